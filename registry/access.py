@@ -1,0 +1,165 @@
+"""Roles, rights and the only ways to load what somebody may see.
+
+Loading an object and authorising it is one call. ``assign_perm`` stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardian.shortcuts import assign_perm, get_perms, remove_perm
+
+from registry.choices import Role
+from registry.errors import Forbidden, NotFound, did_you_mean
+from registry.models import FeatureView, FeatureViewVersion, Membership, Project
+from registry.versions import parse_version
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+    from django.db.models import QuerySet
+
+_READ = {"view_project", "read_online", "read_offline"}
+_AUTHOR = {"view_project", "add_featureview", "change_featureview", "read_online", "read_offline"}
+_OPERATOR = {"view_project", "materialize_featureview", "change_schedule"}
+_STEWARD = {
+    "view_project",
+    "approve_featureview",
+    "release_featureview",
+    "view_auditentry",
+} | _OPERATOR
+_OWNER = _READ | _AUTHOR | _STEWARD | {"manage_members"}
+#: What each role may do in its project; the one place that says so.
+ROLES: dict[Role, frozenset[str]] = {
+    Role.CONSUMER: frozenset(_READ),
+    Role.AUTHOR: frozenset(_AUTHOR | {"materialize_featureview"}),
+    Role.STEWARD: frozenset(_STEWARD),
+    Role.OPERATOR: frozenset(_OPERATOR),
+    Role.AUDITOR: frozenset({"view_project", "view_auditentry"}),
+    Role.OWNER: frozenset(_OWNER),
+}
+
+
+class ActionNotPermitted(Forbidden):
+    code = "not_permitted"
+
+
+class ProjectNotFound(NotFound):
+    code = "project_not_found"
+
+
+class FeatureViewNotFound(NotFound):
+    code = "feature_view_not_found"
+
+
+class VersionNotFound(NotFound):
+    code = "version_not_found"
+
+
+def permissions(user: User | AnonymousUser, obj: Project | FeatureView) -> frozenset[str]:
+    """Return the codenames ``user`` holds on ``obj``; on a view those on its project count too."""
+    if not user.is_active:
+        return frozenset()
+    own = frozenset(get_perms(user, obj))
+    return own | frozenset(get_perms(user, obj.project)) if isinstance(obj, FeatureView) else own
+
+
+def can(user: User | AnonymousUser, codename: str, obj: Project | FeatureView) -> bool:
+    return codename in permissions(user, obj)
+
+
+def require(user: User | AnonymousUser, codename: str, obj: Project | FeatureView) -> None:
+    """Return if ``user`` holds ``codename`` on ``obj`` or its project.
+
+    :raises ActionNotPermitted: naming the right and the roles that carry it.
+    """
+    if can(user, codename, obj):
+        return
+    project = obj.project if isinstance(obj, FeatureView) else obj
+    roles = ", ".join(role for role, codenames in ROLES.items() if codename in codenames)
+    raise ActionNotPermitted(
+        f"{user.get_username() or 'anonymous'} lacks the right {codename} on {obj}; roles that have it: {roles}.",
+        permission=codename,
+        project=project.name,
+    )
+
+
+def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:
+    """Return the projects in which ``user`` has any role; a superuser sees all."""
+    if not user.is_active:
+        return Project.objects.none()
+    if user.is_superuser:
+        return Project.objects.all()
+    return Project.objects.filter(memberships__user_id=user.pk).distinct()
+
+
+def access_project(
+    user: User | AnonymousUser, name: str, codename: str = "view_project"
+) -> Project:
+    """Load a project the user may see and require ``codename`` on it.
+
+    :raises ProjectNotFound: there is none, or the user may not know that there is.
+    """
+    project = visible_projects(user).filter(name=name).first()
+    if project is None:
+        known = visible_projects(user).values_list("name", flat=True)
+        raise ProjectNotFound(
+            f"there is no project {name!r} you can see.{did_you_mean(name, known)}"
+        )
+    require(user, codename, project)
+    return project
+
+
+def access_feature_view(
+    user: User | AnonymousUser, project_name: str, name: str, codename: str = "view_project"
+) -> FeatureView:
+    """Load a feature view the user may see and require ``codename`` on it."""
+    project = access_project(user, project_name)
+    feature_view = (
+        FeatureView.objects.select_related("project", "default_version")
+        .filter(project=project, name=name)
+        .first()
+    )
+    if feature_view is None:
+        known = FeatureView.objects.filter(project=project).values_list("name", flat=True)
+        raise FeatureViewNotFound(
+            f"project {project} has no feature view {name!r}.{did_you_mean(name, known)}"
+        )
+    require(user, codename, feature_view)
+    return feature_view
+
+
+def access_version(
+    user: User | AnonymousUser,
+    project_name: str,
+    name: str,
+    number: str,
+    codename: str = "view_project",
+) -> FeatureViewVersion:
+    """Load one version by its number; ``draft`` is the newest draft, numbered or not."""
+    feature_view = access_feature_view(user, project_name, name, codename)
+    versions = feature_view.versions.select_related("feature_view__project", "table", "based_on")
+    if number == "draft":
+        found = versions.filter(state="draft").order_by("-id").first()
+    else:
+        major, minor, patch = parse_version(number)
+        found = versions.filter(major=major, minor=minor, patch=patch).first()
+    if found is None:
+        known = [str(version.number) for version in versions if version.number]
+        raise VersionNotFound(f"{name} has no version {number!r}.{did_you_mean(number, known)}")
+    return found
+
+
+def sync_permissions(project: Project, user: User) -> None:
+    """Make the user's guardian rows on the project exactly what their roles say."""
+    roles = Membership.objects.filter(project=project, user=user).values_list("role", flat=True)
+    wanted = {codename for role in roles for codename in ROLES[Role(role)]}
+    present = set(_granted(project, user))
+    for codename in wanted - present:
+        assign_perm(codename, user, project)
+    for codename in present - wanted:
+        remove_perm(codename, user, project)
+
+
+def _granted(project: Project, user: User) -> list[str]:
+    rows = project.projectuserobjectpermission_set.filter(user=user)
+    return list(rows.values_list("permission__codename", flat=True))

@@ -1,0 +1,155 @@
+"""The only writer of the audit trail, and its verification.
+
+Not for reading it: ``queries`` and the admin do. Entries form a hash chain whose head is one
+locked row, so neither a change nor a removal in the middle goes unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from django.db import connection, transaction
+
+from registry.models import AuditEntry, AuditHead, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+    from django.db.models import Model
+
+    from registry.errors import AssayError
+
+GENESIS = "0" * 64
+_act: ContextVar[uuid.UUID | None] = ContextVar("assay_act", default=None)
+
+
+class BrokenLink(NamedTuple):
+    """The first entry whose hash does not follow from its content and its predecessor."""
+
+    entry_id: int
+    expected: str
+    found: str
+
+
+@contextmanager
+def act() -> Iterator[uuid.UUID]:
+    """Give all entries recorded inside one ``act_id``; an inner act joins the outer one."""
+    outer = _act.get()
+    token = _act.set(outer or uuid.uuid4())
+    try:
+        yield _act.get() or uuid.uuid4()
+    finally:
+        _act.reset(token)
+
+
+def record(
+    *,
+    actor: AbstractBaseUser | AnonymousUser | None,
+    verb: str,
+    subject: Model | None,
+    at: datetime,
+    before: Any = None,
+    after: Any = None,
+    data: dict[str, Any] | None = None,
+    project: Project | None = None,
+    label: str = "",
+) -> AuditEntry:
+    """Append one entry in the caller's transaction; without an actor it is the system's.
+
+    :raises RuntimeError: outside a transaction, where a change could stay without its entry.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("an audit entry is written in the transaction of its change")
+    project = project or _project_of(subject)
+    entry = AuditEntry(
+        act_id=_act.get() or uuid.uuid4(),
+        at=at,
+        project_name=project.name if project else "",
+        actor_id=getattr(actor, "pk", None),
+        actor_name=str(actor.get_username()) if actor and actor.pk else "system",
+        verb=verb,
+        subject_type=subject._meta.model_name if subject else "",
+        subject_id=str(subject.pk) if subject else "",
+        subject_label=(label or str(subject or ""))[:200],
+        before=_plain(before),
+        after=_plain(after),
+        data=_plain(data or {}),
+    )
+    return _append(entry)
+
+
+def record_denial(
+    *, actor: AbstractBaseUser | AnonymousUser | None, path: str, error: AssayError, at: datetime
+) -> None:
+    """Append a refusal in a transaction of its own: the refused change's is rolled back."""
+    with transaction.atomic():
+        record(
+            actor=actor,
+            verb="access.denied",
+            subject=None,
+            label=path,
+            data={"code": error.code, "detail": error.message},
+            project=Project.objects.filter(name=error.data.get("project", "")).first(),
+            at=at,
+        )
+
+
+def _append(entry: AuditEntry) -> AuditEntry:
+    head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1, defaults={"hash": GENESIS})
+    entry.previous_hash = head.hash
+    entry.hash = entry_hash(entry)
+    entry.save(force_insert=True)
+    AuditHead.objects.filter(pk=1).update(hash=entry.hash, count=head.count + 1)
+    return entry
+
+
+def entry_hash(entry: AuditEntry) -> str:
+    """Return the SHA-256 of an entry's content and its predecessor's hash."""
+    content = [
+        entry.previous_hash, str(entry.act_id), entry.at.timestamp(), entry.project_name, entry.actor_id,
+        entry.actor_name, entry.verb, entry.subject_type, entry.subject_id, entry.subject_label,
+        entry.before, entry.after, entry.data,
+    ]  # fmt: skip
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
+def verify() -> BrokenLink | None:
+    """Walk the chain from its beginning; return the first broken link, None when it is whole."""
+    previous, count = GENESIS, 0
+    for entry in AuditEntry.objects.order_by("id").iterator(chunk_size=2000):
+        count += 1
+        if entry.previous_hash != previous or entry_hash(entry) != entry.hash:
+            return BrokenLink(entry.pk, previous, entry.previous_hash)
+        previous = entry.hash
+    head = AuditHead.objects.filter(pk=1).first()
+    if head and (head.hash != previous or head.count != count):
+        return BrokenLink(0, head.hash, previous)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON would give it back, so that hashing before and after storing agree."""
+    return msgspec.json.decode(msgspec.json.encode(value)) if value is not None else None
+
+
+def _project_of(subject: Model | None) -> Project | None:
+    """Follow the subject to its project along the few foreign keys our models have."""
+    for _ in range(3):
+        if subject is None or isinstance(subject, Project):
+            return subject
+        owner = getattr(subject, "project", None)
+        if isinstance(owner, Project):
+            return owner
+        subject = (
+            getattr(subject, "feature_view", None)
+            or getattr(subject, "version", None)
+            or getattr(subject, "feature_service", None)
+        )
+    return None

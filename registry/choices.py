@@ -1,0 +1,78 @@
+"""Every enumeration of the registry, with its named groups of states. [pure]
+
+Values are stored and sent: they never change once released.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    DRAFT = "draft"
+    IN_REVIEW = "in_review"
+    APPROVED = "approved"
+    DEPRECATED = "deprecated"
+    RETIRED = "retired"
+
+
+#: The states whose versions answer reads and are materialized.
+SERVED_STATES = (State.APPROVED, State.DEPRECATED)
+#: The states in which the content can no longer change.
+SUBMITTED_STATES = (State.IN_REVIEW, State.APPROVED, State.DEPRECATED, State.RETIRED)
+
+
+class Action(StrEnum):
+    SUBMIT = "submit"
+    WITHDRAW = "withdraw"
+    APPROVE = "approve"
+    REJECT = "reject"
+    PROMOTE = "promote"
+    DEPRECATE = "deprecate"
+    RESTORE = "restore"
+    RETIRE = "retire"
+
+
+class ChangeClass(StrEnum):
+    """How much a change asks of consumers, least first; ``guard`` weakens a protection."""
+
+    PATCH = "patch"
+    GUARD = "guard"
+    MINOR = "minor"
+    MAJOR = "major"
+
+
+class Sensitivity(StrEnum):
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+#: Ordered from open to closed; lowering is moving left.
+SENSITIVITY_ORDER = tuple(Sensitivity)
+
+
+class Verdict(StrEnum):
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Role(StrEnum):
+    """What a person or service is in one project; ``access.ROLES`` says what each may do."""
+
+    CONSUMER = "consumer"
+    AUTHOR = "author"
+    STEWARD = "steward"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    OWNER = "owner"
+
+
+class Kind(StrEnum):
+    """The kinds of object a definitions file can hold, in the order in which they are applied."""
+
+    ENTITY = "Entity"
+    DATA_SOURCE = "DataSource"
+    FEATURE_VIEW = "FeatureView"
+    FEATURE_SERVICE = "FeatureService"

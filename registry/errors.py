@@ -1,0 +1,90 @@
+"""The kinds of refusal, each with a stable ``code``. [pure]
+
+Not for HTTP or Celery: ``problem.py`` maps kinds to statuses, ``tasks.py`` retries ``Unavailable``.
+Specific errors subclass a kind beside the code that raises them.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class AssayError(Exception):
+    """A refusal a caller can act on: the value received, what would be valid, the next step."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Invalid(AssayError):
+    """The input cannot be right, whoever sends it."""
+
+    code = "invalid"
+
+
+class Unauthenticated(AssayError):
+    """Nobody we know is asking: no token, a wrong one, an expired or a revoked one."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AssayError):
+    """The caller is known and may not do this."""
+
+    code = "forbidden"
+
+
+class NotFound(AssayError):
+    """There is no such thing, or the caller may not know that there is."""
+
+    code = "not_found"
+
+
+class Conflict(AssayError):
+    """Right in another state: somebody was first, or something else comes before."""
+
+    code = "conflict"
+
+
+class Gone(AssayError):
+    """It was here and has been retired on purpose."""
+
+    code = "gone"
+
+
+class TooLarge(AssayError):
+    """The question is over a stated limit."""
+
+    code = "too_large"
+
+
+class QualityRejected(AssayError):
+    """The data failed a blocking check; nothing was published."""
+
+    code = "quality_rejected"
+
+
+class Unavailable(AssayError):
+    """A part we depend on does not answer now; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` or, with nothing near, the valid names; empty without any."""
+    names = sorted(known)
+    near = get_close_matches(value, names, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean {str(near[0])!r}?"
+    return f" Valid: {', '.join(names)}." if names else ""

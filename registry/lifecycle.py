@@ -1,0 +1,90 @@
+"""Which action leads where: the table a reviewer reads, and its pure check. [pure]
+
+Not for performing it: ``operations`` do, by conditional update.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from registry.choices import Action, State
+from registry.errors import Conflict, Forbidden, Invalid
+
+
+class Transition(NamedTuple):
+    target: State
+    needs_comment: bool = False
+    editors_may: bool = True
+
+
+TRANSITIONS: dict[tuple[State, Action], Transition] = {
+    (State.DRAFT, Action.SUBMIT): Transition(State.IN_REVIEW),
+    (State.IN_REVIEW, Action.WITHDRAW): Transition(State.DRAFT),
+    (State.IN_REVIEW, Action.APPROVE): Transition(State.APPROVED, editors_may=False),
+    (State.IN_REVIEW, Action.REJECT): Transition(
+        State.DRAFT, needs_comment=True, editors_may=False
+    ),
+    (State.APPROVED, Action.PROMOTE): Transition(State.APPROVED),
+    (State.APPROVED, Action.DEPRECATE): Transition(State.DEPRECATED),
+    (State.APPROVED, Action.RETIRE): Transition(State.RETIRED),
+    (State.DEPRECATED, Action.RESTORE): Transition(State.APPROVED),
+    (State.DEPRECATED, Action.RETIRE): Transition(State.RETIRED),
+}
+#: The right each action needs, on the feature view or its project.
+PERMISSION: dict[Action, str] = {
+    Action.SUBMIT: "change_featureview",
+    Action.WITHDRAW: "change_featureview",
+    Action.APPROVE: "approve_featureview",
+    Action.REJECT: "approve_featureview",
+    Action.PROMOTE: "release_featureview",
+    Action.DEPRECATE: "release_featureview",
+    Action.RESTORE: "release_featureview",
+    Action.RETIRE: "release_featureview",
+}
+#: The audit verb each action leaves, past tense and stable for ever.
+VERB: dict[Action, str] = {
+    Action.SUBMIT: "feature_view_version.submitted",
+    Action.WITHDRAW: "feature_view_version.withdrawn",
+    Action.APPROVE: "feature_view_version.approved",
+    Action.REJECT: "feature_view_version.rejected",
+    Action.PROMOTE: "feature_view_version.promoted",
+    Action.DEPRECATE: "feature_view_version.deprecated",
+    Action.RESTORE: "feature_view_version.restored",
+    Action.RETIRE: "feature_view_version.retired",
+}
+
+
+class TransitionNotAllowed(Conflict):
+    code = "transition_not_allowed"
+
+
+class EditorMayNotDecide(Forbidden):
+    code = "editor_may_not_decide"
+
+
+class CommentNeeded(Invalid):
+    code = "comment_needed"
+
+
+def check(state: State, action: Action, *, has_edited: bool, comment: str) -> Transition:
+    """Return where ``action`` leads from ``state``.
+
+    :raises TransitionNotAllowed: not from this state; names the states it is allowed from.
+    :raises EditorMayNotDecide: the actor created, edited or submitted the version.
+    :raises CommentNeeded: the action wants a reason.
+    """
+    transition = TRANSITIONS.get((state, action))
+    if transition is None:
+        allowed = ", ".join(source for source, possible in TRANSITIONS if possible is action)
+        raise TransitionNotAllowed(
+            f"cannot {action} a version that is {state}; it must be {allowed}.",
+            state=state,
+            action=action,
+        )
+    if has_edited and not transition.editors_may:
+        raise EditorMayNotDecide(
+            f"whoever created, edited or submitted a version cannot {action} it; ask another steward."
+        )
+    if transition.needs_comment and not comment.strip():
+        raise CommentNeeded(f"{action} needs a comment: say what should change.")
+    return transition

@@ -1,0 +1,48 @@
+"""Issue an API token from the shell; it is printed once and kept only as a hash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from registry.errors import AssayError
+from registry.models import Project
+from registry.operations.members import issue_token
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+class Command(BaseCommand):
+    help = "Issue an API token for a user and print it, once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--name", default="command line")
+        parser.add_argument("--days", type=int, default=90)
+        parser.add_argument("--project", help="limit the token to this project")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError(f"there is no user {options['username']!r}.")
+        project = (
+            Project.objects.filter(name=options["project"]).first() if options["project"] else None
+        )
+        if options["project"] and project is None:
+            raise CommandError(f"there is no project {options['project']!r}.")
+        try:
+            _, text = issue_token(
+                user=user,
+                name=options["name"],
+                actor=user,
+                at=timezone.now(),
+                days=options["days"],
+                project=project,
+            )
+        except AssayError as exc:
+            raise CommandError(exc.message) from exc
+        self.stdout.write(text)

@@ -1,0 +1,50 @@
+"""What is registered and who said so; one import place for the rest of the code."""
+
+from __future__ import annotations
+
+from registry.models.access import ApiToken, Membership
+from registry.models.audit import AuditEntry, AuditHead
+from registry.models.catalog import DataSource, Entity
+from registry.models.feature_service import (
+    FeatureService,
+    FeatureServiceMember,
+    FeatureServiceVersion,
+)
+from registry.models.feature_view import (
+    Feature,
+    FeatureTable,
+    FeatureView,
+    FeatureViewGroupObjectPermission,
+    FeatureViewUserObjectPermission,
+    FeatureViewVersion,
+    VersionEditor,
+)
+from registry.models.project import (
+    Project,
+    ProjectGroupObjectPermission,
+    ProjectUserObjectPermission,
+)
+from registry.models.review import Review
+
+__all__ = [
+    "ApiToken",
+    "AuditEntry",
+    "AuditHead",
+    "DataSource",
+    "Entity",
+    "Feature",
+    "FeatureService",
+    "FeatureServiceMember",
+    "FeatureServiceVersion",
+    "FeatureTable",
+    "FeatureView",
+    "FeatureViewGroupObjectPermission",
+    "FeatureViewUserObjectPermission",
+    "FeatureViewVersion",
+    "Membership",
+    "Project",
+    "ProjectGroupObjectPermission",
+    "ProjectUserObjectPermission",
+    "Review",
+    "VersionEditor",
+]

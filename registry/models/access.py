@@ -1,0 +1,70 @@
+"""Who is what in which project, and the tokens that speak for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+from registry.choices import Role
+from registry.models.project import Project
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Membership(models.Model):
+    """One role of one user in one project; its permissions are granted with it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=16, choices=[(r, r) for r in Role])
+    granted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    granted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("project__name", "user__username", "role")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("project", "user", "role"), name="registry_membership_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.project}"
+
+
+class ApiToken(models.Model):
+    """A bearer token that acts as its user; only its SHA-256 is kept."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens"
+    )
+    #: Limits the token to one project; null means all of its user's.
+    project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(
+        max_length=16, help_text="The token's first characters, to recognise it by."
+    )
+    digest = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def is_live(self, at: datetime) -> bool:
+        return self.revoked_at is None and at < self.expires_at

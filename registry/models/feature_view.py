@@ -1,0 +1,237 @@
+"""The feature view (identity), its versions (immutable once submitted) and the data they share."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+from registry.choices import SENSITIVITY_ORDER, SERVED_STATES, ChangeClass, Sensitivity, State
+from registry.errors import Conflict
+from registry.models.project import Project, is_name
+from registry.spec import VersionSpec, load_version_spec
+from registry.versions import Version
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class StateChanged(Conflict):
+    code = "state_changed"
+
+
+def new_uid() -> str:
+    return secrets.token_hex(8)
+
+
+class FeatureView(models.Model):
+    """The stable identity of a view; what it means is in its versions."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT)
+    name = models.CharField(max_length=63, validators=[is_name])
+    #: The version a reference without a pin reads; moved by `promote` only.
+    default_version = models.ForeignKey(
+        "FeatureViewVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(fields=("project", "name"), name="registry_featureview_name"),
+        )
+        permissions = (
+            ("read_online", "Can read online features"),
+            ("read_offline", "Can read training sets"),
+            ("approve_featureview", "Can approve versions"),
+            ("release_featureview", "Can promote, deprecate and retire versions"),
+            ("materialize_featureview", "Can start and cancel runs"),
+            ("change_schedule", "Can change schedules"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FeatureViewUserObjectPermission(UserObjectPermissionBase):
+    content_object = models.ForeignKey(FeatureView, on_delete=models.CASCADE)
+
+
+class FeatureViewGroupObjectPermission(GroupObjectPermissionBase):
+    content_object = models.ForeignKey(FeatureView, on_delete=models.CASCADE)
+
+
+class FeatureTable(models.Model):
+    """The stored rows of one view and one data fingerprint; shared by versions equal in data."""
+
+    feature_view = models.ForeignKey(FeatureView, on_delete=models.PROTECT, related_name="tables")
+    fingerprint = models.CharField(max_length=64)
+    #: Names the table in both stores; random, so that a registry made anew never meets old values.
+    uid = models.CharField(max_length=16, unique=True, default=new_uid)
+    #: When it was first backfilled, checked and loaded; null until then.
+    ready_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("feature_view", "fingerprint"), name="registry_featuretable_data"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature_view}/{self.uid}"
+
+
+class FeatureViewVersion(models.Model):
+    """One version of a view. From submit on nothing but its state and its pointers moves."""
+
+    feature_view = models.ForeignKey(FeatureView, on_delete=models.PROTECT, related_name="versions")
+    #: Assigned at submit, null while a draft has never been submitted.
+    major = models.PositiveIntegerField(null=True, blank=True)
+    minor = models.PositiveIntegerField(null=True, blank=True)
+    patch = models.PositiveIntegerField(null=True, blank=True)
+    state = models.CharField(
+        max_length=16, choices=[(s, s.replace("_", " ")) for s in State], default=State.DRAFT
+    )
+    #: Canonical JSON of the VersionSpec, source and entities embedded.
+    spec_json = models.TextField()
+    data_fingerprint = models.CharField(max_length=64)
+    metadata_fingerprint = models.CharField(max_length=64)
+    table = models.ForeignKey(
+        FeatureTable, null=True, blank=True, on_delete=models.PROTECT, related_name="versions"
+    )
+    based_on = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    change_class = models.CharField(max_length=8, choices=[(c, c) for c in ChangeClass], blank=True)
+    #: What the reviewer sees, computed once at submit; an approval binds its hash.
+    packet = models.JSONField(default=dict, blank=True)
+    packet_hash = models.CharField(max_length=64, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField()
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    approved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("feature_view__name", "-major", "-minor", "-patch", "-id")
+        constraints = (
+            # A number is used once; the loser of a race is told and reclassified.
+            models.UniqueConstraint(
+                fields=("feature_view", "major", "minor", "patch"),
+                name="registry_featureviewversion_number",
+            ),
+            models.CheckConstraint(
+                condition=Q(state=State.DRAFT) | Q(major__isnull=False, table__isnull=False),
+                name="registry_featureviewversion_submitted_is_numbered",
+            ),
+        )
+        # "What waits for review?" and "what is to be materialized?" are asked by every sweep and page.
+        indexes = (models.Index(fields=("state",), name="registry_version_state"),)
+
+    def __str__(self) -> str:
+        return f"{self.feature_view.name}@{self.number or 'draft'}"
+
+    @cached_property
+    def spec(self) -> VersionSpec:
+        return load_version_spec(self.spec_json)
+
+    @property
+    def version(self) -> Version | None:
+        if self.major is None or self.minor is None or self.patch is None:
+            return None
+        return Version(self.major, self.minor, self.patch)
+
+    @property
+    def number(self) -> str | None:
+        return str(self.version) if self.version else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether reads can be answered: approved, backfilled, checked and loaded."""
+        return (
+            self.state in SERVED_STATES
+            and self.table is not None
+            and self.table.ready_at is not None
+        )
+
+    @property
+    def sensitivity(self) -> Sensitivity:
+        """The highest sensitivity of any of its features."""
+        return max(
+            (feature.sensitivity for feature in self.spec.features), key=SENSITIVITY_ORDER.index
+        )
+
+    def move(self, *, expected: State, to: State, **also: object) -> None:
+        """Change the state by conditional update, with other columns in the same statement.
+
+        :raises StateChanged: somebody moved it first.
+        """
+        moved = type(self).objects.filter(pk=self.pk, state=expected).update(state=to, **also)
+        if moved != 1:
+            raise StateChanged(
+                f"{self} is no longer {expected}: somebody was first. Look again, then repeat."
+            )
+        self.refresh_from_db()
+
+    def has_edited(self, user_id: int) -> bool:
+        return self.editors.filter(user_id=user_id).exists()
+
+
+class VersionEditor(models.Model):
+    """Somebody who created, edited or submitted content of a version; never removed."""
+
+    version = models.ForeignKey(
+        FeatureViewVersion, on_delete=models.CASCADE, related_name="editors"
+    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    first_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("version", "user"), name="registry_versioneditor_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} on {self.version}"
+
+    @classmethod
+    def note(cls, version: FeatureViewVersion, user_ids: set[int], *, at: datetime) -> None:
+        """Remember these people as editors; those already known stay as they are."""
+        cls.objects.bulk_create(
+            [cls(version=version, user_id=user_id, first_at=at) for user_id in user_ids],
+            ignore_conflicts=True,
+        )
+
+
+class Feature(models.Model):
+    """One feature of one version: a copy of the spec's words to search and list by."""
+
+    version = models.ForeignKey(
+        FeatureViewVersion, on_delete=models.CASCADE, related_name="features"
+    )
+    name = models.CharField(max_length=63)
+    type = models.CharField(max_length=100)
+    sensitivity = models.CharField(max_length=16, choices=[(s, s) for s in Sensitivity])
+    description = models.TextField(blank=True)
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ("position",)
+        constraints = (
+            models.UniqueConstraint(fields=("version", "name"), name="registry_feature_name"),
+        )
+        indexes = (models.Index(fields=("name",), name="registry_feature_by_name"),)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,55 @@
+"""The namespace a team works in, its policy and its allow-listed roots."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
+
+is_name = RegexValidator(
+    r"^[a-z][a-z0-9_]{0,62}$", "Use lower-case letters, digits and _, beginning with a letter."
+)
+
+
+class Project(models.Model):
+    """One team's namespace: names below it are unique, roles and policy hold inside it."""
+
+    name = models.CharField(max_length=63, unique=True, validators=[is_name])
+    title = models.CharField(max_length=200, blank=True)
+    #: Absolute directories file sources may be read from; a source outside all of them is refused.
+    roots = models.JSONField(
+        default=list, blank=True, help_text="Absolute directories that file sources may read."
+    )
+    approvals_required = models.PositiveSmallIntegerField(
+        default=1, help_text="Approvals a version needs."
+    )
+    approvals_required_sensitive = models.PositiveSmallIntegerField(
+        default=2, help_text="Approvals a version with confidential or restricted features needs."
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+        permissions = (
+            ("read_online", "Can read online features"),
+            ("read_offline", "Can read training sets"),
+            ("add_featureview", "Can register definitions"),
+            ("change_featureview", "Can edit and submit definitions"),
+            ("approve_featureview", "Can approve feature view versions"),
+            ("release_featureview", "Can promote, deprecate and retire versions"),
+            ("materialize_featureview", "Can start and cancel runs"),
+            ("change_schedule", "Can change schedules"),
+            ("view_auditentry", "Can read the audit trail"),
+            ("manage_members", "Can grant and revoke roles"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProjectUserObjectPermission(UserObjectPermissionBase):
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE)
+
+
+class ProjectGroupObjectPermission(GroupObjectPermissionBase):
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE)

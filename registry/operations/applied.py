@@ -1,0 +1,43 @@
+"""What the steps of one registration share and give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.choices import Kind
+    from registry.models import FeatureViewVersion, Project
+    from registry.parsing import Problem
+    from registry.probe import Probe
+
+
+@dataclass
+class Applied:
+    """What one definition changed (or would); ``version`` is the number it has or would get."""
+
+    kind: Kind
+    name: str
+    change: str
+    classification: str | None = None
+    version: str | None = None
+    state: str | None = None
+    reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    draft: FeatureViewVersion | None = None
+
+
+@dataclass
+class Application:
+    """The circumstances every step of one request shares."""
+
+    project: Project
+    actor: User
+    editor_ids: frozenset[int]
+    at: datetime
+    probe: Probe
+    problems: list[Problem] = field(default_factory=list)

@@ -1,0 +1,134 @@
+"""Storing feature services: references checked, ``*`` expanded, each change a new version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from registry import audit
+from registry.errors import AssayError, NotFound, did_you_mean
+from registry.models import (
+    FeatureService,
+    FeatureServiceMember,
+    FeatureServiceVersion,
+    FeatureView,
+    FeatureViewVersion,
+)
+from registry.operations.applied import Applied
+from registry.queries import newest_version
+from registry.references import Reference, parse_reference
+from registry.spec import FeatureServiceSpec, canonical_json
+from registry.versions import parse_version
+
+if TYPE_CHECKING:
+    from registry.operations.applied import Application
+    from registry.parsing import Definition
+
+
+class ReferenceUnknown(NotFound):
+    code = "reference_not_found"
+
+
+def store_feature_service(application: Application, definition: Definition) -> Applied | None:
+    """Store one service; on problems add them to the application and return None."""
+    spec = cast("FeatureServiceSpec", definition.spec)
+    members: list[FeatureServiceMember] = []
+    problems = []
+    for index, text in enumerate(spec.features):
+        try:
+            members += _members(application, parse_reference(text))
+        except AssayError as exc:
+            problems.append(definition.problem(("features", index), exc.message))
+    application.problems += problems
+    if problems:
+        return None
+    expanded = msgspec.structs.replace(spec, features=tuple(str(member) for member in members))
+    return _store(application, definition, expanded, members)
+
+
+def _members(application: Application, reference: Reference) -> list[FeatureServiceMember]:
+    feature_view = FeatureView.objects.filter(
+        project=application.project, name=reference.view
+    ).first()
+    if feature_view is None:
+        known = FeatureView.objects.filter(project=application.project).values_list(
+            "name", flat=True
+        )
+        raise ReferenceUnknown(
+            f"there is no feature view {reference.view!r}.{did_you_mean(reference.view, known)}"
+        )
+    version = _version(feature_view, reference)
+    known = [feature.name for feature in version.spec.features]
+    names = known if reference.feature == "*" else [reference.feature]
+    if missing := [name for name in names if name not in known]:
+        raise ReferenceUnknown(
+            f"{version} has no feature {missing[0]!r}.{did_you_mean(missing[0], known)}"
+        )
+    pinned = version if reference.pin and reference.major is None else None
+    return [
+        FeatureServiceMember(
+            feature_view=feature_view, version=pinned, pin=reference.pin or "", feature=name
+        )
+        for name in names
+    ]
+
+
+def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVersion:
+    """Return the version to check names against: the pinned one, else the default, else the newest."""
+    versions = feature_view.versions.all()
+    if reference.pin is None:
+        found = feature_view.default_version or newest_version(feature_view)
+    elif reference.major is not None:
+        found = versions.filter(major=reference.major).order_by("-minor", "-patch").first()
+    else:
+        wanted = parse_version(reference.pin)
+        found = versions.filter(major=wanted.major, minor=wanted.minor, patch=wanted.patch).first()
+        found = found or next(
+            (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin), None
+        )
+    if found is None:
+        known = [version.number for version in versions if version.number]
+        raise ReferenceUnknown(
+            f"{feature_view} has no version {reference.pin!r}.{did_you_mean(str(reference.pin), known)}"
+        )
+    return found
+
+
+def _store(
+    application: Application,
+    definition: Definition,
+    spec: FeatureServiceSpec,
+    members: list[FeatureServiceMember],
+) -> Applied:
+    content = canonical_json(spec)
+    service, created = FeatureService.objects.get_or_create(
+        project=application.project, name=spec.name, defaults={"created_at": application.at}
+    )
+    before = service.current
+    if before is not None and before.spec_json == content:
+        return Applied(definition.kind, spec.name, "unchanged", version=str(before.version))
+    version = FeatureServiceVersion.objects.create(
+        feature_service=service,
+        version=before.version + 1 if before else 1,
+        spec_json=content,
+        description=spec.description,
+        owner=spec.owner,
+        tags=spec.tags,
+        created_by=application.actor,
+        created_at=application.at,
+    )
+    for position, member in enumerate(members):
+        member.service_version, member.position = version, position
+    FeatureServiceMember.objects.bulk_create(members)
+    FeatureService.objects.filter(pk=service.pk).update(current=version)
+    change = "created" if created else "updated"
+    audit.record(
+        actor=application.actor,
+        verb=f"feature_service.{change}",
+        subject=service,
+        before=before.spec_json if before else None,
+        after=content,
+        at=application.at,
+    )
+    return Applied(definition.kind, spec.name, change, version=str(version.version))

@@ -1,0 +1,43 @@
+"""What an operation may ask about the files behind a definition, without knowing who answers.
+
+Not for reading files: ``settings.SOURCE_PROBE`` names the function that does (the engine's, which
+works in a child process). The registry stays below materialization this way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from registry.models import Project
+    from registry.spec import VersionSpec
+    from registry.yaml_documents import Path
+
+
+class ProbeReport(Protocol):
+    """What the source holds now: problems by path in the view (or ``("source", …)``), and its extent."""
+
+    @property
+    def problems(self) -> Sequence[tuple[Path, str]]: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def rows(self) -> int | None: ...
+    @property
+    def first_event(self) -> datetime | None: ...
+    @property
+    def last_event(self) -> datetime | None: ...
+
+
+class Probe(Protocol):
+    def __call__(self, *, spec: VersionSpec, project: Project) -> ProbeReport: ...
+
+
+def get_probe() -> Probe:
+    return cast("Probe", import_string(settings.SOURCE_PROBE))

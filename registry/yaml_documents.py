@@ -1,0 +1,124 @@
+"""YAML 1.2 core-schema documents with the line of every key. [pure]
+
+Not for what the keys mean: ``parsing`` knows. Duplicate keys and aliases are errors, because both
+hide what a reviewer reads; YAML 1.1's ``yes``, ``010`` and sexagesimals are plain strings here.
+Source: YAML 1.2.2, section 10.3.2 (tag resolution of the core schema).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import yaml
+
+from registry.errors import Invalid
+
+Path = tuple[str | int, ...]
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+}
+#: Far beyond any definition; keeps a hostile file from costing more than it should.
+MAX_DEPTH = 40
+
+
+class BadYaml(Invalid):
+    code = "malformed_yaml"
+
+    def __init__(self, message: str, line: int, key: str = "", value: str = "") -> None:
+        super().__init__(message)
+        self.line, self.key, self.value = line, key, value
+
+
+class Document(NamedTuple):
+    """One YAML document: plain values, and for each path the line (from 1) and whether it was quoted."""
+
+    value: Any
+    lines: dict[Path, int]
+    plain: set[Path]
+
+
+def load_documents(text: str) -> list[Document]:
+    """Return the documents of ``text``, empty ones left out.
+
+    :raises BadYaml: with the line, for malformed YAML, duplicate keys, aliases and unknown tags.
+    """
+    try:
+        # Aliases show as events only: once composed they are the same node twice.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise BadYaml(
+                    f"alias *{event.anchor}: write the value out, aliases hide what is reviewed.",
+                    event.start_mark.line + 1,
+                )
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        raise BadYaml(
+            f"malformed YAML: {exc.problem or exc.context}.", mark.line + 1 if mark else 1
+        ) from exc
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise BadYaml(f"malformed YAML: {exc}.", 1) from exc
+    documents = (_document(node) for node in nodes if node is not None)
+    return [document for document in documents if document.value is not None]
+
+
+def _document(node: yaml.Node) -> Document:
+    document = Document(None, {(): node.start_mark.line + 1}, set())
+    return document._replace(value=_value(node, (), document))
+
+
+def _value(node: yaml.Node, path: Path, document: Document) -> Any:
+    line = node.start_mark.line + 1
+    if len(path) > MAX_DEPTH:
+        raise BadYaml(f"nested deeper than {MAX_DEPTH} levels.", line)
+    if not node.tag.startswith("tag:yaml.org,2002:") or "/" in node.tag:
+        raise BadYaml(f"tag {node.tag}: definitions have no tags; write a plain value.", line)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, document)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            document.lines[(*path, index)] = item.start_mark.line + 1
+        return [_value(item, (*path, index), document) for index, item in enumerate(node.value)]
+    if node.style is None:
+        document.plain.add(path)
+        return _plain(node.value)
+    return node.value
+
+
+def _mapping(node: yaml.MappingNode, path: Path, document: Document) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise BadYaml("a key must be a plain word.", line)
+        key = key_node.value
+        if key in result:
+            raise BadYaml(f"key {key!r} stands twice; keep one.", line, key=key)
+        document.lines[(*path, key)] = line
+        result[key] = _value(value_node, (*path, key), document)
+    return result
+
+
+def _plain(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        # An integer of any length would be quadratic to read; none of ours has more than 20 digits.
+        return int(text) if len(text) <= 20 else text
+    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if match := _INFINITY.fullmatch(text):
+        return -math.inf if match[1] == "-" else math.inf
+    return text

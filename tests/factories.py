@@ -1,0 +1,146 @@
+"""Plain functions that make registered things with sane defaults, through the real operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from registry.choices import Role, State
+from registry.models import FeatureView, FeatureViewVersion, Project
+from registry.operations import members, reviews
+from registry.operations.definitions import apply_definitions
+from registry.parsing import parse_files
+
+if TYPE_CHECKING:
+    from registry.operations.applied import Applied
+    from registry.spec import VersionSpec
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+ENTITY = """
+kind: Entity
+name: driver
+join_keys: [{name: driver_id, type: int64}]
+"""
+SOURCE = """
+kind: DataSource
+name: driver_stats
+type: file
+path: driver_stats.parquet
+event_timestamp: event_timestamp
+created_timestamp: created
+"""
+VIEW = """
+kind: FeatureView
+name: driver_hourly
+entities: [driver]
+source: driver_stats
+features:
+  - {name: conv_rate, type: float32, description: Conversion rate}
+  - {name: acc_rate, type: float32}
+  - {name: avg_daily_trips, type: int32, sensitivity: internal}
+ttl: 2d
+schedule: {every: 1h}
+owner: rides
+"""
+DEFINITIONS = "\n---\n".join((ENTITY, SOURCE, VIEW))
+
+
+@dataclass
+class Report:
+    """What a probe would have seen; the registry's own rules are tested without files."""
+
+    problems: list[tuple[tuple[str | int, ...], str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    rows: int | None = 12
+    first_event: datetime | None = AT
+    last_event: datetime | None = AT
+
+
+def probe(*, spec: VersionSpec, project: Project) -> Report:
+    return Report()
+
+
+@dataclass
+class Cast:
+    """The people of every test.
+
+    The owner made the project; the author writes; the steward and the second steward approve; the
+    operator runs; the consumer reads; the auditor looks; the outsider has no role at all.
+    """
+
+    project: Project
+    owner: User
+    author: User
+    steward: User
+    second_steward: User
+    operator: User
+    consumer: User
+    auditor: User
+    outsider: User
+    superuser: User
+
+
+def make_user(name: str, **columns: object) -> User:
+    return User.objects.create_user(name, password="pw", **columns)
+
+
+def make_project(name: str, owner: User, *, roots: list[str] | None = None) -> Project:
+    return members.create_project(name=name, actor=owner, at=AT, roots=roots or [])
+
+
+def make_cast(*, roots: list[str] | None = None) -> Cast:
+    owner = make_user("owner", is_staff=True)
+    project = make_project("rides", owner, roots=roots)
+    roles = {
+        "author": Role.AUTHOR,
+        "steward": Role.STEWARD,
+        "second_steward": Role.STEWARD,
+        "operator": Role.OPERATOR,
+        "consumer": Role.CONSUMER,
+        "auditor": Role.AUDITOR,
+    }
+    people = {name: make_user(name, is_staff=True) for name in roles}
+    for name, role in roles.items():
+        members.grant_role(project=project, user=people[name], role=role, actor=owner, at=AT)
+    superuser = make_user("superuser", is_staff=True, is_superuser=True)
+    outsider = make_user("outsider", is_staff=True)
+    return Cast(project=project, owner=owner, outsider=outsider, superuser=superuser, **people)
+
+
+def token_for(user: User, *, days: int = 30) -> str:
+    """Return the text of a live token."""
+    return members.issue_token(user=user, name="test", actor=user, at=timezone.now(), days=days)[1]
+
+
+def apply(text: str, cast: Cast, *, actor: User | None = None, **options: object) -> list[Applied]:
+    return apply_definitions(
+        parse_files([("features.yaml", text)]),
+        project=cast.project,
+        actor=actor or cast.author,
+        at=AT,
+        probe=probe,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def make_version(
+    cast: Cast, *, state: State = State.APPROVED, text: str = DEFINITIONS
+) -> FeatureViewVersion:
+    """Return the newest version after applying ``text``: a draft, in review or approved."""
+    applied = apply(text, cast)
+    draft = next(a.draft for a in applied if a.draft is not None)
+    if state is not State.DRAFT:
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, probe=probe)
+    if state is State.APPROVED:
+        reviews.approve_version(version=draft, actor=cast.steward, at=AT)
+    return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(pk=draft.pk)
+
+
+def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:
+    return FeatureView.objects.get(project=cast.project, name=name)
+
