@@ -1,0 +1,50 @@
+"""What the groups of calls share: the transport and reading of pages.
+Not for calls themselves; FeatureStore is put together from those groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from assay.errors import Invalid
+from assay.shapes import JSON
+from assay.transport import Query, Transport
+
+PAGE_SIZE = 100
+
+
+class Calls:
+    """Base of the groups of calls; holds nothing but the transport."""
+
+    _transport: Transport
+
+    def _get(self, *parts: str, query: Query | None = None) -> Any:
+        return self._transport.get(self._transport.project_path(*parts), query)
+
+    def _post(self, *parts: str, value: JSON, query: Query | None = None) -> JSON:
+        path = self._transport.project_path(*parts)
+        answer: JSON = self._transport.post(path, value, query)
+        return answer
+
+    def _list(
+        self, *parts: str, query: Query | None = None, limit: int | None = None
+    ) -> list[JSON]:
+        """Read pages until they end, or until ``limit`` objects have arrived."""
+        if limit is not None and limit < 1:
+            raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
+        return list(islice(self._pages(parts, dict(query or {}), limit or PAGE_SIZE), limit))
+
+    def _pages(self, parts: tuple[str, ...], query: dict[str, Any], size: int) -> Iterator[JSON]:
+        # Pages are counted here, not followed by their `next` link: behind a proxy that link can
+        # name a host this client does not know, and the token must not go there.
+        offset = 0
+        while True:
+            page = self._get(
+                *parts, query={**query, "limit": min(size, PAGE_SIZE), "offset": offset}
+            )
+            yield from page["results"]
+            offset += len(page["results"])
+            if not page.get("next") or not page["results"]:
+                return

@@ -1,0 +1,66 @@
+"""Calls about definitions: register them, plan them, look them up.
+Not for what happens to a version afterwards; that is lifecycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assay.calls import Calls
+from assay.definitions import body_of
+from assay.shapes import JSON, Definitions
+
+
+class CatalogueCalls(Calls):
+    """The project's definitions. Lists take the API's filters: ``q``, ``tag``, ``owner``, …"""
+
+    def apply(
+        self, files_or_objects: Definitions, *, plan: bool = False, submit: bool = False
+    ) -> JSON:
+        """Register definitions: paths of YAML or JSON files or folders, or dicts.
+
+        ``plan`` changes nothing and tells what would change; ``submit`` also sends the new
+        drafts to review. Answers ``{"project", "dry_run", "changes": [...]}``.
+
+        :raises InvalidDefinition: one entry in ``errors`` for each thing that is wrong.
+        """
+        query = {"dry_run": plan or None, "submit": submit or None}
+        return self._post("definitions", value=body_of(files_or_objects), query=query)
+
+    def plan(self, files_or_objects: Definitions) -> JSON:
+        """Tell what :meth:`apply` would change, and change nothing."""
+        return self.apply(files_or_objects, plan=True)
+
+    def list_entities(self, **filters: Any) -> list[JSON]:
+        return self._list("entities", query=filters)
+
+    def list_data_sources(self, **filters: Any) -> list[JSON]:
+        return self._list("data-sources", query=filters)
+
+    def list_feature_views(self, **filters: Any) -> list[JSON]:
+        return self._list("feature-views", query=filters)
+
+    def list_feature_services(self, **filters: Any) -> list[JSON]:
+        return self._list("feature-services", query=filters)
+
+    def get_entity(self, name: str) -> JSON:
+        entity: JSON = self._get("entities", name)
+        return entity
+
+    def get_data_source(self, name: str) -> JSON:
+        source: JSON = self._get("data-sources", name)
+        return source
+
+    def get_feature_view(self, name: str) -> JSON:
+        """Give the view with its versions and the features of its default version."""
+        view: JSON = self._get("feature-views", name)
+        return view
+
+    def get_feature_view_version(self, name: str, version: str) -> JSON:
+        """Give one version with its canonical spec and fingerprints."""
+        found: JSON = self._get("feature-views", name, "versions", version)
+        return found
+
+    def get_feature_service(self, name: str) -> JSON:
+        service: JSON = self._get("feature-services", name)
+        return service

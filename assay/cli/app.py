@@ -1,0 +1,83 @@
+"""The command's frame: global options, dispatch, exit codes.
+Not for any subcommand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from assay.cli import catalogue, definitions, lifecycle, reads, runs
+from assay.cli.arguments import Commands, Context
+from assay.cli.output import Output
+from assay.client import FeatureStore
+from assay.errors import AssayError, NotConfigured, ServerUnreachable
+from assay.version import __version__
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+EXIT_INTERRUPTED = 130
+EPILOG = """\
+url, token and project come from options, then ASSAY_URL, ASSAY_TOKEN or ASSAY_TOKEN_FILE, and
+ASSAY_PROJECT, then assay.toml here or in a folder above.
+exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and give its exit code."""
+    args = make_parser().parse_args(argv)
+    out = Output(as_json=getattr(args, "json", False))
+    try:
+        with FeatureStore(
+            *(getattr(args, name, None) for name in ("url", "token", "project"))
+        ) as store:
+            args.run(Context(store, out), args)
+        sys.stdout.flush()
+    except AssayError as exc:
+        out.error(exc)
+        return exit_code(exc)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our pipe (head, less) has seen enough. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def exit_code(error: AssayError) -> int:
+    if isinstance(error, ServerUnreachable):
+        return EXIT_UNREACHABLE
+    return EXIT_USAGE if isinstance(error, NotConfigured) else EXIT_REFUSED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    options = _global_options()
+    parser = argparse.ArgumentParser(
+        prog="assay",
+        description="Define, review, materialize and read features of an Assay server.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[options],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"assay {__version__}")
+    commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True), options)
+    for group in (definitions, lifecycle, runs, catalogue, reads):
+        group.add(commands)
+    return parser
+
+
+def _global_options() -> argparse.ArgumentParser:
+    """Make the options every command takes.
+
+    No defaults: a subcommand's default would overwrite what stood before the subcommand.
+    """
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--url", help="address of the server")
+    options.add_argument("--token", help="bearer token; the environment is the safer place")
+    options.add_argument("--project", help="name of the project")
+    options.add_argument("--json", action="store_true", help="answer in JSON, for programs")
+    return options

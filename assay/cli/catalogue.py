@@ -1,0 +1,137 @@
+"""Subcommands that list and describe what is defined, the trail, and who one is.
+Not for changing anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from assay.cli.arguments import Commands, Context
+from assay.client import FeatureStore
+from assay.errors import NotFound
+from assay.lifecycle import split_reference
+from assay.shapes import JSON
+
+WORDS = ("q", "tag", "owner")
+
+
+class Kind(NamedTuple):
+    """One kind of object: how it is listed, fetched and shown in a table."""
+
+    help: str
+    list: Callable[..., list[JSON]]
+    get: Callable[[FeatureStore, str], JSON]
+    columns: tuple[str, ...]
+    filters: tuple[str, ...] = WORDS
+    row: Callable[[JSON], dict[str, Any]] = dict
+
+
+def add(commands: Commands) -> None:
+    for name, kind in KINDS.items():
+        group = commands.group(name, kind.help)
+        listing = group.add("list", partial(run_list, kind=kind), f"List {kind.help.lower()}")
+        for option in kind.filters:
+            listing.add_argument(f"--{option}")
+        describe = group.add("describe", partial(run_describe, kind=kind), "Show one in full.")
+        describe.add_argument("name", metavar="NAME")
+    audit = commands.add("audit", run_audit, "Show the project's trail.")
+    for option in ("--verb", "--subject", "--actor"):
+        audit.add_argument(option)
+    audit.add_argument("--limit", type=int, default=50)
+    commands.add("whoami", run_whoami, "Show whose token this is and what it may do where.")
+
+
+def run_list(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
+    found = kind.list(context.store, **{name: getattr(args, name) for name in kind.filters})
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        context.out.table([kind.row(item) for item in found], kind.columns)
+
+
+def run_describe(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
+    _show(context, kind.get(context.store, args.name))
+
+
+def run_audit(context: Context, args: argparse.Namespace) -> None:
+    entries = context.store.audit(
+        verb=args.verb, subject=args.subject, actor=args.actor, limit=args.limit
+    )
+    if context.out.as_json:
+        context.out.json(entries)
+    else:
+        context.out.table(entries, ("at", "actor", "verb", "subject", "before", "after"))
+
+
+def run_whoami(context: Context, args: argparse.Namespace) -> None:
+    _show(context, context.store.whoami())
+
+
+def _show(context: Context, found: JSON) -> None:
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        context.out.describe(found)
+
+
+def _view_row(view: JSON) -> dict[str, Any]:
+    versions = (f"{v['version'] or '(no number)'} {v['state']}" for v in view["versions"])
+    names = [feature["name"] for feature in view["features"]]
+    return {
+        **view,
+        "default": view.get("default_version"),
+        "versions": list(versions),
+        "features": names,
+    }
+
+
+def _get_view(store: FeatureStore, reference: str) -> JSON:
+    name, version = split_reference(reference)
+    return (
+        store.get_feature_view_version(name, version) if version else store.get_feature_view(name)
+    )
+
+
+def _get_project(store: FeatureStore, name: str) -> JSON:
+    projects = store.list_projects()
+    for project in projects:
+        if project["name"] == name:
+            return project
+    known = ", ".join(project["name"] for project in projects) or "none"
+    raise NotFound(f"there is no project {name!r} that you may see; there are: {known}")
+
+
+KINDS = {
+    "entities": Kind(
+        "Entities.",
+        FeatureStore.list_entities,
+        FeatureStore.get_entity,
+        ("name", "join_keys", "owner", "description"),
+    ),
+    "data-sources": Kind(
+        "Data sources.",
+        FeatureStore.list_data_sources,
+        FeatureStore.get_data_source,
+        ("name", "type", "path", "event_timestamp", "created_timestamp", "owner"),
+    ),
+    "feature-views": Kind(
+        "Feature views.",
+        FeatureStore.list_feature_views,
+        _get_view,
+        ("name", "default", "entities", "features", "versions", "owner"),
+        (*WORDS, "entity", "sensitivity", "state"),
+        _view_row,
+    ),
+    "feature-services": Kind(
+        "Feature services.",
+        FeatureStore.list_feature_services,
+        FeatureStore.get_feature_service,
+        ("name", "version", "features", "owner"),
+    ),
+    "projects": Kind(
+        "Projects.", FeatureStore.list_projects, _get_project, ("name", "title"), filters=()
+    ),
+}

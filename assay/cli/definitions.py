@@ -1,0 +1,44 @@
+"""Subcommands that register definitions: apply and plan.
+Not for versions once they exist; see lifecycle.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from assay.cli.arguments import Commands, Context
+from assay.shapes import JSON
+
+COLUMNS = ("kind", "name", "change", "class", "version", "state")
+
+
+def add(commands: Commands) -> None:
+    apply = commands.add("apply", run_apply, "Register definitions.")
+    apply.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
+    apply.add_argument("--plan", action="store_true", help="only tell what would change")
+    apply.add_argument("--submit", action="store_true", help="also send new drafts to review")
+    plan = commands.add("plan", run_apply, "Tell what applying definitions would change.")
+    plan.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
+    plan.set_defaults(plan=True, submit=False)
+
+
+def run_apply(context: Context, args: argparse.Namespace) -> None:
+    answer = context.store.apply(args.files, plan=args.plan, submit=args.submit)
+    if context.out.as_json:
+        context.out.json(answer)
+    else:
+        show_changes(context, answer)
+
+
+def show_changes(context: Context, answer: JSON) -> None:
+    changes = answer["changes"]
+    context.out.table(changes, COLUMNS)
+    for change in changes:
+        name = f"{change['kind']} {change['name']}"
+        for reason in change.get("reasons") or []:
+            context.out.line(f"  {name}: {reason}", "dim")
+        for warning in change.get("warnings") or []:
+            context.out.note(f"warning: {name}: {warning}", "yellow")
+    count = sum(change["change"] != "unchanged" for change in changes)
+    verb = "would change" if answer["dry_run"] else "changed"
+    context.out.line(f"{count} of {len(changes)} objects {verb} in project {answer['project']}.")

@@ -1,0 +1,58 @@
+"""Subcommands that move a version through its lifecycle, and show what its reviewer needs.
+Not for what is allowed: the server says.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from assay.cli.arguments import Commands, Context
+
+ACTIONS = {
+    "submit": "Send a draft to review.",
+    "withdraw": "Take a version back from review.",
+    "approve": "Approve a version under review.",
+    "reject": "Send a version under review back to its author; say why with --comment.",
+    "promote": "Make an approved, loaded version the default.",
+    "deprecate": "Mark a version as on its way out; it still answers.",
+    "restore": "Take a deprecation back.",
+    "retire": "End a version for good.",
+}
+REFERENCE_HELP = "without a version: the only one this can be done to"
+
+
+def add(commands: Commands) -> None:
+    for action, help_text in ACTIONS.items():
+        parser = commands.add(action, run_transition, help_text)
+        parser.add_argument("reference", metavar="VIEW[@VERSION]", help=REFERENCE_HELP)
+        parser.add_argument("--comment", default="", help="kept in the review and the trail")
+        parser.set_defaults(action=action)
+    review = commands.add("review", run_review, "Show the evidence for a version under review.")
+    review.add_argument("reference", metavar="VIEW[@VERSION]", help=REFERENCE_HELP)
+
+
+def run_transition(context: Context, args: argparse.Namespace) -> None:
+    version = getattr(context.store, args.action)(args.reference, comment=args.comment)
+    if context.out.as_json:
+        context.out.json(version)
+    else:
+        default = ", the default" if version.get("default") else ""
+        number = version["version"] or "draft"
+        context.out.line(f"{version['name']}@{number} is {version['state']}{default}.")
+
+
+def run_review(context: Context, args: argparse.Namespace) -> None:
+    answer = context.store.review(args.reference)
+    if context.out.as_json:
+        context.out.json(answer)
+        return
+    approved = sum(found["verdict"] == "approved" for found in answer["approvals"])
+    facts = {
+        "version": answer["version"],
+        "state": answer["state"],
+        "approvals": f"{approved} of {answer['required']}",
+    }
+    context.out.describe({**facts, **answer["packet"]})
+    if answer["approvals"]:
+        columns = ("reviewer", "verdict", "comment", "created_at")
+        context.out.table(answer["approvals"], columns, title="reviews")

@@ -1,0 +1,137 @@
+"""How the command writes: tables for people, JSON for programs, errors for both.
+Not for deciding what to say.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from assay.errors import AssayError, InvalidDefinition
+
+PIPE_WIDTH = 200
+STYLES = {
+    "approved": "green",
+    "succeeded": "green",
+    "created": "green",
+    "draft": "dim",
+    "unchanged": "dim",
+    "in_review": "yellow",
+    "updated": "yellow",
+    "queued": "yellow",
+    "running": "cyan",
+    "deprecated": "magenta",
+    "major": "red",
+    "guard": "red",
+    "failed": "red",
+    "errored": "red",
+    "retired": "red",
+    "cancelled": "dim",
+}
+
+
+class Output:
+    """Answers go to stdout, everything else to stderr, so that a pipe gets answers only."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        # Piped text is for grep: wide enough that rows do not fold at 80 columns.
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        self._out = Console(width=width, highlight=False, markup=False, emoji=False)
+        self.err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+    def json(self, value: Any) -> None:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def line(self, text: str, style: str = "") -> None:
+        self._out.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def note(self, text: str, style: str = "dim") -> None:
+        self.err.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def table(
+        self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str = ""
+    ) -> None:
+        """Print one line a row; a column is a key of the rows, and its heading."""
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(column.replace("_", " ").upper(), overflow="fold")
+        for row in rows:
+            table.add_row(*(cell(row.get(column)) for column in columns))
+        if title:
+            self.line(f"\n{title}", "bold")
+        self._out.print(table if table.row_count else Text("(none)", style="dim"))
+
+    def describe(self, value: Mapping[str, Any]) -> None:
+        """Print an object: plain facts first, then a table for each list of objects in it."""
+        tables = {key: item for key, item in value.items() if _is_table(item)}
+        facts = Table.grid(padding=(0, 2))
+        for key, item in value.items():
+            if key not in tables:
+                facts.add_row(Text(key.replace("_", " "), style="bold"), cell(item))
+        self._out.print(facts)
+        for key, rows in tables.items():
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            self.table(rows, columns, title=key.replace("_", " "))
+
+    def error(self, error: AssayError) -> None:
+        if self.as_json:
+            sys.stderr.write(json.dumps(error.as_dict(), ensure_ascii=False, default=str) + "\n")
+            return
+        if isinstance(error, InvalidDefinition) and error.errors:
+            for found in error.errors:
+                # Plain, uncoloured and unwrapped: editors jump to file:line.
+                sys.stderr.write(printable(definition_error(found)) + "\n")
+        else:
+            self.note(f"error: {error.message}", "red")
+
+
+def definition_error(found: Mapping[str, Any]) -> str:
+    """Write ``file:line: key: message``, leaving out what is not known."""
+    place = ":".join(str(found[key]) for key in ("file", "line") if found.get(key) is not None)
+    parts = [place, str(found.get("key") or ""), str(found.get("message") or "")]
+    return ": ".join(part for part in parts if part)
+
+
+def cell(value: Any) -> Text:
+    if isinstance(value, Text):
+        return value
+    text = _words(value)
+    return Text(printable(text), style=STYLES.get(text, "") if text else "dim")
+
+
+def printable(text: str) -> str:
+    """Show control characters as escapes: names and comments are other people's input."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text
+    )
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, Mapping | list | tuple):
+        return str(value)
+    if _is_table(value) and all(set(item) == {"name", "type"} for item in value):
+        return ", ".join(f"{item['name']} {item['type']}" for item in value)
+    items = list(value.values()) if isinstance(value, Mapping) else list(value)
+    if any(isinstance(item, Mapping | list | tuple) and item for item in items):
+        # Commas would not tell where an inner list ends.
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_words(item)}" for key, item in value.items()) or "-"
+    return ", ".join(_words(item) for item in value) or "-"
+
+
+def _is_table(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, Mapping) for item in value)

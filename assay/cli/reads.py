@@ -1,0 +1,104 @@
+"""Subcommands that read feature values: the latest ones, and training sets from file to file.
+Not for formats; the server writes those.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from rich.text import Text
+
+from assay.cli.arguments import Commands, Context, add_features, entity_argument
+from assay.cli.output import cell
+from assay.online import OnlineResponse
+
+
+def add(commands: Commands) -> None:
+    online = commands.add("get-online-features", run_online, "Read the latest values.")
+    add_features(online)
+    online.add_argument(
+        "-e",
+        "--entity",
+        nargs="+",
+        action="extend",
+        type=entity_argument,
+        required=True,
+        metavar="KEY=VALUE",
+        help="repeat a key for more rows; KEY:=JSON keeps JSON's types, as in zip:='\"00501\"'",
+    )
+    history = commands.add(
+        "get-historical-features", run_historical, "Make a training set: a file in, a file out."
+    )
+    history.add_argument(
+        "frame", metavar="FRAME", help="join keys and event_timestamp, .parquet or .csv"
+    )
+    add_features(history)
+    history.add_argument("-o", "--output", required=True, metavar="OUT", help=".parquet or .csv")
+    history.add_argument(
+        "--timing",
+        choices=("known", "event"),
+        default="known",
+        help="known: only what had arrived by then (default); event: also what arrived later",
+    )
+    history.add_argument("--explain", action="store_true", help="count rows the timings differ on")
+
+
+def run_online(context: Context, args: argparse.Namespace) -> None:
+    answer = context.store.get_online_features(
+        args.features,
+        columns(args.entity),
+        args.full_feature_names,
+        feature_service=args.feature_service,
+    )
+    _warn(context, answer.warnings)
+    if context.out.as_json:
+        context.out.json({"values": answer.to_dict(), "statuses": answer.statuses()})
+    else:
+        context.out.table(online_rows(answer), answer.names)
+
+
+def run_historical(context: Context, args: argparse.Namespace) -> None:
+    with context.out.err.status("the server joins features to the rows …"):
+        warnings = context.store.write_historical_features(
+            args.frame,
+            args.output,
+            args.features,
+            args.full_feature_names,
+            feature_service=args.feature_service,
+            timing=args.timing,
+            explain=args.explain,
+        )
+    _warn(context, warnings)
+    if context.out.as_json:
+        context.out.json({"output": args.output, "warnings": warnings})
+    else:
+        context.out.line(f"wrote {args.output}")
+
+
+def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Turn ``[("a", 1), ("b", 2), ("a", 3), …]`` into columns."""
+    found: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def online_rows(answer: OnlineResponse) -> list[dict[str, Text]]:
+    """Give one dict a row; in place of a value that is not there, its status."""
+    values, statuses = answer.to_dict(), answer.statuses()
+    return [
+        {
+            name: cell(values[name][row])
+            if statuses[name][row] == "PRESENT"
+            else Text(statuses[name][row], style="dim italic")
+            for name in answer.names
+        }
+        for row in range(len(answer))
+    ]
+
+
+def _warn(context: Context, warnings: list[str]) -> None:
+    for warning in warnings:
+        context.out.note(f"warning: {warning}", "yellow")

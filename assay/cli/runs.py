@@ -1,0 +1,147 @@
+"""Subcommands that fill the stores and follow runs.
+Not for schedules; the server starts those runs itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import TimeElapsedColumn as Elapsed
+
+from assay.cli.arguments import Commands, Context, instant_argument
+from assay.cli.output import Output, printable
+from assay.shapes import JSON
+
+COLUMNS = (
+    ("id", "view", "kind", "window_start", "window_end", "status", "progress")
+    + ("rows_offline", "rows_online", "requested_by")
+)  # fmt: skip
+DONE_COLUMNS = ("id", "view", "status", "rows_read", "rows_offline", "rows_online")
+
+
+def add(commands: Commands) -> None:
+    materialize = commands.add("materialize", run_materialize, "Compute and load a time range.")
+    materialize.add_argument("start", metavar="START", type=instant_argument, help="exclusive, UTC")
+    _add_end(materialize)
+    incremental = commands.add(
+        "materialize-incremental", run_materialize, "Compute and load what is missing up to END."
+    )
+    _add_end(incremental)
+    runs = commands.group("runs", "Materialization runs.")
+    listing = runs.add("list", run_list, "List runs.")
+    listing.add_argument("--view", metavar="NAME")
+    listing.add_argument("--status")
+    listing.add_argument("--limit", type=int, default=20)
+    for name, run, text in (
+        ("describe", run_describe, "Show one run."),
+        ("watch", run_watch, "Follow a run until it ends."),
+        ("cancel", run_cancel, "Cancel a run."),
+    ):
+        runs.add(name, run, text).add_argument("run_id", metavar="ID", type=int)
+
+
+def _add_end(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("end", metavar="END", type=instant_argument, help="inclusive, UTC")
+    views = {"nargs": "+", "action": "extend", "metavar": "VIEW"}
+    parser.add_argument("-v", "--views", help="only these; default: all", **views)  # type: ignore[arg-type]
+    parser.add_argument("--no-wait", action="store_true", help="return once runs are queued")
+
+
+def run_materialize(context: Context, args: argparse.Namespace) -> None:
+    start: datetime | None = getattr(args, "start", None)
+    if start is None:
+        runs = context.store.materialize_incremental(args.end, args.views)
+    else:
+        runs = context.store.materialize(start, args.end, args.views)
+    if not runs:
+        context.out.note("nothing to do: no approved version misses anything in that range")
+    if runs and not args.no_wait:
+        runs = follow(context, [run["id"] for run in runs])
+    _show(context.out, runs, COLUMNS if args.no_wait else DONE_COLUMNS)
+
+
+def run_list(context: Context, args: argparse.Namespace) -> None:
+    runs = context.store.runs(feature_view=args.view, status=args.status, limit=args.limit)
+    _show(context.out, runs, COLUMNS)
+
+
+def run_describe(context: Context, args: argparse.Namespace) -> None:
+    _describe(context.out, context.store.get_run(args.run_id))
+
+
+def run_watch(context: Context, args: argparse.Namespace) -> None:
+    _show(context.out, follow(context, [args.run_id]), DONE_COLUMNS)
+
+
+def run_cancel(context: Context, args: argparse.Namespace) -> None:
+    _describe(context.out, context.store.cancel_run(args.run_id))
+
+
+def follow(context: Context, run_ids: list[int]) -> list[JSON]:
+    """Wait for runs; a bar for each on a terminal, else a line for each step."""
+    try:
+        if not context.out.err.is_terminal:
+            return context.store.wait_for_runs(run_ids, on_progress=_lines(context.out))
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[step]}", markup=False),
+            Elapsed(),
+            console=context.out.err,
+        ) as progress:
+            return context.store.wait_for_runs(run_ids, on_progress=_bars(progress))
+    except KeyboardInterrupt:
+        context.out.note("no longer watching; the runs go on (assay runs list, assay runs cancel)")
+        raise
+
+
+def _bars(progress: Progress) -> Callable[[JSON], None]:
+    tasks: dict[int, TaskID] = {}
+
+    def update(run: JSON) -> None:
+        if run["id"] not in tasks:
+            name = f"run {run['id']} {_view(run)}"
+            tasks[run["id"]] = progress.add_task(printable(name), total=1.0, step="")
+        step = run["step"] if run["status"] == "running" else run["status"]
+        progress.update(tasks[run["id"]], completed=run["progress"], step=printable(step))
+
+    return update
+
+
+def _lines(out: Output) -> Callable[[JSON], None]:
+    last: dict[int, tuple[str, str]] = {}
+
+    def update(run: JSON) -> None:
+        now = run["status"], run["step"]
+        if last.get(run["id"]) != now and not out.as_json:
+            out.note(f"run {run['id']} {_view(run)}: {now[0]}, {now[1]} {run['progress']:.0%}")
+        last[run["id"]] = now
+
+    return update
+
+
+def _show(out: Output, runs: list[JSON], columns: tuple[str, ...]) -> None:
+    if out.as_json:
+        out.json(runs)
+    else:
+        out.table([_row(run) for run in runs], columns)
+
+
+def _describe(out: Output, run: JSON) -> None:
+    if out.as_json:
+        out.json(run)
+    else:
+        out.describe(run)
+
+
+def _row(run: JSON) -> dict[str, Any]:
+    return {**run, "view": _view(run), "progress": f"{run['progress']:.0%}"}
+
+
+def _view(run: JSON) -> str:
+    return f"{run['feature_view']}@{run['version']}"

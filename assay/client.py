@@ -1,0 +1,79 @@
+"""FeatureStore: the one object programs use, put together from the groups of calls.
+Not for the calls themselves; each group has its own file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from assay import config
+from assay.catalogue import CatalogueCalls
+from assay.lifecycle import LifecycleCalls
+from assay.reads import ReadCalls
+from assay.runs import RunCalls
+from assay.shapes import JSON
+from assay.transfers import TransferCalls
+from assay.transport import Transport, api_path
+
+
+class FeatureStore(CatalogueCalls, LifecycleCalls, RunCalls, ReadCalls, TransferCalls):
+    """One project of an Assay server.
+
+    ``url``, ``token`` and ``project`` default to ``ASSAY_URL``, ``ASSAY_TOKEN`` (or
+    ``ASSAY_TOKEN_FILE``) and ``ASSAY_PROJECT``, then to the nearest ``assay.toml``. Nothing is
+    sent before the first call. Threads may share it; forked processes each make their own.
+    """
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, project: str | None = None
+    ) -> None:
+        settings = config.load(
+            url=url, token=token, project=project, environ=os.environ, cwd=Path.cwd()
+        )
+        self._transport = Transport(settings)
+
+    def __repr__(self) -> str:
+        settings = self._transport.config
+        return f"FeatureStore(url={settings.url!r}, project={settings.project!r})"
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the pooled connections; a later call opens new ones."""
+        self._transport.close()
+
+    @property
+    def project(self) -> str | None:
+        return self._transport.config.project
+
+    def list_projects(self) -> list[JSON]:
+        found: list[JSON] = self._transport.get(api_path("projects"))["results"]
+        return found
+
+    def whoami(self) -> JSON:
+        """Give ``{"user", "token", "expires_at", "projects": {project: [role]}}``."""
+        found: JSON = self._transport.get(api_path("whoami"))
+        return found
+
+    def audit(
+        self,
+        *,
+        verb: str | None = None,
+        subject: str | None = None,
+        actor: str | None = None,
+        limit: int = 100,
+    ) -> list[JSON]:
+        """Give the first ``limit`` entries of the project's trail, in the server's order."""
+        query = {"verb": verb, "subject": subject, "actor": actor}
+        return self._list("audit", query=query, limit=limit)

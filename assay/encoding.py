@@ -1,0 +1,119 @@
+"""Values to and from the JSON the server speaks: instants, bytes, NaN.
+Not for Arrow, which carries its own types.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from assay.errors import Invalid
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(value: Any) -> bytes:
+    """Encode a request body.
+
+    Instants become RFC 3339 in UTC (naive ones are UTC), bytes base64, NaN and infinities the
+    strings of proto3 JSON, decimals strings, durations ``30d``, NumPy scalars what they hold.
+    """
+    return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).encode()
+
+
+def instant(value: datetime | date | str) -> str:
+    """Write an instant as RFC 3339 in UTC; a naive one is UTC, a date is its midnight.
+
+    :raises Invalid: the text is not an ISO 8601 instant.
+    """
+    return parse_instant(value).isoformat().replace("+00:00", "Z")
+
+
+def parse_instant(value: datetime | date | str) -> datetime:
+    """Read an instant as an aware ``datetime`` in UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as exc:
+            message = f"{value!r} is not an instant; write one like 2026-01-31T12:00:00Z"
+            raise Invalid(message, value=value) from exc
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def decode_column(values: list[Any]) -> list[Any]:
+    """Turn "NaN", "Infinity" and "-Infinity" into floats where the column holds numbers or lists.
+
+    A column counts as numeric when each value is null, a number or one of the three; the answer
+    carries no types, so text that consists of nothing but these words reads as numbers too.
+    """
+    if all(_is_numeric(value) for value in values):
+        return [_number(value) for value in values]
+    return values
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_numeric(item) for item in value)
+    if isinstance(value, str):
+        return value in NON_FINITE
+    return value is None or isinstance(value, int | float)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    return NON_FINITE[value] if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    """Give ``value`` in terms of what JSON has."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _non_finite(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _scalar(value)
+
+
+def _non_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        # Only pandas' NaT differs from itself; it is how a frame spells a null instant.
+        return instant(value) if value == value else None
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if callable(getattr(value, "tolist", None)):  # NumPy: scalars and arrays alike
+        return _plain(value.tolist())
+    kind = type(value).__name__
+    message = f"a {kind} ({value!r}) cannot be sent; give text, numbers, times, bytes, lists, dicts"
+    raise Invalid(message, value=repr(value), type=kind)
+
+
+def _duration(value: timedelta) -> str:
+    """Write a duration as definitions do, in its largest exact unit: 86400 s is ``1d``."""
+    units = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+    for unit, size in {**units, "s": timedelta(seconds=1)}.items():
+        if value % size == timedelta():
+            return f"{value // size}{unit}"
+    raise Invalid(f"the duration {value} is not a whole number of seconds", value=str(value))

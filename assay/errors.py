@@ -1,0 +1,166 @@
+"""What can go wrong between a program and the server, one class a fact.
+Not for the server's own errors: those arrive here as problem+json and become these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class AssayError(Exception):
+    """Base of everything this package raises.
+
+    ``code`` is stable and meant for programs, ``data`` holds the facts the message names,
+    ``status`` is the HTTP status, or None where the error never reached the server.
+    """
+
+    code = "error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, status: int | None = None, **data: Any
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.status = status
+        self.data = data
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.data, "code": self.code, "status": self.status, "message": self.message}
+
+
+class NotConfigured(AssayError):
+    """No token, no project, or a setting that cannot be used."""
+
+    code = "not_configured"
+
+
+class MissingExtra(AssayError):
+    """A library is needed that only an extra of this package installs."""
+
+    code = "missing_extra"
+
+
+class ServerUnreachable(AssayError):
+    """No answer arrived: the server is down, the address is wrong, or it took too long."""
+
+    code = "server_unreachable"
+
+
+class ServerError(AssayError):
+    """The server failed, or answered something this client does not understand."""
+
+    code = "server_error"
+
+
+class Invalid(AssayError):
+    """The request, or what it names, is not valid."""
+
+    code = "invalid"
+
+
+class InvalidDefinition(Invalid):
+    """Definitions were refused; ``errors`` has one ``{file, line, key, value, message}`` each."""
+
+    code = "invalid_definition"
+
+    @property
+    def errors(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self.data.get("errors") or []
+        return found
+
+
+class QualityRejected(Invalid):
+    """A blocking check failed, so nothing was published."""
+
+    code = "quality_rejected"
+
+
+class Unauthenticated(AssayError):
+    """The token is missing, unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AssayError):
+    """The token's user has no right to do this."""
+
+    code = "forbidden"
+
+
+class NotFound(AssayError):
+    """It does not exist, or the token's user may not see it."""
+
+    code = "not_found"
+
+
+class Conflict(AssayError):
+    """The object is not in a state that allows this."""
+
+    code = "conflict"
+
+
+class Gone(AssayError):
+    """The version was retired."""
+
+    code = "gone"
+
+
+class TooLarge(AssayError):
+    """The request is above a limit of the server."""
+
+    code = "too_large"
+
+
+class TooManyRequests(AssayError):
+    """The server asks to slow down."""
+
+    code = "too_many_requests"
+
+
+class Unavailable(AssayError):
+    """The server answers, but a part it needs does not, or a version is not loaded. Try again."""
+
+    code = "unavailable"
+
+
+class RunFailed(AssayError):
+    """A materialization run ended without success; ``data["runs"]`` are the runs that did."""
+
+    code = "run_failed"
+
+
+class WaitTimedOut(AssayError):
+    """Runs were still going when the caller's patience ended; they go on."""
+
+    code = "wait_timed_out"
+
+
+BY_CODE: dict[str, type[AssayError]] = {
+    kind.code: kind for kind in (InvalidDefinition, QualityRejected)
+}
+BY_STATUS: dict[int, type[AssayError]] = {
+    400: Invalid,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    413: TooLarge,
+    415: Invalid,
+    422: Invalid,
+    429: TooManyRequests,
+    503: Unavailable,
+}
+
+
+def from_problem(status: int, problem: Mapping[str, Any]) -> AssayError:
+    """Make the exception that a problem+json body describes."""
+    code = str(problem.get("code") or "")
+    kind = BY_CODE.get(code) or BY_STATUS.get(status) or ServerError
+    detail = problem.get("detail") or problem.get("title") or f"the server answered {status}"
+    known = {"type", "title", "status", "code", "detail"}
+    # Only these two would collide with parameters of the constructor; the rest is data.
+    data = {k: v for k, v in problem.items() if k not in known and k not in {"self", "message"}}
+    return kind(str(detail), code=code or None, status=status, **data)

@@ -1,0 +1,27 @@
+"""Imports the libraries that only an extra installs, at the moment they are needed.
+Not for libraries that the package depends on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from assay.errors import MissingExtra
+
+
+def require(module: str, purpose: str) -> Any:
+    """Import and return ``module``.
+
+    :raises MissingExtra: it is not installed; names the extra and what needed it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as exc:
+        message = f"{purpose} needs {module}; install it with: pip install 'assay[pandas]'"
+        raise MissingExtra(message, module=module, extra="pandas") from exc
+
+
+def has_arrow() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None

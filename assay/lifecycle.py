@@ -1,0 +1,94 @@
+"""Calls that move a feature view's version through its lifecycle, and the evidence for review.
+Not for deciding what is allowed: the server does, these only ask.
+"""
+
+from __future__ import annotations
+
+from assay.calls import Calls
+from assay.errors import Invalid
+from assay.shapes import JSON
+
+# The state from which each action starts: who names no version means the one in that state.
+STARTS_FROM = {
+    "submit": "draft",
+    "withdraw": "in_review",
+    "approve": "in_review",
+    "reject": "in_review",
+    "review": "in_review",
+    "promote": "approved",
+    "deprecate": "approved",
+    "restore": "deprecated",
+    "retire": "deprecated",
+}
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Split ``view@1.2.0`` into its name and version; None where no version is named."""
+    name, _, version = reference.partition("@")
+    return name, version or None
+
+
+class LifecycleCalls(Calls):
+    """Each takes ``view`` or ``view@version`` and answers the version as it is afterwards.
+
+    Without a version, the only one that is in a state the action starts from.
+
+    :raises Invalid: no version is named and not exactly one comes into question.
+    :raises Forbidden: the user may not do this.
+    :raises Conflict: the version is in another state.
+    """
+
+    def submit(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("submit", reference, comment)
+
+    def withdraw(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("withdraw", reference, comment)
+
+    def approve(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("approve", reference, comment)
+
+    def reject(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("reject", reference, comment)
+
+    def promote(self, reference: str, *, comment: str = "") -> JSON:
+        """Make the version the default, the one that references without a version mean."""
+        return self._transition("promote", reference, comment)
+
+    def deprecate(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("deprecate", reference, comment)
+
+    def restore(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("restore", reference, comment)
+
+    def retire(self, reference: str, *, comment: str = "") -> JSON:
+        return self._transition("retire", reference, comment)
+
+    def review(self, reference: str) -> JSON:
+        """Give the packet of evidence, the approvals so far and how many are required."""
+        packet: JSON = self._get(*self._version_path("review", reference))
+        return packet
+
+    def _transition(self, action: str, reference: str, comment: str) -> JSON:
+        return self._post(*self._version_path(action, reference), value={"comment": comment})
+
+    def _version_path(self, action: str, reference: str) -> tuple[str, ...]:
+        name, version = split_reference(reference)
+        return ("feature-views", name, "versions", version or self._only(action, name), action)
+
+    def _only(self, action: str, name: str) -> str:
+        state = STARTS_FROM[action]
+        versions = self._get("feature-views", name)["versions"]
+        found = [
+            version["version"] or "draft"
+            for version in versions
+            if version["state"] == state and not (action == "promote" and version["default"])
+        ]
+        if len(found) == 1:
+            return str(found[0])
+        said = ", ".join(f"{v['version'] or 'draft'} ({v['state']})" for v in versions) or "none"
+        raise Invalid(
+            f"to {action} {name} without naming a version, exactly one must be {state}; "
+            f"name one as {name}@VERSION; there are: {said}",
+            feature_view=name,
+            versions=versions,
+        )

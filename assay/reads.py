@@ -1,0 +1,121 @@
+"""Calls that read feature values: the latest ones, and those known at past instants.
+Not for how answers are used; see online and historical.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from assay.calls import Calls
+from assay.errors import Invalid
+from assay.extras import require
+from assay.frames import arrow_or_columns, columns_of
+from assay.historical import ARROW_STREAM, RetrievalJob
+from assay.online import OnlineResponse
+from assay.shapes import JSON, EntityFrame, EntityRows, Features, Timing
+from assay.transport import Answer
+
+# A training set is computed while the client waits; an online read never takes this long.
+HISTORICAL_TIMEOUT_SECONDS = 600.0
+
+
+class ReadCalls(Calls):
+    """Features are references like ``view:feature`` or ``view@1.2.0:feature``, or a service."""
+
+    def get_online_features(
+        self,
+        features: Features = None,
+        entity_rows: EntityRows = (),
+        full_feature_names: bool = False,
+        *,
+        feature_service: str | None = None,
+    ) -> OnlineResponse:
+        """Read the latest values for each entity row, in the rows' order.
+
+        ``features`` is a list of references, or the name of a feature service;
+        ``entity_rows`` is ``[{"user_id": 1}, …]`` or ``{"user_id": [1, …]}``.
+
+        :raises Invalid: rows have unequal keys, or what is asked for does not exist.
+        :raises Unavailable: a version is not loaded, or the online store is down.
+        """
+        body = {
+            **selection(features, feature_service),
+            "entities": columns_of(entity_rows),
+            "full_feature_names": full_feature_names,
+        }
+        return OnlineResponse(self._post("get-online-features", value=body))
+
+    def get_historical_features(
+        self,
+        entity_df: EntityFrame,
+        features: Features = None,
+        full_feature_names: bool = False,
+        *,
+        feature_service: str | None = None,
+        timing: Timing = "known",
+        explain: bool = False,
+    ) -> RetrievalJob:
+        """Join features to each entity row as they were at its ``event_timestamp``.
+
+        ``entity_df`` has the join keys and ``event_timestamp`` (naive times are UTC): a pandas
+        frame, an Arrow table, a dict of lists or a list of dicts. ``timing="known"`` uses only
+        what had arrived by then, ``"event"`` also what arrived later.
+        """
+        options: JSON = {
+            **selection(features, feature_service),
+            "full_feature_names": full_feature_names,
+            "timing": timing,
+            "explain": explain,
+        }
+        path = self._transport.project_path("get-historical-features")
+        frame = arrow_or_columns(entity_df)
+        if not isinstance(frame, dict):
+            return RetrievalJob(self._upload(path, options, frame), rows=frame.num_rows)
+        answer = self._transport.request(
+            "POST",
+            path,
+            json={**options, "entities": frame},
+            read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
+        )
+        return RetrievalJob(answer, rows=len(next(iter(frame.values()), [])))
+
+    def _upload(self, path: str, options: JSON, table: Any) -> Answer:
+        headers = {"Content-Type": ARROW_STREAM, "Accept": ARROW_STREAM}
+        return self._transport.request(
+            "POST",
+            path,
+            query=options,
+            body=arrow_bytes(table),
+            headers=headers,
+            read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
+        )
+
+
+def arrow_bytes(table: Any) -> bytes:
+    ipc = require("pyarrow.ipc", "sending a frame")
+    sink = io.BytesIO()
+    with ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def selection(features: Features, feature_service: str | None) -> JSON:
+    """Give ``{"features": […]}`` or ``{"feature_service": name}``, whichever was asked for.
+
+    :raises Invalid: neither or both were given.
+    """
+    if isinstance(features, Mapping):  # what get_feature_service answers
+        features = str(features["name"])
+    if isinstance(features, str):
+        # A reference always has a colon, the name of a service never.
+        by_name = {"features": [features]} if ":" in features else {"feature_service": features}
+    else:
+        by_name = {"features": list(features)} if features else {}
+    if bool(by_name) == bool(feature_service):
+        raise Invalid(
+            "give either features (like ['view:feature']) or a feature service, "
+            + ("not both" if by_name else "neither was given"),
+        )
+    return by_name or {"feature_service": feature_service}

@@ -1,0 +1,137 @@
+"""Calls that fill the stores, and waiting for them with progress.
+Not for scheduling: the server starts what each version's schedule says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from assay.calls import Calls
+from assay.encoding import instant
+from assay.errors import RunFailed, WaitTimedOut
+from assay.shapes import JSON
+
+TERMINAL_STATUSES = {"succeeded", "failed", "errored", "cancelled"}
+FIRST_POLL_SECONDS = 0.2
+LONGEST_POLL_SECONDS = 2.0
+POLL_GROWTH = 1.4
+
+OnProgress = Callable[[JSON], None]
+
+
+class RunCalls(Calls):
+    """Materialization runs: dicts with ``id``, ``status``, ``step``, ``progress`` (0..1)."""
+
+    def materialize(
+        self,
+        start_date: datetime | str,
+        end_date: datetime | str,
+        feature_views: Sequence[str] | None = None,
+        *,
+        wait: bool = False,
+    ) -> list[JSON]:
+        """Compute ``(start_date, end_date]`` of the named views, or all, and load it.
+
+        Naive times are UTC. Answers the runs: queued ones, or with ``wait`` finished ones.
+
+        :raises RunFailed: with ``wait``, when a run did not succeed.
+        """
+        body = {"start_ts": instant(start_date), "end_ts": instant(end_date)}
+        return self._start("materialize", body, feature_views, wait=wait)
+
+    def materialize_incremental(
+        self,
+        end_date: datetime | str,
+        feature_views: Sequence[str] | None = None,
+        *,
+        wait: bool = False,
+    ) -> list[JSON]:
+        """Compute what each view misses up to ``end_date``; else like :meth:`materialize`."""
+        body = {"end_ts": instant(end_date)}
+        return self._start("materialize-incremental", body, feature_views, wait=wait)
+
+    def runs(
+        self,
+        *,
+        feature_view: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[JSON]:
+        query = {"feature_view": feature_view, "status": status}
+        return self._list("runs", query=query, limit=limit)
+
+    def get_run(self, run_id: int) -> JSON:
+        run: JSON = self._get("runs", str(run_id))
+        return run
+
+    def cancel_run(self, run_id: int) -> JSON:
+        return self._post("runs", str(run_id), "cancel", value={})
+
+    def wait_for_run(
+        self,
+        run_id: int,
+        *,
+        on_progress: OnProgress | None = None,
+        timeout_seconds: float | None = None,
+    ) -> JSON:
+        """Wait for one run; see :meth:`wait_for_runs`."""
+        runs = self.wait_for_runs(
+            [run_id], on_progress=on_progress, timeout_seconds=timeout_seconds
+        )
+        return runs[0]
+
+    def wait_for_runs(
+        self,
+        run_ids: Sequence[int],
+        *,
+        on_progress: OnProgress | None = None,
+        timeout_seconds: float | None = None,
+    ) -> list[JSON]:
+        """Poll until every run has ended; ``on_progress`` gets each run as each poll found it.
+
+        :raises RunFailed: when all have ended and not all succeeded.
+        :raises WaitTimedOut: they take longer than ``timeout_seconds``; they go on.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        ended: dict[int, JSON] = {}
+        pause = FIRST_POLL_SECONDS
+        while waiting := [run_id for run_id in run_ids if run_id not in ended]:
+            for run_id in waiting:
+                run = self.get_run(run_id)
+                if on_progress:
+                    on_progress(run)
+                if run["status"] in TERMINAL_STATUSES:
+                    ended[run_id] = run
+            if len(ended) < len(set(run_ids)):
+                _check_deadline(deadline, [run_id for run_id in waiting if run_id not in ended])
+                time.sleep(pause)
+                pause = min(pause * POLL_GROWTH, LONGEST_POLL_SECONDS)
+        return _all_succeeded([ended[run_id] for run_id in run_ids])
+
+    def _start(
+        self, call: str, body: JSON, feature_views: Sequence[str] | None, *, wait: bool
+    ) -> list[JSON]:
+        if feature_views is not None:
+            body = {**body, "feature_views": list(feature_views)}
+        runs: list[JSON] = self._post(call, value=body)["runs"]
+        return self.wait_for_runs([run["id"] for run in runs]) if wait else runs
+
+
+def _check_deadline(deadline: float | None, unfinished: list[int]) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        said = ", ".join(map(str, unfinished))
+        raise WaitTimedOut(f"still running: {said}; they go on, see get_run", runs=unfinished)
+
+
+def _all_succeeded(runs: list[JSON]) -> list[JSON]:
+    failed = [run for run in runs if run["status"] != "succeeded"]
+    if failed:
+        raise RunFailed("; ".join(_failure(run) for run in failed), runs=failed)
+    return runs
+
+
+def _failure(run: JSON) -> str:
+    subject = f"run {run['id']} of {run['feature_view']}@{run['version']}"
+    return f"{subject} {run['status']}: {run.get('error') or 'the server gives no reason'}"

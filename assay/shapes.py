@@ -1,0 +1,27 @@
+"""Names for the shapes that cross this package's face.
+Not for behaviour; pandas and pyarrow are named here for type checkers only, never imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    # The extra may be absent, and neither library ships complete types.
+    import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+JSON: TypeAlias = dict[str, Any]
+Columns: TypeAlias = dict[str, list[Any]]
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+EntityRows: TypeAlias = "Rows | Mapping[str, Sequence[Any]]"
+DataFrame: TypeAlias = "pd.DataFrame"
+ArrowTable: TypeAlias = "pa.Table"
+EntityFrame: TypeAlias = "pd.DataFrame | pa.Table | EntityRows"
+Path: TypeAlias = "str | PathLike[str]"
+Definitions: TypeAlias = "Path | Mapping[str, Any] | Sequence[Path | Mapping[str, Any]]"
+# A list of references, one reference, the name of a feature service, or the service itself.
+Features: TypeAlias = "Sequence[str] | str | Mapping[str, Any] | None"
+Timing: TypeAlias = Literal["known", "event"]

@@ -1,0 +1,252 @@
+"""One pooled connection to the server: authentication, retries, timeouts, problems → exceptions.
+Not for what the calls mean; that is beside each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import quote, urlencode
+
+import urllib3
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import Retry, Timeout
+
+from assay import errors
+from assay.config import Config
+from assay.encoding import to_json
+from assay.version import __version__
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 60.0
+CHUNK_BYTES = 1 << 20
+
+Query = Mapping[str, "str | int | bool | Sequence[str] | None"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer, read in full."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("Content-Type", "").split(";")[0].strip()
+
+    def json(self) -> Any:
+        """Parse the body.
+
+        :raises ServerError: it is not JSON, so something other than the server answered.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as exc:
+            kind = self.content_type or "of no type"
+            message = (
+                f"the answer is {kind}, not JSON: {_excerpt(self.body)}; "
+                "does the address lead to an Assay server?"
+            )
+            raise errors.ServerError(message, status=self.status) from exc
+
+
+class RetryBroken(Retry):
+    """Ask again when the connection broke, not when the server is slow: that would slow it more."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+# For GET only: anything else may have been done already when the connection broke.
+RETRY_GET = RetryBroken(total=3, status=0, redirect=0, other=0, backoff_factor=0.1)
+
+
+class Transport:
+    """Sends requests for one :class:`Config`. Safe to share between threads."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._pool = urllib3.PoolManager(maxsize=10)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def project_path(self, *parts: str) -> str:
+        """Give the path of something in the configured project.
+
+        :raises NotConfigured: no project is set.
+        """
+        if not self.config.project:
+            raise errors.NotConfigured(
+                "no project is set; give project=… (--project), ASSAY_PROJECT, "
+                "or project in assay.toml"
+            )
+        return api_path("projects", self.config.project, *parts)
+
+    def get(self, path: str, query: Query | None = None) -> Any:
+        return self.request("GET", path, query=query).json()
+
+    def post(self, path: str, value: Any, query: Query | None = None) -> Any:
+        return self.request("POST", path, query=query, json=value).json()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> Answer:
+        """Send and read the whole answer; ``json`` is encoded, ``body`` goes as it is.
+
+        :raises AssayError: of the kind that the answer's problem or the broken connection means.
+        """
+        sent = dict(headers or {})
+        if json is not None:
+            body, sent["Content-Type"] = to_json(json), "application/json"
+        wait = read_timeout_seconds
+        with self._open(method, path, query, body=body, headers=sent, wait=wait) as response:
+            return Answer(response.status, response.headers, response.data)
+
+    @contextmanager
+    def download(
+        self,
+        path: str,
+        *,
+        query: Query,
+        body: IO[bytes],
+        headers: Mapping[str, str],
+        read_timeout_seconds: float,
+    ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        """POST an open file; yield the answer without its body, and the body in chunks."""
+        sent = {**headers, "Content-Length": str(os.fstat(body.fileno()).st_size)}
+        wait = read_timeout_seconds
+        with self._open("POST", path, query, body=body, headers=sent, wait=wait) as response:
+            head = Answer(response.status, response.headers, b"")
+            yield head, response.stream(CHUNK_BYTES)
+
+    @contextmanager
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        *,
+        body: bytes | IO[bytes] | None,
+        headers: Mapping[str, str],
+        wait: float,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Yield a successful response, its body unread; the connection goes back afterwards."""
+        with self._translated():
+            response = self._pool.request(
+                method,
+                self.config.url + path + _query_string(query),
+                body=body,
+                headers={**self._headers(), **headers},
+                preload_content=False,
+                timeout=Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=wait),
+                # A redirect would carry the token to an address that nobody configured.
+                redirect=False,
+                retries=RETRY_GET if method == "GET" else False,
+            )
+            try:
+                _raise_for_status(response)
+                yield response
+                response.drain_conn()
+            except BaseException:
+                response.close()
+                raise
+            finally:
+                response.release_conn()
+
+    def _headers(self) -> dict[str, str]:
+        if not self.config.token:
+            raise errors.NotConfigured(
+                "no token is set; give token=… (--token), ASSAY_TOKEN, ASSAY_TOKEN_FILE, "
+                "or token_file in assay.toml"
+            )
+        return {
+            "Authorization": f"Bearer {self.config.token}",
+            "Accept": "application/json",
+            "User-Agent": f"assay/{__version__}",
+        }
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except HTTPError as exc:
+            raise self._unreachable(exc) from exc
+
+    def _unreachable(self, exc: HTTPError) -> errors.ServerUnreachable:
+        reason = getattr(exc, "reason", None) or exc
+        url = self.config.url
+        if isinstance(reason, ReadTimeoutError):
+            text = f"{url} accepted the request but did not answer in time: {reason}"
+        else:
+            # Without urllib3's "HTTPConnection(host=…, port=…): ", which repeats the address.
+            fact = str(reason).partition("): ")[2] or reason
+            text = (
+                f"{url} cannot be reached: {fact}; is the server running, and is the address "
+                "right (--url, ASSAY_URL or url in assay.toml)?"
+            )
+        return errors.ServerUnreachable(text, url=url)
+
+
+def api_path(*parts: str) -> str:
+    """Join path segments below the API's root, each escaped whole."""
+    return "/".join(["/api/v1", *(quote(part, safe="@") for part in parts)])
+
+
+def _query_string(query: Query | None) -> str:
+    """Write a query; None is left out, booleans are ``true`` and ``false``, lists repeat."""
+    kept = {key: value for key, value in (query or {}).items() if value is not None}
+    plain = {k: str(v).lower() if isinstance(v, bool) else v for k, v in kept.items()}
+    return "?" + urlencode(plain, doseq=True) if plain else ""
+
+
+def _raise_for_status(response: urllib3.BaseHTTPResponse) -> None:
+    if 200 <= response.status < 300:
+        return
+    if 300 <= response.status < 400:
+        target = response.headers.get("Location", "nowhere")
+        message = f"the server redirects to {target}; give that address if you trust it"
+        raise errors.ServerError(message, status=response.status, location=target)
+    raise errors.from_problem(response.status, _problem(response.status, response.data))
+
+
+def _problem(status: int, body: bytes) -> dict[str, Any]:
+    """Read a problem+json body; what is not one (a proxy's page) becomes its detail."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = None
+    if isinstance(problem, dict):
+        return problem
+    return {"detail": f"the server answered {status}: {_excerpt(body)}"}
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:200].decode(errors="replace").split())
+    return repr(text) if text else "an empty body"

@@ -1,0 +1,184 @@
+"""The command: arguments to requests, answers to text, errors to exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from assay.cli import main
+
+RUN = {
+    "id": 7,
+    "feature_view": "v",
+    "version": "1.0.0",
+    "kind": "backfill",
+    "status": "succeeded",
+    "step": "done",
+    "progress": 1.0,
+    "rows_read": 12,
+    "rows_offline": 12,
+    "rows_online": 3,
+    "error": None,
+}
+ONLINE = {
+    "metadata": {"feature_names": ["user_id", "genre"]},
+    "results": [
+        {"values": [1, 2], "statuses": ["PRESENT"] * 2, "event_timestamps": [None] * 2},
+        {
+            "values": ["docu[red]\x1b[2J", None],
+            "statuses": ["PRESENT", "OUTSIDE_MAX_AGE"],
+            "event_timestamps": [None] * 2,
+        },
+    ],
+}
+
+
+@pytest.fixture
+def assay(peer):
+    """Run the command against the peer; give its exit code."""
+    return lambda *argv: main(["--url", peer.url, "--token", "t", "--project", "rides", *argv])
+
+
+def test_definition_errors_are_printed_as_editors_read_them(assay, peer, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("kind: FeatureView\n")
+    errors = [
+        {"file": "a.yaml", "line": 3, "key": "ttl", "value": "x", "message": "not a duration"},
+        {"file": "a.yaml", "line": None, "key": None, "value": None, "message": "no name"},
+    ]
+    problem = {"code": "invalid_definition", "detail": "2 errors", "errors": errors}
+    peer.answers_with("POST definitions", problem, 422)
+
+    assert assay("apply", "a.yaml", "--plan") == 1
+
+    assert capsys.readouterr().err == "a.yaml:3: ttl: not a duration\na.yaml: no name\n"
+    assert peer.requests[0].query == {"dry_run": ["true"]}
+
+
+def test_plan_prints_what_would_change(assay, peer, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("kind: FeatureView\n")
+    change = {
+        "kind": "FeatureView",
+        "name": "v",
+        "change": "updated",
+        "class": "major",
+        "version": "2.0.0",
+        "state": "draft",
+        "reasons": ["x removed"],
+        "warnings": ["bulk"],
+    }
+    plan = {"project": "rides", "dry_run": True, "changes": [change]}
+    peer.answers_with("POST definitions", plan)
+
+    assert assay("plan", "a.yaml") == 0
+
+    shown = capsys.readouterr()
+    assert "FeatureView  v     updated  major  2.0.0    draft" in shown.out
+    assert "FeatureView v: x removed" in shown.out
+    assert "1 of 1 objects would change in project rides." in shown.out
+    assert "warning: FeatureView v: bulk" in shown.err
+
+
+def test_entities_keep_their_types(assay, peer):
+    peer.answers_with("POST get-online-features", ONLINE)
+    arguments = ("-f", "v:genre", "--entity", "user_id=1", "zip=00501", 'user_id:="7"', "zip=-3")
+
+    assert assay("get-online-features", *arguments) == 0
+
+    assert peer.requests[0].json()["entities"] == {"user_id": [1, "7"], "zip": ["00501", -3]}
+
+
+def test_a_value_that_is_not_there_shows_its_status_and_text_cannot_steer_the_terminal(
+    assay, peer, capsys
+):
+    peer.answers_with("POST get-online-features", ONLINE)
+
+    assert assay("get-online-features", "-s", "ranker", "-e", "user_id=1") == 0
+
+    shown = capsys.readouterr().out
+    assert "docu[red]\\x1b[2J" in shown
+    assert "OUTSIDE_MAX_AGE" in shown
+
+
+def test_json_is_for_programs_wherever_the_option_stands(assay, peer, capsys):
+    page = {"count": 1, "next": None, "previous": None, "results": [{"name": "driver"}]}
+    peer.answers_with("GET entities", page)
+
+    assert assay("entities", "list", "--json") == 0
+    assert assay("--json", "entities", "list", "--tag", "core") == 0
+
+    first, second = capsys.readouterr().out.split("]\n")[:2]
+    assert json.loads(first + "]") == json.loads(second + "]") == [{"name": "driver"}]
+
+
+def test_materialize_waits_and_shows_each_step(assay, peer, capsys):
+    peer.answers_with("POST materialize-incremental", {"runs": [{**RUN, "status": "queued"}]}, 202)
+    peer.answers_with(
+        "GET runs/7", {**RUN, "status": "running", "step": "offline", "progress": 0.5}
+    )
+    peer.answers_with("GET runs/7", RUN)
+
+    assert assay("materialize-incremental", "2026-01-02T00:00:00", "--views", "v") == 0
+
+    assert peer.requests[0].json() == {"end_ts": "2026-01-02T00:00:00Z", "feature_views": ["v"]}
+    shown = capsys.readouterr()
+    assert "run 7 v@1.0.0: running, offline 50%" in shown.err
+    assert "7   v@1.0.0  succeeded  12" in shown.out
+
+
+def test_a_training_set_goes_from_file_to_file_as_bytes(assay, peer, tmp_path, capsys):
+    (tmp_path / "frame.csv").write_bytes(b"user_id,event_timestamp\n1,2026-01-01\n")
+    headers = {"Content_Type": "application/vnd.apache.parquet", "Assay_Warnings": '["few rows"]'}
+    peer.answers_with("POST get-historical-features", b"PAR1...", **headers)
+
+    assert (
+        assay("get-historical-features", "frame.csv", "-f", "v:x", "w:y", "-o", "out.parquet") == 0
+    )
+
+    sent = peer.requests[0]
+    assert sent.body == b"user_id,event_timestamp\n1,2026-01-01\n"
+    assert sent.headers["Content-Type"] == "text/csv"
+    assert sent.query["features"] == ["v:x", "w:y"]
+    assert (tmp_path / "out.parquet").read_bytes() == b"PAR1..."
+    assert "warning: few rows" in capsys.readouterr().err
+
+
+def test_an_answer_that_breaks_off_leaves_the_old_output_alone(assay, peer, tmp_path):
+    (tmp_path / "frame.csv").write_bytes(b"user_id\n1\n")
+    (tmp_path / "out.csv").write_bytes(b"old")
+    headers = {"Content_Type": "text/csv", "Content_Length": "1000", "Connection": "close"}
+    peer.answers_with("POST get-historical-features", b"user_id,x\n", **headers)
+
+    assert assay("get-historical-features", "frame.csv", "-s", "ranker", "-o", "out.csv") == 3
+
+    assert (tmp_path / "out.csv").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frame.csv", "out.csv"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["--token", "t", "--url", "http://127.0.0.1:1", "whoami"], 3),
+        (["whoami"], 2),
+        (["--token", "t", "--url", "nonsense", "whoami"], 2),
+        (["--token", "t", "runs", "list", "--limit", "0", "--project", "p"], 1),
+    ],
+)
+def test_exit_codes_tell_what_kind_of_failure_it_was(argv, code):
+    assert main(argv) == code
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["materialize", "yesterday", "2026-01-01"],
+        ["get-online-features", "-f", "v:x", "-e", "user_id"],
+        ["get-online-features", "-f", "v:x", "-e", "user_id:=nope"],
+    ],
+)
+def test_wrong_usage_exits_with_2(argv):
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+
+    assert caught.value.code == 2

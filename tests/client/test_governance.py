@@ -1,0 +1,132 @@
+"""Definitions, versions and runs through the client."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from assay import Invalid, InvalidDefinition, RunFailed, WaitTimedOut
+
+RUN = {"id": 7, "feature_view": "v", "version": "1.0.0", "step": "offline", "error": None}
+VERSIONS = [
+    {"version": "2.0.0", "state": "approved", "ready": True, "default": False, "class": "major"},
+    {"version": "1.1.0", "state": "in_review", "ready": False, "default": False, "class": "minor"},
+    {"version": "1.0.0", "state": "approved", "ready": True, "default": True, "class": None},
+    {"version": None, "state": "draft", "ready": False, "default": False, "class": None},
+]
+PLAN = {"project": "rides", "dry_run": True, "changes": []}
+
+
+def test_files_are_sent_with_their_paths_and_folders_are_read(peer, store, tmp_path):
+    peer.answers_with("POST definitions", PLAN)
+    (tmp_path / "defs").mkdir()
+    for name in ("b.yml", "a.yaml", "notes.txt"):
+        (tmp_path / "defs" / name).write_text(f"# {name} é")
+
+    assert store.plan("defs") == PLAN
+
+    sent = peer.requests[0]
+    assert sent.query == {"dry_run": ["true"]}
+    assert sent.json() == {
+        "files": [
+            {"path": "defs/a.yaml", "text": "# a.yaml é"},
+            {"path": "defs/b.yml", "text": "# b.yml é"},
+        ]
+    }
+
+
+def test_dicts_are_sent_as_definitions(peer, store):
+    peer.answers_with("POST definitions", PLAN)
+
+    store.apply({"kind": "FeatureView", "name": "v", "ttl": timedelta(days=30)}, submit=True)
+
+    assert peer.requests[0].query == {"submit": ["true"]}
+    definitions = [{"kind": "FeatureView", "name": "v", "ttl": "30d"}]
+    assert peer.requests[0].json() == {"definitions": definitions}
+
+
+@pytest.mark.parametrize("given", ["absent.yaml", [], ["a.yaml", {"kind": "Entity"}]])
+def test_definitions_that_cannot_be_read_are_not_sent(peer, store, given):
+    with pytest.raises(Invalid):
+        store.apply(given)
+
+    assert peer.requests == []
+
+
+def test_each_wrong_key_is_kept_on_the_exception(peer, store):
+    errors = [
+        {"file": "a.yaml", "line": 3, "key": "ttl", "value": "x", "message": "not a duration"}
+    ]
+    problem = {"code": "invalid_definition", "detail": "1 error", "errors": errors}
+    peer.answers_with("POST definitions", problem, 422)
+
+    with pytest.raises(InvalidDefinition) as caught:
+        store.apply({"kind": "FeatureView"})
+
+    assert caught.value.errors == errors
+
+
+def test_lists_read_page_after_page(peer, store):
+    for number, more in ((1, "http://elsewhere.invalid/?offset=1"), (2, None)):
+        page = {"count": 2, "next": more, "previous": None, "results": [{"name": f"e{number}"}]}
+        peer.answers_with("GET entities", page)
+
+    assert store.list_entities(tag="core") == [{"name": "e1"}, {"name": "e2"}]
+    assert [sent.query["offset"] for sent in peer.requests] == [["0"], ["1"]]
+    assert peer.requests[1].query["tag"] == ["core"]
+
+
+@pytest.mark.parametrize(
+    ("action", "version"), [("approve", "1.1.0"), ("submit", "draft"), ("promote", "2.0.0")]
+)
+def test_without_a_version_the_only_possible_one_is_meant(peer, store, action, version):
+    peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
+    peer.answers_with(f"POST feature-views/v/versions/{version}/{action}", {"state": "done"})
+
+    assert getattr(store, action)("v", comment="ok") == {"state": "done"}
+    assert peer.requests[-1].json() == {"comment": "ok"}
+
+
+def test_when_two_versions_are_possible_both_are_named(peer, store):
+    peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
+
+    with pytest.raises(
+        Invalid, match=r"exactly one must be approved.*v@VERSION.*2\.0\.0 \(approved\)"
+    ):
+        store.deprecate("v")
+
+
+def test_materialize_sends_utc_and_waits_with_progress(peer, store):
+    peer.answers_with("POST materialize", {"runs": [{**RUN, "status": "queued"}]}, 202)
+    for progress, status in ((0.5, "running"), (1, "succeeded")):
+        peer.answers_with("GET runs/7", {**RUN, "status": status, "progress": progress})
+    start = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+
+    runs = store.materialize(start, datetime(2026, 1, 2, tzinfo=UTC), ["v"], wait=True)
+
+    assert [run["status"] for run in runs] == ["succeeded"]
+    assert peer.requests[0].json() == {
+        "start_ts": "2025-12-31T22:00:00Z",
+        "end_ts": "2026-01-02T00:00:00Z",
+        "feature_views": ["v"],
+    }
+    assert len(peer.requests) == 3
+
+
+def test_a_run_that_fails_raises_with_its_reason(peer, store):
+    seen: list[dict[str, object]] = []
+    failed = {**RUN, "status": "failed", "progress": 0.3, "error": "min of trips is -1"}
+    peer.answers_with("GET runs/7", failed)
+
+    with pytest.raises(RunFailed, match=r"run 7 of v@1\.0\.0 failed: min of trips is -1"):
+        store.wait_for_run(7, on_progress=seen.append)
+
+    assert seen == [failed]
+
+
+def test_waiting_ends_when_patience_does(peer, store):
+    peer.answers_with("GET runs/7", {**RUN, "status": "running", "progress": 0.3})
+
+    with pytest.raises(WaitTimedOut, match="still running: 7"):
+        store.wait_for_run(7, timeout_seconds=0.1)
