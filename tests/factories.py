@@ -138,9 +138,10 @@ def make_version(
         reviews.submit_version(version=draft, actor=cast.author, at=AT, probe=probe)
     if state is State.APPROVED:
         reviews.approve_version(version=draft, actor=cast.steward, at=AT)
-    return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(pk=draft.pk)
+    return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(
+        pk=draft.pk
+    )
 
 
 def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:
     return FeatureView.objects.get(project=cast.project, name=name)
-

@@ -1,0 +1,63 @@
+# The commands to remember. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PORT ?= 8000
+HOST ?= 127.0.0.1
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: venv-server ## Run the example from definition to answer, then keep serving (PORT=8000)
+	@$(BIN)/python -m examples.demo --port $(PORT)
+
+demo-check: venv-server ## The same, then end: exit 0, or the reason
+	@$(BIN)/python -m examples.demo --port $(PORT) --check
+
+serve: venv-server ## Run the server on this machine (PORT=8000 HOST=127.0.0.1)
+	@$(BIN)/python manage.py serve --host $(HOST) --port $(PORT)
+
+test: lint chromium ## Everything: lint, types, layers, tests on SQLite and on PostgreSQL
+	@echo "== tests on SQLite"
+	@env -u DATABASE_URL $(PYTEST) $(ARGS)
+	@echo "== tests on PostgreSQL"
+	@$(BIN)/python -m scripts.with_postgres $(PYTEST) $(ARGS)
+
+test-sqlite: venv-dev ## The tests on SQLite alone (ARGS="tests/registry -x")
+	@env -u DATABASE_URL $(PYTEST) $(ARGS)
+
+lint: venv-dev ## Format check, lint, types, layers, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-cache
+	@STATE_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: venv-dev ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv-dev ## Run the benchmarks at a small size (ARGS="--full" for the sizes of RESULTS.md)
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$script .py) $(ARGS) || exit 1; done
+
+snapshots: venv-dev ## Record the OpenAPI snapshot again; look at its diff
+	@UPDATE_SNAPSHOTS=1 $(PYTEST) tests/test_project.py -q
+
+lock: venv-dev ## Compile requirements/*.txt again, upgrading (ARGS="--upgrade-package redis" for one)
+	@scripts/lock $(ARGS)
+
+clean: ## Remove what was built, installed and stored here: .venv, var, caches
+	rm -rf .venv var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+venv-server:
+	@scripts/venv server
+
+venv-dev:
+	@scripts/venv dev
+
+chromium:
+	@scripts/ensure_chromium
+
+.PHONY: help demo demo-check serve test test-sqlite lint format bench snapshots lock clean venv-server venv-dev chromium

@@ -1,0 +1,26 @@
+"""The Celery application: JSON messages that carry ids, and beat's one entry.
+
+Not for tasks: each app has its own in ``tasks.py`` or ``beat.py``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+
+app = Celery("assay")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="beat")
+
+
+@worker_init.connect
+def check_redis(**_: object) -> None:
+    # Imported here: every process loads this module before Django is set up.
+    from featurestore_project import startup
+
+    startup.refuse_evicting_redis()

@@ -1,0 +1,114 @@
+"""Reading the environment: typed values, secrets from files, database URLs. [pure]
+
+Not for defaults or meanings: ``settings.py`` states both beside each read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+class BadEnvironment(ValueError):
+    """A variable holds what cannot be used: names it, what it holds and what would be valid."""
+
+
+def env(name: str, default: str = "") -> str:
+    return os.environ.get(name, default).strip()
+
+
+def env_bool(name: str, default: bool) -> bool:
+    """:raises BadEnvironment: neither a word for true nor for false."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if text.strip().lower() not in TRUE | FALSE:
+        raise BadEnvironment(f"{name}={text!r} is not a yes or no. Valid: true, false.")
+    return text.strip().lower() in TRUE
+
+
+def env_int(name: str, default: int, *, minimum: int = 0) -> int:
+    """:raises BadEnvironment: not a whole number of at least ``minimum``."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise BadEnvironment(f"{name}={text!r} is not a whole number.") from None
+    if value < minimum:
+        raise BadEnvironment(f"{name}={value} is too small. Valid: {minimum} or more.")
+    return value
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    """Return the comma-separated parts, without blanks and without empty ones."""
+    return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+def env_secret(name: str, default: str = "") -> str:
+    """Return the variable, or the content of the file that ``NAME_FILE`` names.
+
+    :raises BadEnvironment: the file cannot be read; or both are set, and either could be meant.
+    """
+    file = env(f"{name}_FILE")
+    if not file:
+        return env(name, default)
+    if env(name):
+        raise BadEnvironment(f"{name} and {name}_FILE are both set. Unset one of them.")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadEnvironment(f"{name}_FILE={file!r} cannot be read: {error.strerror}.") from None
+
+
+def database_from_url(url: str) -> dict[str, Any]:
+    """Return Django's ``DATABASES`` entry for a URL.
+
+    ``sqlite:///path`` or ``postgresql://user:password@host:port/name``; the query of the latter
+    becomes connection options (``?sslmode=require``, ``?host=/run/postgresql``).
+
+    :raises BadEnvironment: another scheme, or no database name.
+    """
+    parts = urlsplit(url)
+    name = unquote(parts.path)[1:]
+    # The URL itself may hold a password, so messages show its scheme only.
+    if not name:
+        raise BadEnvironment(
+            f"DATABASE_URL ({parts.scheme}://…) names no database: it ends in /NAME."
+        )
+    if parts.scheme == "sqlite":
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": sqlite_options()}
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise BadEnvironment(
+            f"DATABASE_URL has the scheme {parts.scheme!r}. Valid: sqlite:///path/db.sqlite3, "
+            "postgresql://user:password@host:5432/name."
+        )
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", "") or parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "OPTIONS": options,
+    }
+
+
+def sqlite_options() -> dict[str, Any]:
+    """Return what lets several processes write one SQLite file.
+
+    IMMEDIATE takes the write lock when a transaction begins: a later upgrade from reader to writer
+    fails at once under contention, however long the time-out.
+    """
+    return {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds to wait for another writer
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }

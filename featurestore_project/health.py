@@ -1,0 +1,90 @@
+"""What a load balancer and a monitor ask: alive, ready, counted.
+
+Not for people: the admin shows runs and their errors.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from redis.exceptions import RedisError
+
+from featurestore_project import startup
+from materialization.models import MaterializationRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STARTED = time.time()
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 as long as the process answers at all; asks no other part."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 when every part answers, else 503; ``checks`` says what each one said."""
+    checks = {name: check() for name, check in CHECKS.items()}
+    ready = all(word == "ok" for word in checks.values())
+    return JsonResponse(
+        {"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503
+    )
+
+
+def check_database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return f"does not answer: {type(error).__name__}"
+    return "ok"
+
+
+def check_migrations() -> str:
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        return f"unknown: {type(error).__name__}"
+    return f"{len(missing)} not applied: run manage.py migrate" if missing else "ok"
+
+
+def check_redis() -> str:
+    try:
+        policy = startup.eviction_policy()
+    except RedisError as error:
+        return f"does not answer: {type(error).__name__}"
+    return "ok" if policy in startup.KEEPING_POLICIES else startup.advice(policy)
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "database": check_database,
+    "migrations": check_migrations,
+    "redis": check_redis,
+}
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer Prometheus text: the process, and runs by status."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    rows = MaterializationRun.objects.values("status").annotate(n=Count("pk")).order_by("status")
+    lines = [
+        "# TYPE assay_process_start_time_seconds gauge",
+        f'assay_process_start_time_seconds{{pid="{os.getpid()}"}} {STARTED:.0f}',
+        "# TYPE assay_process_cpu_seconds_total counter",
+        f'assay_process_cpu_seconds_total{{pid="{os.getpid()}"}} {cpu_seconds:.3f}',
+        "# TYPE assay_materialization_runs gauge",
+        *(f'assay_materialization_runs{{status="{row["status"]}"}} {row["n"]}' for row in rows),
+    ]
+    return HttpResponse(
+        "\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8"
+    )

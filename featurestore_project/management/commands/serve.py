@@ -1,0 +1,225 @@
+"""``manage.py serve``: the whole server on one machine, its parts as supervised child processes.
+
+Not for production, where a container runs each part; see docker/compose.yaml.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentTypeError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from featurestore_project import embedded, processes
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from featurestore_project.processes import Child
+
+WEB_THREADS = 4
+READY_TIMEOUT_SECONDS = 60.0
+PROJECT = "featurestore_project"
+
+
+class Stopped(Exception):  # noqa: N818 - an event, not an error
+    """Somebody asked the server to end."""
+
+
+def port_number(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ArgumentTypeError(f"{text!r} is not a port. Valid: 1 to 65535.")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = "Run Redis (unless REDIS_URL is set), worker, beat and web here. Ctrl-C ends them all."
+    requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--host", default="127.0.0.1", help="address to listen on (default: loopback only)"
+        )
+        parser.add_argument("--port", type=port_number, default=8000, help="TCP port to listen on")
+        parser.add_argument(
+            "--workers", type=int, default=2, help="materializations that may run at once"
+        )
+
+    def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, _stop)
+        children: list[Child] = []
+        try:
+            with only_one(settings.STATE_DIR):
+                check_port(host, port)
+                self._start(children, host=host, port=port, workers=workers)
+                self._watch(children)
+        except Stopped:
+            self._say("stopping")
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave parts behind
+            processes.stop(children)
+
+    def _start(self, children: list[Child], *, host: str, port: int, workers: int) -> None:
+        """Start the parts, each after what it needs; append to ``children`` as they start."""
+        if not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_URL_FILE"):
+            children.append(start_redis(settings.STATE_DIR))
+        self._say("database: applying migrations")
+        call_command("migrate", interactive=False, verbosity=0)
+        connections.close_all()  # children open their own
+        for name, command, death_signal in parts(host=host, port=port, workers=workers):
+            log = fresh_log(settings.STATE_DIR, name)
+            children.append(processes.start(name, command, log=log, death_signal=death_signal))
+        self._await_web(children, f"http://{url_host(host)}:{port}")
+
+    def _await_web(self, children: list[Child], url: str) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while not answers(f"{url}/healthz"):
+            raise_if_ended(children)
+            if time.monotonic() > deadline:
+                tail = children[-1].tail()
+                raise CommandError(f"the web part does not answer at {url}. Its log ends:\n{tail}")
+            time.sleep(0.1)
+        self._say(
+            f"ready at {url}/admin/ · logs in {settings.STATE_DIR}/logs · Ctrl-C ends everything"
+        )
+
+    def _watch(self, children: list[Child]) -> None:
+        while True:
+            raise_if_ended(children)
+            time.sleep(0.2)
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(f"assay: {text}")
+        self.stdout.flush()
+
+
+def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str], signal.Signals]]:
+    """Return (name, command, signal on our death) of every part but Redis, in starting order."""
+    celery = [sys.executable, "-m", "celery", "--app", PROJECT]
+    worker = [
+        "worker",
+        "--concurrency",
+        str(workers),
+        "--loglevel",
+        "INFO",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+    # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
+    beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
+    web = [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
+        *("--host", host, "--port", str(port)),
+        *("--workers", "1", "--blocking-threads", str(WEB_THREADS)),
+        f"{PROJECT}.wsgi:application",
+    ]
+    return [
+        # QUIT ends a worker at once: with Redis gone too, TERM would wait for what cannot come.
+        ("worker", [*celery, *worker], signal.SIGQUIT),
+        ("beat", [*celery, *beat], signal.SIGTERM),
+        ("web", web, signal.SIGTERM),
+    ]
+
+
+def start_redis(state_dir: Path) -> Child:
+    log = fresh_log(state_dir, "redis")
+    if embedded.redis_answers(embedded.redis_url(state_dir)):
+        raise CommandError(
+            f"a Redis of somebody else already answers at {embedded.socket_path(state_dir)}. "
+            "End it, or set STATE_DIR to another folder."
+        )
+    child = processes.start("redis", embedded.redis_command(state_dir), log=log)
+    try:
+        embedded.wait_for_redis(state_dir, child.process, log)
+    except embedded.EmbeddedRedisFailed as error:
+        processes.stop([child])
+        raise CommandError(str(error)) from error
+    return child
+
+
+def fresh_log(state_dir: Path, name: str) -> Path:
+    """Return the part's log, empty; what an earlier start wrote is kept beside it as ``.1``."""
+    log: Path = state_dir / "logs" / f"{name}.log"
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    return log
+
+
+def raise_if_ended(children: list[Child]) -> None:
+    """:raises CommandError: a part ended; the others are ended by the caller."""
+    for child in children:
+        code = child.process.poll()
+        if code is not None:
+            tail = f"The end of {child.log}:\n{child.tail()}"
+            raise CommandError(f"{child.name} ended by itself (exit {code}). {tail}")
+
+
+@contextmanager
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder's lock; the kernel releases it however this process ends."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "serve.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            raise CommandError(
+                f"a server (process {owner}) already runs on {state_dir}. "
+                "End it, or set STATE_DIR to another folder."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def check_port(host: str, port: int) -> None:
+    """:raises CommandError: somebody listens there, or the address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"port {port} on {host} cannot be used: {error.strerror}. "
+                f"Choose another, as in PORT={port + 1 if port < 65535 else 8000}."
+            ) from None
+
+
+def url_host(host: str) -> str:
+    """Return a host a browser here can open."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address
+            return bool(response.status == 200)
+    except urllib.error.HTTPError:
+        return True  # it answers; what it says is for its log
+    except OSError:
+        return False
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped

@@ -1,0 +1,174 @@
+"""Every error of the API as problem+json: the one table from kinds to HTTP statuses.
+
+Not for deciding what is an error: the apps raise, this translates. Unknown ones stay 500.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.db import DatabaseError, transaction
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from django.views import defaults
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
+
+from registry import audit, errors
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+#: Fields that a Problem sets itself; an error's data cannot take their place.
+RESERVED = {"type", "title", "status", "code", "detail"}
+
+#: Kind to status. An error gets the first kind it is an instance of.
+STATUS: dict[type[errors.AssayError], HTTPStatus] = {
+    errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Gone: HTTPStatus.GONE,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.QualityRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+#: What Django raises by itself: (status, code, detail).
+DJANGO: dict[type[Exception], tuple[HTTPStatus, str, str]] = {
+    Http404: (
+        HTTPStatus.NOT_FOUND,
+        "not_found",
+        "There is nothing here. The paths are listed at /api/docs.",
+    ),
+    PermissionDenied: (HTTPStatus.FORBIDDEN, "forbidden", "You may not do this."),
+    RequestDataTooBig: (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too_large",
+        "The request body is over the limit.",
+    ),
+    SuspiciousOperation: (HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed."),
+    BadRequest: (HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed."),
+}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """Answer an exception that left an API view (DRF's ``EXCEPTION_HANDLER``)."""
+    request: Request | None = context.get("request")
+    if request is not None and isinstance(error, errors.Forbidden):
+        _record_denial(request, error)
+    response = respond(error)
+    challenge = getattr(error, "auth_header", "")
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = challenge or 'Bearer realm="assay"'
+    _roll_back()
+    return response
+
+
+def respond(error: Exception) -> HttpResponse:
+    """Return the problem+json answer of an exception; logs and hides what is not known."""
+    if isinstance(error, errors.AssayError):
+        return _from_assay(error)
+    if isinstance(error, APIException):
+        return _from_rest(error)
+    for kind, (status, code, detail) in DJANGO.items():
+        if isinstance(error, kind):
+            return problem(status, code, detail)
+    logger.error("unexpected error", exc_info=error)
+    return unexpected()
+
+
+def problem(status: int, code: str, detail: str, /, **data: Any) -> HttpResponse:
+    """Return an RFC 9457 answer; ``data`` becomes members beside the standard ones."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        **{key: value for key, value in data.items() if key not in RESERVED},
+    }
+    response = HttpResponse(
+        msgspec.json.encode(body, enc_hook=str), status=status, content_type=CONTENT_TYPE
+    )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def unexpected() -> HttpResponse:
+    """Return the answer that leaks nothing; the log has the traceback."""
+    return problem(
+        500, "unexpected", "Something went wrong on our side. The server's log says what."
+    )
+
+
+def _from_assay(error: errors.AssayError) -> HttpResponse:
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), None)
+    if status is None:
+        logger.error("an error of no known kind", exc_info=error)
+        return unexpected()
+    return problem(status, error.code, error.message, **error.data)
+
+
+def _from_rest(error: APIException) -> HttpResponse:
+    """Translate DRF's own: what it collects per field goes to ``errors``."""
+    code = (
+        "unauthenticated"
+        if isinstance(error, (NotAuthenticated, AuthenticationFailed))
+        else error.default_code
+    )
+    status = HTTPStatus.UNAUTHORIZED if code == "unauthenticated" else error.status_code
+    if isinstance(error.detail, str):
+        response = problem(status, code, str(error.detail))
+    else:
+        response = problem(
+            status, code, "The request is not valid; see errors.", errors=error.detail
+        )
+    if wait := getattr(error, "wait", None):  # only Throttled has it
+        response["Retry-After"] = str(int(wait) + 1)
+    return response
+
+
+def _record_denial(request: Request, error: errors.Forbidden) -> None:
+    """Leave a trace of the refusal; a trail that cannot be written does not turn it into a 500."""
+    user = request.user if request.user.is_authenticated else None
+    try:
+        audit.record_denial(
+            actor=user, path=f"{request.method} {request.path}", error=error, at=timezone.now()
+        )
+    except DatabaseError:
+        logger.exception("the denial was not recorded")
+
+
+def _roll_back() -> None:
+    """Do what DRF's own handler does: an error answer never commits the request's transaction."""
+    connection = transaction.get_connection()
+    if connection.settings_dict.get("ATOMIC_REQUESTS") and connection.in_atomic_block:
+        transaction.set_rollback(True)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's ``handler404``: problem+json for the API, a page for the admin."""
+    if request.path.startswith("/api/"):
+        return respond(Http404())
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's ``handler500``."""
+    return unexpected() if request.path.startswith("/api/") else defaults.server_error(request)

@@ -1,0 +1,97 @@
+"""Child processes that never outlive their parent, even when it is killed outright.
+
+Not for what to run: ``serve`` lists the server's parts, the tests start theirs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+class Child(NamedTuple):
+    """A started process; ``log`` has all it printed."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self, *, lines: int = 15) -> str:
+        """Return the end of the log."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+    user: int | None = None,
+) -> Child:
+    """Start ``command`` in a process group of its own, its output appended to ``log``.
+
+    The group keeps a terminal's Ctrl-C from reaching it: whoever started it says when it ends.
+    ``death_signal`` is what the kernel sends it when this process dies. Linux only; elsewhere an
+    outright killed parent leaves it behind. Call from a thread that lives as long as the process.
+    """
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+    def tie_to_parent() -> None:
+        if libc is None:
+            return
+        libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
+        if os.getppid() != parent:  # it died between fork and prctl
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else dict(env),
+            process_group=0,
+            preexec_fn=tie_to_parent,
+            user=user,
+            extra_groups=None if user is None else [],
+        )
+    return Child(name, process, log)
+
+
+def stop(children: Sequence[Child], *, grace_seconds: float = 8.0) -> None:
+    """End the children and their groups, last started first: TERM, and KILL after the grace."""
+    for child in reversed(children):
+        _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while child.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        _signal_group(child, signal.SIGKILL)
+        child.process.wait()
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.process.poll() is None:
+        child.process.send_signal(number)
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    # The leader may be gone and its own children not; an empty group is what we want.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.process.pid, number)

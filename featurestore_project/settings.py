@@ -1,0 +1,240 @@
+"""Every setting, read top to bottom from the environment; with none set, the embedded parts run.
+
+Not for logic: apps read these at their edges and pass values in.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from celery.schedules import schedule
+from django.core.exceptions import ImproperlyConfigured
+
+from featurestore_project.embedded import broker_url, redis_url, secret_key
+from featurestore_project.env import database_from_url, env, env_bool, env_int, env_list, env_secret
+from featurestore_project.unfold import UNFOLD  # noqa: F401 - the admin reads it here
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Where state lives -------------------------------------------------------------------------
+
+# Folder for everything the embedded parts keep: database, offline store, Redis dump, logs, keys.
+STATE_DIR = Path(env("STATE_DIR") or BASE_DIR / "var").resolve()
+# Folder of the offline store's Delta tables.
+OFFLINE_STORE = Path(env("OFFLINE_STORE") or STATE_DIR / "offline").resolve()
+# Comma-separated folders below which projects may read source files; a project can narrow them.
+FILE_ROOTS = [
+    str(Path(root).resolve()) for root in env_list("FILE_ROOTS", str(BASE_DIR / "examples"))
+]
+
+# --- Who we are on the web ---------------------------------------------------------------------
+
+# Shows tracebacks in answers; for a developer's own machine only.
+DEBUG = env_bool("DEBUG", False)
+# One machine, plain HTTP on loopback, state in STATE_DIR; true unless a database or Redis is named.
+EMBEDDED = env_bool("EMBEDDED", not env_secret("DATABASE_URL") and not env_secret("REDIS_URL"))
+# Host names the server answers to, comma-separated; loopback always is, for health checks.
+ALLOWED_HOSTS = [*env_list("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]
+# Origins (scheme and host) whose forms are accepted behind a proxy, comma-separated.
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# Signs sessions; SECRET_KEY_FILE names a file that holds it. Embedded: made once, in STATE_DIR.
+SECRET_KEY = env_secret("SECRET_KEY") or (secret_key(STATE_DIR) if EMBEDDED else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set, and with DATABASE_URL or REDIS_URL set none is made up: "
+        "set SECRET_KEY or SECRET_KEY_FILE to at least 50 random characters."
+    )
+# Cookies travel over HTTPS only; off in the embedded default, which speaks plain HTTP on loopback.
+SECURE_COOKIES = env_bool("SECURE_COOKIES", not EMBEDDED and not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+# Seconds for which browsers insist on HTTPS; 0 leaves that to the proxy.
+SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
+# Redirects plain HTTP; needs TRUST_PROXY when a proxy ends TLS.
+SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", False)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+# Believes the X-Forwarded-Proto header; only behind a proxy that always sets it.
+TRUST_PROXY = env_bool("TRUST_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY else None
+X_FRAME_OPTIONS = "DENY"
+
+# --- Stores and queues -------------------------------------------------------------------------
+
+# sqlite:///absolute/path or postgresql://user:password@host:5432/name; DATABASE_URL_FILE works too.
+DATABASES = {
+    "default": database_from_url(env_secret("DATABASE_URL") or f"sqlite:///{STATE_DIR}/db.sqlite3")
+}
+# Seconds for which a PostgreSQL connection is kept between requests.
+DATABASES["default"]["CONN_MAX_AGE"] = env_int("DATABASE_CONN_MAX_AGE", 600)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Redis for values, markers and epochs: redis://, rediss:// or unix://. Default: the embedded one.
+REDIS_URL = env_secret("REDIS_URL") or redis_url(STATE_DIR)
+# Redis for Celery's queue; in production its own server. Default: database 1 beside the values.
+BROKER_URL = env_secret("BROKER_URL") or broker_url(REDIS_URL)
+
+# --- Limits ------------------------------------------------------------------------------------
+
+# Entity rows one get-online-features call may ask for.
+ONLINE_MAX_ENTITY_ROWS = env_int("ONLINE_MAX_ENTITY_ROWS", 10_000, minimum=1)
+# Bytes of request body one get-online-features call may send.
+ONLINE_MAX_BYTES = env_int("ONLINE_MAX_BYTES", 8 * 1024 * 1024, minimum=1)
+# Rows of an entity frame a get-historical-features call answers while the caller waits.
+HISTORICAL_MAX_ROWS = env_int("HISTORICAL_MAX_ROWS", 1_000_000, minimum=1)
+# Bytes of an uploaded entity frame.
+HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
+# Bytes of one definitions upload.
+DEFINITIONS_MAX_BYTES = env_int("DEFINITIONS_MAX_BYTES", 4 * 1024 * 1024, minimum=1)
+# The largest of the above: views check their own limit, this one stops what no view would take.
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(ONLINE_MAX_BYTES, HISTORICAL_MAX_BYTES, DEFINITIONS_MAX_BYTES)
+# Megabytes of memory one DuckDB question may use before it spills to disk.
+ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
+# Threads one DuckDB question may use; 0 means as many as the machine has cores.
+ENGINE_THREADS = env_int("ENGINE_THREADS", 0)
+# Seconds after which one DuckDB question is stopped.
+ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1)
+# Seconds for which a worker holds a run without a heartbeat before the sweep gives it to another.
+RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
+# Seconds between two sweeps: how late a due schedule may start.
+SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
+# Days for which a new API token may live at most.
+TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
+
+# The function that looks at a source's files when definitions are planned.
+SOURCE_PROBE = "materialization.edges.probe_source"
+
+# --- Celery ------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_RESULT_BACKEND = (
+    None  # a MaterializationRun row is the truth; results in Redis would be a second one
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Seconds a task may run; the run itself ends earlier, by the engine's limit.
+CELERY_TASK_TIME_LIMIT = ENGINE_TIME_LIMIT_SECONDS + 600
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any task: a shorter one would deliver a task again while it runs.
+    "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
+}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "materialization.beat.sweep",
+        "schedule": schedule(SWEEP_EVERY_SECONDS),
+        # A sweep that waited longer than its successor is superfluous.
+        "options": {"expires": SWEEP_EVERY_SECONDS},
+    }
+}
+
+# --- Django ------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "guardian",
+    "rest_framework",
+    "drf_spectacular",
+    "registry",
+    "materialization",
+    "serving",
+    "featurestore_project",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "featurestore_project.urls"
+WSGI_APPLICATION = "featurestore_project.wsgi.application"
+APPEND_SLASH = False  # Feast's clients do not follow redirects, and ours has no trailing slashes
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: deny by default, so nobody needs an anonymous user's row
+GUARDIAN_RAISE_403 = True
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # the admin's files come from the packages: nothing to collect first
+WHITENOISE_AUTOREFRESH = DEBUG
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "registry.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "featurestore_project.problem.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Assay",
+    "DESCRIPTION": "A governed feature store: define, review, approve, materialize, read.",
+    "VERSION": "v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+
+# --- Logging -----------------------------------------------------------------------------------
+
+# DEBUG, INFO, WARNING or ERROR; everything goes to standard error.
+LOG_LEVEL = env("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "line"}
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django.server": {"level": "WARNING"}},
+}

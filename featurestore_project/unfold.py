@@ -1,0 +1,150 @@
+"""The admin's name, colours and side bar, as django-unfold reads them.
+
+Not for pages: each app has its own; the first page is ``dashboard``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.templatetags.static import static
+from django.urls import reverse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+
+def _to(name: str, query: str = "") -> Callable[[HttpRequest], str]:
+    """Return what gives a page's address: settings are read before there are any."""
+    return lambda request: reverse(f"admin:{name}") + query
+
+
+def _item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": _to(page), **more}
+
+
+def _superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_superuser)
+
+
+def _list(title: str, model: str, state: str = "") -> dict[str, Any]:
+    """Return one tab of the review desk: the versions of one state, all without."""
+    return {
+        "title": title,
+        "link": _to(model, f"?state={state}" if state else "?"),
+        "active": lambda request: request.GET.get("state", "") == state,
+    }
+
+
+VERSIONS = "registry_featureviewversion_changelist"
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Assay",
+    "SITE_HEADER": "Assay",
+    "SITE_SUBHEADER": "Governed features",
+    "SITE_SYMBOL": "verified",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "featurestore_project.dashboard.dashboard",
+    "STYLES": [lambda request: static("registry/admin.css")],
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(98.4% .014 180.72)",
+            "100": "oklch(95.3% .051 180.80)",
+            "200": "oklch(91% .096 180.43)",
+            "300": "oklch(85.5% .138 181.07)",
+            "400": "oklch(77.7% .152 181.91)",
+            "500": "oklch(62% .118 183.50)",
+            "600": "oklch(51.1% .096 186.39)",
+            "700": "oklch(43.7% .078 188.22)",
+            "800": "oklch(38.6% .063 188.42)",
+            "900": "oklch(33% .055 190.00)",
+            "950": "oklch(27.7% .046 192.52)",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "items": [
+                    _item("Overview", "space_dashboard", "index"),
+                    {
+                        "title": "Review desk",
+                        "icon": "fact_check",
+                        "link": _to(VERSIONS, "?state=in_review"),
+                        "badge": "registry.admin.review.waiting_badge",
+                        "badge_variant": "warning",
+                        "active": lambda request: "/featureviewversion/" in request.path,
+                    },
+                ]
+            },
+            {
+                "title": "Catalogue",
+                "separator": True,
+                "items": [
+                    _item("Feature views", "table_view", "registry_featureview_changelist"),
+                    _item("Feature services", "hub", "registry_featureservice_changelist"),
+                    _item("Entities", "key", "registry_entity_changelist"),
+                    _item("Data sources", "database", "registry_datasource_changelist"),
+                ],
+            },
+            {
+                "title": "Materialization",
+                "separator": True,
+                "items": [
+                    _item(
+                        "Runs", "play_circle", "materialization_materializationrun_changelist"
+                    ),
+                    _item(
+                        "Schedules",
+                        "schedule",
+                        "materialization_materializationschedule_changelist",
+                    ),
+                ],
+            },
+            {
+                "title": "Administration",
+                "separator": True,
+                "items": [
+                    _item("Projects & members", "groups", "registry_project_changelist"),
+                    _item("API tokens", "vpn_key", "registry_apitoken_changelist"),
+                    _item(
+                        "Audit",
+                        "history",
+                        "registry_auditentry_changelist",
+                        permission="registry.admin.audit.may_read",
+                    ),
+                    _item(
+                        "Users", "manage_accounts", "auth_user_changelist", permission=_superuser
+                    ),
+                ],
+            },
+        ],
+    },
+    "COMMAND": {
+        "search_models": [
+            "registry.featureview",
+            "registry.featureservice",
+            "registry.entity",
+            "registry.datasource",
+        ],
+    },
+    "TABS": [
+        {
+            "models": ["registry.featureviewversion"],
+            "items": [
+                _list("Waiting for review", VERSIONS, "in_review"),
+                _list("Drafts", VERSIONS, "draft"),
+                _list("Approved", VERSIONS, "approved"),
+                _list("Deprecated", VERSIONS, "deprecated"),
+                _list("Retired", VERSIONS, "retired"),
+                _list("All", VERSIONS),
+            ],
+        }
+    ],
+}

@@ -1,0 +1,30 @@
+"""Where everything is mounted: the apps under /api/v1, the admin, schema, health.
+
+Not for an app's own paths: each has its ``urls.py``.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from featurestore_project import health
+
+handler404 = "featurestore_project.problem.not_found"
+handler500 = "featurestore_project.problem.server_error"
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("registry.urls")),
+    path("api/v1/", include("materialization.urls")),
+    path("api/v1/", include("serving.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+]

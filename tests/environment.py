@@ -1,0 +1,46 @@
+"""The environment the tests run in: state of their own, never the developer's servers or files.
+
+Not for fixtures. ``conftest`` imports it before anything reads the settings, in every worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import django
+
+if "featurestore_project.settings" in sys.modules:
+    raise RuntimeError(
+        "the settings were read before the tests set theirs. Unset DJANGO_SETTINGS_MODULE."
+    )
+
+#: One worker's folder; short, because sockets live in it.
+STATE_DIR = Path(tempfile.mkdtemp(prefix="assay-test-"))
+atexit.register(shutil.rmtree, STATE_DIR, ignore_errors=True)
+
+#: What the session runs with; a server that a test starts has an environment of its own.
+VARIABLES = {
+    "STATE_DIR": str(STATE_DIR),
+    "SECRET_KEY": "tests-only",
+    "SECURE_COOKIES": "false",
+    "FILE_ROOTS": str(STATE_DIR / "sources"),
+    "LOG_LEVEL": "WARNING",
+    "ENGINE_THREADS": "2",
+    "ENGINE_MEMORY_LIMIT_MB": "512",
+    "DJANGO_SETTINGS_MODULE": "featurestore_project.settings",
+}
+
+for name in ("REDIS_URL", "BROKER_URL", "OFFLINE_STORE", "DEBUG", "EMBEDDED"):
+    os.environ.pop(name, None)
+os.environ.update(VARIABLES)
+django.setup()
+
+
+def without_ours() -> dict[str, str]:
+    """Return the environment without what the tests set and without a database's URL."""
+    return {n: value for n, value in os.environ.items() if n not in {*VARIABLES, "DATABASE_URL"}}

@@ -1,0 +1,111 @@
+"""Real servers for tests: the session's redis-server, and whole servers for journeys.
+
+Not for fixtures: ``conftest`` and the journeys make them from these.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from featurestore_project import embedded, processes
+from tests.environment import without_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Server(NamedTuple):
+    """A whole server as a user starts it; ``env`` runs commands against the same state."""
+
+    url: str
+    state_dir: Path
+    env: dict[str, str]
+    child: processes.Child
+
+
+@contextmanager
+def redis_server(state_dir: Path) -> Iterator[str]:
+    """Run a real redis-server on the private socket of ``state_dir``; gives its URL."""
+    log = state_dir / "logs" / "redis.log"
+    child = processes.start("redis", embedded.redis_command(state_dir), log=log)
+    try:
+        embedded.wait_for_redis(state_dir, child.process, log)
+        yield embedded.redis_url(state_dir)
+    finally:
+        processes.stop([child])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_env(state_dir: Path, **extra: str) -> dict[str, str]:
+    """Return the environment of a server with its own state, on the session's kind of database."""
+    env = without_ours() | {
+        "STATE_DIR": str(state_dir),
+        "EMBEDDED": "true",
+        "SWEEP_EVERY_SECONDS": "1",
+    }
+    env |= extra
+    if url := os.environ.get("DATABASE_URL"):
+        env["DATABASE_URL"] = new_database(url)
+    return env
+
+
+def new_database(url: str) -> str:
+    """Make an empty database on the PostgreSQL server of ``url``; return its URL."""
+    name = f"journey_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@contextmanager
+def assay_server(state_dir: Path, **extra: str) -> Iterator[Server]:
+    """Run ``manage.py serve`` on a free port, its state in ``state_dir``; ``extra``: environment.
+
+    :raises RuntimeError: it ended or did not become ready; with the end of its log.
+    """
+    env, port = server_env(state_dir, **extra), free_port()
+    command = [
+        sys.executable,
+        "-W",
+        "default",
+        str(ROOT / "manage.py"),
+        "serve",
+        "--port",
+        str(port),
+    ]
+    child = processes.start("serve", command, log=state_dir / "serve.log", env=env)
+    try:
+        await_ready(child, f"http://127.0.0.1:{port}/readyz")
+        yield Server(f"http://127.0.0.1:{port}", state_dir, env, child)
+    finally:
+        processes.stop([child], grace_seconds=40)
+
+
+def await_ready(child: processes.Child, url: str, *, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and child.process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                if response.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the server is not ready at {url}:\n{child.tail(lines=40)}")
