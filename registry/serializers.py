@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from registry.operations.reviews import approvals_required
 from registry.queries import newest_version
 from registry.versions import Version
@@ -124,7 +126,7 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
         "name": version.feature_view.name,
         **_version_line(version, version.feature_view),
         "reasons": version.packet.get("reasons", []),
-        "spec": version.spec,
+        "spec": msgspec.to_builtins(version.spec),
         "data_fingerprint": version.data_fingerprint,
         "metadata_fingerprint": version.metadata_fingerprint,
         "created_by": version.created_by.get_username(),

@@ -13,6 +13,7 @@ from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Role
 from registry.errors import Conflict, Forbidden, Invalid
+from registry.file_roots import check_roots
 from registry.models import ApiToken, Membership, Project
 from registry.spec_rules import NAME
 
@@ -46,7 +47,7 @@ def create_project(
     if Project.objects.filter(name=name).exists():
         raise ProjectNameTaken(f"there is a project {name!r} already.")
     project = Project.objects.create(
-        name=name, title=title or name, roots=roots or [], created_at=at
+        name=name, title=title or name, roots=check_roots(roots or []), created_at=at
     )
     audit.record(
         actor=actor, verb="project.created", subject=project, after={"roots": project.roots}, at=at

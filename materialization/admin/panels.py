@@ -1,0 +1,64 @@
+"""What the registry's pages show of materialization: coverage, freshness, runs, "materialize now"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from materialization.models import MaterializationSchedule
+from materialization.queries import coverage, covered_until
+from registry import access
+from registry.admin.panels import panel
+from registry.choices import SERVED_STATES
+from registry.models import FeatureView, FeatureViewVersion
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+RUNS_SHOWN = 5
+
+
+@panel(FeatureViewVersion)
+def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
+    """Show a served version's data and let those who may bring it up to date."""
+    table = version.table
+    if table is None or version.state not in SERVED_STATES:
+        return ""
+    windows = coverage(table)
+    runs = table.runs.select_related("version__feature_view").order_by("-id")
+    context = {
+        "version": version,
+        "table": table,
+        "windows": windows,
+        "until": windows[-1].end if windows else None,
+        "runs": runs[:RUNS_SHOWN],
+        "shared_with": table.versions.exclude(pk=version.pk).select_related("feature_view"),
+        "schedule": MaterializationSchedule.objects.filter(version=version).first(),
+        "may_run": access.can(request.user, "materialize_featureview", version.feature_view),
+        "now": timezone.now(),
+    }
+    return render_to_string("materialization/admin/version_panel.html", context, request=request)
+
+
+@panel(FeatureView)
+def feature_view_panel(request: HttpRequest, feature_view: FeatureView) -> str:
+    """Show how fresh each served version is."""
+    served = feature_view.versions.filter(state__in=SERVED_STATES, table__isnull=False)
+    versions = served.select_related("table", "feature_view", "materialization_schedule")
+    rows = [_freshness(version) for version in versions.order_by("-major", "-minor", "-patch")]
+    if not rows:
+        return ""
+    context = {"rows": rows, "now": timezone.now()}
+    return render_to_string("materialization/admin/view_panel.html", context, request=request)
+
+
+def _freshness(version: FeatureViewVersion) -> dict[str, Any]:
+    table: Any = version.table
+    return {
+        "version": version,
+        "until": covered_until(table),
+        "run": table.runs.select_related("version__feature_view").order_by("-id").first(),
+        "schedule": getattr(version, "materialization_schedule", None),
+    }

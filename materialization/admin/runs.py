@@ -1,0 +1,192 @@
+"""Runs: the list with live progress, the page of one, cancel, and "materialize now"."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.http import Http404, HttpResponseRedirect, JsonResponse
+from django.urls import path
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from materialization.choices import LIVE_STATUSES, RunKind, RunStep
+from materialization.markup import progress_bar
+from materialization.models import MaterializationRun
+from materialization.operations import cancel_run, request_run
+from registry import access
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter, column_filter
+from registry.markup import badge, fallback, link, utc
+from registry.admin.scope import projects_with
+from registry.models import FeatureViewVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+    from django.utils.safestring import SafeString
+
+#: Most runs one poll may ask about.
+MAX_POLLED = 200
+
+
+@admin.register(MaterializationRun)
+class MaterializationRunAdmin(ScopedAdmin):
+    project_path = "version__feature_view__project"
+    page = "materialization/admin/run.html"
+    posts: ClassVar[dict[str, str]] = {"cancel": "cancel"}
+    list_display = (
+        "title", "version_link", "kind", "window", "status_badge", "bar", "rows", "requester", "requested", "took",
+    )  # fmt: skip
+    list_filter = (column_filter("status"), column_filter("kind"), ProjectFilter)
+    search_fields = ("=id", "version__feature_view__name", "requested_by__username", "error")
+    search_help_text = "Search by view, person or error"
+    empty_hint = (
+        "Approved versions are materialized by themselves; the first run follows the first approval"
+    )
+    list_before_template = "materialization/admin/live.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MaterializationRun]:
+        related = "version__feature_view__project", "table", "requested_by"
+        rows: QuerySet[MaterializationRun] = super().get_queryset(request)
+        return rows.select_related(*related).defer("traceback", "profile")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("progress/", view(self.progress), name="materialization_progress"),
+            path(
+                "materialize/<int:version_id>/",
+                view(require_POST(self.materialize)),
+                name="materialization_materialize",
+            ),
+            *super().get_urls(),
+        ]
+
+    def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
+        may_run = access.can(request.user, "materialize_featureview", obj.version.feature_view)
+        return {
+            "run": obj,
+            "steps": list(_steps(obj)),
+            "profile": profile_table(obj.profile),
+            "took": duration(obj),
+            "may_cancel": may_run and obj.is_live and not obj.cancel_requested,
+            "may_see_traceback": request.user.is_superuser,
+        }
+
+    def cancel(self, request: HttpRequest, obj: MaterializationRun) -> None:
+        end = partial(cancel_run, run=obj, actor=request.user, at=timezone.now())
+        attempt(request, end, done=f"{obj} ends at its next step; nothing half-done is published.")
+
+    def materialize(self, request: HttpRequest, version_id: int) -> HttpResponse:
+        """Queue an incremental run of a version up to now."""
+        versions = FeatureViewVersion.objects.select_related("feature_view__project", "table")
+        visible = projects_with(request)
+        version = versions.filter(pk=version_id, feature_view__project__in=visible).first()
+        if version is None:
+            raise Http404
+        now = timezone.now()
+        start = partial(request_run, version=version, window_end=now, at=now, actor=request.user)
+        run = attempt(request, start)
+        return HttpResponseRedirect(self.url_of(run or version))
+
+    def progress(self, request: HttpRequest) -> HttpResponse:
+        """Answer how far the runs of ``?ids=1,2`` are, as JSON, for pages that show them live."""
+        asked = [int(text) for text in request.GET.get("ids", "").split(",") if text.isdecimal()]
+        runs = self.get_queryset(request).filter(pk__in=asked[:MAX_POLLED])
+        return JsonResponse({str(run.pk): _progress(run) for run in runs})
+
+    @display(description="Run", ordering="id")
+    def title(self, run: MaterializationRun) -> SafeString:
+        return link(run, f"Run {run.pk}")
+
+    @display(description="Version", ordering="version__feature_view__name")
+    def version_link(self, run: MaterializationRun) -> SafeString:
+        return link(run.version)
+
+    @display(description="Window (UTC)", ordering="window_end")
+    def window(self, run: MaterializationRun) -> str:
+        start = f"{run.window_start:%Y-%m-%d %H:%M}" if run.window_start else "the beginning"
+        return "" if run.kind == RunKind.RELOAD else f"{start} to {run.window_end:%Y-%m-%d %H:%M}"
+
+    @display(description="Status", ordering="status")
+    def status_badge(self, run: MaterializationRun) -> SafeString:
+        return badge(run.status)
+
+    @display(description="Progress", ordering="progress")
+    def bar(self, run: MaterializationRun) -> SafeString:
+        return progress_bar(run)
+
+    @display(description="Rows stored", ordering="rows_offline")
+    def rows(self, run: MaterializationRun) -> str:
+        return f"{run.rows_offline:,}"
+
+    @display(description="Asked for by", ordering="requested_by__username")
+    def requester(self, run: MaterializationRun) -> SafeString:
+        return fallback(run.requested_by.get_username() if run.requested_by else "schedule")
+
+    @display(description="Asked for", ordering="requested_at")
+    def requested(self, run: MaterializationRun) -> SafeString:
+        return utc(run.requested_at)
+
+    @display(description="Took")
+    def took(self, run: MaterializationRun) -> str:
+        return duration(run)
+
+
+def duration(run: MaterializationRun) -> str:
+    """Say how long a run took, to the tenth of a second below a minute; empty while it has not ended."""
+    if run.started_at is None or run.finished_at is None:
+        return ""
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else timesince(run.started_at, run.finished_at)
+
+
+def _progress(run: MaterializationRun) -> dict[str, Any]:
+    return {
+        "status": run.status,
+        "step": run.step,
+        "progress": round(run.progress, 4),
+        "rows_read": run.rows_read,
+        "rows_offline": run.rows_offline,
+        "rows_online": run.rows_online,
+        "live": run.status in LIVE_STATUSES,
+    }
+
+
+def _steps(run: MaterializationRun) -> Iterator[tuple[str, str]]:
+    """Yield each step with how it stands: done, now, broken, or empty for still to come."""
+    reached = list(RunStep).index(RunStep(run.step))
+    for index, step in enumerate(RunStep):
+        if index < reached or run.step == RunStep.DONE:
+            yield step, "done"
+        elif index > reached:
+            yield step, ""
+        else:
+            yield step, "now" if run.is_live else "broken"
+
+
+def profile_table(profile: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's profile as headers and one row a feature; empty when no row was profiled."""
+    columns = profile.get("columns", [])
+    if not columns or not profile.get("rows"):
+        return {}
+    headers = [key for key in columns[0] if key not in ("name", "rows")]
+    rows = [(column["name"], [_number(column.get(key)) for key in headers]) for column in columns]
+    words = [header.replace("_", " ") for header in headers]
+    return {"headers": words, "rows": rows, "count": profile["rows"]}
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,163 @@
+"""Schedules: when each version is materialized, edited by those who may, through one operation."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import OuterRef, Subquery
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.decorators import display
+
+from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
+from materialization.operations import change_schedule
+from materialization.queries import covered_until
+from materialization.sweep import due_end
+from registry import access
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter
+from registry.admin.forms import StyledForm
+from registry.markup import badge, dash, fallback, link, utc
+from registry.spec import ScheduleSpec
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+class ScheduleForm(StyledForm):
+    every = forms.CharField(
+        max_length=12, required=False, help_text="A whole number and a unit, as in 15m, 1h or 1d."
+    )
+    cron = forms.CharField(
+        max_length=64, required=False, help_text="Five fields in UTC, as in 15 * * * *."
+    )
+    enabled = forms.BooleanField(required=False, label="Start runs by this schedule")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("every") and cleaned.get("cron"):
+            raise forms.ValidationError("Give either a duration or a cron expression, not both.")
+        return cleaned
+
+    @property
+    def spec(self) -> ScheduleSpec | None:
+        every, cron = self.cleaned_data["every"].strip(), self.cleaned_data["cron"].strip()
+        return ScheduleSpec(every=every or None, cron=cron or None) if every or cron else None
+
+
+@admin.register(MaterializationSchedule)
+class MaterializationScheduleAdmin(ScopedAdmin):
+    project_path = "version__feature_view__project"
+    page = "materialization/admin/schedule.html"
+    posts: ClassVar[dict[str, str]] = {"edit": "edit", "toggle": "toggle"}
+    list_display = (
+        "title",
+        "project",
+        "rhythm",
+        "state",
+        "covered",
+        "last_run",
+        "editor",
+        "changed",
+    )
+    list_filter = ("enabled", ProjectFilter)
+    search_fields = ("version__feature_view__name", "every", "cron")
+    search_help_text = "Search by view"
+    empty_hint = "Every approved version gets its schedule from its definition within seconds"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MaterializationSchedule]:
+        related = "version__feature_view__project", "version__table", "updated_by"
+        rows: QuerySet[MaterializationSchedule] = super().get_queryset(request)
+        windows = StoredWindow.objects.filter(table=OuterRef("version__table")).order_by(
+            "-window_end"
+        )
+        runs = MaterializationRun.objects.filter(table=OuterRef("version__table")).order_by("-id")
+        return rows.select_related(*related).annotate(
+            covered_until=Subquery(windows.values("window_end")[:1]),
+            latest_run=Subquery(runs.values("pk")[:1]),
+        )
+
+    def content(self, request: HttpRequest, obj: MaterializationSchedule) -> dict[str, Any]:
+        initial = {"every": obj.every, "cron": obj.cron, "enabled": obj.enabled}
+        table, now = obj.version.table, timezone.now()
+        return {
+            "schedule": obj,
+            "form": ScheduleForm(initial=initial),
+            "may_change": access.can(request.user, "change_schedule", obj.version.feature_view),
+            "covered": covered_until(table) if table else None,
+            "due": due_end(obj, at=now) if table and obj.enabled else None,
+            "runs": table.runs.select_related("version__feature_view")[:10] if table else [],
+            "is_aggregated": obj.version.spec.is_aggregated,
+            "declared": obj.version.spec.view.schedule,
+        }
+
+    def edit(self, request: HttpRequest, obj: MaterializationSchedule) -> HttpResponse | None:
+        form = ScheduleForm(request.POST)
+        if form.is_valid() and self._change(request, obj, form.spec, form.cleaned_data["enabled"]):
+            return None
+        context = self.frame(request, obj) | self.content(request, obj) | {"form": form}
+        return TemplateResponse(request, self.page, context, status=422)
+
+    def toggle(self, request: HttpRequest, obj: MaterializationSchedule) -> None:
+        self._change(request, obj, obj.spec, enabled=not obj.enabled)
+
+    def _change(
+        self,
+        request: HttpRequest,
+        obj: MaterializationSchedule,
+        spec: ScheduleSpec | None,
+        enabled: bool,
+    ) -> bool:
+        change = partial(
+            change_schedule,
+            schedule=obj,
+            spec=spec,
+            enabled=enabled,
+            actor=request.user,
+            at=timezone.now(),
+        )
+        if attempt(request, change) is None:
+            return False
+        messages.success(
+            request, f"{obj.version}: {obj.spec or 'once'}, {'on' if enabled else 'paused'}."
+        )
+        return True
+
+    @display(description="Version", ordering="version__feature_view__name")
+    def title(self, schedule: MaterializationSchedule) -> SafeString:
+        return link(schedule, str(schedule.version))
+
+    @display(description="Project", ordering="version__feature_view__project__name")
+    def project(self, schedule: MaterializationSchedule) -> str:
+        return schedule.version.feature_view.project.name
+
+    @display(description="Schedule")
+    def rhythm(self, schedule: MaterializationSchedule) -> str:
+        return str(schedule.spec or "once, then on request")
+
+    @display(description="State", ordering="enabled")
+    def state(self, schedule: MaterializationSchedule) -> SafeString:
+        return badge("on" if schedule.enabled else "paused")
+
+    @display(description="Stored until")
+    def covered(self, schedule: MaterializationSchedule) -> SafeString:
+        return utc(schedule.covered_until)  # type: ignore[attr-defined]
+
+    @display(description="Latest run")
+    def last_run(self, schedule: MaterializationSchedule) -> SafeString:
+        latest: int | None = schedule.latest_run  # type: ignore[attr-defined]
+        return link(MaterializationRun(pk=latest), f"Run {latest}") if latest else dash()
+
+    @display(description="Changed by", ordering="updated_by__username")
+    def editor(self, schedule: MaterializationSchedule) -> SafeString:
+        return fallback(schedule.updated_by.get_username() if schedule.updated_by else "definition")
+
+    @display(description="Changed", ordering="updated_at")
+    def changed(self, schedule: MaterializationSchedule) -> SafeString:
+        return utc(schedule.updated_at)

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class MaterializationConfig(AppConfig):
+    name = "materialization"
+    verbose_name = "Materialization"
+    default_auto_field = "django.db.models.BigAutoField"

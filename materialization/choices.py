@@ -1,0 +1,37 @@
+"""Every enumeration of materialization, with its named groups. [pure]"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunKind(StrEnum):
+    BACKFILL = "backfill"
+    INCREMENTAL = "incremental"
+    #: Nothing new is computed: the online store is filled again from the offline store.
+    RELOAD = "reload"
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    #: An expected refusal: a failed check, a missing file, a value of the wrong type.
+    FAILED = "failed"
+    #: Something nobody expected; the traceback is kept.
+    ERRORED = "errored"
+    CANCELLED = "cancelled"
+
+
+LIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
+UNSUCCESSFUL_STATUSES = (RunStatus.FAILED, RunStatus.ERRORED)
+
+
+class RunStep(StrEnum):
+    """Where a run is, in order."""
+
+    QUEUED = "queued"
+    READING = "reading"
+    OFFLINE = "offline"
+    ONLINE = "online"
+    DONE = "done"

@@ -1,0 +1,35 @@
+"""The columns of a stored FeatureTable: names, Arrow types, order. [pure]
+
+Not for writing them: ``offline_store`` does that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from registry.spec import VersionSpec
+
+EVENT, CREATED, RUN = "event_timestamp", "created_timestamp", "__run"
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def computed_schema(spec: VersionSpec) -> pa.Schema:
+    """Return what the engine gives: join keys, both time columns, features; times never null."""
+    return pa.schema([*_leading(spec), *_features(spec)])
+
+
+def stored_schema(spec: VersionSpec) -> pa.Schema:
+    """Return what the offline table holds: as computed, with ``__run`` before the features."""
+    return pa.schema([*_leading(spec), pa.field(RUN, pa.int64()), *_features(spec)])
+
+
+def _leading(spec: VersionSpec) -> list[pa.Field]:
+    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+    return [*keys, pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
+
+
+def _features(spec: VersionSpec) -> list[pa.Field]:
+    return [pa.field(feature.name, feature.value_type.arrow) for feature in spec.features]

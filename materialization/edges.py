@@ -1,0 +1,62 @@
+"""Where materialization meets the settings: stores, limits and roots, made from them.
+
+Everything below takes these as arguments and reads no settings itself.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.conf import settings
+
+from materialization.limits import EngineLimits
+from materialization.offline_store import OfflineStore
+from materialization.online_store import OnlineStore
+from materialization.probe import ProbeReport, probe
+from registry.connections import get_redis
+from registry.file_roots import allowed_roots
+
+if TYPE_CHECKING:
+    from registry.models import Project
+    from registry.spec import VersionSpec
+
+#: How long somebody who plans or submits definitions waits for a look at the files.
+PROBE_SECONDS = 60.0
+
+
+def offline_store() -> OfflineStore:
+    return OfflineStore(settings.OFFLINE_STORE)
+
+
+def online_store() -> OnlineStore:
+    return OnlineStore(get_redis())
+
+
+def engine_limits() -> EngineLimits:
+    return EngineLimits(
+        memory_limit_mb=settings.ENGINE_MEMORY_LIMIT_MB,
+        threads=settings.ENGINE_THREADS or os.cpu_count() or 1,
+        timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS,
+    )
+
+
+def source_roots(project: Project) -> list[str]:
+    """Return the directories the project's file sources may be read from."""
+    return allowed_roots(project)
+
+
+def forbidden_directories() -> list[str]:
+    """Return our own stores, which no source may read."""
+    return [str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis")]
+
+
+def probe_source(*, spec: VersionSpec, project: Project) -> ProbeReport:
+    """Look at the files a version would read; ``settings.SOURCE_PROBE`` names this function."""
+    return probe(
+        spec,
+        roots=source_roots(project),
+        forbidden=forbidden_directories(),
+        limits=msgspec.structs.replace(engine_limits(), timeout_s=PROBE_SECONDS),
+    )

@@ -1,0 +1,94 @@
+"""Every refusal of the compute side, and its way through the sandbox's pipe. [pure]
+
+Not for the kinds themselves: ``registry.errors`` has those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SourceFileMissing(Invalid):
+    code = "source_file_missing"
+
+
+class SourceFileEmpty(Invalid):
+    code = "source_file_empty"
+
+
+class SourceOutsideRoots(Invalid):
+    code = "source_outside_roots"
+
+
+class SourceFileUnsupported(Invalid):
+    code = "source_file_unsupported"
+
+
+class SourceUnreadable(Invalid):
+    """The file is there and is not what its name says."""
+
+    code = "source_unreadable"
+
+
+class SourceValueInvalid(Invalid):
+    """A value, or a whole column, that cannot become the declared type."""
+
+    code = "source_value_invalid"
+
+
+class RowSqlRefused(Invalid):
+    """SQL that is no single SELECT, or that fails when it is bound to the source."""
+
+    code = "row_sql_refused"
+
+
+class UnknownColumn(Invalid):
+    code = "unknown_column"
+
+    def __init__(self, column: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        message = f"the source has no column {column!r}.{did_you_mean(column, names)}"
+        super().__init__(message, column=column, known=names)
+
+
+class EngineLimitExceeded(TooLarge):
+    """A stated limit of time, memory or disk was reached; the job is over it, not unlucky."""
+
+    code = "engine_limit_exceeded"
+
+
+class EngineStopped(Unavailable):
+    """The child process ended without a word; the same job may succeed later."""
+
+    code = "engine_stopped"
+
+
+CARRIED: tuple[type[AssayError], ...] = (
+    SourceFileMissing,
+    SourceFileEmpty,
+    SourceOutsideRoots,
+    SourceFileUnsupported,
+    SourceUnreadable,
+    SourceValueInvalid,
+    RowSqlRefused,
+    UnknownColumn,
+    EngineLimitExceeded,
+)
+
+
+def to_report(error: AssayError) -> dict[str, Any]:
+    """Return what ``from_report`` needs to raise the same error in another process."""
+    return {"code": error.code, "message": error.message, "data": error.data}
+
+
+def from_report(report: dict[str, Any]) -> AssayError:
+    """Return the error a child reported; an unknown code becomes ``EngineStopped``."""
+    kind = next((kind for kind in CARRIED if kind.code == report.get("code")), EngineStopped)
+    error = kind.__new__(kind)
+    AssayError.__init__(error, str(report.get("message")), **report.get("data", {}))
+    return error

@@ -1,0 +1,93 @@
+"""Keeping a run's lease while it works, and noticing that it was lost or cancelled.
+
+A thread renews the lease, because a long computation says nothing for minutes.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from materialization.choices import RunStatus
+from materialization.models import MaterializationRun
+from registry.errors import AssayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from types import TracebackType
+
+
+class LeaseLost(AssayError):
+    """Another attempt owns the run now; this one stops without a trace."""
+
+    code = "lease_lost"
+
+
+class RunCancelled(AssayError):
+    """Somebody asked the run to stop."""
+
+    code = "run_cancelled"
+
+
+class Heartbeat:
+    """Renew the lease of one attempt until left; ``check`` raises when it should stop."""
+
+    def __init__(self, run: MaterializationRun, *, clock: Callable[[], datetime]) -> None:
+        self._run, self._clock = run, clock
+        self._lease = timedelta(seconds=settings.RUN_LEASE_SECONDS)
+        self._stop = threading.Event()
+        self._outcome: Exception | None = None
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{run.pk}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Return if the run may go on.
+
+        :raises LeaseLost: another attempt has it. :raises RunCancelled: somebody asked it to stop.
+        """
+        if self._outcome is None:
+            self._renew()
+        if self._outcome is not None:
+            raise self._outcome
+
+    @property
+    def stopped(self) -> Exception | None:
+        """Return why the run should stop, as far as the last beat knows; costs no query."""
+        return self._outcome
+
+    def _beat(self) -> None:
+        try:
+            while not self._stop.wait(self._lease.total_seconds() / 4) and self._outcome is None:
+                try:
+                    self._renew()
+                except DatabaseError:
+                    # The lease outlives a few missed beats; if they go on, the sweep takes over.
+                    connection.close()
+        finally:
+            connection.close()
+
+    def _renew(self) -> None:
+        owned = MaterializationRun.objects.filter(
+            pk=self._run.pk, attempt=self._run.attempt, status=RunStatus.RUNNING
+        )
+        if not owned.update(lease_expires_at=self._clock() + self._lease):
+            self._outcome = LeaseLost("another attempt owns the run")
+        elif owned.filter(cancel_requested=True).exists():
+            self._outcome = RunCancelled("cancelled on request; nothing of it was published.")

@@ -1,0 +1,102 @@
+"""The online half of a run: bring Redis to what the offline store says, and mark it loaded.
+
+The offline store is the source, so online answers equal point-in-time answers by construction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materialization.choices import RunKind, RunStep
+from materialization.edges import engine_limits, offline_store, online_store
+from materialization.latest import latest_rows
+from materialization.online_layout import layout_of
+from materialization.queries import covered_until, table_uri
+from registry.choices import SERVED_STATES
+from registry.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    import pyarrow as pa
+
+    from materialization.heartbeat import Heartbeat
+    from materialization.models import MaterializationRun
+    from materialization.online_store import Marker, OnlineStore
+    from registry.models import FeatureTable
+
+
+class StoreEmptied(Unavailable):
+    code = "online_store_emptied"
+
+
+def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> None:
+    """Merge the newest stored row of each entity into Redis, then set the table's marker.
+
+    With a marker in place only the rows this run stored can be new; without one all are read.
+    :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
+    """
+    run.advance(step=RunStep.ONLINE)
+    store, uid = online_store(), run.table.uid
+    ticket = store.begin_load(uid)
+    marker = store.marker(uid)
+    ttl = longest_ttl(run.table)
+    is_complete = run.kind == RunKind.RELOAD or not holds_all(marker, ttl)
+    as_of = covered_until(run.table) or run.window_end
+    only_run = None if is_complete else run.pk
+    written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
+    if not store.finish_load(uid, ticket, as_of=as_of, run=run.pk, ttl=ttl):
+        raise StoreEmptied(
+            "Redis lost its data while the run was writing; it will be loaded again."
+        )
+    run.advance(rows_online=written)
+
+
+def _merge(
+    run: MaterializationRun,
+    heartbeat: Heartbeat,
+    store: OnlineStore,
+    *,
+    only_run: int | None,
+    as_of: datetime,
+    ttl: timedelta | None,
+    at: datetime,
+) -> int:
+    """Write the newest rows and return how many entities they were for."""
+    snapshot = offline_store().snapshot(table_uri(run.table), run=only_run)
+    if snapshot.is_empty:
+        return 0
+    spec = run.version.spec
+    layout = layout_of(spec, uid=run.table.uid, project_id=run.table.feature_view.project_id)
+    limits = engine_limits()
+    with latest_rows(
+        snapshot.files,
+        spec,
+        as_of=as_of,
+        run=only_run,
+        memory_limit_mb=limits.memory_limit_mb,
+        threads=limits.threads,
+    ) as reader:
+        result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at)
+    return result.written + result.skipped
+
+
+def _watched(reader: Iterator[pa.RecordBatch], heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
+    for batch in reader:
+        if heartbeat.stopped is not None:
+            raise heartbeat.stopped
+        yield batch
+
+
+def holds_all(marker: Marker | None, ttl: timedelta | None) -> bool:
+    """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old."""
+    if marker is None:
+        return False
+    return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
+
+
+def longest_ttl(table: FeatureTable) -> timedelta | None:
+    """Return how long the longest-lived served version answers from a row; None: for ever."""
+    ttls = [version.spec.ttl for version in table.versions.filter(state__in=SERVED_STATES)]
+    return None if None in ttls or not ttls else max(ttl for ttl in ttls if ttl is not None)

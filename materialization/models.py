@@ -1,0 +1,152 @@
+"""Runs and schedules: when versions are turned into data, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from registry.models import FeatureTable, FeatureViewVersion
+from registry.spec import ScheduleSpec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class MaterializationSchedule(models.Model):
+    """When one version is materialized; begins as the definition says, edited by those who may."""
+
+    version = models.OneToOneField(
+        FeatureViewVersion, on_delete=models.PROTECT, related_name="materialization_schedule"
+    )
+    every = models.CharField(
+        max_length=12, blank=True, help_text="A whole number and a unit, as in 15m, 1h or 1d."
+    )
+    cron = models.CharField(
+        max_length=64, blank=True, help_text="Five fields in UTC, as in 15 * * * *."
+    )
+    enabled = models.BooleanField(default=True)
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("version__feature_view__name",)
+        verbose_name = "schedule"
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.spec or 'once'}{'' if self.enabled else ' (off)'}"
+
+    @property
+    def spec(self) -> ScheduleSpec | None:
+        """None: backfilled once, then only when somebody asks."""
+        if not (self.every or self.cron):
+            return None
+        return ScheduleSpec(every=self.every or None, cron=self.cron or None)
+
+
+class MaterializationRun(models.Model):
+    """One attempt to bring a FeatureTable to ``window_end``. The row is the truth, a task only wakes it.
+
+    Its id is the run sequence stored with every row: a later run's rows win ties.
+    """
+
+    version = models.ForeignKey(FeatureViewVersion, on_delete=models.PROTECT, related_name="runs")
+    table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="runs")
+    kind = models.CharField(max_length=16, choices=[(k, k) for k in RunKind])
+    #: Windows are (start, end]; a null start means from the first row on.
+    window_start = models.DateTimeField(null=True, blank=True)
+    window_end = models.DateTimeField()
+    status = models.CharField(
+        max_length=16, choices=[(s, s) for s in RunStatus], default=RunStatus.QUEUED
+    )
+    step = models.CharField(
+        max_length=16, choices=[(s, s) for s in RunStep], default=RunStep.QUEUED
+    )
+    progress = models.FloatField(default=0.0)
+    rows_read = models.PositiveBigIntegerField(default=0)
+    rows_offline = models.PositiveBigIntegerField(default=0)
+    rows_online = models.PositiveBigIntegerField(default=0)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_at = models.DateTimeField()
+    enqueued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    #: The fencing token: grows with each claim; writes of an earlier attempt match no row.
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    error_code = models.CharField(max_length=60, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    profile = models.JSONField(default=dict, blank=True)
+    checks = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "run"
+        constraints = (
+            # One writer a table: two runs would race for the same window.
+            models.UniqueConstraint(
+                fields=("table",),
+                condition=Q(status__in=LIVE_STATUSES),
+                name="materialization_run_one_live",
+            ),
+            models.CheckConstraint(
+                condition=Q(window_start=None) | Q(window_start__lte=F("window_end")),
+                name="materialization_run_window",
+            ),
+        )
+        # "What died?" and "what waits?" are asked by every sweep.
+        indexes = (
+            models.Index(fields=("status", "lease_expires_at"), name="materialization_run_due"),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.version}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE_STATUSES
+
+    @property
+    def window(self) -> tuple[datetime | None, datetime]:
+        return self.window_start, self.window_end
+
+    def advance(self, **columns: object) -> bool:
+        """Write columns if this attempt still owns the run; return whether it does."""
+        owned = MaterializationRun.objects.filter(
+            pk=self.pk, attempt=self.attempt, status=RunStatus.RUNNING
+        )
+        for name, value in columns.items():
+            setattr(self, name, value)
+        return bool(owned.update(**columns))
+
+
+class StoredWindow(models.Model):
+    """One window whose rows are in the offline store; no other run computes it again."""
+
+    table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="stored_windows")
+    run = models.ForeignKey(
+        MaterializationRun, on_delete=models.PROTECT, related_name="stored_windows"
+    )
+    window_start = models.DateTimeField(null=True, blank=True)
+    window_end = models.DateTimeField()
+
+    class Meta:
+        ordering = ("window_end",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("run", "window_end"), name="materialization_storedwindow_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"({self.window_start or 'the beginning'}, {self.window_end}]"

@@ -1,0 +1,194 @@
+"""Asking for runs, ending them, changing schedules; and the sweep that starts what is due.
+
+Not for performing a run: ``runner`` does, in a worker. The database row is the queue; a lost
+message costs one sweep, not a feature.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+
+from materialization import tasks
+from materialization.choices import RunKind, RunStatus
+from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.queries import covered_until, live_run
+from registry import access, audit
+from registry.choices import SERVED_STATES
+from registry.errors import Conflict, Invalid
+from registry.spec import ScheduleSpec
+from registry.spec_rules import schedule_problems
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureViewVersion
+
+
+class BadWindow(Invalid):
+    code = "invalid_window"
+
+
+class BadSchedule(Invalid):
+    code = "invalid_schedule"
+
+
+class NotMaterializable(Conflict):
+    code = "not_materializable"
+
+
+class RunInProgress(Conflict):
+    code = "run_in_progress"
+
+
+class RunFinished(Conflict):
+    code = "run_finished"
+
+
+def request_run(
+    *,
+    version: FeatureViewVersion,
+    window_end: datetime,
+    at: datetime,
+    actor: User | None,
+    window_start: datetime | None = None,
+    kind: RunKind | None = None,
+) -> MaterializationRun:
+    """Queue a run of ``version`` up to ``window_end``; without ``actor`` the system asks.
+
+    Without ``window_start`` it continues where the table's coverage ends. A live run that reaches
+    as far is returned instead of a second one.
+    :raises ActionNotPermitted: the actor may not materialize this view.
+    :raises NotMaterializable: the version is not approved.
+    :raises BadWindow: it ends in the future, or before it begins.
+    :raises RunInProgress: another run of the same table is under way; names it.
+    """
+    if actor is not None:
+        access.require(actor, "materialize_featureview", version.feature_view)
+    if version.state not in SERVED_STATES or version.table is None:
+        raise NotMaterializable(
+            f"{version} is {version.state}; only approved versions are materialized."
+        )
+    covered = covered_until(version.table)
+    start = window_start if window_start is not None else covered
+    kind = kind or (RunKind.INCREMENTAL if covered else RunKind.BACKFILL)
+    _check_window(start, window_end, at)
+    if (live := live_run(version.table)) is not None:
+        return _joined(live, window_end)
+    if kind is not RunKind.RELOAD and start is not None and start >= window_end:
+        # Everything asked for is stored: what is left to do is to load it.
+        kind, start = RunKind.RELOAD, None
+    return _create(version, kind, start, window_end, actor, at)
+
+
+def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
+    if end > at:
+        raise BadWindow(
+            f"end {end.isoformat()} is in the future; rows not yet known cannot be materialized."
+        )
+    if start is not None and start > end and start > at:
+        raise BadWindow(f"start {start.isoformat()} is in the future.")
+
+
+def _joined(live: MaterializationRun, window_end: datetime) -> MaterializationRun:
+    if live.window_end >= window_end:
+        return live
+    raise RunInProgress(
+        f"{live} is {live.status} up to {live.window_end.isoformat()}; ask again when it has finished.",
+        run=live.pk,
+    )
+
+
+def _create(
+    version: FeatureViewVersion,
+    kind: RunKind,
+    start: datetime | None,
+    end: datetime,
+    actor: User | None,
+    at: datetime,
+) -> MaterializationRun:
+    try:
+        with transaction.atomic():
+            run = MaterializationRun.objects.create(
+                version=version,
+                table=version.table,
+                kind=kind,
+                window_start=start,
+                window_end=end,
+                requested_by=actor,
+                requested_at=at,
+                enqueued_at=at,
+            )
+            audit.record(
+                actor=actor,
+                verb="materialization_run.requested",
+                subject=run,
+                after={"kind": kind, "window_start": start, "window_end": end},
+                at=at,
+            )
+            enqueue(run)
+    except IntegrityError as exc:
+        raise RunInProgress(
+            f"another run of {version} was started a moment ago; ask again when it has finished."
+        ) from exc
+    return run
+
+
+def enqueue(run: MaterializationRun) -> None:
+    """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
+    transaction.on_commit(partial(tasks.run_materialization.delay, run_id=run.pk), robust=True)
+
+
+def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:
+    """End a queued run now and a running one at its next heartbeat; nothing half-done is published.
+
+    :raises RunFinished: it is over already.
+    """
+    access.require(actor, "materialize_featureview", run.version.feature_view)
+    with transaction.atomic():
+        live = MaterializationRun.objects.filter(pk=run.pk)
+        changed = live.filter(status=RunStatus.QUEUED).update(
+            status=RunStatus.CANCELLED, finished_at=at
+        )
+        changed = changed or live.filter(status=RunStatus.RUNNING).update(cancel_requested=True)
+        if not changed:
+            raise RunFinished(f"{run} has {run.status} already.")
+        audit.record(actor=actor, verb="materialization_run.cancelled", subject=run, at=at)
+    run.refresh_from_db()
+    return run
+
+
+def change_schedule(
+    *,
+    schedule: MaterializationSchedule,
+    spec: ScheduleSpec | None,
+    enabled: bool,
+    actor: User,
+    at: datetime,
+) -> MaterializationSchedule:
+    """Change when a version is materialized (for aggregations not the ticks: those are its content).
+
+    :raises ActionNotPermitted: the actor lacks ``change_schedule``.
+    :raises Invalid: the duration or cron expression cannot be read.
+    """
+    access.require(actor, "change_schedule", schedule.version.feature_view)
+    for _, message in schedule_problems(spec):
+        raise BadSchedule(f"schedule: {message}")
+    with transaction.atomic():
+        before = str(schedule)
+        schedule.every, schedule.cron = (spec.every or "", spec.cron or "") if spec else ("", "")
+        schedule.enabled, schedule.updated_by, schedule.updated_at = enabled, actor, at
+        schedule.save(update_fields=["every", "cron", "enabled", "updated_by", "updated_at"])
+        audit.record(
+            actor=actor,
+            verb="schedule.changed",
+            subject=schedule,
+            before=before,
+            after=str(schedule),
+            at=at,
+        )
+    return schedule

@@ -1,0 +1,176 @@
+# ruff: noqa: S608 - names and texts are quoted by sql_text
+"""What the sandbox finds in a source before a definition is accepted: one pass over the rows.
+
+Not for deciding what to do with it (``probe``, the registry's operations).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from materialization.aggregates import argument_cast
+from materialization.casts import Cast, cast
+from materialization.errors import SourceValueInvalid, UnknownColumn
+from materialization.sql import require, time_cast
+from materialization.sql_text import identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import duckdb
+
+    from materialization.opened_source import OpenedSource
+    from registry.spec import VersionSpec
+
+Path = tuple[str | int, ...]
+#: So few distinct load times over so many rows are loads, not arrivals.
+_FEW_LOADS, _MANY_ROWS = 3, 100
+
+
+class Check(NamedTuple):
+    """One column as the version would read it, and where the definition names it."""
+
+    path: Path
+    make: Callable[[], Cast | None]
+
+
+def probe(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
+) -> dict[str, Any]:
+    """Return ``problems`` (path, message), ``warnings``, ``rows``, event times in µs, ``columns``."""
+    problems: list[tuple[Path, str]] = []
+    casts: list[tuple[Path, Cast]] = []
+    for check in _checks(spec, opened.columns):
+        try:
+            if (made := check.make()) is not None:
+                casts.append((check.path, made))
+        except (UnknownColumn, SourceValueInvalid) as exc:
+            problems.append((check.path, exc.message))
+    facts = _facts(connection, opened, casts)
+    problems += _value_problems(casts, facts)
+    return {
+        "problems": problems,
+        "warnings": list(_warnings(spec, casts, facts)),
+        "rows": facts["rows"],
+        "first_event": facts.get("low0"),
+        "last_event": facts.get("high0"),
+        "columns": opened.found or opened.columns,
+    }
+
+
+def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    """Times first, event before created: their positions are how the facts are found again."""
+    source = spec.source
+    yield Check(("source", "event_timestamp"), lambda: time_cast(source.event_timestamp, columns))
+    if (created := source.created_timestamp) is not None:
+        yield Check(("source", "created_timestamp"), lambda: time_cast(created, columns))
+    for index, entity in enumerate(spec.entities):
+        for key in entity.join_keys:
+            yield Check(
+                ("entities", index),
+                lambda key=key: cast(  # type: ignore[misc]
+                    identifier(key.name),
+                    have=require(key.name, columns),
+                    want=key.value_type,
+                    column=key.name,
+                ),
+            )
+    yield from (_aggregated if spec.is_aggregated else _plain)(spec, columns)
+
+
+def _plain(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    for index, feature in enumerate(spec.features):
+        name = feature.source_column
+        yield Check(
+            ("features", index, "column" if feature.column else "name"),
+            lambda name=name, feature=feature: cast(  # type: ignore[misc]
+                identifier(name), have=require(name, columns), want=feature.value_type, column=name
+            ),
+        )
+
+
+def _aggregated(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    outputs = spec.view.aggregate_outputs()
+    names = [aggregation.column for aggregation in spec.view.aggregations]
+    for feature in spec.features:
+        column, function, _ = outputs[feature.source_column]
+        yield Check(
+            ("aggregations", names.index(column), "column"),
+            lambda column=column, function=function, feature=feature: argument_cast(  # type: ignore[misc]
+                column, function, feature, columns
+            ),
+        )
+
+
+def _facts(
+    connection: duckdb.DuckDBPyConnection, opened: OpenedSource, casts: list[tuple[Path, Cast]]
+) -> dict[str, Any]:
+    """Read the source once: rows, per cast the values that fail and the nulls, and the times' extent."""
+    columns = {"rows": "count(*)"}
+    for number, (path, made) in enumerate(casts):
+        columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
+        if made.bad is not None:
+            shown = f"left(CAST({made.source} AS VARCHAR), 80)"
+            columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
+            columns[f"example{number}"] = f"any_value({shown}) FILTER (WHERE {made.bad})"
+        if _is_time(path):
+            good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
+            columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
+            columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
+            columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
+    chosen = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    row = connection.execute(f"SELECT {chosen} FROM {opened.relation}").fetchall()[0]
+    return dict(zip(columns, row, strict=True))
+
+
+def _is_time(path: Path) -> bool:
+    return path[0] == "source"
+
+
+def _value_problems(
+    casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+) -> Iterator[tuple[Path, str]]:
+    for number, (path, made) in enumerate(casts):
+        if count := facts.get(f"bad{number}"):
+            yield (
+                path,
+                (
+                    f"column {made.column!r}: {count} of {facts['rows']} values are no {made.type}, "
+                    f"as {facts[f'example{number}']!r}."
+                ),
+            )
+
+
+def _warnings(
+    spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+) -> Iterator[str]:
+    if not facts["rows"]:
+        yield f"source {spec.source.name!r} has no rows."
+        return
+    for number, (path, made) in enumerate(casts):
+        nulls = facts[f"nulls{number}"]
+        if nulls and path in (("source", "event_timestamp"),) or nulls and path[0] == "entities":
+            yield f"{nulls} of {facts['rows']} rows have no {made.column} and will be left out."
+    created = next(
+        (n for n, (path, _) in enumerate(casts) if path == ("source", "created_timestamp")), None
+    )
+    if created is not None and casts[0][0] == ("source", "event_timestamp"):
+        yield from _bulk_load(casts[created][1].column, created, facts)
+
+
+def _bulk_load(column: str, number: int, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Load-time stamps hide the whole history from known timing: say so before a training set is empty."""
+    low, last_event, rows = facts[f"low{number}"], facts["high0"], facts["rows"]
+    if low is None or last_event is None:
+        return
+    later = low > last_event
+    if later or (facts[f"distinct{number}"] <= _FEW_LOADS and rows >= _MANY_ROWS):
+        why = (
+            "every value is later than every event"
+            if later
+            else "it holds only a few distinct values"
+        )
+        yield (
+            f"created_timestamp {column!r} looks like one bulk load ({why}): with known timing no row is "
+            'visible before it. Ask for training sets with "timing": "event", or leave created_timestamp out.'
+        )

@@ -1,0 +1,36 @@
+"""How runs look on the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry.serializers import timestamp
+
+if TYPE_CHECKING:
+    from materialization.models import MaterializationRun
+
+
+def run_output(run: MaterializationRun) -> dict[str, Any]:
+    return {
+        "id": run.pk,
+        "feature_view": run.version.feature_view.name,
+        "version": run.version.number,
+        "kind": run.kind,
+        "window_start": timestamp(run.window_start),
+        "window_end": timestamp(run.window_end),
+        "status": run.status,
+        "step": run.step,
+        "progress": round(run.progress, 4),
+        "rows_read": run.rows_read,
+        "rows_offline": run.rows_offline,
+        "rows_online": run.rows_online,
+        "requested_by": run.requested_by.get_username() if run.requested_by else "schedule",
+        "requested_at": timestamp(run.requested_at),
+        "started_at": timestamp(run.started_at),
+        "finished_at": timestamp(run.finished_at),
+        "attempt": run.attempt,
+        "error": run.error or None,
+        "error_code": run.error_code or None,
+        "checks": run.checks,
+        "profile": run.profile,
+    }

@@ -1,0 +1,125 @@
+"""From a source's path to the files a run reads, inside the project's allow-listed roots.
+
+Not for reading them: only the sandbox opens users' files.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from materialization.errors import (
+    SourceFileEmpty,
+    SourceFileMissing,
+    SourceFileUnsupported,
+    SourceOutsideRoots,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.spec import SourceSpec
+
+Format = Literal["parquet", "csv", "json", "jsonl"]
+FORMATS: dict[str, Format] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+#: DuckDB would expand these in a file's own name and read its neighbours as well.
+_GLOB_CHARACTERS = frozenset("*?[]")
+
+
+class SourceFiles(msgspec.Struct, frozen=True):
+    """The real paths of one source, sorted, all of one format."""
+
+    paths: tuple[str, ...]
+    format: Format
+
+    def identity(self) -> tuple[tuple[str, int, int], ...]:
+        """Return (path, size, mtime in ns) a file: what changes when a file is replaced."""
+        stats = ((path, Path(path).stat()) for path in self.paths)
+        return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+
+
+def resolve_source(
+    source: SourceSpec, *, roots: Sequence[str], forbidden: Sequence[str] = ()
+) -> SourceFiles:
+    """Return the files that ``source.path`` names under the first root where it names any.
+
+    ``forbidden`` directories (our own stores) are left out. Symbolic links are followed only as
+    long as they stay inside the root.
+
+    :raises SourceFileMissing: nothing matches.
+    :raises SourceOutsideRoots: the path, or a link it matches, leads out of every root.
+    :raises SourceFileEmpty: a file of 0 bytes.
+    :raises SourceFileUnsupported: a format we do not read, or a name DuckDB would expand.
+    """
+    _refuse_escape(source.path)
+    closed = [Path(directory).resolve() for directory in forbidden]
+    for root in (Path(root).resolve() for root in roots):
+        matches = [path for path in _matches(source.path, root) if path.is_file()]
+        if found := _contained(matches, root=root, closed=closed):
+            _check_files(found)
+            return SourceFiles(tuple(map(str, found)), FORMATS[found[0].suffix.lower()])
+        if matches:
+            raise SourceOutsideRoots(
+                f"source path {source.path!r} matches only files of Assay's own stores; "
+                "name files that belong to the project.",
+                path=source.path,
+            )
+    raise SourceFileMissing(
+        f"no file matches {source.path!r} under {', '.join(map(str, roots)) or 'no root at all'}; "
+        "check the path, or ask an owner to allow the directory it is in.",
+        path=source.path,
+        roots=list(map(str, roots)),
+    )
+
+
+def _refuse_escape(path: str) -> None:
+    if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
+        raise SourceOutsideRoots(
+            f"source path {path!r} leaves the project's roots; write it relative to one of them.",
+            path=path,
+        )
+
+
+def _matches(pattern: str, root: Path) -> list[Path]:
+    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob follows no link to a directory
+    return sorted(root / name for name in names)
+
+
+def _contained(matches: Iterable[Path], *, root: Path, closed: Sequence[Path]) -> list[Path]:
+    """Return the real files, once each, outside the closed directories."""
+    found: dict[Path, None] = {}
+    for path in matches:
+        real = path.resolve()
+        if not real.is_relative_to(root):
+            raise SourceOutsideRoots(
+                f"{path} is a link that leaves {root}; copy the file there instead.", path=str(path)
+            )
+        if not any(real.is_relative_to(directory) for directory in closed):
+            found[real] = None
+    return sorted(found)
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    suffixes = {FORMATS.get(path.suffix.lower()) for path in paths}
+    if len(suffixes) != 1 or None in suffixes:
+        names = ", ".join(sorted({path.suffix or path.name for path in paths}))
+        raise SourceFileUnsupported(
+            f"one source reads files of one format ({', '.join(FORMATS)}); these end in {names}.",
+            endings=names,
+        )
+    for path in paths:
+        if _GLOB_CHARACTERS & set(str(path)):
+            raise SourceFileUnsupported(f"{path}: rename it without * ? [ ].", path=str(path))
+        if path.stat().st_size == 0:
+            raise SourceFileEmpty(
+                f"{path} has 0 bytes; write it again, or take it away.", path=str(path)
+            )

@@ -1,0 +1,153 @@
+"""The offline half of a run: compute each missing window, check it, commit it.
+
+Rows flow from the sandbox through the profile into the Delta writer; a failed check ends the flow
+before the commit, so nothing of the window is published. Not for the online store: ``loading``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from materialization.choices import RunStep
+from materialization.columns import stored_schema
+from materialization.edges import engine_limits, forbidden_directories, offline_store, source_roots
+from materialization.engine import compute
+from materialization.expectations import check_profile
+from materialization.jobs import ComputeJob
+from materialization.models import StoredWindow
+from materialization.profiling import Profiler
+from materialization.queries import coverage, table_uri
+from materialization.sources import resolve_source
+from materialization.windows import Window, missing
+from registry.errors import QualityRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from materialization.engine import Computation
+    from materialization.heartbeat import Heartbeat
+    from materialization.models import MaterializationRun
+
+#: How often a run's counters are written while rows flow.
+REPORT_EVERY_SECONDS = 0.5
+#: The share of a run's progress that reading and storing takes; loading takes the rest.
+OFFLINE_SHARE = 0.8
+
+
+class ChecksFailed(QualityRejected):
+    code = "checks_failed"
+
+
+class NoRows(QualityRejected):
+    code = "no_rows"
+
+
+def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+    """Compute and commit each part of the run's window that is not stored yet.
+
+    :raises ChecksFailed: a blocking check failed; nothing of that part was published.
+    :raises NoRows: the first backfill found not a single row: nothing could be served.
+    """
+    for window in missing_windows(run):
+        _store(run, window, heartbeat)
+
+
+def missing_windows(run: MaterializationRun) -> list[Window]:
+    """Return what is to be computed, oldest first.
+
+    An aggregation continues from its newest tick: a row is stored only when it differs from the
+    one before, so its windows follow each other without a gap.
+    """
+    covered = coverage(run.table)
+    if run.version.spec.is_aggregated:
+        start = covered[-1].end if covered else None
+        return (
+            [] if start is not None and start >= run.window_end else [Window(start, run.window_end)]
+        )
+    return missing(Window(run.window_start, run.window_end), covered)
+
+
+def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> None:
+    store, uri = offline_store(), table_uri(run.table)
+    spec = run.version.spec
+    source = resolve_source(
+        spec.source,
+        roots=source_roots(run.table.feature_view.project),
+        forbidden=forbidden_directories(),
+    )
+    state = store.snapshot(uri).files if spec.is_aggregated and window.start is not None else ()
+    job = ComputeJob(
+        spec=spec,
+        source=source,
+        window_start=window.start,
+        window_end=window.end,
+        state_files=state,
+    )
+    with compute(job, engine_limits()) as computation:
+        result = store.commit(
+            uri,
+            _checked(run, window, computation, heartbeat),
+            schema=stored_schema(spec),
+            run=run.pk,
+            transaction=f"assay-run-{run.pk}-{window.end.isoformat()}",
+        )
+    StoredWindow.objects.get_or_create(
+        table=run.table, run=run, window_end=window.end, defaults={"window_start": window.start}
+    )
+    run.advance(rows_offline=run.rows_offline + result.rows, step=RunStep.OFFLINE)
+
+
+def _checked(
+    run: MaterializationRun, window: Window, computation: Computation, heartbeat: Heartbeat
+) -> Iterator[pa.RecordBatch]:
+    """Pass the batches on; raise at their end when they must not be published.
+
+    The writer commits only what ended well.
+    """
+    profiler, reported = Profiler(run.version.spec), 0.0
+    for batch in computation.reader:
+        if heartbeat.stopped is not None:
+            raise heartbeat.stopped
+        profiler.add(batch)
+        if time.monotonic() - reported > REPORT_EVERY_SECONDS:
+            reported = time.monotonic()
+            run.advance(rows_read=profiler.rows, progress=_progress(run, profiler.rows))
+        yield batch
+    _judge(run, window, computation, profiler)
+    heartbeat.check()
+
+
+def _judge(
+    run: MaterializationRun, window: Window, computation: Computation, profiler: Profiler
+) -> None:
+    """Keep the evidence on the run, then refuse what fails it."""
+    profile = profiler.result()
+    results = check_profile(run.version.spec, profile)
+    counters = computation.counters
+    run.advance(
+        rows_read=counters.rows_read if counters else profiler.rows,
+        profile={
+            **profile.to_json(),
+            "dropped_null_key": counters.dropped_null_key if counters else 0,
+        },
+        checks=[result.to_json() for result in results],
+        progress=OFFLINE_SHARE,
+    )
+    if failed := [result for result in results if not result.passed]:
+        raise ChecksFailed(
+            f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published."
+        )
+    if profiler.rows == 0 and window.start is None:
+        raise NoRows(
+            f"{run.version}: the source has no usable row up to {window.end.isoformat()}; "
+            "check its path and its timestamps, then materialize again."
+        )
+
+
+def _progress(run: MaterializationRun, rows: int) -> float:
+    """Estimate from the rows the reviewer's packet counted; never quite done before it is."""
+    expected = (run.version.packet.get("source") or {}).get("rows") or 0
+    return min(rows / expected, 0.95) * OFFLINE_SHARE if expected else 0.0

@@ -1,0 +1,184 @@
+"""The one periodic duty: start what is due, wake what was lost, requeue what died, tidy up.
+
+Pull, not push: it asks the registry which versions are to be fresh. Each duty stands alone, so
+that one that fails does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import redis
+from django.db import transaction
+
+from materialization.choices import RunKind, RunStatus, RunStep
+from materialization.edges import online_store
+from materialization.loading import holds_all, longest_ttl
+from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.operations import enqueue, request_run
+from materialization.queries import covered_until, failures_in_a_row, live_run
+from materialization.ticks import last_tick
+from registry import audit, epoch
+from registry.errors import AssayError
+from registry.models import FeatureTable, Project
+from registry.queries import abandoned_tables, served_versions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion
+
+log = logging.getLogger(__name__)
+MAX_ATTEMPTS = 3
+#: A message not taken up within this is sent again; claiming twice is harmless.
+RESEND_AFTER = timedelta(seconds=60)
+FIRST_BACKOFF = timedelta(minutes=1)
+LONGEST_BACKOFF = timedelta(hours=1)
+
+
+def sweep(*, at: datetime) -> None:
+    """Do every duty once; what one raises is logged and the next goes on."""
+    for duty in (
+        requeue_dead,
+        resend_lost,
+        add_schedules,
+        start_due,
+        reload_missing,
+        drop_abandoned,
+        clear_epochs,
+    ):
+        try:
+            duty(at=at)
+        except (AssayError, redis.RedisError) as exc:
+            log.warning("sweep: %s: %s", duty.__name__, exc)
+
+
+def requeue_dead(*, at: datetime) -> None:
+    """Queue runs whose worker stopped renewing its lease; after too many attempts give up."""
+    dead = MaterializationRun.objects.filter(status=RunStatus.RUNNING, lease_expires_at__lt=at)
+    for run in dead.select_related("version__feature_view__project"):
+        with transaction.atomic():
+            unchanged = MaterializationRun.objects.filter(
+                pk=run.pk, attempt=run.attempt, status=RunStatus.RUNNING, lease_expires_at__lt=at
+            )
+            if run.attempt >= MAX_ATTEMPTS:
+                message = f"its worker died {run.attempt} times (last: {run.worker})."
+                columns = {
+                    "status": RunStatus.ERRORED,
+                    "error": message,
+                    "error_code": "worker_died",
+                    "finished_at": at,
+                }
+            else:
+                columns = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
+            if unchanged.update(**columns):
+                audit.record(
+                    actor=None, verb=f"materialization_run.{_verb(columns)}", subject=run, at=at
+                )
+                enqueue(run)
+
+
+def _verb(columns: dict[str, object]) -> str:
+    return "errored" if columns["status"] == RunStatus.ERRORED else "requeued"
+
+
+def resend_lost(*, at: datetime) -> None:
+    """Wake a worker again for runs whose message was lost, for instance with its broker."""
+    lost = MaterializationRun.objects.filter(
+        status=RunStatus.QUEUED, enqueued_at__lt=at - RESEND_AFTER
+    )
+    for run in lost:
+        if lost.filter(pk=run.pk).update(enqueued_at=at):
+            enqueue(run)
+
+
+def add_schedules(*, at: datetime) -> None:
+    """Give every served version its schedule row, as its definition says."""
+    for version in served_versions().filter(materialization_schedule=None):
+        spec = version.spec.view.schedule
+        MaterializationSchedule.objects.get_or_create(
+            version=version,
+            defaults={"every": spec.every or "", "cron": spec.cron or "", "updated_at": at}
+            if spec
+            else {"updated_at": at},
+        )
+
+
+def start_due(*, at: datetime) -> None:
+    """Queue a run for each served version whose next tick has come, or that was never backfilled."""
+    schedules = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
+    for schedule in schedules.select_related("version__feature_view__project", "version__table"):
+        due = due_end(schedule, at=at)
+        if due is not None and live_run(_table(schedule.version)) is None:
+            _attempt(schedule.version, due, at)
+
+
+def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | None:
+    """Return up to when the version should be materialized now; None when nothing is due.
+
+    After failures the next attempt waits 1, 2, 4, … minutes, an hour at most.
+    """
+    table = _table(schedule.version)
+    failures = failures_in_a_row(table)
+    if failures and failures[0].finished_at is not None:
+        wait = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
+        if at < failures[0].finished_at + wait:
+            return None
+    covered = covered_until(table)
+    if covered is None:
+        return at
+    if table.ready_at is None:
+        return covered
+    if schedule.spec is None:
+        return None
+    tick = last_tick(schedule.spec, at)
+    return tick if tick > covered else None
+
+
+def reload_missing(*, at: datetime) -> None:
+    """Fill the online store again where values are missing: after a flush, or for a longer TTL."""
+    store = online_store()
+    seen: set[int] = set()
+    for version in served_versions().filter(table__ready_at__isnull=False):
+        table = _table(version)
+        if table.pk in seen or not version.spec.view.online:
+            continue
+        seen.add(table.pk)
+        if holds_all(store.marker(table.uid), longest_ttl(table)) or live_run(table) is not None:
+            continue
+        if (covered := covered_until(table)) is not None:
+            _attempt(version, covered, at, kind=RunKind.RELOAD)
+
+
+def drop_abandoned(*, at: datetime) -> None:
+    """Free the online values of tables whose versions are all retired."""
+    for table in abandoned_tables():
+        online_store().drop(table.uid)
+        with transaction.atomic():
+            if FeatureTable.objects.filter(pk=table.pk, ready_at=table.ready_at).update(
+                ready_at=None
+            ):
+                audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)
+
+
+def clear_epochs(*, at: datetime) -> None:
+    epoch.clear_stuck(
+        list(Project.objects.values_list("pk", flat=True)), now_seconds=at.timestamp()
+    )
+
+
+def _attempt(
+    version: FeatureViewVersion, end: datetime, at: datetime, kind: RunKind | None = None
+) -> None:
+    try:
+        request_run(version=version, window_end=end, at=at, actor=None, kind=kind)
+    except AssayError as exc:
+        log.warning("sweep: %s: %s", version, exc)
+
+
+def _table(version: FeatureViewVersion) -> FeatureTable:
+    if version.table is None:
+        raise LookupError(f"{version} has no table although it is served")
+    return version.table

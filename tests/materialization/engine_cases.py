@@ -1,0 +1,86 @@
+"""Small specs and sources for the engine's tests, and the sandbox's work done in this process."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from materialization import sandbox_run
+from materialization.errors import from_report
+from materialization.jobs import ComputeJob, Envelope, Report
+from materialization.limits import EngineLimits
+from materialization.sources import resolve_source
+from registry.spec import (
+    EntitySpec,
+    FeatureSpec,
+    FeatureViewSpec,
+    JoinKey,
+    SourceSpec,
+    TimeColumn,
+    VersionSpec,
+)
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+LIMITS = EngineLimits(memory_limit_mb=512, threads=1, timeout_s=60)
+END = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def at(text):
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def make_spec(
+    path="rows.parquet", *, keys=(("k", "int64"),), features=(("x", "float64"),),
+    event="event", event_unit="timestamp", created=None, created_unit="timestamp", **view,
+):  # fmt: skip
+    """``features``: (name, type) or (name, type, column)."""
+    return VersionSpec(
+        view=FeatureViewSpec(
+            name="view",
+            entities=("entity",),
+            source="rows",
+            features=tuple(
+                FeatureSpec(name=name, type=kind, column=column[0] if column else None)
+                for name, kind, *column in features
+            ),
+            **view,
+        ),
+        source=SourceSpec(
+            name="rows",
+            type="file",
+            path=path,
+            event_timestamp=TimeColumn(column=event, unit=event_unit),
+            created_timestamp=TimeColumn(column=created, unit=created_unit) if created else None,
+        ),
+        entities=(
+            EntitySpec(name="entity", join_keys=tuple(JoinKey(name=n, type=t) for n, t in keys)),
+        ),
+    )
+
+
+def write_parquet(directory, rows, schema, name="rows.parquet"):
+    path = Path(directory) / name
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return path
+
+
+def compute_here(spec, root, *, start=None, end=END, state_files=()):
+    """Return (table, counters): what the child would give, without starting one."""
+    job = ComputeJob(
+        spec=spec,
+        source=resolve_source(spec.source, roots=[str(root)]),
+        window_start=start,
+        window_end=end,
+        state_files=tuple(map(str, state_files)),
+    )
+    rows, said = io.BytesIO(), io.StringIO()
+    sandbox_run.run(Envelope(job, LIMITS, str(root), 0), rows=rows, report=said)
+    report = msgspec.json.decode(said.getvalue(), type=Report)
+    if report.error is not None:
+        raise from_report(report.error)
+    return pa.ipc.open_stream(rows.getvalue()).read_all(), report.counters

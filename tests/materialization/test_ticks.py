@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from croniter import croniter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from materialization.ticks import NoTick, first_tick, from_us, last_tick, ticks_between, to_us
+from registry.spec import ScheduleSpec
+from tests.materialization.engine_cases import at
+
+HOURLY = ScheduleSpec(every="1h")
+QUARTERS = ScheduleSpec(cron="*/15 6-7 * * *")
+US = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "instant", "last", "first"),
+    [
+        (HOURLY, "2024-01-01T10:00", "2024-01-01T10:00", "2024-01-01T10:00"),
+        (HOURLY, "2024-01-01T10:00:00.000001", "2024-01-01T10:00", "2024-01-01T11:00"),
+        (HOURLY, "1969-12-31T23:59:59.999999", "1969-12-31T23:00", "1970-01-01T00:00"),
+        (ScheduleSpec(every="7d"), "1970-01-02T00:00", "1970-01-01T00:00", "1970-01-08T00:00"),
+        (QUARTERS, "2024-01-01T06:15", "2024-01-01T06:15", "2024-01-01T06:15"),
+        (QUARTERS, "2024-01-01T06:14:59.999999", "2024-01-01T06:00", "2024-01-01T06:15"),
+        (QUARTERS, "2024-01-01T08:00", "2024-01-01T07:45", "2024-01-02T06:00"),
+        (QUARTERS, "1965-06-01T05:00", "1965-05-31T07:45", "1965-06-01T06:00"),
+    ],
+)
+def test_the_ticks_around_an_instant(schedule, instant, last, first):
+    assert last_tick(schedule, at(instant)) == at(last)
+    assert first_tick(schedule, at(instant)) == at(first)
+
+
+def test_a_start_is_outside_and_an_end_inside():
+    ticks = ticks_between(HOURLY, at("2024-01-01T10:00"), at("2024-01-01T12:00"))
+
+    assert ticks == [at("2024-01-01T11:00"), at("2024-01-01T12:00")]
+
+
+@pytest.mark.parametrize("cron", ["15 * * * *", "*/5 1-3 * * 1", "0 0 1,15 * 1", "30 12 l * *", "0 */6 29 2 *"])
+def test_cron_ticks_are_those_croniter_steps_through(cron):
+    start, end = at("2023-12-30T10:20"), at("2024-03-02T00:00")
+    steps, stepped = croniter(cron, start), []
+    while (tick := steps.get_next(datetime)) <= end:
+        stepped.append(tick)
+
+    assert ticks_between(ScheduleSpec(cron=cron), start, end) == stepped
+
+
+def test_a_cron_that_never_comes_says_so():
+    with pytest.raises(NoTick, match="0 0 30 2"):
+        first_tick(ScheduleSpec(cron="0 0 30 2 *"), at("2024-01-01T00:00"))
+
+
+instants = st.datetimes(datetime(1960, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@settings(max_examples=60)
+@given(instants, st.sampled_from([HOURLY, QUARTERS, ScheduleSpec(every="7d")]))
+def test_first_and_last_enclose_an_instant_with_no_tick_between(instant, schedule):
+    last, first = last_tick(schedule, instant), first_tick(schedule, instant)
+
+    assert last <= instant <= first
+    assert ticks_between(schedule, last, first - US) == []
+    assert first_tick(schedule, last) == last
+    assert from_us(to_us(instant)) == instant
