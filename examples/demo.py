@@ -1,0 +1,273 @@
+"""The main job, end to end, on one machine: define, review, approve, materialize, read.
+
+Starts the whole server, walks one governed path through it with the client that users install,
+shows what came back, and keeps serving. ``--check`` ends after the path instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from assay import FeatureStore
+from assay.errors import AssayError
+from examples.streaming import people
+from examples.streaming.cast import power_user_of_the_demo
+from examples.streaming.generate import generate
+from featurestore_project import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from featurestore_project.processes import Child
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "examples" / "streaming" / "data"
+DEFINITIONS = sorted((ROOT / "examples" / "streaming" / "definitions").glob("*.yaml"))
+START_TIMEOUT_SECONDS = 90
+RUN_TIMEOUT_SECONDS = 600
+STEPS = 8
+console = Console(highlight=False, soft_wrap=True)
+
+
+class DemoFailed(RuntimeError):
+    """What went wrong, in a sentence for the person in front of the screen."""
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with running_server(options.port) as server:
+            walk(f"http://127.0.0.1:{options.port}")
+            if not options.check:
+                stay(server)
+    except (DemoFailed, AssayError) as exc:
+        console.print(f"[bold red]The demo failed:[/] {exc}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped; everything the demo started has ended.")
+    return 0
+
+
+def walk(url: str) -> None:
+    """Go the whole way once, each step shown as it happens."""
+    step(3, "People: Ana writes features, Stella is the steward, Olaf owns the project")
+    cast = people.settle(root=DATA, at=datetime.now(UTC))
+    stores = {name: FeatureStore(url, token, people.PROJECT) for name, token in cast.tokens.items()}
+    define(stores["ana"])
+    review(stores["ana"], stores["stella"])
+    materialize(stores["stella"])
+    read_online(stores[people.SERVICE_ACCOUNT])
+    read_training_set(stores["ana"])
+    farewell(url, cast)
+
+
+def define(store: FeatureStore) -> None:
+    step(4, f"Ana applies {len(DEFINITIONS)} files of definitions and submits them for review")
+    answer = store.apply(DEFINITIONS, submit=True)
+    table = Table("kind", "name", "change", "class", "version", "state", box=None, padding=(0, 2))
+    for change in answer["changes"]:
+        table.add_row(*(str(change[key] or "") for key in ("kind", "name", "change", "class", "version", "state")))
+    console.print(table)
+
+
+def review(author: FeatureStore, steward: FeatureStore) -> None:
+    step(5, "Stella, who wrote none of it, reviews and approves; Ana cannot")
+    waiting = [
+        f"{view['name']}@{version['version']}"
+        for view in steward.list_feature_views()
+        for version in view["versions"]
+        if version["state"] == "in_review"
+    ]
+    if not waiting:
+        console.print("    nothing waits: all versions are approved already")
+    for index, reference in enumerate(waiting):
+        if index == 0:
+            _try_own_approval(author, reference)
+        packet = steward.review(reference)["packet"]
+        steward.approve(reference, comment="Definition and source looked at.")
+        console.print(
+            f"    {reference}: {packet['class']} change ({', '.join(packet['reasons'])}), "
+            f"{packet['source']['rows'] or 0:,} source rows → [green]approved[/]"
+        )
+
+
+def _try_own_approval(author: FeatureStore, reference: str) -> None:
+    try:
+        author.approve(reference, comment="It is mine, so it is good.")
+    except AssayError as exc:
+        console.print(f"    {reference}: Ana approves her own → [yellow]refused[/]: {exc}")
+    else:
+        raise DemoFailed(f"{reference}: its author could approve it")
+
+
+def materialize(store: FeatureStore) -> None:
+    step(6, "A Celery worker materializes the approved versions up to now")
+    end = datetime.now(UTC)
+    runs = _start_runs(store, end)
+    with Progress(
+        TextColumn("    {task.description:<16}"),
+        BarColumn(30),
+        TextColumn("{task.fields[step]:<10} {task.fields[rows]:>9} rows"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        tasks = {run["id"]: progress.add_task(run["feature_view"], total=1, step="queued", rows="") for run in runs}
+        finished = _watch(store, tasks, progress)
+    for run in finished:
+        if run["status"] != "succeeded":
+            raise DemoFailed(f"run {run['id']} of {run['feature_view']} {run['status']}: {run['error']}")
+        console.print(
+            f"    {run['feature_view']}@{run['version']}: {run['rows_offline']:,} rows to the offline store, "
+            f"{run['rows_online']:,} entities to the online store"
+        )
+
+
+def _start_runs(store: FeatureStore, end: datetime) -> list[dict[str, Any]]:
+    """Ask for runs; where the schedule was faster, its run is the one to watch."""
+    deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
+    while True:
+        try:
+            return store.materialize_incremental(end)
+        except AssayError as exc:
+            if getattr(exc, "code", "") != "run_in_progress" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _watch(store: FeatureStore, tasks: dict[int, Any], progress: Progress) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + RUN_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        runs = [store.get_run(run_id) for run_id in tasks]
+        for run in runs:
+            rows = f"{run['rows_read']:,}" if run["rows_read"] else ""
+            progress.update(tasks[run["id"]], completed=run["progress"], step=run["step"], rows=rows)
+        if all(run["status"] not in ("queued", "running") for run in runs):
+            return runs
+        time.sleep(0.25)
+    raise DemoFailed(f"runs {sorted(tasks)} did not finish within {RUN_TIMEOUT_SECONDS} s; see var/logs/worker.log")
+
+
+def read_online(store: FeatureStore) -> None:
+    step(7, "The recommender reads online features over HTTP")
+    user = power_user_of_the_demo(DATA)
+    answer = store.get_online_features(feature_service="recommender", entity_rows=[{"user_id": user}])
+    begun = time.perf_counter()
+    answer = store.get_online_features(feature_service="recommender", entity_rows=[{"user_id": user}])
+    took = (time.perf_counter() - begun) * 1000
+    values = {name: column[0] for name, column in answer.to_dict().items()}
+    missing = [name for name, column in answer.statuses().items() if column != ["PRESENT"]]
+    if missing:
+        raise DemoFailed(f"user {user}: {', '.join(missing)} not PRESENT: {answer.to_dict()}")
+    console.print(f"    user {user} in {took:.1f} ms: {values}")
+    console.print(
+        f"    context: [bold]segment={values['user_segment']}, watched {values['watch_count_30d']} titles in last "
+        f"30 days, last genre watched: {values['last_genre']}[/]"
+    )
+
+
+def read_training_set(store: FeatureStore) -> None:
+    step(8, "Ana reads a point-in-time training set over HTTP")
+    user = power_user_of_the_demo(DATA)
+    now = datetime.now(UTC).replace(microsecond=0)
+    instants = [now - timedelta(days=days) for days in (60, 30, 7, 1, 0)]
+    frame = {"user_id": [user] * len(instants), "event_timestamp": instants}
+    job = store.get_historical_features(frame, feature_service="recommender")
+    columns = job.to_dict()
+    table = Table(*columns, box=None, padding=(0, 2))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*(str(value) for value in row))
+    console.print(table)
+    for warning in job.warnings:
+        console.print(f"    [yellow]{warning}[/]")
+
+
+def farewell(url: str, cast: people.People) -> None:
+    console.print(f"\n[bold green]One feature went the whole way.[/] Open [bold]{url}/admin/[/] · API docs {url}/api/docs")
+    for name, password in cast.passwords.items():
+        console.print(f"    log in as {name:<7} password {password:<14} ({people.ROLES[name]})")
+    console.print(
+        f"    try: ASSAY_URL={url} ASSAY_PROJECT={people.PROJECT} ASSAY_TOKEN={cast.tokens['ana']} "
+        f".venv/bin/assay feature-views list"
+    )
+
+
+def stay(server: Child) -> None:
+    console.print("\nServing until Ctrl-C.")
+    while server.process.poll() is None:
+        time.sleep(0.3)
+    raise DemoFailed(f"the server ended by itself:\n{server.tail()}")
+
+
+@contextmanager
+def running_server(port: int) -> Iterator[Child]:
+    """Generate the data and run ``manage.py serve`` on ``port``; it ends with the block.
+
+    :raises DemoFailed: the port is taken, or the server did not become ready; says what it said.
+    """
+    check_port(port)
+    step(1, "Data: watch events of 4,000 users over 90 days (the first time takes seconds)")
+    made = generate(DATA, at=datetime.now(UTC))
+    console.print(f"    {made.new_events:,} new events, {made.new_snapshots} new snapshots, until {made.end:%Y-%m-%d %H:%M} UTC")
+    step(2, f"Server: database, Redis, Celery worker, beat and web on port {port}")
+    log = ROOT / "var" / "logs" / "serve.log"
+    log.unlink(missing_ok=True)
+    command = [sys.executable, str(ROOT / "manage.py"), "serve", "--port", str(port)]
+    server = processes.start("serve", command, log=log)
+    try:
+        _await_ready(server, f"http://127.0.0.1:{port}/readyz")
+        yield server
+    finally:
+        processes.stop([server], grace_seconds=40)
+
+
+def _await_ready(server: Child, url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise DemoFailed(f"the server did not start:\n{server.tail()}")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
+                if response.status == 200:
+                    console.print("    ready")
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise DemoFailed(f"the server is not ready after {START_TIMEOUT_SECONDS} s:\n{server.tail()}")
+
+
+def check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            raise DemoFailed(f"port {port} is in use. Choose another: make demo PORT={port + 1}") from exc
+
+
+def step(number: int, text: str) -> None:
+    console.print(f"[bold cyan]{number}/{STEPS}[/] {text}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--check", action="store_true", help="end after the path; exit 0 if it went well")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The people of the example and the project they share, made with the registry's own operations.
+
+Runs beside the server on its database; not for anything a client can do over HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import django
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+PROJECT = "streaming"
+#: login → (role, first name); the service account at the end has no password and cannot log in.
+ROLES = {"ana": "author", "stella": "steward", "olaf": "owner"}
+SERVICE_ACCOUNT = "recommender"
+
+
+class People(NamedTuple):
+    """Who can do what in the demo: passwords by login, and a fresh API token for each."""
+
+    passwords: dict[str, str]
+    tokens: dict[str, str]
+
+
+def settle(*, root: Path, at: datetime) -> People:
+    """Make the project with its people, or find them, and issue tokens that live a day."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+    django.setup()
+    from django.contrib.auth.models import User
+
+    from registry.choices import Role
+    from registry.models import Project
+    from registry.operations.members import create_project, grant_role, issue_token
+
+    passwords = _passwords()
+    users = {name: _user(name, passwords[name], is_admin=name == "olaf") for name in ROLES}
+    users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or (
+        User.objects.create_user(SERVICE_ACCOUNT)
+    )
+    owner = users["olaf"]
+    project = Project.objects.filter(name=PROJECT).first() or create_project(
+        name=PROJECT, title="Streaming service", roots=[str(root)], actor=owner, at=at
+    )
+    roles = {**ROLES, SERVICE_ACCOUNT: "consumer"}
+    for name, role in roles.items():
+        grant_role(project=project, user=users[name], role=Role(role), actor=owner, at=at)
+    grant_role(project=project, user=users["ana"], role=Role.CONSUMER, actor=owner, at=at)
+    tokens = {
+        name: issue_token(
+            user=user,
+            name="demo",
+            actor=owner if name == SERVICE_ACCOUNT else user,
+            at=at,
+            days=1,
+            project=project,
+        )[1]
+        for name, user in users.items()
+    }
+    return People(passwords, tokens)
+
+
+def _user(name: str, password: str, *, is_admin: bool) -> User:
+    from django.contrib.auth.models import User
+
+    user, created = User.objects.get_or_create(
+        username=name, defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()}
+    )
+    if created or not user.check_password(password):
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    return user
+
+
+def _passwords() -> dict[str, str]:
+    """Return the demo's passwords, made once and kept readable by their owner only."""
+    file = Path(settings.STATE_DIR) / "demo-passwords.json"
+    known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    passwords = {name: known.get(name) or secrets.token_urlsafe(9) for name in ROLES}
+    if passwords != known:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(passwords))
+    return passwords
