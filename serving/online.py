@@ -1,0 +1,229 @@
+"""Online features: the newest values of many entities in one round trip to Redis.
+
+Not for HTTP or JSON. While its plan holds, a question asks Redis once and the database never.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from materialization.online_store import OnlineStore, decode_rows
+from registry import epoch
+from registry.authentication import TokenExpired, digest
+from registry.connections import get_redis
+from registry.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
+from serving import values
+from serving.online_rows import AnswerColumn, TableRows, key_column
+from serving.plan_cache import PLANS, KeptPlan
+from serving.plans import Question, ReadPlan, entity_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from serving.online_request import OnlineRequest
+
+#: How often a plan is made anew when the project changes under one question.
+ATTEMPTS = 5
+
+Entities = dict[str, list[Any]]
+
+
+class TooManyEntityRows(TooLarge):
+    code = "too_many_entity_rows"
+
+
+class UnequalLengths(Invalid):
+    code = "unequal_lengths"
+
+
+class UnknownEntityColumn(Invalid):
+    code = "unknown_entity_column"
+
+
+class MissingJoinKey(Invalid):
+    code = "missing_join_key"
+
+
+class NotLoaded(Unavailable):
+    code = "not_loaded"
+
+
+class ProjectChanging(Unavailable):
+    code = "project_changing"
+
+
+class PlanOutdated(Exception):
+    """The plan is of another epoch than the values; made anew, it answers."""
+
+
+class OnlineAnswer(NamedTuple):
+    """Columns in order, join keys first. ``feature_views`` is None unless asked for."""
+
+    columns: list[AnswerColumn]
+    feature_views: tuple[dict[str, Any], ...] | None
+    warnings: tuple[str, ...]
+
+
+def get_online_features(
+    *,
+    project: str,
+    token: str,
+    request: OnlineRequest,
+    at: datetime,
+    max_rows: int,
+) -> OnlineAnswer:
+    """Answer a request as of ``at``: one value a feature and entity row, order and duplicates kept.
+
+    :raises Unauthenticated, Forbidden, NotFound: who asks, or what they ask for; from the first
+        request after a change on.
+    :raises Invalid, TooLarge: what is wrong with the entities.
+    :raises NotLoaded: a version's values are not in Redis; never answered as NOT_FOUND.
+    """
+    rows = count_rows(request.entities, max_rows)
+    features = tuple(request.features or ())
+    question = Question(
+        project, digest(token), features, request.feature_service, request.full_feature_names
+    )
+    columns, plan = _answer(question, token, request.entities, rows, at)
+    views = plan.feature_views if request.include_feature_view_version_metadata else None
+    return OnlineAnswer(columns, views, plan.warnings)
+
+
+def count_rows(entities: Entities, max_rows: int) -> int:
+    """Return how many rows the columns have.
+
+    :raises UnequalLengths: naming each column and its length.
+    :raises TooManyEntityRows: naming the limit.
+    """
+    lengths = {name: len(column) for name, column in entities.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise UnequalLengths(
+            f"entity columns differ in length: {shown}. Send one value a row.", lengths=lengths
+        )
+    rows = max(lengths.values(), default=0)
+    if rows > max_rows:
+        raise TooManyEntityRows(
+            f"{rows} entity rows; one call takes at most {max_rows} (ONLINE_MAX_ENTITY_ROWS)."
+            " Send several, or ask get-historical-features.",
+            rows=rows,
+            limit=max_rows,
+        )
+    return rows
+
+
+def _answer(
+    question: Question, token: str, entities: Entities, rows: int, at: datetime
+) -> tuple[list[AnswerColumn], ReadPlan]:
+    kept = PLANS.find(question)
+    if kept is not None:
+        try:
+            return _read(kept, entities, rows, at, fresh=False), kept.read
+        except PlanOutdated:
+            pass
+        except Unavailable:
+            raise
+        except AssayError:
+            # It may be right since a change: only a plan that still holds may refuse.
+            if kept.holds(epoch.current(kept.read.project_id)):
+                raise
+    for _ in range(ATTEMPTS):
+        kept = PLANS.make(question, token=token, at=at)
+        try:
+            return _read(kept, entities, rows, at, fresh=True), kept.read
+        except PlanOutdated:
+            continue
+    raise ProjectChanging(
+        f"project {question.project} keeps changing. Ask again.", project=question.project
+    )
+
+
+def _read(
+    kept: KeptPlan, entities: Entities, rows: int, at: datetime, *, fresh: bool
+) -> list[AnswerColumn]:
+    """Fetch epoch, markers and values at once; a plan just made needs the same epoch only."""
+    plan = kept.read
+    if at >= plan.expires_at:
+        raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+    typed = _typed_keys(plan, entities)
+    tags = [
+        e.tags([typed[name, kind] for name, kind in zip(e.names, e.types, strict=True)])
+        for e in plan.entities
+    ]
+    keys = [kept.epoch_key, *[table.marker for table in plan.tables]]
+    for table in plan.tables:
+        keys += table.layout.keys(tags[table.entity])
+    found = OnlineStore(get_redis()).read(keys)
+    if not (found[0] == kept.epoch if fresh else kept.holds(found[0])):
+        raise PlanOutdated
+    _require_loaded(plan, found[1:])
+    return [
+        *_key_columns(entities, typed),
+        *_feature_columns(plan, found[1 + len(plan.tables) :], rows, at),
+    ]
+
+
+def _typed_keys(plan: ReadPlan, entities: Entities) -> dict[tuple[str, Any], list[Any]]:
+    """Return the entity columns by (name, type), each value typed.
+
+    :raises MissingJoinKey, UnknownEntityColumn, BadKeyValue: naming column and view.
+    """
+    for key in plan.keys:
+        if key.name not in entities:
+            raise MissingJoinKey(
+                f"feature view {key.view} needs the entity column {key.name!r} ({key.type});"
+                f" the request has {', '.join(entities) or 'none'}.",
+                column=key.name,
+                feature_view=key.view,
+            )
+    names = entity_names(plan.keys)
+    for name in entities:
+        if name not in names:
+            raise UnknownEntityColumn(
+                f"no requested feature view has the join key {name!r}.{did_you_mean(name, names)}",
+                column=name,
+            )
+    return {
+        (k.name, k.type): values.parse_keys(entities[k.name], k.type, name=k.name)
+        for k in plan.keys
+    }
+
+
+def _require_loaded(plan: ReadPlan, markers: Sequence[bytes | None]) -> None:
+    for table, marker in zip(plan.tables, markers, strict=False):
+        if marker is None:
+            raise NotLoaded(
+                f"{table.version} is not loaded into the online store now. The next sweep loads it;"
+                " see its runs, or request a materialization.",
+                version=table.version,
+            )
+
+
+def _key_columns(entities: Entities, typed: dict[tuple[str, Any], list[Any]]) -> list[AnswerColumn]:
+    """Return the join keys as they were understood, in the order of the request."""
+    plain = {name: (kind, column) for (name, kind), column in typed.items()}
+    answer = []
+    for name in entities:
+        kind, column = plain[name]
+        encode = values.encoder(kind)
+        answer.append(
+            key_column(name, column if encode is None else [encode(value) for value in column])
+        )
+    return answer
+
+
+def _feature_columns(
+    plan: ReadPlan, found: Sequence[bytes | None], rows: int, at: datetime
+) -> list[AnswerColumn]:
+    now = (at - values.EPOCH) // timedelta(microseconds=1)
+    tables = []
+    for index, table in enumerate(plan.tables):
+        blobs = found[index * rows : (index + 1) * rows]
+        oldest = None if table.ttl_micros is None else now - table.ttl_micros
+        decoded = decode_rows(blobs, missing=table.missing)
+        tables.append(
+            TableRows(decoded, width=3 + len(table.layout.features), oldest_micros=oldest)
+        )
+    return [tables[column.table].column(column) for column in plan.columns]

@@ -1,0 +1,86 @@
+"""Stored rows as columns of an answer: values, statuses, event times. [pure]
+
+Not for fetching rows (``online``) or for writing JSON (``online_json``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from serving.values import EPOCH_TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from serving.plans import FeatureColumn
+
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
+    "PRESENT",
+    "NULL_VALUE",
+    "NOT_FOUND",
+    "OUTSIDE_MAX_AGE",
+)
+
+
+class AnswerColumn(NamedTuple):
+    """One column, one item a row; values are ready for JSON. Columns of one table share lists."""
+
+    name: str
+    values: Sequence[Any]
+    statuses: list[str]
+    event_timestamps: list[str]
+
+
+class TableRows:
+    """The rows one table gave, in the request's order; see ``online_store.decode_rows``."""
+
+    def __init__(self, rows: list[list[Any]], *, width: int, oldest_micros: int | None) -> None:
+        """``oldest_micros``: rows with an earlier event are too old; None: nothing expires."""
+        self._columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * width
+        events = self._columns[0]
+        self.event_timestamps = instants(events)
+        self._present = [PRESENT] * len(events)
+        self._statuses = self._present
+        is_whole = None not in events
+        if not is_whole or (oldest_micros is not None and events and min(events) < oldest_micros):
+            oldest = -(2**63) if oldest_micros is None else oldest_micros
+            self._statuses = [_row_status(event, oldest) for event in events]
+
+    def column(self, feature: FeatureColumn) -> AnswerColumn:
+        values, statuses = self._columns[feature.position], self._statuses
+        if statuses is not self._present:
+            pairs = list(zip(values, statuses, strict=True))
+            values = [value if status is PRESENT else None for value, status in pairs]
+            statuses = [NULL_VALUE if s is PRESENT and v is None else s for v, s in pairs]
+        elif None in values:
+            statuses = [NULL_VALUE if value is None else PRESENT for value in values]
+        if feature.to_json is not None:
+            values = [None if value is None else feature.to_json(value) for value in values]
+        return AnswerColumn(feature.name, values, statuses, self.event_timestamps)
+
+
+def key_column(name: str, values: Sequence[Any]) -> AnswerColumn:
+    """Return a join key as Feast answers it: PRESENT since 1970; a null key is a null value."""
+    statuses = (
+        [PRESENT] * len(values)
+        if None not in values
+        else [NULL_VALUE if v is None else PRESENT for v in values]
+    )
+    return AnswerColumn(name, values, statuses, [EPOCH_TEXT] * len(values))
+
+
+def instants(micros: Sequence[int | None]) -> list[str]:
+    """Return ``2026-01-31T12:00:00.000000Z`` for each; None is the first instant of 1970."""
+    if None not in micros:
+        moments = np.array(micros, "datetime64[us]")
+        return cast("list[str]", np.datetime_as_string(moments, timezone="UTC").tolist())
+    found = iter(instants([micro for micro in micros if micro is not None]))
+    return [EPOCH_TEXT if micro is None else next(found) for micro in micros]
+
+
+def _row_status(event: int | None, oldest: int) -> str:
+    if event is None:
+        return NOT_FOUND
+    return PRESENT if event >= oldest else OUTSIDE_MAX_AGE

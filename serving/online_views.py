@@ -1,0 +1,88 @@
+"""``POST get-online-features`` over HTTP: as little as possible between the bytes and the answer.
+
+Not for what the answer is: ``online`` says that. Only answered requests skip DRF's dispatch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.views import APIView
+
+from registry.authentication import TokenMissing, bearer_token, find_token
+from registry.errors import AssayError, Forbidden, TooLarge
+from serving.online import get_online_features
+from serving.online_json import answer_json
+from serving.online_request import parse_request
+from serving.online_schema import documented
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+WARNINGS_HEADER = "Assay-Warnings"
+
+
+class BodyTooLarge(TooLarge):
+    code = "body_too_large"
+
+
+class OnlineFeaturesAPI(APIView):
+    """Latest feature values of many entities, in Feast's JSON.
+
+    ``dispatch`` is ours for POST: DRF's parsers, negotiation and sessions would cost more than the
+    read. Its schema, its errors and every other method are DRF's.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return super().dispatch(request, *args, **kwargs)
+        try:
+            return self.post(request, **kwargs)
+        except AssayError as exc:
+            if isinstance(exc, Forbidden):
+                # Only the trail of a refusal needs to know who it was.
+                request.user = find_token(_token(request), at=timezone.now()).user
+            return cast("HttpResponse", self.get_exception_handler()(exc, {"request": request}))
+
+    @documented
+    def post(self, request: HttpRequest, project: str) -> HttpResponse:
+        """Read the latest value of each feature for each entity row; order and duplicates are kept.
+
+        Statuses: PRESENT, NULL_VALUE (stored null), NOT_FOUND (no row), OUTSIDE_MAX_AGE (older than
+        the TTL now; the value is null). Deprecated versions answer and say so in Assay-Warnings.
+        """
+        answer = get_online_features(
+            project=project,
+            token=_token(request),
+            request=parse_request(_body(request)),
+            at=timezone.now(),
+            max_rows=settings.ONLINE_MAX_ENTITY_ROWS,
+        )
+        response = HttpResponse(answer_json(answer), content_type="application/json")
+        if answer.warnings:
+            response[WARNINGS_HEADER] = msgspec.json.encode(answer.warnings).decode()
+        return response
+
+
+def _token(request: HttpRequest) -> str:
+    token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
+    if not token:
+        raise TokenMissing("send an API token as `Authorization: Bearer assay_…`.")
+    return token
+
+
+def _body(request: HttpRequest) -> bytes:
+    """Return the body, refused by its announced length before it is read."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > settings.ONLINE_MAX_BYTES:
+        raise BodyTooLarge(
+            f"the body has {length} bytes; at most {settings.ONLINE_MAX_BYTES} (ONLINE_MAX_BYTES)."
+            f" One call takes {settings.ONLINE_MAX_ENTITY_ROWS} entity rows.",
+            limit=settings.ONLINE_MAX_BYTES,
+        )
+    return request.body

@@ -1,0 +1,86 @@
+"""Plans kept in the process, each good for one epoch of its project and one connection to Redis.
+
+Not for making plans (``plans``). The ORM is asked only where no kept plan fits.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from registry import connections, epoch
+from registry.models import Project
+from serving.plans import Question, ReadPlan, make_plan
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: Plans a process keeps; one is some kilobytes.
+CAPACITY = 4096
+
+
+class KeptPlan(NamedTuple):
+    """A plan and the facts it was made under."""
+
+    read: ReadPlan
+    epoch_key: bytes
+    epoch: bytes
+    generation: int
+
+    def holds(self, seen: bytes | None) -> bool:
+        """Tell whether the epoch read with the values is this plan's, over no newer connection.
+
+        A new connection may lead to another server or to an older dump, with an epoch of long ago.
+        """
+        return seen == self.epoch and self.generation == connections.generation()
+
+
+class PlanCache:
+    """The least recently asked plan leaves when there are too many."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._plans: OrderedDict[Question, KeptPlan] = OrderedDict()
+        self._capacity = capacity
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def find(self, question: Question) -> KeptPlan | None:
+        with self._lock:
+            kept = self._plans.get(question)
+            if kept is not None:
+                self._plans.move_to_end(question)
+        return kept
+
+    def make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
+        """Make a plan from the registry and keep it, unless a change is under way.
+
+        The epoch is read before the facts: if they change meanwhile, the next reader sees another.
+        """
+        project_id = (
+            Project.objects.filter(name=question.project).values_list("pk", flat=True).first()
+        )
+        seen = epoch.ensure(project_id) if project_id is not None else b""
+        generation = connections.generation()
+        read = make_plan(question, token=token, at=at)
+        kept = KeptPlan(read, epoch.epoch_key(read.project_id), seen, generation)
+        if not seen.startswith(epoch.PENDING):
+            self._keep(question, kept)
+        return kept
+
+    def clear(self) -> None:
+        with self._lock:
+            self._plans.clear()
+
+    def _keep(self, question: Question, kept: KeptPlan) -> None:
+        with self._lock:
+            self._plans[question] = kept
+            self._plans.move_to_end(question)
+            while len(self._plans) > self._capacity:
+                self._plans.popitem(last=False)
+
+
+#: The process's plans.
+PLANS = PlanCache()

@@ -1,0 +1,225 @@
+"""Read plans: who may ask, which tables answer, where each feature lies. Made from the registry.
+
+Not for keeping plans (``plan_cache``) or for answering with them (``online``): a plan is data.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from materialization.online_store import EntityKey, TableLayout, layout_of, marker_key
+from registry import access, queries
+from registry.authentication import TokenUnknown, find_token
+from registry.choices import State
+from registry.errors import Invalid, did_you_mean
+from serving.stored_values import stored_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureViewVersion, Project
+    from registry.references import Reference
+    from registry.value_types import ValueType
+
+
+class FeatureNameCollision(Invalid):
+    code = "feature_name_collision"
+
+
+class NotServedOnline(Invalid):
+    code = "not_served_online"
+
+
+class Question(NamedTuple):
+    """What of a request decides its plan: who, in which project, which features or service."""
+
+    project: str
+    token_digest: str
+    features: tuple[str, ...]
+    feature_service: str | None
+    full_feature_names: bool
+
+
+class KeyColumn(NamedTuple):
+    """One entity column a plan needs; ``view`` is the first that needs it."""
+
+    name: str
+    type: ValueType
+    view: str
+
+
+class TableRead(NamedTuple):
+    """One FeatureTable as one version serves it; ``entity`` is the plan's entity with its keys."""
+
+    version: str
+    layout: TableLayout
+    entity: int
+    marker: bytes
+    missing: bytes
+    ttl_micros: int | None
+
+
+class FeatureColumn(NamedTuple):
+    """One column of the answer: where in which table; ``to_json`` is None for plain values."""
+
+    name: str
+    table: int
+    position: int
+    to_json: Callable[[Any], Any] | None
+
+
+class ReadPlan(NamedTuple):
+    """Everything an answer needs but the values and the time."""
+
+    project_id: int
+    expires_at: datetime
+    keys: tuple[KeyColumn, ...]
+    entities: tuple[EntityKey, ...]
+    tables: tuple[TableRead, ...]
+    columns: tuple[FeatureColumn, ...]
+    feature_views: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...]
+
+
+def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
+    """Authenticate, authorise and resolve a question.
+
+    :raises Unauthenticated: the token is not a live one of this project.
+    :raises Forbidden: its user lacks ``read_online`` on a view.
+    :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
+    """
+    found = find_token(token, at=at)
+    if found.project is not None and found.project.name != question.project:
+        raise TokenUnknown(f"the token is limited to project {found.project}.")
+    project = access.access_project(found.user, question.project)
+    builder = _Builder(project, found.user, question.full_feature_names)
+    for reference in _references(project, question):
+        builder.add(reference)
+    return builder.plan(expires_at=found.expires_at)
+
+
+def _references(project: Project, question: Question) -> tuple[Reference, ...]:
+    if question.feature_service is not None:
+        return queries.service_references(project=project, name=question.feature_service)
+    return queries.expand_references(project=project, references=question.features)
+
+
+class _Builder:
+    """Collects a plan's parts; each view version and entity enters once."""
+
+    def __init__(self, project: Project, user: User, full_feature_names: bool) -> None:
+        self._project, self._user, self._full = project, user, full_feature_names
+        self._versions: dict[tuple[str, str | None], FeatureViewVersion] = {}
+        self._tables: dict[str, TableRead] = {}
+        self._entities: list[EntityKey] = []
+        self._keys: dict[tuple[str, ValueType], KeyColumn] = {}
+        self._columns: dict[str, tuple[Reference, FeatureColumn]] = {}
+
+    def add(self, reference: Reference) -> None:
+        version = self._version(reference)
+        table = self._table(version)
+        layout = self._tables[str(version)].layout
+        if reference.feature not in layout.features:
+            raise queries.ReferenceNotFound(
+                f"{version} has no feature {reference.feature!r}."
+                + did_you_mean(reference.feature, layout.features),
+                name=reference.feature,
+            )
+        name = self._name(reference)
+        kind = layout.types[layout.features.index(reference.feature)]
+        column = FeatureColumn(
+            name, table, layout.position(reference.feature), stored_to_json(kind)
+        )
+        self._columns[name] = (reference, column)
+
+    def plan(self, *, expires_at: datetime) -> ReadPlan:
+        self._refuse_key_names()
+        versions = {str(version): version for version in self._versions.values()}.values()
+        return ReadPlan(
+            project_id=self._project.pk,
+            expires_at=expires_at,
+            keys=tuple(self._keys.values()),
+            entities=tuple(self._entities),
+            tables=tuple(self._tables.values()),
+            columns=tuple(column for _, column in self._columns.values()),
+            feature_views=tuple(_metadata(version) for version in versions),
+            warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
+        )
+
+    def _version(self, reference: Reference) -> FeatureViewVersion:
+        asked = (reference.view, reference.pin)
+        if asked not in self._versions:
+            version = queries.served_version(
+                project=self._project, view=reference.view, pin=reference.pin
+            )
+            access.require(self._user, "read_online", version.feature_view)
+            if not version.spec.view.online:
+                raise NotServedOnline(
+                    f"{version} has `online: false`: it is not in the online store. Read it by"
+                    " get-historical-features, or register a version with `online: true`.",
+                    version=str(version),
+                )
+            self._versions[asked] = version
+        return self._versions[asked]
+
+    def _table(self, version: FeatureViewVersion) -> int:
+        """Return the index of the version's table; enters it, its entity and its keys at first."""
+        name = str(version)
+        if name not in self._tables and version.table is not None:
+            layout = layout_of(version.spec, uid=version.table.uid, project_id=self._project.pk)
+            if layout.entity not in self._entities:
+                self._entities.append(layout.entity)
+            ttl = version.spec.ttl
+            self._tables[name] = TableRead(
+                version=name,
+                layout=layout,
+                entity=self._entities.index(layout.entity),
+                marker=marker_key(layout.uid),
+                missing=layout.missing,
+                ttl_micros=None if ttl is None else ttl // timedelta(microseconds=1),
+            )
+            for key in version.spec.join_keys:
+                self._keys.setdefault(
+                    (key.name, key.value_type),
+                    KeyColumn(key.name, key.value_type, version.feature_view.name),
+                )
+        return list(self._tables).index(name)
+
+    def _name(self, reference: Reference) -> str:
+        view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
+        name = f"{view}__{reference.feature}" if self._full else reference.feature
+        if name in self._columns:
+            raise FeatureNameCollision(
+                f"{self._columns[name][0]} and {reference} would both be called {name!r}."
+                ' Ask for one of them, or send "full_feature_names": true.',
+                features=[str(self._columns[name][0]), str(reference)],
+            )
+        return name
+
+    def _refuse_key_names(self) -> None:
+        for key in self._keys.values():
+            if key.name in self._columns:
+                reference = self._columns[key.name][0]
+                raise FeatureNameCollision(
+                    f"{reference} has the name of a join key of {key.view}."
+                    ' Send "full_feature_names": true.',
+                    features=[str(reference), f"{key.view}: join key {key.name}"],
+                )
+
+
+def _metadata(version: FeatureViewVersion) -> dict[str, Any]:
+    """Return the version as Feast shows it (an int: the major), with the full one beside it."""
+    return {
+        "name": version.feature_view.name,
+        "version": version.major,
+        "full_version": version.number,
+    }
+
+
+def entity_names(keys: Sequence[KeyColumn]) -> list[str]:
+    """Return the names of the entity columns a plan needs, each once."""
+    return list(dict.fromkeys(key.name for key in keys))

@@ -1,0 +1,237 @@
+"""Values on the wire: stored value → JSON, and JSON → typed join key. [pure]
+
+Not for whole frames (``frames``) or for how the stores pack values.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from registry.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from registry.value_types import ValueType
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: What a join key carries in ``event_timestamps``, as Feast sends it.
+EPOCH_TEXT = "1970-01-01T00:00:00Z"
+#: From here on a float no longer tells neighbouring integers apart, so it cannot be a key.
+EXACT_FLOAT = 2**53
+INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+#: How each key type is written in JSON; used in messages.
+KEY_FORMS = {
+    "bool": "true or false",
+    "int32": "a whole number, as in 1001",
+    "int64": "a whole number, as in 1001",
+    "string": 'a string, as in "a1"',
+    "bytes": "base64 text",
+    "timestamp": 'ISO 8601 text, as in "2026-01-31T12:00:00Z"',
+    "date": 'ISO 8601 text, as in "2026-01-31"',
+}
+
+
+class BadKeyValue(Invalid):
+    code = "bad_key_value"
+
+
+# --- stored value → JSON ----------------------------------------------------------------------
+
+
+def json_ready(value: Any) -> Any:
+    """Return ``value`` as the JSON encoder may take it.
+
+    bytes → base64, instants → ISO 8601 UTC with microseconds and ``Z``, dates → ISO, decimals →
+    exact text, NaN and infinities → the strings proto3 JSON uses, lists item by item, None → None.
+    """
+    kind = type(value)
+    if kind is int or kind is str or kind is bool or value is None:
+        return value
+    convert = _JSON.get(kind)
+    return convert(value) if convert else _other_ready(value)
+
+
+def column_ready(values: Sequence[Any]) -> list[Any]:
+    """Return ``[json_ready(value) …]``; values of one column, so usually of one type."""
+    return [json_ready(value) for value in values]
+
+
+def json_text_ready(value: str | None) -> Any:
+    """Return what the text of a ``json`` feature means; text that is not JSON stays text."""
+    if value is None:
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return value
+
+
+def encoder(value_type: ValueType) -> Callable[[Any], Any] | None:
+    """Return the function that makes this type's values ready for JSON; None: they already are."""
+    if value_type.kind in ("bool", "int32", "int64", "string"):
+        return None
+    return json_text_ready if value_type.kind == "json" else json_ready
+
+
+def instant_text(value: datetime) -> str:
+    """Write an instant as ``2026-01-31T12:00:00.000000Z``; naive times are UTC."""
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return value.isoformat(timespec="microseconds") + "Z"
+
+
+def micros_text(micros: int) -> str:
+    """Write microseconds since 1970 (negative before) as ``instant_text`` does."""
+    return instant_text(EPOCH + timedelta(microseconds=micros))
+
+
+def _float_ready(value: float) -> float | str:
+    if isfinite(value):
+        return value
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _list_ready(values: Sequence[Any]) -> list[Any]:
+    # The common case, a vector of finite numbers, has nothing to convert.
+    if set(map(type, values)) == {float} and all(map(isfinite, values)):
+        return list(values)
+    return [json_ready(value) for value in values]
+
+
+def _dict_ready(value: dict[Any, Any]) -> dict[str, Any]:
+    return {str(json_ready(key)): json_ready(item) for key, item in value.items()}
+
+
+def _bytes_ready(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+_JSON: dict[type, Callable[[Any], Any]] = {
+    float: _float_ready,
+    bytes: _bytes_ready,
+    datetime: instant_text,
+    date: date.isoformat,
+    Decimal: str,
+    list: _list_ready,
+    tuple: _list_ready,
+    dict: _dict_ready,
+}
+
+
+def _other_ready(value: Any) -> Any:
+    """Convert subclasses of the known types (numpy's float64); anything else becomes text."""
+    for kind in (datetime, *_JSON):
+        if isinstance(value, kind):
+            return _JSON[kind](value)
+    return value if isinstance(value, (int, str)) else str(value)
+
+
+# --- JSON → typed join key --------------------------------------------------------------------
+
+
+def parse_key(value: Any, value_type: ValueType, *, name: str) -> Any:
+    """Return ``value`` as a join key of ``value_type``; None stays None.
+
+    ``1`` and ``1.0`` are the int64 1; ``"1"``, ``true`` and ``1.5`` are not. Instants become aware
+    datetimes in UTC.
+
+    :raises BadKeyValue: naming the column, the value and how to write it.
+    """
+    if value is None:
+        return None
+    try:
+        return _KEYS[value_type.kind](value, value_type.kind)
+    except (ValueError, TypeError, OverflowError):
+        raise BadKeyValue(
+            f"join key {name!r} is {value_type}: {shown(value)} is not."
+            f" Send {KEY_FORMS[value_type.kind]}.",
+            column=name,
+            value=shown(value),
+        ) from None
+
+
+def parse_keys(values: Sequence[Any], value_type: ValueType, *, name: str) -> list[Any]:
+    """Return ``[parse_key(value) …]`` in the same order, quickly when all are plain already."""
+    kinds = set(map(type, values))
+    if kinds <= {str} and value_type.kind == "string":
+        return list(values)
+    if kinds == {int} and value_type.kind in INTEGER_RANGES:
+        least, most = INTEGER_RANGES[value_type.kind]
+        if least <= min(values) and max(values) <= most:
+            return list(values)
+    return [parse_key(value, value_type, name=name) for value in values]
+
+
+def parse_instant(text: str) -> datetime:
+    """Read ISO 8601; without a zone it is UTC, with one it is converted. Finer digits are cut.
+
+    :raises ValueError: it is not an ISO 8601 date or time.
+    """
+    instant = datetime.fromisoformat(text.strip())
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def _integer_key(value: Any, kind: str) -> int:
+    if type(value) is float:
+        if not value.is_integer() or abs(value) >= EXACT_FLOAT:
+            raise ValueError(value)
+        value = int(value)
+    least, most = INTEGER_RANGES[kind]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(value)
+    return value
+
+
+def _bool_key(value: Any, _kind: str) -> bool:
+    if type(value) is not bool:
+        raise ValueError(value)
+    return value
+
+
+def _string_key(value: Any, _kind: str) -> str:
+    if type(value) is not str:
+        raise ValueError(value)
+    return value
+
+
+def _bytes_key(value: Any, kind: str) -> bytes:
+    try:
+        return base64.b64decode(_string_key(value, kind), validate=True)
+    except binascii.Error as exc:
+        raise ValueError(value) from exc
+
+
+def _timestamp_key(value: Any, kind: str) -> datetime:
+    return parse_instant(_string_key(value, kind))
+
+
+def _date_key(value: Any, kind: str) -> date:
+    return date.fromisoformat(_string_key(value, kind))
+
+
+_KEYS: dict[str, Callable[[Any, str], Any]] = {
+    "bool": _bool_key,
+    "int32": _integer_key,
+    "int64": _integer_key,
+    "string": _string_key,
+    "bytes": _bytes_key,
+    "timestamp": _timestamp_key,
+    "date": _date_key,
+}
+
+
+def shown(value: Any) -> str:
+    """Return the value as JSON would show it, cut to a readable length."""
+    try:
+        text = msgspec.json.encode(json_ready(value)).decode()
+    except (TypeError, ValueError, OverflowError):
+        text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

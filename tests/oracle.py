@@ -1,0 +1,39 @@
+"""The obviously right point-in-time answer, one row at a time. [pure]
+
+Not for speed: every engine is tested against it. Change it only with the contract.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
+
+Row = dict[str, Any]
+
+
+def latest_known(
+    rows: Iterable[Row],
+    keys: Mapping[str, Any],
+    at: datetime,
+    *,
+    ttl: timedelta | None = None,
+    known: bool = True,
+) -> Row | None:
+    """Return the row that a question about ``keys`` at ``at`` is answered with, or None."""
+    best: Row | None = None
+    for row in rows:
+        same = all(key is not None and row[name] == key for name, key in keys.items())
+        true_by_then = row["event_timestamp"] <= at
+        fresh = ttl is None or row["event_timestamp"] >= at - ttl
+        known_by_then = not known or row["created_timestamp"] <= at
+        if same and true_by_then and fresh and known_by_then:
+            best = row if best is None or stamps(row) > stamps(best) else best
+    return best
+
+
+def stamps(row: Row) -> tuple[datetime, datetime, int]:
+    """Return what rows of one entity are compared by."""
+    return row["event_timestamp"], row["created_timestamp"], row["__run"]

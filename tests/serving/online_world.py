@@ -1,0 +1,84 @@
+"""Versions with rows in the online store, and the few lines that ask for them over HTTP.
+
+Not for runs: rows are written as a run would write them.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from django.test import TestCase
+
+from materialization.online_layout import HEADER_COLUMNS, layout_of
+from materialization.online_store import OnlineStore
+from registry.connections import get_redis
+from registry.operations.releases import mark_table_ready
+from tests import factories
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.http import HttpResponse
+    from django.test import Client
+
+    from registry.models import FeatureViewVersion
+
+#: Runs a block's changes as if committed: a test's own transaction never is, so epochs would stay pending.
+committed = partial(TestCase.captureOnCommitCallbacks, execute=True)
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def write(
+    version: FeatureViewVersion, rows: list[dict[str, Any]], *, at: datetime, run: int = 1
+) -> None:
+    """Write rows of join keys, ``event`` and features; what a row leaves out is null."""
+    spec = version.spec
+    kinds = {item.name: item.value_type.arrow for item in (*spec.join_keys, *spec.features)}
+    arrays = [pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()]
+    events = pa.array([row["event"] for row in rows], INSTANT)
+    runs = pa.array([run] * len(rows), pa.int64())
+    batch = pa.RecordBatch.from_arrays([*arrays, events, events, runs], [*kinds, *HEADER_COLUMNS])
+    layout = layout_of(spec, uid=version.table.uid, project_id=version.feature_view.project_id)
+    OnlineStore(get_redis()).write(layout, [batch], ttl=spec.ttl, at=at)
+
+
+def load(
+    version: FeatureViewVersion, rows: list[dict[str, Any]], *, at: datetime
+) -> FeatureViewVersion:
+    """Write rows, mark the table loaded and ready; the first ready version becomes default."""
+    write(version, rows, at=at)
+    OnlineStore(get_redis()).mark_loaded(version.table.uid, generation=1, as_of=at, run=1)
+    with committed():
+        mark_table_ready(table=version.table, at=at)
+    return version
+
+
+def loaded_view(
+    cast: factories.Cast, text: str, rows: list[dict[str, Any]], *, at: datetime
+) -> FeatureViewVersion:
+    with committed():
+        version = factories.make_version(cast, text=text)
+    return load(version, rows, at=at)
+
+
+def ask(
+    client: Client, token: str | None, body: dict[str, Any] | bytes, *, project: str = "rides"
+) -> HttpResponse:
+    """POST a body; dicts travel as JSON."""
+    return client.post(
+        f"/api/v1/projects/{project}/get-online-features",
+        data=body if isinstance(body, bytes) else json.dumps(body),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+    )
+
+
+def columns(response: HttpResponse) -> dict[str, tuple[list[Any], list[str]]]:
+    """Return name → (values, statuses) of an answer."""
+    assert response.status_code == 200, response.content
+    answer = response.json()
+    pairs = zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
+    return {name: (result["values"], result["statuses"]) for name, result in pairs}

@@ -1,0 +1,223 @@
+"""Who may read online, and from when on a change counts: from the very next request.
+
+Changes reach a reader through Redis and the database only, so one process stands for any other.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from registry import epoch
+from registry.authentication import TokenExpired
+from registry.choices import Role
+from registry.connections import get_redis
+from registry.models import ApiToken, AuditEntry
+from registry.operations import members, releases
+from serving.online import get_online_features
+from serving.online_request import OnlineRequest
+from serving.plan_cache import PLANS
+from tests import factories
+from tests.serving.online_world import ask, columns, load, loaded_view
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REQUEST = {"features": ["driver_hourly:avg_daily_trips"], "entities": {"driver_id": [1001]}}
+
+
+@pytest.fixture
+def people(transactional_db):
+    return factories.make_cast()
+
+
+@pytest.fixture
+def token(people):
+    return factories.token_for(people.consumer)
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
+
+
+@pytest.fixture
+def version(people, now):
+    return loaded_view(
+        people,
+        factories.DEFINITIONS,
+        [{"driver_id": 1001, "event": now, "avg_daily_trips": 7}],
+        at=now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "status", "code"),
+    [
+        ("nobody", 401, "token_missing"),
+        ("stranger", 401, "token_unknown"),
+        ("outsider", 404, "project_not_found"),
+        ("auditor", 403, "not_permitted"),
+        ("operator", 403, "not_permitted"),
+        ("consumer", 200, None),
+        ("author", 200, None),
+        ("owner", 200, None),
+    ],
+)
+def test_who_may_read_online(client, people, version, who, status, code):
+    token = (
+        {"nobody": None, "stranger": "assay_unknown"}.get(who, "")
+        if who in ("nobody", "stranger")
+        else (factories.token_for(getattr(people, who)))
+    )
+
+    for _ in ("cold", "warm"):
+        response = ask(client, token, REQUEST)
+        assert (response.status_code, response.json().get("code")) == (status, code)
+    assert (status == 401) == ("WWW-Authenticate" in response)
+
+
+def test_a_denial_leaves_its_trace(client, people, version):
+    ask(client, factories.token_for(people.auditor), REQUEST)
+
+    assert AuditEntry.objects.latest("id").actor_name == "auditor"
+
+
+def test_a_revoked_token_is_refused_on_the_very_next_request(client, people, token, version, now):
+    assert ask(client, token, REQUEST).status_code == 200
+
+    members.revoke_token(
+        token=ApiToken.objects.get(user=people.consumer), actor=people.consumer, at=now
+    )
+
+    response = ask(client, token, REQUEST)
+    assert (response.status_code, response.json()["code"]) == (401, "token_revoked")
+
+
+def test_a_role_taken_away_counts_from_the_very_next_request(client, people, token, version, now):
+    assert ask(client, token, REQUEST).status_code == 200
+
+    members.revoke_role(
+        project=people.project, user=people.consumer, role=Role.CONSUMER, actor=people.owner, at=now
+    )
+
+    assert ask(client, token, REQUEST).status_code == 404
+
+
+def test_a_token_expires_at_its_instant_without_a_change(people, token, version):
+    expires = ApiToken.objects.get(user=people.consumer).expires_at
+    question = {
+        "project": "rides",
+        "token": token,
+        "request": OnlineRequest(**REQUEST),
+        "max_rows": 10,
+    }
+
+    get_online_features(**question, at=expires - timedelta(microseconds=1))
+
+    with pytest.raises(TokenExpired):
+        get_online_features(**question, at=expires)
+
+
+def test_a_token_of_one_project_does_not_read_another(client, people, version, now):
+    other = factories.make_project("other", people.owner)
+    _, text = members.issue_token(
+        user=people.owner, name="t", actor=people.owner, at=now, project=other
+    )
+
+    assert ask(client, text, REQUEST).status_code == 401
+
+
+def test_a_promoted_version_answers_from_the_very_next_request(client, people, token, version, now):
+    changed = factories.VIEW.replace("type: int32", "type: int64")
+    second = load(
+        factories.make_version(people, text=changed),
+        [{"driver_id": 1001, "event": now, "avg_daily_trips": 8}],
+        at=now,
+    )
+    before = columns(ask(client, token, REQUEST))["avg_daily_trips"][0]
+
+    releases.promote_version(version=second, actor=people.steward, at=now)
+
+    assert (before, columns(ask(client, token, REQUEST))["avg_daily_trips"][0]) == ([7], [8])
+
+
+def test_what_a_kept_plan_refuses_is_asked_again_after_a_change(
+    client, people, token, version, now
+):
+    """A new default version has another join key: the old plan must not refuse the new question."""
+    ask(client, token, REQUEST)
+    entity = factories.ENTITY.replace("driver_id", "pilot_id")
+    changed = "\n---\n".join((entity, factories.SOURCE, factories.VIEW))
+    second = load(
+        factories.make_version(people, text=changed),
+        [{"pilot_id": 5, "event": now, "avg_daily_trips": 8}],
+        at=now,
+    )
+    request = {**REQUEST, "entities": {"pilot_id": [5]}}
+    refused = ask(client, token, request)
+
+    releases.promote_version(version=second, actor=people.steward, at=now)
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "missing_join_key")
+    assert columns(ask(client, token, request))["avg_daily_trips"][0] == [8]
+
+
+def test_a_deprecated_version_answers_and_says_so(client, people, token, version, now):
+    releases.deprecate_version(version=version, actor=people.steward, at=now)
+
+    response = ask(client, token, REQUEST)
+
+    assert response["Assay-Warnings"] == '["driver_hourly@1.0.0 is deprecated."]'
+    assert columns(response)["avg_daily_trips"][0] == [7]
+
+
+def test_a_retired_version_is_gone(client, people, token, version, now):
+    pinned = {**REQUEST, "features": ["driver_hourly@1.0.0:avg_daily_trips"]}
+    assert ask(client, token, pinned).status_code == 200
+
+    releases.retire_version(
+        version=version, actor=people.steward, at=now, comment="wrong", force=True
+    )
+
+    assert ask(client, token, pinned).status_code == 410
+    assert ask(client, token, REQUEST).status_code == 503
+
+
+def test_a_plan_made_during_a_change_answers_once_and_is_not_kept(client, people, token, version):
+    PLANS.clear()
+    get_redis().set(epoch.epoch_key(people.project.pk), epoch.PENDING + b"x:1")
+
+    assert ask(client, token, REQUEST).status_code == 200
+    assert len(PLANS) == 0
+
+
+def test_readers_during_changes_never_see_an_older_state_again(client, people, token, version, now):
+    """Read in a loop while a role comes and goes; after each change the next answer has it."""
+    seen = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.append(ask(client, token, REQUEST).status_code)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(5):
+            roles = {
+                "project": people.project,
+                "user": people.consumer,
+                "role": Role.CONSUMER,
+                "actor": people.owner,
+            }
+            members.revoke_role(**roles, at=now)
+            assert ask(client, token, REQUEST).status_code == 404
+            members.grant_role(**roles, at=now)
+            assert ask(client, token, REQUEST).status_code == 200
+    finally:
+        stop.set()
+        reader.join()
+    assert set(seen) <= {200, 404}
