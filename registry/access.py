@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
-from registry.choices import Role
+from registry.choices import Role, State
 from registry.errors import Forbidden, NotFound, did_you_mean
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.versions import parse_version
@@ -19,15 +19,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 _READ = {"view_project", "read_online", "read_offline"}
-_AUTHOR = {"view_project", "add_featureview", "change_featureview", "read_online", "read_offline"}
+_AUTHOR = _READ | {"add_featureview", "change_featureview"}
 _OPERATOR = {"view_project", "materialize_featureview", "change_schedule"}
-_STEWARD = {
-    "view_project",
-    "approve_featureview",
-    "release_featureview",
-    "view_auditentry",
-} | _OPERATOR
-_OWNER = _READ | _AUTHOR | _STEWARD | {"manage_members"}
+_STEWARD = _OPERATOR | {"approve_featureview", "release_featureview", "view_auditentry"}
+_OWNER = _AUTHOR | _STEWARD | {"manage_members"}
 #: What each role may do in its project; the one place that says so.
 ROLES: dict[Role, frozenset[str]] = {
     Role.CONSUMER: frozenset(_READ),
@@ -75,16 +70,30 @@ def require(user: User | AnonymousUser, codename: str, obj: Project | FeatureVie
     if can(user, codename, obj):
         return
     project = obj.project if isinstance(obj, FeatureView) else obj
+    name = user.get_username() or "anonymous"
     roles = ", ".join(role for role, codenames in ROLES.items() if codename in codenames)
     raise ActionNotPermitted(
-        f"{user.get_username() or 'anonymous'} lacks the right {codename} on {obj}; roles that have it: {roles}.",
+        f"{name} lacks the right {codename} on {obj}; roles that have it: {roles}.",
         permission=codename,
         project=project.name,
     )
 
 
+def require_superuser(user: User | AnonymousUser) -> None:
+    """Return if ``user`` is an active superuser.
+
+    :raises ActionNotPermitted: accounts and what they may do everywhere are a superuser's matter.
+    """
+    if not (user.is_active and user.is_superuser):
+        name = user.get_username() or "anonymous"
+        raise ActionNotPermitted(f"{name} is not a superuser; only superusers manage accounts.")
+
+
 def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:
-    """Return the projects in which ``user`` has any role; a superuser sees all."""
+    """Return the projects in which ``user`` has any role; a superuser sees all.
+
+    A right granted on a single view adds to a role: it does not let anybody into a project.
+    """
     if not user.is_active:
         return Project.objects.none()
     if user.is_superuser:
@@ -112,7 +121,10 @@ def access_project(
 def access_feature_view(
     user: User | AnonymousUser, project_name: str, name: str, codename: str = "view_project"
 ) -> FeatureView:
-    """Load a feature view the user may see and require ``codename`` on it."""
+    """Load a feature view the user may see and require ``codename`` on it or its project.
+
+    :raises ProjectNotFound, FeatureViewNotFound: there is none, or the user may not know of it.
+    """
     project = access_project(user, project_name)
     feature_view = (
         FeatureView.objects.select_related("project", "default_version")
@@ -135,11 +147,16 @@ def access_version(
     number: str,
     codename: str = "view_project",
 ) -> FeatureViewVersion:
-    """Load one version by its number; ``draft`` is the newest draft, numbered or not."""
+    """Load one version by its number; ``draft`` is the newest draft, numbered or not.
+
+    :raises BadVersion: neither ``draft`` nor three numbers.
+    :raises VersionNotFound: the view has none of that number.
+    """
     feature_view = access_feature_view(user, project_name, name, codename)
-    versions = feature_view.versions.select_related("feature_view__project", "table", "based_on")
-    if number == "draft":
-        found = versions.filter(state="draft").order_by("-id").first()
+    related = ("feature_view__project", "table", "based_on", "created_by")
+    versions = feature_view.versions.select_related(*related)
+    if number == State.DRAFT:
+        found = versions.filter(state=State.DRAFT).order_by("-id").first()
     else:
         major, minor, patch = parse_version(number)
         found = versions.filter(major=major, minor=minor, patch=patch).first()

@@ -1,3 +1,5 @@
+"""The registry as a Django app; not for anything that runs when it starts."""
+
 from __future__ import annotations
 
 from django.apps import AppConfig

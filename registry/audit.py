@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registry.errors import AssayError
 
 GENESIS = "0" * 64
+_decoder = msgspec.json.Decoder(float_hook=str)
 _act: ContextVar[uuid.UUID | None] = ContextVar("assay_act", default=None)
 
 
@@ -41,10 +42,10 @@ class BrokenLink(NamedTuple):
 @contextmanager
 def act() -> Iterator[uuid.UUID]:
     """Give all entries recorded inside one ``act_id``; an inner act joins the outer one."""
-    outer = _act.get()
-    token = _act.set(outer or uuid.uuid4())
+    act_id = _act.get() or uuid.uuid4()
+    token = _act.set(act_id)
     try:
-        yield _act.get() or uuid.uuid4()
+        yield act_id
     finally:
         _act.reset(token)
 
@@ -73,9 +74,9 @@ def record(
         at=at,
         project_name=project.name if project else "",
         actor_id=getattr(actor, "pk", None),
-        actor_name=str(actor.get_username()) if actor and actor.pk else "system",
+        actor_name="system" if actor is None else actor.get_username() or "anonymous",
         verb=verb,
-        subject_type=subject._meta.model_name if subject else "",
+        subject_type=str(subject._meta.model_name) if subject else "",
         subject_id=str(subject.pk) if subject else "",
         subject_label=(label or str(subject or ""))[:200],
         before=_plain(before),
@@ -113,30 +114,43 @@ def _append(entry: AuditEntry) -> AuditEntry:
 def entry_hash(entry: AuditEntry) -> str:
     """Return the SHA-256 of an entry's content and its predecessor's hash."""
     content = [
-        entry.previous_hash, str(entry.act_id), entry.at.timestamp(), entry.project_name, entry.actor_id,
-        entry.actor_name, entry.verb, entry.subject_type, entry.subject_id, entry.subject_label,
-        entry.before, entry.after, entry.data,
+        entry.previous_hash, str(entry.act_id), entry.at.timestamp(), entry.project_name,
+        entry.actor_id, entry.actor_name, entry.verb, entry.subject_type, entry.subject_id,
+        entry.subject_label, entry.before, entry.after, entry.data,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
 def verify() -> BrokenLink | None:
-    """Walk the chain from its beginning; return the first broken link, None when it is whole."""
-    previous, count = GENESIS, 0
-    for entry in AuditEntry.objects.order_by("id").iterator(chunk_size=2000):
-        count += 1
+    """Walk the chain from its beginning; return the first broken link, None when it is whole.
+
+    Entries may be appended meanwhile: the head read before has to be among those walked, and the
+    head read after has to count them all.
+    """
+    before = _head()
+    previous = at_head = GENESIS
+    count = 0
+    for count, entry in enumerate(AuditEntry.objects.order_by("id").iterator(chunk_size=2000), 1):
         if entry.previous_hash != previous or entry_hash(entry) != entry.hash:
             return BrokenLink(entry.pk, previous, entry.previous_hash)
         previous = entry.hash
-    head = AuditHead.objects.filter(pk=1).first()
-    if head and (head.hash != previous or head.count != count):
-        return BrokenLink(0, head.hash, previous)
+        if count == before.count:
+            at_head = previous
+    if before.hash != at_head or count > _head().count:
+        return BrokenLink(0, before.hash, previous)
     return None
 
 
+def _head() -> AuditHead:
+    return AuditHead.objects.filter(pk=1).first() or AuditHead(hash=GENESIS, count=0)
+
+
 def _plain(value: Any) -> Any:
-    """Return ``value`` as JSON would give it back, so that hashing before and after storing agree."""
-    return msgspec.json.decode(msgspec.json.encode(value)) if value is not None else None
+    """Return ``value`` as the database gives it back, so that the hash is the same then.
+
+    Fractions become text: PostgreSQL writes numbers its own way (``1e22`` as a whole number).
+    """
+    return _decoder.decode(msgspec.json.encode(value))
 
 
 def _project_of(subject: Model | None) -> Project | None:
@@ -147,9 +161,6 @@ def _project_of(subject: Model | None) -> Project | None:
         owner = getattr(subject, "project", None)
         if isinstance(owner, Project):
             return owner
-        subject = (
-            getattr(subject, "feature_view", None)
-            or getattr(subject, "version", None)
-            or getattr(subject, "feature_service", None)
-        )
+        owners = ("feature_view", "version", "feature_service")
+        subject = next((found for name in owners if (found := getattr(subject, name, None))), None)
     return None

@@ -33,6 +33,10 @@ POSTGRESQL = [
         FOR EACH STATEMENT EXECUTE FUNCTION {TABLE}_refuse()""",
 ]
 STATEMENTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
+REMOVAL = {
+    "sqlite": [f"DROP TRIGGER {TABLE}_no_{event}" for event in ("update", "delete", "replace")],
+    "postgresql": [f"DROP FUNCTION {TABLE}_refuse() CASCADE"],
+}
 
 
 def create(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -45,4 +49,6 @@ def create(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Do nothing: dropping the table drops its triggers."""
+    """Remove the triggers, before the migration's reversal drops the table."""
+    for statement in REMOVAL[schema_editor.connection.vendor]:
+        schema_editor.execute(statement)

@@ -1,13 +1,13 @@
 """Bearer tokens: finding the live token behind a text, and DRF's door that uses it.
 
-Not for issuing or revoking: ``operations.tokens`` does. The online path checks tokens through its
+Not for issuing or revoking: ``operations.members`` does. The online path checks tokens through its
 plans and calls ``find_token`` only to make one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -88,6 +88,16 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="assay"'
+
+
+def user_of(request: Request) -> User:
+    """Return who asks; the default permission lets nobody in who is not known."""
+    return cast("User", request.user)
+
+
+def token_of(request: Request) -> ApiToken | None:
+    """Return the API token the request came with; None for somebody logged in by a browser."""
+    return request.auth if isinstance(request.auth, ApiToken) else None
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""How much a change asks of those who use a view: a pure function of (old, new), with reasons. [pure]
+"""How much a change asks of those who use a view: a function of (old, new), with reasons. [pure]
 
 Not for numbers (``versions``) or for who must agree (``operations.reviews``).
 Source: the split of data and metadata changes follows sqlmesh's breaking / non-breaking categories.
@@ -52,9 +52,11 @@ def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
 
 
 def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
+    if old.view.entities != new.view.entities:
+        yield ChangeClass.MAJOR, "entities changed"
     before, after = data_content(old), data_content(new)
     names = {
-        "join_keys": "entities or join keys changed",
+        "join_keys": "join keys changed",
         "source": "source or its timestamps changed",
         "sql": "SQL changed",
         "aggregations": "aggregations changed",
@@ -69,9 +71,9 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
 def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     before = {feature.name: feature for feature in old.features}
     after = {feature.name: feature for feature in new.features}
-    for name in before.keys() - after.keys():
+    for name in sorted(before.keys() - after.keys()):
         yield ChangeClass.MAJOR, f"feature {name} removed"
-    for name in after.keys() - before.keys():
+    for name in sorted(after.keys() - before.keys()):
         yield ChangeClass.MINOR, f"feature {name} added"
     for name in [name for name in before if name in after]:
         yield from _one_feature(before[name], after[name])
@@ -80,18 +82,14 @@ def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
 
 
 def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
-    if old.type != new.type:
+    if old.value_type != new.value_type:
         yield ChangeClass.MAJOR, f"feature {new.name}: type {old.type} became {new.type}"
     if old.source_column != new.source_column:
-        yield (
-            ChangeClass.MAJOR,
-            f"feature {new.name}: column {old.source_column} became {new.source_column}",
-        )
+        moved = f"{old.source_column} became {new.source_column}"
+        yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
     if SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(old.sensitivity):
-        yield (
-            ChangeClass.GUARD,
-            f"feature {new.name}: sensitivity lowered from {old.sensitivity} to {new.sensitivity}",
-        )
+        lowered = f"lowered from {old.sensitivity} to {new.sensitivity}"
+        yield ChangeClass.GUARD, f"feature {new.name}: sensitivity {lowered}"
     for check in _loosened(old.checks, new.checks):
         yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
 
@@ -139,11 +137,10 @@ def _differ(path: str, before: Any, after: Any) -> Iterator[Difference]:
 
 
 def _by_name(value: Any) -> Any:
-    if (
-        isinstance(value, (list, tuple))
-        and value
-        and all(isinstance(v, dict) and "name" in v for v in value)
-    ):
+    """Turn a list of named things into a mapping by name, so that order alone is no difference."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return value
+    if all(isinstance(item, dict) and "name" in item for item in value):
         return {item["name"]: item for item in value}
     return value
 

@@ -17,7 +17,7 @@ from registry.errors import Unavailable
 
 _generations = itertools.count(1)
 _lock = threading.Lock()
-_state: dict[str, Any] = {"generation": 0, "client": None, "url": None, "pid": None}
+_state: dict[str, Any] = {"generation": 0, "client": None, "made_for": None}
 
 
 class RedisUnreachable(Unavailable):
@@ -25,7 +25,8 @@ class RedisUnreachable(Unavailable):
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(
-            f"Redis does not answer ({cause}). Reads resume by themselves when it is back; see REDIS_URL."
+            f"Redis does not answer ({cause}). Reads resume by themselves when it is back;"
+            " see REDIS_URL."
         )
 
 
@@ -60,21 +61,27 @@ def get_redis() -> redis.Redis:
 
     A changed URL or a forked process gets a client of its own.
     """
-    url = settings.REDIS_URL
-    if _state["client"] is None or _state["url"] != url or _state["pid"] != os.getpid():
+    made_for = (settings.REDIS_URL, os.getpid())
+    if _state["made_for"] != made_for:
         with _lock:
-            pool = redis.BlockingConnectionPool.from_url(
-                url,
-                connection_class=_connection_class(url),
-                max_connections=64,
-                timeout=5,
-                socket_timeout=5,
-                socket_connect_timeout=2,
-                health_check_interval=0,
-                protocol=2,
-            )
-            _state.update(client=redis.Redis(connection_pool=pool), url=url, pid=os.getpid())
+            if _state["made_for"] != made_for:
+                _state["client"] = _new_client(settings.REDIS_URL)
+                _state["made_for"] = made_for
     return cast("redis.Redis", _state["client"])
+
+
+def _new_client(url: str) -> redis.Redis:
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        connection_class=_connection_class(url),
+        max_connections=64,
+        timeout=5,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        health_check_interval=0,
+        protocol=2,
+    )
+    return redis.Redis(connection_pool=pool)
 
 
 def generation() -> int:

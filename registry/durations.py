@@ -17,7 +17,7 @@ _UNITS = {
     "m": timedelta(minutes=1),
     "s": timedelta(seconds=1),
 }
-_TEXT = re.compile(r"(\d{1,9})([wdhms])")
+_TEXT = re.compile(r"([0-9]{1,9})([wdhms])")
 #: Longest first and without weeks, so that `7d` stays what its author wrote.
 _CANONICAL = ("d", "h", "m", "s")
 LONGEST = timedelta(days=36_525)

@@ -1,27 +1,41 @@
 """A project's epoch: a nonce in Redis that changes with every fact a read plan holds.
 
 Readers fetch it in the round trip of the values, so a revoked right or a promoted version counts
-from the very next request. Not for the plans themselves: ``serving.plans`` keeps those.
+from the very next request. Not for the plans themselves: ``serving.plan_cache`` keeps those.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import redis
-from django.db import connection, transaction
+from django.db import transaction
 
 from registry.connections import RedisUnreachable, get_redis
+from registry.models import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+logger = logging.getLogger(__name__)
 PENDING = b"pending:"
 #: A change takes well under this; what is pending longer was left by a process that died.
 STUCK_AFTER_SECONDS = 60
+#: Gives each key the fresh nonce (ARGV 2), except where another change than ours (ARGV 1) is
+#: under way by now: that one will give its own.
+FINISH = """
+for _, key in ipairs(KEYS) do
+  local now = redis.call('GET', key)
+  if not now or now == ARGV[1] or string.sub(now, 1, #ARGV[3]) ~= ARGV[3] then
+    redis.call('SET', key, ARGV[2])
+  end
+end
+"""
 
 
 def epoch_key(project_id: int) -> bytes:
@@ -30,7 +44,7 @@ def epoch_key(project_id: int) -> bytes:
 
 def current(project_id: int) -> bytes | None:
     try:
-        return get_redis().get(epoch_key(project_id))  # type: ignore[return-value]
+        return cast("bytes | None", get_redis().get(epoch_key(project_id)))
     except redis.RedisError as exc:
         raise RedisUnreachable(exc) from exc
 
@@ -38,31 +52,32 @@ def current(project_id: int) -> bytes | None:
 def ensure(project_id: int) -> bytes:
     """Return the epoch, making one when Redis has none; of several makers one wins."""
     try:
-        client = get_redis()
-        client.set(epoch_key(project_id), _nonce(), nx=True)
-        return client.get(epoch_key(project_id)) or b""  # type: ignore[return-value]
+        get_redis().set(epoch_key(project_id), _nonce(), nx=True)
     except redis.RedisError as exc:
         raise RedisUnreachable(exc) from exc
+    return current(project_id) or b""
 
 
 @contextmanager
 def change(*project_ids: int) -> Iterator[None]:
     """Run a change of facts that plans of these projects hold, in one transaction.
 
-    While it is under way plans are made but not kept; after the commit they are all made anew.
+    While it is under way plans are made but not kept; after the commit, the outermost one where
+    transactions are nested, they are all made anew. Changes of one project wait for each other.
     :raises RedisUnreachable: and nothing is changed, because readers could not be told.
     """
-    _set(project_ids, PENDING + _nonce() + b":%d" % int(time.time()))
-    nested = connection.in_atomic_block
-    try:
-        with transaction.atomic():
+    pending = PENDING + _nonce() + b":%d" % int(time.time())
+    finish = partial(_finish, project_ids, pending)
+    with transaction.atomic():
+        _hold(project_ids)
+        _set(project_ids, pending)
+        try:
             yield
-            if nested:
-                # The commit is the outer transaction's; a rollback leaves `pending` to the sweep.
-                transaction.on_commit(lambda: _set(project_ids, _nonce()))
-    finally:
-        if not nested:
-            _set(project_ids, _nonce())
+        except BaseException:
+            finish()  # nobody saw what is rolled back now
+            raise
+        # Should an outer transaction roll back instead, the sweep ends what stays pending.
+        transaction.on_commit(finish)
 
 
 def clear_stuck(project_ids: list[int], *, now_seconds: float) -> int:
@@ -82,6 +97,12 @@ def _nonce() -> bytes:
     return secrets.token_hex(8).encode()
 
 
+def _hold(project_ids: tuple[int, ...]) -> None:
+    """Lock the projects, always in the same order; new rows below them can still be made."""
+    projects = Project.objects.select_for_update(no_key=True).filter(pk__in=project_ids)
+    list(projects.order_by("pk").values_list("pk", flat=True))
+
+
 def _set(project_ids: tuple[int, ...], value: bytes) -> None:
     if not project_ids:
         return
@@ -89,3 +110,14 @@ def _set(project_ids: tuple[int, ...], value: bytes) -> None:
         get_redis().mset({epoch_key(pk): value for pk in project_ids})
     except redis.RedisError as exc:
         raise RedisUnreachable(exc) from exc
+
+
+def _finish(project_ids: tuple[int, ...], pending: bytes) -> None:
+    """Tell readers that the change is over; if Redis went away, it stays pending for the sweep."""
+    if not project_ids:
+        return
+    keys = [epoch_key(pk) for pk in project_ids]
+    try:
+        get_redis().eval(FINISH, len(keys), *keys, pending, _nonce(), PENDING)
+    except redis.RedisError as exc:
+        logger.warning("the epoch of projects %s stays pending: %s", project_ids, exc)

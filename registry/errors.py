@@ -81,10 +81,15 @@ class Unavailable(AssayError):
     code = "unavailable"
 
 
+#: Names a message lists before it only counts them.
+SHOWN = 20
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` or, with nothing near, the valid names; empty without any."""
     names = sorted(known)
     near = get_close_matches(value, names, n=1, cutoff=0.6)
     if near:
         return f" Did you mean {str(near[0])!r}?"
-    return f" Valid: {', '.join(names)}." if names else ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f" Valid: {', '.join(names[:SHOWN])}{more}." if names else ""

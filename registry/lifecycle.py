@@ -66,8 +66,10 @@ class CommentNeeded(Invalid):
     code = "comment_needed"
 
 
-def check(state: State, action: Action, *, has_edited: bool, comment: str) -> Transition:
-    """Return where ``action`` leads from ``state``.
+def check(
+    state: State, action: Action, *, has_edited: bool, comment: str, project: str = ""
+) -> Transition:
+    """Return where ``action`` leads from ``state``; a refusal belongs to the trail of ``project``.
 
     :raises TransitionNotAllowed: not from this state; names the states it is allowed from.
     :raises EditorMayNotDecide: the actor created, edited or submitted the version.
@@ -82,9 +84,8 @@ def check(state: State, action: Action, *, has_edited: bool, comment: str) -> Tr
             action=action,
         )
     if has_edited and not transition.editors_may:
-        raise EditorMayNotDecide(
-            f"whoever created, edited or submitted a version cannot {action} it; ask another steward."
-        )
+        who = "whoever created, edited or submitted a version"
+        raise EditorMayNotDecide(f"{who} cannot {action} it; ask another steward.", project=project)
     if transition.needs_comment and not comment.strip():
         raise CommentNeeded(f"{action} needs a comment: say what should change.")
     return transition

@@ -1,6 +1,6 @@
 """Request bodies to definitions: YAML text, several files, or decoded objects.
 
-Bodies are read whole, so their size is limited by Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
+Not for what a definition means: ``parsing`` knows. No body is read beyond its limit.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
+from django.conf import settings
 from rest_framework.parsers import BaseParser
 
-from registry.errors import Invalid
+from registry.errors import Invalid, TooLarge
 from registry.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
 
     from registry.parsing import Definition
 
+#: Bytes of a body that holds a comment, a few names or instants.
+SMALL_BODY = 100_000
+
 
 class BadBody(Invalid):
     code = "invalid_body"
+
+
+class BodyTooLarge(TooLarge):
+    code = "body_too_large"
 
 
 class DefinitionsYamlParser(BaseParser):
@@ -31,8 +39,12 @@ class DefinitionsYamlParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> list[Definition]:
-        return parse_files([("definitions.yaml", _text(stream.read()))])
+    ) -> dict[str, list[Definition]]:
+        raw = read_limited(stream, settings.DEFINITIONS_MAX_BYTES)
+        try:
+            return {"definitions": parse_files([("definitions.yaml", raw.decode())])}
+        except UnicodeDecodeError as exc:
+            raise BadBody(f"the body is not UTF-8: {exc}.") from exc
 
 
 class DefinitionsParser(BaseParser):
@@ -45,25 +57,22 @@ class DefinitionsParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> list[Definition]:
-        body = _json(stream.read())
-        files, objects = body.get("files"), body.get("definitions")
-        if isinstance(objects, list) and files is None:
-            return parse_objects(objects)
-        if not isinstance(files, list) or not all(
-            isinstance(f, dict)
-            and isinstance(f.get("path"), str)
-            and isinstance(f.get("text"), str)
-            for f in files
-        ):
+    ) -> dict[str, list[Definition]]:
+        body = _object(read_limited(stream, settings.DEFINITIONS_MAX_BYTES))
+        if body.keys() == {"definitions"} and isinstance(body["definitions"], list):
+            return {"definitions": parse_objects(body["definitions"])}
+        try:
+            files = msgspec.convert(body, _Files).files
+        except msgspec.ValidationError as exc:
             raise BadBody(
-                'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}.'
-            )
-        return parse_files([(file["path"], file["text"]) for file in files])
+                'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}:'
+                f" {exc}."
+            ) from exc
+        return {"definitions": parse_files([(file.path, file.text) for file in files])}
 
 
 class LooseJsonParser(BaseParser):
-    """A JSON object or nothing at all, which counts as ``{}``."""
+    """A small JSON object or nothing at all, which counts as ``{}``."""
 
     media_type = "*/*"
 
@@ -73,22 +82,35 @@ class LooseJsonParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        raw = stream.read()
-        return _json(raw) if raw.strip() else {}
+        raw = read_limited(stream, SMALL_BODY)
+        return _object(raw) if raw.strip() else {}
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    path: str
+    text: str
+
+
+class _Files(msgspec.Struct, forbid_unknown_fields=True):
+    files: list[_File]
+
+
+def read_limited(stream: IO[bytes], limit: int) -> bytes:
+    """Read a body of at most ``limit`` bytes.
+
+    :raises BodyTooLarge: there is more; the rest is left unread.
+    """
+    raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise BodyTooLarge(f"the body has more than {limit} bytes; send it in parts.", limit=limit)
+    return raw
+
+
+def _object(raw: bytes) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(raw)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise BadBody(f"the body is not valid JSON: {exc}.") from exc
     if not isinstance(body, dict):
         raise BadBody("the body is a JSON object.")
     return body
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as exc:
-        raise BadBody(f"the body is not UTF-8: {exc}.") from exc

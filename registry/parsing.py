@@ -7,7 +7,10 @@ Not for what needs the registry (does the source exist?) or the data (does the c
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +18,11 @@ from registry.choices import Kind
 from registry.errors import Invalid, did_you_mean
 from registry.spec import Described, EntitySpec, FeatureServiceSpec, FeatureViewSpec, SourceSpec
 from registry.spec_rules import rule_problems
+from registry.spec_shape import fields_of, struct_of, valid_words
 from registry.yaml_documents import BadYaml, Document, Path, load_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STRUCTS: dict[Kind, type[Described]] = {
     Kind.ENTITY: EntitySpec,
@@ -25,6 +32,7 @@ STRUCTS: dict[Kind, type[Described]] = {
 }
 _AT = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 MAX_BYTES = 2_000_000
 
@@ -102,9 +110,7 @@ def _definitions(
             problems += found
     problems += _duplicates(definitions)
     if not documents and not problems:
-        problems.append(
-            Problem(name, 1, "", "", "there is no definition in what was sent.")
-        )
+        problems.append(Problem(name, 1, "", "", "there is no definition in what was sent."))
     if problems:
         raise InvalidDefinitions(problems)
     return sorted(definitions, key=lambda definition: list(Kind).index(definition.kind))
@@ -114,10 +120,13 @@ def _definition(file: str, document: Document) -> Definition | list[Problem]:
     value = document.value
     if not isinstance(value, dict):
         return [_problem(file, document, (), "a definition is a mapping that begins with `kind:`.")]
-    if value.get("kind") not in list(Kind):
-        given = value.get("kind")
+    given = value.get("kind")
+    if given not in list(Kind):
         hint = did_you_mean(str(given), Kind) if given else f" Valid: {', '.join(Kind)}."
         return [_problem(file, document, ("kind",), f"unknown kind {given!r}.{hint}")]
+    if unstorable := list(_unstorable(value, ())):
+        message = "it holds a character that text cannot be stored with; write the words alone."
+        return [_problem(file, document, path, message) for path in unstorable]
     kind = Kind(value["kind"])
     body = _normalised({key: item for key, item in value.items() if key != "kind"})
     problems = [
@@ -136,62 +145,69 @@ def _converted(
         spec = msgspec.convert(body, STRUCTS[kind], strict=True)
     except msgspec.ValidationError as exc:
         message = str(exc)
-        path = _path_of(message)
+        path = _path_of(message, body)
         text = _AT.sub("", message).replace("Object missing", "missing")
         if missing := _MISSING.search(text):
             path = (*path, missing[1])
-        return [_problem(file, document, path, f"{text[0].lower()}{text[1:]}.")]
+        words = valid_words(STRUCTS[kind], path)
+        valid = f" Valid: {', '.join(words)}." if words else ""
+        return [_problem(file, document, path, f"{text[0].lower()}{text[1:]}.{valid}")]
     definition = Definition(kind, spec, file, document)
-    return [
-        definition.problem(path, message) for path, message in rule_problems(spec)
-    ] or definition
+    broken = [definition.problem(path, message) for path, message in rule_problems(spec)]
+    return broken or definition
 
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:
-    """Give the short forms their long one: a time column may be written as its name alone."""
+    """Give short forms their long one: a time column may be its name alone, a start its day.
+
+    A start without a zone is UTC, so that the same instant is always written the same way.
+    """
     for key in ("event_timestamp", "created_timestamp"):
         if isinstance(body.get(key), str):
             body[key] = {"column": body[key]}
+    if isinstance(body.get("start"), str):
+        with suppress(ValueError, OverflowError):
+            start = datetime.fromisoformat(body["start"])
+            body["start"] = (start if start.tzinfo else start.replace(tzinfo=UTC)).astimezone(UTC)
     return {key: value for key, value in body.items() if value is not None}
+
+
+def _unstorable(value: Any, path: Path) -> Iterator[Path]:
+    """Find texts no database takes: with a NUL, or half of a surrogate pair."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unstorable(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unstorable(item, (*path, index))
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        yield path
 
 
 def _unknown_keys(
     file: str, document: Document, struct: Any, value: Any, path: Path
 ) -> list[Problem]:
     """Return a problem for each key no struct along the way has, naming the nearest known one."""
-    struct, many = _struct_of(struct)
+    struct, many = struct_of(struct)
     if struct is None:
         return []
     if many:
         items = value if isinstance(value, list) else []
-        return [
-            p
-            for i, item in enumerate(items)
-            for p in _unknown_keys(file, document, struct, item, (*path, i))
-        ]
+        found = (
+            _unknown_keys(file, document, struct, item, (*path, i)) for i, item in enumerate(items)
+        )
+        return list(chain.from_iterable(found))
     if not isinstance(value, dict):
         return []
-    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    fields = fields_of(struct)
     problems = []
     for key, item in value.items():
         if key not in fields:
-            problems.append(
-                _problem(
-                    file, document, (*path, key), f"unknown key {key!r}.{did_you_mean(key, fields)}"
-                )
-            )
+            message = f"unknown key {key!r}.{did_you_mean(key, fields)}"
+            problems.append(_problem(file, document, (*path, key), message))
         else:
             problems += _unknown_keys(file, document, fields[key], item, (*path, key))
     return problems
-
-
-def _struct_of(annotation: Any) -> tuple[Any, bool]:
-    """Return the struct inside ``X``, ``X | None`` or ``tuple[X, ...]`` and whether there are many."""
-    arguments = getattr(annotation, "__args__", ())
-    for candidate in (annotation, *arguments):
-        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
-            return candidate, getattr(annotation, "__origin__", None) is tuple
-    return None, False
 
 
 def _unquoted_versions(file: str, document: Document) -> list[Problem]:
@@ -203,10 +219,16 @@ def _unquoted_versions(file: str, document: Document) -> list[Problem]:
     ]
 
 
-def _path_of(message: str) -> Path:
+def _path_of(message: str, body: dict[str, Any]) -> Path:
+    """Return the path a message of msgspec names, which leaves out the keys of mappings."""
     match = _AT.search(message)
-    steps = _STEP.finditer(match[1]) if match else ()
-    return tuple(step[1] or int(step[2] or 0) for step in steps)
+    steps = list(_STEP.finditer(match[1])) if match else []
+    path = tuple(step[1] or int(step[2]) for step in steps if step[1] or step[2])
+    if len(path) == len(steps):
+        return path
+    # The only mappings there are hold texts by name.
+    tags = body.get(str(path[0]), {})
+    return (*path, next((name for name, text in tags.items() if not isinstance(text, str)), ""))
 
 
 def _problem(file: str, document: Document, path: Path, message: str) -> Problem:
@@ -221,14 +243,14 @@ def _problem(file: str, document: Document, path: Path, message: str) -> Problem
             value = ""
             break
     shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return Problem(file, document.lines[known], dotted(path), shown[:200] if path else "", message)
+    shown = _UNSTORABLE.sub("\ufffd", shown[:200]) if path else ""
+    return Problem(file, document.lines[known], dotted(path), shown, message)
 
 
 def dotted(path: Path) -> str:
     """Write a path as ``features[0].type``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(
-        "."
-    )
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).lstrip(".")
 
 
 def _duplicates(definitions: list[Definition]) -> list[Problem]:
@@ -237,11 +259,8 @@ def _duplicates(definitions: list[Definition]) -> list[Problem]:
     for definition in definitions:
         earlier = first.setdefault((definition.kind, definition.spec.name), definition)
         if earlier is not definition:
+            what = f"{definition.kind} {definition.spec.name!r}"
             where = f"{earlier.file}:{earlier.document.lines[()]}"
-            problems.append(
-                definition.problem(
-                    ("name",),
-                    f"{definition.kind} {definition.spec.name!r} is already defined at {where}.",
-                )
-            )
+            message = f"{what} is already defined at {where}."
+            problems.append(definition.problem(("name",), message))
     return problems

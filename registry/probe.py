@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ProbeReport(Protocol):
-    """What the source holds now: problems by path in the view (or ``("source", …)``), and its extent."""
+    """What the source holds now: its extent, and problems by path (in the view, or ``source``)."""
 
     @property
     def problems(self) -> Sequence[tuple[Path, str]]: ...

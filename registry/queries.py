@@ -19,13 +19,17 @@ from registry.models import (
     FeatureViewVersion,
     Project,
 )
-from registry.references import Reference, parse_reference
+from registry.references import Reference, parse_major, parse_reference
 from registry.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from django.db.models import QuerySet
+
+
+#: The order of numbered versions; a draft without a number has no place in it.
+NEWEST_FIRST = ("-major", "-minor", "-patch")
 
 
 class ReferenceNotFound(NotFound):
@@ -46,12 +50,12 @@ class VersionRetired(Gone):
 
 def latest_submitted(feature_view: FeatureView) -> FeatureViewVersion | None:
     """Return the highest submitted version that is not retired: what a change is based on."""
-    versions = feature_view.versions.filter(state__in=SUBMITTED_STATES).exclude(state=State.RETIRED)
-    return (
-        versions.select_related("feature_view__project")
-        .order_by("-major", "-minor", "-patch")
-        .first()
-    )
+    return _submitted(feature_view).exclude(state=State.RETIRED).order_by(*NEWEST_FIRST).first()
+
+
+def _submitted(feature_view: FeatureView) -> QuerySet[FeatureViewVersion]:
+    versions = feature_view.versions.filter(state__in=SUBMITTED_STATES)
+    return versions.select_related("table", "feature_view__project")
 
 
 def newest_version(feature_view: FeatureView) -> FeatureViewVersion | None:
@@ -71,7 +75,8 @@ def served_version(*, project: Project, view: str, pin: str | None) -> FeatureVi
     version = feature_view.default_version if pin is None else _pinned(feature_view, pin)
     if version is None:
         raise VersionNotReady(
-            f"{view} has no default version yet: none is approved and materialized. See its versions and runs.",
+            f"{view} has no default version: none is approved and materialized, or the last one was"
+            " retired. See its versions and runs.",
             feature_view=view,
         )
     if version.state == State.RETIRED:
@@ -99,17 +104,13 @@ def _feature_view(project: Project, name: str) -> FeatureView:
 
 
 def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
-    versions = feature_view.versions.select_related("table", "feature_view").filter(
-        state__in=SUBMITTED_STATES
-    )
-    major = Reference(feature_view.name, pin, "").major
+    versions = _submitted(feature_view)
+    major = parse_major(pin)
     if major is None:
         wanted = parse_version(pin)
-        found = versions.filter(major=wanted.major, minor=wanted.minor, patch=wanted.patch).first()
+        found = versions.filter(**wanted._asdict()).first()
     else:
-        of_major = versions.filter(major=major).order_by("-minor", "-patch")
-        ready = of_major.filter(state__in=SERVED_STATES, table__ready_at__isnull=False).first()
-        found = ready or of_major.first()
+        found = _newest_of_major(feature_view, major)
     if found is None:
         known = [str(version.number) for version in versions]
         raise ReferenceNotFound(
@@ -117,6 +118,13 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
             name=str(feature_view),
         )
     return found
+
+
+def _newest_of_major(feature_view: FeatureView, major: int) -> FeatureViewVersion | None:
+    """Return the newest ready version; without one the newest that may become ready, else any."""
+    of_major = _submitted(feature_view).filter(major=major).order_by(*NEWEST_FIRST)
+    ready = of_major.filter(state__in=SERVED_STATES, table__ready_at__isnull=False)
+    return ready.first() or of_major.exclude(state=State.RETIRED).first() or of_major.first()
 
 
 def expand_references(*, project: Project, references: Sequence[str]) -> tuple[Reference, ...]:
@@ -151,26 +159,36 @@ def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
 
 
 def consumers_of(version: FeatureViewVersion) -> list[str]:
-    """Return the feature services whose current version reads ``version``: pinned to it or by default."""
-    members = FeatureServiceMember.objects.filter(
-        feature_view=version.feature_view,
-        service_version__feature_service__current=F("service_version"),
-    )
-    is_default = version.feature_view.default_version_id == version.pk
+    """Return the feature services that read ``version`` now, whichever way they refer to it."""
     names = {
-        f"feature service {member.service_version.feature_service.name}"
-        for member in members.select_related("service_version__feature_service")
-        if member.version_id == version.pk or (is_default and not member.pin)
+        member.service_version.feature_service.name
+        for member in _current_members(version.feature_view)
+        if _reads(member, version)
     }
-    return sorted(names)
+    return [f"feature service {name}" for name in sorted(names)]
+
+
+def _reads(member: FeatureServiceMember, version: FeatureViewVersion) -> bool:
+    if not member.pin:
+        return version.feature_view.default_version_id == version.pk
+    major = parse_major(member.pin)
+    if major is None:
+        return member.pin == version.number
+    newest = _newest_of_major(version.feature_view, major)
+    return newest is not None and newest.pk == version.pk
 
 
 def services_using(feature_view: FeatureView) -> list[str]:
-    """Return the references of every current feature service to this view, as ``service: view@pin:feature``."""
+    """Return each current feature service's references to this view: ``service: view:feature``."""
+    members = _current_members(feature_view)
+    return sorted(f"{member.service_version.feature_service.name}: {member}" for member in members)
+
+
+def _current_members(feature_view: FeatureView) -> QuerySet[FeatureServiceMember]:
     members = FeatureServiceMember.objects.filter(
         feature_view=feature_view, service_version__feature_service__current=F("service_version")
-    ).select_related("service_version__feature_service", "feature_view")
-    return sorted(f"{member.service_version.feature_service.name}: {member}" for member in members)
+    )
+    return members.select_related("service_version__feature_service", "feature_view")
 
 
 def served_versions() -> QuerySet[FeatureViewVersion]:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from registry.errors import Invalid
 
-_REFERENCE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:@([A-Za-z0-9.]+))?:([A-Za-z_][A-Za-z0-9_]*|\*)")
-_EXACT = re.compile(r"\d+\.\d+\.\d+")
-_MAJOR = re.compile(r"v?(\d+)")
+_PIN = r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}|v?[0-9]{1,6}"
+_REFERENCE = re.compile(rf"([A-Za-z][A-Za-z0-9_]*)(?:@({_PIN}))?:([A-Za-z_][A-Za-z0-9_]*|\*)")
+_MAJOR = re.compile(r"v?([0-9]{1,6})")
 
 
 class BadReference(Invalid):
@@ -20,22 +20,26 @@ class BadReference(Invalid):
 
 
 class Reference(NamedTuple):
-    """``pin`` is None (the default version), ``1.2.0`` (exact) or ``v2`` (newest ready of major 2)."""
+    """``pin``: None the default, ``1.2.0`` exact, ``v2`` the newest ready of major 2."""
 
     view: str
     pin: str | None
     feature: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.view}@{self.pin}:{self.feature}" if self.pin else f"{self.view}:{self.feature}"
-        )
+        pin = f"@{self.pin}" if self.pin else ""
+        return f"{self.view}{pin}:{self.feature}"
 
     @property
     def major(self) -> int | None:
         """The major version asked for by ``@v2``; None for an exact or absent pin."""
-        match = _MAJOR.fullmatch(self.pin) if self.pin else None
-        return int(match[1]) if match else None
+        return parse_major(self.pin) if self.pin else None
+
+
+def parse_major(pin: str) -> int | None:
+    """Return 2 for ``v2`` and ``2``, None for anything else."""
+    match = _MAJOR.fullmatch(pin)
+    return int(match[1]) if match else None
 
 
 def parse_reference(text: str) -> Reference:
@@ -44,11 +48,7 @@ def parse_reference(text: str) -> Reference:
     :raises BadReference: naming the text and the valid forms.
     """
     match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
-    if match is None or (
-        match[2] and not (_EXACT.fullmatch(match[2]) or _MAJOR.fullmatch(match[2]))
-    ):
-        raise BadReference(
-            f"reference {text!r}: write view:feature, view@1.2.0:feature or view@v2:feature.",
-            reference=text,
-        )
+    if match is None:
+        forms = "view:feature, view@1.2.0:feature or view@v2:feature"
+        raise BadReference(f"reference {str(text)[:100]!r}: write {forms}.")
     return Reference(match[1], match[2], match[3])

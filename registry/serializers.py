@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from registry.choices import State
 from registry.operations.reviews import approvals_required
-from registry.queries import newest_version
 from registry.versions import Version
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def _words(thing: Entity | DataSource) -> dict[str, Any]:
 
 
 def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
-    """Describe a view by its default version, else by its newest."""
-    shown = feature_view.default_version or newest_version(feature_view)
-    if shown is None:
-        return {"name": feature_view.name, "versions": [], "features": []}
+    """Describe a view by its default version, else by its newest; every view has at least one."""
+    versions = _newest_first(feature_view)
+    default = feature_view.default_version
+    shown = default or _newest(versions)
     view = shown.spec.view
     return {
         "name": feature_view.name,
@@ -85,12 +85,8 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
         "online": view.online,
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,
-        "default_version": feature_view.default_version.number
-        if feature_view.default_version
-        else None,
-        "versions": [
-            _version_line(version, feature_view) for version in _newest_first(feature_view)
-        ],
+        "default_version": default.number if default else None,
+        "versions": [_version_line(version, feature_view) for version in versions],
         "features": [
             {
                 "name": feature.name,
@@ -104,11 +100,18 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
 
 
 def _newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]:
-    """Drafts without a number first, then by number; PostgreSQL and SQLite differ on where nulls sort."""
+    """Drafts without a number first, then by number: databases differ on where nulls sort."""
     highest = Version(10**9, 0, 0)
     return sorted(
         feature_view.versions.all(), key=lambda v: (v.version or highest, v.pk), reverse=True
     )
+
+
+def _newest(versions: list[FeatureViewVersion]) -> FeatureViewVersion:
+    """Return what an author would look at: a draft, else the highest not retired, else any."""
+    drafts = [version for version in versions if version.state == State.DRAFT]
+    kept = [version for version in versions if version.state != State.RETIRED]
+    return (drafts or kept or versions)[0]
 
 
 def _version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:
@@ -157,7 +160,7 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
 
 def feature_service_output(service: FeatureService) -> dict[str, Any]:
     current = service.current
-    members = current.members.select_related("feature_view") if current else []
+    members = current.members.all() if current else []
     return {
         "name": service.name,
         "version": current.version if current else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -29,7 +30,7 @@ class Spec(
     """Base of all specs: immutable, unknown keys refused, defaults left out of the JSON."""
 
 
-class JoinKey(Spec):
+class JoinKey(Spec, frozen=True):
     name: Name
     type: str
 
@@ -38,7 +39,7 @@ class JoinKey(Spec):
         return parse_type(self.type)
 
 
-class Described(Spec):
+class Described(Spec, frozen=True):
     """The words every catalogue object carries."""
 
     name: Name
@@ -47,25 +48,25 @@ class Described(Spec):
     tags: Tags = {}
 
 
-class EntitySpec(Described, kw_only=True):
+class EntitySpec(Described, frozen=True, kw_only=True):
     join_keys: tuple[JoinKey, ...]
 
 
-class TimeColumn(Spec):
+class TimeColumn(Spec, frozen=True):
     """A source column that holds an instant; numbers count ``unit`` since 1970 in UTC."""
 
     column: str
     unit: TimeUnit = "timestamp"
 
 
-class SourceSpec(Described, kw_only=True):
+class SourceSpec(Described, frozen=True, kw_only=True):
     type: Literal["file"]
     path: str
     event_timestamp: TimeColumn
     created_timestamp: TimeColumn | None = None
 
 
-class Checks(Spec):
+class Checks(Spec, frozen=True):
     """Blocking expectations on one feature of one run's rows.
 
     ``not_null`` is the least share of non-null values, 0 to 1; ``min`` and ``max`` are inclusive.
@@ -77,7 +78,7 @@ class Checks(Spec):
     allowed: tuple[str | int | bool, ...] | None = None
 
 
-class FeatureSpec(Spec, kw_only=True):
+class FeatureSpec(Spec, frozen=True, kw_only=True):
     name: Name
     type: str
     column: str | None = None
@@ -94,7 +95,7 @@ class FeatureSpec(Spec, kw_only=True):
         return parse_type(self.type)
 
 
-class AggregationSpec(Spec):
+class AggregationSpec(Spec, frozen=True):
     column: str
     functions: tuple[AggregateFunction, ...]
     windows: tuple[str, ...]
@@ -108,8 +109,8 @@ class AggregationSpec(Spec):
         }
 
 
-class ScheduleSpec(Spec):
-    """Either ``every`` (ticks at whole multiples since 1970, UTC) or ``cron`` (five fields, UTC)."""
+class ScheduleSpec(Spec, frozen=True):
+    """Either ``every`` (at whole multiples since 1970, UTC) or ``cron`` (five fields, UTC)."""
 
     every: str | None = None
     cron: str | None = None
@@ -118,7 +119,7 @@ class ScheduleSpec(Spec):
         return f"every {self.every}" if self.every else f"cron {self.cron}"
 
 
-class FeatureViewSpec(Described, kw_only=True):
+class FeatureViewSpec(Described, frozen=True, kw_only=True):
     version: str | None = None
     based_on: str | None = None
     entities: tuple[Name, ...]
@@ -144,12 +145,12 @@ class FeatureViewSpec(Described, kw_only=True):
         }
 
 
-class FeatureServiceSpec(Described, kw_only=True):
+class FeatureServiceSpec(Described, frozen=True, kw_only=True):
     features: tuple[str, ...]
 
 
-class VersionSpec(Spec):
-    """One version whole: the view with its source and entities embedded, so nothing moves behind it."""
+class VersionSpec(Spec, frozen=True):
+    """One version whole: its source and entities are embedded, so that nothing moves behind it."""
 
     view: FeatureViewSpec
     source: SourceSpec
@@ -173,6 +174,14 @@ class VersionSpec(Spec):
         return bool(self.view.aggregations)
 
 
+#: What of a version's content decides rows, by part.
+_DATA_KEYS = {
+    "view": ("sql", "aggregations", "start"),
+    "source": ("type", "path", "event_timestamp", "created_timestamp"),
+    "entities": ("join_keys",),
+}
+
+
 def canonical_json(value: object) -> str:
     """Return JSON that is equal for equal values: sorted keys, defaults left out, UTF-8."""
     return msgspec.json.encode(value, order="sorted").decode()
@@ -193,7 +202,7 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
     ticks are stored.
     """
     view = spec.view
-    content = {
+    content: dict[str, Any] = {
         "join_keys": spec.join_keys,
         "source": {
             "type": spec.source.type,
@@ -204,13 +213,15 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         "sql": view.sql,
         "aggregations": view.aggregations,
         "features": [
-            (feature.name, feature.type, feature.source_column) for feature in view.features
+            (feature.name, str(feature.value_type), feature.source_column)
+            for feature in view.features
         ],
         "start": view.start,
     }
     if spec.is_aggregated:
         content |= {"ticks": view.schedule, "ttl": view.ttl}
-    return msgspec.to_builtins(content)  # type: ignore[no-any-return]
+    builtins: dict[str, Any] = msgspec.to_builtins(content)
+    return builtins
 
 
 def fingerprint(content: object) -> str:
@@ -228,14 +239,20 @@ def content_fingerprint(spec: VersionSpec) -> str:
 
 
 def metadata_fingerprint(spec: VersionSpec) -> str:
-    """Return the fingerprint of what data_content leaves out: words, owner, tags, checks, schedule."""
-    view = version_content(spec)
-    view["data"] = None
-    for key in ("sql", "aggregations", "start"):
-        view["view"].pop(key, None)
-    return fingerprint(view)
+    """Return the fingerprint of what ``data_content`` leaves out: words, checks, TTL, schedule."""
+    content = version_content(spec)
+    for part, keys in _DATA_KEYS.items():
+        inside = content[part]
+        for item in [inside] if isinstance(inside, dict) else inside:
+            for key in keys:
+                item.pop(key, None)
+    for feature in content["view"]["features"]:
+        for key in ("type", "column"):
+            feature.pop(key, None)
+    return fingerprint(content)
 
 
+@lru_cache(maxsize=1024)
 def load_version_spec(text: str) -> VersionSpec:
-    """Read back what ``canonical_json`` of a VersionSpec wrote."""
+    """Read back what ``canonical_json`` of a VersionSpec wrote; equal texts give one value."""
     return msgspec.json.decode(text, type=VersionSpec)

@@ -6,7 +6,7 @@ Not for encoding values on the wire: ``serving`` and the stores do that.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
 import msgspec
 import pyarrow as pa
@@ -28,11 +28,13 @@ SCALARS: dict[str, tuple[pa.DataType, str]] = {
 }
 #: Types whose equality is exact and whose encoding is unique: only they can identify an entity.
 KEY_TYPES = ("bool", "int32", "int64", "string", "bytes", "timestamp", "date")
+#: As long as the column that keeps it; deeper lists than fit serve nobody.
+MAX_LENGTH = 100
 NUMERIC = ("int32", "int64", "float32", "float64", "decimal")
 
-_DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
+_DECIMAL = re.compile(r"decimal\(\s*([0-9]{1,2})\s*,\s*([0-9]{1,2})\s*\)")
 _LIST = re.compile(r"list<(.+)>")
-_VECTOR = re.compile(r"vector<\s*(\d+)\s*>")
+_VECTOR = re.compile(r"vector<\s*([0-9]{1,6})\s*>")
 
 
 class UnknownType(Invalid):
@@ -77,13 +79,13 @@ class ValueType(msgspec.Struct, frozen=True):
         return "FLOAT[]" if self.kind == "vector" else SCALARS[self.kind][1]
 
 
-@cache
+@lru_cache(maxsize=1024)
 def parse_type(text: str) -> ValueType:
     """Read ``int64``, ``decimal(10,2)``, ``list<string>`` or ``vector<384>``.
 
     :raises UnknownType: naming the value and the valid types.
     """
-    name = text.strip()
+    name = text.strip() if len(text) <= MAX_LENGTH else ""
     if name in SCALARS:
         return ValueType(name)
     if match := _DECIMAL.fullmatch(name):
@@ -98,4 +100,4 @@ def parse_type(text: str) -> ValueType:
             raise UnknownType(f"type {text!r}: a vector has 1 to 65536 numbers.")
         return ValueType("vector", length=int(match[1]))
     valid = (*SCALARS, "decimal(p,s)", "list<T>", "vector<N>")
-    raise UnknownType(f"unknown type {text!r}.{did_you_mean(name, valid)}", value=text)
+    raise UnknownType(f"unknown type {text[:MAX_LENGTH]!r}.{did_you_mean(name, valid)}")

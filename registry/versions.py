@@ -11,7 +11,7 @@ from typing import NamedTuple
 from registry.choices import ChangeClass
 from registry.errors import Invalid
 
-_VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 
 
 class BadVersion(Invalid):

@@ -1,12 +1,15 @@
 """The registry over HTTP: translate, one call, translate.
 
-Not for rules: ``access`` loads and authorises, ``operations`` decide.
+Not for rules: ``access`` loads and authorises, ``operations`` decide. The catalogue's lists are in
+``catalogue_views``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import msgspec
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,29 +17,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry import access
+from registry.authentication import token_of, user_of
 from registry.choices import Action
-from registry.errors import NotFound, did_you_mean
-from registry.filters import matching, page_bounds
-from registry.models import (
-    ApiToken,
-    AuditEntry,
-    DataSource,
-    Entity,
-    FeatureService,
-    FeatureView,
-    Membership,
-)
+from registry.filters import flag, page_bounds
+from registry.models import AuditEntry, Membership
 from registry.operations import releases, reviews
 from registry.operations.definitions import apply_definitions
-from registry.parsers import DefinitionsParser, DefinitionsYamlParser, LooseJsonParser
+from registry.parsers import BadBody, DefinitionsParser, DefinitionsYamlParser, LooseJsonParser
+from registry.parsing import parse_files
 from registry.probe import get_probe
 from registry.serializers import (
     applied_output,
     audit_output,
-    data_source_output,
-    entity_output,
-    feature_service_output,
-    feature_view_output,
     review_output,
     timestamp,
     version_output,
@@ -47,179 +39,10 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-_QUERY = [OpenApiParameter(name, str, description=text) for name, text in {
-    "q": "words in name, description or feature names", "tag": "key or key:value", "owner": "owner",
-    "entity": "entity name", "sensitivity": "of any feature", "state": "of any version",
-    "limit": "1 to 500, default 50", "offset": "rows to pass over",
-}.items()]  # fmt: skip
+    from registry.parsing import Definition
 
-
-def editor_ids(request: Request) -> frozenset[int]:
-    """Return who counts as having written this: the user, and whoever made the token they came with."""
-    token = request.auth if isinstance(request.auth, ApiToken) else None
-    return frozenset({request.user.pk, *([token.created_by_id] if token else [])})
-
-
-def flag(request: Request, name: str) -> bool:
-    return request.query_params.get(name, "").lower() in ("1", "true", "yes")
-
-
-def paged(request: Request, rows: list[Any]) -> Response:
-    """Answer one page of rows already in order."""
-    limit, offset = page_bounds(request.query_params)
-    return Response(
-        {
-            "count": len(rows),
-            **_links(request, len(rows), limit, offset),
-            "results": rows[offset : offset + limit],
-        }
-    )
-
-
-def _links(request: Request, count: int, limit: int, offset: int) -> dict[str, str | None]:
-    def link(to: int) -> str:
-        query = request.query_params.copy()
-        query["limit"], query["offset"] = str(limit), str(to)
-        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
-
-    return {
-        "next": link(offset + limit) if offset + limit < count else None,
-        "previous": link(max(offset - limit, 0)) if offset else None,
-    }
-
-
-class DefinitionsAPI(APIView):
-    """Plan or register definitions."""
-
-    parser_classes: ClassVar[Any] = [DefinitionsYamlParser, DefinitionsParser]
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("dry_run", bool, description="plan only, store nothing"),
-            OpenApiParameter("submit", bool, description="submit the drafts for review"),
-        ],
-        request={"application/yaml": OpenApiTypes.STR, "application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
-    )
-    def post(self, request: Request, project: str) -> Response:
-        found = access.access_project(request.user, project, "add_featureview")
-        dry_run = flag(request, "dry_run")
-        changes = apply_definitions(
-            request.data,
-            project=found,
-            actor=request.user,
-            at=timezone.now(),
-            probe=get_probe(),
-            editor_ids=editor_ids(request),
-            dry_run=dry_run,
-            submit=flag(request, "submit"),
-        )
-        return Response(
-            {
-                "project": project,
-                "dry_run": dry_run,
-                "changes": [applied_output(c) for c in changes],
-            }
-        )
-
-
-class CatalogAPI(APIView):
-    """Shared by the four catalogue lists and their single objects."""
-
-    model: ClassVar[type[Any]]
-    output: ClassVar[Callable[[Any], dict[str, Any]]]
-
-    def objects(self, request: Request, project: str) -> Any:
-        found = access.access_project(request.user, project)
-        return self.model.objects.filter(project=found).order_by("name")
-
-
-class CatalogListAPI(CatalogAPI):
-    @extend_schema(parameters=_QUERY, responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, project: str) -> Response:
-        rows = [type(self).output(thing) for thing in self.objects(request, project)]
-        return paged(request, matching(rows, request.query_params))
-
-
-class CatalogDetailAPI(CatalogAPI):
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, project: str, name: str) -> Response:
-        things = self.objects(request, project)
-        thing = things.filter(name=name).first()
-        if thing is None:
-            noun = self.model._meta.verbose_name
-            known = things.values_list("name", flat=True)
-            raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
-        return Response(type(self).output(thing))
-
-
-class EntitiesAPI(CatalogListAPI):
-    model, output = Entity, staticmethod(entity_output)
-
-
-class EntityAPI(CatalogDetailAPI):
-    model, output = Entity, staticmethod(entity_output)
-
-
-class DataSourcesAPI(CatalogListAPI):
-    model, output = DataSource, staticmethod(data_source_output)
-
-
-class DataSourceAPI(CatalogDetailAPI):
-    model, output = DataSource, staticmethod(data_source_output)
-
-
-class FeatureViewsAPI(CatalogListAPI):
-    model, output = FeatureView, staticmethod(feature_view_output)
-
-
-class FeatureViewAPI(CatalogDetailAPI):
-    model, output = FeatureView, staticmethod(feature_view_output)
-
-
-class FeatureServicesAPI(CatalogListAPI):
-    model, output = FeatureService, staticmethod(feature_service_output)
-
-
-class FeatureServiceAPI(CatalogDetailAPI):
-    model, output = FeatureService, staticmethod(feature_service_output)
-
-
-class VersionAPI(APIView):
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, project: str, name: str, version: str) -> Response:
-        return Response(version_output(access.access_version(request.user, project, name, version)))
-
-
-class ReviewAPI(APIView):
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, project: str, name: str, version: str) -> Response:
-        return Response(review_output(access.access_version(request.user, project, name, version)))
-
-
-class ActionAPI(APIView):
-    """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
-
-    parser_classes: ClassVar[Any] = [LooseJsonParser]
-
-    @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
-    def post(
-        self, request: Request, project: str, name: str, version: str, action: str
-    ) -> Response:
-        found = access.access_version(request.user, project, name, version)
-        body: dict[str, Any] = {
-            "actor": request.user,
-            "at": timezone.now(),
-            "comment": request.data.get("comment", ""),
-        }
-        if action == Action.SUBMIT:
-            body |= {"probe": get_probe(), "editor_ids": editor_ids(request)}
-        if action == Action.RETIRE:
-            body["force"] = bool(request.data.get("force", False))
-        return Response(version_output(OPERATIONS[Action(action)](version=found, **body)))
-
-
-OPERATIONS: dict[Action, Any] = {
+#: The operation behind each action; the admin's buttons call the same.
+OPERATIONS: dict[Action, Callable[..., Any]] = {
     Action.SUBMIT: reviews.submit_version,
     Action.WITHDRAW: reviews.withdraw_version,
     Action.APPROVE: reviews.approve_version,
@@ -231,51 +54,175 @@ OPERATIONS: dict[Action, Any] = {
 }
 
 
+def editor_ids(request: Request) -> frozenset[int]:
+    """Return who counts as having written this: the user, and whoever made the token."""
+    token = token_of(request)
+    return frozenset({user_of(request).pk, *([token.created_by_id] if token else [])})
+
+
+def paged(
+    request: Request,
+    rows: list[Any] | QuerySet[Any],
+    output: Callable[[Any], dict[str, Any]] | None = None,
+) -> Response:
+    """Answer one page of rows already in order, each described by ``output``."""
+    limit, offset = page_bounds(request.query_params)
+    count = rows.count() if isinstance(rows, QuerySet) else len(rows)
+    page = list(rows[offset : offset + limit])
+
+    def link(to: int) -> str:
+        query = request.query_params.copy()
+        query["limit"], query["offset"] = str(limit), str(to)
+        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+
+    return Response(
+        {
+            "count": count,
+            "next": link(offset + limit) if offset + limit < count else None,
+            "previous": link(max(offset - limit, 0)) if offset else None,
+            "results": [output(row) for row in page] if output else page,
+        }
+    )
+
+
+class DefinitionsAPI(APIView):
+    """Plan or register definitions."""
+
+    parser_classes = (DefinitionsYamlParser, DefinitionsParser)
+
+    @extend_schema(
+        operation_id="apply_definitions",
+        parameters=[
+            OpenApiParameter("dry_run", bool, description="plan only, store nothing"),
+            OpenApiParameter("submit", bool, description="submit the drafts for review"),
+        ],
+        request={"application/yaml": OpenApiTypes.STR, "application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project, "add_featureview")
+        dry_run = flag(request.query_params, "dry_run")
+        body = cast("dict[str, list[Definition]]", request.data)
+        changes = apply_definitions(
+            body.get("definitions") or parse_files([]),
+            project=found,
+            actor=user_of(request),
+            at=timezone.now(),
+            probe=get_probe(),
+            editor_ids=editor_ids(request),
+            dry_run=dry_run,
+            submit=flag(request.query_params, "submit"),
+        )
+        answer = {"project": project, "dry_run": dry_run}
+        return Response(answer | {"changes": [applied_output(each) for each in changes]})
+
+
+class VersionAPI(APIView):
+    """One version: its state and everything it means. ``draft`` names the newest draft."""
+
+    @extend_schema(operation_id="get_version", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, name: str, version: str) -> Response:
+        return Response(version_output(access.access_version(request.user, project, name, version)))
+
+
+class ReviewAPI(APIView):
+    """What a reviewer decides on, who decided so far, and how many have to agree."""
+
+    @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, name: str, version: str) -> Response:
+        return Response(review_output(access.access_version(request.user, project, name, version)))
+
+
+class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
+    """What an action may be told; ``force`` is for ``retire`` alone."""
+
+    comment: str = ""
+    force: bool = False
+
+
+class ActionAPI(APIView):
+    """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
+
+    parser_classes = (LooseJsonParser,)
+
+    @extend_schema(
+        operation_id="act_on_version", request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT
+    )
+    def post(
+        self, request: Request, project: str, name: str, version: str, action: str
+    ) -> Response:
+        found = access.access_version(request.user, project, name, version)
+        options = _options(request, Action(action))
+        moved = OPERATIONS[Action(action)](
+            version=found, actor=user_of(request), at=timezone.now(), **options
+        )
+        return Response(version_output(moved))
+
+
+def _options(request: Request, action: Action) -> dict[str, Any]:
+    """Return what an action's operation takes beside the version, the actor and the time."""
+    try:
+        body = msgspec.convert(request.data, ActionInput)
+    except msgspec.ValidationError as exc:
+        raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
+    if "\x00" in body.comment:
+        raise BadBody("the comment holds a NUL, which text cannot be stored with.")
+    if body.force and action is not Action.RETIRE:
+        raise BadBody(f"force is for {Action.RETIRE}; {action} has nothing to be forced.")
+    options: dict[str, Any] = {"comment": body.comment}
+    token = token_of(request)
+    if action is Action.SUBMIT:
+        options |= {"probe": get_probe(), "editor_ids": editor_ids(request)}
+    elif action in (Action.APPROVE, Action.REJECT):
+        options["token_owner"] = token.created_by if token else None
+    elif action is Action.RETIRE:
+        options["force"] = body.force
+    return options
+
+
 class AuditAPI(APIView):
     """Who did what, newest first."""
 
+    FILTERS: ClassVar[dict[str, str]] = {
+        "verb": "verb",
+        "subject": "subject_label__startswith",
+        "actor": "actor_name",
+    }
+
     @extend_schema(
-        parameters=[
-            OpenApiParameter(name, str) for name in ("verb", "subject", "actor", "limit", "offset")
-        ],
+        operation_id="list_audit_entries",
+        parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "limit", "offset")],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project, "view_auditentry")
         entries = AuditEntry.objects.filter(project_name=found.name)
-        for parameter, column in {
-            "verb": "verb",
-            "subject": "subject_label__startswith",
-            "actor": "actor_name",
-        }.items():
+        for parameter, column in self.FILTERS.items():
             if value := request.query_params.get(parameter):
-                entries = entries.filter(**{column: value})
-        limit, offset = page_bounds(request.query_params)
-        count = entries.count()
-        rows = [audit_output(entry) for entry in entries[offset : offset + limit]]
-        return Response({"count": count, **_links(request, count, limit, offset), "results": rows})
+                entries = entries.filter(**{column: value.replace("\x00", "")})
+        return paged(request, entries, audit_output)
 
 
 class ProjectsAPI(APIView):
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    """The projects in which the asking user has a role."""
+
+    @extend_schema(operation_id="list_projects", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        projects = access.visible_projects(request.user)
-        return Response(
-            {"results": [{"name": project.name, "title": project.title} for project in projects]}
-        )
+        projects = _projects(request)
+        return Response({"results": [{"name": p.name, "title": p.title} for p in projects]})
 
 
 class WhoAmIAPI(APIView):
     """Who a token speaks for, until when, and what they are in each project."""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="whoami", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        token = request.auth if isinstance(request.auth, ApiToken) else None
-        roles: dict[str, list[str]] = {
-            project.name: [] for project in access.visible_projects(request.user)
-        }
-        for membership in Membership.objects.filter(user=request.user).select_related("project"):
-            roles[membership.project.name].append(membership.role)
+        token = token_of(request)
+        roles: dict[str, list[str]] = {project.name: [] for project in _projects(request)}
+        for membership in Membership.objects.filter(user=user_of(request)).select_related(
+            "project"
+        ):
+            roles.get(membership.project.name, []).append(membership.role)
         return Response(
             {
                 "user": request.user.get_username(),
@@ -284,3 +231,10 @@ class WhoAmIAPI(APIView):
                 "projects": roles,
             }
         )
+
+
+def _projects(request: Request) -> QuerySet[Any]:
+    """Return the projects the user sees; with a token limited to one, that one."""
+    projects = access.visible_projects(request.user)
+    token = token_of(request)
+    return projects.filter(pk=token.project_id) if token and token.project_id else projects

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from tests import environment  # isort: skip - first: it sets what the settings read
 
 import pytest
+from django.db import connection
 
+from registry.audit_triggers import REMOVAL, STATEMENTS
 from registry.connections import get_redis
 from tests import factories, servers
 
@@ -43,13 +45,44 @@ def online_redis(redis_process: str) -> redis.Redis:
     return client
 
 
+#: False once a test that commits took the audit trail's triggers away, to be emptied.
+_trail = {"guarded": True}
+
+
 @pytest.fixture(autouse=True)
-def _empty_redis(request: pytest.FixtureRequest) -> None:
-    """Give each test that has a database an empty Redis too: operations change epochs there."""
-    if {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker(
-        "django_db"
-    ):
-        request.getfixturevalue("online_redis")
+def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give each test that has a database an empty Redis and a guarded audit trail.
+
+    A test that commits is followed by Django's flush, which the trail's triggers would refuse.
+    """
+    if not _has_database(request):
+        yield
+        return
+    request.getfixturevalue("_django_db_helper")
+    request.getfixturevalue("online_redis")
+    if not _trail["guarded"]:
+        _execute(STATEMENTS[connection.vendor])
+    yield
+    if not connection.in_atomic_block:
+        _execute(REMOVAL[connection.vendor])
+        _trail["guarded"] = False
+
+
+def _has_database(request: pytest.FixtureRequest) -> bool:
+    asked = {"db", "transactional_db", "live_server"} & set(request.fixturenames)
+    return bool(asked) or request.node.get_closest_marker("django_db") is not None
+
+
+def _execute(statements: list[str]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@pytest.fixture
+def committed_cast(transactional_db: None) -> factories.Cast:
+    """The people of every test, in a database where transactions commit."""
+    return factories.make_cast()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import django
+from django.conf import settings
 
 if "featurestore_project.settings" in sys.modules:
     raise RuntimeError(
@@ -44,3 +45,7 @@ django.setup()
 def without_ours() -> dict[str, str]:
     """Return the environment without what the tests set and without a database's URL."""
     return {n: value for n, value in os.environ.items() if n not in {*VARIABLES, "DATABASE_URL"}}
+
+
+# A slow hash is what production wants and ten people a test do not.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

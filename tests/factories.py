@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from registry.choices import Role, State
-from registry.models import FeatureView, FeatureViewVersion, Project
-from registry.operations import members, reviews
+from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
+from registry.operations import members, releases, reviews
 from registry.operations.definitions import apply_definitions
 from registry.parsing import parse_files
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from registry.operations.applied import Applied
     from registry.spec import VersionSpec
 
@@ -85,7 +87,7 @@ class Cast:
     superuser: User
 
 
-def make_user(name: str, **columns: object) -> User:
+def make_user(name: str, **columns: Any) -> User:
     return User.objects.create_user(name, password="pw", **columns)
 
 
@@ -145,3 +147,23 @@ def make_version(
 
 def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:
     return FeatureView.objects.get(project=cast.project, name=name)
+
+
+def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> User:
+    """Return an account nobody can log in with: it has no password."""
+    account = User.objects.create_user(name)
+    members.grant_role(project=cast.project, user=account, role=role, actor=cast.owner, at=AT)
+    return account
+
+
+def make_ready(version: FeatureViewVersion, *, at: datetime = AT) -> FeatureViewVersion:
+    """Note what the first successful run of an approved version notes, and return it anew."""
+    releases.mark_table_ready(table=FeatureTable.objects.get(versions=version), at=at)
+    return FeatureViewVersion.objects.get(pk=version.pk)
+
+
+def verbs_of(obj: Model) -> list[str]:
+    """Return what the trail says happened to an object, in order, without its namespace."""
+    kind = obj._meta.model_name
+    entries = AuditEntry.objects.filter(subject_type=kind, subject_id=str(obj.pk)).order_by("id")
+    return [entry.verb.rpartition(".")[2] for entry in entries]

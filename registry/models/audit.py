@@ -7,7 +7,7 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """One thing somebody did (or was refused). Labels are copies, so an entry outlives its subject."""
+    """One thing somebody did or was refused; its labels are copies, so it outlives its subject."""
 
     #: Shared by all entries of one act.
     act_id = models.UUIDField()

@@ -23,10 +23,11 @@ class CatalogObject(models.Model):
     spec_json = models.TextField()
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
-    #: Whoever wrote the content last; counts as an editor of every version that embeds it.
     updated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
+    #: Everybody who ever wrote it; they count as editors of each version that embeds it.
+    editors = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="+")
 
     class Meta:
         abstract = True

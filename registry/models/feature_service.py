@@ -1,4 +1,4 @@
-"""What a model consumes: a named, versioned list of features, each pinned or following the default."""
+"""What a model consumes: a named, versioned list of features, each pinned or at the default."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FeatureServiceVersion(models.Model):
 
 
 class FeatureServiceMember(models.Model):
-    """One feature of a service; without `version` it follows the view's default."""
+    """One feature of a service, as its `pin` says; `version` is the one an exact pin names."""
 
     service_version = models.ForeignKey(
         FeatureServiceVersion, on_delete=models.CASCADE, related_name="members"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from registry.spec import VersionSpec, load_version_spec
 from registry.versions import Version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 
@@ -136,13 +136,13 @@ class FeatureViewVersion(models.Model):
                 name="registry_featureviewversion_submitted_is_numbered",
             ),
         )
-        # "What waits for review?" and "what is to be materialized?" are asked by every sweep and page.
+        # "What waits for review?" and "what is materialized?" are asked by every page and sweep.
         indexes = (models.Index(fields=("state",), name="registry_version_state"),)
 
     def __str__(self) -> str:
         return f"{self.feature_view.name}@{self.number or 'draft'}"
 
-    @cached_property
+    @property
     def spec(self) -> VersionSpec:
         return load_version_spec(self.spec_json)
 
@@ -171,6 +171,16 @@ class FeatureViewVersion(models.Model):
         return max(
             (feature.sensitivity for feature in self.spec.features), key=SENSITIVITY_ORDER.index
         )
+
+    def hold(self) -> None:
+        """See the row as it is now, and keep others from changing it until the transaction ends.
+
+        :raises StateChanged: it says something else than when it was loaded, or was submitted anew.
+        """
+        seen = self.spec_json, self.packet_hash
+        self.refresh_from_db(from_queryset=type(self).objects.select_for_update())
+        if seen != (self.spec_json, self.packet_hash):
+            raise StateChanged(f"{self} changed since it was loaded. Look again, then repeat.")
 
     def move(self, *, expected: State, to: State, **also: object) -> None:
         """Change the state by conditional update, with other columns in the same statement.
@@ -205,11 +215,11 @@ class VersionEditor(models.Model):
     def __str__(self) -> str:
         return f"{self.user} on {self.version}"
 
-    @classmethod
-    def note(cls, version: FeatureViewVersion, user_ids: set[int], *, at: datetime) -> None:
+    @staticmethod
+    def note(version: FeatureViewVersion, user_ids: Iterable[int], *, at: datetime) -> None:
         """Remember these people as editors; those already known stay as they are."""
-        cls.objects.bulk_create(
-            [cls(version=version, user_id=user_id, first_at=at) for user_id in user_ids],
+        VersionEditor.objects.bulk_create(
+            [VersionEditor(version=version, user_id=pk, first_at=at) for pk in user_ids],
             ignore_conflicts=True,
         )
 

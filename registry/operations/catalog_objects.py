@@ -49,6 +49,7 @@ def _store(
         defaults=columns,
         create_defaults=columns | {"created_at": application.at},
     )
+    stored.editors.add(*application.editor_ids)
     change = "created" if created else "updated"
     audit.record(
         actor=application.actor,

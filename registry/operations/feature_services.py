@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from registry import audit
+from registry.choices import State
 from registry.errors import AssayError, NotFound, did_you_mean
 from registry.models import (
     FeatureService,
@@ -16,14 +17,17 @@ from registry.models import (
     FeatureViewVersion,
 )
 from registry.operations.applied import Applied
-from registry.queries import newest_version
+from registry.queries import NEWEST_FIRST, newest_version
 from registry.references import Reference, parse_reference
 from registry.spec import FeatureServiceSpec, canonical_json
 from registry.versions import parse_version
 
 if TYPE_CHECKING:
     from registry.operations.applied import Application
-    from registry.parsing import Definition
+    from registry.parsing import Definition, Problem
+
+
+MAX_MEMBERS = 1000
 
 
 class ReferenceUnknown(NotFound):
@@ -34,12 +38,21 @@ def store_feature_service(application: Application, definition: Definition) -> A
     """Store one service; on problems add them to the application and return None."""
     spec = cast("FeatureServiceSpec", definition.spec)
     members: list[FeatureServiceMember] = []
-    problems = []
+    problems: list[Problem] = []
     for index, text in enumerate(spec.features):
         try:
-            members += _members(application, parse_reference(text))
+            named = _members(application, parse_reference(text))
         except AssayError as exc:
             problems.append(definition.problem(("features", index), exc.message))
+            continue
+        known = {str(member) for member in members}
+        if twice := [str(member) for member in named if str(member) in known]:
+            message = f"{text} names {twice[0]} a second time; keep one."
+            problems.append(definition.problem(("features", index), message))
+        members += named
+    if len(members) > MAX_MEMBERS:
+        message = f"{len(members)} features; a service has at most {MAX_MEMBERS}, split it."
+        problems.append(definition.problem(("features",), message))
     application.problems += problems
     if problems:
         return None
@@ -48,50 +61,49 @@ def store_feature_service(application: Application, definition: Definition) -> A
 
 
 def _members(application: Application, reference: Reference) -> list[FeatureServiceMember]:
-    feature_view = FeatureView.objects.filter(
-        project=application.project, name=reference.view
-    ).first()
+    """Return the members one reference stands for.
+
+    :raises ReferenceUnknown: the view, the version or the feature; names the nearest.
+    """
+    views = FeatureView.objects.filter(project=application.project)
+    feature_view = views.filter(name=reference.view).first()
     if feature_view is None:
-        known = FeatureView.objects.filter(project=application.project).values_list(
-            "name", flat=True
-        )
-        raise ReferenceUnknown(
-            f"there is no feature view {reference.view!r}.{did_you_mean(reference.view, known)}"
-        )
+        hint = did_you_mean(reference.view, views.values_list("name", flat=True))
+        raise ReferenceUnknown(f"there is no feature view {reference.view!r}.{hint}")
     version = _version(feature_view, reference)
     known = [feature.name for feature in version.spec.features]
     names = known if reference.feature == "*" else [reference.feature]
     if missing := [name for name in names if name not in known]:
-        raise ReferenceUnknown(
-            f"{version} has no feature {missing[0]!r}.{did_you_mean(missing[0], known)}"
-        )
-    pinned = version if reference.pin and reference.major is None else None
+        hint = did_you_mean(missing[0], known)
+        raise ReferenceUnknown(f"{version} has no feature {missing[0]!r}.{hint}")
+    # A draft has no number to hold on to yet; its pin alone says which it will be.
+    pinned = reference.pin == version.number and version.state != State.DRAFT
     return [
         FeatureServiceMember(
-            feature_view=feature_view, version=pinned, pin=reference.pin or "", feature=name
+            feature_view=feature_view,
+            version=version if pinned else None,
+            pin=reference.pin or "",
+            feature=name,
         )
         for name in names
     ]
 
 
 def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVersion:
-    """Return the version to check names against: the pinned one, else the default, else the newest."""
-    versions = feature_view.versions.all()
+    """Return the version to check names against: the pinned, else the default, else the newest."""
+    versions = feature_view.versions.exclude(state=State.RETIRED)
     if reference.pin is None:
         found = feature_view.default_version or newest_version(feature_view)
     elif reference.major is not None:
-        found = versions.filter(major=reference.major).order_by("-minor", "-patch").first()
+        found = versions.filter(major=reference.major).order_by(*NEWEST_FIRST).first()
     else:
         wanted = parse_version(reference.pin)
-        found = versions.filter(major=wanted.major, minor=wanted.minor, patch=wanted.patch).first()
-        found = found or next(
-            (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin), None
-        )
+        asking = (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin)
+        found = versions.filter(**wanted._asdict()).first() or next(asking, None)
     if found is None:
         known = [version.number for version in versions if version.number]
-        raise ReferenceUnknown(
-            f"{feature_view} has no version {reference.pin!r}.{did_you_mean(str(reference.pin), known)}"
-        )
+        hint = did_you_mean(str(reference.pin), known)
+        raise ReferenceUnknown(f"{feature_view} has no version {reference.pin!r} to use.{hint}")
     return found
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
+MAX_TOKEN_NAME = 100
+
+
 class ProjectNameTaken(Conflict):
     code = "project_name_taken"
+
+
+class LastOwner(Conflict):
+    code = "last_owner"
 
 
 class BadTokenRequest(Invalid):
@@ -39,16 +46,22 @@ class NotYourToken(Forbidden):
 def create_project(
     *, name: str, actor: User, at: datetime, title: str = "", roots: list[str] | None = None
 ) -> Project:
-    """Create a project with ``actor`` as its first owner."""
+    """Create a project with ``actor`` as its first owner.
+
+    :raises ProjectNameTaken: names are unique in an installation.
+    :raises RootNotAllowed: a root is no directory or outside the installation's ``FILE_ROOTS``.
+    """
     if not NAME.fullmatch(name):
-        raise Invalid(
-            f"project name {name!r}: use lower-case letters, digits and _, beginning with a letter."
-        )
-    if Project.objects.filter(name=name).exists():
-        raise ProjectNameTaken(f"there is a project {name!r} already.")
-    project = Project.objects.create(
-        name=name, title=title or name, roots=check_roots(roots or []), created_at=at
-    )
+        rule = "use lower-case letters, digits and _, beginning with a letter, at most 63."
+        raise Invalid(f"project name {name!r}: {rule}")
+    allowed = check_roots(roots or [])
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(
+                name=name, title=title or name, roots=allowed, created_at=at
+            )
+    except IntegrityError as exc:
+        raise ProjectNameTaken(f"there is a project {name!r} already.") from exc
     audit.record(
         actor=actor, verb="project.created", subject=project, after={"roots": project.roots}, at=at
     )
@@ -66,10 +79,17 @@ def grant_role(
 
 
 def revoke_role(*, project: Project, user: User, role: Role, actor: User, at: datetime) -> None:
-    """Take a role away; what it allowed is refused from the very next request."""
+    """Take a role away; what it allowed is refused from the very next request.
+
+    :raises LastOwner: nobody would be left to manage the project's members.
+    """
     access.require(actor, "manage_members", project)
     with epoch.change(project.pk):
-        removed, _ = Membership.objects.filter(project=project, user=user, role=role).delete()
+        memberships = Membership.objects.filter(project=project)
+        others = memberships.filter(role=Role.OWNER).exclude(user=user)
+        if role == Role.OWNER and not others.exists():
+            raise LastOwner(f"{user} is the last owner of {project}; make another one first.")
+        removed, _ = memberships.filter(user=user, role=role).delete()
         access.sync_permissions(project, user)
         if removed:
             audit.record(
@@ -109,15 +129,18 @@ def issue_token(
 ) -> tuple[ApiToken, str]:
     """Make a token for ``user`` and return it with its text, which is never shown again.
 
-    :raises NotYourToken: for another person, unless the actor manages the members of ``project``.
-    :raises BadTokenRequest: a life of less than a day or more than ``TOKEN_MAX_DAYS``.
+    :raises NotYourToken: for another person, or for a service account in a project not managed.
+    :raises BadTokenRequest: no name, or a life of less than a day or over ``TOKEN_MAX_DAYS``.
     """
     if user.pk != actor.pk and not actor.is_superuser:
         if project is None or user.has_usable_password():
             raise NotYourToken(
-                f"{actor} may make tokens for themselves and for service accounts of a project they manage."
+                f"{actor} may make tokens for themselves, and for service accounts in a project"
+                " they manage."
             )
         access.require(actor, "manage_members", project)
+    if not 1 <= len(name.strip()) <= MAX_TOKEN_NAME:
+        raise BadTokenRequest(f"name the token by its use, in at most {MAX_TOKEN_NAME} characters.")
     if not 1 <= days <= settings.TOKEN_MAX_DAYS:
         raise BadTokenRequest(f"a token lives 1 to {settings.TOKEN_MAX_DAYS} days, not {days}.")
     text = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -143,7 +166,10 @@ def issue_token(
 
 
 def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
-    """End a token; it is refused from the very next request, by every process."""
+    """End a token; it is refused from the very next request, by every process.
+
+    :raises NotYourToken: it is somebody else's, and of no project the actor manages.
+    """
     if actor.pk not in (token.user_id, token.created_by_id) and not actor.is_superuser:
         if token.project is None:
             raise NotYourToken(
@@ -159,7 +185,11 @@ def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
 
 
 def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
-    """Let a user in or shut them out everywhere."""
+    """Let a user in or shut them out everywhere.
+
+    :raises ActionNotPermitted: the actor is no superuser.
+    """
+    access.require_superuser(actor)
     with epoch.change(*Project.objects.values_list("pk", flat=True)):
         type(user).objects.filter(pk=user.pk).update(is_active=active)
         audit.record(

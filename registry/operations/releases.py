@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry import access, audit, epoch, lifecycle
+from registry import epoch
 from registry.choices import SERVED_STATES, Action, State
 from registry.errors import Conflict, Invalid
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
+from registry.operations import steps
 from registry.queries import consumers_of
 
 if TYPE_CHECKING:
@@ -38,24 +39,23 @@ def promote_version(
 
     :raises VersionNotReadyToPromote: it is not backfilled and loaded yet.
     """
-    feature_view = version.feature_view
-    access.require(actor, lifecycle.PERMISSION[Action.PROMOTE], feature_view)
-    lifecycle.check(State(version.state), Action.PROMOTE, has_edited=False, comment=comment)
-    if not version.is_ready:
-        raise VersionNotReadyToPromote(
-            f"{version} is not materialized yet; promote it when its backfill is done."
-        )
-    with epoch.change(feature_view.project_id):
-        before = feature_view.default_version
-        FeatureView.objects.filter(pk=feature_view.pk).update(default_version=version)
-        _record(
-            Action.PROMOTE,
+    steps.permit(version, Action.PROMOTE, actor)
+    with epoch.change(version.feature_view.project_id):
+        steps.begin(version, Action.PROMOTE, actor, comment=comment)
+        if not version.is_ready:
+            raise VersionNotReadyToPromote(
+                f"{version} is not materialized yet; promote it when its backfill is done."
+            )
+        default = version.feature_view.default_version
+        FeatureView.objects.filter(pk=version.feature_view_id).update(default_version=version)
+        steps.record(
             version,
+            Action.PROMOTE,
             actor,
-            before.number if before else None,
-            version.number,
-            at,
-            comment,
+            before=default.number if default else None,
+            after=version.number,
+            at=at,
+            comment=comment,
         )
     version.refresh_from_db()
     return version
@@ -88,72 +88,59 @@ def retire_version(
     :raises VersionInUse: it is the default or pinned, and not forced; lists who.
     :raises ReasonNeeded: forced without a comment.
     """
-    users = [
-        *(["the default"] if version.feature_view.default_version_id == version.pk else []),
-        *consumers_of(version),
-    ]
-    if users and not force:
-        raise VersionInUse(
-            f"{version} is used by {', '.join(users)}. Move them first, or force it with a reason.",
-            used_by=users,
-        )
-    if force and not comment.strip():
-        raise ReasonNeeded("forcing a retirement needs a comment that says why.")
-    access.require(actor, lifecycle.PERMISSION[Action.RETIRE], version.feature_view)
+    steps.permit(version, Action.RETIRE, actor)
     with epoch.change(version.feature_view.project_id):
+        transition = steps.begin(version, Action.RETIRE, actor, comment=comment)
+        is_default = version.feature_view.default_version_id == version.pk
+        used_by = [*(["the default"] if is_default else []), *consumers_of(version)]
+        if used_by and not force:
+            raise VersionInUse(
+                f"{version} is used by {', '.join(used_by)}."
+                " Move them first, or force it with a reason.",
+                used_by=used_by,
+            )
+        if force and not comment.strip():
+            raise ReasonNeeded("forcing a retirement needs a comment that says why.")
         FeatureView.objects.filter(default_version=version).update(default_version=None)
-        return _move(Action.RETIRE, version, actor, at, comment)
+        before = State(version.state)
+        version.move(expected=before, to=transition.target)
+        steps.record(
+            version, Action.RETIRE, actor, before=before, after=version.state, at=at,
+            comment=comment, used_by=used_by,
+        )  # fmt: skip
+    return version
 
 
 def _move(
     action: Action, version: FeatureViewVersion, actor: User, at: datetime, comment: str
 ) -> FeatureViewVersion:
-    access.require(actor, lifecycle.PERMISSION[action], version.feature_view)
-    before = State(version.state)
-    transition = lifecycle.check(before, action, has_edited=False, comment=comment)
+    steps.permit(version, action, actor)
     with epoch.change(version.feature_view.project_id):
+        transition = steps.begin(version, action, actor, comment=comment)
+        before = State(version.state)
         version.move(expected=before, to=transition.target)
-        _record(action, version, actor, before, version.state, at, comment)
+        steps.record(
+            version, action, actor, before=before, after=version.state, at=at, comment=comment
+        )
     return version
 
 
 def mark_table_ready(*, table: FeatureTable, at: datetime) -> None:
-    """Note that a table is backfilled, checked and loaded; its view's first version becomes default.
+    """Note that a table is backfilled, checked and loaded; a view without a default gets one.
 
-    Calling it again changes nothing.
+    Calling it again changes nothing: only a table that becomes ready moves a default, so that a
+    regular run does not undo a forced retirement.
     """
-    project_id = table.feature_view.project_id
-    if table.ready_at is not None and table.feature_view.default_version_id is not None:
+    if table.ready_at is not None:
         return
-    with epoch.change(project_id):
-        FeatureTable.objects.filter(pk=table.pk, ready_at=None).update(ready_at=at)
-        served = (
-            table.versions.filter(state__in=SERVED_STATES)
-            .order_by("-major", "-minor", "-patch")
-            .first()
-        )
-        if served is None:
+    with epoch.change(table.feature_view.project_id):
+        if not FeatureTable.objects.filter(pk=table.pk, ready_at=None).update(ready_at=at):
             return
+        served = table.versions.filter(state__in=SERVED_STATES)
+        first = served.order_by("-major", "-minor", "-patch").first()
         views = FeatureView.objects.filter(pk=table.feature_view_id, default_version=None)
-        if views.update(default_version=served):
-            _record(Action.PROMOTE, served, None, None, served.number, at, "first ready version")
-
-
-def _record(
-    action: Action,
-    version: FeatureViewVersion,
-    actor: User | None,
-    before: str | None,
-    after: str | None,
-    at: datetime,
-    comment: str,
-) -> None:
-    audit.record(
-        actor=actor,
-        verb=lifecycle.VERB[action],
-        subject=version,
-        before=before,
-        after=after,
-        data={"comment": comment},
-        at=at,
-    )
+        if first is not None and views.update(default_version=first):
+            steps.record(
+                first, Action.PROMOTE, None, before=None, after=first.number, at=at,
+                comment="first ready version",
+            )  # fmt: skip

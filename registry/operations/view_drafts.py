@@ -1,6 +1,6 @@
-"""From a feature view's definition to a draft: resolved, checked, compared, stored.
+"""From a feature view's definition to a draft: resolved against what is registered, and checked.
 
-A draft embeds its source and entities. Not for numbers: ``reviews.submit_version`` assigns them.
+Not for storing the draft (``drafts``) or for numbers (``numbers``).
 """
 
 from __future__ import annotations
@@ -9,36 +9,27 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
-from registry import access, audit
-from registry.change import classify
-from registry.choices import ChangeClass, Kind, State
+from registry.choices import Kind, State
 from registry.errors import did_you_mean
-from registry.models import (
-    DataSource,
-    Entity,
-    Feature,
-    FeatureView,
-    FeatureViewVersion,
-    VersionEditor,
-)
-from registry.operations.applied import Applied
-from registry.queries import latest_submitted, newest_version
+from registry.models import DataSource, Entity, FeatureView
+from registry.operations.drafts import store_draft
+from registry.operations.numbers import VersionTaken, VersionTooLow, base_version
+from registry.queries import newest_version
 from registry.row_sql import check_row_sql
-from registry.spec import (
-    FeatureViewSpec,
-    VersionSpec,
-    canonical_json,
-    content_fingerprint,
-    data_fingerprint,
-    metadata_fingerprint,
-)
-from registry.versions import FIRST, Version, parse_version
+from registry.spec import FeatureViewSpec, VersionSpec
 
 if TYPE_CHECKING:
-    from registry.change import Change
-    from registry.operations.applied import Application
+    from collections.abc import Sequence
+
+    from registry.models import FeatureViewVersion, Project
+    from registry.operations.applied import Application, Applied
     from registry.parsing import Definition
+    from registry.spec import EntitySpec, SourceSpec
     from registry.yaml_documents import Path
+
+Found = tuple["Path", str]
+#: What an entity or data source is called, and where it was changed.
+Moved = dict[tuple[Kind, str], "Definition"]
 
 
 class Parts(NamedTuple):
@@ -49,157 +40,105 @@ class Parts(NamedTuple):
 
     @property
     def editor_ids(self) -> set[int]:
-        return {part.updated_by_id for part in (self.source, *self.entities)}
+        """Everybody who ever wrote any of them."""
+        parts = (self.source, *self.entities)
+        return {pk for part in parts for pk in part.editors.values_list("pk", flat=True)}
 
 
 def store_feature_view(application: Application, definition: Definition) -> Applied | None:
     """Store one view's draft; on problems add them to the application and return None."""
     view = cast("FeatureViewSpec", definition.spec)
-    parts = _parts(application, definition, view)
-    if parts is None:
-        return None
-    spec = _resolve(view, parts)
-    found = [*_name_clashes(spec), *_version_problems(application, spec)]
-    report = application.probe(spec=spec, project=application.project) if not found else None
-    found += report.problems if report else []
+    found = _missing_parts(application.project, view)
+    if not found:
+        parts = _parts(application.project, view)
+        spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+        found = [*_name_clashes(spec), *_base_problems(application.project, spec)]
+    if not found:
+        report = application.probe(spec=spec, project=application.project)
+        found = list(report.problems)
+    if not found:
+        try:
+            applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+        except (VersionTaken, VersionTooLow) as exc:
+            found = [(("version",), exc.message)]
     if found:
         application.problems += [definition.problem(path, message) for path, message in found]
         return None
-    applied = store_draft(application, spec, parts)
-    applied.warnings += report.warnings if report else []
+    applied.warnings += report.warnings
     return applied
 
 
-def dependent_views(
-    application: Application, moved: set[str], *, already: set[str]
-) -> list[Applied]:
-    """Make drafts of the views that embed a changed source or entity and were not sent themselves."""
+def dependent_views(application: Application, moved: Moved, *, already: set[str]) -> list[Applied]:
+    """Make drafts of the views that embed what changed and were not sent themselves."""
     changes: list[Applied] = []
-    if not moved:
-        return changes
-    for feature_view in FeatureView.objects.filter(project=application.project).exclude(
-        name__in=already
-    ):
+    views = FeatureView.objects.filter(project=application.project).exclude(name__in=already)
+    for feature_view in views if moved else ():
         newest = newest_version(feature_view)
-        if newest is None or not moved & {newest.spec.source.name, *newest.spec.view.entities}:
-            continue
-        view = newest.spec.view
-        entities = [
-            Entity.objects.get(project=application.project, name=name) for name in view.entities
-        ]
-        parts = Parts(
-            DataSource.objects.get(project=application.project, name=view.source), entities
-        )
-        applied = store_draft(
-            application, _resolve(msgspec.structs.replace(view, version=None), parts), parts
-        )
-        applied.warnings.append(f"uses {', '.join(sorted(moved))}, which changed")
-        changes.append(applied)
+        uses = [name for name in moved if newest and name in _embedded(newest)]
+        if newest is not None and uses:
+            changes += _follow(application, newest, {name: moved[name] for name in uses})
     return changes
 
 
-def store_draft(application: Application, spec: VersionSpec, parts: Parts) -> Applied:
-    """Create a draft or edit the open one, unless nothing differs from what stands."""
-    feature_view, created = FeatureView.objects.get_or_create(
-        project=application.project, name=spec.view.name, defaults={"created_at": application.at}
-    )
-    if not created:
-        access.require(application.actor, "change_featureview", feature_view)
-    base = base_version(feature_view, spec)
-    change = classify(base.spec if base else None, spec)
-    same = _same_content(feature_view, spec)
-    if change.classification is None or same is not None:
-        standing = same or cast("FeatureViewVersion", base)
-        draft = standing if standing.state == State.DRAFT else None
-        return Applied(
-            Kind.FEATURE_VIEW,
-            spec.view.name,
-            "unchanged",
-            version=standing.number,
-            state=standing.state,
-            draft=draft,
-        )
-    draft, was = _write_draft(application, feature_view, spec, base, change)
-    VersionEditor.note(draft, application.editor_ids | parts.editor_ids, at=application.at)
-    audit.record(
-        actor=application.actor,
-        verb=f"feature_view_version.{'edited' if was else 'drafted'}",
-        subject=draft,
-        before=was,
-        after=draft.spec_json,
-        at=application.at,
-    )
-    return Applied(
-        Kind.FEATURE_VIEW,
-        spec.view.name,
-        "created" if created else "updated",
-        classification=change.classification,
-        version=str(needed_version(base, change, spec)),
-        state=draft.state,
-        reasons=list(change.reasons),
-        draft=draft,
-    )
+def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) -> list[Applied]:
+    """Make the draft that says what ``newest`` says, with today's source and entities."""
+    view = msgspec.structs.replace(newest.spec.view, version=None)
+    if newest.state != State.DRAFT:
+        view = msgspec.structs.replace(view, based_on=None)
+    parts = _parts(application.project, view)
+    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    if clashes := _name_clashes(spec):
+        message = f"feature view {view.name} uses it: {clashes[0][1]}"
+        application.problems += [each.problem(("name",), message) for each in moved.values()]
+        return []
+    applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+    names = ", ".join(sorted(name for _, name in moved))
+    applied.warnings.append(f"uses {names}, which changed")
+    return [applied]
 
 
-def base_version(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
-    """Return the version this one is based on: the one it names, else the highest submitted."""
-    if spec.view.based_on is None:
-        return latest_submitted(feature_view)
-    wanted = parse_version(spec.view.based_on)
-    return (
-        feature_view.versions.exclude(state=State.DRAFT)
-        .filter(major=wanted.major, minor=wanted.minor, patch=wanted.patch)
-        .first()
-    )
+def _embedded(version: FeatureViewVersion) -> set[tuple[Kind, str]]:
+    view = version.spec.view
+    return {(Kind.DATA_SOURCE, view.source), *((Kind.ENTITY, name) for name in view.entities)}
 
 
-def needed_version(base: FeatureViewVersion | None, change: Change, spec: VersionSpec) -> Version:
-    """Return the number a version asks for, else the least its change allows."""
-    if spec.view.version is not None:
-        return parse_version(spec.view.version)
-    if base is None or base.version is None:
-        return FIRST
-    return base.version.after(change.classification or ChangeClass.PATCH)
-
-
-def _parts(application: Application, definition: Definition, view: FeatureViewSpec) -> Parts | None:
-    sources = {
-        source.name: source for source in DataSource.objects.filter(project=application.project)
-    }
-    entities = {
-        entity.name: entity for entity in Entity.objects.filter(project=application.project)
-    }
-    missing: list[tuple[Path, str]] = [
+def _missing_parts(project: Project, view: FeatureViewSpec) -> list[Found]:
+    entities = _names(Entity, project)
+    sources = _names(DataSource, project)
+    missing: list[Found] = [
         (("entities", index), f"there is no entity {name!r}.{did_you_mean(name, entities)}")
         for index, name in enumerate(view.entities)
         if name not in entities
     ]
     if view.source not in sources:
-        missing.append(
-            (
-                ("source",),
-                f"there is no data source {view.source!r}.{did_you_mean(view.source, sources)}",
-            )
-        )
-    application.problems += [definition.problem(path, message) for path, message in missing]
-    return (
-        None if missing else Parts(sources[view.source], [entities[name] for name in view.entities])
-    )
+        hint = did_you_mean(view.source, sources)
+        missing.append((("source",), f"there is no data source {view.source!r}.{hint}"))
+    return missing
 
 
-def _resolve(view: FeatureViewSpec, parts: Parts) -> VersionSpec:
+def _names(model: type[Entity] | type[DataSource], project: Project) -> set[str]:
+    return set(model.objects.filter(project=project).values_list("name", flat=True))
+
+
+def _parts(project: Project, view: FeatureViewSpec) -> Parts:
+    entities = {each.name: each for each in Entity.objects.filter(project=project)}
+    source = DataSource.objects.get(project=project, name=view.source)
+    return Parts(source, [entities[name] for name in view.entities])
+
+
+def resolve(
+    view: FeatureViewSpec, source: SourceSpec, entities: Sequence[EntitySpec]
+) -> VersionSpec:
+    """Return the version a view means: its SQL made canonical, its source and entities embedded."""
     if view.sql is not None:
         view = msgspec.structs.replace(view, sql=check_row_sql(view.sql, source=view.source))
-    return VersionSpec(
-        view=view,
-        source=parts.source.spec,
-        entities=tuple(entity.spec for entity in parts.entities),
-    )
+    return VersionSpec(view=view, source=source, entities=tuple(entities))
 
 
-def _name_clashes(spec: VersionSpec) -> list[tuple[Path, str]]:
-    keys = [key.name for key in spec.join_keys]
-    clashes: list[tuple[Path, str]] = [
+def _name_clashes(spec: VersionSpec) -> list[Found]:
+    """Find columns that would be one: engines fold the case of column names."""
+    keys = [key.name.lower() for key in spec.join_keys]
+    clashes: list[Found] = [
         (
             ("features", index, "name"),
             f"{feature.name!r} is a join key already; features and keys need names of their own.",
@@ -208,94 +147,16 @@ def _name_clashes(spec: VersionSpec) -> list[tuple[Path, str]]:
         if feature.name in keys
     ]
     if len(set(keys)) < len(keys):
-        clashes.append(
-            (("entities",), f"two of these entities share a join key ({', '.join(keys)}).")
-        )
+        message = f"two of these entities share a join key ({', '.join(keys)})."
+        clashes.append((("entities",), message))
     return clashes
 
 
-def _version_problems(application: Application, spec: VersionSpec) -> list[tuple[Path, str]]:
-    """Check the number the author asks for: high enough for the change, and not another's."""
-    feature_view = FeatureView.objects.filter(
-        project=application.project, name=spec.view.name
-    ).first()
-    if feature_view is None:
-        return (
-            [(("based_on",), "there is no earlier version to base on.")]
-            if spec.view.based_on
-            else []
-        )
-    base = base_version(feature_view, spec)
-    if spec.view.based_on and base is None:
-        return [(("based_on",), f"{feature_view} has no submitted version {spec.view.based_on!r}.")]
-    change = classify(base.spec if base else None, spec)
-    if (
-        spec.view.version is None
-        or change.classification is None
-        or base is None
-        or base.version is None
-    ):
+def _base_problems(project: Project, spec: VersionSpec) -> list[Found]:
+    if spec.view.based_on is None:
         return []
-    wanted, least = parse_version(spec.view.version), base.version.after(change.classification)
-    if wanted < least and _same_content(feature_view, spec) is None:
-        why = "; ".join(change.reasons)
-        return [
-            (
-                ("version",),
-                f"{wanted} is too low for a {change.classification} change of {base} ({why}); use {least} or leave it out.",
-            )
-        ]
-    return []
-
-
-def _same_content(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
-    """Return the open draft or submission that already says exactly this, in this number."""
-    wanted = content_fingerprint(spec)
-    for version in feature_view.versions.filter(state__in=(State.DRAFT, State.IN_REVIEW)):
-        if (
-            content_fingerprint(version.spec) == wanted
-            and version.spec.view.version == spec.view.version
-        ):
-            return version
-    return None
-
-
-def _write_draft(
-    application: Application,
-    feature_view: FeatureView,
-    spec: VersionSpec,
-    base: FeatureViewVersion | None,
-    change: Change,
-) -> tuple[FeatureViewVersion, str | None]:
-    """Return the draft and what it said before (None when it is new)."""
-    draft = feature_view.versions.filter(state=State.DRAFT).order_by("-id").first()
-    before = draft.spec_json if draft else None
-    if draft is None:
-        draft = FeatureViewVersion(
-            feature_view=feature_view, created_by=application.actor, created_at=application.at
-        )
-    draft.__dict__.pop("spec", None)
-    draft.spec_json = canonical_json(spec)
-    draft.data_fingerprint = data_fingerprint(spec)
-    draft.metadata_fingerprint = metadata_fingerprint(spec)
-    draft.based_on = base
-    draft.change_class = change.classification or ""
-    draft.save()
-    write_features(draft)
-    return draft, before
-
-
-def write_features(version: FeatureViewVersion) -> None:
-    """Make the searchable feature rows say what the spec says."""
-    version.features.all().delete()
-    Feature.objects.bulk_create(
-        Feature(
-            version=version,
-            name=feature.name,
-            type=feature.type,
-            sensitivity=feature.sensitivity,
-            description=feature.description,
-            position=position,
-        )
-        for position, feature in enumerate(version.spec.features)
-    )
+    feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
+    if feature_view is not None and base_version(feature_view, spec) is not None:
+        return []
+    message = f"{spec.view.name} has no submitted version {spec.view.based_on!r} to base this on."
+    return [(("based_on",), message)]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from registry import audit
-from registry.models import AuditEntry
-from tests.factories import AT, make_version
+from registry.choices import State
+from registry.models import AuditEntry, AuditHead
+from tests.factories import AT, DEFINITIONS, apply, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +24,11 @@ def trail(cast):
 
 
 def refused(statement):
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(statement)
 
 
@@ -42,7 +51,8 @@ def test_entries_can_neither_be_changed_nor_removed(trail, statement):
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="INSERT OR REPLACE is SQLite's")
 def test_sqlite_cannot_replace_an_entry(trail):
     columns = ", ".join(field.column for field in AuditEntry._meta.fields)
-    refused(f"INSERT OR REPLACE INTO registry_auditentry ({columns}) SELECT {columns} FROM registry_auditentry LIMIT 1")
+    table = "registry_auditentry"
+    refused(f"INSERT OR REPLACE INTO {table} ({columns}) SELECT {columns} FROM {table} LIMIT 1")
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no TRUNCATE")
@@ -57,7 +67,9 @@ def test_an_entry_changed_with_the_triggers_off_breaks_the_chain(trail):
             cursor.execute("DROP TRIGGER registry_auditentry_no_update")
         else:
             cursor.execute("ALTER TABLE registry_auditentry DISABLE TRIGGER USER")
-        cursor.execute("UPDATE registry_auditentry SET actor_name = 'nobody' WHERE id = %s", [entry.pk])
+        cursor.execute(
+            "UPDATE registry_auditentry SET actor_name = 'nobody' WHERE id = %s", [entry.pk]
+        )
 
     broken = audit.verify()
     assert broken is not None
@@ -65,7 +77,86 @@ def test_an_entry_changed_with_the_triggers_off_breaks_the_chain(trail):
 
 
 def test_an_entry_outside_a_transaction_is_refused(cast, monkeypatch):
-    monkeypatch.setattr(connection, "in_atomic_block", False)
+    monkeypatch.setattr(audit, "connection", SimpleNamespace(in_atomic_block=False))
 
     with pytest.raises(RuntimeError, match="transaction of its change"):
         audit.record(actor=cast.author, verb="x.done", subject=cast.project, at=AT)
+
+
+def test_a_trail_cut_off_with_its_head_is_found(trail):
+    AuditHead.objects.all().delete()
+    assert audit.verify() is not None
+
+    AuditHead.objects.create(pk=1, hash=audit.GENESIS, count=0)
+    assert audit.verify() is not None
+
+
+def test_a_head_that_counts_more_than_there_is_is_found(trail):
+    AuditHead.objects.update(count=trail.count() + 1)
+
+    assert audit.verify() is not None
+
+
+def test_a_head_that_was_set_back_is_found(trail):
+    AuditHead.objects.update(hash=trail[2].hash, count=3)
+
+    assert audit.verify() is not None
+
+
+def test_entries_of_one_act_share_its_id(cast):
+    apply(DEFINITIONS, cast)
+
+    acts = AuditEntry.objects.filter(actor=cast.author).values_list("act_id", flat=True)
+    assert len(acts) == 3
+    assert len(set(acts)) == 1
+
+
+def test_an_act_inside_an_act_is_the_same_one(cast):
+    with audit.act() as outer, audit.act() as inner:
+        assert inner == outer
+    with audit.act() as another:
+        assert another != outer
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (1e22, "1e22"),
+        (0.1, "0.1"),
+        (-0.0, "-0.0"),
+        (2**63, 2**63),
+        (float("nan"), None),
+        ({"b": [1.5, None, True], "a": "\u2028"}, {"b": ["1.5", None, True], "a": "\u2028"}),
+        (AT, "2026-03-01T12:00:00Z"),
+    ],
+)
+def test_values_hash_the_same_when_the_database_gives_them_back(cast, value, kept):
+    audit.record(actor=None, verb="x.done", subject=cast.project, after=value, at=AT)
+
+    assert AuditEntry.objects.first().after == kept
+    assert audit.verify() is None
+
+
+def test_an_entry_outlives_what_it_is_about(cast):
+    version = make_version(cast, state=State.DRAFT)
+    label = str(version)
+    version.delete()
+
+    assert AuditEntry.objects.filter(subject_label=label, project_name="rides").exists()
+
+
+def test_who_is_nobody_is_anonymous_and_who_is_none_is_the_system(cast):
+    for actor in (AnonymousUser(), None):
+        audit.record(actor=actor, verb="x.done", subject=None, at=AT)
+
+    names = AuditEntry.objects.values_list("actor_name", "actor_id")[:2]
+    assert list(names) == [("system", None), ("anonymous", None)]
+
+
+def test_the_command_says_whether_the_chain_is_whole(trail, capsys):
+    call_command("verify_audit")
+    assert f"{trail.count()} entries, the chain is whole." in capsys.readouterr().out
+
+    AuditHead.objects.update(hash="0" * 64)
+    with pytest.raises(CommandError, match="broken at the head"):
+        call_command("verify_audit")

@@ -18,14 +18,24 @@ from registry.spec import (
 BASE = msgspec.convert(
     {
         "entities": [{"name": "user", "join_keys": [{"name": "user_id", "type": "int64"}]}],
-        "source": {"name": "s", "type": "file", "path": "p.csv", "event_timestamp": {"column": "ts"}},
+        "source": {
+            "name": "s",
+            "type": "file",
+            "path": "p.csv",
+            "event_timestamp": {"column": "ts"},
+        },
         "view": {
             "name": "v",
             "entities": ["user"],
             "source": "s",
             "ttl": "30d",
             "features": [
-                {"name": "a", "type": "float64", "sensitivity": "confidential", "checks": {"not_null": 0.9, "min": 0}},
+                {
+                    "name": "a",
+                    "type": "float64",
+                    "sensitivity": "confidential",
+                    "checks": {"not_null": 0.9, "min": 0},
+                },
                 {"name": "b", "type": "string"},
             ],
         },
@@ -60,6 +70,8 @@ FEATURES = msgspec.to_builtins(BASE)["view"]["features"]
         (("source", "path"), "q.csv", ChangeClass.MAJOR),
         (("source", "event_timestamp", "column"), "t2", ChangeClass.MAJOR),
         (("entities", 0, "join_keys", 0, "type"), "string", ChangeClass.MAJOR),
+        (("view", "entities"), ["rider"], ChangeClass.MAJOR),
+        (("view", "features", 0, "type"), "decimal(10,2)", ChangeClass.MAJOR),
         (("view", "ttl"), "10d", ChangeClass.MAJOR),
         (("view", "ttl"), "60d", ChangeClass.MINOR),
         (("view", "ttl"), None, ChangeClass.MINOR),
@@ -109,6 +121,37 @@ def test_the_number_asked_for_is_not_content():
 
 
 def test_the_order_of_entities_matters_to_the_keys():
-    two = msgspec.structs.replace(BASE, entities=(*BASE.entities, EntitySpec(name="e", join_keys=())))
+    two = msgspec.structs.replace(
+        BASE, entities=(*BASE.entities, EntitySpec(name="e", join_keys=()))
+    )
 
     assert content_fingerprint(two) != content_fingerprint(BASE)
+
+
+def test_one_type_written_in_two_ways_is_no_change_of_data():
+    spaced = edited(("view", "features", 0, "type"), "decimal( 10 , 2 )")
+    plain = edited(("view", "features", 0, "type"), "decimal(10,2)")
+
+    assert data_fingerprint(spaced) == data_fingerprint(plain)
+    assert classify(plain, spaced).classification is ChangeClass.PATCH
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "which"),
+    [
+        (("view", "description"), "words", {"metadata"}),
+        (("view", "schedule"), {"every": "1h"}, {"metadata"}),
+        (("view", "ttl"), "60d", {"metadata"}),
+        (("view", "features", 0, "checks", "min"), 1, {"metadata"}),
+        (("source", "owner"), "somebody", {"metadata"}),
+        (("source", "path"), "q.csv", {"data"}),
+        (("view", "sql"), "SELECT * FROM s", {"data"}),
+        (("view", "features", 0, "type"), "float32", {"data"}),
+        (("entities", 0, "join_keys", 0, "type"), "string", {"data"}),
+    ],
+)
+def test_each_change_moves_the_fingerprint_it_belongs_to(path, value, which):
+    new = edited(path, value)
+    fingerprints = {"data": data_fingerprint, "metadata": metadata_fingerprint}
+
+    assert {name for name, of in fingerprints.items() if of(new) != of(BASE)} == which

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from guardian.shortcuts import assign_perm
 
+from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry, DataSource, FeatureService, FeatureView, FeatureViewVersion
-from registry.parsing import InvalidDefinitions
-from tests.factories import DEFINITIONS, VIEW, Report, apply, make_version
+from registry.operations import releases
+from registry.operations.definitions import apply_definitions
+from registry.parsing import InvalidDefinitions, parse_files
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    ENTITY,
+    SOURCE,
+    VIEW,
+    Report,
+    apply,
+    make_user,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -59,13 +73,13 @@ def test_what_the_probe_finds_is_named_at_its_line(cast):
     def probe(*, spec, project):
         return Report(problems=[(("features", 1, "name"), "the source has no column 'acc_rate'")])
 
-    from registry.operations.definitions import apply_definitions
-    from registry.parsing import parse_files
-    from tests.factories import AT
-
     with pytest.raises(InvalidDefinitions) as caught:
         apply_definitions(
-            parse_files([("f.yaml", DEFINITIONS)]), project=cast.project, actor=cast.author, at=AT, probe=probe
+            parse_files([("f.yaml", DEFINITIONS)]),
+            project=cast.project,
+            actor=cast.author,
+            at=AT,
+            probe=probe,
         )
     (problem,) = caught.value.problems
     line = DEFINITIONS.splitlines().index("  - {name: acc_rate, type: float32}") + 1
@@ -144,3 +158,150 @@ def test_a_changed_service_becomes_its_next_version(cast):
     service = FeatureService.objects.get()
     assert service.current.version == 2
     assert service.versions.count() == 2
+
+
+def warnings_of(applied):
+    return {each.name: each.warnings for each in applied if each.warnings}
+
+
+def test_a_changed_entity_and_a_source_of_the_same_name_are_told_apart(cast):
+    make_version(cast)
+    apply("kind: Entity\nname: driver_stats\njoin_keys: [{name: x, type: int64}]", cast)
+
+    entity = "kind: Entity\nname: driver_stats\njoin_keys: [{name: y, type: int64}]"
+    assert [each.name for each in apply(entity, cast)] == ["driver_stats"]
+
+
+def test_a_view_that_follows_its_source_is_based_on_its_newest_version(cast):
+    make_version(cast)
+    first = VIEW.replace("Conversion rate", "Share") + 'based_on: "1.0.0"'
+    make_version(cast, text=first)
+
+    (_, followed) = apply(SOURCE + "description: words\n", cast)
+
+    assert (followed.classification, followed.version) == ("patch", "1.0.2")
+    assert followed.draft.based_on.number == "1.0.1"
+    assert warnings_of([followed]) == {"driver_hourly": ["uses driver_stats, which changed"]}
+
+
+def test_a_join_key_that_becomes_a_feature_of_a_view_is_refused_where_it_was_changed(cast):
+    make_version(cast)
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(ENTITY.replace("driver_id", "Acc_Rate"), cast)
+
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.value) == (3, "driver")
+    assert "feature view driver_hourly uses it: 'acc_rate' is a join key already" in problem.message
+
+
+def test_a_version_in_review_keeps_the_source_it_was_submitted_with(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    (_, followed) = apply(SOURCE.replace("driver_stats.parquet", "other.parquet"), cast)
+
+    version.refresh_from_db()
+    assert version.spec.source.path == "driver_stats.parquet"
+    assert (followed.classification, followed.version) == ("major", "2.0.0")
+
+
+def test_everybody_who_ever_wrote_a_source_is_an_editor(cast):
+    apply(SOURCE, cast, actor=cast.owner)
+    apply(SOURCE + "description: words\n", cast, actor=cast.superuser)
+    apply(DEFINITIONS, cast)
+
+    draft = FeatureViewVersion.objects.get()
+    assert {each.user for each in draft.editors.all()} == {cast.author, cast.owner, cast.superuser}
+
+
+def test_an_open_draft_that_differs_is_pointed_out(cast):
+    make_version(cast)
+    apply(VIEW.replace("Conversion rate", "Share"), cast)
+
+    (applied,) = apply(VIEW, cast)
+
+    assert (applied.change, applied.version) == ("unchanged", "1.0.0")
+    assert "open draft says something else" in applied.warnings[0]
+
+
+def test_a_number_somebody_has_is_named_at_its_line(cast):
+    make_version(cast)
+    make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(VIEW.replace("acc_rate", "other") + 'based_on: "1.0.0"\nversion: "2.0.0"', cast)
+
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.value) == ("version", "2.0.0")
+    assert "use 3.0.0" in problem.message
+
+
+@pytest.mark.parametrize("base", ["9.0.0", "1.0.0"])
+def test_a_base_that_is_not_there_or_retired_is_refused(cast, base):
+    version = make_version(cast)
+    releases.retire_version(version=version, actor=cast.steward, at=AT)
+
+    with pytest.raises(InvalidDefinitions, match="has no submitted version"):
+        apply(VIEW + f'based_on: "{base}"', cast)
+
+
+def test_files_are_read_once_for_a_plan_and_its_submission(cast):
+    asked = []
+
+    def counting(*, spec, project):
+        asked.append(spec.view.name)
+        return Report()
+
+    apply_definitions(
+        parse_files([("f.yaml", DEFINITIONS)]),
+        project=cast.project,
+        actor=cast.author,
+        at=AT,
+        probe=counting,
+        submit=True,
+    )
+
+    assert asked == ["driver_hourly"]
+
+
+def test_a_pinned_member_is_held_to_its_version(cast):
+    version = make_version(cast)
+    apply(SERVICE.replace("driver_hourly:*", "driver_hourly@1.0.0:acc_rate"), cast)
+
+    (member,) = FeatureService.objects.get().current.members.all()
+    assert (member.version, member.pin) == (version, "1.0.0")
+
+
+def test_a_service_may_be_registered_with_the_version_it_waits_for(cast):
+    text = DEFINITIONS + 'version: "1.0.0"\n---\n' + SERVICE
+    apply(text.replace("driver_hourly:*", "driver_hourly@1.0.0:acc_rate"), cast)
+
+    (member,) = FeatureService.objects.get().current.members.all()
+    assert (member.version, str(member)) == (None, "driver_hourly@1.0.0:acc_rate")
+
+
+@pytest.mark.parametrize(
+    ("references", "says"),
+    [
+        (["driver_hourly@1.0.0:acc_rate"], "has no version '1.0.0' to use"),
+        (["driver_hourly@v1:acc_rate"], "has no version 'v1' to use"),
+        (["driver_hourly:acc_rate", "driver_hourly:*"], "driver_hourly:acc_rate a second time"),
+    ],
+)
+def test_a_service_takes_no_retired_version_and_nothing_twice(cast, references, says):
+    retired = make_version(cast)
+    make_version(cast, text=VIEW.replace("ttl: 2d", "ttl: 1d"))
+    releases.retire_version(version=retired, actor=cast.steward, at=AT)
+
+    with pytest.raises(InvalidDefinitions, match=says):
+        apply(SERVICE.replace('["driver_hourly:*"]', str(references)), cast)
+
+
+def test_registering_needs_the_right_on_the_view_too(cast):
+    make_version(cast)
+    clerk = make_user("clerk")
+    assign_perm("add_featureview", clerk, cast.project)
+
+    apply(SOURCE.replace("name: driver_stats", "name: other"), cast, actor=clerk)
+    with pytest.raises(ActionNotPermitted, match="change_featureview"):
+        apply(VIEW.replace("Conversion rate", "Share"), cast, actor=clerk)

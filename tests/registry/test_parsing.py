@@ -20,44 +20,59 @@ def test_a_good_file_becomes_specs_in_the_order_in_which_they_apply():
     assert kinds == ["Entity", "DataSource", "FeatureView"]
 
 
+ENTITY = "kind: Entity\nname: a\n"
 VIEW = "kind: FeatureView\nname: v\nentities: [e]\nsource: s\nfeatures: [{name: x, type: int64}]\n"
+SOURCE = "kind: DataSource\nname: s\ntype: file\npath: x.csv\nevent_timestamp: t\n"
+SUM = "aggregations: [{column: a, functions: [sum, summ], windows: [3d]}]"
+TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  - {name: 3}")
 
 
 @pytest.mark.parametrize(
     ("text", "line", "key", "value", "says"),
     [
         ("kind: Entty\nname: a", 1, "kind", "Entty", "Did you mean 'Entity'"),
-        ("name: a", 1, "kind", "", "unknown kind None"),
-        ("kind: Entity\nname: a\njoin_key: []", 3, "join_key", "[]", "Did you mean 'join_keys'"),
-        ("kind: Entity\nname: a", 1, "join_keys", "", "missing required field"),
-        ("kind: Entity\nname: 3\njoin_keys: []", 2, "name", "3", "expected `str`, got `int`"),
-        ("kind: Entity\nname: A b\njoin_keys: [{name: k, type: int64}]", 2, "name", "A b", "lower-case"),
-        ("kind: Entity\nname: a\njoin_keys: []", 3, "join_keys", "[]", "at least one"),
-        ("kind: Entity\nname: a\njoin_keys: [{name: k, type: int63}]", 3, "join_keys[0].type", "int63", "'int64'"),
-        ("kind: Entity\nname: a\njoin_keys: [{name: k, type: float64}]", 3, "join_keys[0].type", "float64", "cannot identify"),
-        (VIEW + "version: 1.0", 6, "version", "1.0", "in quotes"),
-        (VIEW + "version: 1.0.0", 6, "version", "1.0.0", "in quotes"),
-        (VIEW + 'version: "1.0"', 6, "version", "1.0", "three numbers"),
-        (VIEW + "ttl: 30 days", 6, "ttl", "30 days", "as in 30d"),
-        (VIEW + "ttl: 0d", 6, "ttl", "0d", "above zero"),
-        (VIEW + "schedule: {evry: 1h}", 6, "schedule.evry", "1h", "'every'"),
-        (VIEW + "schedule: {every: 1h, cron: '* * * * *'}", 6, "schedule", '{"every":"1h","cron":"* * * * *"}', "either"),
-        (VIEW + "schedule: {cron: '61 * * * *'}", 6, "schedule.cron", "61 * * * *", "five fields"),
-        (VIEW + "sql: SELECT count(*) FROM s", 6, "sql", "SELECT count(*) FROM s", "use `aggregations`"),
-        (VIEW + "sql: SELECT * FROM other", 6, "sql", "SELECT * FROM other", "only table is the source"),
-        (VIEW + "aggregations: [{column: a, functions: [sum], windows: [3d]}]\nschedule: {every: 1h}", 5, "features[0].name", "x", "a_sum_3d"),
-        (VIEW + "aggregations: [{column: a, functions: [summ], windows: [3d]}]", 6, "aggregations[0].functions[0]", "summ", "enum value"),
-        ("kind: DataSource\nname: s\ntype: file\npath: ../x.csv\nevent_timestamp: t", 4, "path", "../x.csv", "leaves the project's roots"),
-        ("kind: DataSource\nname: s\ntype: file\npath: x.txt\nevent_timestamp: t", 4, "path", "x.txt", ".parquet"),
-        ("kind: FeatureService\nname: s\nfeatures: ['a@x:b']", 3, "features[0]", "a@x:b", "view@1.2.0:feature"),
+        ("kind: [Entity]\nname: a", 1, "kind", '["Entity"]', "unknown kind"),
+        ("name: a", 1, "kind", "", "unknown kind None. Valid: Entity, DataSource"),
         ("- 1", 1, "", "", "mapping"),
         ("", 1, "", "", "no definition"),
+        # keys
+        (ENTITY + "join_key: []", 3, "join_key", "[]", "Did you mean 'join_keys'"),
+        (ENTITY, 1, "join_keys", "", "missing required field"),
+        (VIEW + "schedule: {evry: 1h}", 6, "schedule.evry", "1h", "'every'"),
+        (VIEW.replace("type:", "typ:"), 5, "features[0].typ", "int64", "Did you mean 'type'"),
+        (VIEW + "online: yes", 6, "online", "yes", "expected `bool`"),
+        # types and words
+        ("kind: Entity\nname: 3\njoin_keys: []", 2, "name", "3", "expected `str`, got `int`"),
+        (TWO, 7, "features[1].name", "3", "expected `str`, got `int`"),
+        (VIEW + "tags: {a: b, c: 1}", 6, "tags.c", "1", "expected `str`, got `int`"),
+        (VIEW + SUM, 6, "aggregations[0].functions[1]", "summ", "Valid: sum, count, mean"),
+        (SOURCE.replace("file", "kafka"), 3, "type", "kafka", "Valid: file."),
+        (
+            SOURCE.replace("t\n", "{column: t, unit: h}"),
+            5,
+            "event_timestamp.unit",
+            "h",
+            "Valid: timestamp, s, ms, us, ns.",
+        ),
+        # versions, starts, characters
+        (VIEW + "version: 1.0", 6, "version", "1.0", "in quotes"),
+        (VIEW + "version: 1.0.0", 6, "version", "1.0.0", "in quotes"),
+        (VIEW + "based_on: 2.0.0", 6, "based_on", "2.0.0", "in quotes"),
+        (VIEW + "start: yesterday", 6, "start", "yesterday", "RFC3339"),
+        (VIEW + "start: 20260101", 6, "start", "20260101", "got `int`"),
+        (VIEW + 'description: "a\\0b"', 6, "description", "a\ufffdb", "cannot be stored"),
+        (VIEW + 'tags: {a: "\\0"}', 6, "tags.a", "\ufffd", "cannot be stored"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_named_where_it_stands(text, line, key, value, says):
     problem = problems_of(text)[0]
 
-    assert (problem.file, problem.line, problem.key, problem.value) == ("features.yaml", line, key, value)
+    assert (problem.file, problem.line, problem.key, problem.value) == (
+        "features.yaml",
+        line,
+        key,
+        value,
+    )
     assert says in problem.message
 
 
@@ -77,6 +92,8 @@ def test_the_same_name_twice_names_the_first_place():
 
 
 def test_json_objects_say_the_same_as_yaml():
-    (definition,) = parse_objects([{"kind": "Entity", "name": "a", "join_keys": [{"name": "k", "type": "int64"}]}])
+    (definition,) = parse_objects(
+        [{"kind": "Entity", "name": "a", "join_keys": [{"name": "k", "type": "int64"}]}]
+    )
 
     assert definition.spec.name == "a"

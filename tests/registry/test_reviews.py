@@ -12,14 +12,27 @@ from registry.errors import AssayError
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.models.feature_view import StateChanged
-from registry.operations import members, reviews
-from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version, probe
+from registry.operations import members, releases, reviews
+from registry.operations.packets import BaseNotApproved
+from registry.parsing import InvalidDefinitions
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    VIEW,
+    Report,
+    apply,
+    make_ready,
+    make_version,
+    probe,
+)
 
 pytestmark = pytest.mark.django_db
 
 
 def verbs(version):
-    entries = AuditEntry.objects.filter(subject_type="featureviewversion", subject_id=str(version.pk))
+    entries = AuditEntry.objects.filter(
+        subject_type="featureviewversion", subject_id=str(version.pk)
+    )
     return [entry.verb.removeprefix("feature_view_version.") for entry in entries.order_by("id")]
 
 
@@ -78,7 +91,9 @@ def test_whoever_made_the_token_that_wrote_it_cannot_approve_it(cast):
 def test_rejecting_does_not_wipe_the_list_of_editors(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="Say what it is.")
-    members.grant_role(project=cast.project, user=cast.author, role=Role.STEWARD, actor=cast.owner, at=AT)
+    members.grant_role(
+        project=cast.project, user=cast.author, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
     author = User.objects.get(pk=cast.author.pk)
     reviews.submit_version(version=version, actor=cast.owner, at=AT, probe=probe)
 
@@ -140,7 +155,9 @@ def test_every_step_not_in_the_table_is_refused(state, action):
     if allowed:
         assert lifecycle.check(state, action, has_edited=False, comment="why")
     else:
-        with pytest.raises(TransitionNotAllowed, match=f"cannot {action} a version that is {state}"):
+        with pytest.raises(
+            TransitionNotAllowed, match=f"cannot {action} a version that is {state}"
+        ):
             lifecycle.check(state, action, has_edited=False, comment="why")
 
 
@@ -152,3 +169,196 @@ def test_a_number_once_taken_is_never_given_again(cast):
 
     assert second.number == "2.0.0"
     assert issubclass(reviews.VersionTaken, AssayError)
+
+
+def submit(version, actor):
+    return reviews.submit_version(version=version, actor=actor, at=AT, probe=probe)
+
+
+def approve(version, actor):
+    return reviews.approve_version(version=version, actor=actor, at=AT)
+
+
+def loaded(version):
+    return FeatureViewVersion.objects.select_related("feature_view__project").get(pk=version.pk)
+
+
+def test_an_approval_is_of_what_was_looked_at(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    looked_at = loaded(version)
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    apply(VIEW.replace("Conversion rate", "Something else"), cast, submit=True)
+
+    with pytest.raises(StateChanged, match="changed since it was loaded"):
+        approve(looked_at, cast.steward)
+    assert loaded(version).state == State.IN_REVIEW
+
+
+def test_a_submission_is_of_what_was_looked_at(cast):
+    draft = loaded(make_version(cast, state=State.DRAFT))
+    apply(VIEW.replace("Conversion rate", "Something else"), cast, actor=cast.owner)
+
+    with pytest.raises(StateChanged):
+        submit(draft, cast.author)
+    assert loaded(draft).state == State.DRAFT
+
+
+def test_submitting_again_unchanged_asks_everybody_again(cast):
+    text = DEFINITIONS.replace("sensitivity: internal", "sensitivity: restricted")
+    version = make_version(cast, state=State.IN_REVIEW, text=text)
+    approve(version, cast.steward)
+    reviews.reject_version(version=version, actor=cast.second_steward, at=AT, comment="Why?")
+    later = AT.replace(hour=13)
+    reviews.submit_version(version=version, actor=cast.author, at=later, probe=probe)
+
+    approve(version, cast.second_steward)
+    assert version.state == State.IN_REVIEW
+    approve(version, cast.steward)
+    assert version.state == State.APPROVED
+
+
+def test_a_small_step_from_what_nobody_approved_does_not_carry_it_along(cast):
+    make_version(cast)
+    large = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
+    words = VIEW.replace("acc_rate", "accept").replace("Conversion rate", "Share")
+    small = make_version(cast, state=State.IN_REVIEW, text=words)
+    assert (small.number, small.change_class) == ("2.0.1", "patch")
+
+    with pytest.raises(BaseNotApproved, match="driver_hourly@2.0.0, which is in_review"):
+        approve(small, cast.steward)
+    reviews.reject_version(version=large, actor=cast.steward, at=AT, comment="No.")
+    with pytest.raises(BaseNotApproved, match="which is draft"):
+        approve(small, cast.steward)
+
+    reviews.withdraw_version(version=small, actor=cast.author, at=AT)
+    submit(small, cast.author)
+    assert (small.number, small.change_class) == ("2.0.1", "major")
+    assert approve(small, cast.steward).state == State.APPROVED
+
+
+def test_a_base_that_was_approved_with_another_content_does_not_count(cast):
+    make_version(cast)
+    large = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
+    small = make_version(
+        cast,
+        state=State.IN_REVIEW,
+        text=VIEW.replace("acc_rate", "accept").replace("Conversion rate", "Share"),
+    )
+    reviews.withdraw_version(version=large, actor=cast.author, at=AT)
+    apply(VIEW.replace("acc_rate", "other") + 'based_on: "1.0.0"', cast)
+    approve(submit(loaded(large), cast.author), cast.steward)
+
+    with pytest.raises(BaseNotApproved, match="an earlier driver_hourly@2.0.0"):
+        approve(small, cast.steward)
+
+
+def test_a_number_given_up_is_not_given_to_another(cast):
+    make_version(cast)
+    words = VIEW.replace("Conversion rate", "Share")
+    version = make_version(cast, state=State.IN_REVIEW, text=words)
+    assert version.number == "1.0.1"
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
+    assert loaded(version).number == "2.0.0"
+
+    other = make_version(cast, state=State.IN_REVIEW, text=words + 'based_on: "1.0.0"')
+    assert other.number == "1.0.2"
+    reviews.withdraw_version(version=other, actor=cast.author, at=AT)
+    with pytest.raises(InvalidDefinitions, match="driver_hourly@1.0.1 was given already"):
+        apply(words + 'based_on: "1.0.0"\nversion: "1.0.1"', cast)
+
+
+def test_the_number_asked_for_is_had(cast):
+    make_version(cast, text=DEFINITIONS + 'version: "0.4.0"')
+    version = make_version(cast, text=VIEW.replace("acc_rate", "accept") + 'version: "7.0.0"')
+
+    assert version.number == "7.0.0"
+    assert make_version(cast, text=VIEW).number == "8.0.0"
+
+
+def test_a_view_begins_again_after_its_last_version_was_retired(cast):
+    releases.retire_version(version=make_version(cast), actor=cast.steward, at=AT)
+
+    version = make_version(cast, text=VIEW)
+
+    assert (version.number, version.packet["reasons"]) == ("2.0.0", ["first version"])
+
+
+def test_an_old_base_does_not_lower_the_number_of_eyes(cast):
+    make_version(cast)
+    restricted = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+    second = make_version(cast, state=State.IN_REVIEW, text=restricted)
+    approve(second, cast.steward)
+    approve(second, cast.second_steward)
+    releases.promote_version(version=make_ready(loaded(second)), actor=cast.steward, at=AT)
+
+    text = VIEW.replace("Conversion rate", "Share") + 'based_on: "1.0.0"'
+    third = make_version(cast, state=State.IN_REVIEW, text=text)
+
+    assert reviews.approvals_required(third) == 2
+
+
+def test_lowering_a_sensitivity_is_a_guard_and_takes_as_many(cast):
+    text = DEFINITIONS.replace("sensitivity: internal", "sensitivity: confidential")
+    first = make_version(cast, state=State.IN_REVIEW, text=text)
+    approve(first, cast.steward)
+    approve(first, cast.second_steward)
+
+    lowered = make_version(cast, state=State.IN_REVIEW, text=VIEW)
+
+    assert (lowered.change_class, lowered.packet["guard"]) == ("guard", True)
+    assert reviews.approvals_required(lowered) == 2
+
+
+def test_what_says_the_same_has_nothing_to_review(cast):
+    draft = make_version(cast, state=State.DRAFT)
+    other = FeatureViewVersion.objects.create(
+        feature_view=draft.feature_view,
+        spec_json=draft.spec_json,
+        data_fingerprint=draft.data_fingerprint,
+        metadata_fingerprint=draft.metadata_fingerprint,
+        created_by=cast.author,
+        created_at=AT,
+    )
+    submit(draft, cast.author)
+
+    with pytest.raises(reviews.NothingToReview):
+        submit(other, cast.author)
+
+
+def test_files_that_no_longer_fit_are_found_at_submit(cast):
+    draft = make_version(cast, state=State.DRAFT)
+
+    def broken(*, spec, project):
+        return Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])
+
+    with pytest.raises(reviews.SourceProblems, match="nothing matches"):
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, probe=broken)
+    assert loaded(draft).state == State.DRAFT
+
+
+def test_who_may_not_submit_makes_nobody_read_files(cast):
+    draft = make_version(cast, state=State.DRAFT)
+
+    with pytest.raises(ActionNotPermitted):
+        reviews.submit_version(version=draft, actor=cast.consumer, at=AT, probe=None)
+
+
+def test_an_editor_of_the_withdrawn_version_stays_one(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.owner)
+    submit(loaded(version), cast.author)
+
+    with pytest.raises(EditorMayNotDecide):
+        approve(loaded(version), cast.owner)
+
+
+def test_a_draft_shows_no_evidence_of_what_it_said_before(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="No.")
+    assert loaded(version).packet["class"] == "major"
+
+    apply(VIEW.replace("Conversion rate", "Share"), cast)
+
+    assert loaded(version).packet == {}

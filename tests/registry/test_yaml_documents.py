@@ -57,6 +57,14 @@ def test_what_hides_meaning_is_refused_with_its_line(text, line, says):
     assert caught.value.line == line
 
 
-def test_a_hostile_depth_is_refused():
-    with pytest.raises(BadYaml):
-        load_documents("a: " + "[" * 500 + "]" * 500)
+@pytest.mark.parametrize("text", ["a: " + "[" * 500 + "]" * 500, "[" * 100_000, "{a: " * 50_000])
+def test_a_hostile_depth_is_refused(text):
+    with pytest.raises(BadYaml, match="nested deeper than 40 levels"):
+        load_documents(text)
+
+
+def test_quotes_keep_a_scalar_a_text_and_the_document_remembers_which():
+    (document,) = load_documents("a: '1'\nb: 1\nc: |\n  1\n")
+
+    assert document.value == {"a": "1", "b": 1, "c": "1\n"}
+    assert document.plain == {("b",)}

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         owner = User.objects.filter(username=options["owner"]).first()
         if owner is None:
             raise CommandError(
-                f"there is no user {options['owner']!r}; create one with `manage.py createsuperuser`."
+                f"there is no user {options['owner']!r}; `manage.py createsuperuser` makes one."
             )
         roots = [str(Path(root).resolve()) for root in options["root"]]
         try:

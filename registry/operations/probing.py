@@ -1,0 +1,62 @@
+"""Looking at the files of the views that are sent before anything is locked: disks are slow.
+
+Not for reading files: ``registry.probe`` says who does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from registry.choices import Kind
+from registry.models import DataSource, Entity
+from registry.operations.view_drafts import resolve
+from registry.spec import EntitySpec, FeatureViewSpec, SourceSpec, canonical_json
+
+if TYPE_CHECKING:
+    from registry.models import Project
+    from registry.parsing import Definition
+    from registry.probe import Probe, ProbeReport
+    from registry.spec import VersionSpec
+
+
+def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe) -> Probe:
+    """Probe each view as it would read its source now; the probe returned remembers.
+
+    A view that names what is not there is left out: storing it says so.
+    """
+    seen: dict[str, ProbeReport] = {}
+
+    def remembering(*, spec: VersionSpec, project: Project) -> ProbeReport:
+        key = canonical_json(spec)
+        if key not in seen:
+            seen[key] = probe(spec=spec, project=project)
+        return seen[key]
+
+    known = _Known(definitions, project)
+    for definition in definitions:
+        if definition.kind is Kind.FEATURE_VIEW:
+            spec = known.version_spec(cast("FeatureViewSpec", definition.spec))
+            if spec is not None:
+                remembering(spec=spec, project=project)
+    return remembering
+
+
+class _Known:
+    """Sources and entities by name: as they are sent, else as they are registered."""
+
+    def __init__(self, definitions: list[Definition], project: Project) -> None:
+        registered = {"project": project}
+        self._sources = {each.name: each.spec for each in DataSource.objects.filter(**registered)}
+        self._entities = {each.name: each.spec for each in Entity.objects.filter(**registered)}
+        for definition in definitions:
+            if isinstance(definition.spec, SourceSpec):
+                self._sources[definition.spec.name] = definition.spec
+            elif isinstance(definition.spec, EntitySpec):
+                self._entities[definition.spec.name] = definition.spec
+
+    def version_spec(self, view: FeatureViewSpec) -> VersionSpec | None:
+        source = self._sources.get(view.source)
+        entities = [self._entities[name] for name in view.entities if name in self._entities]
+        if source is None or len(entities) < len(view.entities):
+            return None
+        return resolve(view, source, entities)

@@ -1,0 +1,240 @@
+"""Who may do what: roles, rights on single views, and what a token or an account still carries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+
+from registry import access
+from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
+from registry.choices import Role, State
+from registry.models import ApiToken, Membership
+from registry.operations import members
+from registry.versions import BadVersion
+from tests.factories import AT, VIEW, make_project, make_version, token_for
+
+pytestmark = pytest.mark.django_db
+
+WHOAMI = "/api/v1/whoami"
+ENTITIES = "/api/v1/projects/rides/entities"
+#: Said once more in full: a right that moves to another role should be seen twice.
+RIGHTS = {
+    "consumer": "view_project read_online read_offline",
+    "author": "view_project read_online read_offline add_featureview change_featureview"
+    " materialize_featureview",
+    "steward": "view_project approve_featureview release_featureview view_auditentry"
+    " materialize_featureview change_schedule",
+    "operator": "view_project materialize_featureview change_schedule",
+    "auditor": "view_project view_auditentry",
+    "owner": "view_project read_online read_offline add_featureview change_featureview"
+    " approve_featureview release_featureview view_auditentry materialize_featureview"
+    " change_schedule manage_members",
+    "outsider": "",
+}
+
+
+@pytest.mark.parametrize("who", list(RIGHTS))
+def test_the_rights_of_each_role(cast, who):
+    assert access.permissions(getattr(cast, who), cast.project) == set(RIGHTS[who].split())
+
+
+@pytest.mark.parametrize("who", list(RIGHTS))
+def test_a_view_carries_the_rights_of_its_project(cast, who):
+    view = make_version(cast).feature_view
+
+    assert access.permissions(getattr(cast, who), view) == set(RIGHTS[who].split())
+
+
+def test_a_superuser_may_everything_and_nobody_nothing(cast):
+    everything = set(" ".join(RIGHTS.values()).split())
+
+    assert everything <= access.permissions(cast.superuser, cast.project)
+    assert access.permissions(AnonymousUser(), cast.project) == frozenset()
+    assert not access.visible_projects(AnonymousUser()).exists()
+
+
+def test_two_roles_add_up_and_one_can_be_taken_away(cast):
+    grant(cast, cast.auditor, Role.CONSUMER)
+    assert access.can(cast.auditor, "read_online", cast.project)
+
+    members.revoke_role(
+        project=cast.project, user=cast.auditor, role=Role.AUDITOR, actor=cast.owner, at=AT
+    )
+
+    assert access.permissions(fresh(cast.auditor), cast.project) == set(RIGHTS["consumer"].split())
+
+
+def grant(cast, user, role, *, actor=None):
+    return members.grant_role(
+        project=cast.project, user=user, role=role, actor=actor or cast.owner, at=AT
+    )
+
+
+def fresh(user: User) -> User:
+    return User.objects.get(pk=user.pk)
+
+
+def test_a_lacking_right_names_itself_and_the_roles_that_have_it(cast):
+    with pytest.raises(ActionNotPermitted) as caught:
+        access.require(cast.consumer, "view_auditentry", cast.project)
+
+    assert caught.value.message == (
+        "consumer lacks the right view_auditentry on rides;"
+        " roles that have it: steward, auditor, owner."
+    )
+    assert caught.value.data == {"permission": "view_auditentry", "project": "rides"}
+
+
+def test_a_right_on_one_view_is_only_that(cast):
+    view = make_version(cast).feature_view
+    other = make_version(cast, text=VIEW.replace("driver_hourly", "driver_daily")).feature_view
+    assign_perm("read_online", cast.operator, view)
+
+    operator = fresh(cast.operator)
+    assert access.can(operator, "read_online", view)
+    assert not access.can(operator, "read_online", other)
+    assert not access.can(operator, "read_online", cast.project)
+    found = access.access_feature_view(operator, "rides", "driver_hourly", "read_online")
+    assert found == view
+
+
+def test_a_right_on_one_view_lets_nobody_into_the_project(cast):
+    assign_perm("read_online", cast.outsider, make_version(cast).feature_view)
+
+    with pytest.raises(ProjectNotFound):
+        access.access_feature_view(fresh(cast.outsider), "rides", "driver_hourly", "read_online")
+
+
+def test_what_may_not_be_seen_is_not_suggested(cast):
+    make_project("secret", cast.superuser)
+
+    with pytest.raises(ProjectNotFound) as caught:
+        access.access_project(cast.consumer, "secre")
+    assert "secret" not in caught.value.message
+
+    with pytest.raises(FeatureViewNotFound, match="has no feature view 'driver_hourly'"):
+        access.access_feature_view(cast.superuser, "secret", "driver_hourly")
+
+
+@pytest.mark.parametrize("number", ["", "1", "1.0", "1.0.0-rc1", "latest", "1.0.0\n", "١.0.0"])
+def test_a_malformed_number_is_told_so(cast, number):
+    make_version(cast)
+
+    with pytest.raises(BadVersion, match="three numbers"):
+        access.access_version(cast.consumer, "rides", "driver_hourly", number)
+
+
+def test_draft_names_the_newest_draft(cast):
+    draft = make_version(cast, state=State.DRAFT)
+
+    assert access.access_version(cast.consumer, "rides", "driver_hourly", "draft") == draft
+
+
+def test_only_those_who_manage_members_give_roles(cast):
+    for who in ("author", "steward", "operator", "consumer", "outsider"):
+        with pytest.raises(ActionNotPermitted):
+            grant(cast, cast.outsider, Role.OWNER, actor=getattr(cast, who))
+    assert not Membership.objects.filter(user=cast.outsider).exists()
+
+
+def test_the_last_owner_stays(cast):
+    with pytest.raises(members.LastOwner):
+        take(cast, cast.owner, Role.OWNER)
+
+    grant(cast, cast.steward, Role.OWNER)
+    take(cast, cast.owner, Role.OWNER)
+    assert not access.visible_projects(fresh(cast.owner)).exists()
+
+
+def take(cast, user, role):
+    members.revoke_role(project=cast.project, user=user, role=role, actor=cast.owner, at=AT)
+
+
+def test_only_a_superuser_shuts_an_account(cast):
+    with pytest.raises(ActionNotPermitted):
+        members.set_active(user=cast.author, active=False, actor=cast.owner, at=AT)
+    assert fresh(cast.author).is_active
+
+
+def code(response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_no_token_and_what_is_none(api, cast):
+    assert code(api().get(ENTITIES)) == (401, "unauthenticated")
+    assert code(api(token="assay_nonsense").get(ENTITIES)) == (401, "token_unknown")
+    assert code(api(token="\xfc").get(ENTITIES)) == (401, "token_unknown")
+    assert api().get(ENTITIES)["WWW-Authenticate"] == 'Bearer realm="assay"'
+    client = api()
+    client.credentials(HTTP_AUTHORIZATION="Basic b3duZXI6cHc=")
+    assert client.get(ENTITIES).status_code == 401
+
+
+def test_an_expired_token_says_when(api, cast):
+    text = token_for(cast.consumer)
+    at = timezone.now().replace(microsecond=0) - timedelta(days=1)
+    ApiToken.objects.update(expires_at=at)
+
+    response = api(token=text).get(ENTITIES)
+
+    assert code(response) == (401, "token_expired")
+    assert f"{at:%Y-%m-%dT%H:%M:%SZ}" in response.json()["detail"]
+
+
+def test_a_revoked_token_is_refused_from_the_next_request(api, cast):
+    client = api(cast.consumer)
+    assert client.get(ENTITIES).status_code == 200
+
+    token = ApiToken.objects.get()
+    members.revoke_token(token=token, actor=cast.consumer, at=timezone.now())
+
+    assert code(client.get(ENTITIES)) == (401, "token_revoked")
+
+
+def test_an_account_shut_out_is_refused_from_the_next_request(api, cast):
+    client = api(cast.consumer)
+    members.set_active(user=cast.consumer, active=False, actor=cast.superuser, at=AT)
+
+    assert code(client.get(ENTITIES)) == (401, "token_unknown")
+
+    members.set_active(user=cast.consumer, active=True, actor=cast.superuser, at=AT)
+    assert client.get(ENTITIES).status_code == 200
+
+
+def test_a_role_taken_away_hides_the_project_from_the_next_request(api, cast):
+    client = api(cast.consumer)
+    take(cast, cast.consumer, Role.CONSUMER)
+
+    assert client.get(ENTITIES).status_code == 404
+
+
+def test_a_token_for_one_project_knows_no_other(api, cast):
+    other = make_project("trips", cast.owner)
+    _, text = members.issue_token(
+        user=cast.owner, name="rides", actor=cast.owner, at=timezone.now(), project=cast.project
+    )
+    client = api(token=text)
+
+    assert client.get(ENTITIES).status_code == 200
+    assert code(client.get(ENTITIES.replace("rides", other.name))) == (401, "token_unknown")
+    assert client.get("/api/v1/projects").json() == {
+        "results": [{"name": "rides", "title": "rides"}]
+    }
+    assert client.get(WHOAMI).json()["projects"] == {"rides": ["owner"]}
+
+
+def test_whoami_says_who_until_when_and_what(api, cast):
+    grant(cast, cast.consumer, Role.AUDITOR)
+
+    body = api(cast.consumer).get(WHOAMI).json()
+
+    token = ApiToken.objects.get()
+    assert (body["user"], body["token"]) == ("consumer", token.prefix)
+    assert body["projects"] == {"rides": ["auditor", "consumer"]}
+    assert body["expires_at"].endswith("Z")
+    assert api(cast.outsider).get(WHOAMI).json()["projects"] == {}
+    assert api().get(WHOAMI).status_code == 401

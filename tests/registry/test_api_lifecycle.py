@@ -1,0 +1,283 @@
+"""Every step of a version's life over HTTP: who may take it, from where, what trace it leaves."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from django.utils import timezone
+from guardian.shortcuts import assign_perm
+
+from registry import lifecycle
+from registry.choices import Action, State
+from registry.models import AuditEntry, FeatureViewVersion
+from registry.operations import members, releases, reviews
+from tests.factories import (
+    AT,
+    VIEW,
+    apply,
+    make_ready,
+    make_service_account,
+    make_version,
+    token_for,
+    verbs_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+BASE = "/api/v1/projects/rides/feature-views/driver_hourly/versions"
+#: Where each action is tried from, and where it leads.
+STEPS = {
+    Action.SUBMIT: (State.DRAFT, State.IN_REVIEW),
+    Action.WITHDRAW: (State.IN_REVIEW, State.DRAFT),
+    Action.APPROVE: (State.IN_REVIEW, State.APPROVED),
+    Action.REJECT: (State.IN_REVIEW, State.DRAFT),
+    Action.PROMOTE: (State.APPROVED, State.APPROVED),
+    Action.DEPRECATE: (State.APPROVED, State.DEPRECATED),
+    Action.RESTORE: (State.DEPRECATED, State.APPROVED),
+    Action.RETIRE: (State.DEPRECATED, State.RETIRED),
+}
+WRITERS = {"author", "owner", "superuser"}
+STEWARDS = {"steward", "owner", "superuser"}
+ALLOWED = {
+    Action.SUBMIT: WRITERS,
+    Action.WITHDRAW: WRITERS,
+    **dict.fromkeys(set(Action) - {Action.SUBMIT, Action.WITHDRAW}, STEWARDS),
+}
+PEOPLE = ("anonymous", "outsider", "consumer", "auditor", "operator", "author", "steward", "owner")
+
+
+def version_in(state: State, cast) -> FeatureViewVersion:
+    """Make a version in ``state``; approved ones are ready, but another version is the default."""
+    if state in (State.DRAFT, State.IN_REVIEW):
+        return make_version(cast, state=state)
+    version = make_version(cast)
+    make_ready(version)
+    make_ready(make_version(cast, text=VIEW.replace("acc_rate", "accept_rate")))
+    second = FeatureViewVersion.objects.get(major=2)
+    releases.promote_version(version=second, actor=cast.steward, at=AT)
+    if state is not State.APPROVED:
+        releases.deprecate_version(version=version, actor=cast.steward, at=AT)
+    if state is State.RETIRED:
+        releases.retire_version(version=version, actor=cast.steward, at=AT)
+    return FeatureViewVersion.objects.get(pk=version.pk)
+
+
+def act(client, version, action, **body):
+    return client.post(f"{BASE}/{version.number or 'draft'}/{action}", body)
+
+
+@pytest.mark.parametrize("who", [*PEOPLE, "superuser"])
+@pytest.mark.parametrize("action", list(Action))
+def test_who_may_take_a_step_and_what_it_leaves(api, cast, action, who):
+    start, end = STEPS[action]
+    version = version_in(start, cast)
+    before = verbs_of(version)
+    permitted = who in ALLOWED[action]
+    refusal = {"anonymous": 401, "outsider": 404}.get(who, 403)
+
+    response = act(api(getattr(cast, who, None)), version, action, comment="because")
+
+    assert response.status_code == (200 if permitted else refusal)
+    version.refresh_from_db()
+    assert version.state == (end if permitted else start)
+    left = [lifecycle.VERB[action].rpartition(".")[2]] if permitted else []
+    assert verbs_of(version) == before + left
+    if permitted:
+        assert response.json()["state"] == end
+        entry = AuditEntry.objects.filter(subject_id=str(version.pk)).first()
+        assert (entry.actor, entry.data["comment"]) == (getattr(cast, who), "because")
+        assert entry.project_name == "rides"
+
+
+@pytest.mark.parametrize(
+    ("state", "action"), sorted(set(product(State, Action)) - lifecycle.TRANSITIONS.keys())
+)
+def test_a_step_from_the_wrong_state_is_a_conflict(api, cast, state, action):
+    version = version_in(state, cast)
+    before = verbs_of(version)
+
+    response = act(api(cast.owner), version, action, comment="because")
+
+    assert (response.status_code, response.json()["code"]) == (409, "transition_not_allowed")
+    assert f"cannot {action} a version that is {state}" in response.json()["detail"]
+    version.refresh_from_db()
+    assert (version.state, verbs_of(version)) == (state, before)
+
+
+@pytest.mark.parametrize("who", ["consumer", "author"])
+def test_a_refusal_stays_in_the_trail_though_its_request_changed_nothing(api, cast, who):
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    act(api(getattr(cast, who)), version, Action.APPROVE)
+
+    denied = AuditEntry.objects.get(verb="access.denied")
+    assert (denied.actor, denied.project_name) == (getattr(cast, who), "rides")
+    assert denied.subject_label == f"POST {BASE}/1.0.0/approve"
+    assert denied.data["code"] == "not_permitted"
+    assert "approve_featureview" in denied.data["detail"]
+
+
+def test_an_editors_try_to_approve_is_in_the_projects_own_trail(api, cast):
+    draft = make_version(cast, state=State.DRAFT)
+    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.owner)
+    api(cast.owner).post(f"{BASE}/draft/submit")
+
+    response = api(cast.owner).post(f"{BASE}/1.0.0/approve")
+
+    assert (response.status_code, response.json()["code"]) == (403, "editor_may_not_decide")
+    denied = AuditEntry.objects.get(verb="access.denied")
+    assert denied.project_name == "rides"
+    assert "approved" not in verbs_of(draft)
+
+
+def test_a_right_on_one_view_is_no_right_on_another(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    assign_perm("approve_featureview", cast.operator, version.feature_view)
+    other = VIEW.replace("driver_hourly", "driver_daily")
+    make_version(cast, state=State.IN_REVIEW, text=other)
+    client = api(cast.operator)
+
+    assert act(client, version, Action.APPROVE).status_code == 200
+    path = BASE.replace("driver_hourly", "driver_daily")
+    assert client.post(f"{path}/1.0.0/approve").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "code"),
+    [
+        (Action.APPROVE, {"comment": 5}, "invalid_body"),
+        (Action.APPROVE, {"comment": None}, "invalid_body"),
+        (Action.APPROVE, {"comment": "a\0b"}, "invalid_body"),
+        (Action.APPROVE, {"coment": "typo"}, "invalid_body"),
+        (Action.APPROVE, {"comment": "yes", "force": True}, "invalid_body"),
+        (Action.RETIRE, {"comment": "yes", "force": "false"}, "invalid_body"),
+        (Action.REJECT, {}, "comment_needed"),
+        (Action.REJECT, {"comment": " \n"}, "comment_needed"),
+    ],
+)
+def test_a_body_that_says_nothing_clear_is_refused(api, cast, action, body, code):
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    response = act(api(cast.steward), version, action, **body)
+
+    assert (response.status_code, response.json()["code"]) == (422, code)
+    version.refresh_from_db()
+    assert version.state == State.IN_REVIEW
+
+
+def test_no_body_at_all_is_an_empty_comment(api, cast):
+    make_version(cast, state=State.IN_REVIEW)
+
+    assert api(cast.steward).post(f"{BASE}/1.0.0/approve").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [
+        ("draft", 404, "version_not_found"),
+        ("9.0.0", 404, "version_not_found"),
+        ("1.0", 422, "invalid_version"),
+        ("1.0.0.0", 422, "invalid_version"),
+        ("v1", 422, "invalid_version"),
+        ("01.0.0", 422, "invalid_version"),
+        ("1.0.99999999999999999999", 422, "invalid_version"),
+    ],
+)
+def test_a_number_that_names_no_version(api, cast, number, status, code):
+    make_version(cast)
+
+    for response in (
+        api(cast.steward).get(f"{BASE}/{number}"),
+        api(cast.steward).get(f"{BASE}/{number}/review"),
+        api(cast.steward).post(f"{BASE}/{number}/deprecate"),
+    ):
+        assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_an_action_there_is_not_is_not_found(api, cast):
+    make_version(cast)
+
+    assert api(cast.steward).post(f"{BASE}/1.0.0/publish").status_code == 404
+    assert api(cast.steward).get(f"{BASE}/1.0.0/approve").status_code == 405
+
+
+def test_a_version_says_what_it_means(api, cast):
+    version = make_version(cast)
+
+    body = api(cast.consumer).get(f"{BASE}/1.0.0").json()
+
+    assert body["spec"]["source"]["path"] == "driver_stats.parquet"
+    assert (body["state"], body["ready"], body["default"]) == ("approved", False, False)
+    assert body["reasons"] == ["first version"]
+    assert body["data_fingerprint"] == version.data_fingerprint
+    assert (body["created_by"], body["approved_at"]) == ("author", body["submitted_at"])
+
+
+def test_the_review_holds_the_evidence_and_who_agreed(api, cast):
+    make_version(cast)
+    make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("ttl: 2d", "ttl: 1d"))
+
+    body = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()
+    assert (body["state"], body["required"], body["approvals"]) == ("in_review", 1, [])
+    packet = body["packet"]
+    assert (packet["version"], packet["based_on"], packet["class"]) == ("2.0.0", "1.0.0", "major")
+    assert packet["reasons"] == ["ttl 2d became 1d"]
+    assert packet["diff"] == [{"path": "view.ttl", "before": "2d", "after": "1d"}]
+    assert packet["source"]["rows"] == 12
+
+    api(cast.steward).post(f"{BASE}/2.0.0/approve", {"comment": "fine"})
+    (approval,) = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()["approvals"]
+    assert (approval["reviewer"], approval["verdict"], approval["comment"]) == (
+        "steward",
+        "approved",
+        "fine",
+    )
+
+
+def test_a_robot_with_a_stewards_role_cannot_decide(api, cast):
+    robot = make_service_account("robot", cast, role="steward")
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    for action in (Action.APPROVE, Action.REJECT):
+        response = act(api(robot), version, action, comment="beep")
+        assert (response.status_code, response.json()["code"]) == (
+            403,
+            "service_account_may_not_decide",
+        )
+
+
+def test_a_token_somebody_else_made_cannot_decide(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    _, text = members.issue_token(
+        user=cast.steward, name="lent", actor=cast.superuser, at=timezone.now()
+    )
+
+    response = act(api(token=text), version, Action.APPROVE)
+
+    assert response.json()["code"] == "service_account_may_not_decide"
+    assert act(api(cast.steward), version, Action.APPROVE).status_code == 200
+
+
+def test_somebody_logged_in_needs_no_token_but_a_csrf_one(client, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    client.force_login(cast.steward)
+    client.handler.enforce_csrf_checks = True
+
+    response = act(client, version, Action.APPROVE)
+
+    assert response.status_code == 403
+    version.refresh_from_db()
+    assert version.state == State.IN_REVIEW
+
+
+def test_two_approvals_are_two_people_over_http_too(api, cast):
+    text = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+    make_version(cast, state=State.DRAFT)
+    version = make_version(cast, state=State.IN_REVIEW, text=text)
+    first = api(token=token_for(cast.steward))
+
+    assert act(first, version, Action.APPROVE).json()["state"] == "in_review"
+    assert act(first, version, Action.APPROVE).json()["code"] == "already_reviewed"
+    assert act(api(cast.second_steward), version, Action.APPROVE).json()["state"] == "approved"
+    assert reviews.approvals(FeatureViewVersion.objects.get(pk=version.pk)) == 2

@@ -1,0 +1,168 @@
+"""What a well-formed definition must also satisfy, rule by rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.parsing import InvalidDefinitions, parse_objects
+from registry.value_types import UnknownType, parse_type
+
+KEY = {"name": "k", "type": "int64"}
+ENTITY = {"kind": "Entity", "name": "a", "join_keys": [KEY]}
+SOURCE = {
+    "kind": "DataSource",
+    "name": "s",
+    "type": "file",
+    "path": "data/*.parquet",
+    "event_timestamp": "t",
+}
+FEATURE = {"name": "x", "type": "int64"}
+VIEW = {
+    "kind": "FeatureView",
+    "name": "v",
+    "entities": ["e"],
+    "source": "s",
+    "features": [FEATURE],
+}
+SERVICE = {"kind": "FeatureService", "name": "m", "features": ["v:x"]}
+SUM = [{"column": "a", "functions": ["sum"], "windows": ["3d"]}]
+
+
+def problems(definition) -> list[tuple[str, str]]:
+    try:
+        parse_objects([definition])
+    except InvalidDefinitions as exc:
+        return [(problem.key, problem.message) for problem in exc.problems]
+    return []
+
+
+def feature(**columns):
+    return VIEW | {"features": [FEATURE | columns]}
+
+
+def aggregated(column="a_sum_3d", **columns):
+    return feature(column=column) | {"aggregations": SUM, "schedule": {"every": "1h"}} | columns
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        ENTITY,
+        ENTITY | {"join_keys": [{"name": "Driver_ID", "type": "string"}, KEY]},
+        SOURCE,
+        SOURCE | {"created_timestamp": {"column": "c", "unit": "ms"}},
+        VIEW,
+        VIEW | {"start": "1912-04-14", "ttl": "36525d", "version": "0.1.0"},
+        VIEW | {"sql": "SELECT k, t, a + 1 AS x FROM s"},
+        VIEW | {"schedule": {"cron": "15 * * * 1-5"}},
+        feature(type="decimal(38,38)", checks={"min": -1.5, "max": 2, "not_null": 1}),
+        feature(type="string", checks={"allowed": ["a", "b"]}),
+        aggregated(),
+        aggregated(ttl="1h"),
+        SERVICE,
+        SERVICE | {"features": ["v@1.2.0:x", "v@v2:*"]},
+    ],
+)
+def test_what_is_well_formed(definition):
+    assert problems(definition) == []
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "a b", "ä", "x" * 64, "a__b", "explain"])
+@pytest.mark.parametrize("definition", [ENTITY, SOURCE, VIEW, SERVICE])
+def test_a_name_that_cannot_be_one(definition, name):
+    ((key, message),) = problems(definition | {"name": name})
+
+    assert key == "name"
+    assert repr(name) in message
+
+
+@pytest.mark.parametrize(
+    ("definition", "key", "says"),
+    [
+        (ENTITY | {"join_keys": []}, "join_keys", "at least one"),
+        (ENTITY | {"join_keys": [KEY | {"type": "int63"}]}, "join_keys[0].type", "'int64'"),
+        (ENTITY | {"join_keys": [KEY | {"type": "float64"}]}, "join_keys[0].type", "Valid: bool"),
+        (ENTITY | {"join_keys": [KEY | {"name": "a-b"}]}, "join_keys[0].name", "letters, digits"),
+        (ENTITY | {"join_keys": [KEY | {"name": "Timing"}]}, "join_keys[0].name", "are taken"),
+        (ENTITY | {"join_keys": [KEY, KEY | {"name": "K"}]}, "join_keys[1]", "stands twice"),
+        (ENTITY | {"owner": "x" * 201}, "owner", "at most 200"),
+        (SOURCE | {"path": " "}, "path", "name a file or a glob"),
+        (SOURCE | {"path": "x.txt"}, "path", ".parquet, .csv"),
+        (SOURCE | {"path": "../x.csv"}, "path", "leaves the project's roots"),
+        (SOURCE | {"path": "~/x.csv"}, "path", "leaves the project's roots"),
+        (SOURCE | {"path": "s3://bucket/x.csv"}, "path", "leaves the project's roots"),
+        (SOURCE | {"created_timestamp": "t"}, "created_timestamp", "leave it out"),
+        (VIEW | {"entities": []}, "entities", "at least one entity"),
+        (VIEW | {"entities": ["e", "e"]}, "entities[1]", "stands twice"),
+        (VIEW | {"features": []}, "features", "at least one feature"),
+        (VIEW | {"features": [FEATURE, FEATURE]}, "features[1]", "stands twice"),
+        (VIEW | {"version": "1.0"}, "version", "three numbers"),
+        (VIEW | {"version": "1.02.0"}, "version", "three numbers"),
+        (VIEW | {"based_on": "latest"}, "based_on", "three numbers"),
+        (VIEW | {"start": "0001-01-01T00:00:00+02:00"}, "start", "1000 to 9000"),
+        (VIEW | {"ttl": "30 days"}, "ttl", "as in 30d"),
+        (VIEW | {"ttl": "0d"}, "ttl", "above zero"),
+        (VIEW | {"ttl": "999999w"}, "ttl", "at most 100 years"),
+        (VIEW | {"schedule": {}}, "schedule", "either {every: 1h} or"),
+        (VIEW | {"schedule": {"every": "1h", "cron": "* * * * *"}}, "schedule", "either"),
+        (VIEW | {"schedule": {"every": "1y"}}, "schedule.every", "as in 30d"),
+        (VIEW | {"schedule": {"cron": "61 * * * *"}}, "schedule.cron", "five fields"),
+        (VIEW | {"schedule": {"cron": "* * * * * *"}}, "schedule.cron", "five fields"),
+        (VIEW | {"sql": "SELECT count(*) AS n FROM s"}, "sql", "use `aggregations`"),
+        (VIEW | {"sql": "SELECT * FROM other"}, "sql", "only table is the source"),
+        (feature(type="list<" * 500), "features[0].type", "unknown type"),
+        (feature(type="vector<0>"), "features[0].type", "1 to 65536"),
+        (feature(type="decimal(39,1)"), "features[0].type", "precision is 1 to 38"),
+        (feature(name="event_timestamp"), "features[0].name", "reserved"),
+        (feature(checks={"not_null": 99}), "features[0].checks.not_null", "0 to 1"),
+        (feature(checks={"min": 2, "max": 1}), "features[0].checks.min", "no value fits"),
+        (feature(type="string", checks={"max": 1}), "features[0].checks.max", "has no order"),
+        (aggregated(schedule=None), "schedule", "need a schedule"),
+        (aggregated(column="a_sum_30d"), "features[0].column", "Did you mean 'a_sum_3d'"),
+        (aggregated(column=None), "features[0].name", "do not give 'x'"),
+        (aggregated(ttl="59m"), "ttl", "shorter than a tick"),
+        (aggregated(sql="SELECT * FROM s"), "sql", "not both"),
+        (
+            aggregated(aggregations=[SUM[0] | {"windows": ["3 days"]}]),
+            "aggregations[0].windows[0]",
+            "as in 30d",
+        ),
+        (SERVICE | {"features": []}, "features", "at least one reference"),
+        (SERVICE | {"features": ["v:x", "v:x"]}, "features[1]", "stands twice"),
+        (SERVICE | {"features": ["v@latest:x"]}, "features[0]", "view@1.2.0:feature"),
+    ],
+)
+def test_what_breaks_a_rule(definition, key, says):
+    ((found, message),) = problems(definition)
+
+    assert found == key
+    assert says in message
+
+
+def test_a_bound_that_is_no_number_bounds_nothing():
+    definition = feature(checks={"min": float("inf"), "max": float("nan")})
+
+    assert [key for key, _ in problems(definition)] == [
+        "features[0].checks.min",
+        "features[0].checks.max",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("int64", "int64"),
+        ("decimal( 10 , 2 )", "decimal(10,2)"),
+        ("list<list<string>>", "list<list<string>>"),
+        ("vector< 384 >", "vector<384>"),
+    ],
+)
+def test_a_type_is_read_and_written(text, written):
+    assert str(parse_type(text)) == written
+    assert parse_type(written) == parse_type(text)
+
+
+@pytest.mark.parametrize("text", ["", "int", "INT64", "list<>", "list<int>", "decimal(2,3)", "٣"])
+def test_a_type_that_is_none(text):
+    with pytest.raises(UnknownType):
+        parse_type(text)
