@@ -14,10 +14,11 @@ from django.utils import timezone
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES
 from materialization.models import MaterializationRun
 from registry.admin.audit import may_read, readable_entries
+from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
-from registry.operations.reviews import approvals, approvals_required
+from registry.operations.reviews import approvals_required
 from registry.queries import waiting_for_review
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "now": now,
         "has_projects": bool(visible),
         "waiting": [
-            {"version": version, "approvals": approvals(version), "required": approvals_required(version)}
-            for version in waiting.select_related("based_on", "feature_view__default_version")[:LINES]
+            {"version": version, "required": approvals_required(version)}
+            for version in with_agreed(waiting).select_related("based_on")[:LINES]
         ],
         "waiting_count": waiting.count(),
         "live": live.order_by("id")[:LINES],
@@ -69,7 +70,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _runs(visible: frozenset[int]) -> QuerySet[MaterializationRun]:
     runs = MaterializationRun.objects.filter(version__feature_view__project__in=visible)
-    return runs.select_related("version__feature_view", "requested_by").defer("traceback", "profile")
+    return runs.select_related("version__feature_view", "requested_by").defer(
+        "traceback", "profile"
+    )
 
 
 def unrepaired(runs: QuerySet[MaterializationRun], now: datetime) -> list[MaterializationRun]:
@@ -91,6 +94,11 @@ def view_states(visible: frozenset[int]) -> list[Share]:
     )
     counts = {row["state"]: row["views"] for row in rows}
     most = max(counts.values(), default=0)
-    return [
-        Share(state, counts.get(state, 0), round(100 * counts.get(state, 0) / most)) for state in State
-    ] if most else []
+    return (
+        [
+            Share(state, counts.get(state, 0), round(100 * counts.get(state, 0) / most))
+            for state in State
+        ]
+        if most
+        else []
+    )

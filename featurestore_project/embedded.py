@@ -5,6 +5,7 @@ Not for production, which names its servers by REDIS_URL, BROKER_URL and DATABAS
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -38,12 +39,9 @@ def secret_key(state_dir: Path) -> str:
         draft = state_dir / f".secret_key.{os.getpid()}"
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(64), encoding="ascii")
-        try:
+        with contextlib.suppress(FileExistsError):
             file.hardlink_to(draft)
-        except FileExistsError:
-            pass  # the other process won; its key is read below
-        finally:
-            draft.unlink()
+        draft.unlink()
     return file.read_text(encoding="ascii").strip()
 
 

@@ -16,11 +16,12 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.views import defaults
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
+from rest_framework.views import set_rollback
 
 from registry import audit, errors
 
@@ -75,7 +76,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     challenge = getattr(error, "auth_header", "")
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = challenge or 'Bearer realm="assay"'
-    _roll_back()
+    set_rollback()
     return response
 
 
@@ -155,20 +156,20 @@ def _record_denial(request: Request, error: errors.Forbidden) -> None:
         logger.exception("the denial was not recorded")
 
 
-def _roll_back() -> None:
-    """Do what DRF's own handler does: an error answer never commits the request's transaction."""
-    connection = transaction.get_connection()
-    if connection.settings_dict.get("ATOMIC_REQUESTS") and connection.in_atomic_block:
-        transaction.set_rollback(True)
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's ``handler400``: problem+json for the API, a page for the admin."""
+    return respond(exception) if _is_api(request) else defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's ``handler404``: problem+json for the API, a page for the admin."""
-    if request.path.startswith("/api/"):
-        return respond(Http404())
-    return defaults.page_not_found(request, exception)
+    """Django's ``handler404``."""
+    return respond(Http404()) if _is_api(request) else defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's ``handler500``."""
-    return unexpected() if request.path.startswith("/api/") else defaults.server_error(request)
+    return unexpected() if _is_api(request) else defaults.server_error(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")

@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.templatetags.static import static
-from django.urls import reverse
+from django.urls import reverse_lazy
+from django.utils.text import format_lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.http import HttpRequest
 
 
-def _to(name: str, query: str = "") -> Callable[[HttpRequest], str]:
-    """Return what gives a page's address: settings are read before there are any."""
-    return lambda request: reverse(f"admin:{name}") + query
+def _to(name: str, query: str = "") -> Any:
+    """Return a page's address, found out when first shown: settings are read before there are any."""
+    return format_lazy("{}{}", reverse_lazy(f"admin:{name}"), query)
 
 
 def _item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
@@ -49,6 +48,13 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "featurestore_project.dashboard.dashboard",
     "STYLES": [lambda request: static("registry/admin.css")],
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("registry/favicon.svg"),
+        }
+    ],
     "BORDER_RADIUS": "6px",
     "COLORS": {
         "primary": {
@@ -97,9 +103,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Materialization",
                 "separator": True,
                 "items": [
-                    _item(
-                        "Runs", "play_circle", "materialization_materializationrun_changelist"
-                    ),
+                    _item("Runs", "play_circle", "materialization_materializationrun_changelist"),
                     _item(
                         "Schedules",
                         "schedule",

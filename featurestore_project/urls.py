@@ -12,6 +12,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from featurestore_project import health
 
+handler400 = "featurestore_project.problem.bad_request"
 handler404 = "featurestore_project.problem.not_found"
 handler500 = "featurestore_project.problem.server_error"
 

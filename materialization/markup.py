@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.html import format_html
 
-from materialization.choices import UNSUCCESSFUL_STATUSES
+from materialization.choices import UNSUCCESSFUL_STATUSES, RunKind
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -29,4 +29,19 @@ def progress_bar(run: MaterializationRun) -> SafeString:
     return format_html(
         '<div class="as-progress"{}><div class="as-track {}"><span style="width: {}%"></span></div><small>{} %</small></div>',
         live, broken, percent, percent,
+    )  # fmt: skip
+
+
+def window_text(run: MaterializationRun) -> SafeString:
+    """Show what a run does and up to when, on two short lines."""
+    if run.kind == RunKind.RELOAD:
+        return format_html(
+            '<span class="as-nowrap">{}<br><small class="as-muted">{}</small></span>',
+            run.kind,
+            "no new rows",
+        )
+    start = f"{run.window_start:%Y-%m-%d %H:%M}" if run.window_start else "the first row"
+    return format_html(
+        '<span class="as-nowrap">{} to {}<br><small class="as-muted">from {}, UTC</small></span>',
+        run.kind, f"{run.window_end:%Y-%m-%d %H:%M}", start,
     )  # fmt: skip

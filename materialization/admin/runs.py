@@ -9,20 +9,21 @@ from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect, JsonResponse
 from django.urls import path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from materialization.choices import LIVE_STATUSES, RunKind, RunStep
-from materialization.markup import progress_bar
+from materialization.choices import LIVE_STATUSES, RunStep
+from materialization.markup import progress_bar, window_text
 from materialization.models import MaterializationRun
 from materialization.operations import cancel_run, request_run
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
-from registry.markup import badge, fallback, link, utc
 from registry.admin.scope import projects_with
+from registry.markup import badge, link, utc
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -43,8 +44,15 @@ class MaterializationRunAdmin(ScopedAdmin):
     page = "materialization/admin/run.html"
     posts: ClassVar[dict[str, str]] = {"cancel": "cancel"}
     list_display = (
-        "title", "version_link", "kind", "window", "status_badge", "bar", "rows", "requester", "requested", "took",
-    )  # fmt: skip
+        "title",
+        "version_link",
+        "window",
+        "status_badge",
+        "bar",
+        "rows",
+        "requested",
+        "took",
+    )
     list_filter = (column_filter("status"), column_filter("kind"), ProjectFilter)
     search_fields = ("=id", "version__feature_view__name", "requested_by__username", "error")
     search_help_text = "Search by view, person or error"
@@ -111,10 +119,9 @@ class MaterializationRunAdmin(ScopedAdmin):
     def version_link(self, run: MaterializationRun) -> SafeString:
         return link(run.version)
 
-    @display(description="Window (UTC)", ordering="window_end")
-    def window(self, run: MaterializationRun) -> str:
-        start = f"{run.window_start:%Y-%m-%d %H:%M}" if run.window_start else "the beginning"
-        return "" if run.kind == RunKind.RELOAD else f"{start} to {run.window_end:%Y-%m-%d %H:%M}"
+    @display(description="Window", ordering="window_end")
+    def window(self, run: MaterializationRun) -> SafeString:
+        return window_text(run)
 
     @display(description="Status", ordering="status")
     def status_badge(self, run: MaterializationRun) -> SafeString:
@@ -124,17 +131,14 @@ class MaterializationRunAdmin(ScopedAdmin):
     def bar(self, run: MaterializationRun) -> SafeString:
         return progress_bar(run)
 
-    @display(description="Rows stored", ordering="rows_offline")
+    @display(description="Stored", ordering="rows_offline")
     def rows(self, run: MaterializationRun) -> str:
         return f"{run.rows_offline:,}"
 
-    @display(description="Asked for by", ordering="requested_by__username")
-    def requester(self, run: MaterializationRun) -> SafeString:
-        return fallback(run.requested_by.get_username() if run.requested_by else "schedule")
-
-    @display(description="Asked for", ordering="requested_at")
+    @display(description="Asked for by", ordering="requested_at")
     def requested(self, run: MaterializationRun) -> SafeString:
-        return utc(run.requested_at)
+        who = run.requested_by.get_username() if run.requested_by else "the schedule"
+        return format_html("{}<br>{}", who, utc(run.requested_at))
 
     @display(description="Took")
     def took(self, run: MaterializationRun) -> str:

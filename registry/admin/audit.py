@@ -1,0 +1,139 @@
+"""The audit trail, to read and to search; nothing here can be changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.contrib import admin
+from django.db.models import Q
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import column_filter
+from registry.admin.scope import projects_with
+from registry.markup import brief, fallback, link, utc
+from registry.models import AuditEntry, Project
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+
+GIST_LENGTH = 120
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ScopedAdmin):
+    """Entries of the projects whose trail the person may read; superusers also see the rest."""
+
+    page = "registry/admin/audit_entry.html"
+    view_right = "view_auditentry"
+    list_display = ("when", "actor_name", "what", "title", "project_name", "gist")
+    list_display_links = ("title",)
+    list_filter = (
+        column_filter("verb"),
+        column_filter("actor_name", "actor"),
+        column_filter("project_name", "project"),
+        ("at", RangeDateTimeFilter),
+    )
+    search_fields = ("actor_name", "verb", "subject_label", "project_name", "hash")
+    search_help_text = "Search by actor, verb or subject"
+    empty_hint = "Every change of a project leaves an entry here"
+    ordering = ("-id",)
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        return readable_entries(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if request.user.is_superuser or not isinstance(obj, AuditEntry):
+            return may_read(request)
+        return obj.project_name in _names(request)
+
+    def content(self, request: HttpRequest, obj: AuditEntry) -> dict[str, Any]:
+        same_act = self.get_queryset(request).filter(act_id=obj.act_id).exclude(pk=obj.pk)
+        return {
+            "entry": obj,
+            "rows": changed_values(obj.before, obj.after),
+            "data": {
+                key: brief(value) for key, value in obj.data.items() if value not in ("", None)
+            },
+            "same_act": same_act.order_by("id")[:50],
+        }
+
+    @display(description="When", ordering="id")
+    def when(self, entry: AuditEntry) -> SafeString:
+        return utc(entry.at)
+
+    @display(description="Verb", ordering="verb")
+    def what(self, entry: AuditEntry) -> str:
+        return entry.verb
+
+    @display(description="Subject", ordering="subject_label")
+    def title(self, entry: AuditEntry) -> SafeString:
+        return link(entry, entry.subject_label or "–")
+
+    @display(description="In short")
+    def gist(self, entry: AuditEntry) -> SafeString:
+        return fallback(gist_of(entry)[:GIST_LENGTH])
+
+
+def may_read(request: HttpRequest) -> bool:
+    """Tell whether the person may read any part of the trail."""
+    return bool(request.user.is_superuser or projects_with(request, "view_auditentry"))
+
+
+def readable_entries(request: HttpRequest) -> QuerySet[AuditEntry]:
+    """Return the entries the person may read, newest first."""
+    rows = AuditEntry.objects.order_by("-id")
+    return rows if request.user.is_superuser else rows.filter(project_name__in=_names(request))
+
+
+def gist_of(entry: AuditEntry) -> str:
+    """Return the comment or refusal of an entry, else what changed when that is a few words."""
+    if said := entry.data.get("comment") or entry.data.get("detail") or entry.data.get("error"):
+        return str(said)
+    before, after = (_few_words(value) for value in (entry.before, entry.after))
+    return f"{before} → {after}" if before and after else before or after
+
+
+def _few_words(value: Any) -> str:
+    if isinstance(value, dict):
+        scalars = {key: part for key, part in value.items() if isinstance(part, (str, int, bool))}
+        return ", ".join(f"{key} {part}" for key, part in scalars.items())
+    return "" if value is None or str(value).startswith("{") else str(value)
+
+
+def _names(request: HttpRequest) -> set[str]:
+    visible: Q = Q(pk__in=projects_with(request, "view_auditentry"))
+    return set(Project.objects.filter(visible).values_list("name", flat=True))
+
+
+def changed_values(before: Any, after: Any) -> list[tuple[str, str, str]]:
+    """Return (what, before, after) for each value that differs; definitions are compared by key."""
+    old, new = _flat(before), _flat(after)
+    keys = [*old, *(key for key in new if key not in old)]
+    return [
+        (key, old.get(key, ""), new.get(key, "")) for key in keys if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """Return dotted path → text for a value; JSON text is read, named things go by name."""
+    if value is None and not path:
+        return {}
+    if isinstance(value, str) and value.startswith("{") and not path:
+        value = msgspec.json.decode(value)
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, dict) and "name" in v for v in value)
+    ):
+        value = {item["name"]: item for item in value}
+    if isinstance(value, dict):
+        parts = [_flat(part, f"{path}.{key}".lstrip(".")) for key, part in value.items()]
+        return {key: text for part in parts for key, text in part.items()}
+    return {path or "value": "" if value is None else brief(value)}

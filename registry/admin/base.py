@@ -1,0 +1,148 @@
+"""What every page of the admin shares: seen by role, read-only, changed by operations only.
+
+Not for Django's model permissions: nobody is given any; roles in projects decide.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+
+from registry.admin.panels import render_panels
+from registry.admin.scope import project_of, projects_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+
+
+class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
+    """Lists and pages of objects that belong to a project; subclasses open single doors to change.
+
+    ``project_path`` leads from the model to its project, ``view_right`` is what seeing takes,
+    ``page`` is the template of the object's page, ``posts`` maps URL endings to methods that take
+    (request, object) and answer a POST.
+    """
+
+    project_path: ClassVar[str] = "project"
+    view_right: ClassVar[str] = "view_project"
+    page: ClassVar[str] = ""
+    posts: ClassVar[dict[str, str]] = {}
+    #: What an empty list says: why it is empty and what would fill it.
+    empty_hint: ClassVar[str] = ""
+    change_list_template = "registry/admin/list.html"
+    list_per_page = 50
+    list_filter_submit = True
+    list_display_links: Any = ("title",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        visible = projects_with(request, self.view_right)
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.filter(**{f"{self.project_path}__in": visible})
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if obj is None:
+            # Lists are open to all staff: they hold only what the person may see.
+            return bool(request.user.is_active and request.user.is_staff)
+        project = project_of(obj, self.project_path)
+        return project is not None and project.pk in projects_with(request, self.view_right)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404("the audit trail is the history")
+
+    def log_addition(self, *args: Any) -> None:
+        """Not written: the operation has left its audit entry."""
+
+    log_change = log_deletion = log_addition
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if not self.page:
+            return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        return TemplateResponse(
+            request, self.page, self.frame(request, obj) | self.content(request, obj)
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        words = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "has_role": bool(projects_with(request)),
+        }
+        return super().changelist_view(request, words | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def frame(self, request: HttpRequest, obj: Model | None) -> dict[str, Any]:
+        """Return what the layout around a page needs."""
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": obj,
+            "title": str(obj) if obj else self.opts.verbose_name,
+            "panels": render_panels(request, obj) if obj else [],
+            "now": timezone.now(),
+        }
+
+    def content(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """Return what the page's template shows of ``obj``."""
+        return {}
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path(
+                f"<path:object_id>/{ending}/",
+                self.admin_site.admin_view(require_POST(self._post(getattr(self, method)))),
+                name=f"{name}_{ending}",
+            )
+            for ending, method in self.posts.items()
+        ]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def _post(self, handler: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
+        def view(request: HttpRequest, object_id: str) -> HttpResponse:
+            obj = self.get_object(request, unquote(object_id))
+            if obj is None or not self.has_view_permission(request, obj):
+                raise Http404
+            return handler(request, obj) or HttpResponseRedirect(self.url_of(obj))
+
+        return view
+
+    def url_of(self, obj: Model) -> str:
+        name = f"{self.admin_site.name}:{obj._meta.app_label}_{obj._meta.model_name}_change"
+        return reverse(name, args=[obj.pk])
+
+
+#: The site every page registers with.
+site = admin.site

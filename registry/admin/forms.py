@@ -1,0 +1,125 @@
+"""The few forms of the registry's admin: what is typed, before an operation judges it.
+
+Not for rules: an operation refuses what is not allowed and its words become a message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Q
+
+from registry.admin.scope import projects_with
+from registry.choices import Role
+from registry.models import Project
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+#: Most people in the list to choose from; beyond, a name is typed.
+MAX_SUGGESTIONS = 300
+
+
+def styled(form: forms.Form) -> None:
+    """Give every input the look of our pages."""
+    for field in form.fields.values():
+        if not isinstance(field.widget, forms.CheckboxInput):
+            field.widget.attrs.setdefault("class", "as-input")
+
+
+class StyledForm(forms.Form):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        styled(self)
+
+
+class Lines(forms.CharField):
+    """Text of one entry a line, as a list."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "class": "as-input as-mono"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
+class ProjectForm(StyledForm):
+    title = forms.CharField(max_length=200, required=False)
+    roots = Lines(
+        label="Directories its sources may read",
+        required=False,
+        help_text="One absolute directory a line, inside the server's FILE_ROOTS.",
+    )
+    approvals_required = forms.IntegerField(
+        label="Approvals a version needs", min_value=1, max_value=9
+    )
+    approvals_required_sensitive = forms.IntegerField(
+        label="Approvals with confidential or restricted features", min_value=1, max_value=9
+    )
+
+
+class NewProjectForm(StyledForm):
+    name = forms.CharField(
+        max_length=63,
+        help_text="Lower-case letters, digits and _; it is part of every address and stays.",
+    )
+    title = forms.CharField(max_length=200, required=False)
+
+
+class GrantForm(StyledForm):
+    username = forms.CharField(
+        label="Person or service account", widget=forms.TextInput(attrs={"list": "as-people"})
+    )
+    role = forms.ChoiceField(choices=[(role.value, role.value) for role in Role])
+
+    def clean_username(self) -> User:
+        user = User.objects.filter(username=self.cleaned_data["username"].strip()).first()
+        if user is None:
+            raise forms.ValidationError(
+                "There is no account of this name. A superuser makes accounts."
+            )
+        return user
+
+
+class TokenForm(StyledForm):
+    name = forms.CharField(
+        max_length=100, help_text="What it is for, as in: churn model, production"
+    )
+    user = forms.ModelChoiceField(
+        User.objects.none(),
+        label="Speaks for",
+        empty_label=None,
+        help_text="Its rights are theirs.",
+    )
+    project = forms.ModelChoiceField(
+        Project.objects.none(),
+        label="Limited to",
+        required=False,
+        empty_label="all projects of the account",
+    )
+    days = forms.IntegerField(label="Lives, in days", min_value=1, initial=90)
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(*args)
+        self.fields["user"].queryset = token_users(request)  # type: ignore[attr-defined]
+        self.fields["user"].initial = request.user.pk
+        visible = Project.objects.filter(pk__in=projects_with(request))
+        self.fields["project"].queryset = visible  # type: ignore[attr-defined]
+        days = self.fields["days"]
+        days.widget.attrs["max"] = settings.TOKEN_MAX_DAYS
+        days.help_text = f"At most {settings.TOKEN_MAX_DAYS}."
+
+
+def token_users(request: HttpRequest) -> Any:
+    """Return whom the person may make tokens for: themselves, and service accounts they manage."""
+    active = User.objects.filter(is_active=True).order_by("username")
+    if request.user.is_superuser:
+        return active
+    managed = projects_with(request, "manage_members")
+    service = Q(password__startswith="!", memberships__project__in=managed)
+    return active.filter(Q(pk=request.user.pk) | service).distinct()

@@ -1,0 +1,176 @@
+"""Projects and who is what in them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.decorators import display
+
+from registry import access
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.forms import MAX_SUGGESTIONS, GrantForm, NewProjectForm, ProjectForm
+from registry.admin.scope import projects_with
+from registry.choices import Role
+from registry.markup import link, utc
+from registry.models import Project
+from registry.operations import members, projects
+
+if TYPE_CHECKING:
+    from django import forms
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+@admin.register(Project)
+class ProjectAdmin(ScopedAdmin):
+    project_path = "pk"
+    page = "registry/admin/project.html"
+    posts: ClassVar[dict[str, str]] = {"edit": "edit", "grant": "grant", "revoke": "revoke"}
+    list_display = ("title_link", "title", "people", "views", "policy", "created")
+    list_display_links = ("title_link",)
+    search_fields = ("name", "title")
+    search_help_text = "Search by name"
+    empty_hint = "A superuser adds a project here, or runs manage.py create_project"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        rows: QuerySet[Project] = super().get_queryset(request)
+        return rows.annotate(
+            people_count=Count("memberships__user", distinct=True),
+            view_count=Count("featureview", distinct=True),
+        )
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if obj is None:
+            return super().has_view_permission(request)
+        return obj.pk in projects_with(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def content(self, request: HttpRequest, obj: Project) -> dict[str, Any]:
+        may_manage = access.can(request.user, "manage_members", obj)
+        initial = {column: getattr(obj, column) for column in projects.COLUMNS}
+        return {
+            "project": obj,
+            "may_manage": may_manage,
+            "form": ProjectForm(initial=initial),
+            "grant_form": GrantForm(),
+            "people": _suggestions() if may_manage else [],
+            "memberships": obj.memberships.select_related("user", "granted_by"),
+            "roles": _role_words(),
+        }
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = NewProjectForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            create = partial(
+                members.create_project, **form.cleaned_data, actor=request.user, at=timezone.now()
+            )
+            if project := attempt(request, create, done="The project is made; you own it."):
+                return HttpResponseRedirect(self.url_of(project))
+        context = self.frame(request, None) | {"form": form, "title": "New project"}
+        return TemplateResponse(request, "registry/admin/project_add.html", context)
+
+    def edit(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
+        form = ProjectForm(request.POST)
+        if form.is_valid():
+            change = partial(
+                projects.change_project,
+                project=obj,
+                actor=request.user,
+                at=timezone.now(),
+                **form.cleaned_data,
+            )
+            if attempt(request, change, done=f"{obj} is changed."):
+                return None
+        return self._again(request, obj, form=form)
+
+    def grant(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
+        form = GrantForm(request.POST)
+        if not form.is_valid():
+            return self._again(request, obj, grant_form=form)
+        user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
+        give = partial(
+            members.grant_role,
+            project=obj,
+            user=user,
+            role=role,
+            actor=request.user,
+            at=timezone.now(),
+        )
+        attempt(request, give, done=f"{user} is {role} of {obj} now.")
+        return None
+
+    def revoke(self, request: HttpRequest, obj: Project) -> None:
+        membership = obj.memberships.filter(pk=request.POST.get("membership") or 0).first()
+        if membership is None:
+            messages.error(request, "This role was taken away already.")
+            return
+        take = partial(
+            members.revoke_role,
+            project=obj,
+            user=membership.user,
+            role=Role(membership.role),
+            actor=request.user,
+            at=timezone.now(),
+        )
+        before = obj.memberships.count()
+        attempt(request, take)
+        if obj.memberships.count() < before:
+            messages.success(request, f"{membership.user} is no longer {membership.role} of {obj}.")
+
+    def _again(
+        self, request: HttpRequest, obj: Project, **forms_by_name: forms.Form
+    ) -> HttpResponse:
+        """Show the page with what was typed and why it was not taken."""
+        context = self.frame(request, obj) | self.content(request, obj) | forms_by_name
+        return TemplateResponse(request, self.page, context, status=422)
+
+    @display(description="Project", ordering="name")
+    def title_link(self, project: Project) -> SafeString:
+        return link(project)
+
+    @display(description="People", ordering="people_count")
+    def people(self, project: Project) -> int:
+        return project.people_count  # type: ignore[attr-defined, no-any-return]
+
+    @display(description="Feature views", ordering="view_count")
+    def views(self, project: Project) -> int:
+        return project.view_count  # type: ignore[attr-defined, no-any-return]
+
+    @display(description="Approvals")
+    def policy(self, project: Project) -> str:
+        return f"{project.approvals_required}, sensitive {project.approvals_required_sensitive}"
+
+    @display(description="Created", ordering="created_at")
+    def created(self, project: Project) -> SafeString:
+        return utc(project.created_at)
+
+
+def _suggestions() -> list[str]:
+    people = User.objects.filter(is_active=True).order_by("username")
+    return list(people.values_list("username", flat=True)[:MAX_SUGGESTIONS])
+
+
+def _role_words() -> list[tuple[str, str]]:
+    """Return each role with the rights it carries, in words."""
+    rights = Project._meta.permissions
+    words = {codename: str(name).removeprefix("Can ") for codename, name in rights}
+    return [
+        (role, "; ".join(words[codename] for codename in words if codename in codenames))
+        for role, codenames in access.ROLES.items()
+    ]

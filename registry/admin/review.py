@@ -1,0 +1,154 @@
+"""The review desk: versions that wait, and the page on which one is decided.
+
+Not for the rules of deciding: ``lifecycle`` and ``operations.reviews`` hold those.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import Count, F, Q
+from django.utils import timezone
+from unfold.decorators import display
+
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter, column_filter
+from registry.admin.scope import projects_with
+from registry.admin.version_page import version_context
+from registry.choices import Action, State, Verdict
+from registry.markup import badge, badges, fallback, link, utc
+from registry.models import FeatureViewVersion
+from registry.operations.reviews import approvals_required
+from registry.probe import get_probe
+from registry.views import OPERATIONS
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+#: What the person reads when an action went through; ``{version}`` is the version after it.
+DONE = {
+    Action.SUBMIT: "{version} waits for review now.",
+    Action.WITHDRAW: "{version} is a draft again.",
+    Action.APPROVE: "Your approval of {version} is recorded.",
+    Action.REJECT: "{version} went back to its authors with your comment.",
+    Action.PROMOTE: "{version} is the default now.",
+    Action.DEPRECATE: "{version} is deprecated; it still answers.",
+    Action.RESTORE: "{version} is approved again.",
+    Action.RETIRE: "{version} is retired; requests that name it answer 410.",
+}
+
+
+def waiting_badge(request: HttpRequest) -> str:
+    """Return how many versions wait for review, for the side bar; empty for none."""
+    waiting = FeatureViewVersion.objects.filter(
+        state=State.IN_REVIEW, feature_view__project__in=projects_with(request)
+    )
+    return str(waiting.count() or "")
+
+
+def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
+    """Count in ``agreed`` how many people approved exactly what each version says now."""
+    same = Q(reviews__verdict=Verdict.APPROVED, reviews__packet_hash=F("packet_hash"))
+    return versions.annotate(agreed=Count("reviews", filter=same, distinct=True))
+
+
+@admin.register(FeatureViewVersion)
+class FeatureViewVersionAdmin(ScopedAdmin):
+    project_path = "feature_view__project"
+    page = "registry/admin/version.html"
+    posts: ClassVar[dict[str, str]] = {"act": "act"}
+    list_display = (
+        "title",
+        "project",
+        "state_badge",
+        "change",
+        "sensitivity_badge",
+        "approval_count",
+        "submitter",
+        "submitted",
+    )
+    list_filter = (
+        column_filter("state"),
+        column_filter("change_class", "change"),
+        column_filter("features__sensitivity", "sensitivity of a feature"),
+        ProjectFilter,
+    )
+    search_fields = (
+        "feature_view__name",
+        "features__name",
+        "submitted_by__username",
+        "created_by__username",
+    )
+    search_help_text = "Search by view, feature or person"
+    empty_hint = (
+        "Versions appear here when an author applies definitions and submits them: "
+        "assay apply FILES --submit"
+    )
+    ordering = ("-submitted_at", "-id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureViewVersion]:
+        rows = super().get_queryset(request)
+        related = "feature_view__project", "feature_view__default_version", "table", "based_on"
+        return with_agreed(rows).select_related(*related, "submitted_by", "created_by")
+
+    def content(self, request: HttpRequest, obj: FeatureViewVersion) -> dict[str, Any]:
+        return version_context(request, obj)
+
+    def act(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
+        """Perform the action whose button was pressed."""
+        chosen = request.POST.get("action", "")
+        if chosen not in list(Action):
+            return
+        action = Action(chosen)
+        options: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
+        if action is Action.SUBMIT:
+            options["probe"] = get_probe()
+        if action is Action.RETIRE:
+            options["force"] = request.POST.get("force") == "on"
+        operation = partial(
+            OPERATIONS[action], version=obj, actor=request.user, at=timezone.now(), **options
+        )
+        version = attempt(request, operation)
+        if version is not None:
+            messages.success(request, DONE[action].format(version=version))
+
+    @display(description="Version", ordering="feature_view__name")
+    def title(self, version: FeatureViewVersion) -> SafeString:
+        return link(version)
+
+    @display(description="Project", ordering="feature_view__project__name")
+    def project(self, version: FeatureViewVersion) -> str:
+        return version.feature_view.project.name
+
+    @display(description="State", ordering="state")
+    def state_badge(self, version: FeatureViewVersion) -> SafeString:
+        is_default = version.feature_view.default_version_id == version.pk
+        return badges(version.state, "default" if is_default else "")
+
+    @display(description="Change", ordering="change_class")
+    def change(self, version: FeatureViewVersion) -> SafeString:
+        guard = version.packet.get("guard") and version.change_class != "guard"
+        return badges(version.change_class, "guard" if guard else "")
+
+    @display(description="Sensitivity")
+    def sensitivity_badge(self, version: FeatureViewVersion) -> SafeString:
+        return badge(version.sensitivity)
+
+    @display(description="Approvals")
+    def approval_count(self, version: FeatureViewVersion) -> str:
+        if version.state == State.DRAFT:
+            return ""
+        return f"{version.agreed} of {approvals_required(version)}"  # type: ignore[attr-defined]
+
+    @display(description="Submitted by", ordering="submitted_by__username")
+    def submitter(self, version: FeatureViewVersion) -> SafeString:
+        return fallback(version.submitted_by.get_username() if version.submitted_by else "")
+
+    @display(description="Submitted", ordering="submitted_at")
+    def submitted(self, version: FeatureViewVersion) -> SafeString:
+        return utc(version.submitted_at)

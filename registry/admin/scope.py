@@ -1,0 +1,44 @@
+"""Whose objects a person sees in the admin: those of the projects in which they hold a right.
+
+Not for deciding what a right allows: ``access.ROLES`` says that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guardian.shortcuts import get_objects_for_user
+
+from registry import access
+from registry.models import Project
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest
+
+
+def projects_with(request: HttpRequest, codename: str = "view_project") -> frozenset[int]:
+    """Return the ids of the projects in which the asking person holds ``codename``.
+
+    A page asks often and the answer holds for one request, so it is kept on the request.
+    """
+    known: dict[str, frozenset[int]] = request.__dict__.setdefault("_assay_projects", {})
+    if codename not in known:
+        known[codename] = frozenset(_projects(request, codename).values_list("pk", flat=True))
+    return known[codename]
+
+
+def _projects(request: HttpRequest, codename: str) -> QuerySet[Project]:
+    visible = access.visible_projects(request.user)
+    if codename == "view_project" or request.user.is_superuser or request.user.is_anonymous:
+        return visible
+    granted: QuerySet[Project] = get_objects_for_user(request.user, codename, Project)
+    return visible.filter(pk__in=granted.values("pk"))
+
+
+def project_of(obj: Model, path: str) -> Project | None:
+    """Follow ``path``, as in ``feature_view__project``, from an object to its project."""
+    found: Any = obj
+    for name in path.split("__"):
+        found = getattr(found, name) if found is not None else None
+    return found if isinstance(found, Project) else None

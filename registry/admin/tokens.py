@@ -1,0 +1,111 @@
+"""API tokens: issued (the text is shown once), seen by prefix, revoked."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+from unfold.decorators import display
+
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.forms import TokenForm
+from registry.admin.scope import projects_with
+from registry.markup import badge, fallback, link, utc
+from registry.models import ApiToken
+from registry.operations.members import issue_token, revoke_token
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ScopedAdmin):
+    """One's own tokens, those one made, those of projects one manages; superusers see all."""
+
+    page = "registry/admin/token.html"
+    posts: ClassVar[dict[str, str]] = {"revoke": "revoke"}
+    list_display = ("title", "state", "user", "limit", "shown_prefix", "created", "expires")
+    search_fields = ("name", "user__username", "prefix")
+    search_help_text = "Search by name, account or prefix"
+    empty_hint = "A token lets a program speak for an account; add one with the button above"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        rows = ApiToken.objects.select_related("user", "project", "created_by")
+        if request.user.is_superuser:
+            return rows.order_by("-created_at")
+        mine = Q(user=request.user.pk) | Q(created_by=request.user.pk)
+        managed = Q(project__in=projects_with(request, "manage_members"))
+        return rows.filter(mine | managed).order_by("-created_at")
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        if obj is None:
+            return super().has_view_permission(request)
+        return self.get_queryset(request).filter(pk=obj.pk).exists()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def content(self, request: HttpRequest, obj: ApiToken) -> dict[str, Any]:
+        return {"token": obj, "state": token_state(obj, timezone.now())}
+
+    @sensitive_variables("text", "issued")
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = TokenForm(request, request.POST or None)
+        context = self.frame(request, None) | {"form": form, "title": "New API token"}
+        if request.method == "POST" and form.is_valid():
+            issue = partial(issue_token, **form.cleaned_data, actor=request.user, at=timezone.now())
+            if issued := attempt(request, issue):
+                context |= {"token": issued[0], "text": issued[1]}
+        response = TemplateResponse(request, "registry/admin/token_add.html", context)
+        # The text must not stay behind in a cache or in the browser's history.
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def revoke(self, request: HttpRequest, obj: ApiToken) -> None:
+        end = partial(revoke_token, token=obj, actor=request.user, at=timezone.now())
+        attempt(request, lambda: end() or True, done=f"{obj} is refused from now on.")
+
+    @display(description="Token", ordering="name")
+    def title(self, token: ApiToken) -> SafeString:
+        return link(token, token.name)
+
+    @display(description="State")
+    def state(self, token: ApiToken) -> SafeString:
+        return badge(token_state(token, timezone.now()))
+
+    @display(description="Limited to", ordering="project")
+    def limit(self, token: ApiToken) -> SafeString:
+        return fallback(token.project.name if token.project else "")
+
+    @display(description="Begins with")
+    def shown_prefix(self, token: ApiToken) -> str:
+        return f"{token.prefix}…"
+
+    @display(description="Issued", ordering="created_at")
+    def created(self, token: ApiToken) -> SafeString:
+        return utc(token.created_at)
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, token: ApiToken) -> SafeString:
+        return utc(token.expires_at)
+
+
+def token_state(token: ApiToken, at: datetime) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "live" if token.is_live(at) else "expired"

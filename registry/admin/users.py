@@ -1,0 +1,99 @@
+"""Accounts, for superusers: made, let in or out; roles are given on the page of a project.
+
+Not for groups or Django's own permissions: nothing here reads them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.http import HttpResponseRedirect
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from registry.admin.attempts import refuse
+from registry.admin.base import ScopedAdmin
+from registry.errors import AssayError
+from registry.markup import badge
+from registry.operations import users
+
+if TYPE_CHECKING:
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+admin.site.unregister(Group)
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc]
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "kind", "is_active", "is_staff", "is_superuser", "roles")
+    list_display_links = ("username",)
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username", "first_name", "last_name", "email")
+    search_help_text = "Search by name or address"
+    ordering = ("username",)
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights everywhere", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("In projects", {"fields": ("roles",)}),
+        ("Dates (UTC)", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("roles", "last_login", "date_joined")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return User.objects.prefetch_related("memberships__project").order_by("username")
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_view_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        save = users.change_user if change else users.add_user
+        save(user=obj, actor=request.user, at=timezone.now())
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: an account has no related rows in this form."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show a refusal as a message; Django's transaction around the form is rolled back."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except AssayError as error:
+            refuse(request, error)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        with transaction.atomic():
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+            if request.method == "POST" and isinstance(response, HttpResponseRedirect):
+                user = User.objects.get(pk=id)
+                users.note_password_changed(user=user, actor=request.user, at=timezone.now())
+        return response
+
+    @display(description="Kind")
+    def kind(self, user: User) -> SafeString:
+        person = user.has_usable_password()
+        return badge("info" if person else "neutral", "person" if person else "service account")
+
+    @display(description="Roles")
+    def roles(self, user: User) -> str:
+        return ", ".join(f"{row.project}: {row.role}" for row in user.memberships.all()) or "none"

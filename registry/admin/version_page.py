@@ -1,0 +1,233 @@
+"""What the page of a version shows: its definition, its change, the evidence, who said what.
+
+Not for rendering (``templates/registry/admin/version.html``) or for acting (``review``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from registry import access, lifecycle
+from registry.admin.scope import projects_with
+from registry.change import classify, differences
+from registry.choices import Action, State
+from registry.markup import brief, plain
+from registry.models import AuditEntry, FeatureService, Review
+from registry.operations.reviews import approvals, approvals_required
+from registry.queries import consumers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.contrib.auth.models import User
+    from django.http import HttpRequest
+
+    from registry.models import FeatureViewVersion
+    from registry.spec import Checks, FeatureSpec
+
+HISTORY_LENGTH = 50
+DECISIONS = (Action.APPROVE, Action.REJECT)
+
+
+class Button(NamedTuple):
+    action: Action
+    label: str
+    icon: str
+    tone: str = ""
+
+
+BUTTONS = {
+    button.action: button
+    for button in (
+        Button(Action.SUBMIT, "Submit for review", "send", "primary"),
+        Button(Action.WITHDRAW, "Withdraw to draft", "undo"),
+        Button(Action.APPROVE, "Approve", "check", "primary"),
+        Button(Action.REJECT, "Reject", "close", "danger"),
+        Button(Action.PROMOTE, "Make it the default", "star", "primary"),
+        Button(Action.DEPRECATE, "Deprecate", "hourglass_bottom"),
+        Button(Action.RESTORE, "Take the deprecation back", "restore"),
+        Button(Action.RETIRE, "Retire", "block", "danger"),
+    )
+}
+
+
+class DiffRow(NamedTuple):
+    """One value that differs, as text; ``word`` is added, removed or changed."""
+
+    path: str
+    before: str
+    after: str
+    word: str
+
+
+class FeatureRow(NamedTuple):
+    """One feature beside what it was in the version before; ``word`` is new, changed, removed or empty."""
+
+    spec: FeatureSpec
+    checks: list[str]
+    word: str
+
+
+def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[str, Any]:
+    """Return everything the template shows of ``version``."""
+    user: Any = request.user
+    base = version.based_on
+    spec = version.spec
+    return {
+        "version": version,
+        "spec": spec,
+        "base": base,
+        "is_default": version.feature_view.default_version_id == version.pk,
+        "change": change_of(version),
+        "features": feature_rows(spec.features, base.spec.features if base else None),
+        "canonical": plain(msgspec.to_builtins(spec)),
+        "people": _people(version),
+        "services": _services(version),
+        "consumers": consumers_of(version),
+        "history": _history(request, version),
+        **_review(version),
+        **_actions(version, user),
+    }
+
+
+def change_of(version: FeatureViewVersion) -> dict[str, Any]:
+    """Return class, reasons, guard and diff: the submitted packet, for a draft what it would say."""
+    base = version.based_on
+    if version.packet and version.state != State.DRAFT:
+        found = dict(version.packet)
+        rows = [(row["path"], row["before"], row["after"]) for row in found["diff"]]
+    else:
+        old = base.spec if base else None
+        change = classify(old, version.spec)
+        found = {
+            "class": change.classification,
+            "reasons": change.reasons,
+            "guard": change.is_guard,
+        }
+        rows = [tuple(difference) for difference in differences(old, version.spec)]
+    return found | {"diff": [_diff_row(*row) for row in rows] if base else []}
+
+
+def _diff_row(path: str, before: Any, after: Any) -> DiffRow:
+    word = "added" if before is None else "removed" if after is None else "changed"
+    return DiffRow(path.removeprefix("view."), _text(before), _text(after), word)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else brief(value)
+
+
+def feature_rows(
+    after: tuple[FeatureSpec, ...], before: tuple[FeatureSpec, ...] | None
+) -> list[FeatureRow]:
+    """Return the features with what became of each; without ``before`` nothing is marked."""
+    if before is None:
+        return [FeatureRow(feature, list(check_texts(feature.checks)), "") for feature in after]
+    known, kept = {feature.name: feature for feature in before}, {feature.name for feature in after}
+    rows = [
+        FeatureRow(
+            feature,
+            list(check_texts(feature.checks)),
+            _feature_word(feature, known.get(feature.name)),
+        )
+        for feature in after
+    ]
+    removed = (feature for feature in before if feature.name not in kept)
+    return rows + [
+        FeatureRow(feature, list(check_texts(feature.checks)), "removed") for feature in removed
+    ]
+
+
+def _feature_word(feature: FeatureSpec, before: FeatureSpec | None) -> str:
+    if before is None:
+        return "new"
+    return "" if feature == before else "changed"
+
+
+def check_texts(checks: Checks) -> Iterator[str]:
+    """Say each check in words, as in ``at least 99 % not null``."""
+    if checks.not_null is not None:
+        yield f"at least {checks.not_null * 100:g} % not null"
+    if checks.min is not None:
+        yield f"min {checks.min:g}"
+    if checks.max is not None:
+        yield f"max {checks.max:g}"
+    if checks.allowed is not None:
+        yield f"one of {', '.join(map(str, checks.allowed))}"
+
+
+def _people(version: FeatureViewVersion) -> dict[str, Any]:
+    editors = version.editors.select_related("user").order_by("first_at", "id")
+    return {"editors": [editor.user.get_username() for editor in editors]}
+
+
+def _services(version: FeatureViewVersion) -> list[dict[str, Any]]:
+    """Return the impact lines of the packet with the services they name, for links."""
+    services = FeatureService.objects.filter(project=version.feature_view.project)
+    by_name = {service.name: service for service in services}
+    lines = [line.partition(": ") for line in version.packet.get("impact", ())]
+    return [
+        {"name": name, "reference": reference, "service": by_name.get(name)}
+        for name, _, reference in lines
+    ]
+
+
+def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEntry] | None:
+    """Return the newest entries about the version; None for those who may not read the trail."""
+    if version.feature_view.project_id not in projects_with(request, "view_auditentry"):
+        return None
+    entries = AuditEntry.objects.filter(
+        subject_type="featureviewversion", subject_id=str(version.pk)
+    )
+    return list(entries.order_by("-id")[:HISTORY_LENGTH])
+
+
+def _review(version: FeatureViewVersion) -> dict[str, Any]:
+    reviews = list(version.reviews.select_related("reviewer"))
+    return {
+        "reviews": [(review, review.packet_hash == version.packet_hash) for review in reviews],
+        "approvals": approvals(version) if version.packet_hash else 0,
+        "required": approvals_required(version),
+    }
+
+
+def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
+    """Return the buttons the person may press now, and why deciding is not among them."""
+    rights = access.permissions(user, version.feature_view)
+    edited = version.has_edited(user.pk)
+    allowed = [action for action in _possible(version) if lifecycle.PERMISSION[action] in rights]
+    barred = _why_not_decide(version, user, edited=edited) if Action.APPROVE in allowed else ""
+    if barred:
+        allowed = [action for action in allowed if action not in DECISIONS]
+    steps = [BUTTONS[a] for a in allowed if a not in (*DECISIONS, Action.RETIRE)]
+    return {
+        "may_decide": Action.APPROVE in allowed,
+        "barred": barred,
+        "steps": steps,
+        "may_retire": Action.RETIRE in allowed,
+    }
+
+
+def _possible(version: FeatureViewVersion) -> Iterator[Action]:
+    """Yield the actions that lead from the version's state; promoting only what would change something."""
+    for state, action in lifecycle.TRANSITIONS:
+        if state != version.state:
+            continue
+        is_default = version.feature_view.default_version_id == version.pk
+        if action is Action.PROMOTE and (is_default or not version.is_ready):
+            continue
+        yield action
+
+
+def _why_not_decide(version: FeatureViewVersion, user: User, *, edited: bool) -> str:
+    if edited:
+        return "You created, edited or submitted content of this version, so somebody else has to decide."
+    if not user.has_usable_password():
+        return "A service account cannot decide; a person with a login has to."
+    if Review.objects.filter(
+        version=version, reviewer=user, packet_hash=version.packet_hash
+    ).exists():
+        return "You have decided on this submission already."
+    return ""

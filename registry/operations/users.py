@@ -1,0 +1,98 @@
+"""People's accounts: made and changed by superusers, audited; what changes rights changes every epoch.
+
+Not for roles in projects or for letting somebody in or out: ``operations.members`` does those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from registry import audit, epoch
+from registry.errors import Conflict, Forbidden
+from registry.models import Project
+from registry.operations.members import set_active
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: Columns that say who somebody is, not what they may do.
+WORDS = ("username", "first_name", "last_name", "email")
+#: Columns beside ``is_active`` that decide what somebody may do anywhere.
+RIGHTS = ("is_staff", "is_superuser")
+
+
+class SuperuserNeeded(Forbidden):
+    code = "superuser_needed"
+
+
+class LastSuperuser(Conflict):
+    code = "last_superuser"
+
+
+@transaction.atomic
+def add_user(*, user: User, actor: User, at: datetime) -> User:
+    """Store a new account; it has no role anywhere yet."""
+    _require_superuser(actor)
+    user.save()
+    audit.record(
+        actor=actor,
+        verb="user.created",
+        subject=user,
+        after=_columns(user) | {"login": user.has_usable_password()},
+        at=at,
+    )
+    return user
+
+
+@transaction.atomic
+def change_user(*, user: User, actor: User, at: datetime) -> User:
+    """Store the words and rights that ``user`` carries now.
+
+    :raises LastSuperuser: nobody would be left who can manage accounts.
+    """
+    _require_superuser(actor)
+    stored = User.objects.get(pk=user.pk)
+    before, after = _columns(stored), _columns(user)
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    if not (user.is_superuser and user.is_active) and not others.exists():
+        raise LastSuperuser(f"{user} is the last active superuser; make another one first.")
+    if user.is_active != stored.is_active:
+        set_active(user=user, active=user.is_active, actor=actor, at=at)
+    if before != after:
+        _store(user, actor, at, before, after)
+    return user
+
+
+def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
+    """Leave the trace of a new password, or of its removal: it decides who counts as a person."""
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            verb="user.password_changed",
+            subject=user,
+            data={"login": user.has_usable_password()},
+            at=at,
+        )
+
+
+def _store(
+    user: User, actor: User, at: datetime, before: dict[str, object], after: dict[str, object]
+) -> None:
+    moved = any(before[column] != after[column] for column in RIGHTS)
+    with epoch.change(*(Project.objects.values_list("pk", flat=True) if moved else ())):
+        User.objects.filter(pk=user.pk).update(**after)
+        audit.record(
+            actor=actor, verb="user.changed", subject=user, before=before, after=after, at=at
+        )
+
+
+def _columns(user: User) -> dict[str, object]:
+    return {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
+
+
+def _require_superuser(actor: User) -> None:
+    if not actor.is_superuser:
+        raise SuperuserNeeded(f"{actor} is not a superuser; only superusers manage accounts.")

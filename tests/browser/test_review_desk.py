@@ -1,0 +1,147 @@
+"""The review desk as people use it: find, read, decide; and what follows a run as it goes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from materialization.models import MaterializationRun
+from registry.choices import State
+from registry.models import ApiToken, Review
+from tests.factories import AT, VIEW, make_version
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+CHANGED = VIEW.replace("ttl: 2d", "ttl: 3d").replace("Conversion rate", "Share of calls won")
+
+
+def state(version) -> State:
+    version.refresh_from_db()
+    return State(version.state)
+
+
+@pytest.fixture
+def waiting(cast):
+    """``driver_hourly@1.1.0``, submitted by the author, with a change against 1.0.0."""
+    make_version(cast)
+    return make_version(cast, state=State.IN_REVIEW, text=CHANGED)
+
+
+def test_a_steward_finds_reads_and_approves_a_version(login, waiting):
+    page = login("steward")
+    page.get_by_role("link", name="driver_hourly@1.1.0").first.click()
+
+    expect(page.get_by_text("ttl 2d became 3d")).to_be_visible()
+    expect(page.locator(".as-diff")).to_contain_text("Share of calls won")
+    expect(page.get_by_text("compared with")).to_contain_text("1.0.0")
+    page.get_by_label("Comment", exact=True).fill("Looked at the source: fine.")
+    page.get_by_role("button", name="Approve").click()
+
+    expect(page.get_by_text("Your approval of driver_hourly@1.1.0 is recorded.")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    assert state(waiting) == State.APPROVED
+    assert Review.objects.get(version=waiting).comment == "Looked at the source: fine."
+
+
+def test_a_rejection_needs_a_comment(login, waiting):
+    page = login("steward")
+    page.get_by_role("link", name=re.compile("^Review desk")).click()
+    page.get_by_role("link", name="driver_hourly@1.1.0").click()
+    page.get_by_role("button", name="Reject").click()
+
+    expect(page.get_by_text("reject needs a comment")).to_be_visible()
+    assert state(waiting) == State.IN_REVIEW
+
+    page.get_by_label("Comment", exact=True).fill("Why three days?")
+    page.get_by_role("button", name="Reject").click()
+
+    expect(page.get_by_text("went back to its authors")).to_be_visible()
+    assert state(waiting) == State.DRAFT
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ("author", "A steward of rides decides."),
+        ("owner", "somebody else has to decide"),
+    ],
+)
+def test_who_wrote_it_finds_no_button_to_approve(login, cast, waiting, who, words):
+    waiting.editors.get_or_create(user=cast.owner, defaults={"first_at": AT})
+    page = login(who)
+    page.goto(f"/admin/registry/featureviewversion/{waiting.pk}/change/")
+
+    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    expect(page.get_by_role("button", name="Reject")).to_have_count(0)
+
+
+def test_an_empty_desk_says_what_fills_it(login, cast):
+    page = login("steward")
+
+    expect(page.get_by_text("Nothing waits for review")).to_be_visible()
+    expect(page.get_by_text("assay apply FILES --submit").first).to_be_visible()
+
+
+def test_definitions_are_shown_as_text_and_never_as_markup(login, cast):
+    text = VIEW.replace("Conversion rate", "'<script>throw 1</script><b>bold</b>'")
+    make_version(cast)
+    hostile = make_version(cast, state=State.DRAFT, text=text)
+    page = login("steward")
+    page.goto(f"/admin/registry/featureviewversion/{hostile.pk}/change/")
+
+    expect(page.get_by_text("<b>bold</b>").first).to_be_visible()
+
+
+def test_a_run_is_followed_without_loading_the_page_again(login, cast):
+    version = make_version(cast)
+    run = MaterializationRun.objects.create(
+        version=version,
+        table=version.table,
+        kind="backfill",
+        window_end=AT,
+        status="running",
+        step="reading",
+        progress=0.25,
+        requested_at=AT,
+        enqueued_at=AT,
+        started_at=AT,
+        attempt=1,
+    )
+    page = login("operator")
+    page.goto(f"/admin/materialization/materializationrun/{run.pk}/change/")
+    expect(page.locator(".as-progress small")).to_have_text("25 %")
+
+    run.advance(progress=0.5, rows_read=1234)
+    expect(page.locator(".as-progress small")).to_have_text("50 %")
+    expect(page.get_by_text("1,234")).to_be_visible()
+
+    run.advance(status="succeeded", step="done", progress=1.0, finished_at=AT)
+    expect(page.get_by_role("heading", name="Run")).to_contain_text("succeeded")
+
+
+def test_a_token_is_shown_once(login, cast):
+    page = login("consumer")
+    page.goto("/admin/registry/apitoken/add/")
+    page.get_by_label("Name").fill("churn model")
+    page.get_by_role("button", name="Issue the token").click()
+    text = page.locator(".as-secret code").inner_text()
+
+    token = ApiToken.objects.get()
+    assert text.startswith(token.prefix)
+    page.get_by_role("link", name="I have it").click()
+    expect(page.get_by_role("link", name="churn model")).to_be_visible()
+    assert text not in page.content()
+
+
+def test_drafts_open_and_can_be_submitted_from_the_page(login, cast, settings):
+    settings.SOURCE_PROBE = "tests.factories.probe"
+    make_version(cast, state=State.DRAFT)
+    page = login("author")
+    page.goto("/admin/registry/featureviewversion/?state=draft")
+    page.get_by_role("link", name="driver_hourly@draft").click()
+    page.get_by_role("button", name="Submit for review").click()
+
+    expect(page.get_by_text("driver_hourly@1.0.0 waits for review now.")).to_be_visible()

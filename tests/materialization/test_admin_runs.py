@@ -1,0 +1,171 @@
+"""Runs and schedules in the admin: who sees, starts, cancels and changes what."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from materialization.models import MaterializationRun, MaterializationSchedule
+from registry.models import AuditEntry
+from tests.factories import AT, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+def url(name: str, *args: object) -> str:
+    return reverse(f"admin:materialization_{name}", args=args)
+
+
+@pytest.fixture
+def as_(client, cast):
+    def login(who: str):
+        client.force_login(getattr(cast, who))
+        return client
+
+    return login
+
+
+@pytest.fixture
+def version(cast):
+    return make_version(cast)
+
+
+def make_run(version, **columns: object) -> MaterializationRun:
+    shared = {"requested_at": AT, "enqueued_at": AT, "window_end": AT, "kind": "backfill"}
+    return MaterializationRun.objects.create(
+        version=version, table=version.table, **shared | columns
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "starts"),
+    [
+        ("operator", True),
+        ("steward", True),
+        ("author", True),
+        ("consumer", False),
+        ("auditor", False),
+    ],
+)
+def test_who_materializes_now(as_, version, who, starts):
+    client = as_(who)
+    page = client.get(reverse("admin:registry_featureviewversion_change", args=[version.pk])).text
+    response = client.post(url("materialize", version.pk))
+
+    assert ("Materialize now" in page) is starts
+    assert MaterializationRun.objects.exists() is starts
+    if starts:
+        assert response.url == url("materializationrun_change", MaterializationRun.objects.get().pk)
+
+
+def test_an_outsider_cannot_name_a_version_to_materialize(as_, version):
+    assert as_("outsider").post(url("materialize", version.pk)).status_code == 404
+    assert as_("operator").get(url("materialize", version.pk)).status_code == 405
+    assert not MaterializationRun.objects.exists()
+
+
+@pytest.mark.parametrize(("who", "status"), [("operator", "cancelled"), ("consumer", "queued")])
+def test_who_cancels_a_run(as_, version, who, status):
+    run = make_run(version)
+
+    offered = "Cancel" in as_(who).get(url("materializationrun_change", run.pk)).text
+    as_(who).post(url("materializationrun_cancel", run.pk))
+
+    run.refresh_from_db()
+    assert (run.status, offered) == (status, status == "cancelled")
+
+
+def test_a_run_that_is_over_cannot_be_cancelled(as_, version):
+    run = make_run(version, status="succeeded", step="done")
+
+    response = as_("operator").post(url("materializationrun_cancel", run.pk), follow=True)
+
+    assert "has succeeded already" in response.text
+
+
+def test_progress_is_told_of_the_runs_one_may_see(as_, version):
+    run = make_run(version, status="running", step="reading", progress=0.25, rows_read=7)
+    poll = f"{url('progress')}?ids={run.pk},999,x"
+
+    told = as_("consumer").get(poll).json()
+    assert told[str(run.pk)]["progress"] == 0.25
+    assert list(told) == [str(run.pk)]
+    assert as_("outsider").get(poll).json() == {}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {
+            "status": "failed",
+            "step": "reading",
+            "error": "<b>no</b>",
+            "error_code": "checks_failed",
+        },
+        {"status": "errored", "step": "offline", "error": "boom", "traceback": "Traceback: boom"},
+        {"status": "cancelled", "step": "queued"},
+        {"kind": "reload", "status": "succeeded", "step": "done", "progress": 1.0},
+        {"window_start": AT, "status": "running", "started_at": AT},
+    ],
+)
+def test_every_kind_of_run_has_its_page(as_, version, columns):
+    run = make_run(version, **columns)
+
+    for who, tells in (("superuser", True), ("consumer", False)):
+        page = as_(who).get(url("materializationrun_change", run.pk))
+        assert page.status_code == 200
+        assert "<b>no</b>" not in page.text
+        assert ("Traceback: boom" in page.text) is (tells and "traceback" in columns)
+    assert as_("consumer").get(url("materializationrun_changelist")).status_code == 200
+
+
+@pytest.fixture
+def schedule(version):
+    return MaterializationSchedule.objects.create(version=version, every="1h", updated_at=AT)
+
+
+@pytest.mark.parametrize(
+    ("who", "changes"),
+    [("steward", True), ("operator", True), ("author", False), ("consumer", False)],
+)
+def test_who_changes_a_schedule(as_, schedule, who, changes):
+    post = {"every": "", "cron": "15 * * * *", "enabled": "on"}
+    response = as_(who).post(url("materializationschedule_edit", schedule.pk), post)
+
+    schedule.refresh_from_db()
+    assert schedule.cron == ("15 * * * *" if changes else "")
+    assert response.status_code == (302 if changes else 422)
+    assert AuditEntry.objects.filter(verb="schedule.changed").exists() is changes
+
+
+def test_a_schedule_is_paused_and_resumed(as_, schedule):
+    for enabled in (False, True):
+        as_("operator").post(url("materializationschedule_toggle", schedule.pk))
+        schedule.refresh_from_db()
+        assert (schedule.enabled, schedule.every) == (enabled, "1h")
+
+
+@pytest.mark.parametrize(
+    ("post", "words"),
+    [
+        ({"every": "sometimes"}, "sometimes"),
+        ({"cron": "99 * * * *"}, "99 * * * *"),
+        ({"every": "1h", "cron": "15 * * * *"}, "not both"),
+    ],
+)
+def test_a_schedule_nobody_could_follow_is_refused_with_words(as_, schedule, post, words):
+    page = as_("operator").post(url("materializationschedule_edit", schedule.pk), post)
+
+    assert page.status_code == 422
+    assert words in page.text
+    schedule.refresh_from_db()
+    assert schedule.every == "1h"
+
+
+def test_pages_show_schedules_and_freshness(as_, version, schedule):
+    client = as_("consumer")
+    view = reverse("admin:registry_featureview_change", args=[version.feature_view_id])
+
+    assert "every 1h" in client.get(url("materializationschedule_changelist")).text
+    assert client.get(url("materializationschedule_change", schedule.pk)).status_code == 200
+    assert "Coverage and freshness" in client.get(view).text

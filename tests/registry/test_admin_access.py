@@ -1,0 +1,248 @@
+"""Who sees and may press what in the admin: every page and every button, by role."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from registry.choices import State
+from registry.models import AuditEntry, Project
+from registry.operations import members
+from tests.factories import AT, VIEW, make_version
+
+pytestmark = pytest.mark.django_db
+
+LISTS = (
+    "registry_featureviewversion",
+    "registry_featureview",
+    "registry_featureservice",
+    "registry_entity",
+    "registry_datasource",
+    "registry_project",
+    "materialization_materializationrun",
+    "materialization_materializationschedule",
+)
+MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")
+
+
+def list_url(name: str) -> str:
+    return reverse(f"admin:{name}_changelist")
+
+
+def page_url(obj, name: str = "change") -> str:
+    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_{name}", args=[obj.pk])
+
+
+@pytest.fixture
+def as_(client, cast):
+    def login(who: str):
+        client.logout()
+        if who != "anonymous":
+            client.force_login(getattr(cast, who))
+        return client
+
+    return login
+
+
+@pytest.fixture
+def waiting(cast):
+    return make_version(cast, state=State.IN_REVIEW)
+
+
+def act(client, version, action: str, **fields: str):
+    return client.post(page_url(version, "act"), {"action": action, **fields}, follow=True)
+
+
+def state(version) -> str:
+    version.refresh_from_db()
+    return version.state
+
+
+@pytest.mark.parametrize("name", [*LISTS, "registry_auditentry", "registry_apitoken", "auth_user"])
+def test_a_stranger_is_sent_to_the_login(as_, waiting, name):
+    for url in (reverse("admin:index"), list_url(name), page_url(waiting)):
+        response = as_("anonymous").get(url)
+
+        assert (response.status_code, response.url.partition("?")[0]) == (302, "/admin/login/")
+
+
+def test_a_login_without_staff_status_gets_no_further(as_, cast, waiting):
+    type(cast.steward).objects.filter(pk=cast.steward.pk).update(is_staff=False)
+
+    assert as_("steward").get(page_url(waiting)).status_code == 302
+    assert as_("steward").post(page_url(waiting, "act"), {"action": "approve"}).status_code == 302
+    assert state(waiting) == State.IN_REVIEW
+
+
+@pytest.mark.parametrize("who", MEMBERS)
+def test_members_read_every_list_and_page_without_django_permissions(as_, cast, waiting, who):
+    client = as_(who)
+    view = waiting.feature_view
+    objects = (waiting, view, cast.project, *view.project.entity_set.all())
+
+    assert client.get(reverse("admin:index")).status_code == 200
+    for url in (*map(list_url, LISTS), *map(page_url, objects)):
+        assert client.get(url).status_code == 200, url
+    assert "driver_hourly@1.0.0" in client.get(list_url("registry_featureviewversion")).text
+
+
+def test_an_outsider_sees_nothing(as_, cast, waiting):
+    client = as_("outsider")
+
+    for name in LISTS:
+        response = client.get(list_url(name))
+        assert response.status_code == 200
+        assert "driver_hourly" not in response.text
+        assert "You have no role in any project yet" in response.text
+    for obj in (waiting, waiting.feature_view, cast.project):
+        response = client.get(page_url(obj))
+        assert (response.status_code, response.url) == (302, "/admin/")
+    assert "no role in any project" in client.get(reverse("admin:index")).text
+    assert client.post(page_url(waiting, "act"), {"action": "approve"}).status_code == 404
+
+
+def test_one_project_does_not_show_in_another(as_, cast, waiting):
+    other = members.create_project(name="other", actor=cast.outsider, at=AT)
+
+    page = as_("outsider").get(list_url("registry_featureviewversion")).text
+    assert "driver_hourly" not in page
+    assert as_("outsider").get(page_url(other)).status_code == 200
+    assert as_("outsider").post(page_url(waiting, "act"), {"action": "reject"}).status_code == 404
+    assert as_("steward").get(page_url(other)).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("who", "after"),
+    [
+        ("author", State.IN_REVIEW),
+        ("consumer", State.IN_REVIEW),
+        ("operator", State.IN_REVIEW),
+        ("auditor", State.IN_REVIEW),
+        ("steward", State.APPROVED),
+        ("owner", State.APPROVED),
+        ("superuser", State.APPROVED),
+    ],
+)
+def test_who_may_approve_and_is_offered_the_button(as_, waiting, who, after):
+    client = as_(who)
+    offered = 'value="approve"' in client.get(page_url(waiting)).text
+
+    response = act(client, waiting, "approve", comment="Fine.")
+
+    assert response.status_code == 200
+    assert (state(waiting), offered) == (after, after == State.APPROVED)
+    assert AuditEntry.objects.filter(verb="access.denied").count() == (not offered)
+
+
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_a_superuser_who_edited_may_not_decide(as_, cast, waiting, action):
+    waiting.editors.create(user=cast.superuser, first_at=AT)
+    client = as_("superuser")
+
+    assert f'value="{action}"' not in client.get(page_url(waiting)).text
+    response = act(client, waiting, action, comment="Mine is fine.")
+
+    assert "ask another steward" in response.text
+    assert state(waiting) == State.IN_REVIEW
+
+
+def test_a_decision_needs_the_csrf_token(cast, waiting):
+    from django.test import Client
+
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.steward)
+
+    assert client.post(page_url(waiting, "act"), {"action": "approve"}).status_code == 403
+    assert client.get(page_url(waiting, "act")).status_code == 405
+    assert state(waiting) == State.IN_REVIEW
+
+
+def test_a_second_approval_waits_for_a_second_person(as_, cast, waiting):
+    Project.objects.update(approvals_required=2)
+    client = as_("steward")
+
+    act(client, waiting, "approve")
+    assert "You have decided on this submission already" in client.get(page_url(waiting)).text
+    assert "already" in act(client, waiting, "approve").text
+    assert state(waiting) == State.IN_REVIEW
+
+    act(as_("second_steward"), waiting, "approve")
+    assert state(waiting) == State.APPROVED
+
+
+@pytest.mark.parametrize("action", ["promote", "restore", "nonsense", ""])
+def test_a_step_that_does_not_fit_is_a_message(as_, waiting, action):
+    assert act(as_("steward"), waiting, action).status_code == 200
+    assert state(waiting) == State.IN_REVIEW
+
+
+def test_a_version_walks_its_whole_life_from_its_page(as_, cast, waiting):
+    act(as_("author"), waiting, "withdraw")
+    assert state(waiting) == State.DRAFT
+
+    steward = as_("steward")
+    type(waiting).objects.filter(pk=waiting.pk).update(state=State.APPROVED)
+    waiting.feature_view.default_version = waiting
+    waiting.feature_view.save(update_fields=["default_version"])
+    for action, after in (("deprecate", "deprecated"), ("restore", "approved")):
+        act(steward, waiting, action)
+        assert state(waiting) == after
+    assert "used by the default" in act(steward, waiting, "retire").text
+    assert "needs a comment" in act(steward, waiting, "retire", force="on").text
+    act(steward, waiting, "retire", force="on", comment="Wrong from the start.")
+    assert state(waiting) == State.RETIRED
+
+
+@pytest.mark.parametrize(
+    ("who", "sees"),
+    [("steward", True), ("auditor", True), ("owner", True), ("author", False), ("consumer", False)],
+)
+def test_the_trail_is_for_those_who_may_read_it(as_, waiting, who, sees):
+    client = as_(who)
+    entry = AuditEntry.objects.filter(subject_label="driver_hourly@1.0.0").first()
+
+    assert ("driver_hourly@1.0.0" in client.get(list_url("registry_auditentry")).text) is sees
+    assert client.get(page_url(entry)).status_code == (200 if sees else 302)
+    assert ("In the audit trail" in client.get(page_url(waiting)).text) is sees
+
+
+@pytest.mark.parametrize("who", ["steward", "superuser"])
+def test_the_trail_is_read_only(as_, waiting, who):
+    client, entry = as_(who), AuditEntry.objects.first()
+    before = list(AuditEntry.objects.order_by("id").values_list("hash", flat=True))
+
+    assert client.post(reverse("admin:registry_auditentry_add"), {}).status_code == 403
+    assert client.post(page_url(entry, "delete"), {"post": "yes"}).status_code == 403
+    client.post(page_url(entry), {"actor_name": "nobody"})
+    chosen = {"action": "delete_selected", "_selected_action": entry.pk}
+    client.post(list_url("registry_auditentry"), chosen)
+
+    assert list(AuditEntry.objects.order_by("id").values_list("hash", flat=True)) == before
+
+
+@pytest.mark.parametrize("name", [n for n in LISTS if n != "registry_project"])
+def test_nobody_adds_or_deletes_by_the_admin(as_, waiting, name):
+    assert as_("superuser").get(reverse(f"admin:{name}_add")).status_code == 403
+
+
+def test_the_definition_of_a_waiting_version_cannot_be_posted_over(as_, waiting):
+    before = waiting.spec_json
+
+    for who in ("author", "superuser"):
+        as_(who).post(page_url(waiting), {"spec_json": "{}", "state": "approved"})
+
+    assert (state(waiting), waiting.spec_json) == (State.IN_REVIEW, before)
+
+
+def test_lists_ask_the_database_as_often_for_many_rows(
+    as_, cast, waiting, django_assert_max_num_queries
+):
+    for number in range(5):
+        make_version(
+            cast, state=State.IN_REVIEW, text=VIEW.replace("driver_hourly", f"view_{number}")
+        )
+    client = as_("steward")
+
+    for name in ("registry_featureviewversion", "registry_featureview"):
+        with django_assert_max_num_queries(25):
+            assert client.get(list_url(name)).status_code == 200

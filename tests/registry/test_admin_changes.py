@@ -1,0 +1,283 @@
+"""What the admin changes beside versions: projects, roles, tokens, accounts; all through operations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+
+from registry import epoch
+from registry.choices import Role
+from registry.models import ApiToken, AuditEntry, Membership, Project
+from registry.operations import members
+
+pytestmark = pytest.mark.django_db(transaction=False)
+
+POLICY = {"title": "Rides", "roots": "", "approvals_required": 1, "approvals_required_sensitive": 2}
+
+
+def url(name: str, *args: object) -> str:
+    return reverse(f"admin:{name}", args=args)
+
+
+@pytest.fixture
+def as_(client, cast):
+    def login(who: str):
+        client.force_login(getattr(cast, who))
+        return client
+
+    return login
+
+
+def verbs() -> list[str]:
+    return list(AuditEntry.objects.order_by("-id").values_list("verb", flat=True))
+
+
+# --- projects ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "changes"),
+    [("owner", True), ("superuser", True), ("steward", False), ("author", False)],
+)
+def test_who_changes_the_policy_of_a_project(
+    as_, cast, who, changes, django_capture_on_commit_callbacks
+):
+    before = epoch.ensure(cast.project.pk)
+    post = POLICY | {"approvals_required": 2, "approvals_required_sensitive": 3}
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = as_(who).post(url("registry_project_edit", cast.project.pk), post)
+
+    cast.project.refresh_from_db()
+    assert cast.project.approvals_required == (2 if changes else 1)
+    assert response.status_code == (302 if changes else 422)
+    assert ("project.changed" in verbs()) is changes
+    assert (epoch.current(cast.project.pk) != before) is changes
+
+
+@pytest.mark.parametrize(
+    ("post", "words"),
+    [
+        ({"approvals_required": 0}, "greater than or equal to 1"),
+        ({"approvals_required": 4}, "no fewer than others"),
+        ({"roots": "/etc"}, "outside"),
+    ],
+)
+def test_what_a_project_refuses_is_said_and_what_was_typed_stays(as_, cast, post, words):
+    response = as_("owner").post(
+        url("registry_project_edit", cast.project.pk), POLICY | post | {"title": "Typed"}
+    )
+
+    assert response.status_code == 422
+    assert words in response.text
+    assert 'value="Typed"' in response.text
+    assert "project.changed" not in verbs()
+
+
+def test_roots_are_given_one_a_line(as_, cast, sources):
+    as_("owner").post(
+        url("registry_project_edit", cast.project.pk), POLICY | {"roots": f"\n{sources}\n"}
+    )
+
+    assert Project.objects.get(pk=cast.project.pk).roots == [str(sources)]
+
+
+def test_only_a_superuser_makes_a_project(as_, cast):
+    assert as_("owner").get(url("registry_project_add")).status_code == 403
+
+    response = as_("superuser").post(
+        url("registry_project_add"), {"name": "fraud", "title": "Fraud"}
+    )
+    made = Project.objects.get(name="fraud")
+    assert response.url == url("registry_project_change", made.pk)
+    assert made.memberships.get().role == Role.OWNER
+    assert (
+        "use lower-case letters"
+        in as_("superuser").post(url("registry_project_add"), {"name": "No!"}).text
+    )
+
+
+# --- roles ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "grants"), [("owner", True), ("steward", False), ("author", False)]
+)
+def test_who_grants_and_revokes_roles(as_, cast, who, grants):
+    post = {"username": "outsider", "role": "steward"}
+    client = as_(who)
+    client.post(url("registry_project_grant", cast.project.pk), post)
+    assert Membership.objects.filter(user=cast.outsider).exists() is grants
+
+    membership = Membership.objects.get(user=cast.consumer)
+    client.post(url("registry_project_revoke", cast.project.pk), {"membership": membership.pk})
+    assert Membership.objects.filter(pk=membership.pk).exists() is not grants
+    assert ({"membership.granted", "membership.revoked"} <= set(verbs()[:2])) is grants
+
+
+def test_a_name_nobody_has_is_refused_beside_the_field(as_, cast):
+    response = as_("owner").post(
+        url("registry_project_grant", cast.project.pk), {"username": "nobody", "role": "owner"}
+    )
+
+    assert response.status_code == 422
+    assert "There is no account of this name" in response.text
+
+
+def test_a_role_of_another_project_is_not_revoked_from_here(as_, cast):
+    other = members.create_project(name="other", actor=cast.outsider, at=timezone.now())
+    theirs = other.memberships.get()
+
+    as_("owner").post(url("registry_project_revoke", cast.project.pk), {"membership": theirs.pk})
+
+    assert Membership.objects.filter(pk=theirs.pk).exists()
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_and_never_cached(as_, cast):
+    post = {"name": "churn", "user": cast.consumer.pk, "days": 30}
+    response = as_("consumer").post(url("registry_apitoken_add"), post)
+
+    token = ApiToken.objects.get()
+    assert token.prefix in response.text
+    assert response["Cache-Control"] == "no-store"
+    text = response.context["text"]
+    for page in (url("registry_apitoken_changelist"), url("registry_apitoken_change", token.pk)):
+        assert text not in as_("consumer").get(page).text
+
+
+def test_nobody_makes_a_token_for_another_person(as_, cast):
+    post = {"name": "hers", "user": cast.owner.pk, "days": 30}
+
+    for who in ("author", "steward"):
+        assert "text" not in as_(who).post(url("registry_apitoken_add"), post).context
+    assert not ApiToken.objects.exists()
+
+
+def test_an_owner_makes_tokens_for_a_service_account_of_the_project(as_, cast):
+    service = User.objects.create_user("scorer")
+    members.grant_role(
+        project=cast.project, user=service, role=Role.CONSUMER, actor=cast.owner, at=timezone.now()
+    )
+    post = {"name": "scorer", "user": service.pk, "project": cast.project.pk, "days": 30}
+
+    assert as_("owner").post(url("registry_apitoken_add"), post).context["text"]
+    assert (
+        "text"
+        not in as_("owner").post(url("registry_apitoken_add"), post | {"project": ""}).context
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "status", "ends"),
+    [
+        ("consumer", 302, True),
+        ("superuser", 302, True),
+        ("outsider", 404, False),
+        ("owner", 404, False),
+    ],
+)
+def test_who_revokes_a_token(as_, cast, who, status, ends):
+    token, _ = members.issue_token(
+        user=cast.consumer, name="mine", actor=cast.consumer, at=timezone.now()
+    )
+
+    assert as_(who).post(url("registry_apitoken_revoke", token.pk)).status_code == status
+    token.refresh_from_db()
+    assert (token.revoked_at is not None) is ends
+
+
+# --- accounts ------------------------------------------------------------------------------------
+
+
+def account(user: User, **changes: object) -> dict[str, object]:
+    """Return the form of an account as a browser would send it back."""
+    shown = {"username": user.username, "first_name": "", "last_name": "", "email": user.email}
+    flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
+    return (
+        shown
+        | {name: "on" for name, on in (flags | changes).items() if on is True}
+        | {name: value for name, value in changes.items() if isinstance(value, str)}
+    )
+
+
+@pytest.mark.parametrize("who", ["owner", "steward", "author"])
+def test_accounts_are_for_superusers(as_, cast, who):
+    for page in ("auth_user_changelist", "auth_user_add"):
+        assert as_(who).get(url(page)).status_code == 403
+    response = as_(who).post(url("auth_user_change", cast.author.pk), account(cast.author))
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("changes", "verb", "moves"),
+    [
+        ({"is_active": False}, "user.deactivated", True),
+        ({"is_superuser": True}, "user.changed", True),
+        ({"email": "a@example.com"}, "user.changed", False),
+    ],
+)
+def test_what_changes_rights_changes_every_epoch(
+    as_, cast, changes, verb, moves, django_capture_on_commit_callbacks
+):
+    before = epoch.ensure(cast.project.pk)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        as_("superuser").post(
+            url("auth_user_change", cast.author.pk), account(cast.author, **changes)
+        )
+
+    assert verbs()[0] == verb
+    assert (epoch.current(cast.project.pk) != before) is moves
+
+
+def test_the_last_superuser_stays_one(as_, cast):
+    page = url("auth_user_change", cast.superuser.pk)
+    response = as_("superuser").post(page, account(cast.superuser, is_superuser=False), follow=True)
+
+    assert "is the last active superuser" in response.text
+    assert User.objects.get(pk=cast.superuser.pk).is_superuser
+
+
+def test_no_group_and_no_django_permission_is_offered(as_, cast):
+    page = as_("superuser").get(url("auth_user_change", cast.author.pk)).text
+
+    assert 'name="groups"' not in page
+    assert 'name="user_permissions"' not in page
+    assert as_("superuser").get("/admin/auth/group/").status_code == 404
+
+
+def test_a_new_account_and_a_new_password_leave_their_trace(as_, cast):
+    client = as_("superuser")
+    password = {"password1": "long-enough-42", "password2": "long-enough-42"}
+    client.post(url("auth_user_add"), {"username": "mia", "usable_password": "true", **password})
+    made = User.objects.get(username="mia")
+    assert verbs()[0] == "user.created"
+
+    client.post(url("auth_user_password_change", made.pk), {"usable_password": "true", **password})
+    assert verbs()[0] == "user.password_changed"
+
+
+def test_nobody_deletes_an_account(as_, cast):
+    response = as_("superuser").post(url("auth_user_delete", cast.author.pk), {"post": "yes"})
+
+    assert response.status_code == 403
+    assert User.objects.filter(pk=cast.author.pk).exists()
+
+
+def test_an_expired_token_is_called_expired(as_, cast):
+    members.issue_token(
+        user=cast.consumer,
+        name="old",
+        actor=cast.consumer,
+        at=timezone.now() - timedelta(days=40),
+        days=30,
+    )
+
+    assert "expired" in as_("consumer").get(url("registry_apitoken_changelist")).text
