@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from registry.spec import FeatureSpec, VersionSpec
 
-EXTREMES = ("min", "max", "first", "last")
+#: Functions that choose one of the values.
+CHOICES = ("min", "max", "first", "last")
+#: Those of them that are looked up in the tree of ticks; ``last`` needs only the newest row so far.
+EXTREMES = ("min", "max", "first")
 SUMS = ("sum", "mean")
 #: Sums of these could leave 128 bits.
 _HUGE = ("HUGEINT", "UHUGEINT")
@@ -85,7 +88,7 @@ def argument_cast(
 ) -> Cast | None:
     """Return the cast an aggregated column goes through; None when it is taken as it is."""
     have, name = require(column, columns), identifier(column)
-    if function in EXTREMES:
+    if function in CHOICES:
         return cast(name, have=have, want=feature.value_type, column=column)
     exact = family(have) in ("integer", "bool", "decimal") and have not in _HUGE
     if function in ("sum", "mean", "stddev") and not exact:
@@ -98,7 +101,7 @@ def _argument(
 ) -> Argument:
     made = argument_cast(column, function, feature, columns)
     have, name = columns[column], identifier(column)
-    if function in EXTREMES and made is not None:
+    if function in CHOICES and made is not None:
         return Argument(_one_zero(made.strict, feature.type), "")
     if made is not None:
         return Argument(made.strict, "float")
@@ -127,7 +130,7 @@ def amounts(aggregates: Aggregates, facts: Mapping[int, Found]) -> dict[str, tup
     found: dict[str, tuple[int, str]] = {}
     for output in aggregates.outputs:
         name, window, argument = _stem(output), output.window, f"a{output.argument}"
-        if output.function not in EXTREMES and output.function != "count_distinct":
+        if output.function not in CHOICES and output.function != "count_distinct":
             found[f"{name}_n"] = (window, f"CAST({argument} IS NOT NULL AS INTEGER)")
         if output.function in SUMS:
             for suffix, amount in _summands(argument, facts.get(output.argument)):
@@ -160,6 +163,10 @@ def value_sql(output: Output, facts: Mapping[int, Found]) -> str:
         return distinct_name(output)
     if output.function in (*EXTREMES, "stddev"):
         return part_name(output)
+    if output.function == "last":
+        name = part_name(output)
+        # Rows leave in the order of their events: when the newest is gone, so are the others.
+        return f"CASE WHEN {name}.leave > i THEN {name}.x END"
     total = _total_sql(stem, facts.get(output.argument))
     value = f"CAST({total} AS DOUBLE) / {stem}_n" if output.function == "mean" else total
     return f"CASE WHEN {stem}_n > 0 THEN {value} END"

@@ -10,6 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
 from materialization import aggregation_sql as stages
+from materialization import sparse_ticks_sql, tick_tree_sql
 from materialization.aggregates import (
     EXTREMES,
     SUMS,
@@ -24,7 +25,7 @@ from materialization.tick_grid import TickGrid, make_grid
 from materialization.ticks import MICROSECOND, from_us, last_tick, to_us
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     import duckdb
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class Aggregated(NamedTuple):
-    """``query`` gives the rows to store; None: there is nothing to store in the window."""
+    """``queries`` give the rows to store, one slice of the keys each, to be read one by one."""
 
-    query: str | None
+    queries: Iterator[str]
     counters: Counters
 
 
@@ -45,8 +46,9 @@ def aggregate(
     *,
     columns: Mapping[str, str],
     relation: str,
+    slice_rows: int,
 ) -> Aggregated:
-    """Compute the stored ticks of the job's window up to the final query.
+    """Read the rows of the job's window; computing follows as the queries are taken.
 
     :raises UnknownColumn: an aggregated column the source does not have.
     :raises SourceValueInvalid: a type the function or the feature cannot take.
@@ -66,10 +68,28 @@ def aggregate(
     _create(connection, "state", stages.state_sql(job.spec, state, before))
     grid = _grid(job, schedule, earliest)
     if grid is None:
-        return Aggregated(None, counters)
-    _stage(connection, job, aggregates, grid)
-    with_beats = _store(connection, job, grid)
-    return Aggregated(stages.stored_sql(job.spec, grid, with_beats=with_beats), counters)
+        return Aggregated(iter(()), counters)
+    slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
+    return Aggregated(_sliced(connection, job, aggregates, grid, slices), counters)
+
+
+def _sliced(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    grid: TickGrid,
+    slices: int,
+) -> Iterator[str]:
+    """Compute one slice of the keys after the other and give the query of its rows."""
+    _create_ticks(connection, job, grid)
+    facts = _facts(connection, aggregates)
+    _create(connection, "all_keys", stages.keys_sql(job.spec))
+    for number in range(slices):
+        sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
+        _create(connection, "keys", sql)
+        _stage(connection, job, aggregates, facts, grid)
+        with_beats = _store(connection, job, grid)
+        yield sparse_ticks_sql.stored_sql(job.spec, grid, with_beats=with_beats)
 
 
 def _schedule(job: ComputeJob) -> ScheduleSpec:
@@ -90,7 +110,7 @@ def _begin(job: ComputeJob) -> datetime | None:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
-    connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
 
 def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
@@ -116,24 +136,25 @@ def _grid(job: ComputeJob, schedule: ScheduleSpec, earliest: int | None) -> Tick
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates, grid: TickGrid
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    facts: Mapping[int, Found],
+    grid: TickGrid,
 ) -> None:
-    """Create the tables from ``keys`` to ``computed``: the features at every candidate tick."""
+    """Create the tables from ``spans`` to ``computed``: the features at every candidate tick."""
     spec = job.spec
-    _create_ticks(connection, job, grid)
-    facts = _facts(connection, aggregates)
-    _create(connection, "keys", stages.keys_sql(spec))
     _create(connection, "spans", stages.spans_sql(spec, aggregates, grid))
     distinct = aggregates.with_function("count_distinct")
     _create(connection, "islands", stages.islands_sql(distinct, len(aggregates.windows)))
     _create(connection, "running", stages.running_sql(spec, aggregates, facts, grid))
     parts = []
     if aggregates.with_function(*EXTREMES):
-        _create(connection, "nodes", stages.nodes_sql(aggregates, grid))
-        _create(connection, "extremes", stages.extremes_sql(aggregates, grid))
+        _create(connection, "nodes", tick_tree_sql.nodes_sql(aggregates, grid))
+        _create(connection, "extremes", tick_tree_sql.extremes_sql(aggregates, grid))
         parts.append("extremes")
     if deviations := aggregates.with_function("stddev"):
-        _create(connection, "spread", stages.spread_sql(deviations))
+        _create(connection, "spread", tick_tree_sql.spread_sql(deviations))
         parts.append("spread")
     _create(connection, "computed", stages.values_sql(aggregates, facts, parts))
 
@@ -141,8 +162,10 @@ def _stage(
 def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:
     if grid.period is not None:
         return
-    connection.execute("CREATE TEMP TABLE ticks AS SELECT * FROM (SELECT unnest(?) AS t, unnest(?) AS i)",
-                       [list(grid.listed), list(range(len(grid.listed)))])  # fmt: skip
+    connection.execute(
+        "CREATE TEMP TABLE ticks AS SELECT unnest(?) AS t, unnest(?) AS i",
+        [list(grid.listed), list(range(len(grid.listed)))],
+    )
     if job.spec.ttl is not None:
         hops = grid.hops(job.spec.ttl)
         connection.execute(
@@ -165,8 +188,8 @@ def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dic
 
 def _store(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> bool:
     """Create ``kept`` and, with a TTL, ``beats``; say whether there are beats."""
-    _create(connection, "kept", stages.kept_sql(job.spec, grid))
-    beats = stages.beats_sql(job.spec, grid)
+    _create(connection, "kept", sparse_ticks_sql.kept_sql(job.spec, grid))
+    beats = sparse_ticks_sql.beats_sql(job.spec, grid)
     if beats is not None:
         _create(connection, "beats", beats)
     return beats is not None

@@ -1,13 +1,12 @@
 # ruff: noqa: S608 - names go through identifier(), the rest are numbers and names of our own
-"""Rolling-window aggregations at ticks, stored sparsely: the SQL of each stage. [pure]
+"""Rolling-window aggregations at ticks: the SQL from the source's rows to the features. [pure]
 
-Not for running the stages (``aggregation_run``), nor for what each function adds (``aggregates``).
+Not for running the stages (``aggregation_run``), for what each function adds (``aggregates``), nor
+for which ticks are stored (``sparse_ticks_sql``).
 
 A row is inside a window from the first tick that sees it until the first tick at or after event +
 window. Values change at those ticks only, the *candidates*, so nothing is computed in between.
-Sums and counts are running totals over what enters and leaves; extremes (min, max, first, last)
-come from a segment tree over the ticks: a row is put on the few nodes that tile its stay, a
-candidate looks at the nodes above it. Both cost rows × log(ticks), late and skewed rows included.
+Sums and counts are running totals over what enters and leaves; ``tick_tree_sql`` finds extremes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from materialization.aggregates import (
-    EXTREMES,
+    CHOICES,
     Aggregates,
     Found,
     Output,
@@ -26,7 +25,7 @@ from materialization.aggregates import (
 )
 from materialization.casts import cast
 from materialization.columns import CREATED, EVENT, RUN
-from materialization.sql_text import identifier, text_list
+from materialization.sql_text import identifier, key_list, numbered, text_list
 from materialization.ticks import MICROSECOND
 
 if TYPE_CHECKING:
@@ -35,14 +34,6 @@ if TYPE_CHECKING:
     from materialization.sql import Base
     from materialization.tick_grid import TickGrid
     from registry.spec import VersionSpec
-
-
-def _keys(spec: VersionSpec, prefix: str = "") -> str:
-    return ", ".join(f"{prefix}k{i}" for i, _ in enumerate(spec.join_keys))
-
-
-def _names(letter: str, things: Sequence[object], prefix: str = "") -> str:
-    return "".join(f", {prefix}{letter}{i}" for i, _ in enumerate(things))
 
 
 def raw_sql(
@@ -71,7 +62,7 @@ def raw_sql(
 
 
 def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
-    """Return the latest stored row of each key at or before the run's start: the state it continues."""
+    """Return each key's latest stored row at or before the run's start: what it continues."""
     keys = ", ".join(f"{identifier(key.name)} AS k{i}" for i, key in enumerate(spec.join_keys))
     if not files:
         empty = [
@@ -96,7 +87,7 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
 
 def keys_sql(spec: VersionSpec) -> str:
     """Return every key of the run under a number, so that later stages join on one integer."""
-    keys = _keys(spec)
+    keys = key_list(spec.join_keys)
     known = " AND ".join(f"k{i} IS NOT NULL" for i, _ in enumerate(spec.join_keys))
     rows = f"SELECT {keys} FROM raw WHERE e IS NOT NULL AND {known}"
     return (
@@ -105,14 +96,14 @@ def keys_sql(spec: VersionSpec) -> str:
 
 
 def spans_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
-    """Return a row's stay in each window: ticks ``[enter, leave)``; ``leave`` = count: beyond the run."""
+    """Return a row's stay in each window: ticks ``[enter, leave)``; at the count: beyond it."""
     windows = ", ".join(f"({i}, {w // MICROSECOND})" for i, w in enumerate(aggregates.windows))
-    arguments = _names("a", aggregates.arguments)
+    arguments = numbered("a", aggregates.arguments)
     enter, enter_join = grid.ordinal("q.v", "entering")
     leave, leave_join = grid.ordinal("q.gone", "leaving")
     return (
         f"SELECT * FROM (SELECT kid, w, e, c{arguments}, {enter} AS enter, {leave} AS leave FROM "
-        f"(SELECT *, e + us AS gone FROM raw JOIN keys USING ({_keys(spec)}) "
+        f"(SELECT *, e + us AS gone FROM raw JOIN keys USING ({key_list(spec.join_keys)}) "
         f"CROSS JOIN (VALUES {windows}) AS windows(w, us) WHERE e IS NOT NULL) AS q "
         f"{enter_join} {leave_join}) WHERE enter < leave"
     )
@@ -133,8 +124,8 @@ def islands_sql(outputs: Sequence[Output], windows: int) -> str:
         starts = f"SELECT kid, {value} AS x, enter, leave, {before} AS before FROM spans"
         numbered = (
             "SELECT *, sum(CAST(before IS NULL OR enter > before AS INTEGER)) "
-            f"OVER (PARTITION BY kid, x ORDER BY enter, leave ROWS UNBOUNDED PRECEDING) AS island FROM "
-            f"({starts} WHERE w = {output.window} AND {value} IS NOT NULL)"
+            "OVER (PARTITION BY kid, x ORDER BY enter, leave ROWS UNBOUNDED PRECEDING) AS island "
+            f"FROM ({starts} WHERE w = {output.window} AND {value} IS NOT NULL)"
         )
         lanes.append(
             f"SELECT kid, {lane} AS w, min(enter) AS enter, max(leave) AS leave "
@@ -158,99 +149,42 @@ def running_sql(
         aggregates.with_function("count_distinct"), start=len(aggregates.windows)
     ):
         counted[distinct_name(output)] = (lane, "1")
-    arguments = _names("a", aggregates.arguments)
+    arguments = numbered("a", aggregates.arguments)
     nothing = "".join(", NULL" for _ in aggregates.arguments)
+    within = f"leave < {grid.count}"
+    keys = key_list(spec.join_keys)
     sides = " UNION ALL ".join(
         [
-            f"SELECT kid, enter AS i, 1 AS sign, w{arguments} FROM spans",
-            f"SELECT kid, leave, -1, w{arguments} FROM spans WHERE leave < {grid.count}",
-            f"SELECT kid, enter, 1, w{nothing} FROM islands",
-            f"SELECT kid, leave, -1, w{nothing} FROM islands WHERE leave < {grid.count}",
-            f"SELECT kid, 0, 0, -1{nothing} FROM state JOIN keys USING ({_keys(spec)})",
+            f"SELECT kid, enter AS i, 1 AS sign, w, e, c, leave{arguments} FROM spans",
+            f"SELECT kid, leave, -1, w, e, c, leave{arguments} FROM spans WHERE {within}",
+            f"SELECT kid, enter, 1, w, NULL, NULL, NULL{nothing} FROM islands",
+            f"SELECT kid, leave, -1, w, NULL, NULL, NULL{nothing} FROM islands WHERE {within}",
+            f"SELECT kid, 0, 0, -1, NULL, NULL, NULL{nothing} FROM state JOIN keys USING ({keys})",
         ]
     )
+    newest = {part_name(output): _newest(output) for output in aggregates.with_function("last")}
     moves = "".join(
         f", coalesce(sum(CASE WHEN sign < 0 THEN -({amount}) ELSE {amount} END) "
         f"FILTER (WHERE w = {lane}), 0) AS {name}"
         for name, (lane, amount) in counted.items()
-    )
+    ) + "".join(f", {sql} AS {name}" for name, sql in newest.items())
     totals = "".join(f", sum({name}) OVER k AS {name}" for name in counted)
+    totals += "".join(f", max({name}) OVER k AS {name}" for name in newest)
     return (
         f"SELECT kid, i{totals} FROM (SELECT kid, i{moves} FROM ({sides}) GROUP BY kid, i) "
         "WINDOW k AS (PARTITION BY kid ORDER BY i ROWS UNBOUNDED PRECEDING)"
     )
 
 
-def nodes_sql(aggregates: Aggregates, grid: TickGrid) -> str:
-    """Return the segment tree: per node the extremes of the stays that it helps to tile.
-
-    At each level the stay is ``[low, high)`` in nodes of 2^level ticks; an odd end stands out of
-    the parent and is taken at this level.
-    """
-    outputs = aggregates.with_function(*EXTREMES)
-    parts = {part_name(output): _extreme(output) for output in outputs}
-    columns = "".join(f", {sql} AS {name}" for name, sql in parts.items())
-    arguments = _names("a", aggregates.arguments)
-    levels = (
-        f"SELECT kid, w, e, c{arguments}, level, (enter + (1::BIGINT << level) - 1) >> level AS low, "
-        f"leave >> level AS high FROM spans, range({grid.count.bit_length() + 1}) AS levels(level)"
-    )
-    ends = (
-        f"SELECT *, unnest([CASE WHEN low % 2 = 1 THEN low END, "
-        f"CASE WHEN high % 2 = 1 THEN high - 1 END]) AS node FROM ({levels}) WHERE low < high"
-    )
-    return f"SELECT kid, w, level, node{columns} FROM ({ends}) WHERE node IS NOT NULL GROUP BY kid, w, level, node"
-
-
-def _extreme(output: Output) -> str:
-    """Return the aggregate of one node; ties of first and last fall to the value, never to chance."""
+def _newest(output: Output) -> str:
+    """Return the newest row that enters; ties fall to the value, never to chance."""
     argument = f"a{output.argument}"
-    inside = f"FILTER (WHERE w = {output.window} AND {argument} IS NOT NULL)"
-    if output.function in ("min", "max"):
-        return f"{output.function}({argument}) {inside}"
-    lowest = "min" if output.function == "first" else "max"
-    return f"{lowest}({{'e': e, 'c': c, 'x': {argument}}}) {inside}"
-
-
-def extremes_sql(aggregates: Aggregates, grid: TickGrid) -> str:
-    """Return, for each candidate, the extremes over the nodes above it."""
-    columns = {}
-    for output in aggregates.with_function(*EXTREMES):
-        name = part_name(output)
-        merge = "min" if output.function in ("min", "first") else "max"
-        value = f"{merge}(nodes.{name})"
-        columns[name] = f"{value}.x" if output.function in ("first", "last") else value
-    chosen = "".join(f", {sql} AS {name}" for name, sql in columns.items())
-    climbs = f"SELECT kid, i, level, i >> level AS node FROM running, range({grid.count.bit_length() + 1}) AS levels(level)"
-    return (
-        f"SELECT kid, i{chosen} FROM ({climbs}) JOIN nodes USING (kid, level, node) GROUP BY kid, i"
-    )
-
-
-def spread_sql(outputs: Sequence[Output]) -> str:
-    """Return, for each candidate, the standard deviations over the rows inside.
-
-    A deviation cannot be kept as a running total without losing digits, so the rows are looked at
-    again, in one order: the same rows give the same digits in every run.
-    """
-    columns = {}
-    for output in outputs:
-        value = f"CAST(a{output.argument} AS DOUBLE)"
-        columns[part_name(output)] = (
-            f"stddev_samp({value} ORDER BY e, c, {value}) "
-            f"FILTER (WHERE w = {output.window} AND a{output.argument} IS NOT NULL)"
-        )
-    chosen = "".join(f", {sql} AS {name}" for name, sql in columns.items())
-    windows = ", ".join(sorted({str(output.window) for output in outputs}))
-    return (
-        f"SELECT running.kid, running.i{chosen} FROM running JOIN spans ON spans.kid = running.kid "
-        f"AND spans.enter <= running.i AND running.i < spans.leave WHERE spans.w IN ({windows}) "
-        "GROUP BY running.kid, running.i"
-    )
+    inside = f"FILTER (WHERE sign = 1 AND w = {output.window} AND {argument} IS NOT NULL)"
+    return f"max({{'e': e, 'c': c, 'x': {argument}, 'leave': leave}}) {inside}"
 
 
 def values_sql(aggregates: Aggregates, facts: Mapping[int, Found], parts: Sequence[str]) -> str:
-    """Return the features at each candidate, cast to their declared types; ``parts`` are joined in."""
+    """Return the features at each candidate, in their declared types; ``parts`` are joined in."""
     values = "".join(
         f", {value_sql(output, facts)} AS x{n}" for n, output in enumerate(aggregates.outputs)
     )
@@ -262,7 +196,7 @@ def values_sql(aggregates: Aggregates, facts: Mapping[int, Found], parts: Sequen
 
 
 def _typed(output: Output, aggregates: Aggregates, number: int) -> str:
-    if output.function in EXTREMES:
+    if output.function in CHOICES:
         return f"x{number}"
     argument = aggregates.arguments[output.argument]
     if output.function in ("mean", "stddev") or (
@@ -275,69 +209,3 @@ def _typed(output: Output, aggregates: Aggregates, number: int) -> str:
     return cast(
         f"x{number}", have=have, want=feature.value_type, column=feature.source_column
     ).strict
-
-
-def kept_sql(spec: VersionSpec, grid: TickGrid) -> str:
-    """Return the candidates whose values differ from the tick before, and each key's state (i = -1).
-
-    ``following`` is the next such tick of the key, or the count of ticks.
-    """
-    features = _names("f", spec.features)
-    differs = " OR ".join(
-        f"f{n} IS DISTINCT FROM lag(f{n}) OVER k" for n, _ in enumerate(spec.features)
-    )
-    known = (
-        f"SELECT kid, i, NULL::BIGINT AS s{features} FROM computed UNION ALL "
-        f"SELECT kid, -1, s{features} FROM state JOIN keys USING ({_keys(spec)})"
-    )
-    changed = (
-        f"SELECT *, (i = -1 OR lag(i) OVER k IS NULL OR {differs}) AS differs FROM ({known}) "
-        "WINDOW k AS (PARTITION BY kid ORDER BY i)"
-    )
-    following = f"coalesce(lead(i) OVER (PARTITION BY kid ORDER BY i), {grid.count})"
-    return f"SELECT *, {following} AS following FROM ({changed}) WHERE differs"
-
-
-def beats_sql(spec: VersionSpec, grid: TickGrid) -> str | None:
-    """Return the ticks to store though nothing changed, because the TTL would lapse before the next.
-
-    None without a TTL.
-    """
-    if spec.ttl is None:
-        return None
-    first, late_join = grid.first_hop("kept.s", spec.ttl)
-    if grid.period is None:
-        after_change, change_join = "coalesce(hops.j, 0)", "LEFT JOIN hops ON hops.i = kept.i"
-        step, step_join = "hops.j", "JOIN hops ON hops.i = beats.i"
-    else:
-        after_change, change_join = grid.hop("kept.i", spec.ttl), ""
-        step, step_join = grid.hop("beats.i", spec.ttl), ""
-    begin = (
-        f"SELECT kept.kid, kept.i AS origin, CASE WHEN kept.i < 0 THEN {first} ELSE {after_change} END AS i, "
-        f"following FROM kept {late_join} {change_join}"
-    )
-    return (
-        f"WITH RECURSIVE beats AS (SELECT * FROM ({begin}) WHERE i < following UNION ALL "
-        f"SELECT * FROM (SELECT beats.kid, origin, {step} AS i, following FROM beats {step_join}) "
-        "WHERE i < following) SELECT kid, origin, i FROM beats"
-    )
-
-
-def stored_sql(spec: VersionSpec, grid: TickGrid, *, with_beats: bool) -> str:
-    """Return the rows of the run as they are stored: keys, the tick as both times, features."""
-    features = _names("f", spec.features)
-    rows = f"SELECT kid, i{features} FROM kept WHERE i >= 0"
-    if with_beats:
-        of_kept = _names("f", spec.features, "kept.")
-        rows += (
-            f" UNION ALL SELECT beats.kid, beats.i{of_kept} FROM beats JOIN kept "
-            "ON kept.kid = beats.kid AND kept.i = beats.origin"
-        )
-    tick = f"make_timestamptz({grid.instant('stored.i')})"
-    columns = [
-        *(f"keys.k{i} AS {identifier(key.name)}" for i, key in enumerate(spec.join_keys)),
-        f"{tick} AS {EVENT}, {tick} AS {CREATED}",
-        *(f"stored.f{i} AS {identifier(feature.name)}" for i, feature in enumerate(spec.features)),
-    ]
-    ticks = "" if grid.period else "JOIN ticks ON ticks.i = stored.i"
-    return f"SELECT {', '.join(columns)} FROM ({rows}) AS stored JOIN keys USING (kid) {ticks}"

@@ -38,7 +38,8 @@ class Cast(NamedTuple):
         if self.bad is None:
             return self.value
         found = f"left(CAST({self.source} AS VARCHAR), 80)"
-        report = f"to_json({{'column': {text(self.column)}, 'type': {text(self.type)}, 'value': {found}}})"
+        names = f"'column': {text(self.column)}, 'type': {text(self.type)}"
+        report = f"to_json({{{names}, 'value': {found}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
 
@@ -148,7 +149,8 @@ def _list_pair(source: str, kind: str, want: ValueType) -> tuple[str, str] | Non
     # An item that cannot be cast becomes NULL inside the list: count before and after.
     unlike = f"list_aggregate({items}, 'count') <> list_aggregate({value}, 'count')"
     if want.kind == "vector":
-        unlike += f" OR list_aggregate({value}, 'count') <> {want.length} OR len({value}) <> {want.length}"
+        full = f"list_aggregate({value}, 'count')"
+        unlike += f" OR {full} <> {want.length} OR len({value}) <> {want.length}"
     elif want.item and want.item.kind in ("int32", "int64"):
         unlike += f" OR CAST({value} AS DOUBLE[]) <> TRY_CAST({items} AS DOUBLE[])"
     return _tried(filled, want.duckdb, unlike)

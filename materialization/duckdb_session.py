@@ -1,4 +1,4 @@
-"""A DuckDB connection for users' SQL and files: fresh, without network, files but these, or a way out.
+"""A DuckDB connection for users' SQL and files: fresh, locked, with these files and no others.
 
 Not for our own stored tables: ``latest`` and serving open plain connections for those.
 """

@@ -31,7 +31,7 @@ _GRACE_S = 5.0
 
 
 class Computation:
-    """The rows of one job, in batches of ``columns.computed_schema``; ``counters`` once all are read."""
+    """One job's rows, in batches of ``columns.computed_schema``; ``counters`` once all are read."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
@@ -54,7 +54,7 @@ def compute(job: ComputeJob, limits: EngineLimits) -> Iterator[Computation]:
     reader. Leaving the block ends the child, finished or not. Errors come when the block is entered
     or while ``reader`` is read; a reader that ended without one gave every row.
 
-    :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: the source or the SQL.
+    :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
     :raises EngineLimitExceeded: time, memory or disk.
     :raises EngineStopped: the child died without a word.
     """
@@ -64,7 +64,7 @@ def compute(job: ComputeJob, limits: EngineLimits) -> Iterator[Computation]:
 
 @contextlib.contextmanager
 def start_child(job: ComputeJob | ProbeJob, limits: EngineLimits) -> Iterator[Child]:
-    """Start the sandbox in a fresh private directory; end it and remove the directory afterwards."""
+    """Start the sandbox in a private directory; end it and remove the directory afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="assay-engine-", dir=limits.temp_root) as directory,
         tempfile.TemporaryFile() as report,

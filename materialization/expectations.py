@@ -41,7 +41,9 @@ def check_profile(spec: VersionSpec, profile: Profile) -> list[CheckResult]:
     if profile.rows == 0:
         return []
     columns = {column.name: column for column in profile.columns}
-    return [result for feature in spec.features for result in _checks(feature, columns[feature.name])]
+    return [
+        result for feature in spec.features for result in _checks(feature, columns[feature.name])
+    ]
 
 
 def _checks(feature: FeatureSpec, column: ColumnProfile) -> Iterator[CheckResult]:

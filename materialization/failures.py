@@ -42,13 +42,14 @@ def translate(error: Exception, *, known: Iterable[str] | None = None) -> AssayE
         return _bad_value(message)
     if "maximum execution time" in message:
         return EngineLimitExceeded(
-            "the computation took longer than its time limit; materialize a shorter window, or raise the limit.",
+            "the computation took longer than its time limit; materialize a shorter window, "
+            "or raise the limit.",
             limit="time",
         )
     if "Out of Memory" in message or "max_temp_directory_size" in message:
         return EngineLimitExceeded(
-            "the computation needed more memory or disk than its limit; materialize a shorter window, "
-            f"or raise the limit. ({_first_line(message)})",
+            "the computation needed more memory or disk than its limit; materialize a shorter "
+            f"window, or raise the limit. ({_first_line(message)})",
             limit="memory",
         )
     if missing := _NOT_FOUND.search(message):

@@ -55,7 +55,9 @@ def latest_rows(
         yield pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader))
 
 
-def latest_sql(files: Sequence[str], spec: VersionSpec, *, as_of: datetime, run: int | None) -> str:
+def latest_sql(
+    files: Sequence[str], spec: VersionSpec, *, as_of: datetime | None, run: int | None
+) -> str:
     columns = ", ".join(identifier(name) for name in stored_schema(spec).names)
     keys = ", ".join(identifier(key.name) for key in spec.join_keys)
     conditions = [f"{RUN} = {run:d}"] if run is not None else []

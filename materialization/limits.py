@@ -20,3 +20,5 @@ class EngineLimits(msgspec.Struct, frozen=True):
     temp_root: str | None = None
     #: Rows of one Arrow batch.
     batch_rows: int = 65_536
+    #: Rows × windows that an aggregation works on at a time, a slice of the keys.
+    slice_rows: int = 400_000

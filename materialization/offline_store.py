@@ -72,9 +72,9 @@ class OfflineStore:
     ) -> CommitResult:
         """Append rows of ``run``, all or none, once however often it is asked.
 
-        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without ``__run`` and are
-        written as they come. ``transaction`` names the commit: one the table knows already is not
-        read again.
+        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without ``__run`` and
+        are written as they come. ``transaction`` names the commit: one the table knows already is
+        not read again.
 
         :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
         :raises OfflineStoreUnavailable: the table could not be written.
@@ -144,14 +144,22 @@ class OfflineStore:
             return DeltaTable(str(path))
         except TableNotFoundError:
             pass
+        # With retries the loser of a race would write its table over the winner's, as version 1.
+        once = CommitProperties(max_commit_retries=0)
         try:
-            return DeltaTable.create(str(path), schema, mode="ignore", configuration=_CONFIGURATION)
+            return DeltaTable.create(
+                str(path),
+                schema,
+                mode="ignore",
+                configuration=_CONFIGURATION,
+                commit_properties=once,
+            )
         except DeltaError:
             return self._open(table_uri)  # another run created it in between
 
 
 class _Feed:
-    """A reader with ``__run`` added, that remembers the error delta-rs would put into words of its own."""
+    """A reader with ``__run`` added, that keeps the error delta-rs would replace by a text."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, run: int) -> None:
         self.error: Exception | None = None
@@ -182,9 +190,7 @@ def _of_run(table: DeltaTable, run: int) -> list[dict[str, Any]]:
     return [file for file in _added_files(table) if file[low] <= run <= file[high]]
 
 
-def _result(
-    table: DeltaTable, run: int, *, before: Sequence[str], already: bool
-) -> CommitResult:
+def _result(table: DeltaTable, run: int, *, before: Sequence[str], already: bool) -> CommitResult:
     files = [file for file in _of_run(table, run) if file["uri"] not in before]
     return CommitResult(
         version=table.version(),

@@ -5,8 +5,10 @@ Not for talking to Redis (``online_store``) or for encoding single columns (``pa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -39,7 +41,8 @@ class BadOnlineRows(Invalid):
     code = "bad_online_rows"
 
 
-class EntityKey(NamedTuple):
+@dataclass(frozen=True)
+class EntityKey:
     """What identifies an entity in one project: its join keys, sorted by name, and their types.
 
     All tables with the same join keys share it, so all of an entity's values are in one slot of a
@@ -50,7 +53,7 @@ class EntityKey(NamedTuple):
     names: tuple[str, ...]
     types: tuple[ValueType, ...]
 
-    @property
+    @cached_property
     def head(self) -> bytes:
         typed = ",".join(
             f"{name}:{kind}" for name, kind in zip(self.names, self.types, strict=True)
@@ -81,7 +84,8 @@ class EntityKey(NamedTuple):
         return packing.join(*pieces[:-1], pa.scalar(b"}", pa.binary()))
 
 
-class TableLayout(NamedTuple):
+@dataclass(frozen=True)
+class TableLayout:
     """One FeatureTable: its uid, its entity, and its features sorted by name.
 
     A row is one msgpack array: event and created time in microseconds, run sequence, features.
@@ -92,11 +96,11 @@ class TableLayout(NamedTuple):
     features: tuple[str, ...]
     types: tuple[ValueType, ...]
 
-    @property
+    @cached_property
     def key_prefix(self) -> bytes:
         return b"a:v:%s:" % self.uid.encode()
 
-    @property
+    @cached_property
     def missing(self) -> bytes:
         """The row that stands for no row: every number and feature nil."""
         return msgspec.msgpack.encode([None] * (len(HEADER_COLUMNS) + len(self.features)))

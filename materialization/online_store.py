@@ -11,8 +11,9 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import hiredis
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,6 @@ from materialization.online_layout import (
     layout_of,
 )
 from registry.connections import RedisUnreachable
-from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +39,6 @@ __all__ = [
     "NO_KEY",
     "BadOnlineRows",
     "EntityKey",
-    "EvictionEnabled",
     "Marker",
     "OnlineStore",
     "TableLayout",
@@ -60,7 +59,7 @@ PIPELINES_IN_FLIGHT = 2
 #: Keeps the greater row by (event time, created time, run), each compared as two halves of 32 bits:
 #: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
 #: A replay of the row that is there only moves its expiry, and only to later.
-MERGE = b"""
+MERGE = """
 local FORMAT = '>xi4I4xi4I4xi4I4'
 local call, unpack, count = redis.call, struct.unpack, #KEYS
 local expires, written = #ARGV > count, 0
@@ -87,20 +86,15 @@ for i = 1, count do
 end
 return written
 """
-_MERGE_SHA = hashlib.sha1(MERGE, usedforsecurity=False).hexdigest()
-
+_MERGE_SHA = hashlib.sha1(MERGE.encode(), usedforsecurity=False).hexdigest()
 
 #: Marks a table loaded if the ticket of its load is still there, and takes the ticket.
-MARK = b"""
+MARK = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[2])
 return 1
 """
-
-
-class EvictionEnabled(Invalid):
-    code = "eviction_enabled"
 
 
 class WriteResult(NamedTuple):
@@ -188,9 +182,22 @@ class OnlineStore:
             return sum(cast("list[int]", pipeline.execute()))
 
     def read(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return what is under each key, in one round trip; None where there is nothing."""
+        """Return what is under each key, in one round trip; None where there is nothing.
+
+        Goes to the connection itself: the client's own layers cost as much as the reading.
+        """
+        command = hiredis.pack_command(cast("Any", (b"MGET", *keys)))
         with _unavailable():
-            return cast("list[bytes | None]", self._redis.mget(keys))
+            pool = self._redis.connection_pool
+            connection: Any = pool.get_connection()
+            try:
+                return _round_trip(connection, command)
+            except redis.ConnectionError:
+                # A connection that lay idle while Redis restarted is dead; a new one may not be.
+                connection.disconnect()
+                return _round_trip(connection, command)
+            finally:
+                pool.release(connection)
 
     def mark_loaded(self, uid: str, generation: int, as_of: datetime, run: int) -> None:
         """Say that the table's values are all in Redis; until then reads answer ``not_loaded``."""
@@ -199,7 +206,7 @@ class OnlineStore:
             self._redis.set(marker_key(uid), msgspec.msgpack.encode(marker))
 
     def begin_load(self, uid: str) -> bytes:
-        """Leave a ticket in Redis that only stays while its data stays; ``finish_load`` wants it."""
+        """Leave a ticket in Redis that stays while its data stays; ``finish_load`` wants it."""
         ticket = secrets.token_bytes(8)
         with _unavailable():
             self._redis.set(_ticket_key(uid), ticket)
@@ -208,7 +215,7 @@ class OnlineStore:
     def finish_load(
         self, uid: str, ticket: bytes, *, as_of: datetime, run: int, ttl: timedelta | None
     ) -> bool:
-        """Set the marker, unless Redis lost the ticket: then some of what was written is lost too."""
+        """Set the marker, unless Redis lost the ticket: then what was written is lost too."""
         marker = Marker(generation=run, as_of=as_of, run=run, ttl=ttl)
         arguments = (ticket, msgspec.msgpack.encode(marker))
         with _unavailable():
@@ -229,26 +236,11 @@ class OnlineStore:
         self.unmark(uid)
         dropped = 0
         with _unavailable():
+            self._redis.delete(_ticket_key(uid))
             found = self._redis.scan_iter(match=b"a:v:%s:*" % uid.encode(), count=ROWS_PER_CALL)
             for keys in _chunks(found, ROWS_PER_CALL):
                 dropped += self._redis.unlink(*keys)
         return dropped
-
-    def check_eviction_policy(self) -> None:
-        """Return if Redis keeps every value until it expires.
-
-        :raises EvictionEnabled: it throws values away when full, which would read as NOT_FOUND.
-        """
-        with _unavailable():
-            policy = cast("dict[str, str]", self._redis.info("memory")).get(
-                "maxmemory_policy", "noeviction"
-            )
-        if policy != "noeviction":
-            raise EvictionEnabled(
-                f"Redis has maxmemory-policy {policy!r}: when full it drops values, and readers"
-                " would take them for entities never seen. Set `maxmemory-policy noeviction`.",
-                policy=policy,
-            )
 
 
 def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -267,6 +259,11 @@ def _expiries(batch: pa.RecordBatch, ttl: timedelta, at: datetime, grace: timede
     return cast(
         "list[bytes]", pa.array(milliseconds).cast(pa.string()).cast(pa.binary()).to_pylist()
     )
+
+
+def _round_trip(connection: Any, command: bytes) -> list[bytes | None]:
+    connection.send_packed_command([command], check_health=False)
+    return cast("list[bytes | None]", connection.read_response())
 
 
 def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

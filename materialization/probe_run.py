@@ -6,6 +6,7 @@ Not for deciding what to do with it (``probe``, the registry's operations).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materialization.aggregates import argument_cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from materialization.opened_source import OpenedSource
     from registry.spec import VersionSpec
+    from registry.value_types import ValueType
 
 Path = tuple[str | int, ...]
 #: So few distinct load times over so many rows are loads, not arrivals.
@@ -37,7 +39,7 @@ class Check(NamedTuple):
 def probe(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
 ) -> dict[str, Any]:
-    """Return ``problems`` (path, message), ``warnings``, ``rows``, event times in µs, ``columns``."""
+    """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``."""
     problems: list[tuple[Path, str]] = []
     casts: list[tuple[Path, Cast]] = []
     for check in _checks(spec, opened.columns):
@@ -49,7 +51,8 @@ def probe(
     facts = _facts(connection, opened, casts)
     problems += _value_problems(casts, facts)
     return {
-        "problems": problems,
+        # Several features over one aggregated column find the same.
+        "problems": list(dict.fromkeys(problems)),
         "warnings": list(_warnings(spec, casts, facts)),
         "rows": facts["rows"],
         "first_event": facts.get("low0"),
@@ -61,32 +64,26 @@ def probe(
 def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
     """Times first, event before created: their positions are how the facts are found again."""
     source = spec.source
-    yield Check(("source", "event_timestamp"), lambda: time_cast(source.event_timestamp, columns))
-    if (created := source.created_timestamp) is not None:
-        yield Check(("source", "created_timestamp"), lambda: time_cast(created, columns))
+    event = partial(time_cast, source.event_timestamp, columns)
+    yield Check(("source", "event_timestamp"), event)
+    if source.created_timestamp is not None:
+        created = partial(time_cast, source.created_timestamp, columns)
+        yield Check(("source", "created_timestamp"), created)
     for index, entity in enumerate(spec.entities):
         for key in entity.join_keys:
-            yield Check(
-                ("entities", index),
-                lambda key=key: cast(  # type: ignore[misc]
-                    identifier(key.name),
-                    have=require(key.name, columns),
-                    want=key.value_type,
-                    column=key.name,
-                ),
-            )
+            make = partial(_declared, key.name, key.value_type, columns)
+            yield Check(("entities", index), make)
     yield from (_aggregated if spec.is_aggregated else _plain)(spec, columns)
+
+
+def _declared(column: str, want: ValueType, columns: Mapping[str, str]) -> Cast:
+    return cast(identifier(column), have=require(column, columns), want=want, column=column)
 
 
 def _plain(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
     for index, feature in enumerate(spec.features):
-        name = feature.source_column
-        yield Check(
-            ("features", index, "column" if feature.column else "name"),
-            lambda name=name, feature=feature: cast(  # type: ignore[misc]
-                identifier(name), have=require(name, columns), want=feature.value_type, column=name
-            ),
-        )
+        path = ("features", index, "column" if feature.column else "name")
+        yield Check(path, partial(_declared, feature.source_column, feature.value_type, columns))
 
 
 def _aggregated(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
@@ -94,18 +91,14 @@ def _aggregated(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check
     names = [aggregation.column for aggregation in spec.view.aggregations]
     for feature in spec.features:
         column, function, _ = outputs[feature.source_column]
-        yield Check(
-            ("aggregations", names.index(column), "column"),
-            lambda column=column, function=function, feature=feature: argument_cast(  # type: ignore[misc]
-                column, function, feature, columns
-            ),
-        )
+        make = partial(argument_cast, column, function, feature, columns)
+        yield Check(("aggregations", names.index(column), "column"), make)
 
 
 def _facts(
     connection: duckdb.DuckDBPyConnection, opened: OpenedSource, casts: list[tuple[Path, Cast]]
 ) -> dict[str, Any]:
-    """Read the source once: rows, per cast the values that fail and the nulls, and the times' extent."""
+    """Read the source once: rows, failing values and nulls of each cast, extent of the times."""
     columns = {"rows": "count(*)"}
     for number, (path, made) in enumerate(casts):
         columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
@@ -135,8 +128,8 @@ def _value_problems(
             yield (
                 path,
                 (
-                    f"column {made.column!r}: {count} of {facts['rows']} values are no {made.type}, "
-                    f"as {facts[f'example{number}']!r}."
+                    f"column {made.column!r}: {count} of {facts['rows']} values are no "
+                    f"{made.type}, as {facts[f'example{number}']!r}."
                 ),
             )
 
@@ -149,7 +142,7 @@ def _warnings(
         return
     for number, (path, made) in enumerate(casts):
         nulls = facts[f"nulls{number}"]
-        if nulls and path in (("source", "event_timestamp"),) or nulls and path[0] == "entities":
+        if nulls and (path == ("source", "event_timestamp") or path[0] == "entities"):
             yield f"{nulls} of {facts['rows']} rows have no {made.column} and will be left out."
     created = next(
         (n for n, (path, _) in enumerate(casts) if path == ("source", "created_timestamp")), None
@@ -159,7 +152,7 @@ def _warnings(
 
 
 def _bulk_load(column: str, number: int, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Load-time stamps hide the whole history from known timing: say so before a training set is empty."""
+    """Load-time stamps hide all history from known timing: say so before a set comes out empty."""
     low, last_event, rows = facts[f"low{number}"], facts["high0"], facts["rows"]
     if low is None or last_event is None:
         return
@@ -171,6 +164,7 @@ def _bulk_load(column: str, number: int, facts: Mapping[str, Any]) -> Iterator[s
             else "it holds only a few distinct values"
         )
         yield (
-            f"created_timestamp {column!r} looks like one bulk load ({why}): with known timing no row is "
-            'visible before it. Ask for training sets with "timing": "event", or leave created_timestamp out.'
+            f"created_timestamp {column!r} looks like one bulk load ({why}): with known timing no "
+            'row is visible before it. Ask for training sets with "timing": "event", or leave '
+            "created_timestamp out."
         )

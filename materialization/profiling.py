@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from registry.spec import FeatureSpec, VersionSpec
 
-#: The sketch keeps the smallest hashes: exact below this many distinct values, within some 3 % above.
+#: The smallest hashes a sketch keeps: exact below this many distinct values, some 3 % off above.
 SKETCH = 1024
 _HASHES = 2.0**64
 
@@ -158,7 +158,8 @@ def _profile_column(column: pa.Array, feature: FeatureSpec) -> ColumnProfile:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
 def _extent(values: pa.Array) -> tuple[Any, Any]:
@@ -169,10 +170,11 @@ def _extent(values: pa.Array) -> tuple[Any, Any]:
     if _is_number(values.type):
         plain = int if pa.types.is_integer(values.type) else float
         return plain(low), plain(high)
-    return tuple(
-        (value.isoformat() if hasattr(value, "isoformat") else str(value))[:200]
-        for value in (low, high)
-    )
+    return _shown(low), _shown(high)
+
+
+def _shown(value: Any) -> str:
+    return (value.isoformat() if hasattr(value, "isoformat") else str(value))[:200]
 
 
 def _total(values: pa.Array) -> float | None:

@@ -25,6 +25,8 @@ from materialization.sql import NO_KEY, NO_TIME, row_query
 from registry.errors import AssayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from materialization.limits import EngineLimits
 
 
@@ -33,7 +35,7 @@ def read_envelope(data: bytes) -> Envelope:
 
 
 def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
-    """Do the job; return the exit code: 0 done, 1 refused with a report, 2 nobody reads any more."""
+    """Do the job; return the exit code: 0 done, 1 refused with a report, 2 nobody reads on."""
     opened: OpenedSource | None = None
     try:
         job, limits = envelope.job, envelope.limits
@@ -65,24 +67,35 @@ def _compute(
 ) -> Counters:
     schema = computed_schema(job.spec)
     if job.spec.is_aggregated:
-        columns, relation = opened.columns, opened.relation
-        done = aggregate(connection, job, columns=columns, relation=relation)
-        counters, query = done.counters, done.query
+        done = aggregate(
+            connection,
+            job,
+            columns=opened.columns,
+            relation=opened.relation,
+            slice_rows=limits.slice_rows,
+        )
+        counters, queries = done.counters, done.queries
     else:
         counters = Counters()
         query = row_query(
             job.spec, opened.columns, relation=opened.relation,
             window_start=job.window_start, window_end=job.window_end,
         )  # fmt: skip
+        queries = iter([query])
     with pa.ipc.new_stream(rows, schema) as stream:
-        if query is None:
-            return counters
-        for batch in connection.sql(query).to_arrow_reader(limits.batch_rows):
+        for batch in _batches(connection, queries, limits):
             kept, seen = (batch, Counters()) if job.spec.is_aggregated else _drop(batch)
             counters = _added(counters, seen, kept.num_rows)
             if kept.num_rows:
                 stream.write_batch(kept.cast(schema))
     return counters
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, queries: Iterator[str], limits: EngineLimits
+) -> Iterator[pa.RecordBatch]:
+    for query in queries:
+        yield from connection.sql(query).to_arrow_reader(limits.batch_rows)
 
 
 def _drop(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counters]:

@@ -90,7 +90,8 @@ def _refuse_escape(path: str) -> None:
 
 
 def _matches(pattern: str, root: Path) -> list[Path]:
-    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob follows no link to a directory
+    # Path.glob does not follow links to directories, and they are allowed inside the root.
+    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
     return sorted(root / name for name in names)
 
 

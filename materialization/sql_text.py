@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from materialization.ticks import to_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 
@@ -36,3 +36,13 @@ def text_list(values: Iterable[str]) -> str:
 def text_struct(values: Mapping[str, str]) -> str:
     """Write ``{'name': 'TYPE', …}``, the form of the readers' ``types`` and ``columns``."""
     return "{" + ", ".join(f"{text(name)}: {text(value)}" for name, value in values.items()) + "}"
+
+
+def key_list(keys: Sequence[object]) -> str:
+    """Return ``k0, k1, …``: join keys under our own names, which no column of a source can take."""
+    return ", ".join(f"k{i}" for i, _ in enumerate(keys))
+
+
+def numbered(letter: str, things: Sequence[object], prefix: str = "") -> str:
+    """Return ``, a0, a1, …``: further columns of a SELECT, one a thing."""
+    return "".join(f", {prefix}{letter}{i}" for i, _ in enumerate(things))

@@ -7,7 +7,9 @@ Not for finding ticks: ``ticks`` does. Even schedules are computed; cron ticks a
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from materialization.ticks import MICROSECOND, every_us, first_tick, last_tick, ticks_between, to_us
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from registry.spec import ScheduleSpec
 
 
-class TickGrid(NamedTuple):
+class TickGrid(msgspec.Struct, frozen=True):
     """The ticks of a run: ``period`` in µs, or ``listed`` (µs) when they are uneven.
 
     ``listed`` has one tick more than ``count``: the first beyond the run, which decides whether

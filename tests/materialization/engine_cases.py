@@ -26,7 +26,8 @@ from registry.spec import (
 )
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-LIMITS = EngineLimits(memory_limit_mb=512, threads=1, timeout_s=60)
+#: Slices so small that every aggregation takes several.
+LIMITS = EngineLimits(memory_limit_mb=512, threads=1, timeout_s=60, slice_rows=7)
 END = datetime(2100, 1, 1, tzinfo=UTC)
 
 

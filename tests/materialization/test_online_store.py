@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -14,7 +15,6 @@ from redis.crc import key_slot
 from materialization.online_store import (
     BadOnlineRows,
     EntityKey,
-    EvictionEnabled,
     Marker,
     OnlineStore,
     TableLayout,
@@ -261,7 +261,7 @@ def test_the_type_is_part_of_the_key():
 
 
 def test_all_tables_of_an_entity_are_in_one_cluster_slot(store, online_redis):
-    other = TRIPS._replace(uid="00000000000000b2")
+    other = replace(TRIPS, uid="00000000000000b2")
     braces = EntityKey(1, ("s",), (TEXT,))
     layouts = [
         TableLayout(uid, braces, ("x",), (INT,)) for uid in ("00000000000000c3", "00000000000000d4")
@@ -349,7 +349,7 @@ def test_a_load_is_marked_unless_redis_was_emptied_meanwhile(store, online_redis
 
 
 def test_drop_removes_one_table_and_no_other(store, online_redis, at):
-    other = TRIPS._replace(uid="00000000000000b2")
+    other = replace(TRIPS, uid="00000000000000b2")
     for layout in (TRIPS, other):
         store.write(layout, [batch(*[(i, 1, 1, 1, 1) for i in range(1_200)])], ttl=None, at=at)
         store.mark_loaded(layout.uid, generation=1, as_of=at, run=1)
@@ -359,23 +359,12 @@ def test_drop_removes_one_table_and_no_other(store, online_redis, at):
     assert online_redis.dbsize() == 1_201
 
 
-def test_an_evicting_policy_is_refused(store, online_redis):
-    store.check_eviction_policy()
-    online_redis.config_set("maxmemory-policy", "allkeys-lru")
-    try:
-        with pytest.raises(EvictionEnabled, match="allkeys-lru"):
-            store.check_eviction_policy()
-    finally:
-        online_redis.config_set("maxmemory-policy", "noeviction")
-
-
 def test_a_redis_that_does_not_answer_is_unavailable(tmp_path, at):
     gone = OnlineStore(redis.Redis(unix_socket_path=str(tmp_path / "none.sock"), retry=None))
 
     for call in (
         lambda: gone.read([b"k"]),
         lambda: gone.marker("u"),
-        lambda: gone.check_eviction_policy(),
         lambda: gone.write(TRIPS, [batch((1, 1, 1, 1, 1))], ttl=None, at=at),
     ):
         with pytest.raises(RedisUnreachable):

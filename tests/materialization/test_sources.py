@@ -48,7 +48,9 @@ def test_an_empty_file_is_named(tmp_path):
         resolve_source(source("a.csv"), roots=[str(tmp_path)])
 
 
-@pytest.mark.parametrize("path", ["../secret.csv", "a/../../secret.csv", "/etc/passwd.csv", "~/x.csv"])
+@pytest.mark.parametrize(
+    "path", ["../secret.csv", "a/../../secret.csv", "/etc/passwd.csv", "~/x.csv"]
+)
 def test_a_path_cannot_leave_the_roots(tmp_path, path):
     with pytest.raises(SourceOutsideRoots):
         resolve_source(source(path), roots=[str(tmp_path)])
@@ -70,8 +72,15 @@ def test_our_own_stores_are_left_out(tmp_path):
     theirs = touch(tmp_path / "data/t.parquet")
     forbidden = [str(tmp_path / "store")]
 
-    assert own not in resolve_source(source("**/*.parquet"), roots=[str(tmp_path)], forbidden=forbidden).paths
-    assert resolve_source(source("data/*.parquet"), roots=[str(tmp_path)], forbidden=forbidden).paths == (theirs,)
+    assert (
+        own
+        not in resolve_source(
+            source("**/*.parquet"), roots=[str(tmp_path)], forbidden=forbidden
+        ).paths
+    )
+    assert resolve_source(
+        source("data/*.parquet"), roots=[str(tmp_path)], forbidden=forbidden
+    ).paths == (theirs,)
     with pytest.raises(SourceOutsideRoots, match="own stores"):
         resolve_source(source("store/*.parquet"), roots=[str(tmp_path)], forbidden=forbidden)
 

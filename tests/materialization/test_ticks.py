@@ -40,7 +40,9 @@ def test_a_start_is_outside_and_an_end_inside():
     assert ticks == [at("2024-01-01T11:00"), at("2024-01-01T12:00")]
 
 
-@pytest.mark.parametrize("cron", ["15 * * * *", "*/5 1-3 * * 1", "0 0 1,15 * 1", "30 12 l * *", "0 */6 29 2 *"])
+@pytest.mark.parametrize(
+    "cron", ["15 * * * *", "*/5 1-3 * * 1", "0 0 1,15 * 1", "30 12 l * *", "0 */6 29 2 *"]
+)
 def test_cron_ticks_are_those_croniter_steps_through(cron):
     start, end = at("2023-12-30T10:20"), at("2024-03-02T00:00")
     steps, stepped = croniter(cron, start), []

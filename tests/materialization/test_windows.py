@@ -72,4 +72,6 @@ def test_merging_twice_changes_nothing(done):
 def test_missing_and_done_tile_the_wanted_window(wanted, done):
     gaps = missing(wanted, done)
     for instant in DAY:
-        assert contains(gaps, instant) == (contains([wanted], instant) and not contains(done, instant))
+        assert contains(gaps, instant) == (
+            contains([wanted], instant) and not contains(done, instant)
+        )

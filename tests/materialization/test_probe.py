@@ -1,0 +1,149 @@
+"""What is found in a source before its definition is accepted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from materialization.columns import INSTANT
+from materialization.limits import EngineLimits
+from materialization.probe import probe
+from registry.spec import AggregationSpec, ScheduleSpec
+from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
+
+LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)
+T = at("2024-03-01T12:00")
+SCHEMA = pa.schema(
+    [("k", pa.int64()), ("event", INSTANT), ("created", INSTANT), ("x", pa.string())]
+)
+
+
+def rows(*texts, late=timedelta()):
+    return [
+        {"k": n, "event": T + timedelta(hours=n), "created": T + timedelta(hours=n) + late, "x": x}
+        for n, x in enumerate(texts)
+    ]
+
+
+def look(spec, root):
+    return probe(spec, roots=[str(root)], forbidden=[], limits=LIMITS)
+
+
+def test_a_sound_definition_has_no_problems(tmp_path):
+    write_parquet(tmp_path, rows("1", "2.5"), SCHEMA)
+
+    report = look(make_spec(created="created"), tmp_path)
+
+    assert report.problems == []
+    assert report.warnings == []
+    assert (report.rows, report.first_event, report.last_event) == (2, T, T + timedelta(hours=1))
+    assert report.columns["x"] == "VARCHAR"
+
+
+def test_every_problem_is_reported_with_its_place(tmp_path):
+    write_parquet(tmp_path, rows("1", "abc", "2"), SCHEMA)
+    spec = make_spec(
+        created="creatd", event="evnt", keys=[("kk", "int64")],
+        features=[("x", "int64"), ("z", "int64", "xx"), ("k", "date")],
+    )  # fmt: skip
+
+    report = look(spec, tmp_path)
+
+    problems = dict(report.problems)
+    assert set(problems) == {
+        ("source", "event_timestamp"), ("source", "created_timestamp"), ("entities", 0),
+        ("features", 0, "name"), ("features", 1, "column"), ("features", 2, "name"),
+    }  # fmt: skip
+    assert "Did you mean 'event'?" in problems["source", "event_timestamp"]
+    assert "1 of 3 values are no int64, as 'abc'" in problems["features", 0, "name"]
+    assert "BIGINT" in problems["features", 2, "name"]
+
+
+@pytest.mark.parametrize(
+    ("column", "functions", "message"),
+    [
+        ("x", ("sum",), "'abc'"),
+        ("xx", ("count",), "Did you mean 'x'?"),
+        ("event", ("sum",), "cannot become float64"),
+    ],
+)
+def test_an_aggregated_column_is_named_where_it_is_written(tmp_path, column, functions, message):
+    write_parquet(tmp_path, rows("1", "abc"), SCHEMA)
+    spec = make_spec(
+        features=[(f"{column}_{functions[0]}_1h", "float64")],
+        aggregations=(AggregationSpec(column=column, functions=functions, windows=("1h",)),),
+        schedule=ScheduleSpec(every="1h"),
+    )
+
+    [(path, found)] = look(spec, tmp_path).problems
+
+    assert path == ("aggregations", 0, "column")
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (None, "", "no file matches"),
+        ("rows.csv", "", "0 bytes"),
+        ("rows.parquet", "no Parquet", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_missing_empty_or_broken_is_a_problem_of_the_path(
+    tmp_path, name, content, message
+):
+    if name:
+        (tmp_path / name).write_text(content)
+
+    [(path, found)] = look(make_spec("rows.*"), tmp_path).problems
+
+    assert path == ("source", "path")
+    assert message in found
+
+
+def test_sql_over_a_column_that_is_not_there_is_a_problem_of_the_sql(tmp_path):
+    write_parquet(tmp_path, rows("1"), SCHEMA)
+
+    [(path, found)] = look(make_spec(sql="SELECT k, event, xx AS x FROM rows"), tmp_path).problems
+
+    assert path == ("sql",)
+    assert "'xx'" in found
+
+
+def test_no_rows_is_a_warning(tmp_path):
+    write_parquet(tmp_path, [], SCHEMA)
+
+    report = look(make_spec(), tmp_path)
+
+    assert (report.problems, report.rows, report.first_event) == ([], 0, None)
+    assert report.warnings == ["source 'rows' has no rows."]
+
+
+def test_rows_to_be_left_out_are_counted(tmp_path):
+    write_parquet(tmp_path, [*rows("1"), {"k": None, "event": T, "created": T, "x": "1"}], SCHEMA)
+
+    assert look(make_spec(), tmp_path).warnings == ["1 of 2 rows have no k and will be left out."]
+
+
+def test_one_bulk_load_is_noticed(tmp_path):
+    write_parquet(tmp_path, rows("1", "2", late=timedelta(days=30)), SCHEMA)
+
+    [warning] = look(make_spec(created="created"), tmp_path).warnings
+
+    assert "looks like one bulk load" in warning
+    assert '"timing": "event"' in warning
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason=f"the real inputs are not there: {SHARED}")
+def test_driver_stats_were_loaded_in_bulk():
+    spec = make_spec(
+        "driver_stats.parquet", keys=[("driver_id", "int64")], event="event_timestamp",
+        created="created", features=[("conv_rate", "float32")],
+    )  # fmt: skip
+
+    report = look(spec, SHARED)
+
+    assert (report.problems, report.rows) == ([], 1807)
+    assert "looks like one bulk load" in report.warnings[0]
