@@ -127,7 +127,7 @@ def instants(column: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
             column=name,
         )
     try:
-        found = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        found = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
     except pa.ArrowInvalid as exc:
         raise BadEntityValue(f"column {name!r}: {exc}.", column=name) from exc
     return _in_range(found.cast(INSTANT), name)

@@ -16,7 +16,6 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from serving.frames import ARROW, CSV, JSON, PARQUET
-from serving.historical import explained
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def _write_json(answer: TrainingSet) -> bytes:
     if answer.warnings:
         metadata["warnings"] = answer.warnings
     if any(part.differing is not None for part in answer.parts):
-        metadata["explain"] = explained(answer)
+        metadata["explain"] = [part.counts() for part in answer.parts]
     return b'{"metadata":%b,"results":[%b]}' % (_encode(metadata), b",".join(_results(answer)))
 
 
@@ -55,8 +54,7 @@ def _results(answer: TrainingSet) -> list[bytes]:
     ]
     for place, asked in enumerate(answer.columns, start=entity_columns):
         found = answer.parts[asked.part].found
-        is_json = answer.kinds[asked.name] == "json"
-        values = column_json(table.column(place), is_json=is_json)
+        values = column_json(table.column(place), is_json=asked.type == "json")
         results.append(_result(values, _statuses(table.column(place), found), stamps[asked.part]))
     return results
 

@@ -49,7 +49,9 @@ def read_frame(body: bytes, media_type: str, key_types: KeyTypes, *, max_rows: i
     return table
 
 
-def frame_of_columns(columns: Mapping[str, Sequence[Any]], key_types: KeyTypes, *, max_rows: int) -> pa.Table:
+def frame_of_columns(
+    columns: Mapping[str, Sequence[Any]], key_types: KeyTypes, *, max_rows: int
+) -> pa.Table:
     """Return JSON's columnar ``entities`` as a table; join keys exactly as declared.
 
     :raises BadEntityFrame: no columns or unequal lengths; names the columns and their lengths.

@@ -1,4 +1,4 @@
-"""Training sets: an entity frame and what to join to it → one Arrow table. Knows no HTTP, no models.
+"""Training sets: an entity frame and what to join to it → one Arrow table. No HTTP, no models.
 
 Not for finding what a reference means or who may read it (``training_sets``), nor for the join
 itself (``point_in_time``).
@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
-import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from materialization.columns import stored_schema
 from materialization.errors import EngineLimitExceeded
+from materialization.offline_store import OfflineStoreUnavailable
 from materialization.sql_text import text_list
 from serving.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
 from serving.point_in_time import (
@@ -46,11 +47,12 @@ class ViewPart(NamedTuple):
 
 
 class AnswerColumn(NamedTuple):
-    """One feature of the answer: its name there, and which part's which feature it is."""
+    """One feature of the answer: its name there, which part's which feature it is, its type."""
 
     name: str
     part: int
     feature: str
+    type: str
 
 
 class PartAnswer(NamedTuple):
@@ -66,7 +68,16 @@ class PartAnswer(NamedTuple):
 
     @property
     def matched(self) -> int:
-        return len(self.found) - self.found.null_count
+        return len(self.found) - int(self.found.null_count)
+
+    def counts(self) -> dict[str, str | int | None]:
+        """Return what ``explain`` shows of this part."""
+        return {
+            "feature_view": self.label,
+            "rows": len(self.found),
+            "matched": self.matched,
+            "timings_differ": self.differing,
+        }
 
 
 class TrainingSet(NamedTuple):
@@ -94,6 +105,7 @@ def get_historical_features(
 
     :raises BadEntityFrame: a column is missing or its values are not what they must be.
     :raises EngineLimitExceeded: the time, memory or disk of ``limits`` is not enough.
+    :raises OfflineStoreUnavailable: a stored file is not there or not readable.
     """
     frame = with_instants(frame)
     prepared = [(part, _entity_rows(frame, part)) for part in parts]
@@ -112,7 +124,7 @@ def _entity_rows(frame: pa.Table, part: ViewPart) -> pa.Table:
     """Return what the join asks of the frame: row numbers, this part's typed keys, times."""
     keys = {key.name: key_column(frame, key, view=part.label) for key in part.spec.join_keys}
     return pa.table(
-        {ROW: pa.array(range(frame.num_rows), pa.int64())}
+        {ROW: pa.array(np.arange(frame.num_rows, dtype=np.int64))}
         | keys
         | {EVENT_TIMESTAMP: frame[EVENT_TIMESTAMP]}
     )
@@ -178,6 +190,10 @@ def _engine(limits: EngineLimits) -> Iterator[duckdb.DuckDBPyConnection]:
                 "the training set needs more memory, disk or time than one question may use;"
                 f" ask for fewer rows or features. ({str(exc).splitlines()[0]})"
             ) from exc
+        except duckdb.IOException as exc:
+            raise OfflineStoreUnavailable(
+                f"the stored rows cannot be read: {str(exc).splitlines()[0]}"
+            ) from exc
 
 
 def _warnings(answer: PartAnswer, timing: Timing) -> Iterator[str]:
@@ -195,18 +211,3 @@ _ADVICE = {
     Timing.KNOWN: 'Its created times may be those of one bulk load: compare with timing "event".',
     Timing.EVENT: 'Check keys, times and TTL; timing "known" would not find more.',
 }
-
-
-def explained(answer: TrainingSet) -> list[dict[str, object]]:
-    """Return per part how many rows it gave something to and on how many the timings differ."""
-    return [
-        msgspec.to_builtins(
-            {
-                "feature_view": part.label,
-                "rows": len(part.found),
-                "matched": part.matched,
-                "timings_differ": part.differing,
-            }
-        )
-        for part in answer.parts
-    ]

@@ -16,7 +16,7 @@ from registry.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_
 from serving import values
 from serving.online_rows import AnswerColumn, TableRows, key_column
 from serving.plan_cache import PLANS, KeptPlan
-from serving.plans import Question, ReadPlan, entity_names
+from serving.plans import Question, ReadPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,9 @@ class PlanOutdated(Exception):
 
 
 class OnlineAnswer(NamedTuple):
-    """Columns in order, join keys first. ``feature_views`` is None unless asked for."""
+    """Columns and their names, join keys first. ``feature_views`` is None unless asked for."""
 
+    names: list[str]
     columns: list[AnswerColumn]
     feature_views: tuple[dict[str, Any], ...] | None
     warnings: tuple[str, ...]
@@ -88,7 +89,7 @@ def get_online_features(
     )
     columns, plan = _answer(question, token, request.entities, rows, at)
     views = plan.feature_views if request.include_feature_view_version_metadata else None
-    return OnlineAnswer(columns, views, plan.warnings)
+    return OnlineAnswer([*request.entities, *plan.names], columns, views, plan.warnings)
 
 
 def count_rows(entities: Entities, max_rows: int) -> int:
@@ -148,10 +149,7 @@ def _read(
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
     typed = _typed_keys(plan, entities)
-    tags = [
-        e.tags([typed[name, kind] for name, kind in zip(e.names, e.types, strict=True)])
-        for e in plan.entities
-    ]
+    tags = [entity.tags([typed[column] for column in columns]) for entity, columns in plan.entities]
     keys = [kept.epoch_key, *[table.marker for table in plan.tables]]
     for table in plan.tables:
         keys += table.layout.keys(tags[table.entity])
@@ -160,13 +158,13 @@ def _read(
         raise PlanOutdated
     _require_loaded(plan, found[1:])
     return [
-        *_key_columns(entities, typed),
+        *_key_columns(plan, entities, typed),
         *_feature_columns(plan, found[1 + len(plan.tables) :], rows, at),
     ]
 
 
-def _typed_keys(plan: ReadPlan, entities: Entities) -> dict[tuple[str, Any], list[Any]]:
-    """Return the entity columns by (name, type), each value typed.
+def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
+    """Return each of the plan's key columns, typed.
 
     :raises MissingJoinKey, UnknownEntityColumn, BadKeyValue: naming column and view.
     """
@@ -178,17 +176,13 @@ def _typed_keys(plan: ReadPlan, entities: Entities) -> dict[tuple[str, Any], lis
                 column=key.name,
                 feature_view=key.view,
             )
-    names = entity_names(plan.keys)
-    for name in entities:
-        if name not in names:
-            raise UnknownEntityColumn(
-                f"no requested feature view has the join key {name!r}.{did_you_mean(name, names)}",
-                column=name,
-            )
-    return {
-        (k.name, k.type): values.parse_keys(entities[k.name], k.type, name=k.name)
-        for k in plan.keys
-    }
+    if unknown := entities.keys() - {key.name for key in plan.keys}:
+        name, names = min(unknown), [key.name for key in plan.keys]
+        raise UnknownEntityColumn(
+            f"no requested feature view has the join key {name!r}.{did_you_mean(name, names)}",
+            column=name,
+        )
+    return [values.parse_keys(entities[key.name], key.type, name=key.name) for key in plan.keys]
 
 
 def _require_loaded(plan: ReadPlan, markers: Sequence[bytes | None]) -> None:
@@ -201,17 +195,13 @@ def _require_loaded(plan: ReadPlan, markers: Sequence[bytes | None]) -> None:
             )
 
 
-def _key_columns(entities: Entities, typed: dict[tuple[str, Any], list[Any]]) -> list[AnswerColumn]:
+def _key_columns(plan: ReadPlan, entities: Entities, typed: list[list[Any]]) -> list[AnswerColumn]:
     """Return the join keys as they were understood, in the order of the request."""
-    plain = {name: (kind, column) for (name, kind), column in typed.items()}
-    answer = []
-    for name in entities:
-        kind, column = plain[name]
-        encode = values.encoder(kind)
-        answer.append(
-            key_column(name, column if encode is None else [encode(value) for value in column])
-        )
-    return answer
+    understood = {}
+    for key, column in zip(plan.keys, typed, strict=True):
+        encode = values.encoder(key.type)
+        understood[key.name] = column if encode is None else [encode(value) for value in column]
+    return [key_column(understood[name]) for name in entities]
 
 
 def _feature_columns(

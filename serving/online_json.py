@@ -12,28 +12,19 @@ import msgspec
 if TYPE_CHECKING:
     from serving.online import OnlineAnswer
 
+#: Carries a JSON list of what a reader should know, as that a version is deprecated.
+WARNINGS_HEADER = "Assay-Warnings"
+
 _encode = msgspec.json.Encoder().encode
 
 
 def answer_json(answer: OnlineAnswer) -> bytes:
-    """Return ``{"metadata": {feature_names}, "results": [{values, statuses, event_timestamps}]}``.
-
-    Lists that columns share are encoded once.
-    """
-    encoded: dict[int, bytes] = {}
-
-    def once(shared: list[str]) -> bytes:
-        text = encoded.get(id(shared))
-        if text is None:
-            text = encoded[id(shared)] = _encode(shared)
-        return text
-
-    results = [
-        b'{"values":%b,"statuses":%b,"event_timestamps":%b}'
-        % (_encode(column.values), once(column.statuses), once(column.event_timestamps))
-        for column in answer.columns
-    ]
-    metadata: dict[str, Any] = {"feature_names": [column.name for column in answer.columns]}
+    """Return ``{"metadata": {…}, "results": [{"values", "statuses", "event_timestamps"}, …]}``."""
+    metadata: dict[str, Any] = {"feature_names": answer.names}
     if answer.feature_views is not None:
         metadata["feature_view_metadata"] = answer.feature_views
-    return b'{"metadata":%b,"results":[%b]}' % (_encode(metadata), b",".join(results))
+    return _encode({"metadata": metadata, "results": answer.columns})
+
+
+def warnings_json(answer: OnlineAnswer) -> str:
+    return _encode(answer.warnings).decode()

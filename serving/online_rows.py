@@ -5,11 +5,12 @@ Not for fetching rows (``online``) or for writing JSON (``online_json``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import numpy as np
 
-from serving.values import EPOCH_TEXT
+from serving.values import EPOCH_TEXT, micros_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +23,13 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
     "NOT_FOUND",
     "OUTSIDE_MAX_AGE",
 )
+#: Below this many instants Python writes them sooner than NumPy starts.
+FEW = 8
 
 
-class AnswerColumn(NamedTuple):
-    """One column, one item a row; values are ready for JSON. Columns of one table share lists."""
+class AnswerColumn(msgspec.Struct, frozen=True, gc=False):
+    """One column, one item a row, ready for JSON: one of the answer's ``results``."""
 
-    name: str
     values: Sequence[Any]
     statuses: list[str]
     event_timestamps: list[str]
@@ -58,26 +60,30 @@ class TableRows:
             statuses = [NULL_VALUE if value is None else PRESENT for value in values]
         if feature.to_json is not None:
             values = [None if value is None else feature.to_json(value) for value in values]
-        return AnswerColumn(feature.name, values, statuses, self.event_timestamps)
+        return AnswerColumn(values, statuses, self.event_timestamps)
 
 
-def key_column(name: str, values: Sequence[Any]) -> AnswerColumn:
+def key_column(values: Sequence[Any]) -> AnswerColumn:
     """Return a join key as Feast answers it: PRESENT since 1970; a null key is a null value."""
     statuses = (
         [PRESENT] * len(values)
         if None not in values
         else [NULL_VALUE if v is None else PRESENT for v in values]
     )
-    return AnswerColumn(name, values, statuses, [EPOCH_TEXT] * len(values))
+    return AnswerColumn(values, statuses, [EPOCH_TEXT] * len(values))
 
 
 def instants(micros: Sequence[int | None]) -> list[str]:
     """Return ``2026-01-31T12:00:00.000000Z`` for each; None is the first instant of 1970."""
+    if len(micros) < FEW:
+        return [EPOCH_TEXT if micro is None else micros_text(micro) for micro in micros]
     if None not in micros:
         moments = np.array(micros, "datetime64[us]")
         return cast("list[str]", np.datetime_as_string(moments, timezone="UTC").tolist())
-    found = iter(instants([micro for micro in micros if micro is not None]))
-    return [EPOCH_TEXT if micro is None else next(found) for micro in micros]
+    texts = instants([micro or 0 for micro in micros])
+    return [
+        EPOCH_TEXT if micro is None else text for micro, text in zip(micros, texts, strict=True)
+    ]
 
 
 def _row_status(event: int | None, oldest: int) -> str:

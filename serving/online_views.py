@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
@@ -16,15 +15,13 @@ from rest_framework.views import APIView
 from registry.authentication import TokenMissing, bearer_token, find_token
 from registry.errors import AssayError, Forbidden, TooLarge
 from serving.online import get_online_features
-from serving.online_json import answer_json
+from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online_request import parse_request
 from serving.online_schema import documented
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
-
-WARNINGS_HEADER = "Assay-Warnings"
 
 
 class BodyTooLarge(TooLarge):
@@ -65,7 +62,7 @@ class OnlineFeaturesAPI(APIView):
         )
         response = HttpResponse(answer_json(answer), content_type="application/json")
         if answer.warnings:
-            response[WARNINGS_HEADER] = msgspec.json.encode(answer.warnings).decode()
+            response[WARNINGS_HEADER] = warnings_json(answer)
         return response
 
 

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.db import close_old_connections
+
 from registry import connections, epoch
 from registry.models import Project
 from serving.plans import Question, ReadPlan, make_plan
@@ -59,6 +61,8 @@ class PlanCache:
 
         The epoch is read before the facts: if they change meanwhile, the next reader sees another.
         """
+        # Not every door is Django's: only its requests drop connections the database has closed.
+        close_old_connections()
         project_id = (
             Project.objects.filter(name=question.project).values_list("pk", flat=True).first()
         )

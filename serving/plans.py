@@ -16,7 +16,7 @@ from registry.errors import Invalid, did_you_mean
 from serving.stored_values import stored_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -52,8 +52,15 @@ class KeyColumn(NamedTuple):
     view: str
 
 
+class EntityRead(NamedTuple):
+    """One entity and where among the plan's keys its columns are, in the order of its names."""
+
+    entity: EntityKey
+    columns: tuple[int, ...]
+
+
 class TableRead(NamedTuple):
-    """One FeatureTable as one version serves it; ``entity`` is the plan's entity with its keys."""
+    """One FeatureTable as one version serves it; ``entity`` is the index of its entity."""
 
     version: str
     layout: TableLayout
@@ -66,7 +73,6 @@ class TableRead(NamedTuple):
 class FeatureColumn(NamedTuple):
     """One column of the answer: where in which table; ``to_json`` is None for plain values."""
 
-    name: str
     table: int
     position: int
     to_json: Callable[[Any], Any] | None
@@ -78,9 +84,10 @@ class ReadPlan(NamedTuple):
     project_id: int
     expires_at: datetime
     keys: tuple[KeyColumn, ...]
-    entities: tuple[EntityKey, ...]
+    entities: tuple[EntityRead, ...]
     tables: tuple[TableRead, ...]
     columns: tuple[FeatureColumn, ...]
+    names: tuple[str, ...]
     feature_views: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
 
@@ -131,9 +138,7 @@ class _Builder:
             )
         name = self._name(reference)
         kind = layout.types[layout.features.index(reference.feature)]
-        column = FeatureColumn(
-            name, table, layout.position(reference.feature), stored_to_json(kind)
-        )
+        column = FeatureColumn(table, layout.position(reference.feature), stored_to_json(kind))
         self._columns[name] = (reference, column)
 
     def plan(self, *, expires_at: datetime) -> ReadPlan:
@@ -143,12 +148,18 @@ class _Builder:
             project_id=self._project.pk,
             expires_at=expires_at,
             keys=tuple(self._keys.values()),
-            entities=tuple(self._entities),
+            entities=tuple(self._entity_read(entity) for entity in self._entities),
             tables=tuple(self._tables.values()),
             columns=tuple(column for _, column in self._columns.values()),
+            names=tuple(self._columns),
             feature_views=tuple(_metadata(version) for version in versions),
             warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
         )
+
+    def _entity_read(self, entity: EntityKey) -> EntityRead:
+        keys = list(self._keys)
+        columns = zip(entity.names, entity.types, strict=True)
+        return EntityRead(entity, tuple(keys.index(column) for column in columns))
 
     def _version(self, reference: Reference) -> FeatureViewVersion:
         asked = (reference.view, reference.pin)
@@ -218,8 +229,3 @@ def _metadata(version: FeatureViewVersion) -> dict[str, Any]:
         "version": version.major,
         "full_version": version.number,
     }
-
-
-def entity_names(keys: Sequence[KeyColumn]) -> list[str]:
-    """Return the names of the entity columns a plan needs, each once."""
-    return list(dict.fromkeys(key.name for key in keys))

@@ -21,14 +21,18 @@ from tests import factories
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.http import HttpResponse
     from django.test import Client
 
-    from registry.models import FeatureViewVersion
+    from registry.models import FeatureTable, FeatureViewVersion
 
-#: Runs a block's changes as if committed: a test's own transaction never is, so epochs would stay pending.
+#: Finishes a block's changes: a test's own transaction never commits, so epochs would stay pending.
 committed = partial(TestCase.captureOnCommitCallbacks, execute=True)
 INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def table_of(version: FeatureViewVersion) -> FeatureTable:
+    assert version.table is not None
+    return version.table
 
 
 def write(
@@ -36,12 +40,13 @@ def write(
 ) -> None:
     """Write rows of join keys, ``event`` and features; what a row leaves out is null."""
     spec = version.spec
-    kinds = {item.name: item.value_type.arrow for item in (*spec.join_keys, *spec.features)}
+    kinds = {key.name: key.value_type.arrow for key in spec.join_keys}
+    kinds |= {feature.name: feature.value_type.arrow for feature in spec.features}
     arrays = [pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()]
     events = pa.array([row["event"] for row in rows], INSTANT)
     runs = pa.array([run] * len(rows), pa.int64())
     batch = pa.RecordBatch.from_arrays([*arrays, events, events, runs], [*kinds, *HEADER_COLUMNS])
-    layout = layout_of(spec, uid=version.table.uid, project_id=version.feature_view.project_id)
+    layout = layout_of(spec, uid=table_of(version).uid, project_id=version.feature_view.project_id)
     OnlineStore(get_redis()).write(layout, [batch], ttl=spec.ttl, at=at)
 
 
@@ -50,9 +55,10 @@ def load(
 ) -> FeatureViewVersion:
     """Write rows, mark the table loaded and ready; the first ready version becomes default."""
     write(version, rows, at=at)
-    OnlineStore(get_redis()).mark_loaded(version.table.uid, generation=1, as_of=at, run=1)
+    OnlineStore(get_redis()).mark_loaded(table_of(version).uid, generation=1, as_of=at, run=1)
     with committed():
-        mark_table_ready(table=version.table, at=at)
+        mark_table_ready(table=table_of(version), at=at)
+    table_of(version).refresh_from_db()
     return version
 
 
@@ -66,7 +72,7 @@ def loaded_view(
 
 def ask(
     client: Client, token: str | None, body: dict[str, Any] | bytes, *, project: str = "rides"
-) -> HttpResponse:
+) -> Any:
     """POST a body; dicts travel as JSON."""
     return client.post(
         f"/api/v1/projects/{project}/get-online-features",
@@ -76,7 +82,7 @@ def ask(
     )
 
 
-def columns(response: HttpResponse) -> dict[str, tuple[list[Any], list[str]]]:
+def columns(response: Any) -> dict[str, tuple[list[Any], list[str]]]:
     """Return name → (values, statuses) of an answer."""
     assert response.status_code == 200, response.content
     answer = response.json()

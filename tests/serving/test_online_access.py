@@ -5,7 +5,6 @@ Changes reach a reader through Redis and the database only, so one process stand
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 
 import pytest
@@ -21,16 +20,17 @@ from serving.online import get_online_features
 from serving.online_request import OnlineRequest
 from serving.plan_cache import PLANS
 from tests import factories
-from tests.serving.online_world import ask, columns, load, loaded_view
+from tests.serving.online_world import ask, columns, committed, loaded_view
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 REQUEST = {"features": ["driver_hourly:avg_daily_trips"], "entities": {"driver_id": [1001]}}
 
 
 @pytest.fixture
-def people(transactional_db):
-    return factories.make_cast()
+def people(db):
+    with committed():
+        return factories.make_cast()
 
 
 @pytest.fixture
@@ -56,8 +56,6 @@ def version(people, now):
 @pytest.mark.parametrize(
     ("who", "status", "code"),
     [
-        ("nobody", 401, "token_missing"),
-        ("stranger", 401, "token_unknown"),
         ("outsider", 404, "project_not_found"),
         ("auditor", 403, "not_permitted"),
         ("operator", 403, "not_permitted"),
@@ -67,16 +65,19 @@ def version(people, now):
     ],
 )
 def test_who_may_read_online(client, people, version, who, status, code):
-    token = (
-        {"nobody": None, "stranger": "assay_unknown"}.get(who, "")
-        if who in ("nobody", "stranger")
-        else (factories.token_for(getattr(people, who)))
-    )
+    token = factories.token_for(getattr(people, who))
 
     for _ in ("cold", "warm"):
         response = ask(client, token, REQUEST)
         assert (response.status_code, response.json().get("code")) == (status, code)
-    assert (status == 401) == ("WWW-Authenticate" in response)
+
+
+@pytest.mark.parametrize(("token", "code"), [(None, "token_missing"), ("assay_x", "token_unknown")])
+def test_without_a_live_token_nobody_reads(client, version, token, code):
+    response = ask(client, token, REQUEST)
+
+    assert (response.status_code, response.json()["code"]) == (401, code)
+    assert response["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_a_denial_leaves_its_trace(client, people, version):
@@ -88,9 +89,10 @@ def test_a_denial_leaves_its_trace(client, people, version):
 def test_a_revoked_token_is_refused_on_the_very_next_request(client, people, token, version, now):
     assert ask(client, token, REQUEST).status_code == 200
 
-    members.revoke_token(
-        token=ApiToken.objects.get(user=people.consumer), actor=people.consumer, at=now
-    )
+    with committed():
+        members.revoke_token(
+            token=ApiToken.objects.get(user=people.consumer), actor=people.consumer, at=now
+        )
 
     response = ask(client, token, REQUEST)
     assert (response.status_code, response.json()["code"]) == (401, "token_revoked")
@@ -99,9 +101,14 @@ def test_a_revoked_token_is_refused_on_the_very_next_request(client, people, tok
 def test_a_role_taken_away_counts_from_the_very_next_request(client, people, token, version, now):
     assert ask(client, token, REQUEST).status_code == 200
 
-    members.revoke_role(
-        project=people.project, user=people.consumer, role=Role.CONSUMER, actor=people.owner, at=now
-    )
+    with committed():
+        members.revoke_role(
+            project=people.project,
+            user=people.consumer,
+            role=Role.CONSUMER,
+            actor=people.owner,
+            at=now,
+        )
 
     assert ask(client, token, REQUEST).status_code == 404
 
@@ -132,14 +139,16 @@ def test_a_token_of_one_project_does_not_read_another(client, people, version, n
 
 def test_a_promoted_version_answers_from_the_very_next_request(client, people, token, version, now):
     changed = factories.VIEW.replace("type: int32", "type: int64")
-    second = load(
-        factories.make_version(people, text=changed),
+    second = loaded_view(
+        people,
+        changed,
         [{"driver_id": 1001, "event": now, "avg_daily_trips": 8}],
         at=now,
     )
     before = columns(ask(client, token, REQUEST))["avg_daily_trips"][0]
 
-    releases.promote_version(version=second, actor=people.steward, at=now)
+    with committed():
+        releases.promote_version(version=second, actor=people.steward, at=now)
 
     assert (before, columns(ask(client, token, REQUEST))["avg_daily_trips"][0]) == ([7], [8])
 
@@ -151,22 +160,25 @@ def test_what_a_kept_plan_refuses_is_asked_again_after_a_change(
     ask(client, token, REQUEST)
     entity = factories.ENTITY.replace("driver_id", "pilot_id")
     changed = "\n---\n".join((entity, factories.SOURCE, factories.VIEW))
-    second = load(
-        factories.make_version(people, text=changed),
+    second = loaded_view(
+        people,
+        changed,
         [{"pilot_id": 5, "event": now, "avg_daily_trips": 8}],
         at=now,
     )
     request = {**REQUEST, "entities": {"pilot_id": [5]}}
     refused = ask(client, token, request)
 
-    releases.promote_version(version=second, actor=people.steward, at=now)
+    with committed():
+        releases.promote_version(version=second, actor=people.steward, at=now)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "missing_join_key")
     assert columns(ask(client, token, request))["avg_daily_trips"][0] == [8]
 
 
 def test_a_deprecated_version_answers_and_says_so(client, people, token, version, now):
-    releases.deprecate_version(version=version, actor=people.steward, at=now)
+    with committed():
+        releases.deprecate_version(version=version, actor=people.steward, at=now)
 
     response = ask(client, token, REQUEST)
 
@@ -178,9 +190,10 @@ def test_a_retired_version_is_gone(client, people, token, version, now):
     pinned = {**REQUEST, "features": ["driver_hourly@1.0.0:avg_daily_trips"]}
     assert ask(client, token, pinned).status_code == 200
 
-    releases.retire_version(
-        version=version, actor=people.steward, at=now, comment="wrong", force=True
-    )
+    with committed():
+        releases.retire_version(
+            version=version, actor=people.steward, at=now, comment="wrong", force=True
+        )
 
     assert ask(client, token, pinned).status_code == 410
     assert ask(client, token, REQUEST).status_code == 503
@@ -192,32 +205,3 @@ def test_a_plan_made_during_a_change_answers_once_and_is_not_kept(client, people
 
     assert ask(client, token, REQUEST).status_code == 200
     assert len(PLANS) == 0
-
-
-def test_readers_during_changes_never_see_an_older_state_again(client, people, token, version, now):
-    """Read in a loop while a role comes and goes; after each change the next answer has it."""
-    seen = []
-    stop = threading.Event()
-
-    def read() -> None:
-        while not stop.is_set():
-            seen.append(ask(client, token, REQUEST).status_code)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        for _ in range(5):
-            roles = {
-                "project": people.project,
-                "user": people.consumer,
-                "role": Role.CONSUMER,
-                "actor": people.owner,
-            }
-            members.revoke_role(**roles, at=now)
-            assert ask(client, token, REQUEST).status_code == 404
-            members.grant_role(**roles, at=now)
-            assert ask(client, token, REQUEST).status_code == 200
-    finally:
-        stop.set()
-        reader.join()
-    assert set(seen) <= {200, 404}

@@ -1,4 +1,4 @@
-"""get-online-features: requests that cannot be right, and a Redis that is down, emptied or not loaded."""
+"""get-online-features: wrong requests, and a Redis that is down, emptied or not loaded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.utils import timezone
 from materialization.online_store import OnlineStore
 from registry.connections import get_redis
 from tests import factories
-from tests.serving.online_world import ask, columns, load, loaded_view
+from tests.serving.online_world import ask, columns, committed, load, loaded_view
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 ROWS = {"driver_id": [1001]}
 TRIPS = ["driver_hourly:avg_daily_trips"]
@@ -19,8 +19,9 @@ OFFLINE_ONLY = factories.VIEW.replace("driver_hourly", "driver_offline") + "onli
 
 
 @pytest.fixture
-def people(transactional_db):
-    return factories.make_cast()
+def people(db):
+    with committed():
+        return factories.make_cast()
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_only_post_is_accepted(client, token, method):
 
 
 def test_a_view_that_is_not_online_says_where_it_can_be_read(client, token, people, version):
-    load(factories.make_version(people, text=OFFLINE_ONLY), [], at=timezone.now())
+    loaded_view(people, OFFLINE_ONLY, [], at=timezone.now())
 
     response = ask(client, token, {"features": ["driver_offline:conv_rate"], "entities": ROWS})
 

@@ -1,0 +1,135 @@
+"""get-historical-features in the OpenAPI schema: request, answers, an example of each.
+
+Not for checking requests: ``historical_request`` does that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from serving.frame_answers import ANSWERS
+from serving.frames import JSON, UPLOADS
+
+_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_TIMING: dict[str, Any] = {
+    "type": "string",
+    "enum": ["known", "event"],
+    "default": "known",
+    "description": "known: nothing that arrived after the row's time; event: whatever was true.",
+}
+REQUEST: dict[str, Any] = {
+    "type": "object",
+    "description": "Either `features` or `feature_service`.",
+    "required": ["entities"],
+    "additionalProperties": False,
+    "properties": {
+        "features": {
+            **_TEXTS,
+            "description": "view:feature, view@1.2.0:feature, view@v2:feature or view:*",
+        },
+        "feature_service": {"type": "string"},
+        "entities": {
+            "type": "object",
+            "description": "Column → one value a row: event_timestamp, join keys, any other.",
+            "additionalProperties": {"type": "array", "items": {}},
+        },
+        "timing": _TIMING,
+        "full_feature_names": {"type": "boolean", "default": False},
+        "explain": {
+            "type": "boolean",
+            "default": False,
+            "description": "Count the rows on which the two timings differ.",
+        },
+    },
+}
+ANSWER: dict[str, Any] = {
+    "type": "object",
+    "required": ["metadata", "results"],
+    "properties": {
+        "metadata": {
+            "type": "object",
+            "required": ["feature_names"],
+            "properties": {
+                "feature_names": _TEXTS,
+                "warnings": _TEXTS,
+                "explain": {"type": "array", "items": {"type": "object"}},
+            },
+        },
+        "results": {
+            "type": "array",
+            "description": "One a column, as feature_names has them: the frame's first.",
+            "items": {
+                "type": "object",
+                "required": ["values", "statuses", "event_timestamps"],
+                "properties": {
+                    "values": {"type": "array", "items": {}},
+                    "statuses": {
+                        "type": "array",
+                        "items": {"type": "string", "enum": ["PRESENT", "NULL_VALUE", "NOT_FOUND"]},
+                    },
+                    "event_timestamps": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "date-time"},
+                    },
+                },
+            },
+        },
+    },
+}
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_PARAMETERS = [
+    OpenApiParameter("features", str, many=True, description="with an upload: one reference each"),
+    OpenApiParameter("feature_service", str, description="with an upload: instead of features"),
+    OpenApiParameter("timing", str, enum=["known", "event"], description="with an upload"),
+    OpenApiParameter("full_feature_names", bool, description="with an upload"),
+    OpenApiParameter("explain", bool, description="with an upload"),
+]
+_EXAMPLE = OpenApiExample(
+    "One driver at two times",
+    value={
+        "features": ["driver_hourly:conv_rate"],
+        "entities": {
+            "driver_id": [1001, 1001],
+            "event_timestamp": ["2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z"],
+            "label": [0, 1],
+        },
+    },
+    request_only=True,
+    media_type=JSON,
+)
+_PROBLEMS = {
+    401: "no live token.",
+    403: "the token's user lacks read_offline.",
+    404: "no such project, view, version or feature.",
+    406: "Accept names no form an answer can have.",
+    410: "the version was retired.",
+    413: "too many rows, too large a body, or more work than one question may take.",
+    422: "an invalid request or entity frame; says what would be valid.",
+    503: "not_ready or offline_store_unavailable; ask again.",
+}
+#: Decorates the view's ``post``.
+documented = extend_schema(
+    operation_id="get_historical_features",
+    parameters=_PARAMETERS,
+    request={JSON: REQUEST, **dict.fromkeys(UPLOADS, _BINARY)},
+    responses={
+        (200, JSON): OpenApiResponse(ANSWER, description="Feast's columnar shape."),
+        **{
+            (200, form): OpenApiResponse(
+                OpenApiTypes.BINARY, description="Messages are in the header Assay-Warnings."
+            )
+            for form in ANSWERS
+            if form != JSON
+        },
+        **{
+            status: OpenApiResponse(
+                OpenApiTypes.OBJECT, description=f"application/problem+json: {meaning}"
+            )
+            for status, meaning in _PROBLEMS.items()
+        },
+    },
+    examples=[_EXAMPLE],
+)

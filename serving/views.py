@@ -1,0 +1,154 @@
+"""``POST get-historical-features`` over HTTP: translate, one call, translate.
+
+Not for what a training set is: ``training_sets`` says that. Online reads: ``online_views``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import IO, TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.views import APIView
+
+from materialization.edges import engine_limits, offline_store
+from registry import access
+from registry.errors import Invalid, TooLarge
+from serving.frame_answers import ANSWERS, write_answer
+from serving.frames import JSON, UPLOADS, frame_of_columns, read_frame
+from serving.historical_request import parse_body, parse_parameters
+from serving.historical_schema import documented
+from serving.training_sets import plan_training_set, read_training_set
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rest_framework.request import Request
+
+WARNINGS_HEADER = "Assay-Warnings"
+EXPLAIN_HEADER = "Assay-Explain"
+
+
+class UnsupportedFrame(Invalid):
+    code = "unsupported_media_type"
+
+
+class FrameTooLarge(TooLarge):
+    code = "body_too_large"
+
+
+class WholeBody(BaseParser):
+    """Any body as bytes: what it is, ``Content-Type`` says and the view decides."""
+
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return stream.read()
+
+
+class AnswerNegotiation(BaseContentNegotiation):
+    """Leave ``Accept`` to the view: it does not answer through DRF's renderers."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], JSON
+
+
+class HistoricalFeaturesAPI(APIView):
+    """Training sets: what was known of each entity at each row's time."""
+
+    parser_classes = (WholeBody,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = AnswerNegotiation
+
+    @documented
+    def post(self, request: Request, project: str) -> HttpResponse:
+        """Join the latest known feature values to each row of an entity frame.
+
+        The frame is JSON or an upload (Parquet, Arrow stream, CSV); ``Accept`` chooses the answer's
+        form. Rows keep their order and duplicates, other columns stay as they are.
+        """
+        found = access.access_project(request.user, project)
+        media_type, accepted = _content_type(request), _accepted(request)
+        body = _body(request)
+        asked = parse_body(body) if media_type == JSON else parse_parameters(_parameters(request))
+        plan = plan_training_set(project=found, actor=request.user, request=asked)
+        most = settings.HISTORICAL_MAX_ROWS
+        if asked.entities is not None:
+            frame = frame_of_columns(asked.entities, plan.key_types, max_rows=most)
+        else:
+            frame = read_frame(body, media_type, plan.key_types, max_rows=most)
+        answer = read_training_set(
+            frame,
+            plan=plan,
+            project=found,
+            actor=request.user,
+            request=asked,
+            store=offline_store(),
+            limits=engine_limits(),
+            at=timezone.now(),
+        )
+        response = HttpResponse(write_answer(answer, accepted), content_type=accepted)
+        if answer.warnings:
+            response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
+        if asked.explain:
+            response[EXPLAIN_HEADER] = json.dumps([part.counts() for part in answer.parts])
+        return response
+
+
+def _content_type(request: Request) -> str:
+    """Return the media type of the body; without the header it is JSON.
+
+    :raises UnsupportedFrame: naming the valid ones.
+    """
+    media_type = (request.content_type or JSON).partition(";")[0].strip().lower()
+    if media_type not in (JSON, *UPLOADS):
+        raise UnsupportedFrame(
+            f"Content-Type {media_type!r} is not read here. Send {', '.join((JSON, *UPLOADS))}."
+        )
+    return media_type
+
+
+def _accepted(request: Request) -> str:
+    """Return the first media type of ``Accept`` that we write; JSON where anything will do.
+
+    :raises NotAcceptable: none of them is.
+    """
+    wanted = request.META.get("HTTP_ACCEPT") or "*/*"
+    for media_type in (part.partition(";")[0].strip().lower() for part in wanted.split(",")):
+        if media_type in ANSWERS:
+            return media_type
+        if media_type in ("*/*", "application/*"):
+            return JSON
+    raise NotAcceptable(f"Accept {wanted!r}: an answer can be {', '.join(ANSWERS)}.")
+
+
+def _body(request: Request) -> bytes:
+    """Return the body, refused by its announced length before it is read."""
+    length, most = request.META.get("CONTENT_LENGTH") or "0", settings.HISTORICAL_MAX_BYTES
+    if length.isdigit() and int(length) > most:
+        raise FrameTooLarge(
+            f"the body has {length} bytes; at most {most} (HISTORICAL_MAX_BYTES)."
+            " Send Parquet instead of text, or split the frame.",
+            limit=most,
+            setting="HISTORICAL_MAX_BYTES",
+        )
+    body: Any = request.data  # DRF gives an empty dict where there is no body
+    return body if isinstance(body, bytes) else b""
+
+
+def _parameters(request: Request) -> dict[str, list[str]]:
+    return {name: request.query_params.getlist(name) for name in request.query_params}

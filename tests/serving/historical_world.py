@@ -1,0 +1,92 @@
+"""Offline rows as a run would commit them, and the few lines that ask for training sets over HTTP.
+
+Not for runs: ``materialization``'s tests have those.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from materialization.columns import computed_schema
+from materialization.edges import offline_store
+from materialization.queries import table_uri
+from registry.operations.releases import mark_table_ready
+from tests import factories
+from tests.serving.online_world import committed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.test import Client
+
+    from registry.models import FeatureViewVersion
+
+URL = "/api/v1/projects/rides/get-historical-features"
+
+
+def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, run: int = 1) -> None:
+    """Append rows of join keys, ``event``, ``created`` (default: the event) and features."""
+    assert version.table is not None
+    schema = computed_schema(version.spec)
+    stamped = [
+        {
+            **row,
+            "event_timestamp": row["event"],
+            "created_timestamp": row.get("created", row["event"]),
+        }
+        for row in rows
+    ]
+    table = pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in stamped], schema)
+    offline_store().commit(
+        table_uri(version.table),
+        table.to_batches(),
+        schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__run", pa.int64())),
+        run=run,
+        transaction=f"run-{run}",
+    )
+
+
+def stored_view(
+    cast: factories.Cast,
+    rows: list[dict[str, Any]],
+    *,
+    at: datetime,
+    text: str = factories.DEFINITIONS,
+) -> FeatureViewVersion:
+    """Return an approved, ready version with ``rows`` in the offline store."""
+    with committed():
+        version = factories.make_version(cast, text=text)
+    assert version.table is not None
+    commit(version, rows)
+    with committed():
+        mark_table_ready(table=version.table, at=at)
+    return version
+
+
+def ask(
+    client: Client,
+    token: str | None,
+    body: dict[str, Any] | bytes,
+    *,
+    content_type: str = "application/json",
+    accept: str = "application/json",
+    query: str = "",
+) -> Any:
+    """POST a body; dicts travel as JSON."""
+    return client.post(
+        URL + query,
+        data=body if isinstance(body, bytes) else json.dumps(body),
+        content_type=content_type,
+        headers={"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})},
+    )
+
+
+def answer(response: Any) -> dict[str, list[Any]]:
+    """Return name → values of a JSON answer."""
+    assert response.status_code == 200, response.content
+    body = response.json()
+    pairs = zip(body["metadata"]["feature_names"], body["results"], strict=True)
+    return {name: result["values"] for name, result in pairs}

@@ -1,0 +1,162 @@
+"""Entity frames as bytes and columns, and what entity_frame makes of their times and keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from registry.spec import JoinKey
+from registry.value_types import parse_type
+from serving.entity_frame import BadEntityFrame, TooManyRows, instants, key_column, with_instants
+from serving.frames import CSV, PARQUET, frame_of_columns, read_frame
+from serving.values import BadKeyValue
+from tests.serving.test_historical_api import parquet
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+INT = {"driver_id": parse_type("int64")}
+
+
+def chunked(values, kind=None):
+    return pa.chunked_array([pa.array(values, kind)])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (chunked([NOON.replace(tzinfo=None)], pa.timestamp("s")), NOON),
+        (chunked([NOON], pa.timestamp("ns", "Europe/Berlin")), NOON),
+        (chunked([1], pa.timestamp("ns")), datetime(1970, 1, 1, tzinfo=UTC)),
+        (chunked([-1], pa.timestamp("ns")), datetime(1969, 12, 31, 23, 59, 59, 999999, UTC)),
+        (chunked([date(2026, 3, 1)]), datetime(2026, 3, 1, tzinfo=UTC)),
+        (chunked(["2026-03-01T12:00:00"]), NOON),
+        (chunked(["2026-03-01 13:00:00+01:00"]), NOON),
+        (chunked(["2026-03-01T12:00:00.0000009Z"]), NOON),
+        (chunked([" 2026-03-01T12:00:00Z "], pa.large_string()), NOON),
+        (chunked(["2026-03-01T12:00:00Z"]).dictionary_encode(), NOON),
+    ],
+)
+def test_times_in_any_usual_form_become_utc_microseconds(column, expected):
+    found = instants(column, name="t")
+
+    assert found.type == pa.timestamp("us", "UTC")
+    assert found.to_pylist() == [expected]
+
+
+def test_zoned_and_naive_text_may_be_mixed():
+    column = chunked(["2026-03-01T12:00:00", None, "2026-03-01T14:00:00+02:00"])
+
+    assert instants(column, name="t").to_pylist() == [NOON, None, NOON]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "says"),
+    [
+        ([1], pa.int64(), "numbers do not say their unit"),
+        (["2026-02-30"], pa.string(), '"2026-02-30" is no instant'),
+        ([2**62], pa.timestamp("us"), "years 1 to 9999"),
+        ([2**62], pa.timestamp("s"), "column 't'"),
+    ],
+)
+def test_what_is_no_time_is_refused(values, kind, says):
+    with pytest.raises(BadEntityFrame, match=says):
+        instants(chunked(values, kind), name="t")
+
+
+KEPT = [
+    ("int64", [1.0, None, -(2.0**52)], pa.float64(), [1, None, -(2**52)]),
+    ("int64", [1, 2**63 - 1], pa.uint64(), [1, 2**63 - 1]),
+    ("int64", [Decimal("7")], pa.decimal128(10, 0), [7]),
+    ("int32", [1, None], pa.int64(), [1, None]),
+    ("int64", [None], pa.null(), [None]),
+    ("string", ["a", "", None], pa.large_string(), ["a", "", None]),
+    ("bytes", ["AP8="], pa.string(), [b"\x00\xff"]),
+    ("bytes", [b"ab"], pa.binary(2), [b"ab"]),
+    ("bool", [True, None], pa.bool_(), [True, None]),
+    ("date", ["2026-03-01"], pa.string(), [date(2026, 3, 1)]),
+    ("timestamp", ["2026-03-01T12:00:00Z"], pa.string(), [NOON]),
+]
+
+
+@pytest.mark.parametrize(("declared", "sent", "kind", "expected"), KEPT)
+def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
+    frame = pa.table({"k": pa.array(sent, kind)})
+
+    found = key_column(frame, JoinKey(name="k", type=declared), view="v")
+
+    assert (found.type, found.to_pylist()) == (parse_type(declared).arrow, expected)
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "kind", "says"),
+    [
+        ("int64", ["1"], pa.string(), 'as string, as in "1"'),
+        ("int64", [1.0, 1.5], pa.float64(), "1.5 in row 1"),
+        ("int64", [float("nan")], pa.float64(), "null where there is none"),
+        ("int64", [2.0**53], pa.float64(), "in row 0"),
+        ("int64", [2**63], pa.uint64(), "k"),
+        ("int32", [2**31], pa.int64(), "2147483648"),
+        ("int64", [True], pa.bool_(), "as bool"),
+        ("string", [1], pa.int64(), "as int64, as in 1"),
+        ("bool", [1], pa.int64(), "true or false"),
+        ("date", ["01.03.2026"], pa.string(), '"01.03.2026" is not'),
+    ],
+)
+def test_keys_of_another_value_are_refused(declared, sent, kind, says):
+    frame = pa.table({"k": pa.array(sent, kind)})
+
+    with pytest.raises((BadEntityFrame, BadKeyValue), match=says):
+        key_column(frame, JoinKey(name="k", type=declared), view="v")
+
+
+def test_a_missing_key_names_its_view_and_the_nearest_column():
+    with pytest.raises(BadEntityFrame, match="a join key of spend.*Did you mean 'custmer_id'"):
+        key_column(
+            pa.table({"custmer_id": [1]}), JoinKey(name="customer_id", type="int64"), view="spend"
+        )
+
+
+def test_two_columns_of_one_name_are_refused():
+    frame = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
+
+    with pytest.raises(BadEntityFrame, match="two columns 'a'"):
+        with_instants(frame)
+
+
+def test_unequal_lengths_name_the_columns_and_their_lengths():
+    with pytest.raises(BadEntityFrame, match=r"a: 1, b: 2"):
+        frame_of_columns({"a": [1], "b": [1, 2]}, INT, max_rows=10)
+
+
+def test_numbers_too_large_for_any_column_are_refused():
+    with pytest.raises(BadEntityFrame, match="column 'a'"):
+        frame_of_columns({"a": [2**70]}, INT, max_rows=10)
+
+
+def test_an_empty_body_and_an_empty_csv_are_refused():
+    for body in (b"", b"\n"):
+        with pytest.raises(BadEntityFrame):
+            read_frame(body, CSV, INT, max_rows=10)
+
+
+def test_rows_over_the_limit_are_refused_before_parquet_is_unpacked():
+    body = parquet(pa.table({"driver_id": [1, 2, 3]}))
+
+    with pytest.raises(TooManyRows, match="3 rows; one question takes at most 2"):
+        read_frame(body, PARQUET, INT, max_rows=2)
+
+
+def test_csv_keys_are_read_as_declared_and_codes_stay_text():
+    keys = {"zip": parse_type("string"), "n": parse_type("int64"), "ok": parse_type("bool")}
+
+    table = read_frame(b"zip,n,ok,code,x\n007,7,true,008,1.5\n,,,1,\n", CSV, keys, max_rows=10)
+
+    assert table.to_pydict() == {
+        "zip": ["007", None],
+        "n": [7, None],
+        "ok": [True, None],
+        "code": ["008", "1"],
+        "x": [1.5, None],
+    }
