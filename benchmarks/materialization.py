@@ -1,0 +1,144 @@
+"""Materialization: rows a second from a Parquet file of ten features into Redis.
+
+A whole run of ours (read, check, offline commit, online merge) and its online write alone, against
+the floor (DuckDB's latest row a key plus pipelined SETs) and, with FEAST_PYTHON, Feast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import duckdb
+import msgspec
+import redis
+
+from benchmarks import parts
+
+if TYPE_CHECKING:
+    from registry.models import FeatureViewVersion
+
+NUMBERS = ", ".join(parts.FEATURES)
+LATEST = """
+    SELECT driver_id, epoch_us(event_timestamp), epoch_us(created), 1, {numbers}
+    FROM read_parquet('{file}')
+    QUALIFY row_number() OVER (
+        PARTITION BY driver_id ORDER BY event_timestamp DESC, created DESC
+    ) = 1
+"""
+BATCH = 10_000
+
+
+def approved_version(folder: Path, redis_url: str) -> FeatureViewVersion:
+    parts.use_server(folder, redis_url)
+    from tests import factories
+
+    people = factories.make_cast(roots=[str(folder)])
+    return factories.make_version(people, text=parts.definitions("wide.parquet"))
+
+
+def whole_run(version: FeatureViewVersion) -> float:
+    """Perform a backfill as a worker would; return its seconds.
+
+    :raises RuntimeError: the run did not succeed.
+    """
+    from materialization import runner
+    from materialization.operations import request_run
+
+    now = datetime.now(UTC)
+    run = request_run(version=version, window_end=now, at=now, actor=None)
+    begin = time.perf_counter()
+    runner.run(run_id=run.pk, worker="benchmark", clock=lambda: datetime.now(UTC))
+    seconds = time.perf_counter() - begin
+    run.refresh_from_db()
+    if run.status != "succeeded":
+        raise RuntimeError(f"the run {run.status}: {run.error}\n{run.traceback}")
+    return seconds
+
+
+def online_write(version: FeatureViewVersion, file: Path) -> float:
+    """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
+    from materialization.columns import CREATED, EVENT, RUN
+    from materialization.online_store import OnlineStore, layout_of
+    from registry.connections import get_redis
+
+    get_redis().flushdb()
+    uid, project = version.table.uid, version.feature_view.project
+    layout = layout_of(version.spec, uid=uid, project_id=project.pk)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        header = f"event_timestamp AS {EVENT}, created AS {CREATED}, 1 AS {RUN}"
+        query = f"SELECT driver_id, {header}, {NUMBERS} FROM read_parquet('{file}')"
+        rows = connection.sql(query).to_arrow_table()
+    begin = time.perf_counter()
+    store = OnlineStore(get_redis())
+    store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=datetime.now(UTC))
+    return time.perf_counter() - begin
+
+
+def floor(file: Path, redis_url: str) -> float:
+    """Latest row a key by DuckDB, one SET a row in pipelines; return the seconds."""
+    client, encode = redis.Redis.from_url(redis_url, db=3, protocol=2), msgspec.msgpack.encode
+    begin = time.perf_counter()
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(LATEST.format(file=file, numbers=NUMBERS))
+        while rows := found.fetchmany(BATCH):
+            with client.pipeline(transaction=False) as pipeline:
+                for key, *values in rows:
+                    pipeline.set(b"floor:%d" % key, encode(values))
+                pipeline.execute()
+    return time.perf_counter() - begin
+
+
+def feast(file: Path, folder: Path, redis_url: str) -> float | None:
+    """Return the seconds of Feast's ``materialize``, None when there is no Feast."""
+    python = parts.feast_python()
+    if python is None:
+        print("Feast: skipped. Set FEAST_PYTHON to the python of a venv with `feast[redis]`.")
+        return None
+    peer = str(parts.ROOT / "benchmarks" / "feast_peer.py")
+    command = [python, peer, str(folder / "feast"), str(urlsplit(redis_url).port), str(file)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--drivers", type=int, help="distinct keys; default: one a row")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "wide.parquet"
+        frame = parts.wide_rows(arguments.rows, drivers=arguments.drivers or arguments.rows)
+        frame.to_parquet(file)
+        with parts.redis_server(folder) as redis_url:
+            version = approved_version(folder, redis_url)
+            seconds = {"assay, whole run": whole_run(version)}
+            seconds["assay, online write"] = online_write(version, file)
+            seconds["floor"] = floor(file, redis_url)
+            seconds["feast"] = feast(file, folder, redis_url)
+    report(arguments.rows, seconds)
+
+
+def report(rows: int, seconds: dict[str, float | None]) -> None:
+    ours = seconds["assay, whole run"]
+    print(f"\n{rows:,} rows x 10 features into Redis")
+    for name, taken in seconds.items():
+        if taken is not None and ours is not None:
+            rate, ratio = rows / taken, taken / ours
+            print(
+                f"  {name:20} {taken:8.1f} s {rate:10,.0f} rows/s   a whole run is {ratio:6.2f} x"
+            )
+
+
+if __name__ == "__main__":
+    main()

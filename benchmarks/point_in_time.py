@@ -1,0 +1,216 @@
+"""Point-in-time join: ours against plain DuckDB ``ASOF LEFT JOIN`` and, where it is there, Feast.
+
+Run: ``python -m benchmarks.point_in_time [--rows 1000000] [--entities 100000] [--repeat 5]``.
+All sides read the same Parquet file and the same Arrow entity frame and give the same columns as
+Arrow. Ours is the whole answer of ``get_historical_features``: keys checked, ties settled, rows in
+order. ``FEAST_PYTHON`` names the interpreter of a separate environment with Feast in it.
+Not for HTTP: what travels is measured nowhere here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from materialization.limits import EngineLimits
+from registry.spec import (
+    EntitySpec,
+    FeatureSpec,
+    FeatureViewSpec,
+    JoinKey,
+    SourceSpec,
+    TimeColumn,
+    VersionSpec,
+)
+from serving.historical import AnswerColumn, ViewPart, get_historical_features
+from serving.point_in_time import Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FEATURES = tuple(f"feature_{number}" for number in range(10))
+DAYS = 90
+#: Rows a key has on average: an entity's daily row over the three months, about.
+ROWS_A_KEY = 100
+LATE_SHARE = 0.1
+CHECKED_ROWS = 2_000
+
+
+def main() -> None:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="assay-bench-", dir=arguments.folder) as folder:
+        files = make_data(Path(folder), arguments.rows, arguments.entities, arguments.threads)
+        entities = pq.read_table(files[1])
+        print(_setup(arguments))
+        sides: dict[str, Callable[[], pa.Table]] = {
+            "plain ASOF": lambda: plain_asof(files[0], entities, arguments),
+            "event": lambda: ours(files[0], entities, arguments, Timing.EVENT),
+            "known": lambda: ours(files[0], entities, arguments, Timing.KNOWN),
+        }
+        check(files[0], entities, {name: side() for name, side in sides.items()})
+        times = measure(sides, arguments.repeat)
+        report(times)
+        if peer := os.environ.get("FEAST_PYTHON"):
+            _feast(peer, files, median(times["event"]))
+
+
+def make_data(folder: Path, rows: int, entities: int, threads: int) -> tuple[Path, Path]:
+    """Write feature rows in order of their event times, one in ten late, and entity rows."""
+    files = folder / "features.parquet", folder / "entities.parquet"
+    keys, start = max(1, rows // ROWS_A_KEY), 1_700_000_000_000_000
+    span = DAYS * 86_400_000_000
+    values = ", ".join(
+        f"hash(i, {n}) / 18446744073709551615 AS {f}" for n, f in enumerate(FEATURES)
+    )
+    event = f"{start} + i * {span // rows}"
+    is_late = f"hash(i, 98) % 1000 < {int(LATE_SHARE * 1000)}"
+    late = f"CASE WHEN {is_late} THEN hash(i, 97) % 86400000000 ELSE 0 END"
+    with duckdb.connect(config={"threads": threads}) as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute(
+            f"COPY (SELECT (hash(i, 99) % {keys})::BIGINT AS driver_id,"
+            f" make_timestamptz({event}) AS event_timestamp,"
+            f" make_timestamptz(({event} + {late})::BIGINT) AS created_timestamp,"
+            f" 1::BIGINT AS __run, {values} FROM range({rows}) r(i))"
+            f" TO '{files[0]}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+        engine.execute(
+            f"COPY (SELECT (hash(i, 1) % {keys})::BIGINT AS driver_id,"
+            f" make_timestamptz(({start} + hash(i, 2) % {span})::BIGINT) AS event_timestamp,"
+            f" (i % 2)::BIGINT AS label FROM range({entities}) r(i))"
+            f" TO '{files[1]}' (FORMAT parquet)"
+        )
+    return files
+
+
+def plain_asof(features: Path, entities: pa.Table, arguments: argparse.Namespace) -> pa.Table:
+    """The floor: what DuckDB gives by itself, ties and order left to chance."""
+    names = ", ".join(f"f.{name}" for name in FEATURES)
+    with duckdb.connect(config={"threads": arguments.threads}) as engine:
+        engine.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{arguments.memory_mb}MB'")
+        engine.register("entity_rows", entities)
+        return engine.sql(
+            f"SELECT e.*, {names} FROM entity_rows e ASOF LEFT JOIN read_parquet('{features}') f"
+            " ON e.driver_id = f.driver_id AND f.event_timestamp <= e.event_timestamp"
+        ).to_arrow_table()
+
+
+def ours(
+    features: Path, entities: pa.Table, arguments: argparse.Namespace, timing: Timing
+) -> pa.Table:
+    limits = EngineLimits(memory_limit_mb=arguments.memory_mb, threads=arguments.threads)
+    part = ViewPart("bench", version(), (str(features),), FEATURES)
+    columns = [AnswerColumn(name, 0, name, "float64") for name in FEATURES]
+    return get_historical_features(entities, [part], columns, limits=limits, timing=timing).table
+
+
+def version() -> VersionSpec:
+    specs = tuple(FeatureSpec(name=name, type="float64") for name in FEATURES)
+    time_column = TimeColumn(column="event_timestamp")
+    return VersionSpec(
+        view=FeatureViewSpec(name="bench", entities=("driver",), source="s", features=specs),
+        source=SourceSpec(name="s", type="file", path="s.parquet", event_timestamp=time_column),
+        entities=(EntitySpec(name="driver", join_keys=(JoinKey(name="driver_id", type="int64"),)),),
+    )
+
+
+def check(features: Path, entities: pa.Table, answers: dict[str, pa.Table]) -> None:
+    """Stop unless event timing equals the plain join, and known timing a slow join on a sample."""
+    order = [(name, "ascending") for name in ("driver_id", "event_timestamp", "label")]
+    plain = answers["plain ASOF"].select(answers["event"].column_names)
+    event = answers["event"]
+    assert event.select(entities.column_names).equals(
+        entities.cast(event.select(entities.column_names).schema)
+    )
+    assert event.sort_by(order).equals(plain.sort_by(order)), "event timing differs from plain ASOF"
+    known = answers["known"].slice(0, CHECKED_ROWS)
+    stored = _known_by_brute_force(features, entities.slice(0, CHECKED_ROWS))
+    assert known[FEATURES[0]].combine_chunks().equals(stored), "known timing is wrong"
+    differing = pc.sum(
+        pc.invert(pc.equal(event[FEATURES[0]], answers["known"][FEATURES[0]]))
+    ).as_py()
+    print(f"answers agree; the timings differ on {differing} of {entities.num_rows} rows")
+
+
+def _known_by_brute_force(features: Path, entities: pa.Table) -> pa.Array:
+    numbered = entities.append_column("place", pa.array(range(entities.num_rows)))
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.register("entity_rows", numbered)
+        found = engine.sql(
+            f"SELECT arg_max(f.{FEATURES[0]}, (f.event_timestamp, f.created_timestamp)) AS value"
+            f" FROM entity_rows e LEFT JOIN read_parquet('{features}') f"
+            " ON e.driver_id = f.driver_id AND f.event_timestamp <= e.event_timestamp"
+            " AND f.created_timestamp <= e.event_timestamp GROUP BY e.place ORDER BY e.place"
+        ).to_arrow_table()
+    return found["value"].combine_chunks()
+
+
+def measure(sides: dict[str, Callable[[], pa.Table]], repeat: int) -> dict[str, list[float]]:
+    """Return seconds a side, taken in turns so that what else the machine does hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeat):
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side()
+            times[name].append(time.perf_counter() - started)
+    return times
+
+
+def report(times: dict[str, list[float]]) -> None:
+    """Print medians and bests, and each as a ratio to the plain join's."""
+    floor = times["plain ASOF"]
+    print(f"{'':<12}{'median s':>10}{'best s':>10}{'ratio':>8}{'best':>8}")
+    for name, taken in times.items():
+        ratio, best = median(taken) / median(floor), min(taken) / min(floor)
+        print(f"{name:<12}{median(taken):>10.3f}{min(taken):>10.3f}{ratio:>8.2f}{best:>8.2f}")
+
+
+def _feast(python: str, files: tuple[Path, Path], event_seconds: float) -> None:
+    script = Path(__file__).with_name("feast_point_in_time.py")
+    command = [python, str(script), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"Feast did not answer: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return
+    release, seconds, rows = done.stdout.strip().splitlines()[-1].split()
+    ratio = float(seconds) / event_seconds
+    print(f"{'Feast ' + release:<12}{float(seconds):>10.3f}  {ratio:.1f} times event; {rows} rows")
+
+
+def _setup(arguments: argparse.Namespace) -> str:
+    return (
+        f"{arguments.rows:,} feature rows x {len(FEATURES)} float64 ({LATE_SHARE:.0%} late,"
+        f" {ROWS_A_KEY} a key), {arguments.entities:,} entity rows; DuckDB {duckdb.__version__},"
+        f" {arguments.threads} threads, {arguments.memory_mb} MB,"
+        f" Python {platform.python_version()}, {os.cpu_count()} cores;"
+        f" {arguments.repeat} rounds, sides in turn"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="feature rows")
+    parser.add_argument("--entities", type=int, default=100_000, help="entity rows")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds; the median counts")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory-mb", type=int, default=4096)
+    parser.add_argument("--folder", help="where the data is made; default: the temp directory")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
