@@ -27,12 +27,11 @@ test: lint chromium ## Everything: lint, types, layers, tests on SQLite and on P
 test-sqlite: venv-dev ## The tests on SQLite alone (ARGS="tests/registry -x")
 	@env -u DATABASE_URL $(PYTEST) $(ARGS)
 
-lint: venv-dev ## Format check, lint, types, layers, migrations
+lint: venv-dev ## Format check, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports --no-cache
-	@STATE_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 format: venv-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .

@@ -80,7 +80,12 @@ def define(store: FeatureStore) -> None:
     answer = store.apply(DEFINITIONS, submit=True)
     table = Table("kind", "name", "change", "class", "version", "state", box=None, padding=(0, 2))
     for change in answer["changes"]:
-        table.add_row(*(str(change[key] or "") for key in ("kind", "name", "change", "class", "version", "state")))
+        table.add_row(
+            *(
+                str(change[key] or "")
+                for key in ("kind", "name", "change", "class", "version", "state")
+            )
+        )
     console.print(table)
 
 
@@ -125,11 +130,16 @@ def materialize(store: FeatureStore) -> None:
         TimeElapsedColumn(),
         console=console,
     ) as progress:
-        tasks = {run["id"]: progress.add_task(run["feature_view"], total=1, step="queued", rows="") for run in runs}
+        tasks = {
+            run["id"]: progress.add_task(run["feature_view"], total=1, step="queued", rows="")
+            for run in runs
+        }
         finished = _watch(store, tasks, progress)
     for run in finished:
         if run["status"] != "succeeded":
-            raise DemoFailed(f"run {run['id']} of {run['feature_view']} {run['status']}: {run['error']}")
+            raise DemoFailed(
+                f"run {run['id']} of {run['feature_view']} {run['status']}: {run['error']}"
+            )
         console.print(
             f"    {run['feature_view']}@{run['version']}: {run['rows_offline']:,} rows to the offline store, "
             f"{run['rows_online']:,} entities to the online store"
@@ -154,19 +164,27 @@ def _watch(store: FeatureStore, tasks: dict[int, Any], progress: Progress) -> li
         runs = [store.get_run(run_id) for run_id in tasks]
         for run in runs:
             rows = f"{run['rows_read']:,}" if run["rows_read"] else ""
-            progress.update(tasks[run["id"]], completed=run["progress"], step=run["step"], rows=rows)
+            progress.update(
+                tasks[run["id"]], completed=run["progress"], step=run["step"], rows=rows
+            )
         if all(run["status"] not in ("queued", "running") for run in runs):
             return runs
         time.sleep(0.25)
-    raise DemoFailed(f"runs {sorted(tasks)} did not finish within {RUN_TIMEOUT_SECONDS} s; see var/logs/worker.log")
+    raise DemoFailed(
+        f"runs {sorted(tasks)} did not finish within {RUN_TIMEOUT_SECONDS} s; see var/logs/worker.log"
+    )
 
 
 def read_online(store: FeatureStore) -> None:
     step(7, "The recommender reads online features over HTTP")
     user = power_user_of_the_demo(DATA)
-    answer = store.get_online_features(feature_service="recommender", entity_rows=[{"user_id": user}])
+    answer = store.get_online_features(
+        feature_service="recommender", entity_rows=[{"user_id": user}]
+    )
     begun = time.perf_counter()
-    answer = store.get_online_features(feature_service="recommender", entity_rows=[{"user_id": user}])
+    answer = store.get_online_features(
+        feature_service="recommender", entity_rows=[{"user_id": user}]
+    )
     took = (time.perf_counter() - begun) * 1000
     values = {name: column[0] for name, column in answer.to_dict().items()}
     missing = [name for name, column in answer.statuses().items() if column != ["PRESENT"]]
@@ -196,7 +214,9 @@ def read_training_set(store: FeatureStore) -> None:
 
 
 def farewell(url: str, cast: people.People) -> None:
-    console.print(f"\n[bold green]One feature went the whole way.[/] Open [bold]{url}/admin/[/] · API docs {url}/api/docs")
+    console.print(
+        f"\n[bold green]One feature went the whole way.[/] Open [bold]{url}/admin/[/] · API docs {url}/api/docs"
+    )
     for name, password in cast.passwords.items():
         console.print(f"    log in as {name:<7} password {password:<14} ({people.ROLES[name]})")
     console.print(
@@ -221,7 +241,9 @@ def running_server(port: int) -> Iterator[Child]:
     check_port(port)
     step(1, "Data: watch events of 4,000 users over 90 days (the first time takes seconds)")
     made = generate(DATA, at=datetime.now(UTC))
-    console.print(f"    {made.new_events:,} new events, {made.new_snapshots} new snapshots, until {made.end:%Y-%m-%d %H:%M} UTC")
+    console.print(
+        f"    {made.new_events:,} new events, {made.new_snapshots} new snapshots, until {made.end:%Y-%m-%d %H:%M} UTC"
+    )
     step(2, f"Server: database, Redis, Celery worker, beat and web on port {port}")
     log = ROOT / "var" / "logs" / "serve.log"
     log.unlink(missing_ok=True)
@@ -255,7 +277,9 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as exc:
-            raise DemoFailed(f"port {port} is in use. Choose another: make demo PORT={port + 1}") from exc
+            raise DemoFailed(
+                f"port {port} is in use. Choose another: make demo PORT={port + 1}"
+            ) from exc
 
 
 def step(number: int, text: str) -> None:
@@ -265,7 +289,9 @@ def step(number: int, text: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--check", action="store_true", help="end after the path; exit 0 if it went well")
+    parser.add_argument(
+        "--check", action="store_true", help="end after the path; exit 0 if it went well"
+    )
     return parser.parse_args()
 
 

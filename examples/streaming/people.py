@@ -73,7 +73,8 @@ def _user(name: str, password: str, *, is_admin: bool) -> User:
     from django.contrib.auth.models import User
 
     user, created = User.objects.get_or_create(
-        username=name, defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()}
+        username=name,
+        defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
     )
     if created or not user.check_password(password):
         user.set_password(password)

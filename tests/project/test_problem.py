@@ -8,15 +8,18 @@ import logging
 import pytest
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
+from django.test import RequestFactory
 from rest_framework.exceptions import (
     MethodNotAllowed,
     NotAuthenticated,
     ParseError,
     ValidationError,
 )
+from rest_framework.request import Request
 
-from featurestore_project.problem import STATUS, respond
+from featurestore_project.problem import STATUS, exception_handler, respond
 from registry import errors
+from registry.models import AuditEntry
 
 
 class ColumnMissing(errors.Invalid):
@@ -87,6 +90,27 @@ def test_an_unknown_error_tells_the_log_and_not_the_caller(caplog):
 
     assert b"hunter2" not in response.content
     assert "hunter2" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_refusal_leaves_its_trace():
+    request = Request(RequestFactory().post("/api/v1/projects/rides/definitions"))
+
+    response = exception_handler(errors.Forbidden("not yours"), {"request": request})
+
+    entry = AuditEntry.objects.get()
+    assert response.status_code == 403
+    assert (entry.verb, entry.subject_label, entry.data["code"]) == (
+        "access.denied",
+        "POST /api/v1/projects/rides/definitions",
+        "forbidden",
+    )
+
+
+def test_a_host_that_is_not_ours_is_a_problem(client):
+    response = client.get("/api/schema", headers={"host": "evil.example"})
+
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing-here", "/api/nothing"])
