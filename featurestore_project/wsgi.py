@@ -1,4 +1,4 @@
-"""The WSGI application that granian serves.
+"""The WSGI application that granian serves: online reads first, Django behind them.
 
 Not for settings or URLs.
 """
@@ -9,9 +9,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from featurestore_project import startup
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+django_application = get_wsgi_application()
 
-application = get_wsgi_application()
+from featurestore_project import startup  # noqa: E402 - its imports need the apps loaded
+from serving.online_wsgi import OnlineFirst  # noqa: E402
+
+application = OnlineFirst(django_application)
 startup.refuse_evicting_redis()
