@@ -5,6 +5,7 @@ Not for asking; see ``FeatureStore.get_historical_features``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from assay.encoding import decode_column, parse_instant
@@ -16,6 +17,7 @@ from assay.transport import Answer
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 WARNINGS_HEADER = "Assay-Warnings"
+EXPLAIN_HEADER = "Assay-Explain"
 
 
 class RetrievalJob:
@@ -49,6 +51,11 @@ class RetrievalJob:
         return len(next(iter(self._columns.values()), []))
 
     @property
+    def explain(self) -> list[JSON]:
+        """With ``explain=True``: for each view, on how many rows the two timings differ."""
+        return list(self.metadata.get("explain") or [])
+
+    @property
     def warnings(self) -> list[str]:
         """What the server thinks you should know, such as a view that matched few rows."""
         return list(self.metadata.get("warnings") or [])
@@ -80,7 +87,8 @@ class RetrievalJob:
             raise ServerError(f"the Arrow answer is damaged: {exc}") from exc
         self.metadata = {
             "feature_names": self._table.column_names,
-            "warnings": read_warnings(answer.headers.get(WARNINGS_HEADER)),
+            "warnings": read_header(answer.headers, WARNINGS_HEADER),
+            "explain": read_header(answer.headers, EXPLAIN_HEADER),
         }
 
     def _check_rows(self, rows: int) -> None:
@@ -98,6 +106,7 @@ class RetrievalJob:
             self._columns[EVENT_TIMESTAMP] = [at and parse_instant(at) for at in stamps]
 
 
-def read_warnings(header: str | None) -> list[str]:
-    """Read the header that carries warnings beside a body that is not JSON."""
-    return [str(warning) for warning in json.loads(header)] if header else []
+def read_header(headers: Mapping[str, str], name: str) -> list[Any]:
+    """Read a header that carries a JSON list beside a body that has no place for it."""
+    found: list[Any] = json.loads(headers.get(name) or "[]")
+    return found

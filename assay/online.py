@@ -4,6 +4,7 @@ Not for asking; see ``FeatureStore.get_online_features``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +22,10 @@ class OnlineResponse:
     bytes are as JSON carries them: RFC 3339 text and base64.
     """
 
-    def __init__(self, answer: JSON) -> None:
+    def __init__(self, answer: JSON, *, warnings: Sequence[str] = ()) -> None:
         self.metadata: JSON = answer["metadata"]
+        #: What the server thinks you should know, such as a version that is deprecated.
+        self.warnings: list[str] = list(warnings)
         self.names: list[str] = list(self.metadata["feature_names"])
         self._results: list[JSON] = answer["results"]
 
@@ -31,10 +34,6 @@ class OnlineResponse:
 
     def __len__(self) -> int:
         return len(self._results[0]["values"]) if self._results else 0
-
-    @property
-    def warnings(self) -> list[str]:
-        return list(self.metadata.get("warnings") or [])
 
     def to_dict(self, include_event_timestamps: bool = False) -> Columns:
         """Give ``{name: [values]}``; a value is None for every status other than PRESENT.

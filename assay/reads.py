@@ -12,7 +12,7 @@ from assay.calls import Calls
 from assay.errors import Invalid
 from assay.extras import require
 from assay.frames import arrow_or_columns, columns_of
-from assay.historical import ARROW_STREAM, RetrievalJob
+from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
 from assay.shapes import JSON, EntityFrame, EntityRows, Features, Timing
 from assay.transport import Answer
@@ -45,7 +45,10 @@ class ReadCalls(Calls):
             "entities": columns_of(entity_rows),
             "full_feature_names": full_feature_names,
         }
-        return OnlineResponse(self._post("get-online-features", value=body))
+        path = self._transport.project_path("get-online-features")
+        answer = self._transport.request("POST", path, json=body)
+        warnings = read_header(answer.headers, WARNINGS_HEADER)
+        return OnlineResponse(answer.json(), warnings=warnings)
 
     def get_historical_features(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 from assay import shapes
 from assay.calls import Calls
 from assay.errors import Invalid, ServerError
-from assay.historical import ARROW_STREAM, WARNINGS_HEADER, read_warnings
+from assay.historical import ARROW_STREAM, WARNINGS_HEADER, read_header
 from assay.reads import HISTORICAL_TIMEOUT_SECONDS, selection
 from assay.shapes import JSON, Features, Timing
 
@@ -65,7 +65,7 @@ class TransferCalls(Calls):
         ):
             _check(answer.status, answer.content_type, headers["Accept"])
             _replace(target, chunks)
-            return read_warnings(answer.headers.get(WARNINGS_HEADER))
+            return read_header(answer.headers, WARNINGS_HEADER)
 
 
 def content_type(path: Path) -> str:

@@ -63,7 +63,9 @@ def run_audit(context: Context, args: argparse.Namespace) -> None:
     if context.out.as_json:
         context.out.json(entries)
     else:
-        context.out.table(entries, ("at", "actor", "verb", "subject", "before", "after"))
+        # Definitions fill pages: before and after are in `--json`, what people wrote is here.
+        rows = [{**entry, "comment": entry["data"].get("comment", "")} for entry in entries]
+        context.out.table(rows, ("at", "actor", "verb", "subject", "comment"))
 
 
 def run_whoami(context: Context, args: argparse.Namespace) -> None:
