@@ -32,4 +32,6 @@ def _leading(spec: VersionSpec) -> list[pa.Field]:
 
 
 def _features(spec: VersionSpec) -> list[pa.Field]:
-    return [pa.field(feature.name, feature.value_type.arrow) for feature in spec.features]
+    """Sorted by name: versions that list the same features in another order share a table."""
+    features = sorted(spec.features, key=lambda feature: feature.name)
+    return [pa.field(feature.name, feature.value_type.arrow) for feature in features]

@@ -87,7 +87,7 @@ def _compute(
             kept, seen = (batch, Counters()) if job.spec.is_aggregated else _drop(batch)
             counters = _added(counters, seen, kept.num_rows)
             if kept.num_rows:
-                stream.write_batch(kept.cast(schema))
+                stream.write_batch(kept.select(schema.names).cast(schema))
     return counters
 
 

@@ -212,16 +212,26 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         },
         "sql": view.sql,
         "aggregations": view.aggregations,
-        "features": [
+        # By name, as the stores lay them out: another order of the same features is the same data.
+        "features": sorted(
             (feature.name, str(feature.value_type), feature.source_column)
             for feature in view.features
-        ],
+        ),
         "start": view.start,
     }
     if spec.is_aggregated:
-        content |= {"ticks": view.schedule, "ttl": view.ttl}
+        content |= {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
     builtins: dict[str, Any] = msgspec.to_builtins(content)
     return builtins
+
+
+def _ticks(schedule: ScheduleSpec | None) -> str | float | None:
+    """Return what decides the ticks: `60m` and `1h` are the same ones."""
+    return (schedule.cron or _seconds(schedule.every)) if schedule else None
+
+
+def _seconds(duration: str | None) -> float | None:
+    return parse_duration(duration).total_seconds() if duration else None
 
 
 def fingerprint(content: object) -> str:

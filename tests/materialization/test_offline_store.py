@@ -139,7 +139,7 @@ def test_every_type_comes_back_as_it_was(store, uri):
         "vector<2>": [1.0, 2.0],
         "json": "{}",
     }
-    features = [(f"f{n}", kind) for n, kind in enumerate(values)]
+    features = [(f"f{n:02}", kind) for n, kind in enumerate(values)]
     spec = make_spec(features=features)
     nulls = (2, T, T, *(None for _ in values))
 
