@@ -141,8 +141,8 @@ def materialize(store: FeatureStore) -> None:
                 f"run {run['id']} of {run['feature_view']} {run['status']}: {run['error']}"
             )
         console.print(
-            f"    {run['feature_view']}@{run['version']}: {run['rows_offline']:,} rows to the offline store, "
-            f"{run['rows_online']:,} entities to the online store"
+            f"    {run['feature_view']}@{run['version']}: {run['rows_offline']:,} rows offline, "
+            f"{run['rows_online']:,} entities online"
         )
 
 
@@ -171,7 +171,8 @@ def _watch(store: FeatureStore, tasks: dict[int, Any], progress: Progress) -> li
             return runs
         time.sleep(0.25)
     raise DemoFailed(
-        f"runs {sorted(tasks)} did not finish within {RUN_TIMEOUT_SECONDS} s; see var/logs/worker.log"
+        f"runs {sorted(tasks)} did not finish within {RUN_TIMEOUT_SECONDS} s; "
+        "var/logs/worker.log says why"
     )
 
 
@@ -192,8 +193,9 @@ def read_online(store: FeatureStore) -> None:
         raise DemoFailed(f"user {user}: {', '.join(missing)} not PRESENT: {answer.to_dict()}")
     console.print(f"    user {user} in {took:.1f} ms: {values}")
     console.print(
-        f"    context: [bold]segment={values['user_segment']}, watched {values['watch_count_30d']} titles in last "
-        f"30 days, last genre watched: {values['last_genre']}[/]"
+        f"    context: [bold]segment={values['user_segment']}, "
+        f"watched {values['watch_count_30d']} titles in last 30 days, "
+        f"last genre watched: {values['last_genre']}[/]"
     )
 
 
@@ -207,15 +209,20 @@ def read_training_set(store: FeatureStore) -> None:
     columns = job.to_dict()
     table = Table(*columns, box=None, padding=(0, 2))
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*map(_shown, row))
     console.print(table)
     for warning in job.warnings:
         console.print(f"    [yellow]{warning}[/]")
 
 
+def _shown(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+
+
 def farewell(url: str, cast: people.People) -> None:
     console.print(
-        f"\n[bold green]One feature went the whole way.[/] Open [bold]{url}/admin/[/] · API docs {url}/api/docs"
+        "\n[bold green]One feature went the whole way.[/] "
+        f"Open [bold]{url}/admin/[/] · API docs {url}/api/docs"
     )
     for name, password in cast.passwords.items():
         console.print(f"    log in as {name:<7} password {password:<14} ({people.ROLES[name]})")
@@ -242,7 +249,8 @@ def running_server(port: int) -> Iterator[Child]:
     step(1, "Data: watch events of 4,000 users over 90 days (the first time takes seconds)")
     made = generate(DATA, at=datetime.now(UTC))
     console.print(
-        f"    {made.new_events:,} new events, {made.new_snapshots} new snapshots, until {made.end:%Y-%m-%d %H:%M} UTC"
+        f"    {made.new_events:,} new events, {made.new_snapshots} new snapshots, "
+        f"until {made.end:%Y-%m-%d %H:%M} UTC"
     )
     step(2, f"Server: database, Redis, Celery worker, beat and web on port {port}")
     log = ROOT / "var" / "logs" / "serve.log"
