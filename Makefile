@@ -4,7 +4,8 @@ SHELL := /bin/bash
 PORT ?= 8000
 HOST ?= 127.0.0.1
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Two at once: each has its own database, Redis and folders.
+PYTEST := $(BIN)/python -m pytest -n 2
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
