@@ -36,7 +36,7 @@ class Share(NamedTuple):
     """One state's part of all feature views; ``percent`` is rounded for the bar."""
 
     state: str
-    count: int
+    views: int
     percent: int
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _to(name: str, query: str = "") -> Any:
-    """Return a page's address, found out when first shown: settings are read before there are any."""
+    """Return a page's address, found when first shown: settings are read before there are any."""
     return format_lazy("{}{}", reverse_lazy(f"admin:{name}"), query)
 
 

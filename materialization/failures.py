@@ -1,4 +1,4 @@
-"""DuckDB's errors as ours: what was wrong, where, and what a reader can do. [pure]
+"""DuckDB's errors as ours: what was wrong, where, and what a reader can do.
 
 Not for deciding what is retried: the kinds of ``registry.errors`` say it.
 """

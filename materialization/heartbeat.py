@@ -90,4 +90,5 @@ class Heartbeat:
         if not owned.update(lease_expires_at=self._clock() + self._lease):
             self._outcome = LeaseLost("another attempt owns the run")
         elif owned.filter(cancel_requested=True).exists():
-            self._outcome = RunCancelled("cancelled on request; nothing of it was published.")
+            kept = "the rows it had stored stay" if self._run.rows_offline else "nothing was stored"
+            self._outcome = RunCancelled(f"cancelled on request; {kept}.")

@@ -1,4 +1,4 @@
-"""What the parent asks of the sandbox and what it is told at the end. [pure]
+"""What the parent asks of the sandbox and what it is told at the end.
 
 Not for starting it: ``engine`` and ``probe`` do.
 """

@@ -11,7 +11,7 @@ from materialization.choices import RunKind, RunStep
 from materialization.edges import engine_limits, offline_store, online_store
 from materialization.latest import latest_rows
 from materialization.online_layout import layout_of
-from materialization.queries import covered_until, table_uri
+from materialization.queries import covered_until, stored_since, table_uri
 from registry.choices import SERVED_STATES
 from registry.errors import Unavailable
 
@@ -34,7 +34,7 @@ class StoreEmptied(Unavailable):
 def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> None:
     """Merge the newest stored row of each entity into Redis, then set the table's marker.
 
-    With a marker in place only the rows this run stored can be new; without one all are read.
+    Where all earlier runs are loaded only the rows this one stored can be new; else all are read.
     :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
     """
     run.advance(step=RunStep.ONLINE)
@@ -42,7 +42,7 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     ticket = store.begin_load(uid)
     marker = store.marker(uid)
     ttl = longest_ttl(run.table)
-    is_complete = run.kind == RunKind.RELOAD or not holds_all(marker, ttl)
+    is_complete = run.kind == RunKind.RELOAD or not holds_all(run.table, marker, ttl, but=run.pk)
     as_of = covered_until(run.table) or run.window_end
     only_run = None if is_complete else run.pk
     written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
@@ -89,9 +89,15 @@ def _watched(reader: Iterator[pa.RecordBatch], heartbeat: Heartbeat) -> Iterator
         yield batch
 
 
-def holds_all(marker: Marker | None, ttl: timedelta | None) -> bool:
-    """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old."""
-    if marker is None:
+def holds_all(
+    table: FeatureTable, marker: Marker | None, ttl: timedelta | None, *, but: int | None = None
+) -> bool:
+    """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old.
+
+    Rows that run ``but`` stored are left out. A run that ended between storing and loading leaves
+    rows behind that no later run's own rows make up for.
+    """
+    if marker is None or stored_since(table, marker.run).exclude(run=but).exists():
         return False
     return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
 

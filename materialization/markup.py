@@ -27,9 +27,13 @@ def progress_bar(run: MaterializationRun) -> SafeString:
     )
     broken = "as-track-bad" if run.status in UNSUCCESSFUL_STATUSES else ""
     return format_html(
-        '<div class="as-progress"{}><div class="as-track {}"><span style="width: {}%"></span></div><small>{} %</small></div>',
-        live, broken, percent, percent,
-    )  # fmt: skip
+        '<div class="as-progress"{}><div class="as-track {}"><span style="width: {}%"></span></div>'
+        "<small>{} %</small></div>",
+        live,
+        broken,
+        percent,
+        percent,
+    )
 
 
 def window_text(run: MaterializationRun) -> SafeString:

@@ -50,7 +50,7 @@ class MaterializationSchedule(models.Model):
 
 
 class MaterializationRun(models.Model):
-    """One attempt to bring a FeatureTable to ``window_end``. The row is the truth, a task only wakes it.
+    """One attempt to bring a FeatureTable to ``window_end``; the row is the truth, a task wakes it.
 
     Its id is the run sequence stored with every row: a later run's rows win ties.
     """

@@ -14,7 +14,8 @@ from django.db import IntegrityError, transaction
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.queries import covered_until, live_run
+from materialization.queries import covered_until, live_run, uncovered
+from materialization.windows import Window
 from registry import access, audit
 from registry.choices import SERVED_STATES
 from registry.errors import Conflict, Invalid
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-    from registry.models import FeatureViewVersion
+    from registry.models import FeatureTable, FeatureViewVersion
 
 
 class BadWindow(Invalid):
@@ -60,8 +61,8 @@ def request_run(
 ) -> MaterializationRun:
     """Queue a run of ``version`` up to ``window_end``; without ``actor`` the system asks.
 
-    Without ``window_start`` it continues where the table's coverage ends. A live run that reaches
-    as far is returned instead of a second one.
+    Without ``window_start`` it continues where the table's coverage ends. Where all of the window
+    is stored it is loaded again. A live run that does as much is returned instead of a second one.
     :raises ActionNotPermitted: the actor may not materialize this view.
     :raises NotMaterializable: the version is not approved.
     :raises BadWindow: it ends in the future, or before it begins.
@@ -73,16 +74,17 @@ def request_run(
         raise NotMaterializable(
             f"{version} is {version.state}; only approved versions are materialized."
         )
+    _check_window(window_start, window_end, at)
     covered = covered_until(version.table)
     start = window_start if window_start is not None else covered
-    kind = kind or (RunKind.INCREMENTAL if covered else RunKind.BACKFILL)
-    _check_window(start, window_end, at)
+    if kind is None:
+        kind = RunKind.INCREMENTAL if covered else RunKind.BACKFILL
+        if not uncovered(version, version.table, Window(start, window_end)):
+            kind = RunKind.RELOAD
+    start = None if kind is RunKind.RELOAD else start
     if (live := live_run(version.table)) is not None:
-        return _joined(live, window_end)
-    if kind is not RunKind.RELOAD and start is not None and start >= window_end:
-        # Everything asked for is stored: what is left to do is to load it.
-        kind, start = RunKind.RELOAD, None
-    return _create(version, kind, start, window_end, actor, at)
+        return _joined(live, kind, start, window_end)
+    return _create(version, version.table, kind, start, window_end, actor, at)
 
 
 def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
@@ -90,21 +92,28 @@ def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
         raise BadWindow(
             f"end {end.isoformat()} is in the future; rows not yet known cannot be materialized."
         )
-    if start is not None and start > end and start > at:
-        raise BadWindow(f"start {start.isoformat()} is in the future.")
+    if start is not None and start >= end:
+        raise BadWindow(f"start {start.isoformat()} is not before end {end.isoformat()}.")
 
 
-def _joined(live: MaterializationRun, window_end: datetime) -> MaterializationRun:
-    if live.window_end >= window_end:
+def _joined(
+    live: MaterializationRun, kind: RunKind, start: datetime | None, end: datetime
+) -> MaterializationRun:
+    """Return the live run if it does what is asked; whatever its kind, it ends with loading."""
+    from_there = live.window_start is None or (start is not None and live.window_start <= start)
+    stores_it = live.kind != RunKind.RELOAD and from_there and live.window_end >= end
+    if kind is RunKind.RELOAD or stores_it:
         return live
     raise RunInProgress(
-        f"{live} is {live.status} up to {live.window_end.isoformat()}; ask again when it has finished.",
+        f"{live} is {live.status} up to {live.window_end.isoformat()};"
+        " ask again when it has finished.",
         run=live.pk,
     )
 
 
 def _create(
     version: FeatureViewVersion,
+    table: FeatureTable,
     kind: RunKind,
     start: datetime | None,
     end: datetime,
@@ -115,7 +124,7 @@ def _create(
         with transaction.atomic():
             run = MaterializationRun.objects.create(
                 version=version,
-                table=version.table,
+                table=table,
                 kind=kind,
                 window_start=start,
                 window_end=end,
@@ -151,13 +160,14 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
     access.require(actor, "materialize_featureview", run.version.feature_view)
     with transaction.atomic():
         live = MaterializationRun.objects.filter(pk=run.pk)
-        changed = live.filter(status=RunStatus.QUEUED).update(
-            status=RunStatus.CANCELLED, finished_at=at
-        )
-        changed = changed or live.filter(status=RunStatus.RUNNING).update(cancel_requested=True)
-        if not changed:
+        if live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, finished_at=at):
+            verb = "materialization_run.cancelled"
+        elif live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
+            verb = "materialization_run.cancel_requested"
+        else:
+            run.refresh_from_db()
             raise RunFinished(f"{run} has {run.status} already.")
-        audit.record(actor=actor, verb="materialization_run.cancelled", subject=run, at=at)
+        audit.record(actor=actor, verb=verb, subject=run, at=at)
     run.refresh_from_db()
     return run
 
@@ -170,7 +180,7 @@ def change_schedule(
     actor: User,
     at: datetime,
 ) -> MaterializationSchedule:
-    """Change when a version is materialized (for aggregations not the ticks: those are its content).
+    """Change when a version is materialized (not an aggregation's ticks: those are its content).
 
     :raises ActionNotPermitted: the actor lacks ``change_schedule``.
     :raises Invalid: the duration or cron expression cannot be read.

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
+from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.models import MaterializationRun
-from materialization.windows import Window, merge
+from materialization.windows import Window, merge, missing
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from registry.models import FeatureTable
+    from django.db.models import QuerySet
+
+    from materialization.models import StoredWindow
+    from registry.models import FeatureTable, FeatureViewVersion
 
 
 def table_uri(table: FeatureTable) -> str:
@@ -35,6 +38,23 @@ def covered_until(table: FeatureTable) -> datetime | None:
     return windows[-1].end if windows else None
 
 
+def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) -> list[Window]:
+    """Return the parts of ``wanted`` that are to be computed, oldest first.
+
+    An aggregation continues from its newest tick: a row is stored only when it differs from the
+    one before, so its windows follow each other without a gap.
+    """
+    if version.spec.is_aggregated:
+        wanted = Window(covered_until(table), wanted.end)
+        return [] if wanted.is_empty else [wanted]
+    return missing(wanted, coverage(table))
+
+
+def stored_since(table: FeatureTable, run: int) -> QuerySet[StoredWindow]:
+    """Return the windows stored by runs after ``run``; one at a time, they are in order."""
+    return table.stored_windows.filter(run__gt=run)
+
+
 def live_run(table: FeatureTable) -> MaterializationRun | None:
     return (
         table.runs.filter(status__in=LIVE_STATUSES).select_related("version__feature_view").first()
@@ -42,10 +62,13 @@ def live_run(table: FeatureTable) -> MaterializationRun | None:
 
 
 def failures_in_a_row(table: FeatureTable) -> list[MaterializationRun]:
-    """Return the runs that failed since the last one that did not, newest first, at most ten."""
+    """Return the runs that gave nothing since the last that did, newest first, at most ten.
+
+    Cancelled ones count: who stopped a run does not want it back within seconds.
+    """
     failures = []
     for run in table.runs.exclude(status__in=LIVE_STATUSES).order_by("-id")[:10]:
-        if run.status not in UNSUCCESSFUL_STATUSES:
+        if run.status == RunStatus.SUCCEEDED:
             break
         failures.append(run)
     return failures

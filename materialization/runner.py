@@ -49,7 +49,11 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     except Unavailable as exc:
         if claimed.attempt < MAX_ATTEMPTS:
             claimed.advance(
-                status=RunStatus.QUEUED, step=RunStep.QUEUED, error=exc.message, error_code=exc.code
+                status=RunStatus.QUEUED,
+                step=RunStep.QUEUED,
+                enqueued_at=clock(),
+                error=exc.message,
+                error_code=exc.code,
             )
             raise
         _finish(claimed, RunStatus.FAILED, clock(), error=exc.message, error_code=exc.code)
@@ -58,22 +62,33 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
         log.exception("%s", claimed)
         _finish(
-            claimed, RunStatus.ERRORED, clock(), error=f"{type(exc).__name__}: {exc}", error_code="unexpected",
+            claimed,
+            RunStatus.ERRORED,
+            clock(),
+            error=f"{type(exc).__name__}: {exc}",
+            error_code="unexpected",
             traceback=traceback.format_exc(),
-        )  # fmt: skip
+        )
 
 
 def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | None:
-    """Take a queued run: of several workers exactly one gets it, with a fencing token of its own."""
+    """Take a queued run: of several workers exactly one gets it, with its own fencing token."""
     queued = MaterializationRun.objects.filter(pk=run_id, status=RunStatus.QUEUED)
     found = queued.first()
     if found is None:
         return None
     lease = at + timedelta(seconds=settings.RUN_LEASE_SECONDS)
     claimed = queued.filter(attempt=found.attempt).update(
-        status=RunStatus.RUNNING, step=RunStep.READING, attempt=found.attempt + 1, worker=worker[:200],
-        started_at=found.started_at or at, lease_expires_at=lease, error="", error_code="", progress=0.0,
-    )  # fmt: skip
+        status=RunStatus.RUNNING,
+        step=RunStep.READING,
+        attempt=found.attempt + 1,
+        worker=worker[:200],
+        started_at=found.started_at or at,
+        lease_expires_at=lease,
+        error="",
+        error_code="",
+        progress=0.0,
+    )
     if not claimed:
         return None
     related = "version__feature_view__project", "table__feature_view__project", "requested_by"
@@ -88,6 +103,7 @@ def _perform(
     heartbeat.check()
     if claimed.version.spec.view.online:
         loading.load_online(claimed, heartbeat, at=clock())
+    heartbeat.check()
     mark_table_ready(table=claimed.table, at=clock())
 
 

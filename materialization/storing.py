@@ -7,8 +7,10 @@ before the commit, so nothing of the window is published. Not for the online sto
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from materialization.aside import write_aside
 from materialization.choices import RunStep
 from materialization.columns import stored_schema
 from materialization.edges import engine_limits, forbidden_directories, offline_store, source_roots
@@ -17,9 +19,9 @@ from materialization.expectations import check_profile
 from materialization.jobs import ComputeJob
 from materialization.models import StoredWindow
 from materialization.profiling import Profiler
-from materialization.queries import coverage, table_uri
+from materialization.queries import table_uri, uncovered
 from materialization.sources import resolve_source
-from materialization.windows import Window, missing
+from materialization.windows import Window
 from registry.errors import QualityRejected
 
 if TYPE_CHECKING:
@@ -51,23 +53,8 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     :raises ChecksFailed: a blocking check failed; nothing of that part was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
     """
-    for window in missing_windows(run):
+    for window in uncovered(run.version, run.table, Window(run.window_start, run.window_end)):
         _store(run, window, heartbeat)
-
-
-def missing_windows(run: MaterializationRun) -> list[Window]:
-    """Return what is to be computed, oldest first.
-
-    An aggregation continues from its newest tick: a row is stored only when it differs from the
-    one before, so its windows follow each other without a gap.
-    """
-    covered = coverage(run.table)
-    if run.version.spec.is_aggregated:
-        start = covered[-1].end if covered else None
-        return (
-            [] if start is not None and start >= run.window_end else [Window(start, run.window_end)]
-        )
-    return missing(Window(run.window_start, run.window_end), covered)
 
 
 def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> None:
@@ -87,13 +74,14 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
         state_files=state,
     )
     with compute(job, engine_limits()) as computation:
-        result = store.commit(
+        commit = partial(
+            store.commit,
             uri,
-            _checked(run, window, computation, heartbeat),
             schema=stored_schema(spec),
             run=run.pk,
             transaction=f"assay-run-{run.pk}-{window.end.isoformat()}",
         )
+        result = write_aside(commit, _checked(run, window, computation, heartbeat))
     StoredWindow.objects.get_or_create(
         table=run.table, run=run, window_end=window.end, defaults={"window_start": window.start}
     )
@@ -140,7 +128,7 @@ def _judge(
         raise ChecksFailed(
             f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published."
         )
-    if profiler.rows == 0 and window.start is None:
+    if profiler.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(
             f"{run.version}: the source has no usable row up to {window.end.isoformat()}; "
             "check its path and its timestamps, then materialize again."

@@ -10,7 +10,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import redis
 from django.db import transaction
 
 from materialization.choices import RunKind, RunStatus, RunStep
@@ -51,8 +50,10 @@ def sweep(*, at: datetime) -> None:
     ):
         try:
             duty(at=at)
-        except (AssayError, redis.RedisError) as exc:
+        except AssayError as exc:
             log.warning("sweep: %s: %s", duty.__name__, exc)
+        except Exception:  # noqa: BLE001 - one duty's trouble must not hold up the others
+            log.exception("sweep: %s", duty.__name__)
 
 
 def requeue_dead(*, at: datetime) -> None:
@@ -63,25 +64,26 @@ def requeue_dead(*, at: datetime) -> None:
             unchanged = MaterializationRun.objects.filter(
                 pk=run.pk, attempt=run.attempt, status=RunStatus.RUNNING, lease_expires_at__lt=at
             )
-            if run.attempt >= MAX_ATTEMPTS:
-                message = f"its worker died {run.attempt} times (last: {run.worker})."
-                columns = {
-                    "status": RunStatus.ERRORED,
-                    "error": message,
-                    "error_code": "worker_died",
-                    "finished_at": at,
-                }
-            else:
-                columns = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
+            verb, columns = _after_death(run, at)
             if unchanged.update(**columns):
-                audit.record(
-                    actor=None, verb=f"materialization_run.{_verb(columns)}", subject=run, at=at
-                )
-                enqueue(run)
+                audit.record(actor=None, verb=f"materialization_run.{verb}", subject=run, at=at)
+                if columns["status"] == RunStatus.QUEUED:
+                    enqueue(run)
 
 
-def _verb(columns: dict[str, object]) -> str:
-    return "errored" if columns["status"] == RunStatus.ERRORED else "requeued"
+def _after_death(run: MaterializationRun, at: datetime) -> tuple[str, dict[str, object]]:
+    """Return what becomes of a run whose worker died: the audit's word and the columns."""
+    if run.cancel_requested:
+        return "cancelled", {"status": RunStatus.CANCELLED, "finished_at": at}
+    if run.attempt < MAX_ATTEMPTS:
+        waiting = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
+        return "requeued", waiting
+    return "errored", {
+        "status": RunStatus.ERRORED,
+        "error": f"its worker died {run.attempt} times (last: {run.worker}).",
+        "error_code": "worker_died",
+        "finished_at": at,
+    }
 
 
 def resend_lost(*, at: datetime) -> None:
@@ -107,7 +109,7 @@ def add_schedules(*, at: datetime) -> None:
 
 
 def start_due(*, at: datetime) -> None:
-    """Queue a run for each served version whose next tick has come, or that was never backfilled."""
+    """Queue a run of each served version whose next tick has come, or that was never backfilled."""
     schedules = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
     for schedule in schedules.select_related("version__feature_view__project", "version__table"):
         due = due_end(schedule, at=at)
@@ -121,11 +123,8 @@ def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | No
     After failures the next attempt waits 1, 2, 4, … minutes, an hour at most.
     """
     table = _table(schedule.version)
-    failures = failures_in_a_row(table)
-    if failures and failures[0].finished_at is not None:
-        wait = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
-        if at < failures[0].finished_at + wait:
-            return None
+    if _is_resting(failures_in_a_row(table), at):
+        return None
     covered = covered_until(table)
     if covered is None:
         return at
@@ -137,8 +136,18 @@ def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | No
     return tick if tick > covered else None
 
 
+def _is_resting(failures: list[MaterializationRun], at: datetime) -> bool:
+    if not failures or failures[0].finished_at is None:
+        return False
+    wait: timedelta = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
+    return at < failures[0].finished_at + wait
+
+
 def reload_missing(*, at: datetime) -> None:
-    """Fill the online store again where values are missing: after a flush, or for a longer TTL."""
+    """Fill the online store again where values are missing.
+
+    They are after a flush, for a longer TTL, or when a run ended between storing and loading.
+    """
     store = online_store()
     seen: set[int] = set()
     for version in served_versions().filter(table__ready_at__isnull=False):
@@ -146,10 +155,20 @@ def reload_missing(*, at: datetime) -> None:
         if table.pk in seen or not version.spec.view.online:
             continue
         seen.add(table.pk)
-        if holds_all(store.marker(table.uid), longest_ttl(table)) or live_run(table) is not None:
+        is_held = holds_all(table, store.marker(table.uid), longest_ttl(table))
+        if is_held or live_run(table) is not None or _loading_rests(table, at):
             continue
         if (covered := covered_until(table)) is not None:
             _attempt(version, covered, at, kind=RunKind.RELOAD)
+
+
+def _loading_rests(table: FeatureTable, at: datetime) -> bool:
+    """Say whether loading failed a moment ago; a failed check must not hold up a reload."""
+    failures = failures_in_a_row(table)
+    is_loading = failures and (
+        failures[0].kind == RunKind.RELOAD or failures[0].step == RunStep.ONLINE
+    )
+    return bool(is_loading) and _is_resting(failures, at)
 
 
 def drop_abandoned(*, at: datetime) -> None:

@@ -15,5 +15,5 @@ from materialization import runner
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
-    """Perform one run; what happened is in its row. A run left queued by an outage is swept up again."""
+    """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
     runner.run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=timezone.now)

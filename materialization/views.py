@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
@@ -13,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from materialization.models import MaterializationRun
-from materialization.operations import BadWindow, cancel_run, request_run
+from materialization.operations import BadWindow, NotMaterializable, cancel_run, request_run
 from materialization.serializers import run_output
 from registry import access
 from registry.errors import NotFound
@@ -36,26 +37,29 @@ class RunNotFound(NotFound):
 
 
 class MaterializeAPI(APIView):
-    """``{"start_ts", "end_ts", "feature_views"?}``: queue a run for every served version of the views."""
+    """``{"start_ts", "end_ts", "feature_views"?}``: a run of each served version of the views."""
 
-    parser_classes: ClassVar[Any] = [LooseJsonParser]
+    parser_classes = (LooseJsonParser,)
     incremental: ClassVar[bool] = False
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
-        start = None if self.incremental else _instant(request.data, "start_ts")
-        end = _instant(request.data, "end_ts")
-        runs = [
-            request_run(
-                version=version,
-                window_start=start,
-                window_end=end,
-                at=timezone.now(),
-                actor=request.user,
-            )
-            for version in _versions(found, request.data.get("feature_views"), request)
-        ]
+        body = cast("dict[str, Any]", request.data)
+        start = None if self.incremental else _instant(body, "start_ts")
+        end = _instant(body, "end_ts")
+        versions = _versions(found, body.get("feature_views"), request)
+        with transaction.atomic():  # all of them or, where one is refused, none
+            runs = [
+                request_run(
+                    version=version,
+                    window_start=start,
+                    window_end=end,
+                    at=timezone.now(),
+                    actor=access.acting_user(request),
+                )
+                for version in versions
+            ]
         return Response({"runs": [run_output(run) for run in runs]}, status=202)
 
 
@@ -78,7 +82,7 @@ class RunsAPI(APIView):
             runs = runs.filter(version__feature_view__name=name)
         if status := request.query_params.get("status"):
             runs = runs.filter(status=status)
-        return paged(request, [run_output(run) for run in runs])
+        return paged(request, runs, run_output)
 
 
 class RunAPI(APIView):
@@ -90,7 +94,9 @@ class RunAPI(APIView):
 class CancelRunAPI(APIView):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, project: str, run_id: int) -> Response:
-        run = cancel_run(run=_run(request, project, run_id), actor=request.user, at=timezone.now())
+        run = cancel_run(
+            run=_run(request, project, run_id), actor=access.acting_user(request), at=timezone.now()
+        )
         return Response(run_output(run))
 
 
@@ -114,17 +120,22 @@ def _versions(project: Project, names: Any, request: Request) -> list[FeatureVie
         .order_by("feature_view__name", "major", "minor", "patch")
     )
     if names is None:
+        access.require(request.user, "materialize_featureview", project)
         return list(versions)
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadWindow("feature_views is a list of names; leave it out for all.")
-    known = set(FeatureView.objects.filter(project=project).values_list("name", flat=True))
+    known = {view.name: view for view in FeatureView.objects.filter(project=project)}
     for name in names:
         if name not in known:
+            valid = ", ".join(sorted(known))
             raise ReferenceNotFound(
-                f"project {project} has no feature view {name!r}. Valid: {', '.join(sorted(known))}."
+                f"project {project} has no feature view {name!r}. Valid: {valid}."
             )
-        access.require(request.user, "materialize_featureview", project)
-    return list(versions.filter(feature_view__name__in=names))
+        access.require(request.user, "materialize_featureview", known[name])
+    found = list(versions.filter(feature_view__name__in=names))
+    if idle := sorted(set(names) - {version.feature_view.name for version in found}):
+        raise NotMaterializable(f"{', '.join(idle)}: no version is approved; nothing to run.")
+    return found
 
 
 def _instant(body: dict[str, Any], name: str) -> datetime:
@@ -132,8 +143,8 @@ def _instant(body: dict[str, Any], name: str) -> datetime:
     value = body.get(name)
     try:
         parsed = parse_datetime(value) if isinstance(value, str) else None
-    except ValueError:
-        parsed = None
-    if parsed is None:
-        raise BadWindow(f"{name} {value!r}: write an instant, as in 2026-01-31T12:00:00Z.")
-    return parsed.replace(tzinfo=UTC) if timezone.is_naive(parsed) else parsed
+        if parsed is not None:
+            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day, or none in UTC
+        pass
+    raise BadWindow(f"{name} {value!r}: write an instant, as in 2026-01-31T12:00:00Z.")

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
 from registry.choices import Role, State
-from registry.errors import Forbidden, NotFound, did_you_mean
+from registry.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.versions import parse_version
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from rest_framework.request import Request
 
 _READ = {"view_project", "read_online", "read_offline"}
 _AUTHOR = _READ | {"add_featureview", "change_featureview"}
@@ -48,6 +50,16 @@ class FeatureViewNotFound(NotFound):
 
 class VersionNotFound(NotFound):
     code = "version_not_found"
+
+
+def acting_user(request: HttpRequest | Request) -> User:
+    """Return who asks, for operations that record who did something.
+
+    :raises Unauthenticated: nobody is logged in and no token was sent.
+    """
+    if not request.user.is_authenticated:
+        raise Unauthenticated("nobody is logged in, and this is recorded under somebody's name.")
+    return request.user
 
 
 def permissions(user: User | AnonymousUser, obj: Project | FeatureView) -> frozenset[str]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TONES: dict[str, str] = {
     # states of versions
-    "draft": "neutral", "in_review": "warn", "approved": "good", "deprecated": "warn", "retired": "neutral",
-    "default": "accent", "ready": "good", "not ready": "neutral",
+    "draft": "neutral", "in_review": "warn", "approved": "good", "deprecated": "warn",
+    "retired": "neutral", "default": "accent", "ready": "good", "not ready": "neutral",
     # change classes
     "major": "bad", "minor": "info", "patch": "neutral", "guard": "warn",
     # sensitivities

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry import access
-from registry.authentication import token_of, user_of
+from registry.authentication import token_of
 from registry.choices import Action
 from registry.filters import flag, page_bounds
 from registry.models import AuditEntry, Membership
@@ -57,7 +57,7 @@ OPERATIONS: dict[Action, Callable[..., Any]] = {
 def editor_ids(request: Request) -> frozenset[int]:
     """Return who counts as having written this: the user, and whoever made the token."""
     token = token_of(request)
-    return frozenset({user_of(request).pk, *([token.created_by_id] if token else [])})
+    return frozenset({access.acting_user(request).pk, *([token.created_by_id] if token else [])})
 
 
 def paged(
@@ -106,7 +106,7 @@ class DefinitionsAPI(APIView):
         changes = apply_definitions(
             body.get("definitions") or parse_files([]),
             project=found,
-            actor=user_of(request),
+            actor=access.acting_user(request),
             at=timezone.now(),
             probe=get_probe(),
             editor_ids=editor_ids(request),
@@ -133,11 +133,20 @@ class ReviewAPI(APIView):
         return Response(review_output(access.access_version(request.user, project, name, version)))
 
 
+#: What single actions take beside a comment.
+TAKES = {
+    Action.APPROVE: {"packet_hash"},
+    Action.REJECT: {"packet_hash"},
+    Action.RETIRE: {"force"},
+}
+
+
 class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
-    """What an action may be told; ``force`` is for ``retire`` alone."""
+    """What an action may be told: ``force`` to retire, ``packet_hash`` (as seen) to decide."""
 
     comment: str = ""
     force: bool = False
+    packet_hash: str | None = None
 
 
 class ActionAPI(APIView):
@@ -154,7 +163,7 @@ class ActionAPI(APIView):
         found = access.access_version(request.user, project, name, version)
         options = _options(request, Action(action))
         moved = OPERATIONS[Action(action)](
-            version=found, actor=user_of(request), at=timezone.now(), **options
+            version=found, actor=access.acting_user(request), at=timezone.now(), **options
         )
         return Response(version_output(moved))
 
@@ -167,14 +176,16 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
     if "\x00" in body.comment:
         raise BadBody("the comment holds a NUL, which text cannot be stored with.")
-    if body.force and action is not Action.RETIRE:
-        raise BadBody(f"force is for {Action.RETIRE}; {action} has nothing to be forced.")
+    given = {name for name in ("force", "packet_hash") if getattr(body, name)}
+    if extra := given - TAKES.get(action, set()):
+        raise BadBody(f"{action} does not take {', '.join(sorted(extra))}.")
     options: dict[str, Any] = {"comment": body.comment}
     token = token_of(request)
     if action is Action.SUBMIT:
         options |= {"probe": get_probe(), "editor_ids": editor_ids(request)}
     elif action in (Action.APPROVE, Action.REJECT):
-        options["token_owner"] = token.created_by if token else None
+        owner = token.created_by if token else None
+        options |= {"token_owner": owner, "packet_hash": body.packet_hash}
     elif action is Action.RETIRE:
         options["force"] = body.force
     return options
@@ -219,9 +230,8 @@ class WhoAmIAPI(APIView):
     def get(self, request: Request) -> Response:
         token = token_of(request)
         roles: dict[str, list[str]] = {project.name: [] for project in _projects(request)}
-        for membership in Membership.objects.filter(user=user_of(request)).select_related(
-            "project"
-        ):
+        memberships = Membership.objects.filter(user=access.acting_user(request))
+        for membership in memberships.select_related("project"):
             roles.get(membership.project.name, []).append(membership.role)
         return Response(
             {

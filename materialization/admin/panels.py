@@ -1,4 +1,4 @@
-"""What the registry's pages show of materialization: coverage, freshness, runs, "materialize now"."""
+"""What registry pages show of materialization: coverage, freshness, runs, "materialize now"."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         }
 
     def cancel(self, request: HttpRequest, obj: MaterializationRun) -> None:
-        end = partial(cancel_run, run=obj, actor=request.user, at=timezone.now())
+        end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=timezone.now())
         attempt(request, end, done=f"{obj} ends at its next step; nothing half-done is published.")
 
     def materialize(self, request: HttpRequest, version_id: int) -> HttpResponse:
@@ -101,7 +101,9 @@ class MaterializationRunAdmin(ScopedAdmin):
         if version is None:
             raise Http404
         now = timezone.now()
-        start = partial(request_run, version=version, window_end=now, at=now, actor=request.user)
+        start = partial(
+            request_run, version=version, window_end=now, at=now, actor=access.acting_user(request)
+        )
         run = attempt(request, start)
         return HttpResponseRedirect(self.url_of(run or version))
 
@@ -146,7 +148,7 @@ class MaterializationRunAdmin(ScopedAdmin):
 
 
 def duration(run: MaterializationRun) -> str:
-    """Say how long a run took, to the tenth of a second below a minute; empty while it has not ended."""
+    """Say how long a run took, in tenths of a second below a minute; empty until it has ended."""
     if run.started_at is None or run.finished_at is None:
         return ""
     seconds = (run.finished_at - run.started_at).total_seconds()

@@ -119,7 +119,7 @@ class MaterializationScheduleAdmin(ScopedAdmin):
             schedule=obj,
             spec=spec,
             enabled=enabled,
-            actor=request.user,
+            actor=access.acting_user(request),
             at=timezone.now(),
         )
         if attempt(request, change) is None:

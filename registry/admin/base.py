@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
 
 
-class ScopedAdmin(ModelAdmin):  # type: ignore[misc]
+class ScopedAdmin(ModelAdmin):
     """Lists and pages of objects that belong to a project; subclasses open single doors to change.
 
     ``project_path`` leads from the model to its project, ``view_right`` is what seeing takes,

@@ -37,7 +37,7 @@ class CatalogAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("project", "updated_by")
 
-    def content(self, request: HttpRequest, obj: CatalogObject) -> dict[str, Any]:
+    def content(self, request: HttpRequest, obj: Entity | DataSource) -> dict[str, Any]:
         return {
             "object": obj,
             "spec": obj.spec,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-class ProjectFilter(DropdownFilter):  # type: ignore[misc]
+class ProjectFilter(DropdownFilter):
     """By project, along the admin's ``project_path``."""
 
     title = "project"
@@ -35,7 +35,7 @@ class ProjectFilter(DropdownFilter):  # type: ignore[misc]
         return queryset.filter(**{f"{self.path}__name": self.value()}) if self.value() else queryset
 
 
-class ColumnFilter(DropdownFilter):  # type: ignore[misc]
+class ColumnFilter(DropdownFilter):
     """By the distinct values of one column among the rows the person may see."""
 
     column: ClassVar[str]

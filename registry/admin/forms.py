@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
 from django.db.models import Q
 
@@ -32,7 +33,8 @@ def styled(form: forms.Form) -> None:
 
 class StyledForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         styled(self)
 
 
@@ -121,5 +123,5 @@ def token_users(request: HttpRequest) -> Any:
     if request.user.is_superuser:
         return active
     managed = projects_with(request, "manage_members")
-    service = Q(password__startswith="!", memberships__project__in=managed)
+    service = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships__project__in=managed)
     return active.filter(Q(pk=request.user.pk) | service).distinct()

@@ -19,7 +19,7 @@ _panels: dict[type[Model], list[Panel]] = {}
 
 
 def panel(model: type[Model]) -> Callable[[Panel], Panel]:
-    """Show what the decorated function returns (safe HTML, empty for nothing) on pages of ``model``."""
+    """Show what the decorated function returns (safe HTML or empty) on pages of ``model``."""
 
     def register(function: Panel) -> Panel:
         _panels.setdefault(model, []).append(function)

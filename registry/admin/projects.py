@@ -78,7 +78,10 @@ class ProjectAdmin(ScopedAdmin):
         form = NewProjectForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             create = partial(
-                members.create_project, **form.cleaned_data, actor=request.user, at=timezone.now()
+                members.create_project,
+                **form.cleaned_data,
+                actor=access.acting_user(request),
+                at=timezone.now(),
             )
             if project := attempt(request, create, done="The project is made; you own it."):
                 return HttpResponseRedirect(self.url_of(project))
@@ -91,7 +94,7 @@ class ProjectAdmin(ScopedAdmin):
             change = partial(
                 projects.change_project,
                 project=obj,
-                actor=request.user,
+                actor=access.acting_user(request),
                 at=timezone.now(),
                 **form.cleaned_data,
             )
@@ -109,7 +112,7 @@ class ProjectAdmin(ScopedAdmin):
             project=obj,
             user=user,
             role=role,
-            actor=request.user,
+            actor=access.acting_user(request),
             at=timezone.now(),
         )
         attempt(request, give, done=f"{user} is {role} of {obj} now.")
@@ -125,7 +128,7 @@ class ProjectAdmin(ScopedAdmin):
             project=obj,
             user=membership.user,
             role=Role(membership.role),
-            actor=request.user,
+            actor=access.acting_user(request),
             at=timezone.now(),
         )
         before = obj.memberships.count()

@@ -13,6 +13,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 from unfold.decorators import display
 
+from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
@@ -111,7 +112,11 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         if action is Action.RETIRE:
             options["force"] = request.POST.get("force") == "on"
         operation = partial(
-            OPERATIONS[action], version=obj, actor=request.user, at=timezone.now(), **options
+            OPERATIONS[action],
+            version=obj,
+            actor=access.acting_user(request),
+            at=timezone.now(),
+            **options,
         )
         version = attempt(request, operation)
         if version is not None:

@@ -31,7 +31,8 @@ class FeatureServiceAdmin(ScopedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureService]:
-        rows = super().get_queryset(request).select_related("project", "current__created_by")
+        rows: QuerySet[FeatureService] = super().get_queryset(request)
+        rows = rows.select_related("project", "current__created_by")
         return rows.annotate(size=Count("current__members", distinct=True))
 
     def content(self, request: HttpRequest, obj: FeatureService) -> dict[str, Any]:

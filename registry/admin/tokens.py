@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from unfold.decorators import display
 
+from registry.access import acting_user
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.forms import TokenForm
@@ -68,7 +69,9 @@ class ApiTokenAdmin(ScopedAdmin):
         form = TokenForm(request, request.POST or None)
         context = self.frame(request, None) | {"form": form, "title": "New API token"}
         if request.method == "POST" and form.is_valid():
-            issue = partial(issue_token, **form.cleaned_data, actor=request.user, at=timezone.now())
+            issue = partial(
+                issue_token, **form.cleaned_data, actor=acting_user(request), at=timezone.now()
+            )
             if issued := attempt(request, issue):
                 context |= {"token": issued[0], "text": issued[1]}
         response = TemplateResponse(request, "registry/admin/token_add.html", context)
@@ -77,7 +80,7 @@ class ApiTokenAdmin(ScopedAdmin):
         return response
 
     def revoke(self, request: HttpRequest, obj: ApiToken) -> None:
-        end = partial(revoke_token, token=obj, actor=request.user, at=timezone.now())
+        end = partial(revoke_token, token=obj, actor=acting_user(request), at=timezone.now())
         attempt(request, lambda: end() or True, done=f"{obj} is refused from now on.")
 
     @display(description="Token", ordering="name")

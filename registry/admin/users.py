@@ -16,6 +16,7 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from registry.access import acting_user
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
 from registry.errors import AssayError
@@ -32,7 +33,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc]
+class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -66,7 +67,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
-        save(user=obj, actor=request.user, at=timezone.now())
+        save(user=obj, actor=acting_user(request), at=timezone.now())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Nothing: an account has no related rows in this form."""
@@ -74,7 +75,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc]
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show a refusal as a message; Django's transaction around the form is rolled back."""
         try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+            return super().changeform_view(request, *args, **kwargs)
         except AssayError as error:
             refuse(request, error)
             return HttpResponseRedirect(request.get_full_path())
@@ -86,7 +87,9 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc]
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and isinstance(response, HttpResponseRedirect):
                 user = User.objects.get(pk=id)
-                users.note_password_changed(user=user, actor=request.user, at=timezone.now())
+                users.note_password_changed(
+                    user=user, actor=acting_user(request), at=timezone.now()
+                )
         return response
 
     @display(description="Kind")

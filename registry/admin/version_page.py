@@ -63,7 +63,7 @@ class DiffRow(NamedTuple):
 
 
 class FeatureRow(NamedTuple):
-    """One feature beside what it was in the version before; ``word`` is new, changed, removed or empty."""
+    """One feature beside what it was before; ``word`` is new, changed, removed or empty."""
 
     spec: FeatureSpec
     checks: list[str]
@@ -93,7 +93,7 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
 
 
 def change_of(version: FeatureViewVersion) -> dict[str, Any]:
-    """Return class, reasons, guard and diff: the submitted packet, for a draft what it would say."""
+    """Return class, reasons, guard, diff: the submitted packet, for a draft what it would say."""
     base = version.based_on
     if version.packet and version.state != State.DRAFT:
         found = dict(version.packet)
@@ -211,7 +211,7 @@ def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
 
 
 def _possible(version: FeatureViewVersion) -> Iterator[Action]:
-    """Yield the actions that lead from the version's state; promoting only what would change something."""
+    """Yield the actions that lead from the version's state; promoting only if that changes it."""
     for state, action in lifecycle.TRANSITIONS:
         if state != version.state:
             continue
@@ -223,7 +223,10 @@ def _possible(version: FeatureViewVersion) -> Iterator[Action]:
 
 def _why_not_decide(version: FeatureViewVersion, user: User, *, edited: bool) -> str:
     if edited:
-        return "You created, edited or submitted content of this version, so somebody else has to decide."
+        return (
+            "You created, edited or submitted content of this version, "
+            "so somebody else has to decide."
+        )
     if not user.has_usable_password():
         return "A service account cannot decide; a person with a login has to."
     if Review.objects.filter(

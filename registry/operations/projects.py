@@ -44,8 +44,8 @@ def change_project(
     access.require(actor, "manage_members", project)
     if not 1 <= approvals_required <= approvals_required_sensitive:
         raise BadPolicy(
-            f"{approvals_required} and {approvals_required_sensitive} approvals: a version needs at "
-            "least one, and a sensitive one no fewer than others."
+            f"{approvals_required} and {approvals_required_sensitive} approvals: a version needs "
+            "at least one, and a sensitive one no fewer than others."
         )
     after = {
         "title": title.strip() or project.name,

@@ -13,6 +13,7 @@ from registry.change import classify
 from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, State, Verdict
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
+from registry.models.feature_view import StateChanged
 from registry.operations import steps
 from registry.operations.numbers import VersionTaken, assign_number, base_version
 from registry.operations.packets import check_base, make_packet
@@ -120,10 +121,12 @@ def approve_version(
     at: datetime,
     comment: str = "",
     token_owner: User | None = None,
+    packet_hash: str | None = None,
 ) -> FeatureViewVersion:
     """Record an approval; with as many as the policy wants the version becomes approved.
 
-    ``token_owner`` is who made the API token the actor came with, if they came with one.
+    ``token_owner`` is who made the API token the actor came with, if they came with one;
+    ``packet_hash`` the evidence the actor looked at, None for what stands now.
     :raises ActionNotPermitted: the actor may not approve this feature view.
     :raises EditorMayNotDecide: the actor created, edited or submitted any of it.
     :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
@@ -132,6 +135,7 @@ def approve_version(
     """
     steps.begin(version, Action.APPROVE, actor, comment=comment)
     _require_person(version, actor, token_owner)
+    _require_seen(version, packet_hash)
     check_base(version)
     _store_review(Verdict.APPROVED, version, actor, at, comment)
     if approvals(version) >= approvals_required(version):
@@ -148,10 +152,12 @@ def reject_version(
     at: datetime,
     comment: str = "",
     token_owner: User | None = None,
+    packet_hash: str | None = None,
 ) -> FeatureViewVersion:
     """Send a version back to its authors with a comment; who edited it stays known."""
     transition = steps.begin(version, Action.REJECT, actor, comment=comment)
     _require_person(version, actor, token_owner)
+    _require_seen(version, packet_hash)
     _store_review(Verdict.REJECTED, version, actor, at, comment)
     version.move(expected=State.IN_REVIEW, to=transition.target)
     _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
@@ -189,6 +195,13 @@ def _require_person(version: FeatureViewVersion, actor: User, token_owner: User 
         raise ServiceAccountMayNotDecide(
             f"the token is {actor}'s but {token_owner} made it; decide with a token of your own.",
             project=project,
+        )
+
+
+def _require_seen(version: FeatureViewVersion, packet_hash: str | None) -> None:
+    if packet_hash not in (None, version.packet_hash):
+        raise StateChanged(
+            f"{version} was submitted anew since you looked. Look again, then decide."
         )
 
 

@@ -1,4 +1,4 @@
-"""People's accounts: made and changed by superusers, audited; what changes rights changes every epoch.
+"""Accounts: made and changed by superusers, audited; what changes rights changes every epoch.
 
 Not for roles in projects or for letting somebody in or out: ``operations.members`` does those.
 """

@@ -47,7 +47,7 @@ def test_a_steward_finds_reads_and_approves_a_version(login, waiting):
 
 def test_a_rejection_needs_a_comment(login, waiting):
     page = login("steward")
-    page.get_by_role("link", name=re.compile("^Review desk")).click()
+    page.get_by_role("link", name=re.compile("Review desk")).first.click()
     page.get_by_role("link", name="driver_hourly@1.1.0").click()
     page.get_by_role("button", name="Reject").click()
 
@@ -119,7 +119,8 @@ def test_a_run_is_followed_without_loading_the_page_again(login, cast):
     expect(page.get_by_text("1,234")).to_be_visible()
 
     run.advance(status="succeeded", step="done", progress=1.0, finished_at=AT)
-    expect(page.get_by_role("heading", name="Run")).to_contain_text("succeeded")
+    heading = page.get_by_role("heading", name=re.compile(rf"^Run {run.pk}\b"))
+    expect(heading).to_contain_text("succeeded")
 
 
 def test_a_token_is_shown_once(login, cast):

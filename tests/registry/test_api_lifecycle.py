@@ -271,6 +271,20 @@ def test_somebody_logged_in_needs_no_token_but_a_csrf_one(client, cast):
     assert version.state == State.IN_REVIEW
 
 
+def test_a_decision_can_name_the_evidence_it_is_about(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    client = api(cast.steward)
+    seen = client.get(f"{BASE}/1.0.0/review").json()["packet_hash"]
+    api(cast.author).post(f"{BASE}/1.0.0/withdraw")
+    api(cast.author).post(f"{BASE}/1.0.0/submit")
+
+    for action in (Action.APPROVE, Action.REJECT):
+        response = act(client, version, action, comment="as seen", packet_hash=seen)
+        assert (response.status_code, response.json()["code"]) == (409, "state_changed")
+    seen = client.get(f"{BASE}/1.0.0/review").json()["packet_hash"]
+    assert act(client, version, Action.APPROVE, packet_hash=seen).json()["state"] == "approved"
+
+
 def test_two_approvals_are_two_people_over_http_too(api, cast):
     text = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
     make_version(cast, state=State.DRAFT)

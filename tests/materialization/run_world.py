@@ -1,0 +1,138 @@
+"""Real source files, runs performed here and now, and what readers get afterwards.
+
+Not for starting workers: the journeys do. Rows are ``(driver, event, created, rate, trips)``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.contrib.auth.models import User
+from django.test import TestCase
+
+from materialization import runner
+from materialization.edges import engine_limits, offline_store, online_store
+from materialization.models import MaterializationRun
+from materialization.operations import request_run
+from materialization.queries import table_uri
+from registry.models import FeatureViewVersion
+from serving.historical import AnswerColumn, ViewPart, get_historical_features
+from serving.online import get_online_features
+from serving.online_request import OnlineRequest
+from tests import factories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import FeatureTable
+
+AT = factories.AT
+HOUR = timedelta(hours=1)
+INSTANT = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("driver_id", pa.int64()),
+        ("event_timestamp", INSTANT),
+        ("created", INSTANT),
+        ("conv_rate", pa.float32()),
+        ("acc_rate", pa.float32()),
+        ("avg_daily_trips", pa.int32()),
+    ]
+)
+#: Three drivers; the second row of 1001 corrects the first, that of 1002 arrives after two hours.
+ROWS = [
+    (1001, AT - 9 * HOUR, AT - 9 * HOUR, 0.5, 10),
+    (1001, AT - 9 * HOUR, AT - 8 * HOUR, 0.75, 11),
+    (1002, AT - 5 * HOUR, AT - 3 * HOUR, 0.25, 20),
+    (1003, AT - 4 * HOUR, AT - 4 * HOUR, None, 30),
+]
+#: Ends a block's changes, epochs among them: a test's own transaction never commits.
+committed = partial(TestCase.captureOnCommitCallbacks, execute=True)
+
+
+def write_rows(folder: Path, rows: Iterable[tuple[Any, ...]], schema: pa.Schema = SCHEMA) -> Path:
+    """(Re)write the source that ``factories.DEFINITIONS`` read."""
+    columns = [(key, event, created, rate, rate, n) for key, event, created, rate, n in rows]
+    names = schema.names
+    table = pa.Table.from_pylist(
+        [dict(zip(names, row, strict=True)) for row in columns], schema=schema
+    )
+    path = folder / "driver_stats.parquet"
+    pq.write_table(table, path)
+    return path
+
+
+def fresh(version: FeatureViewVersion) -> FeatureViewVersion:
+    related = FeatureViewVersion.objects.select_related("feature_view__project", "table")
+    return related.get(pk=version.pk)
+
+
+def table_of(version: FeatureViewVersion) -> FeatureTable:
+    assert version.table is not None
+    return version.table
+
+
+def materialize(
+    version: FeatureViewVersion, *, end: datetime = AT, **asked: Any
+) -> MaterializationRun:
+    """Ask for a run as the schedule would, and perform it."""
+    run = request_run(version=fresh(version), window_end=end, **{"at": end, "actor": None, **asked})
+    return perform(run, at=asked.get("at", end))
+
+
+def perform(run: MaterializationRun, *, at: datetime = AT) -> MaterializationRun:
+    """Do a worker's work; every reading of its clock is ``at``."""
+    runner.run(run_id=run.pk, worker="worker-1", clock=lambda: at)
+    run.refresh_from_db()
+    return run
+
+
+def snapshot(version: FeatureViewVersion) -> Any:
+    return offline_store().snapshot(table_uri(table_of(version)))
+
+
+def marker(version: FeatureViewVersion) -> Any:
+    return online_store().marker(table_of(version).uid)
+
+
+def online(
+    version: FeatureViewVersion, entities: dict[str, list[Any]], *, at: datetime
+) -> dict[str, list[Any]]:
+    """Return each feature's values as a reader gets them at ``at``, asked for by version."""
+    owner = User.objects.get(username="owner")
+    answer = get_online_features(
+        project=version.feature_view.project.name,
+        token=factories.token_for(owner),
+        request=OnlineRequest(entities=entities, features=_references(version)),
+        at=at,
+        max_rows=10_000,
+    )
+    wanted = [feature.name for feature in version.spec.features]
+    found = dict(zip(answer.names, answer.columns, strict=True))
+    return {name: list(found[name].values) for name in wanted}
+
+
+def _references(version: FeatureViewVersion) -> list[str]:
+    pin = f"{version.feature_view.name}@{version.number}"
+    return [f"{pin}:{feature.name}" for feature in version.spec.features]
+
+
+def offline(
+    version: FeatureViewVersion, entities: dict[str, list[Any]], *, at: datetime
+) -> dict[str, list[Any]]:
+    """Return each feature's values in a training set whose every row asks about ``at``."""
+    spec = version.spec
+    names = tuple(feature.name for feature in spec.features)
+    length = len(next(iter(entities.values())))
+    types = {key.name: key.value_type.arrow for key in spec.join_keys}
+    columns = {name: pa.array(values, types[name]) for name, values in entities.items()}
+    frame = pa.table({**columns, "event_timestamp": pa.array([at] * length, INSTANT)})
+    part = ViewPart("view", spec, snapshot(version).files, names)
+    asked = [AnswerColumn(f.name, 0, f.name, f.type) for f in spec.features]
+    answer = get_historical_features(frame, [part], asked, limits=engine_limits())
+    return {name: answer.table[name].to_pylist() for name in names}

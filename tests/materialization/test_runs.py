@@ -1,0 +1,457 @@
+"""One run from request to end: what is published, what is not, and who may ask for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from materialization import loading, runner
+from materialization.choices import RunKind
+from materialization.edges import online_store
+from materialization.heartbeat import Heartbeat, LeaseLost
+from materialization.models import MaterializationRun
+from materialization.operations import (
+    BadSchedule,
+    BadWindow,
+    NotMaterializable,
+    RunFinished,
+    RunInProgress,
+    cancel_run,
+    change_schedule,
+    request_run,
+)
+from materialization.sweep import add_schedules
+from registry.choices import State
+from registry.connections import RedisUnreachable, get_redis
+from registry.spec import ScheduleSpec
+from tests.factories import DEFINITIONS, VIEW, make_cast, make_version, verbs_of
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    ROWS,
+    SCHEMA,
+    committed,
+    fresh,
+    marker,
+    materialize,
+    offline,
+    online,
+    perform,
+    snapshot,
+    table_of,
+    write_rows,
+)
+
+pytestmark = pytest.mark.django_db
+DRIVERS = {"driver_id": [1001, 1002, 1003, 4711]}
+
+
+@pytest.fixture
+def cast(db, settings, sources, tmp_path):
+    """The people of every test, with a folder to read and a store of their own."""
+    settings.OFFLINE_STORE = tmp_path / "offline"
+    return make_cast(roots=[str(sources)])
+
+
+@pytest.fixture
+def version(cast, sources):
+    write_rows(sources, ROWS)
+    with committed():
+        return make_version(cast)
+
+
+def ask(version, *, end=AT, at=AT, **asked) -> MaterializationRun:
+    return request_run(version=fresh(version), window_end=end, at=at, **({"actor": None} | asked))
+
+
+# --- What a run does ------------------------------------------------------------------------------
+
+
+def test_a_backfill_stores_loads_and_makes_the_first_version_the_default(version):
+    with committed():
+        run = materialize(version)
+
+    assert (run.kind, run.status, run.step, run.progress) == ("backfill", "succeeded", "done", 1.0)
+    assert (run.rows_read, run.rows_offline, run.rows_online) == (4, 4, 3)
+    assert run.window == (None, AT)
+    assert fresh(version).is_ready
+    assert fresh(version).feature_view.default_version_id == version.pk
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
+    assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
+    assert verbs_of(run) == ["requested", "succeeded"]
+
+
+def test_an_incremental_run_continues_where_coverage_ends(version, sources):
+    materialize(version, end=AT - 6 * HOUR)
+    write_rows(sources, [*ROWS, (1001, AT, AT, 0.1, 12)])
+
+    run = materialize(version, end=AT)
+
+    assert (run.kind, run.window) == ("incremental", (AT - 6 * HOUR, AT))
+    assert run.rows_offline == 3
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [12, 20, 30, None]
+
+
+def test_an_incremental_run_without_new_rows_succeeds(version):
+    materialize(version)
+
+    run = materialize(version, end=AT + HOUR)
+
+    assert (run.status, run.rows_offline) == ("succeeded", 0)
+    assert marker(version).as_of == AT + HOUR
+
+
+@pytest.mark.parametrize("start", [None, AT - 2 * HOUR])
+def test_a_window_that_is_stored_is_loaded_again(version, start):
+    materialize(version)
+    get_redis().flushall()
+
+    run = materialize(version, end=AT - HOUR, at=AT, window_start=start)
+
+    assert (run.kind, run.status, run.rows_offline, run.rows_online) == (
+        "reload", "succeeded", 0, 3,
+    )  # fmt: skip
+    assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
+
+
+def test_an_earlier_window_fills_the_gap_before_what_is_stored(version):
+    materialize(version, window_start=AT - 4 * HOUR, end=AT)
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [None, 20, None, None]
+
+    run = materialize(version, window_start=AT - 10 * HOUR, end=AT - HOUR, at=AT)
+
+    assert (run.kind, run.rows_offline) == ("incremental", 3)
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
+
+
+def test_rows_of_the_future_wait_for_the_run_that_reaches_them(version):
+    materialize(version, end=AT - 4 * HOUR)
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, None, 30, None]
+
+    materialize(version, end=AT)
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
+
+
+def test_two_versions_that_differ_in_words_share_one_run(cast, version):
+    with committed():
+        other = make_version(cast, text=DEFINITIONS.replace("Conversion rate", "Share of offers"))
+
+    run = materialize(version)
+
+    assert table_of(other) == table_of(version) == run.table
+    assert fresh(other).is_ready
+    assert fresh(version).is_ready
+    assert online(other, DRIVERS, at=AT) == online(version, DRIVERS, at=AT)
+
+
+def test_a_longer_ttl_is_loaded_again_so_that_values_stay_long_enough(cast, version):
+    materialize(version)
+    with committed():
+        longer = make_version(cast, text=DEFINITIONS.replace("ttl: 2d", "ttl: 9d"))
+    assert not loading.holds_all(table_of(longer), marker(longer), timedelta(days=9))
+
+    run = materialize(longer)
+
+    assert (run.kind, table_of(longer)) == ("reload", table_of(version))
+    expiries = [get_redis().pttl(key) for key in get_redis().keys(b"a:v:*")]
+    assert min(expiries) > timedelta(days=9).total_seconds() * 1000
+    assert marker(longer).ttl == timedelta(days=9)
+
+
+# --- What publishes nothing -----------------------------------------------------------------------
+
+
+def test_a_failed_check_publishes_nothing_and_says_why(cast, sources):
+    checked = VIEW.replace("type: int32,", "type: int32, checks: {max: 25},")
+    write_rows(sources, ROWS)
+    with committed():
+        version = make_version(cast, text=DEFINITIONS.replace(VIEW, checked))
+    materialize(version, end=AT - 5 * HOUR)
+    before = snapshot(version), marker(version)
+
+    run = materialize(version)
+
+    assert (run.status, run.error_code) == ("failed", "checks_failed")
+    assert "avg_daily_trips: max fails, the greatest value is 30 (asked: max 25)" in run.error
+    assert [check["passed"] for check in run.checks] == [False]
+    assert (snapshot(version), marker(version)) == before
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, None, None, None]
+    assert verbs_of(run) == ["requested", "failed"]
+
+
+def test_a_first_run_whose_check_fails_leaves_a_version_nobody_reads(cast, sources):
+    write_rows(sources, ROWS)
+    checked = VIEW.replace("type: float32,", "type: float32, checks: {not_null: 1.0},", 1)
+    with committed():
+        version = make_version(cast, text=DEFINITIONS.replace(VIEW, checked))
+
+    run = materialize(version)
+
+    assert (run.status, run.error_code) == ("failed", "checks_failed")
+    assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
+
+
+@pytest.mark.parametrize("start", [None, AT - 9 * HOUR])
+def test_a_first_run_without_rows_fails(version, sources, start):
+    write_rows(sources, [])
+
+    run = materialize(version, window_start=start)
+
+    assert (run.status, run.error_code) == ("failed", "no_rows")
+    assert "no usable row" in run.error
+    assert not fresh(version).is_ready
+
+
+def test_a_missing_file_is_named(version, sources):
+    (sources / "driver_stats.parquet").unlink()
+
+    run = materialize(version)
+
+    assert (run.status, run.error_code) == ("failed", "source_file_missing")
+    assert "no file matches 'driver_stats.parquet'" in run.error
+
+
+def test_an_empty_file_is_named(version, sources):
+    (sources / "driver_stats.parquet").write_bytes(b"")
+
+    assert materialize(version).error_code == "source_file_empty"
+
+
+def test_a_value_of_the_wrong_type_is_named_with_its_column(version, sources):
+    texts = SCHEMA.set(5, pa.field("avg_daily_trips", pa.string()))
+    write_rows(sources, [(*row[:4], "many") for row in ROWS], texts)
+
+    run = materialize(version)
+
+    assert (run.status, run.error_code) == ("failed", "source_value_invalid")
+    assert "column 'avg_daily_trips': 'many' is no int32" in run.error
+    assert snapshot(version).rows == 0
+
+
+def test_what_nobody_expected_is_kept_with_its_traceback(version, settings, tmp_path):
+    (tmp_path / "file").touch()
+    settings.OFFLINE_STORE = tmp_path / "file"
+
+    run = materialize(version)
+
+    assert (run.status, run.error_code) == ("errored", "unexpected")
+    assert "Traceback" in run.traceback
+
+
+# --- Claims, leases and cancelling ----------------------------------------------------------------
+
+
+def test_of_two_claimers_one_wins(version):
+    run = ask(version)
+
+    first = runner.claim(run.pk, worker="a", at=AT)
+    second = runner.claim(run.pk, worker="b", at=AT)
+
+    assert first is not None
+    assert (first.attempt, first.worker, second) == (1, "a", None)
+
+
+def test_a_run_that_is_over_is_left_alone(version):
+    run = materialize(version)
+
+    assert perform(run, at=AT + HOUR).finished_at == AT
+
+
+def test_a_stale_attempt_publishes_nothing_and_cannot_finish(version):
+    run = ask(version)
+    stale = runner.claim(run.pk, worker="a", at=AT)
+    MaterializationRun.objects.filter(pk=run.pk).update(status="queued")  # its lease ran out
+    current = runner.claim(run.pk, worker="b", at=AT)
+
+    with pytest.raises(LeaseLost), Heartbeat(stale, clock=lambda: AT) as heartbeat:
+        runner._perform(stale, heartbeat, lambda: AT)
+    runner._finish(stale, "succeeded", AT)
+
+    run.refresh_from_db()
+    assert (run.status, run.worker, run.attempt) == ("running", "b", current.attempt)
+    assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
+    assert "succeeded" not in verbs_of(run)
+
+
+def test_a_queued_run_is_cancelled_at_once(cast, version):
+    run = ask(version)
+
+    cancel_run(run=run, actor=cast.operator, at=AT)
+
+    assert perform(run).status == "cancelled"
+    assert verbs_of(run) == ["requested", "cancelled"]
+    assert snapshot(version).rows == 0
+
+
+def test_a_running_run_is_cancelled_before_it_publishes(cast, version):
+    run = ask(version)
+    attempt = runner.claim(run.pk, worker="a", at=AT)
+    cancel_run(run=run, actor=cast.operator, at=AT)
+    MaterializationRun.objects.filter(pk=attempt.pk).update(status="queued")
+
+    perform(run)
+
+    assert (run.status, run.error_code) == ("cancelled", "run_cancelled")
+    assert "nothing was stored" in run.error
+    assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
+    assert verbs_of(run) == ["requested", "cancel_requested", "cancelled"]
+
+
+def test_a_run_that_is_over_cannot_be_cancelled(cast, version):
+    run = materialize(version)
+
+    with pytest.raises(RunFinished, match="has succeeded already"):
+        cancel_run(run=run, actor=cast.operator, at=AT)
+
+
+# --- Redis away, Redis emptied --------------------------------------------------------------------
+
+
+@pytest.fixture
+def redis_away(settings):
+    """Call to send Redis away; call with its address to bring it back."""
+    here = settings.REDIS_URL
+
+    def away(*, back: bool = False) -> None:
+        settings.REDIS_URL = here if back else "unix:///nowhere/redis.sock"
+
+    yield away
+    settings.REDIS_URL = here
+
+
+def test_with_redis_down_the_run_waits_and_then_succeeds(version, redis_away):
+    run = ask(version)
+    redis_away()
+
+    with pytest.raises(RedisUnreachable):
+        perform(run, at=AT + HOUR)
+    run.refresh_from_db()
+    assert (run.status, run.error_code, run.rows_offline) == ("queued", "redis_unreachable", 4)
+    assert run.enqueued_at == AT + HOUR
+
+    redis_away(back=True)
+    perform(run)
+    assert (run.status, run.attempt, run.error, run.rows_offline) == ("succeeded", 2, "", 4)
+    assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
+
+
+def test_with_redis_down_for_long_the_run_fails(version, redis_away):
+    run = ask(version)
+    redis_away()
+    for _ in range(runner.MAX_ATTEMPTS - 1):
+        with pytest.raises(RedisUnreachable):
+            perform(run)
+
+    perform(run)
+
+    assert (run.status, run.error_code) == ("failed", "redis_unreachable")
+
+
+def test_rows_of_a_run_that_could_not_load_come_with_the_next_run(version, sources, redis_away):
+    materialize(version, end=AT - 6 * HOUR)
+    lost = ask(version, end=AT - 2 * HOUR)
+    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=runner.MAX_ATTEMPTS - 1)
+    redis_away()
+    assert perform(lost).status == "failed"
+    redis_away(back=True)
+
+    materialize(version, end=AT)
+
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
+
+
+def test_a_redis_emptied_while_loading_is_not_marked_loaded(version):
+    run = ask(version)
+    attempt = runner.claim(run.pk, worker="a", at=AT)
+
+    class Emptied(Heartbeat):
+        """Loses Redis when the first batch of the load asks whether to go on."""
+
+        @property
+        def stopped(self):
+            get_redis().flushall()
+            return super().stopped
+
+    with pytest.raises(loading.StoreEmptied), Emptied(attempt, clock=lambda: AT) as heartbeat:
+        runner._perform(attempt, heartbeat, lambda: AT)
+
+    assert marker(version) is None
+    assert not fresh(version).is_ready
+
+
+# --- Asking ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        (None, AT + HOUR, "is in the future"),
+        (AT, AT - HOUR, "is not before end"),
+        (AT, AT, "is not before end"),
+    ],
+)
+def test_windows_that_make_no_sense_are_refused(version, start, end, words):
+    with pytest.raises(BadWindow, match=words):
+        ask(version, window_start=start, end=end)
+
+
+def test_only_approved_versions_are_materialized(cast, sources):
+    write_rows(sources, ROWS)
+    waiting = make_version(cast, state=State.IN_REVIEW)
+
+    with pytest.raises(NotMaterializable, match="is in_review"):
+        ask(waiting)
+
+
+def test_asking_for_what_a_live_run_does_gives_that_run(version):
+    live = ask(version)
+
+    assert ask(version, end=AT - HOUR) == live
+    assert ask(version, window_start=AT - 9 * HOUR) == live
+
+
+def test_asking_for_more_than_a_live_run_does_is_refused_and_names_it(version):
+    live = ask(version, window_start=AT - 5 * HOUR, end=AT - HOUR)
+
+    for start, end in ((AT - 5 * HOUR, AT), (AT - 9 * HOUR, AT - HOUR), (None, AT - HOUR)):
+        with pytest.raises(RunInProgress) as caught:
+            ask(version, window_start=start, end=end)
+        assert caught.value.data == {"run": live.pk}
+
+
+def test_a_reload_under_way_does_not_stand_in_for_a_window(version):
+    materialize(version, window_start=AT - 5 * HOUR)
+    live = ask(version, kind=RunKind.RELOAD)
+
+    assert ask(version, end=AT) == live
+    with pytest.raises(RunInProgress):
+        ask(version, window_start=AT - 9 * HOUR)
+
+
+def test_a_schedule_is_changed_by_who_may_and_audited(cast, version):
+    add_schedules(at=AT)
+    schedule = version.materialization_schedule
+    change = {"schedule": schedule, "enabled": True, "at": AT}
+
+    change_schedule(**change, spec=ScheduleSpec(cron="15 * * * *"), actor=cast.operator)
+
+    schedule.refresh_from_db()
+    assert (schedule.every, schedule.cron, schedule.updated_by) == ("", "15 * * * *", cast.operator)
+    assert verbs_of(schedule) == ["changed"]
+    with pytest.raises(BadSchedule):
+        change_schedule(**change, spec=ScheduleSpec(every="sometimes"), actor=cast.operator)
+
+
+def test_a_view_that_is_not_served_online_needs_no_redis(cast, sources):
+    write_rows(sources, ROWS)
+    offline_only = DEFINITIONS.replace(VIEW, VIEW + "online: false\n")
+    with committed():
+        version = make_version(cast, text=offline_only)
+
+    run = materialize(version)
+
+    assert (run.status, run.rows_online) == ("succeeded", 0)
+    assert online_store().marker(table_of(version).uid) is None
+    assert fresh(version).is_ready

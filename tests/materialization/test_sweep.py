@@ -1,0 +1,304 @@
+"""The sweep: what it starts, wakes, queues again, reloads and drops, and what it leaves alone."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.conf import settings as django_settings
+
+from featurestore_project.celery import app
+from materialization import runner, sweep
+from materialization.edges import online_store
+from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.operations import cancel_run, request_run
+from registry import epoch
+from registry.choices import State
+from registry.connections import get_redis
+from registry.models import AuditEntry
+from registry.operations import releases
+from tests.factories import DEFINITIONS, make_cast, make_version, verbs_of
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    ROWS,
+    committed,
+    fresh,
+    marker,
+    materialize,
+    online,
+    perform,
+    table_of,
+    write_rows,
+)
+
+pytestmark = pytest.mark.django_db
+MINUTE = timedelta(minutes=1)
+DRIVERS = {"driver_id": [1001, 1002, 1003]}
+
+
+@pytest.fixture
+def cast(db, settings, sources, tmp_path):
+    """The people of every test, with a folder to read and a store of their own."""
+    settings.OFFLINE_STORE = tmp_path / "offline"
+    return make_cast(roots=[str(sources)])
+
+
+@pytest.fixture
+def version(cast, sources):
+    """An approved version that is materialized every hour."""
+    write_rows(sources, ROWS)
+    with committed():
+        return make_version(cast)
+
+
+def swept(at=AT) -> list[MaterializationRun]:
+    """Sweep and return the runs that were not there before."""
+    known = set(MaterializationRun.objects.values_list("pk", flat=True))
+    sweep.sweep(at=at)
+    return list(MaterializationRun.objects.exclude(pk__in=known))
+
+
+def work(at=AT) -> list[MaterializationRun]:
+    return [perform(run, at=at) for run in swept(at)]
+
+
+def test_a_newly_approved_version_is_backfilled(version):
+    (run,) = work()
+
+    assert (run.kind, run.window, run.requested_by) == ("backfill", (None, AT), None)
+    assert run.status == "succeeded"
+    schedule = MaterializationSchedule.objects.get(version=version)
+    assert (schedule.every, schedule.enabled) == ("1h", True)
+
+
+def test_what_is_not_approved_is_left_alone(cast, sources):
+    make_version(cast, state=State.IN_REVIEW)
+
+    assert swept() == []
+
+
+def test_a_tick_is_not_started_before_its_time_nor_twice(version):
+    work()
+
+    assert swept(AT + 59 * MINUTE) == []
+    (run,) = swept(AT + 61 * MINUTE)
+    assert (run.kind, run.window) == ("incremental", (AT, AT + HOUR))
+    assert swept(AT + 62 * MINUTE) == []
+
+
+def test_after_a_long_pause_one_run_does_all_ticks(version):
+    work()
+
+    (run,) = work(AT + 26.5 * HOUR)
+
+    assert run.window == (AT, AT + 26 * HOUR)
+    assert swept(AT + 26.6 * HOUR) == []
+
+
+def test_a_schedule_that_is_off_starts_nothing(version):
+    work()
+    MaterializationSchedule.objects.update(enabled=False)
+
+    assert swept(AT + 5 * HOUR) == []
+
+
+def test_a_changed_schedule_counts_from_now_on(version):
+    work()
+    MaterializationSchedule.objects.update(every="", cron="15 * * * *")
+
+    assert swept(AT + 14 * MINUTE) == []
+    assert [run.window_end for run in swept(AT + 16 * MINUTE)] == [AT + 15 * MINUTE]
+
+
+def test_a_version_without_a_schedule_is_backfilled_once(cast, sources):
+    write_rows(sources, ROWS)
+    with committed():
+        make_version(cast, text=DEFINITIONS.replace("schedule: {every: 1h}\n", ""))
+
+    assert [run.kind for run in work()] == ["backfill"]
+    assert swept(AT + 48 * HOUR) == []
+
+
+def test_failures_are_retried_after_longer_and_longer_waits(version, sources):
+    (sources / "driver_stats.parquet").unlink()
+    at = AT
+    for wait in (1, 2, 4):
+        assert [run.status for run in work(at)] == ["failed"]
+        assert swept(at + wait * MINUTE - MINUTE / 60) == []
+        at += wait * MINUTE
+    write_rows(sources, ROWS)
+
+    assert [run.status for run in work(at)] == ["succeeded"]
+
+
+def test_the_longest_wait_is_an_hour(version):
+    for _ in range(12):
+        run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+        MaterializationRun.objects.filter(pk=run.pk).update(status="failed", finished_at=AT)
+
+    assert swept(AT + 59 * MINUTE) == []
+    assert len(swept(AT + HOUR)) == 1
+
+
+def test_a_cancelled_run_does_not_come_back_at_once(cast, version):
+    (run,) = swept()
+    cancel_run(run=run, actor=cast.operator, at=AT)
+
+    assert swept(AT + MINUTE / 2) == []
+    assert len(swept(AT + MINUTE)) == 1
+
+
+# --- Workers that died, messages that were lost ---------------------------------------------------
+
+
+def claimed(version, *, at=AT) -> MaterializationRun:
+    run = request_run(version=fresh(version), window_end=AT, at=at, actor=None)
+    found = runner.claim(run.pk, worker="w", at=at)
+    assert found is not None
+    return found
+
+
+def test_a_run_whose_lease_ran_out_is_queued_again_and_succeeds(version):
+    lease = timedelta(seconds=django_settings.RUN_LEASE_SECONDS)
+    run = claimed(version)
+
+    sweep.sweep(at=AT + lease)
+    assert MaterializationRun.objects.get().status == "running"
+    sweep.sweep(at=AT + lease + MINUTE)
+
+    assert perform(run, at=AT + 2 * MINUTE).status == "succeeded"
+    assert run.attempt == 2
+    assert verbs_of(run) == ["requested", "requeued", "succeeded"]
+
+
+def test_after_too_many_deaths_the_run_ends(version):
+    run = claimed(version)
+    MaterializationRun.objects.update(attempt=sweep.MAX_ATTEMPTS)
+
+    sweep.requeue_dead(at=AT + HOUR)
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("errored", "worker_died")
+    assert "its worker died 3 times (last: w)" in run.error
+    assert verbs_of(run) == ["requested", "errored"]
+
+
+def test_a_dead_run_somebody_cancelled_is_not_queued_again(cast, version):
+    run = claimed(version)
+    cancel_run(run=run, actor=cast.operator, at=AT)
+
+    sweep.requeue_dead(at=AT + HOUR)
+
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+    assert verbs_of(run) == ["requested", "cancel_requested", "cancelled"]
+
+
+def queued_messages() -> int:
+    with app.connection_for_read() as connection:
+        return connection.default_channel.client.llen("celery")
+
+
+def test_a_lost_message_is_sent_again_once_a_minute(version):
+    request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+
+    def sent(after: timedelta) -> int:
+        before = queued_messages()
+        with committed():
+            sweep.resend_lost(at=AT + after)
+        return queued_messages() - before
+
+    assert [sent(MINUTE), sent(MINUTE * 1.5), sent(MINUTE * 2), sent(MINUTE * 3)] == [0, 1, 0, 1]
+
+
+# --- The online store and the epochs --------------------------------------------------------------
+
+
+def test_an_emptied_redis_is_filled_again(version):
+    work()
+    get_redis().flushall()
+
+    (run,) = work(AT + MINUTE)
+
+    assert (run.kind, run.window_end, run.status) == ("reload", AT, "succeeded")
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30]
+    assert swept(AT + 2 * MINUTE) == []
+
+
+def test_a_failed_check_does_not_hold_up_a_reload(version):
+    work()
+    get_redis().flushall()
+    run = request_run(version=fresh(version), window_end=AT + HOUR, at=AT + HOUR, actor=None)
+    MaterializationRun.objects.filter(pk=run.pk).update(
+        status="failed", step="reading", finished_at=AT + HOUR
+    )
+
+    assert [run.kind for run in swept(AT + HOUR + MINUTE / 2)] == ["reload"]
+
+
+def test_a_failed_reload_waits_before_the_next(version):
+    work()
+    get_redis().flushall()
+    (run,) = swept(AT + MINUTE)
+    MaterializationRun.objects.filter(pk=run.pk).update(status="failed", finished_at=AT + MINUTE)
+
+    assert swept(AT + 1.5 * MINUTE) == []
+    assert [run.kind for run in swept(AT + 2 * MINUTE)] == ["reload"]
+
+
+def test_rows_that_were_stored_and_not_loaded_are_loaded(version, settings):
+    work(AT - 6 * HOUR)
+    here, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/redis.sock"
+    lost = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=runner.MAX_ATTEMPTS - 1)
+    assert perform(lost).status == "failed"
+    settings.REDIS_URL = here
+
+    assert [run.kind for run in work(AT + MINUTE)] == ["reload"]
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30]
+
+
+def test_a_longer_ttl_is_loaded_again(cast, version):
+    work()
+    with committed():
+        make_version(cast, text=DEFINITIONS.replace("ttl: 2d", "ttl: 9d"))
+
+    assert [run.kind for run in work(AT + MINUTE)] == ["reload"]
+    assert marker(version).ttl == timedelta(days=9)
+    assert swept(AT + 2 * MINUTE) == []
+
+
+def test_values_of_a_table_whose_versions_are_all_retired_are_dropped(cast, version):
+    materialize(version)
+    retire = {"actor": cast.steward, "at": AT}
+    with committed():
+        releases.deprecate_version(version=fresh(version), **retire)
+        releases.retire_version(version=fresh(version), **retire, force=True, comment="unused")
+
+    sweep.sweep(at=AT)
+    sweep.sweep(at=AT)
+
+    assert get_redis().keys(b"a:[vm]:*") == []
+    assert online_store().marker(table_of(version).uid) is None
+    assert not fresh(version).is_ready
+    assert AuditEntry.objects.filter(verb="feature_table.dropped_online").count() == 1
+
+
+def test_a_change_that_never_finished_is_ended(cast):
+    project = cast.project.pk
+    pending = epoch.PENDING + b"nonce:%d" % int(time.time())
+    get_redis().set(epoch.epoch_key(project), pending)
+
+    sweep.sweep(at=AT.fromtimestamp(time.time() + 50, tz=AT.tzinfo))
+    assert epoch.current(project) == pending
+    sweep.sweep(at=AT.fromtimestamp(time.time() + 70, tz=AT.tzinfo))
+    assert not epoch.current(project).startswith(epoch.PENDING)
+
+
+def test_a_duty_that_fails_does_not_hold_up_the_others(version, settings, caplog):
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+
+    assert [run.kind for run in swept()] == ["backfill"]
+    assert "sweep: clear_epochs: Redis does not answer" in caplog.text
