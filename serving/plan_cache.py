@@ -9,7 +9,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from registry import connections, epoch
 from registry.models import Project
@@ -62,7 +62,8 @@ class PlanCache:
         The epoch is read before the facts: if they change meanwhile, the next reader sees another.
         """
         # Not every door is Django's: only its requests drop connections the database has closed.
-        close_old_connections()
+        if not connection.in_atomic_block:
+            close_old_connections()
         project_id = (
             Project.objects.filter(name=question.project).values_list("pk", flat=True).first()
         )
