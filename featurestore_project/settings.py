@@ -165,6 +165,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "featurestore_project.urls"
 WSGI_APPLICATION = "featurestore_project.wsgi.application"
 APPEND_SLASH = False  # Feast's clients do not follow redirects, and ours has no trailing slashes
+LOGIN_REDIRECT_URL = "/admin/"  # who opens the login itself lands on the overview
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -51,7 +51,6 @@ class MaterializationRunAdmin(ScopedAdmin):
         "bar",
         "rows",
         "requested",
-        "took",
     )
     list_filter = (column_filter("status"), column_filter("kind"), ProjectFilter)
     search_fields = ("=id", "version__feature_view__name", "requested_by__username", "error")
@@ -134,17 +133,18 @@ class MaterializationRunAdmin(ScopedAdmin):
         return progress_bar(run)
 
     @display(description="Stored", ordering="rows_offline")
-    def rows(self, run: MaterializationRun) -> str:
-        return f"{run.rows_offline:,}"
+    def rows(self, run: MaterializationRun) -> SafeString:
+        took = f"in {duration(run)}" if duration(run) else ""
+        return format_html(
+            '<span class="as-nowrap">{}<br><small class="as-muted">{}</small></span>',
+            f"{run.rows_offline:,}",
+            took,
+        )
 
     @display(description="Asked for by", ordering="requested_at")
     def requested(self, run: MaterializationRun) -> SafeString:
         who = run.requested_by.get_username() if run.requested_by else "the schedule"
         return format_html("{}<br>{}", who, utc(run.requested_at))
-
-    @display(description="Took")
-    def took(self, run: MaterializationRun) -> str:
-        return duration(run)
 
 
 def duration(run: MaterializationRun) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import defaultdict
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import template
@@ -39,7 +40,7 @@ def ago(at: datetime | None, now: datetime) -> str:
     """Say how long before ``now`` an instant was, in its largest unit."""
     if at is None:
         return "–"
-    return f"{timesince(at, now, depth=1)} ago" if at < now else "now"
+    return f"{timesince(at, now, depth=1)} ago" if now - at >= timedelta(minutes=1) else "just now"
 
 
 @register.filter
@@ -52,11 +53,13 @@ def instant(text: str | None) -> datetime | None:
 def deed(entry: AuditEntry) -> str:
     """Say an entry's verb in words: ``feature_view_version.approved`` is "approved"."""
     subject, _, verb = entry.verb.partition(".")
-    words = verb.replace("_", " ")
-    if subject == "membership":
-        what = entry.after or entry.before or {}
-        return f"{words} {what.get('user')} the role {what.get('role')} in"
-    return NAMED.get(subject, "{}").format(words)
+    if entry.verb in DEEDS:
+        role = entry.after or entry.before
+        # An entry is for ever: one that lacks a word still has to be shown.
+        return DEEDS[entry.verb].format_map(
+            defaultdict(str, role if isinstance(role, dict) else {})
+        )
+    return NAMED.get(subject, "{}").format(verb.replace("_", " "))
 
 
 @register.filter
@@ -64,6 +67,17 @@ def trail_icon(entry: AuditEntry) -> str:
     return TRAIL_ICONS.get(entry.verb.partition(".")[2], "history")
 
 
+#: What the verb alone would say wrongly: who acts, or on what.
+DEEDS = {
+    "access.denied": "was refused",
+    "membership.granted": "made {user} {role} of",
+    "membership.revoked": "took the role {role} from {user} in",
+    "training_set.read": "read a training set of",
+    "materialization_run.succeeded": "has what was asked for:",
+    "materialization_run.failed": "did not get what was asked for:",
+    "materialization_run.errored": "did not get what was asked for:",
+    "materialization_run.requeued": "queued again",
+}
 #: Subjects whose label does not say what they are.
 NAMED = {"schedule": "{} the schedule", "api_token": "{} the token", "user": "{} the account"}
 #: Material symbols by what happened.

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from materialization.models import MaterializationRun
 from registry.choices import State
 from registry.models import AuditEntry
-from tests.factories import VIEW, apply, make_version, token_for, verbs_of
+from tests.factories import VIEW, make_version, token_for, verbs_of
 
 pytestmark = pytest.mark.django_db
 
@@ -160,7 +160,6 @@ def test_a_view_without_an_approved_version_is_said_to_be_so(call, cast):
 
 
 def test_either_every_view_gets_its_run_or_none_does(call, cast, version):
-    apply(VIEW.replace("driver_hourly", "a_view"), cast)
     make_version(cast, text=VIEW.replace("driver_hourly", "another").replace("acc_rate", "a_rate"))
     call("owner", "post", "materialize", {"start_ts": START, "end_ts": END,
                                           "feature_views": ["driver_hourly"]})  # fmt: skip

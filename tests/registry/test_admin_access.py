@@ -8,6 +8,7 @@ from django.urls import reverse
 from registry.choices import State
 from registry.models import AuditEntry, Project
 from registry.operations import members
+from registry.templatetags.assay_admin import deed
 from tests.factories import AT, VIEW, make_version
 
 pytestmark = pytest.mark.django_db
@@ -246,3 +247,23 @@ def test_lists_ask_the_database_as_often_for_many_rows(
     for name in ("registry_featureviewversion", "registry_featureview"):
         with django_assert_max_num_queries(25):
             assert client.get(list_url(name)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("membership.granted", "made owner owner of"),
+        ("feature_view_version.submitted", "submitted"),
+    ],
+)
+def test_the_overview_tells_the_trail_in_words(as_, cast, waiting, verb, words):
+    entry = AuditEntry.objects.filter(verb=verb).earliest("id")
+
+    assert deed(entry) == words
+    assert "submitted" in as_("steward").get(reverse("admin:index")).text
+
+
+def test_the_login_itself_leads_to_the_overview(client, cast):
+    response = client.post("/admin/login/", {"username": "steward", "password": "pw"})
+
+    assert (response.status_code, response.url) == (302, "/admin/")

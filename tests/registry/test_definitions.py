@@ -7,7 +7,7 @@ from guardian.shortcuts import assign_perm
 
 from registry.access import ActionNotPermitted
 from registry.choices import State
-from registry.models import AuditEntry, DataSource, FeatureService, FeatureView, FeatureViewVersion
+from registry.models import AuditEntry, DataSource, FeatureView, FeatureViewVersion
 from registry.operations import releases
 from registry.operations.definitions import apply_definitions
 from registry.parsing import InvalidDefinitions, parse_files
@@ -24,12 +24,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-SERVICE = """
-kind: FeatureService
-name: eta_model
-features: ["driver_hourly:*"]
-"""
 
 
 def test_a_dry_run_says_everything_and_stores_nothing(cast):
@@ -123,41 +117,6 @@ def test_whoever_edited_an_embedded_source_counts_as_an_editor(cast):
 
     draft = FeatureViewVersion.objects.get()
     assert {editor.user for editor in draft.editors.all()} == {cast.author, cast.owner}
-
-
-def test_a_service_expands_its_star_once(cast):
-    apply(DEFINITIONS + "\n---\n" + SERVICE, cast)
-
-    service = FeatureService.objects.get()
-    assert [str(member) for member in service.current.members.all()] == [
-        "driver_hourly:conv_rate",
-        "driver_hourly:acc_rate",
-        "driver_hourly:avg_daily_trips",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("reference", "says"),
-    [
-        ("driver_hurly:acc_rate", "Did you mean 'driver_hourly'"),
-        ("driver_hourly:acc_rat", "Did you mean 'acc_rate'"),
-        ("driver_hourly@9.0.0:acc_rate", "no version '9.0.0'"),
-    ],
-)
-def test_a_reference_to_what_is_not_there_names_the_nearest(cast, reference, says):
-    make_version(cast)
-
-    with pytest.raises(InvalidDefinitions, match=says):
-        apply(SERVICE.replace("driver_hourly:*", reference), cast)
-
-
-def test_a_changed_service_becomes_its_next_version(cast):
-    apply(DEFINITIONS + "\n---\n" + SERVICE, cast)
-    apply(SERVICE.replace("driver_hourly:*", "driver_hourly:acc_rate"), cast)
-
-    service = FeatureService.objects.get()
-    assert service.current.version == 2
-    assert service.versions.count() == 2
 
 
 def warnings_of(applied):
@@ -262,39 +221,6 @@ def test_files_are_read_once_for_a_plan_and_its_submission(cast):
     )
 
     assert asked == ["driver_hourly"]
-
-
-def test_a_pinned_member_is_held_to_its_version(cast):
-    version = make_version(cast)
-    apply(SERVICE.replace("driver_hourly:*", "driver_hourly@1.0.0:acc_rate"), cast)
-
-    (member,) = FeatureService.objects.get().current.members.all()
-    assert (member.version, member.pin) == (version, "1.0.0")
-
-
-def test_a_service_may_be_registered_with_the_version_it_waits_for(cast):
-    text = DEFINITIONS + 'version: "1.0.0"\n---\n' + SERVICE
-    apply(text.replace("driver_hourly:*", "driver_hourly@1.0.0:acc_rate"), cast)
-
-    (member,) = FeatureService.objects.get().current.members.all()
-    assert (member.version, str(member)) == (None, "driver_hourly@1.0.0:acc_rate")
-
-
-@pytest.mark.parametrize(
-    ("references", "says"),
-    [
-        (["driver_hourly@1.0.0:acc_rate"], "has no version '1.0.0' to use"),
-        (["driver_hourly@v1:acc_rate"], "has no version 'v1' to use"),
-        (["driver_hourly:acc_rate", "driver_hourly:*"], "driver_hourly:acc_rate a second time"),
-    ],
-)
-def test_a_service_takes_no_retired_version_and_nothing_twice(cast, references, says):
-    retired = make_version(cast)
-    make_version(cast, text=VIEW.replace("ttl: 2d", "ttl: 1d"))
-    releases.retire_version(version=retired, actor=cast.steward, at=AT)
-
-    with pytest.raises(InvalidDefinitions, match=says):
-        apply(SERVICE.replace('["driver_hourly:*"]', str(references)), cast)
 
 
 def test_registering_needs_the_right_on_the_view_too(cast):

@@ -8,13 +8,11 @@ from django.contrib.auth.models import User
 from registry import lifecycle
 from registry.access import ActionNotPermitted
 from registry.choices import Role, State
-from registry.errors import AssayError
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.models.feature_view import StateChanged
 from registry.operations import members, releases, reviews
 from registry.operations.packets import BaseNotApproved
-from registry.parsing import InvalidDefinitions
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -108,14 +106,6 @@ def test_a_rejection_needs_a_comment(cast):
         reviews.reject_version(version=version, actor=cast.steward, at=AT, comment=" ")
 
 
-def test_a_rejected_version_keeps_its_number(cast):
-    version = make_version(cast, state=State.IN_REVIEW)
-    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="no")
-    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
-
-    assert version.number == "1.0.0"
-
-
 def test_a_service_account_cannot_approve(cast):
     robot = User.objects.create_user("robot")
     members.grant_role(project=cast.project, user=robot, role=Role.STEWARD, actor=cast.owner, at=AT)
@@ -159,16 +149,6 @@ def test_every_step_not_in_the_table_is_refused(state, action):
             TransitionNotAllowed, match=f"cannot {action} a version that is {state}"
         ):
             lifecycle.check(state, action, has_edited=False, comment="why")
-
-
-def test_a_number_once_taken_is_never_given_again(cast):
-    make_version(cast, state=State.IN_REVIEW)
-    second = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
-    reviews.withdraw_version(version=second, actor=cast.author, at=AT)
-    reviews.submit_version(version=second, actor=cast.author, at=AT, probe=probe)
-
-    assert second.number == "2.0.0"
-    assert issubclass(reviews.VersionTaken, AssayError)
 
 
 def submit(version, actor):
@@ -250,38 +230,6 @@ def test_a_base_that_was_approved_with_another_content_does_not_count(cast):
 
     with pytest.raises(BaseNotApproved, match="an earlier driver_hourly@2.0.0"):
         approve(small, cast.steward)
-
-
-def test_a_number_given_up_is_not_given_to_another(cast):
-    make_version(cast)
-    words = VIEW.replace("Conversion rate", "Share")
-    version = make_version(cast, state=State.IN_REVIEW, text=words)
-    assert version.number == "1.0.1"
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
-    apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
-    assert loaded(version).number == "2.0.0"
-
-    other = make_version(cast, state=State.IN_REVIEW, text=words + 'based_on: "1.0.0"')
-    assert other.number == "1.0.2"
-    reviews.withdraw_version(version=other, actor=cast.author, at=AT)
-    with pytest.raises(InvalidDefinitions, match="driver_hourly@1.0.1 was given already"):
-        apply(words + 'based_on: "1.0.0"\nversion: "1.0.1"', cast)
-
-
-def test_the_number_asked_for_is_had(cast):
-    make_version(cast, text=DEFINITIONS + 'version: "0.4.0"')
-    version = make_version(cast, text=VIEW.replace("acc_rate", "accept") + 'version: "7.0.0"')
-
-    assert version.number == "7.0.0"
-    assert make_version(cast, text=VIEW).number == "8.0.0"
-
-
-def test_a_view_begins_again_after_its_last_version_was_retired(cast):
-    releases.retire_version(version=make_version(cast), actor=cast.steward, at=AT)
-
-    version = make_version(cast, text=VIEW)
-
-    assert (version.number, version.packet["reasons"]) == ("2.0.0", ["first version"])
 
 
 def test_an_old_base_does_not_lower_the_number_of_eyes(cast):

@@ -6,7 +6,9 @@ import io
 import json
 
 import pytest
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from django.utils import timezone
 
 from serving.online_wsgi import OnlineFirst
@@ -33,7 +35,12 @@ class Behind:
 
 @pytest.fixture
 def behind():
-    return Behind()
+    # As Django's own test client does: a request's end would close the test's transaction.
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield Behind()
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

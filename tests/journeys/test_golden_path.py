@@ -1,0 +1,236 @@
+"""The main job on a real server with its worker and beat, through the client; then what goes wrong.
+
+Not for details: the layers' own tests have those. One server serves all the steps.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+from assay import FeatureStore
+from assay import errors as client_errors
+from featurestore_project import embedded
+from tests import servers
+from tests.factories import DEFINITIONS, SOURCE, VIEW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.journey
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PEOPLE = """
+from django.contrib.auth.models import User
+from django.utils import timezone
+from registry.choices import Role
+from registry.operations import members
+now = timezone.now()
+owner = User.objects.create_user("owner")
+project = members.create_project(name="rides", actor=owner, at=now, roots=[{roots!r}])
+for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):
+    user = User.objects.create_user(name, password="pw")
+    members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
+    print(members.issue_token(user=user, name="journey", actor=user, at=now, days=1)[1])
+"""
+ANOTHER_TOKEN = """
+from django.contrib.auth.models import User
+from django.utils import timezone
+from registry.operations import members
+ana = User.objects.get(username="ana")
+print(members.issue_token(user=ana, name="other", actor=ana, at=timezone.now(), days=1)[1])
+"""
+REVOKE = """
+from django.utils import timezone
+from registry.authentication import find_token
+from registry.operations import members
+token = find_token({token!r}, at=timezone.now())
+members.revoke_token(token=token, actor=token.user, at=timezone.now())
+"""
+
+
+def shell(server: servers.Server, code: str) -> list[str]:
+    """Run code in a second process of the same server; return the lines it printed."""
+    command = [sys.executable, str(servers.ROOT / "manage.py"), "shell", "--no-imports", "-c", code]
+    done = subprocess.run(command, env=server.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def write_source(folder: Path, name: str, rows: int) -> None:
+    """Write rows of 1001 … whose events end a minute ago."""
+    events = [NOW - timedelta(minutes=1 + number % 60) for number in range(rows)]
+    table = pa.table(
+        {
+            "driver_id": pa.array([1001 + number for number in range(rows)], pa.int64()),
+            "event_timestamp": pa.array(events, pa.timestamp("us", tz="UTC")),
+            "created": pa.array(events, pa.timestamp("us", tz="UTC")),
+            "conv_rate": pa.array([0.5] * rows, pa.float32()),
+            "acc_rate": pa.array([0.25] * rows, pa.float32()),
+            "avg_daily_trips": pa.array([number % 100 for number in range(rows)], pa.int32()),
+        }
+    )
+    pq.write_table(table, folder / name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: Any) -> Path:
+    made: Path = tmp_path_factory.mktemp("sources")
+    write_source(made, "driver_stats.parquet", 20)
+    write_source(made, "many.parquet", 500_000)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: Any, folder: Path) -> Iterator[servers.Server]:
+    state = tmp_path_factory.mktemp("state")
+    timing = {"RUN_LEASE_SECONDS": "5", "SWEEP_EVERY_SECONDS": "1"}
+    with servers.assay_server(state, FILE_ROOTS=str(folder), **timing) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def people(server: servers.Server, folder: Path) -> tuple[str, str]:
+    """Return the tokens of the author and of the steward."""
+    ana, sam = shell(server, PEOPLE.format(roots=str(folder)))
+    return ana, sam
+
+
+@pytest.fixture(scope="module")
+def ana(server: servers.Server, people: tuple[str, str]) -> FeatureStore:
+    return FeatureStore(url=server.url, token=people[0], project="rides")
+
+
+@pytest.fixture(scope="module")
+def sam(server: servers.Server, people: tuple[str, str]) -> FeatureStore:
+    return FeatureStore(url=server.url, token=people[1], project="rides")
+
+
+def until(fact: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """Return what ``fact`` gives as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)
+    return found
+
+
+def define(ana: FeatureStore, sam: FeatureStore, path: Path, text: str, view: str) -> None:
+    path.write_text(text)
+    ana.apply(str(path), submit=True)
+    sam.approve(view, comment="looks right")
+
+
+def trips(store: FeatureStore, driver: int = 1007) -> Any:
+    answer = store.get_online_features(
+        features=["driver_hourly:avg_daily_trips"], entity_rows=[{"driver_id": driver}]
+    )
+    return answer.to_dict()["avg_daily_trips"][0]
+
+
+@pytest.fixture(scope="module")
+def ready(ana: FeatureStore, sam: FeatureStore, tmp_path_factory: Any) -> None:
+    """Define, approve, and wait for the sweep and the worker to do the rest."""
+    path = tmp_path_factory.mktemp("definitions") / "features.yaml"
+    define(ana, sam, path, DEFINITIONS, "driver_hourly")
+    until(lambda: ana.get_feature_view("driver_hourly")["default_version"] == "1.0.0")
+
+
+def test_from_a_definition_to_an_online_answer_and_a_training_set(ana, ready):
+    (run,) = ana.runs(feature_view="driver_hourly")
+    assert (run["status"], run["kind"], run["rows_offline"]) == ("succeeded", "backfill", 20)
+    assert run["requested_by"] == "schedule"
+
+    assert trips(ana) == 6
+
+    frame = pa.table(
+        {
+            "driver_id": pa.array([1007, 4711, 1007], pa.int64()),
+            "event_timestamp": pa.array(
+                [NOW, NOW, NOW - timedelta(days=1)], pa.timestamp("us", tz="UTC")
+            ),
+        }
+    )
+    answer = ana.get_historical_features(frame, ["driver_hourly:avg_daily_trips"]).to_arrow()
+    assert answer["avg_daily_trips"].to_pylist() == [6, None, None]
+
+
+def test_a_token_revoked_by_another_process_is_refused_on_the_next_request(server, ana, ready):
+    (token,) = shell(server, ANOTHER_TOKEN)
+    other = FeatureStore(url=server.url, token=token, project="rides")
+    assert trips(other) == 6
+
+    shell(server, REVOKE.format(token=token))
+
+    with pytest.raises(client_errors.Unauthenticated):
+        trips(other)
+    assert trips(ana) == 6
+
+
+def test_an_emptied_redis_is_said_to_be_so_and_recovers_by_itself(server, ana, ready):
+    with redis.Redis.from_url(embedded.redis_url(server.state_dir)) as client:
+        client.flushall()
+
+    with pytest.raises(client_errors.Unavailable) as caught:
+        trips(ana)
+    assert caught.value.code == "not_loaded"
+
+    def recovered() -> bool:
+        try:
+            return bool(trips(ana) == 6)
+        except client_errors.Unavailable:
+            return False
+
+    until(recovered)
+    assert ana.runs(feature_view="driver_hourly")[0]["kind"] == "reload"
+
+
+def sandboxes(server: servers.Server) -> list[psutil.Process]:
+    family = psutil.Process(server.child.process.pid).children(recursive=True)
+    return [process for process in family if is_sandbox(process)]
+
+
+def is_sandbox(process: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("materialization/sandbox.py") for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_worker_killed_in_the_middle_leaves_nothing_half_published(
+    server, ana, sam, ready, tmp_path
+):
+    text = "\n---\n".join(
+        (
+            SOURCE.replace("driver_stats", "many"),
+            VIEW.replace("driver_stats", "many").replace("driver_hourly", "driver_many"),
+        )
+    )
+    define(ana, sam, tmp_path / "many.yaml", text, "driver_many")
+    sandbox = until(lambda: sandboxes(server))[0]
+    sandbox.suspend()  # the run stands in the middle of its rows
+    sandbox.parent().kill()
+
+    seen = set()
+
+    def ended() -> Any:
+        (run,) = ana.runs(feature_view="driver_many")
+        view = ana.get_feature_view("driver_many")
+        seen.add((run["status"], view["versions"][0]["ready"]))
+        return run if run["status"] not in ("queued", "running") else None
+
+    run = until(ended, seconds=60)
+
+    assert (run["status"], run["attempt"], run["rows_offline"]) == ("succeeded", 2, 500_000)
+    assert ("running", True) not in seen
+    assert not psutil.pid_exists(sandbox.pid)

@@ -1,0 +1,66 @@
+"""Which number a submission gets: the least its change allows, and never another version's."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.choices import State
+from registry.models import FeatureViewVersion
+from registry.operations import releases, reviews
+from registry.parsing import InvalidDefinitions
+from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version, probe
+
+pytestmark = pytest.mark.django_db
+
+
+def loaded(version):
+    return FeatureViewVersion.objects.get(pk=version.pk)
+
+
+def test_a_rejected_version_keeps_its_number(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="no")
+    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
+
+    assert version.number == "1.0.0"
+
+
+def test_a_number_once_taken_is_never_given_again(cast):
+    make_version(cast, state=State.IN_REVIEW)
+    second = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
+    reviews.withdraw_version(version=second, actor=cast.author, at=AT)
+    reviews.submit_version(version=second, actor=cast.author, at=AT, probe=probe)
+
+    assert second.number == "2.0.0"
+
+
+def test_a_number_given_up_is_not_given_to_another(cast):
+    make_version(cast)
+    words = VIEW.replace("Conversion rate", "Share")
+    version = make_version(cast, state=State.IN_REVIEW, text=words)
+    assert version.number == "1.0.1"
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
+    assert loaded(version).number == "2.0.0"
+
+    other = make_version(cast, state=State.IN_REVIEW, text=words + 'based_on: "1.0.0"')
+    assert other.number == "1.0.2"
+    reviews.withdraw_version(version=other, actor=cast.author, at=AT)
+    with pytest.raises(InvalidDefinitions, match="driver_hourly@1.0.1 was given already"):
+        apply(words + 'based_on: "1.0.0"\nversion: "1.0.1"', cast)
+
+
+def test_the_number_asked_for_is_had(cast):
+    make_version(cast, text=DEFINITIONS + 'version: "0.4.0"')
+    version = make_version(cast, text=VIEW.replace("acc_rate", "accept") + 'version: "7.0.0"')
+
+    assert version.number == "7.0.0"
+    assert make_version(cast, text=VIEW).number == "8.0.0"
+
+
+def test_a_view_begins_again_after_its_last_version_was_retired(cast):
+    releases.retire_version(version=make_version(cast), actor=cast.steward, at=AT)
+
+    version = make_version(cast, text=VIEW)
+
+    assert (version.number, version.packet["reasons"]) == ("2.0.0", ["first version"])
