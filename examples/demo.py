@@ -29,7 +29,7 @@ from examples.streaming.generate import generate
 from featurestore_project import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from featurestore_project.processes import Child
 
@@ -78,14 +78,10 @@ def walk(url: str) -> None:
 def define(store: FeatureStore) -> None:
     step(4, f"Ana applies {len(DEFINITIONS)} files of definitions and submits them for review")
     answer = store.apply(DEFINITIONS, submit=True)
-    table = Table("kind", "name", "change", "class", "version", "state", box=None, padding=(0, 2))
+    columns = ("kind", "name", "change", "class", "version", "state")
+    table = _table(columns)
     for change in answer["changes"]:
-        table.add_row(
-            *(
-                str(change[key] or "")
-                for key in ("kind", "name", "change", "class", "version", "state")
-            )
-        )
+        table.add_row(*(str(change[key] or "") for key in columns))
     console.print(table)
 
 
@@ -207,12 +203,19 @@ def read_training_set(store: FeatureStore) -> None:
     frame = {"user_id": [user] * len(instants), "event_timestamp": instants}
     job = store.get_historical_features(frame, feature_service="recommender")
     columns = job.to_dict()
-    table = Table(*columns, box=None, padding=(0, 2))
+    table = _table(columns)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*map(_shown, row))
     console.print(table)
     for warning in job.warnings:
         console.print(f"    [yellow]{warning}[/]")
+
+
+def _table(columns: Iterable[str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
 
 
 def _shown(value: Any) -> str:

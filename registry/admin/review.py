@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import Count, F, Q
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from registry import access
@@ -45,11 +46,11 @@ DONE = {
 
 
 def waiting_badge(request: HttpRequest) -> str:
-    """Return how many versions wait for review, for the side bar; empty for none."""
+    """Return how many versions wait for review, for the side bar; for none what hides the badge."""
     waiting = FeatureViewVersion.objects.filter(
         state=State.IN_REVIEW, feature_view__project__in=projects_with(request)
     )
-    return str(waiting.count() or "")
+    return str(waiting.count() or format_html('<i class="{}"></i>', "as-none"))
 
 
 def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:

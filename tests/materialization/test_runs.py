@@ -1,4 +1,4 @@
-"""One run from request to end: what is published, what is not, and who may ask for it."""
+"""One run from request to end: what is published, and what is not."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from materialization import loading, runner
-from materialization.choices import RunKind
-from materialization.edges import online_store
-from materialization.heartbeat import Heartbeat, LeaseLost
+from materialization import loading
 from materialization.models import MaterializationRun
 from materialization.operations import (
-    BadSchedule,
-    BadWindow,
-    NotMaterializable,
-    RunFinished,
-    RunInProgress,
-    cancel_run,
-    change_schedule,
     request_run,
 )
-from materialization.sweep import add_schedules
-from registry.choices import State
-from registry.connections import RedisUnreachable, get_redis
-from registry.spec import ScheduleSpec
+from registry.connections import get_redis
 from tests.factories import DEFINITIONS, VIEW, make_cast, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
@@ -38,7 +25,6 @@ from tests.materialization.run_world import (
     materialize,
     offline,
     online,
-    perform,
     snapshot,
     table_of,
     write_rows,
@@ -66,7 +52,7 @@ def ask(version, *, end=AT, at=AT, **asked) -> MaterializationRun:
     return request_run(version=fresh(version), window_end=end, at=at, **({"actor": None} | asked))
 
 
-# --- What a run does ------------------------------------------------------------------------------
+# --- What a run does -----------------------------------------------------------------------------
 
 
 def test_a_backfill_stores_loads_and_makes_the_first_version_the_default(version):
@@ -160,7 +146,7 @@ def test_a_longer_ttl_is_loaded_again_so_that_values_stay_long_enough(cast, vers
     assert marker(longer).ttl == timedelta(days=9)
 
 
-# --- What publishes nothing -----------------------------------------------------------------------
+# --- What publishes nothing ----------------------------------------------------------------------
 
 
 def test_a_failed_check_publishes_nothing_and_says_why(cast, sources):
@@ -238,220 +224,3 @@ def test_what_nobody_expected_is_kept_with_its_traceback(version, settings, tmp_
 
     assert (run.status, run.error_code) == ("errored", "unexpected")
     assert "Traceback" in run.traceback
-
-
-# --- Claims, leases and cancelling ----------------------------------------------------------------
-
-
-def test_of_two_claimers_one_wins(version):
-    run = ask(version)
-
-    first = runner.claim(run.pk, worker="a", at=AT)
-    second = runner.claim(run.pk, worker="b", at=AT)
-
-    assert first is not None
-    assert (first.attempt, first.worker, second) == (1, "a", None)
-
-
-def test_a_run_that_is_over_is_left_alone(version):
-    run = materialize(version)
-
-    assert perform(run, at=AT + HOUR).finished_at == AT
-
-
-def test_a_stale_attempt_publishes_nothing_and_cannot_finish(version):
-    run = ask(version)
-    stale = runner.claim(run.pk, worker="a", at=AT)
-    MaterializationRun.objects.filter(pk=run.pk).update(status="queued")  # its lease ran out
-    current = runner.claim(run.pk, worker="b", at=AT)
-
-    with pytest.raises(LeaseLost), Heartbeat(stale, clock=lambda: AT) as heartbeat:
-        runner._perform(stale, heartbeat, lambda: AT)
-    runner._finish(stale, "succeeded", AT)
-
-    run.refresh_from_db()
-    assert (run.status, run.worker, run.attempt) == ("running", "b", current.attempt)
-    assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
-    assert "succeeded" not in verbs_of(run)
-
-
-def test_a_queued_run_is_cancelled_at_once(cast, version):
-    run = ask(version)
-
-    cancel_run(run=run, actor=cast.operator, at=AT)
-
-    assert perform(run).status == "cancelled"
-    assert verbs_of(run) == ["requested", "cancelled"]
-    assert snapshot(version).rows == 0
-
-
-def test_a_running_run_is_cancelled_before_it_publishes(cast, version):
-    run = ask(version)
-    attempt = runner.claim(run.pk, worker="a", at=AT)
-    cancel_run(run=run, actor=cast.operator, at=AT)
-    MaterializationRun.objects.filter(pk=attempt.pk).update(status="queued")
-
-    perform(run)
-
-    assert (run.status, run.error_code) == ("cancelled", "run_cancelled")
-    assert "nothing was stored" in run.error
-    assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
-    assert verbs_of(run) == ["requested", "cancel_requested", "cancelled"]
-
-
-def test_a_run_that_is_over_cannot_be_cancelled(cast, version):
-    run = materialize(version)
-
-    with pytest.raises(RunFinished, match="has succeeded already"):
-        cancel_run(run=run, actor=cast.operator, at=AT)
-
-
-# --- Redis away, Redis emptied --------------------------------------------------------------------
-
-
-@pytest.fixture
-def redis_away(settings):
-    """Call to send Redis away; call with its address to bring it back."""
-    here = settings.REDIS_URL
-
-    def away(*, back: bool = False) -> None:
-        settings.REDIS_URL = here if back else "unix:///nowhere/redis.sock"
-
-    yield away
-    settings.REDIS_URL = here
-
-
-def test_with_redis_down_the_run_waits_and_then_succeeds(version, redis_away):
-    run = ask(version)
-    redis_away()
-
-    with pytest.raises(RedisUnreachable):
-        perform(run, at=AT + HOUR)
-    run.refresh_from_db()
-    assert (run.status, run.error_code, run.rows_offline) == ("queued", "redis_unreachable", 4)
-    assert run.enqueued_at == AT + HOUR
-
-    redis_away(back=True)
-    perform(run)
-    assert (run.status, run.attempt, run.error, run.rows_offline) == ("succeeded", 2, "", 4)
-    assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
-
-
-def test_with_redis_down_for_long_the_run_fails(version, redis_away):
-    run = ask(version)
-    redis_away()
-    for _ in range(runner.MAX_ATTEMPTS - 1):
-        with pytest.raises(RedisUnreachable):
-            perform(run)
-
-    perform(run)
-
-    assert (run.status, run.error_code) == ("failed", "redis_unreachable")
-
-
-def test_rows_of_a_run_that_could_not_load_come_with_the_next_run(version, sources, redis_away):
-    materialize(version, end=AT - 6 * HOUR)
-    lost = ask(version, end=AT - 2 * HOUR)
-    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=runner.MAX_ATTEMPTS - 1)
-    redis_away()
-    assert perform(lost).status == "failed"
-    redis_away(back=True)
-
-    materialize(version, end=AT)
-
-    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
-
-
-def test_a_redis_emptied_while_loading_is_not_marked_loaded(version):
-    run = ask(version)
-    attempt = runner.claim(run.pk, worker="a", at=AT)
-
-    class Emptied(Heartbeat):
-        """Loses Redis when the first batch of the load asks whether to go on."""
-
-        @property
-        def stopped(self):
-            get_redis().flushall()
-            return super().stopped
-
-    with pytest.raises(loading.StoreEmptied), Emptied(attempt, clock=lambda: AT) as heartbeat:
-        runner._perform(attempt, heartbeat, lambda: AT)
-
-    assert marker(version) is None
-    assert not fresh(version).is_ready
-
-
-# --- Asking ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "words"),
-    [
-        (None, AT + HOUR, "is in the future"),
-        (AT, AT - HOUR, "is not before end"),
-        (AT, AT, "is not before end"),
-    ],
-)
-def test_windows_that_make_no_sense_are_refused(version, start, end, words):
-    with pytest.raises(BadWindow, match=words):
-        ask(version, window_start=start, end=end)
-
-
-def test_only_approved_versions_are_materialized(cast, sources):
-    write_rows(sources, ROWS)
-    waiting = make_version(cast, state=State.IN_REVIEW)
-
-    with pytest.raises(NotMaterializable, match="is in_review"):
-        ask(waiting)
-
-
-def test_asking_for_what_a_live_run_does_gives_that_run(version):
-    live = ask(version)
-
-    assert ask(version, end=AT - HOUR) == live
-    assert ask(version, window_start=AT - 9 * HOUR) == live
-
-
-def test_asking_for_more_than_a_live_run_does_is_refused_and_names_it(version):
-    live = ask(version, window_start=AT - 5 * HOUR, end=AT - HOUR)
-
-    for start, end in ((AT - 5 * HOUR, AT), (AT - 9 * HOUR, AT - HOUR), (None, AT - HOUR)):
-        with pytest.raises(RunInProgress) as caught:
-            ask(version, window_start=start, end=end)
-        assert caught.value.data == {"run": live.pk}
-
-
-def test_a_reload_under_way_does_not_stand_in_for_a_window(version):
-    materialize(version, window_start=AT - 5 * HOUR)
-    live = ask(version, kind=RunKind.RELOAD)
-
-    assert ask(version, end=AT) == live
-    with pytest.raises(RunInProgress):
-        ask(version, window_start=AT - 9 * HOUR)
-
-
-def test_a_schedule_is_changed_by_who_may_and_audited(cast, version):
-    add_schedules(at=AT)
-    schedule = version.materialization_schedule
-    change = {"schedule": schedule, "enabled": True, "at": AT}
-
-    change_schedule(**change, spec=ScheduleSpec(cron="15 * * * *"), actor=cast.operator)
-
-    schedule.refresh_from_db()
-    assert (schedule.every, schedule.cron, schedule.updated_by) == ("", "15 * * * *", cast.operator)
-    assert verbs_of(schedule) == ["changed"]
-    with pytest.raises(BadSchedule):
-        change_schedule(**change, spec=ScheduleSpec(every="sometimes"), actor=cast.operator)
-
-
-def test_a_view_that_is_not_served_online_needs_no_redis(cast, sources):
-    write_rows(sources, ROWS)
-    offline_only = DEFINITIONS.replace(VIEW, VIEW + "online: false\n")
-    with committed():
-        version = make_version(cast, text=offline_only)
-
-    run = materialize(version)
-
-    assert (run.status, run.rows_online) == ("succeeded", 0)
-    assert online_store().marker(table_of(version).uid) is None
-    assert fresh(version).is_ready
