@@ -147,6 +147,7 @@ INSTALLED_APPS = [
     "guardian",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "registry",
     "materialization",
     "serving",
@@ -220,6 +221,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "A governed feature store: define, review, approve, materialize, read.",
     "VERSION": "v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # The documentation page's scripts come from us: it works without a way to the internet.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PUBLIC": True,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
