@@ -71,6 +71,7 @@ class MaterializeIncrementalAPI(MaterializeAPI):
 
 class RunsAPI(APIView):
     @extend_schema(
+        operation_id="list_runs",
         parameters=[
             OpenApiParameter(name, str) for name in ("feature_view", "status", "limit", "offset")
         ],
@@ -86,7 +87,7 @@ class RunsAPI(APIView):
 
 
 class RunAPI(APIView):
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, run_id: int) -> Response:
         return Response(run_output(_run(request, project, run_id)))
 
