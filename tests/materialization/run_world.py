@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from registry.models import FeatureTable
 
 AT = factories.AT
+#: Three drivers with rows and one nobody has seen.
+DRIVERS = {"driver_id": [1001, 1002, 1003, 4711]}
 HOUR = timedelta(hours=1)
 INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -53,6 +55,13 @@ ROWS = [
 ]
 #: Ends a block's changes, epochs among them: a test's own transaction never commits.
 committed = partial(TestCase.captureOnCommitCallbacks, execute=True)
+
+
+def ask(
+    version: FeatureViewVersion, *, end: datetime = AT, at: datetime = AT, **asked: Any
+) -> MaterializationRun:
+    """Ask for a run as the schedule would, unless ``asked`` names an actor."""
+    return request_run(version=fresh(version), window_end=end, at=at, **({"actor": None} | asked))
 
 
 def write_rows(folder: Path, rows: Iterable[tuple[Any, ...]], schema: pa.Schema = SCHEMA) -> Path:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from materialization.ticks import ticks_between
 from registry.connections import get_redis
 from registry.spec import ScheduleSpec
-from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_cast, make_version
+from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version
 from tests.materialization.run_world import (
     AT,
     HOUR,
@@ -33,6 +33,7 @@ from tests.oracle import latest_known
 from tests.oracle_ticks import latest_within, snapshot_ticks
 
 pytestmark = pytest.mark.django_db
+DRIVERS = {"driver_id": [1, 2, 3, 4]}
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason=f"the real inputs are not here: no folder {DATA}"
@@ -45,7 +46,6 @@ few = settings(
 )
 MICROSECOND = timedelta(microseconds=1)
 BASE = datetime(1969, 12, 31, 20, tzinfo=UTC)
-DRIVERS = {"driver_id": [1, 2, 3, 4]}
 WINDOWED = """
 kind: FeatureView
 name: driver_windows
@@ -62,12 +62,6 @@ ttl: 5h
 schedule: {every: 1h}
 owner: rides
 """
-
-
-@pytest.fixture
-def cast(db, settings, sources, tmp_path):
-    settings.OFFLINE_STORE = tmp_path / "offline"
-    return make_cast(roots=[str(sources)])
 
 
 def histories():

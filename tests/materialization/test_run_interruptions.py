@@ -10,15 +10,14 @@ from materialization.models import MaterializationRun
 from materialization.operations import (
     RunFinished,
     cancel_run,
-    request_run,
 )
 from registry.connections import RedisUnreachable, get_redis
-from tests.factories import make_cast, make_version, verbs_of
+from tests.factories import verbs_of
 from tests.materialization.run_world import (
     AT,
+    DRIVERS,
     HOUR,
-    ROWS,
-    committed,
+    ask,
     fresh,
     marker,
     materialize,
@@ -26,29 +25,9 @@ from tests.materialization.run_world import (
     online,
     perform,
     snapshot,
-    write_rows,
 )
 
 pytestmark = pytest.mark.django_db
-DRIVERS = {"driver_id": [1001, 1002, 1003, 4711]}
-
-
-@pytest.fixture
-def cast(db, settings, sources, tmp_path):
-    """The people of every test, with a folder to read and a store of their own."""
-    settings.OFFLINE_STORE = tmp_path / "offline"
-    return make_cast(roots=[str(sources)])
-
-
-@pytest.fixture
-def version(cast, sources):
-    write_rows(sources, ROWS)
-    with committed():
-        return make_version(cast)
-
-
-def ask(version, *, end=AT, at=AT, **asked) -> MaterializationRun:
-    return request_run(version=fresh(version), window_end=end, at=at, **({"actor": None} | asked))
 
 
 # --- Claims, leases and cancelling ---------------------------------------------------------------

@@ -6,23 +6,22 @@ import pytest
 
 from materialization.choices import RunKind
 from materialization.edges import online_store
-from materialization.models import MaterializationRun
 from materialization.operations import (
     BadSchedule,
     BadWindow,
     NotMaterializable,
     RunInProgress,
     change_schedule,
-    request_run,
 )
 from materialization.sweep import add_schedules
 from registry.choices import State
 from registry.spec import ScheduleSpec
-from tests.factories import DEFINITIONS, VIEW, make_cast, make_version, verbs_of
+from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
     HOUR,
     ROWS,
+    ask,
     committed,
     fresh,
     materialize,
@@ -31,25 +30,6 @@ from tests.materialization.run_world import (
 )
 
 pytestmark = pytest.mark.django_db
-DRIVERS = {"driver_id": [1001, 1002, 1003, 4711]}
-
-
-@pytest.fixture
-def cast(db, settings, sources, tmp_path):
-    """The people of every test, with a folder to read and a store of their own."""
-    settings.OFFLINE_STORE = tmp_path / "offline"
-    return make_cast(roots=[str(sources)])
-
-
-@pytest.fixture
-def version(cast, sources):
-    write_rows(sources, ROWS)
-    with committed():
-        return make_version(cast)
-
-
-def ask(version, *, end=AT, at=AT, **asked) -> MaterializationRun:
-    return request_run(version=fresh(version), window_end=end, at=at, **({"actor": None} | asked))
 
 
 # --- Asking --------------------------------------------------------------------------------------

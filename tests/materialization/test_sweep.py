@@ -18,7 +18,7 @@ from registry.choices import State
 from registry.connections import get_redis
 from registry.models import AuditEntry
 from registry.operations import releases
-from tests.factories import DEFINITIONS, make_cast, make_version, verbs_of
+from tests.factories import DEFINITIONS, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
     HOUR,
@@ -34,23 +34,8 @@ from tests.materialization.run_world import (
 )
 
 pytestmark = pytest.mark.django_db
-MINUTE = timedelta(minutes=1)
 DRIVERS = {"driver_id": [1001, 1002, 1003]}
-
-
-@pytest.fixture
-def cast(db, settings, sources, tmp_path):
-    """The people of every test, with a folder to read and a store of their own."""
-    settings.OFFLINE_STORE = tmp_path / "offline"
-    return make_cast(roots=[str(sources)])
-
-
-@pytest.fixture
-def version(cast, sources):
-    """An approved version that is materialized every hour."""
-    write_rows(sources, ROWS)
-    with committed():
-        return make_version(cast)
+MINUTE = timedelta(minutes=1)
 
 
 def swept(at=AT) -> list[MaterializationRun]:
