@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from registry.spec import VersionSpec
 
 EVENT, CREATED, RUN = "event_timestamp", "created_timestamp", "__run"
+#: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,
+#: the same way for whoever reads the files.
+PLACE = ("filename", "file_row_number")
 INSTANT = pa.timestamp("us", tz="UTC")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from materialization.columns import CREATED, EVENT, RUN, stored_schema
+from materialization.columns import CREATED, EVENT, PLACE, RUN, stored_schema
 from materialization.sql_text import identifier, instant, text_list
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def latest_sql(
 ) -> str:
     columns = ", ".join(identifier(name) for name in stored_schema(spec).names)
     keys = ", ".join(identifier(key.name) for key in spec.join_keys)
+    order = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, RUN, *PLACE))
     conditions = [f"{RUN} = {run:d}"] if run is not None else []
     if as_of is not None:
         conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
@@ -67,7 +68,7 @@ def latest_sql(
     return (
         f"SELECT {columns} FROM read_parquet({text_list(files)}) "
         f"{wanted}QUALIFY row_number() OVER "
-        f"(PARTITION BY {keys} ORDER BY {EVENT} DESC, {CREATED} DESC, {RUN} DESC) = 1"
+        f"(PARTITION BY {keys} ORDER BY {order}) = 1"
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from materialization.columns import stored_schema
+from materialization.columns import PLACE, stored_schema
 from materialization.errors import EngineLimitExceeded
 from materialization.offline_store import OfflineStoreUnavailable
 from materialization.sql_text import text_list
@@ -164,6 +164,7 @@ def _question(
         earliest_us=bounds["min"].as_py(),
         latest_us=bounds["max"].as_py(),
         feature_rows=f"read_parquet({text_list(part.files)})" if part.files else "feature_rows",
+        place=PLACE if part.files else (),
     )
 
 

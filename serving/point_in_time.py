@@ -48,6 +48,8 @@ class JoinQuestion(msgspec.Struct, frozen=True, kw_only=True):
     latest_us: int | None = None
     entity_rows: str = "entity_rows"
     feature_rows: str = "feature_rows"
+    #: Columns of ``feature_rows`` that settle what the three stamps leave open.
+    place: tuple[str, ...] = ()
 
 
 def point_in_time_sql(question: JoinQuestion) -> str:
@@ -60,7 +62,7 @@ def point_in_time_sql(question: JoinQuestion) -> str:
             per feature; NULL where nothing qualifies.
     A row qualifies if ``entity - ttl <= event_timestamp <= entity`` (both inclusive; no ttl: no
     lower bound) and, with known timing, ``created_timestamp <= entity``. Of several the greatest by
-    (``event_timestamp``, ``created_timestamp``, ``__run``) is taken, exactly once.
+    (``event_timestamp``, ``created_timestamp``, ``__run``, ``place``) is taken, exactly once.
 
     Two passes: the first finds the stamp, reading keys and times only; the second fetches the row
     with that stamp and settles ties among the few rows found. One pass over all columns would have
@@ -91,12 +93,12 @@ def _taken_rows(question: JoinQuestion) -> str:
     find = _known_stamps if question.timing is Timing.KNOWN else _event_stamps
     # A row with the right event time may still have been corrected after the entity row's time.
     known = " AND f.created_timestamp <= h.entity_time" if question.timing is Timing.KNOWN else ""
+    order = ", ".join(f"f.{n} DESC" for n in ("created_timestamp", "__run", *question.place))
     return (
         f"FROM (\n{find(question)}\n) h\n"
         f"LEFT JOIN {question.feature_rows} f"
         f" ON {_same_keys('f', 'h', question)} AND f.event_timestamp = h.found{known}\n"
-        "QUALIFY row_number() OVER (PARTITION BY h.__row"
-        " ORDER BY f.created_timestamp DESC, f.__run DESC) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY h.__row ORDER BY {order}) = 1"
     )
 
 

@@ -24,6 +24,7 @@ from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version
 from tests.materialization.run_world import (
     AT,
     HOUR,
+    committed,
     materialize,
     offline,
     online,
@@ -248,3 +249,15 @@ def test_the_real_inputs(cast, sources, file, created, text, key):
         assert same(read, offline(version, entities, at=end))
 
     assert any(value is not None for column in read.values() for value in column)
+
+
+def test_rows_alike_in_keys_and_stamps_are_settled_the_same_way_for_every_reader(cast, sources):
+    drivers = list(range(500))
+    rows = [(d, AT - HOUR, AT - HOUR, 0.5, 3 * d + n) for n in range(3) for d in drivers]
+    write_rows(sources, rows)
+    with committed():
+        version = make_version(cast)
+        materialize(version)
+    entities = {"driver_id": drivers}
+
+    assert online(version, entities, at=AT) == offline(version, entities, at=AT)
