@@ -69,7 +69,7 @@ def online_write(version: FeatureViewVersion, file: Path) -> float:
     from materialization.online_store import OnlineStore, layout_of
     from registry.connections import get_redis
 
-    get_redis().flushdb()
+    get_redis().flushdb(asynchronous=True)
     uid, project = version.table.uid, version.feature_view.project
     layout = layout_of(version.spec, uid=uid, project_id=project.pk)
     with duckdb.connect() as connection:
