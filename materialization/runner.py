@@ -41,7 +41,6 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     try:
         with Heartbeat(claimed, clock=clock) as heartbeat:
             _perform(claimed, heartbeat, clock)
-        _finish(claimed, RunStatus.SUCCEEDED, clock(), step=RunStep.DONE, progress=1.0)
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
     except RunCancelled as exc:
@@ -104,14 +103,27 @@ def _perform(
     if claimed.version.spec.view.online:
         loading.load_online(claimed, heartbeat, at=clock())
     heartbeat.check()
-    mark_table_ready(table=claimed.table, at=clock())
+    _publish(claimed, clock())
+
+
+def _publish(claimed: MaterializationRun, at: datetime) -> None:
+    """End the run and make its table ready in one transaction: neither is seen without the other.
+
+    :raises LeaseLost: another attempt has the run; it will publish.
+    """
+    with transaction.atomic():
+        if not _finish(claimed, RunStatus.SUCCEEDED, at, step=RunStep.DONE, progress=1.0):
+            raise LeaseLost("another attempt owns the run")
+        mark_table_ready(table=claimed.table, at=at)
 
 
 def _finish(
     claimed: MaterializationRun, status: RunStatus, at: datetime, **columns: object
-) -> None:
+) -> bool:
+    """End the run if this attempt still owns it; return whether it does."""
     with transaction.atomic():
-        if claimed.advance(status=status, finished_at=at, lease_expires_at=None, **columns):
+        owned = claimed.advance(status=status, finished_at=at, lease_expires_at=None, **columns)
+        if owned:
             audit.record(
                 actor=claimed.requested_by,
                 verb=f"materialization_run.{status}",
@@ -123,3 +135,4 @@ def _finish(
                 },
                 at=at,
             )
+    return owned

@@ -224,8 +224,8 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_half_published(
     seen = set()
 
     def ended() -> Any:
-        (run,) = ana.runs(feature_view="driver_many")
         view = ana.get_feature_view("driver_many")
+        (run,) = ana.runs(feature_view="driver_many")  # asked last: it is never behind the view
         seen.add((run["status"], view["versions"][0]["ready"]))
         return run if run["status"] not in ("queued", "running") else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from materialization import loading, runner
@@ -26,6 +28,10 @@ from tests.materialization.run_world import (
     perform,
     snapshot,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +69,32 @@ def test_a_stale_attempt_publishes_nothing_and_cannot_finish(version):
     assert (run.status, run.worker, run.attempt) == ("running", "b", current.attempt)
     assert (snapshot(version).rows, marker(version), fresh(version).is_ready) == (0, None, False)
     assert "succeeded" not in verbs_of(run)
+
+
+def test_an_attempt_that_loses_its_lease_at_the_last_moment_publishes_nothing(version):
+    run = ask(version)
+    attempt = runner.claim(run.pk, worker="a", at=AT)
+    attempts = MaterializationRun.objects.filter(pk=run.pk)
+
+    with pytest.raises(LeaseLost), Heartbeat(attempt, clock=lambda: AT) as heartbeat:
+        runner._perform(
+            attempt, heartbeat, when_publishing(lambda: attempts.update(attempt=2, worker="b"))
+        )
+
+    run.refresh_from_db()
+    assert (run.status, run.worker, fresh(version).is_ready) == ("running", "b", False)
+    assert "succeeded" not in verbs_of(run)
+
+
+def when_publishing(happens: Callable[[], object]) -> Callable[[], datetime]:
+    """A clock that is read once for loading and once for publishing, when something happens."""
+    readings = iter([lambda: None, happens])
+
+    def clock() -> datetime:
+        next(readings)()
+        return AT
+
+    return clock
 
 
 def test_a_queued_run_is_cancelled_at_once(cast, version):
@@ -125,6 +157,18 @@ def test_with_redis_down_the_run_waits_and_then_succeeds(version, redis_away):
     perform(run)
     assert (run.status, run.attempt, run.error, run.rows_offline) == ("succeeded", 2, "", 4)
     assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
+
+
+def test_a_run_that_cannot_tell_readers_has_not_succeeded(version, redis_away):
+    run = ask(version)
+    attempt = runner.claim(run.pk, worker="a", at=AT)
+
+    with pytest.raises(RedisUnreachable), Heartbeat(attempt, clock=lambda: AT) as heartbeat:
+        runner._perform(attempt, heartbeat, when_publishing(redis_away))
+
+    run.refresh_from_db()
+    assert (run.status, run.step, fresh(version).is_ready) == ("running", "online", False)
+    assert "succeeded" not in verbs_of(run)
 
 
 def test_with_redis_down_for_long_the_run_fails(version, redis_away):
