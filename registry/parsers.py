@@ -17,6 +17,9 @@ from registry.parsing import parse_files, parse_objects
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
     from registry.parsing import Definition
 
 #: Bytes of a body that holds a comment, a few names or instants.
@@ -104,6 +107,20 @@ def read_limited(stream: IO[bytes], limit: int) -> bytes:
     if len(raw) > limit:
         raise BodyTooLarge(f"the body has more than {limit} bytes; send it in parts.", limit=limit)
     return raw
+
+
+def check_length(request: HttpRequest | Request, setting: str, advice: str) -> None:
+    """Refuse a body by its announced length, before any of it is read.
+
+    ``setting`` names the limit in bytes. :raises BodyTooLarge: says both and ``advice``.
+    """
+    length, most = request.META.get("CONTENT_LENGTH") or "0", getattr(settings, setting)
+    if length.isdecimal() and int(length) > most:
+        raise BodyTooLarge(
+            f"the body has {length} bytes; at most {most} ({setting}). {advice}",
+            limit=most,
+            setting=setting,
+        )
 
 
 def _object(raw: bytes) -> dict[str, Any]:

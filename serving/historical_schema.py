@@ -12,73 +12,28 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from serving.frame_answers import ANSWERS
 from serving.frames import JSON, UPLOADS
+from serving.schema import TEXTS, answer_schema, problems, request_schema
 
-_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _TIMING: dict[str, Any] = {
     "type": "string",
     "enum": ["known", "event"],
     "default": "known",
     "description": "known: nothing that arrived after the row's time; event: whatever was true.",
 }
-REQUEST: dict[str, Any] = {
-    "type": "object",
-    "description": "Either `features` or `feature_service`.",
-    "required": ["entities"],
-    "additionalProperties": False,
-    "properties": {
-        "features": {
-            **_TEXTS,
-            "description": "view:feature, view@1.2.0:feature, view@v2:feature or view:*",
-        },
-        "feature_service": {"type": "string"},
-        "entities": {
-            "type": "object",
-            "description": "Column → one value a row: event_timestamp, join keys, any other.",
-            "additionalProperties": {"type": "array", "items": {}},
-        },
-        "timing": _TIMING,
-        "full_feature_names": {"type": "boolean", "default": False},
-        "explain": {
-            "type": "boolean",
-            "default": False,
-            "description": "Count the rows on which the two timings differ.",
-        },
+REQUEST = request_schema(
+    entities="Column → one value a row: event_timestamp, join keys, any other.",
+    timing=_TIMING,
+    explain={
+        "type": "boolean",
+        "default": False,
+        "description": "Count the rows on which the two timings differ.",
     },
-}
-ANSWER: dict[str, Any] = {
-    "type": "object",
-    "required": ["metadata", "results"],
-    "properties": {
-        "metadata": {
-            "type": "object",
-            "required": ["feature_names"],
-            "properties": {
-                "feature_names": _TEXTS,
-                "warnings": _TEXTS,
-                "explain": {"type": "array", "items": {"type": "object"}},
-            },
-        },
-        "results": {
-            "type": "array",
-            "description": "One a column, as feature_names has them: the frame's first.",
-            "items": {
-                "type": "object",
-                "required": ["values", "statuses", "event_timestamps"],
-                "properties": {
-                    "values": {"type": "array", "items": {}},
-                    "statuses": {
-                        "type": "array",
-                        "items": {"type": "string", "enum": ["PRESENT", "NULL_VALUE", "NOT_FOUND"]},
-                    },
-                    "event_timestamps": {
-                        "type": "array",
-                        "items": {"type": "string", "format": "date-time"},
-                    },
-                },
-            },
-        },
-    },
-}
+)
+ANSWER = answer_schema(
+    statuses=["PRESENT", "NULL_VALUE", "NOT_FOUND"],
+    warnings=TEXTS,
+    explain={"type": "array", "items": {"type": "object"}},
+)
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _PARAMETERS = [
     OpenApiParameter("features", str, many=True, description="with an upload: one reference each"),
@@ -100,16 +55,18 @@ _EXAMPLE = OpenApiExample(
     request_only=True,
     media_type=JSON,
 )
-_PROBLEMS = {
-    401: "no live token.",
-    403: "the token's user lacks read_offline.",
-    404: "no such project, view, version or feature.",
-    406: "Accept names no form an answer can have.",
-    410: "the version was retired.",
-    413: "too many rows, too large a body, or more work than one question may take.",
-    422: "an invalid request or entity frame; says what would be valid.",
-    503: "not_ready or offline_store_unavailable; ask again.",
-}
+_PROBLEMS = problems(
+    {
+        401: "no live token.",
+        403: "the token's user lacks read_offline.",
+        404: "no such project, view, version or feature.",
+        406: "Accept names no form an answer can have.",
+        410: "the version was retired.",
+        413: "too many rows, too large a body, or more work than one question may take.",
+        422: "an invalid request or entity frame; says what would be valid.",
+        503: "not_ready or offline_store_unavailable; ask again.",
+    }
+)
 #: Decorates the view's ``post``.
 documented = extend_schema(
     operation_id="get_historical_features",
@@ -124,12 +81,7 @@ documented = extend_schema(
             for form in ANSWERS
             if form != JSON
         },
-        **{
-            status: OpenApiResponse(
-                OpenApiTypes.OBJECT, description=f"application/problem+json: {meaning}"
-            )
-            for status, meaning in _PROBLEMS.items()
-        },
+        **_PROBLEMS,
     },
     examples=[_EXAMPLE],
 )

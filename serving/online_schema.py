@@ -5,82 +5,28 @@ Not for checking requests: ``online_request`` does that.
 
 from __future__ import annotations
 
-from typing import Any
-
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
-_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+from serving.schema import answer_schema, problems, request_schema
 
-REQUEST: dict[str, Any] = {
-    "type": "object",
-    "description": "Either `features` or `feature_service`.",
-    "required": ["entities"],
-    "additionalProperties": False,
-    "properties": {
-        "features": {
-            **_TEXTS,
-            "description": "view:feature, view@1.2.0:feature, view@v2:feature or view:*",
-        },
-        "feature_service": {"type": "string"},
-        "entities": {
+REQUEST = request_schema(
+    entities="Join key → one value a row; all columns of one length. Keys are typed.",
+    include_feature_view_version_metadata={"type": "boolean", "default": False},
+)
+ANSWER = answer_schema(
+    statuses=["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"],
+    feature_view_metadata={
+        "type": "array",
+        "items": {
             "type": "object",
-            "description": "Join key → one value a row; all columns of one length. Keys are typed.",
-            "additionalProperties": {"type": "array", "items": {}},
-        },
-        "full_feature_names": {
-            "type": "boolean",
-            "default": False,
-            "description": "Name columns view__feature.",
-        },
-        "include_feature_view_version_metadata": {"type": "boolean", "default": False},
-    },
-}
-ANSWER: dict[str, Any] = {
-    "type": "object",
-    "required": ["metadata", "results"],
-    "properties": {
-        "metadata": {
-            "type": "object",
-            "required": ["feature_names"],
             "properties": {
-                "feature_names": _TEXTS,
-                "feature_view_metadata": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "name": {"type": "string"},
-                            "version": {"type": "integer", "description": "The major version."},
-                            "full_version": {"type": "string"},
-                        },
-                    },
-                },
-            },
-        },
-        "results": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["values", "statuses", "event_timestamps"],
-                "properties": {
-                    "values": {"type": "array", "items": {}},
-                    "statuses": {
-                        "type": "array",
-                        "items": {
-                            "type": "string",
-                            "enum": ["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"],
-                        },
-                    },
-                    "event_timestamps": {
-                        "type": "array",
-                        "items": {"type": "string", "format": "date-time"},
-                    },
-                },
+                "name": {"type": "string"},
+                "version": {"type": "integer", "description": "The major version."},
+                "full_version": {"type": "string"},
             },
         },
     },
-}
+)
 EXAMPLES = [
     OpenApiExample(
         "Two drivers",
@@ -107,28 +53,24 @@ EXAMPLES = [
         response_only=True,
     ),
 ]
-
-_PROBLEMS = {
-    401: "no live token.",
-    403: "the token's user lacks read_online.",
-    404: "no such project, view, version or feature.",
-    410: "the version was retired.",
-    413: "too many entity rows, or too large a body.",
-    422: "an invalid request; says what would be valid.",
-    503: "not_loaded, not_ready or redis_unreachable; ask again.",
-}
+_PROBLEMS = problems(
+    {
+        401: "no live token.",
+        403: "the token's user lacks read_online.",
+        404: "no such project, view, version or feature.",
+        410: "the version was retired.",
+        413: "too many entity rows, or too large a body.",
+        422: "an invalid request; says what would be valid.",
+        503: "not_loaded, not_ready or redis_unreachable; ask again.",
+    }
+)
 #: Decorates the view's ``post``.
 documented = extend_schema(
     operation_id="get_online_features",
     request={"application/json": REQUEST},
     responses={
         200: OpenApiResponse(ANSWER, description="One result a column, as feature_names has them."),
-        **{
-            status: OpenApiResponse(
-                OpenApiTypes.OBJECT, description=f"application/problem+json: {meaning}"
-            )
-            for status, meaning in _PROBLEMS.items()
-        },
+        **_PROBLEMS,
     },
     examples=EXAMPLES,
 )

@@ -13,7 +13,8 @@ from django.utils import timezone
 from rest_framework.views import APIView
 
 from registry.authentication import TokenMissing, bearer_token, find_token
-from registry.errors import AssayError, Forbidden, TooLarge
+from registry.errors import AssayError, Forbidden
+from registry.parsers import check_length
 from serving.online import get_online_features
 from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online_request import parse_request
@@ -22,10 +23,6 @@ from serving.online_schema import documented
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
-
-
-class BodyTooLarge(TooLarge):
-    code = "body_too_large"
 
 
 class OnlineFeaturesAPI(APIView):
@@ -74,12 +71,6 @@ def _token(request: HttpRequest) -> str:
 
 
 def _body(request: HttpRequest) -> bytes:
-    """Return the body, refused by its announced length before it is read."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > settings.ONLINE_MAX_BYTES:
-        raise BodyTooLarge(
-            f"the body has {length} bytes; at most {settings.ONLINE_MAX_BYTES} (ONLINE_MAX_BYTES)."
-            f" One call takes {settings.ONLINE_MAX_ENTITY_ROWS} entity rows.",
-            limit=settings.ONLINE_MAX_BYTES,
-        )
+    rows = settings.ONLINE_MAX_ENTITY_ROWS
+    check_length(request, "ONLINE_MAX_BYTES", f"One call takes {rows} entity rows.")
     return request.body

@@ -19,7 +19,8 @@ from rest_framework.views import APIView
 
 from materialization.edges import engine_limits, offline_store
 from registry import access
-from registry.errors import Invalid, TooLarge
+from registry.errors import Invalid
+from registry.parsers import check_length
 from serving.frame_answers import ANSWERS, write_answer
 from serving.frames import JSON, UPLOADS, frame_of_columns, read_frame
 from serving.historical_request import parse_body, parse_parameters
@@ -37,10 +38,6 @@ EXPLAIN_HEADER = "Assay-Explain"
 
 class UnsupportedFrame(Invalid):
     code = "unsupported_media_type"
-
-
-class FrameTooLarge(TooLarge):
-    code = "body_too_large"
 
 
 class WholeBody(BaseParser):
@@ -137,15 +134,9 @@ def _accepted(request: Request) -> str:
 
 
 def _body(request: Request) -> bytes:
-    """Return the body, refused by its announced length before it is read."""
-    length, most = request.META.get("CONTENT_LENGTH") or "0", settings.HISTORICAL_MAX_BYTES
-    if length.isdigit() and int(length) > most:
-        raise FrameTooLarge(
-            f"the body has {length} bytes; at most {most} (HISTORICAL_MAX_BYTES)."
-            " Send Parquet instead of text, or split the frame.",
-            limit=most,
-            setting="HISTORICAL_MAX_BYTES",
-        )
+    check_length(
+        request, "HISTORICAL_MAX_BYTES", "Send Parquet instead of text, or split the frame."
+    )
     body: Any = request.data  # DRF gives an empty dict where there is no body
     return body if isinstance(body, bytes) else b""
 
