@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+#: Loaded here: between fork and exec nothing may be.
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Child(NamedTuple):
@@ -46,19 +49,9 @@ def start(
     """Start ``command`` in a process group of its own, its output appended to ``log``.
 
     The group keeps a terminal's Ctrl-C from reaching it: whoever started it says when it ends.
-    ``death_signal`` is what the kernel sends it when this process dies. Linux only; elsewhere an
-    outright killed parent leaves it behind. Call from a thread that lives as long as the process.
+    ``death_signal`` is what the kernel sends it when this process dies, see ``end_with_parent``.
+    Call from a thread that lives as long as the process.
     """
-    parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-    def tie_to_parent() -> None:
-        if libc is None:
-            return
-        libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
-        if os.getppid() != parent:  # it died between fork and prctl
-            os.kill(os.getpid(), signal.SIGKILL)
-
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
@@ -68,11 +61,25 @@ def start(
             stderr=subprocess.STDOUT,
             env=None if env is None else dict(env),
             process_group=0,
-            preexec_fn=tie_to_parent,
+            preexec_fn=partial(end_with_parent, os.getpid(), death_signal),
             user=user,
             extra_groups=None if user is None else [],
         )
     return Child(name, process, log)
+
+
+def end_with_parent(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send this process ``number`` when its parent dies.
+
+    It may come several times, once for each thread of the parent that the process falls to as they
+    die (prctl(2), PR_SET_PDEATHSIG), so it must be one that a second does not disturb. Linux only;
+    elsewhere an outright killed parent leaves its children behind.
+    """
+    if LIBC is None:
+        return
+    LIBC.prctl(PR_SET_PDEATHSIG, int(number))
+    if os.getppid() != parent:  # it died between fork and prctl
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop(children: Sequence[Child], *, grace_seconds: float = 8.0) -> None:

@@ -31,7 +31,9 @@ def test_it_starts_every_part_and_ends_them_all(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
         parts = family(server.child.process.pid)
         names = " ".join(" ".join(part.cmdline()) for part in parts)
-        assert all(word in names for word in ("redis-server", "worker", "beat", "granian"))
+        assert all(
+            word in names for word in ("redis-server", "worker", "beat", "featurestore_project.web")
+        )
         with urllib.request.urlopen(f"{server.url}/admin/login/") as page:
             assert page.status == 200
         server.child.process.send_signal(signal.SIGINT)
@@ -46,6 +48,19 @@ def test_nothing_outlives_it_when_it_is_killed_outright(tmp_path):
         server.child.process.kill()
 
         assert not still_running(parts)
+
+
+def test_the_web_server_does_not_answer_on_without_its_main_process(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        parts = family(server.child.process.pid)
+        web = next(part for part in parts if "featurestore_project.web" in part.cmdline())
+        answering = web.children()
+        assert answering
+        server.child.process.send_signal(signal.SIGSTOP)  # it would end them all
+        web.kill()
+
+        assert not still_running(answering)
+        server.child.process.send_signal(signal.SIGCONT)
 
 
 def test_a_part_that_dies_ends_the_rest_and_shows_its_log(tmp_path):

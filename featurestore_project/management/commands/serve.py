@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from featurestore_project.processes import Child
 
-WEB_THREADS = 4
 READY_TIMEOUT_SECONDS = 60.0
 PROJECT = "featurestore_project"
 
@@ -123,17 +122,13 @@ def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str], s
     ]
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
-    web = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"),
-        *("--host", host, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", str(WEB_THREADS)),
-        f"{PROJECT}.wsgi:application",
-    ]
+    web = [sys.executable, "-m", f"{PROJECT}.web", "--host", host, "--port", str(port)]
     return [
         # QUIT ends a worker at once: with Redis gone too, TERM would wait for what cannot come.
         ("worker", [*celery, *worker], signal.SIGQUIT),
         ("beat", [*celery, *beat], signal.SIGTERM),
-        ("web", web, signal.SIGTERM),
+        # granian's handler of TERM locks up when a second comes while it handles the first.
+        ("web", web, signal.SIGKILL),
     ]
 
 
