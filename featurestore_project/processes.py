@@ -45,8 +45,9 @@ def start(
     env: Mapping[str, str] | None = None,
     death_signal: signal.Signals = signal.SIGTERM,
     user: int | None = None,
+    folder: Path | None = None,
 ) -> Child:
-    """Start ``command`` in a process group of its own, its output appended to ``log``.
+    """Start ``command`` in ``folder``, in a process group of its own, its output added to ``log``.
 
     The group keeps a terminal's Ctrl-C from reaching it: whoever started it says when it ends.
     ``death_signal`` is what the kernel sends it when this process dies, see ``end_with_parent``.
@@ -60,6 +61,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=None if env is None else dict(env),
+            cwd=folder,
             process_group=0,
             preexec_fn=partial(end_with_parent, os.getpid(), death_signal),
             user=user,

@@ -69,7 +69,8 @@ DATABASES["default"]["CONN_MAX_AGE"] = env_int("DATABASE_CONN_MAX_AGE", 600)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # Redis for values, markers and epochs: redis://, rediss:// or unix://. Default: the embedded one.
 REDIS_URL = env_secret("REDIS_URL") or redis_url(STATE_DIR)
-# Redis for Celery's queue; in production its own server. Default: database 1 beside the values.
+# Redis for Celery's queue, in production its own server: redis://, rediss:// or redis+socket://.
+# Default: database 1 beside the values.
 BROKER_URL = env_secret("BROKER_URL") or broker_url(REDIS_URL)
 
 # --- Limits ------------------------------------------------------------------------------------
