@@ -43,7 +43,7 @@ def start(
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
-    death_signal: signal.Signals = signal.SIGTERM,
+    death_signal: signal.Signals = signal.SIGKILL,
     user: int | None = None,
     folder: Path | None = None,
 ) -> Child:
@@ -74,8 +74,9 @@ def end_with_parent(parent: int, number: signal.Signals) -> None:
     """Have the kernel send this process ``number`` when its parent dies.
 
     It may come several times, once for each thread of the parent that the process falls to as they
-    die (prctl(2), PR_SET_PDEATHSIG), so it must be one that a second does not disturb. Linux only;
-    elsewhere an outright killed parent leaves its children behind.
+    die (prctl(2), PR_SET_PDEATHSIG). granian locks up and Celery goes on when a second TERM or QUIT
+    interrupts the handling of the first; KILL cannot be misunderstood. Linux only; elsewhere an
+    outright killed parent leaves its children behind.
     """
     if LIBC is None:
         return

@@ -53,13 +53,13 @@ def test_nothing_outlives_it_when_it_is_killed_outright(tmp_path):
 def test_the_web_server_does_not_answer_on_without_its_main_process(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
         parts = family(server.child.process.pid)
-        web = next(part for part in parts if "featurestore_project.web" in part.cmdline())
-        answering = web.children()
-        assert answering
+        main = next(part for part in parts if "featurestore_project.web" in part.cmdline())
+        started = main.children()
+        assert started
         server.child.process.send_signal(signal.SIGSTOP)  # it would end them all
-        web.kill()
+        main.kill()
 
-        assert not still_running(answering)
+        assert not still_running(started)
         server.child.process.send_signal(signal.SIGCONT)
 
 

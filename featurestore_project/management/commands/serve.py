@@ -81,9 +81,9 @@ class Command(BaseCommand):
         self._say("database: applying migrations")
         call_command("migrate", interactive=False, verbosity=0)
         connections.close_all()  # children open their own
-        for name, command, death_signal in parts(host=host, port=port, workers=workers):
+        for name, command in parts(host=host, port=port, workers=workers):
             log = fresh_log(settings.STATE_DIR, name)
-            children.append(processes.start(name, command, log=log, death_signal=death_signal))
+            children.append(processes.start(name, command, log=log))
         self._await_web(children, f"http://{url_host(host)}:{port}")
 
     def _await_web(self, children: list[Child], url: str) -> None:
@@ -108,8 +108,8 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str], signal.Signals]]:
-    """Return (name, command, signal on our death) of every part but Redis, in starting order."""
+def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
+    """Return (name, command) of every part but Redis, in starting order."""
     celery = [sys.executable, "-m", "celery", "--app", PROJECT]
     worker = [
         "worker",
@@ -123,13 +123,7 @@ def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str], s
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
     web = [sys.executable, "-m", f"{PROJECT}.web", "--host", host, "--port", str(port)]
-    return [
-        # QUIT ends a worker at once: with Redis gone too, TERM would wait for what cannot come.
-        ("worker", [*celery, *worker], signal.SIGQUIT),
-        ("beat", [*celery, *beat], signal.SIGTERM),
-        # granian's handler of TERM locks up when a second comes while it handles the first.
-        ("web", web, signal.SIGKILL),
-    ]
+    return [("worker", [*celery, *worker]), ("beat", [*celery, *beat]), ("web", web)]
 
 
 def start_redis(state_dir: Path) -> Child:
@@ -139,7 +133,9 @@ def start_redis(state_dir: Path) -> Child:
             f"a Redis of somebody else already answers at {embedded.socket_path(state_dir)}. "
             "End it, or set STATE_DIR to another folder."
         )
-    child = processes.start("redis", embedded.redis_command(state_dir), log=log)
+    command = embedded.redis_command(state_dir)
+    # TERM lets it save what it holds.
+    child = processes.start("redis", command, log=log, death_signal=signal.SIGTERM)
     try:
         embedded.wait_for_redis(state_dir, child.process, log)
     except embedded.EmbeddedRedisFailed as error:
