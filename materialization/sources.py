@@ -17,6 +17,7 @@ from materialization.errors import (
     SourceFileUnsupported,
     SourceOutsideRoots,
 )
+from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +36,10 @@ FORMATS: dict[str, Format] = {
 _GLOB_CHARACTERS = frozenset("*?[]")
 
 
+class SourceAmbiguous(Invalid):
+    code = "source_ambiguous"
+
+
 class SourceFiles(msgspec.Struct, frozen=True):
     """The real paths of one source, sorted, all of one format."""
 
@@ -50,35 +55,58 @@ class SourceFiles(msgspec.Struct, frozen=True):
 def resolve_source(
     source: SourceSpec, *, roots: Sequence[str], forbidden: Sequence[str] = ()
 ) -> SourceFiles:
-    """Return the files that ``source.path`` names under the first root where it names any.
+    """Return the files that ``source.path`` names under the one root where it names any.
+
+    Which root is no part of a definition, so a path found under two would mean another thing once
+    they are reordered.
 
     ``forbidden`` directories (our own stores) are left out. Symbolic links are followed only as
     long as they stay inside the root.
 
     :raises SourceFileMissing: nothing matches.
+    :raises SourceAmbiguous: it names files under several roots.
     :raises SourceOutsideRoots: the path, or a link it matches, leads out of every root.
     :raises SourceFileEmpty: a file of 0 bytes.
     :raises SourceFileUnsupported: a format we do not read, or a name DuckDB would expand.
     """
     _refuse_escape(source.path)
     closed = [Path(directory).resolve() for directory in forbidden]
-    for root in (Path(root).resolve() for root in roots):
-        matches = [path for path in _matches(source.path, root) if path.is_file()]
-        if found := _contained(matches, root=root, closed=closed):
-            _check_files(found)
-            return SourceFiles(tuple(map(str, found)), FORMATS[found[0].suffix.lower()])
-        if matches:
-            raise SourceOutsideRoots(
-                f"source path {source.path!r} matches only files of Assay's own stores; "
-                "name files that belong to the project.",
-                path=source.path,
-            )
-    raise SourceFileMissing(
-        f"no file matches {source.path!r} under {', '.join(map(str, roots)) or 'no root at all'}; "
-        "check the path, or ask an owner to allow the directory it is in.",
-        path=source.path,
-        roots=list(map(str, roots)),
-    )
+    named = {root: _named(source.path, root, closed) for root in map(_resolved, roots)}
+    holding = [root for root, files in named.items() if files]
+    if not holding:
+        where = ", ".join(map(str, roots)) or "no root at all"
+        raise SourceFileMissing(
+            f"no file matches {source.path!r} under {where}; "
+            "check the path, or ask an owner to allow the directory it is in.",
+            path=source.path,
+            roots=list(map(str, roots)),
+        )
+    if len({tuple(named[root]) for root in holding}) > 1:
+        raise SourceAmbiguous(
+            f"{source.path!r} names files under {' and under '.join(map(str, holding))}; "
+            "write the path so that it is found under one root only, or remove a root.",
+            path=source.path,
+        )
+    files = named[holding[0]]
+    _check_files(files)
+    return SourceFiles(tuple(map(str, files)), FORMATS[files[0].suffix.lower()])
+
+
+def _resolved(root: str) -> Path:
+    return Path(root).resolve()
+
+
+def _named(path: str, root: Path, closed: Sequence[Path]) -> list[Path]:
+    """:raises SourceOutsideRoots: it matches under this root, but only files of our own stores."""
+    matches = [match for match in _matches(path, root) if match.is_file()]
+    found = _contained(matches, root=root, closed=closed)
+    if matches and not found:
+        raise SourceOutsideRoots(
+            f"source path {path!r} matches only files of Assay's own stores; "
+            "name files that belong to the project.",
+            path=path,
+        )
+    return found
 
 
 def _refuse_escape(path: str) -> None:

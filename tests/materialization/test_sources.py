@@ -8,7 +8,7 @@ from materialization.errors import (
     SourceFileUnsupported,
     SourceOutsideRoots,
 )
-from materialization.sources import resolve_source
+from materialization.sources import SourceAmbiguous, resolve_source
 from registry.spec import SourceSpec, TimeColumn
 
 
@@ -22,16 +22,28 @@ def touch(path, content="x\n"):
     return str(path.resolve())
 
 
-def test_a_glob_gives_sorted_real_paths_of_the_first_root_that_has_any(tmp_path):
+def test_a_glob_gives_the_sorted_real_paths_under_the_one_root_that_has_any(tmp_path):
     second = touch(tmp_path / "two/data/b.csv")
     first = touch(tmp_path / "two/data/a.csv")
-    touch(tmp_path / "three/data/c.csv")
+    touch(tmp_path / "three/other/c.csv")
 
     roots = [str(tmp_path / name) for name in ("one", "two", "three")]
     found = resolve_source(source("data/*.csv"), roots=roots)
 
     assert found.paths == (first, second)
     assert found.format == "csv"
+
+
+def test_files_under_two_roots_are_refused_whichever_comes_first(tmp_path):
+    touch(tmp_path / "one/data/a.csv")
+    touch(tmp_path / "two/data/a.csv")
+    roots = [str(tmp_path / "one"), str(tmp_path / "two")]
+
+    for order in (roots, roots[::-1]):
+        with pytest.raises(SourceAmbiguous, match=f"under {order[0]} and under {order[1]}"):
+            resolve_source(source("data/*.csv"), roots=order)
+    nested = [str(tmp_path / "one"), str(tmp_path / "one")]
+    assert len(resolve_source(source("data/*.csv"), roots=nested).paths) == 1
 
 
 def test_nothing_found_names_the_pattern_and_the_roots(tmp_path):
