@@ -198,8 +198,9 @@ def version_content(spec: VersionSpec) -> dict[str, Any]:
 def data_content(spec: VersionSpec) -> dict[str, Any]:
     """Return what decides the stored rows; two versions with equal content share one FeatureTable.
 
-    The schedule counts only where it makes the ticks, the TTL only where it decides how sparsely
-    ticks are stored.
+    Checks count: they decide which rows are published, and a table that two versions judged
+    differently would serve the one what it refused. The schedule counts only where it makes the
+    ticks, the TTL only where it decides how sparsely ticks are stored.
     """
     view = spec.view
     content: dict[str, Any] = {
@@ -213,10 +214,10 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         "sql": view.sql,
         "aggregations": view.aggregations,
         # By name, as the stores lay them out: another order of the same features is the same data.
-        "features": sorted(
-            (feature.name, str(feature.value_type), feature.source_column)
-            for feature in view.features
-        ),
+        "features": [
+            (feature.name, str(feature.value_type), feature.source_column, feature.checks)
+            for feature in sorted(view.features, key=lambda feature: feature.name)
+        ],
         "start": view.start,
     }
     if spec.is_aggregated:
@@ -249,7 +250,7 @@ def content_fingerprint(spec: VersionSpec) -> str:
 
 
 def metadata_fingerprint(spec: VersionSpec) -> str:
-    """Return the fingerprint of what ``data_content`` leaves out: words, checks, TTL, schedule."""
+    """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
     for part, keys in _DATA_KEYS.items():
         inside = content[part]
@@ -257,7 +258,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
             for key in keys:
                 item.pop(key, None)
     for feature in content["view"]["features"]:
-        for key in ("type", "column"):
+        for key in ("type", "column", "checks"):
             feature.pop(key, None)
     return fingerprint(content)
 

@@ -142,7 +142,7 @@ def test_one_type_written_in_two_ways_is_no_change_of_data():
         (("view", "description"), "words", {"metadata"}),
         (("view", "schedule"), {"every": "1h"}, {"metadata"}),
         (("view", "ttl"), "60d", {"metadata"}),
-        (("view", "features", 0, "checks", "min"), 1, {"metadata"}),
+        (("view", "features", 0, "checks", "min"), 1, {"data"}),
         (("source", "owner"), "somebody", {"metadata"}),
         (("source", "path"), "q.csv", {"data"}),
         (("view", "sql"), "SELECT * FROM s", {"data"}),
