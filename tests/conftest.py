@@ -14,8 +14,8 @@ from tests import environment  # isort: skip - first: it sets what the settings 
 import pytest
 from django.db import connection
 
-from registry.audit_triggers import REMOVAL, STATEMENTS
 from registry.connections import get_redis
+from registry.triggers import REMOVAL, STATEMENTS
 from tests import factories, servers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import registry.models.feature_view
 from django.conf import settings
 from django.db import migrations, models
 
-from registry import audit_triggers
+from registry import triggers
 
 
 class Migration(migrations.Migration):
@@ -418,5 +418,5 @@ class Migration(migrations.Migration):
             model_name='versioneditor',
             constraint=models.UniqueConstraint(fields=('version', 'user'), name='registry_versioneditor_once'),
         ),
-        migrations.RunPython(audit_triggers.create, audit_triggers.drop),
+        migrations.RunPython(triggers.create, triggers.drop),
     ]
