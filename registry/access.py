@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.contrib.auth import get_user_model
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
 from registry.choices import Role, State
@@ -89,6 +90,14 @@ def require(user: User | AnonymousUser, codename: str, obj: Project | FeatureVie
         permission=codename,
         project=project.name,
     )
+
+
+def require_still(user: User, codename: str, obj: Project | FeatureView) -> None:
+    """Require as ``require`` does, of the account as it is now and not as it was loaded.
+
+    For use under the lock that rights change under too: whoever lost one meanwhile is refused.
+    """
+    require(get_user_model().objects.get(pk=user.pk), codename, obj)
 
 
 def require_superuser(user: User | AnonymousUser) -> None:

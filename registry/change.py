@@ -14,7 +14,7 @@ from registry.choices import SENSITIVITY_ORDER, ChangeClass
 from registry.spec import VersionSpec, data_content, version_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from registry.spec import Checks, FeatureSpec
 
@@ -49,6 +49,25 @@ def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
     classes = {reason for reason, _ in reasons}
     strongest = next(strength for strength in STRENGTH if strength in classes)
     return Change(strongest, tuple(text for _, text in reasons), ChangeClass.GUARD in classes)
+
+
+def with_guards(change: Change, served: Mapping[str, VersionSpec], new: VersionSpec) -> Change:
+    """Return ``change`` with every protection that ``new`` weakens of the ``served`` versions.
+
+    ``served``: number → spec of versions it was not classified against.
+    """
+    found = {
+        text: number
+        for number, old in served.items()
+        for reason, text in _feature_reasons(old, new)
+        if reason is ChangeClass.GUARD and text not in change.reasons
+    }
+    if not found or change.classification is None:
+        return change
+    classes = {change.classification, ChangeClass.GUARD}
+    strongest = next(strength for strength in STRENGTH if strength in classes)
+    texts = (f"{text}, against {number}" for text, number in found.items())
+    return Change(strongest, (*change.reasons, *texts), is_guard=True)
 
 
 def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:

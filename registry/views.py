@@ -174,8 +174,6 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
         body = msgspec.convert(request.data, ActionInput)
     except msgspec.ValidationError as exc:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
-    if "\x00" in body.comment:
-        raise BadBody("the comment holds a NUL, which text cannot be stored with.")
     given = {name for name in ("force", "packet_hash") if getattr(body, name)}
     if extra := given - TAKES.get(action, set()):
         raise BadBody(f"{action} does not take {', '.join(sorted(extra))}.")

@@ -19,11 +19,10 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
-from registry.admin.version_page import version_context
+from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
 from registry.markup import badge, badges, fallback, link, utc
 from registry.models import FeatureViewVersion
-from registry.operations.reviews import approvals_required
 from registry.probe import get_probe
 from registry.views import OPERATIONS
 
@@ -56,6 +55,7 @@ def waiting_badge(request: HttpRequest) -> str:
 def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
     """Count in ``agreed`` how many people approved exactly what each version says now."""
     same = Q(reviews__verdict=Verdict.APPROVED, reviews__packet_hash=F("packet_hash"))
+    same &= Q(reviews__reviewer__is_active=True)
     return versions.annotate(agreed=Count("reviews", filter=same, distinct=True))
 
 
@@ -108,6 +108,9 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             return
         action = Action(chosen)
         options: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
+        if action in DECISIONS:
+            # What the page showed: without it, a decision could fall on what nobody looked at.
+            options["packet_hash"] = request.POST.get("packet_hash", "")
         if action is Action.SUBMIT:
             options["probe"] = get_probe()
         if action is Action.RETIRE:
@@ -149,7 +152,9 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def approval_count(self, version: FeatureViewVersion) -> str:
         if version.state == State.DRAFT:
             return ""
-        return f"{version.agreed} of {approvals_required(version)}"  # type: ignore[attr-defined]
+        # As wanted at submit; the version's own page asks the policy of today too.
+        wanted = version.packet.get("approvals_required", 1)
+        return f"{version.agreed} of {wanted}"  # type: ignore[attr-defined]
 
     @display(description="Submitted by", ordering="submitted_by__username")
     def submitter(self, version: FeatureViewVersion) -> SafeString:

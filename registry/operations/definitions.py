@@ -63,6 +63,7 @@ def apply_definitions(
     application = Application(project, actor, editor_ids | {actor.pk}, at, probe)
     # One registration a project at a time: the epoch's lock keeps a plan true until it is stored.
     with audit.act(), _rolled_back() if dry_run else epoch.change(project.pk):
+        access.require_still(actor, "add_featureview", project)
         changes = _apply(application, definitions)
         if application.problems:
             raise InvalidDefinitions(application.problems)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.choices import SUBMITTED_STATES, Action, ChangeClass, State
+from registry.choices import SERVED_STATES, SUBMITTED_STATES, Action, ChangeClass, State
 from registry.errors import Conflict
 from registry.lifecycle import VERB
 from registry.models import AuditEntry, FeatureView, FeatureViewVersion
@@ -34,6 +34,21 @@ def base_version(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVer
     wanted = parse_version(spec.view.based_on)
     submitted = feature_view.versions.filter(state__in=SUBMITTED_STATES)
     return submitted.exclude(state=State.RETIRED).filter(**wanted._asdict()).first()
+
+
+def relatives(
+    feature_view: FeatureView, base: FeatureViewVersion | None, number: Version | None
+) -> list[FeatureViewVersion]:
+    """Return the versions whose readers a version of this number would get.
+
+    Its base; the default; and the highest one served below it, which ``view@vN`` means now.
+    Comparing with the base alone would let somebody base a change on what came before a protection.
+    """
+    served = feature_view.versions.filter(state__in=SERVED_STATES)
+    below = [each for each in served if each.version and number and each.version < number]
+    followed = max(below, key=lambda each: each.version or FIRST, default=None)
+    known = {each.pk: each for each in (base, feature_view.default_version, followed) if each}
+    return list(known.values())
 
 
 def least_number(base: FeatureViewVersion | None, classification: ChangeClass) -> Version:

@@ -37,6 +37,7 @@ def make_packet(
     report: ProbeReport,
     actor: User,
     at: datetime,
+    required: int,
 ) -> dict[str, Any]:
     """Return what there is to decide on; each submission's differs, were it only by its instant."""
     old = base.spec if base else None
@@ -50,6 +51,7 @@ def make_packet(
         "class": change.classification,
         "guard": change.is_guard,
         "reasons": list(change.reasons),
+        "approvals_required": required,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
         "impact": services_using(version.feature_view),
         "source": {

@@ -1,6 +1,6 @@
 """Promote, deprecate, restore, retire, and the moment a version becomes ready.
 
-What these change is what readers get, so each runs inside a change of the project's epoch.
+Not for what leads to an approval: ``reviews``.
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def promote_version(
 
     :raises VersionNotReadyToPromote: it is not backfilled and loaded yet.
     """
-    steps.permit(version, Action.PROMOTE, actor)
-    with epoch.change(version.feature_view.project_id):
-        steps.begin(version, Action.PROMOTE, actor, comment=comment)
+    with steps.taking(version, Action.PROMOTE, actor, comment=comment):
         if not version.is_ready:
             raise VersionNotReadyToPromote(
                 f"{version} is not materialized yet; promote it when its backfill is done."
@@ -88,9 +86,7 @@ def retire_version(
     :raises VersionInUse: it is the default or pinned, and not forced; lists who.
     :raises ReasonNeeded: forced without a comment.
     """
-    steps.permit(version, Action.RETIRE, actor)
-    with epoch.change(version.feature_view.project_id):
-        transition = steps.begin(version, Action.RETIRE, actor, comment=comment)
+    with steps.taking(version, Action.RETIRE, actor, comment=comment) as transition:
         is_default = version.feature_view.default_version_id == version.pk
         used_by = [*(["the default"] if is_default else []), *consumers_of(version)]
         if used_by and not force:
@@ -114,9 +110,7 @@ def retire_version(
 def _move(
     action: Action, version: FeatureViewVersion, actor: User, at: datetime, comment: str
 ) -> FeatureViewVersion:
-    steps.permit(version, action, actor)
-    with epoch.change(version.feature_view.project_id):
-        transition = steps.begin(version, action, actor, comment=comment)
+    with steps.taking(version, action, actor, comment=comment) as transition:
         before = State(version.state)
         version.move(expected=before, to=transition.target)
         steps.record(
@@ -131,16 +125,23 @@ def mark_table_ready(*, table: FeatureTable, at: datetime) -> None:
     Calling it again changes nothing: only a table that becomes ready moves a default, so that a
     regular run does not undo a forced retirement.
     """
-    if table.ready_at is not None:
+    # Not what the instance says: while a run was under way, its table may have been dropped.
+    if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False).exists():
         return
     with epoch.change(table.feature_view.project_id):
         if not FeatureTable.objects.filter(pk=table.pk, ready_at=None).update(ready_at=at):
             return
         served = table.versions.filter(state__in=SERVED_STATES)
         first = served.order_by("-major", "-minor", "-patch").first()
-        views = FeatureView.objects.filter(pk=table.feature_view_id, default_version=None)
-        if first is not None and views.update(default_version=first):
-            steps.record(
-                first, Action.PROMOTE, None, before=None, after=first.number, at=at,
-                comment="first ready version",
-            )  # fmt: skip
+        if first is not None:
+            default_if_none(first, at=at)
+
+
+def default_if_none(version: FeatureViewVersion, *, at: datetime) -> None:
+    """Make a ready version the default where its view has none; inside a change of the epoch."""
+    views = FeatureView.objects.filter(pk=version.feature_view_id, default_version=None)
+    if views.update(default_version=version):
+        steps.record(
+            version, Action.PROMOTE, None, before=None, after=version.number, at=at,
+            comment="first ready version",
+        )  # fmt: skip

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from registry.change import classify
+from registry import access, lifecycle
+from registry.change import classify, with_guards
 from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, State, Verdict
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations import steps
-from registry.operations.numbers import VersionTaken, assign_number, base_version
+from registry.operations.numbers import VersionTaken, assign_number, base_version, relatives
 from registry.operations.packets import check_base, make_packet
+from registry.operations.releases import default_if_none
 from registry.spec import fingerprint
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ def submit_version(
     steps.permit(version, Action.SUBMIT, actor)
     # Reading files takes its time, so it happens before anything is locked.
     report = probe(spec=version.spec, project=version.feature_view.project)
-    with transaction.atomic():
-        transition = steps.begin(version, Action.SUBMIT, actor, comment=comment)
+    with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
         if report.problems:
             messages = "; ".join(message for _, message in report.problems)
             raise SourceProblems(f"{version}: {messages}")
@@ -81,9 +82,12 @@ def _freeze(
     if change.classification is None:
         raise NothingToReview(f"{version} says the same as {base}; there is nothing to review.")
     number = assign_number(version, base, change)
+    known = relatives(version.feature_view, base, number)
+    change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
     packet = make_packet(
-        version, number=number, base=base, change=change, report=report, actor=actor, at=at
-    )
+        version, number=number, base=base, change=change, report=report, actor=actor, at=at,
+        required=_wanted(version, known),
+    )  # fmt: skip
     table, _ = FeatureTable.objects.get_or_create(
         feature_view=version.feature_view,
         fingerprint=version.data_fingerprint,
@@ -102,18 +106,16 @@ def _freeze(
         ) from exc
 
 
-@transaction.atomic
 def withdraw_version(
     *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
 ) -> FeatureViewVersion:
     """Take a version back from review, to edit it further; it keeps its number."""
-    transition = steps.begin(version, Action.WITHDRAW, actor, comment=comment)
-    version.move(expected=State.IN_REVIEW, to=transition.target)
-    _record(Action.WITHDRAW, version, actor, State.IN_REVIEW, at, comment)
+    with steps.taking(version, Action.WITHDRAW, actor, comment=comment) as transition:
+        version.move(expected=State.IN_REVIEW, to=transition.target)
+        _record(Action.WITHDRAW, version, actor, State.IN_REVIEW, at, comment)
     return version
 
 
-@transaction.atomic
 def approve_version(
     *,
     version: FeatureViewVersion,
@@ -125,6 +127,8 @@ def approve_version(
 ) -> FeatureViewVersion:
     """Record an approval; with as many as the policy wants the version becomes approved.
 
+    Where an approved version has the same data, it is ready at once.
+
     ``token_owner`` is who made the API token the actor came with, if they came with one;
     ``packet_hash`` the evidence the actor looked at, None for what stands now.
     :raises ActionNotPermitted: the actor may not approve this feature view.
@@ -133,18 +137,20 @@ def approve_version(
     :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review.
     :raises BaseNotApproved: what it was compared with is not approved itself.
     """
-    steps.begin(version, Action.APPROVE, actor, comment=comment)
-    _require_person(version, actor, token_owner)
-    _require_seen(version, packet_hash)
-    check_base(version)
-    _store_review(Verdict.APPROVED, version, actor, at, comment)
-    if approvals(version) >= approvals_required(version):
-        version.move(expected=State.IN_REVIEW, to=State.APPROVED, approved_at=at)
-    _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment)
+    with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
+        _require_person(version, actor, token_owner)
+        _require_seen(version, packet_hash)
+        check_base(version)
+        _store_review(Verdict.APPROVED, version, actor, at, comment)
+        enough = approvals(version) >= approvals_required(version)
+        if enough:
+            version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
+        _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment)
+        if enough and version.is_ready:
+            default_if_none(version, at=at)
     return version
 
 
-@transaction.atomic
 def reject_version(
     *,
     version: FeatureViewVersion,
@@ -155,29 +161,38 @@ def reject_version(
     packet_hash: str | None = None,
 ) -> FeatureViewVersion:
     """Send a version back to its authors with a comment; who edited it stays known."""
-    transition = steps.begin(version, Action.REJECT, actor, comment=comment)
-    _require_person(version, actor, token_owner)
-    _require_seen(version, packet_hash)
-    _store_review(Verdict.REJECTED, version, actor, at, comment)
-    version.move(expected=State.IN_REVIEW, to=transition.target)
-    _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
+    with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
+        _require_person(version, actor, token_owner)
+        _require_seen(version, packet_hash)
+        _store_review(Verdict.REJECTED, version, actor, at, comment)
+        version.move(expected=State.IN_REVIEW, to=transition.target)
+        _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
     return version
 
 
 def approvals(version: FeatureViewVersion) -> int:
-    """Return how many people approved exactly this packet."""
-    return version.reviews.filter(verdict=Verdict.APPROVED, packet_hash=version.packet_hash).count()
+    """Return how many people approved exactly this packet and may still approve."""
+    given = version.reviews.filter(verdict=Verdict.APPROVED, packet_hash=version.packet_hash)
+    right = lifecycle.PERMISSION[Action.APPROVE]
+    reviewers = [review.reviewer for review in given.select_related("reviewer")]
+    return sum(access.can(reviewer, right, version.feature_view) for reviewer in reviewers)
 
 
 def approvals_required(version: FeatureViewVersion) -> int:
-    """Return how many approvals the project's policy wants for this version.
+    """Return how many approvals this version needs.
 
-    The highest sensitivity counts of the version, its base and what readers get by default, so
-    that lowering one takes as many people as keeping it.
+    As many as the project's policy wants now, and not fewer than it wanted at submit: whoever
+    waits for review cannot make it easier.
     """
+    known = relatives(version.feature_view, version.based_on, version.version)
+    at_submit: int = version.packet.get("approvals_required", 0)
+    return max(_wanted(version, known), at_submit)
+
+
+def _wanted(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> int:
+    """The highest sensitivity counts, so that lowering one takes as many people as keeping it."""
     project = version.feature_view.project
-    compared = (version, version.based_on, version.feature_view.default_version)
-    sensitivities = [each.sensitivity for each in compared if each is not None]
+    sensitivities = [each.sensitivity for each in (version, *known)]
     highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
     if highest in (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED):
         return max(project.approvals_required, project.approvals_required_sensitive)

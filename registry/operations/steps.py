@@ -5,12 +5,15 @@ Not for what a single step changes: ``reviews`` and ``releases`` have those.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from registry import access, audit, lifecycle
+from registry import access, audit, epoch, lifecycle
 from registry.choices import State
+from registry.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from registry.choices import Action
     from registry.lifecycle import Transition
     from registry.models import FeatureViewVersion
+
+
+class BadComment(Invalid):
+    code = "invalid_comment"
 
 
 def permit(version: FeatureViewVersion, action: Action, actor: User) -> None:
@@ -28,24 +35,32 @@ def permit(version: FeatureViewVersion, action: Action, actor: User) -> None:
     access.require(actor, lifecycle.PERMISSION[action], version.feature_view)
 
 
-def begin(
+@contextmanager
+def taking(
     version: FeatureViewVersion, action: Action, actor: User, *, comment: str = ""
-) -> Transition:
-    """Permit the action, hold the version's row until the transaction ends, and say where it leads.
+) -> Iterator[Transition]:
+    """Hold the project and the version while the action is taken; gives where it leads.
 
+    Every step locks in this order: project, version, the head of the trail. Rights are changed
+    under the project's lock too, so they are required again under it.
     :raises ActionNotPermitted, EditorMayNotDecide: the actor may not.
     :raises StateChanged, TransitionNotAllowed: the version is not what, or where, it has to be.
-    :raises CommentNeeded: the action wants a reason.
+    :raises CommentNeeded, BadComment: the action wants a reason, or cannot store this one.
+    :raises RedisUnreachable: readers could not be told; nothing is changed.
     """
     permit(version, action, actor)
-    version.hold()
-    return lifecycle.check(
-        State(version.state),
-        action,
-        has_edited=version.has_edited(actor.pk),
-        comment=comment,
-        project=version.feature_view.project.name,
-    )
+    if "\x00" in comment:
+        raise BadComment("the comment holds a NUL, which text cannot be stored with.")
+    with epoch.change(version.feature_view.project_id):
+        access.require_still(actor, lifecycle.PERMISSION[action], version.feature_view)
+        version.hold()
+        yield lifecycle.check(
+            State(version.state),
+            action,
+            has_edited=version.has_edited(actor.pk),
+            comment=comment,
+            project=version.feature_view.project.name,
+        )
 
 
 def record(

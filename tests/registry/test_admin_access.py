@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 
 from registry.choices import State
-from registry.models import AuditEntry, Project
-from registry.operations import members
+from registry.models import AuditEntry, FeatureViewVersion, Project
+from registry.operations import members, reviews
 from registry.templatetags.assay_admin import deed
-from tests.factories import AT, VIEW, make_version
+from tests.factories import AT, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,8 @@ def waiting(cast):
 
 
 def act(client, version, action: str, **fields: str):
-    return client.post(page_url(version, "act"), {"action": action, **fields}, follow=True)
+    post = {"action": action, "packet_hash": version.packet_hash, **fields}
+    return client.post(page_url(version, "act"), post, follow=True)
 
 
 def state(version) -> str:
@@ -177,14 +178,33 @@ def test_a_step_that_does_not_fit_is_a_message(as_, waiting, action):
     assert state(waiting) == State.IN_REVIEW
 
 
-def test_a_version_walks_its_whole_life_from_its_page(as_, cast, waiting):
+def test_a_decision_is_on_what_the_page_showed(as_, cast, waiting):
+    shown = as_("steward").get(page_url(waiting)).text
+    assert f'name="packet_hash" value="{waiting.packet_hash}"' in shown
+    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    apply(VIEW.replace("Conversion rate", "Something else"), cast, submit=True)
+
+    for action in ("approve", "reject"):
+        for seen in ({}, {"packet_hash": ""}):
+            answer = act(as_("steward"), waiting, action, comment="Fine.", **seen)
+            assert "submitted anew since you looked" in answer.text
+            assert state(FeatureViewVersion.objects.get(pk=waiting.pk)) == State.IN_REVIEW
+
+
+def test_a_comment_with_a_nul_is_refused(as_, waiting):
+    assert "holds a NUL" in act(as_("steward"), waiting, "approve", comment="a\x00b").text
+    assert state(waiting) == State.IN_REVIEW
+
+
+def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
+    settings.SOURCE_PROBE = "tests.factories.probe"
     act(as_("author"), waiting, "withdraw")
     assert state(waiting) == State.DRAFT
 
+    act(as_("author"), waiting, "submit")
     steward = as_("steward")
-    type(waiting).objects.filter(pk=waiting.pk).update(state=State.APPROVED)
-    waiting.feature_view.default_version = waiting
-    waiting.feature_view.save(update_fields=["default_version"])
+    act(steward, FeatureViewVersion.objects.get(pk=waiting.pk), "approve")
+    make_ready(waiting)
     for action, after in (("deprecate", "deprecated"), ("restore", "approved")):
         act(steward, waiting, action)
         assert state(waiting) == after

@@ -148,7 +148,7 @@ def test_a_right_on_one_view_is_no_right_on_another(api, cast):
     [
         (Action.APPROVE, {"comment": 5}, "invalid_body"),
         (Action.APPROVE, {"comment": None}, "invalid_body"),
-        (Action.APPROVE, {"comment": "a\0b"}, "invalid_body"),
+        (Action.APPROVE, {"comment": "a\0b"}, "invalid_comment"),
         (Action.APPROVE, {"coment": "typo"}, "invalid_body"),
         (Action.APPROVE, {"comment": "yes", "force": True}, "invalid_body"),
         (Action.RETIRE, {"comment": "yes", "force": "false"}, "invalid_body"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from django.test import TestCase
 
+from registry import epoch
 from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.lifecycle import TransitionNotAllowed
-from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations import releases
+from registry.models import AuditEntry, FeatureTable, FeatureViewVersion
+from registry.operations import releases, reviews
 from registry.operations.releases import ReasonNeeded, VersionInUse, VersionNotReadyToPromote
 from tests.factories import AT, VIEW, apply, make_ready, make_version, verbs_of, view_of
 
@@ -185,3 +187,48 @@ def test_retired_is_the_end(cast):
     for step in (releases.restore_version, releases.deprecate_version):
         with pytest.raises(TransitionNotAllowed):
             step(version=version, actor=cast.steward, at=AT)
+
+
+def test_after_a_forced_retirement_the_next_ready_version_is_the_default(cast):
+    first = make_ready(make_version(cast))
+    releases.retire_version(
+        version=first, actor=cast.steward, at=AT, force=True, comment="It leaked."
+    )
+    assert view_of(cast).default_version is None
+
+    words = make_version(cast, text=VIEW.replace("owner: rides", "owner: others"))
+
+    assert (words.table, words.is_ready) == (first.table, True)
+    assert view_of(cast).default_version == words
+
+
+def test_a_table_dropped_while_its_run_was_under_way_is_ready_again(cast):
+    version = make_ready(make_version(cast))
+    stale = FeatureTable.objects.get(versions=version)
+    FeatureTable.objects.filter(pk=stale.pk).update(ready_at=None)
+
+    releases.mark_table_ready(table=stale, at=AT)
+
+    assert FeatureTable.objects.get(pk=stale.pk).ready_at == AT
+
+
+def test_an_approval_that_makes_a_version_ready_is_a_change_for_readers(cast):
+    make_ready(make_version(cast))
+    words = VIEW.replace("owner: rides", "owner: others")
+    version = make_version(cast, state=State.IN_REVIEW, text=words)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        before = epoch.ensure(cast.project.pk)
+        reviews.approve_version(version=version, actor=cast.steward, at=AT)
+
+    assert epoch.current(cast.project.pk) != before
+
+
+def test_versions_that_judge_differently_share_no_data(cast):
+    first = make_version(cast)
+    tighter = make_version(
+        cast, text=VIEW.replace("name: conv_rate,", "name: conv_rate, checks: {max: 5},")
+    )
+
+    assert tighter.spec.features != first.spec.features
+    assert tighter.table != first.table
+    assert not tighter.is_ready

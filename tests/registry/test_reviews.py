@@ -9,9 +9,9 @@ from registry import lifecycle
 from registry.access import ActionNotPermitted
 from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
-from registry.models import AuditEntry, FeatureViewVersion
+from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.models.feature_view import StateChanged
-from registry.operations import members, releases, reviews
+from registry.operations import members, projects, releases, reviews
 from registry.operations.packets import BaseNotApproved
 from tests.factories import (
     AT,
@@ -25,6 +25,9 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+
+RESTRICTED = DEFINITIONS.replace("sensitivity: internal", "sensitivity: restricted")
 
 
 def verbs(version):
@@ -244,6 +247,71 @@ def test_an_old_base_does_not_lower_the_number_of_eyes(cast):
     third = make_version(cast, state=State.IN_REVIEW, text=text)
 
     assert reviews.approvals_required(third) == 2
+
+
+def test_a_change_based_on_what_came_before_a_protection_is_measured_by_it(cast):
+    make_ready(make_version(cast))
+    restricted = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+    second = make_version(cast, state=State.IN_REVIEW, text=restricted)
+    for steward in (cast.steward, cast.second_steward):
+        approve(second, steward)
+
+    text = VIEW.replace("owner: rides", 'owner: other\nbased_on: "1.0.0"\nversion: "1.9.0"')
+    third = make_version(cast, state=State.IN_REVIEW, text=text)
+
+    assert (third.packet["based_on"], third.packet["guard"]) == ("1.0.0", True)
+    assert "lowered from restricted to internal, against 1.0.1" in str(third.packet["reasons"])
+    assert reviews.approvals_required(third) == 2
+
+
+def change_policy(cast, *, usual: int, sensitive: int) -> None:
+    projects.change_project(
+        project=Project.objects.get(pk=cast.project.pk), actor=cast.owner, at=AT, title="Rides",
+        roots=[], approvals_required=usual, approvals_required_sensitive=sensitive,
+    )  # fmt: skip
+
+
+def test_who_waits_for_review_cannot_make_it_easier(cast):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    change_policy(cast, usual=1, sensitive=1)
+
+    assert approve(loaded(version), cast.steward).state == State.IN_REVIEW
+
+
+def test_a_policy_made_stricter_counts_at_once(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    change_policy(cast, usual=2, sensitive=2)
+
+    assert approve(loaded(version), cast.steward).state == State.IN_REVIEW
+
+
+@pytest.mark.parametrize("lost", ["role", "account"])
+def test_an_approval_counts_while_its_reviewer_may_approve(cast, lost):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    approve(version, cast.steward)
+    if lost == "role":
+        members.revoke_role(
+            project=cast.project, user=cast.steward, role=Role.STEWARD, actor=cast.owner, at=AT
+        )
+    else:
+        members.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
+
+    assert approve(loaded(version), cast.second_steward).state == State.IN_REVIEW
+    assert reviews.approvals(version) == 1
+
+
+def test_rights_taken_while_a_step_waits_for_its_turn_are_gone(cast):
+    version = make_version(cast, state=State.DRAFT)
+
+    def slow(**_: object) -> Report:
+        members.revoke_role(
+            project=cast.project, user=cast.author, role=Role.AUTHOR, actor=cast.owner, at=AT
+        )
+        return Report()
+
+    with pytest.raises(ActionNotPermitted):
+        reviews.submit_version(version=version, actor=cast.author, at=AT, probe=slow)
+    assert loaded(version).state == State.DRAFT
 
 
 def test_lowering_a_sensitivity_is_a_guard_and_takes_as_many(cast):
