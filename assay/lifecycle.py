@@ -44,11 +44,13 @@ class LifecycleCalls(Calls):
     def withdraw(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("withdraw", reference, comment)
 
-    def approve(self, reference: str, *, comment: str = "") -> JSON:
-        return self._transition("approve", reference, comment)
+    def approve(self, reference: str, *, comment: str = "", packet_hash: str = "") -> JSON:
+        """Agree; with the ``packet_hash`` of ``review``, to exactly what that showed."""
+        return self._transition("approve", reference, comment, packet_hash=packet_hash)
 
-    def reject(self, reference: str, *, comment: str = "") -> JSON:
-        return self._transition("reject", reference, comment)
+    def reject(self, reference: str, *, comment: str = "", packet_hash: str = "") -> JSON:
+        """Send it back with a comment; ``packet_hash`` as in ``approve``."""
+        return self._transition("reject", reference, comment, packet_hash=packet_hash)
 
     def promote(self, reference: str, *, comment: str = "") -> JSON:
         """Make the version the default, the one that references without a version mean."""
@@ -60,16 +62,18 @@ class LifecycleCalls(Calls):
     def restore(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("restore", reference, comment)
 
-    def retire(self, reference: str, *, comment: str = "") -> JSON:
-        return self._transition("retire", reference, comment)
+    def retire(self, reference: str, *, comment: str = "", force: bool = False) -> JSON:
+        """End the version; ``force``, with a comment that says why, although it is used."""
+        return self._transition("retire", reference, comment, force=force)
 
     def review(self, reference: str) -> JSON:
         """Give the packet of evidence, the approvals so far and how many are required."""
         packet: JSON = self._get(*self._version_path("review", reference))
         return packet
 
-    def _transition(self, action: str, reference: str, comment: str) -> JSON:
-        return self._post(*self._version_path(action, reference), value={"comment": comment})
+    def _transition(self, action: str, reference: str, comment: str, **options: object) -> JSON:
+        body = {"comment": comment} | {name: value for name, value in options.items() if value}
+        return self._post(*self._version_path(action, reference), value=body)
 
     def _version_path(self, action: str, reference: str) -> tuple[str, ...]:
         name, version = split_reference(reference)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from registry.choices import State
-from registry.operations.reviews import approvals_required
+from registry.operations.reviews import approvals, approvals_required
 from registry.versions import Version
 
 if TYPE_CHECKING:
@@ -150,10 +150,12 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
                 "reviewer": review.reviewer.get_username(),
                 "verdict": review.verdict,
                 "comment": review.comment,
+                "current": review.packet_hash == version.packet_hash,
                 "created_at": timestamp(review.created_at),
             }
             for review in version.reviews.select_related("reviewer")
         ],
+        "given": approvals(version) if version.packet_hash else 0,
         "required": approvals_required(version),
     }
 

@@ -5,6 +5,7 @@ Not for what is allowed: the server says.
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from assay.cli.arguments import Commands, Context
 
@@ -21,18 +22,34 @@ ACTIONS = {
 REFERENCE_HELP = "without a version: the only one this can be done to"
 
 
+PACKET = {
+    "--packet": {
+        "dest": "packet_hash",
+        "default": "",
+        "metavar": "HASH",
+        "help": "decide on exactly what `assay review` showed; refused if it was submitted anew",
+    }
+}
+FORCE = {"--force": {"action": "store_true", "help": "although it is used; needs a --comment"}}
+#: What single actions take beside a comment.
+OPTIONS: dict[str, dict[str, Any]] = {"approve": PACKET, "reject": PACKET, "retire": FORCE}
+
+
 def add(commands: Commands) -> None:
     for action, help_text in ACTIONS.items():
         parser = commands.add(action, run_transition, help_text)
         parser.add_argument("reference", metavar="VIEW[@VERSION]", help=REFERENCE_HELP)
         parser.add_argument("--comment", default="", help="kept in the review and the trail")
         parser.set_defaults(action=action)
+        for flag, options in OPTIONS.get(action, {}).items():
+            parser.add_argument(flag, **options)
     review = commands.add("review", run_review, "Show the evidence for a version under review.")
     review.add_argument("reference", metavar="VIEW[@VERSION]", help=REFERENCE_HELP)
 
 
 def run_transition(context: Context, args: argparse.Namespace) -> None:
-    version = getattr(context.store, args.action)(args.reference, comment=args.comment)
+    given = {name: getattr(args, name) for name in ("packet_hash", "force") if name in args}
+    version = getattr(context.store, args.action)(args.reference, comment=args.comment, **given)
     if context.out.as_json:
         context.out.json(version)
     else:
@@ -46,13 +63,13 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     if context.out.as_json:
         context.out.json(answer)
         return
-    approved = sum(found["verdict"] == "approved" for found in answer["approvals"])
     facts = {
         "version": answer["version"],
         "state": answer["state"],
-        "approvals": f"{approved} of {answer['required']}",
+        "approvals": f"{answer['given']} of {answer['required']}",
+        "packet_hash": answer["packet_hash"],
     }
     context.out.describe({**facts, **answer["packet"]})
     if answer["approvals"]:
-        columns = ("reviewer", "verdict", "comment", "created_at")
+        columns = ("reviewer", "verdict", "current", "comment", "created_at")
         context.out.table(answer["approvals"], columns, title="reviews")

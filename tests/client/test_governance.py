@@ -88,6 +88,21 @@ def test_without_a_version_the_only_possible_one_is_meant(peer, store, action, v
     assert peer.requests[-1].json() == {"comment": "ok"}
 
 
+def test_what_an_action_takes_beside_a_comment_is_sent_when_given(peer, store):
+    for action in ("approve", "retire"):
+        peer.answers_with(f"POST feature-views/v/versions/1.0.0/{action}", {"state": "done"})
+
+    store.approve("v@1.0.0", comment="ok", packet_hash="abc")
+    store.retire("v@1.0.0", comment="It leaked.", force=True)
+    store.retire("v@1.0.0")
+
+    assert [sent.json() for sent in peer.requests] == [
+        {"comment": "ok", "packet_hash": "abc"},
+        {"comment": "It leaked.", "force": True},
+        {"comment": ""},
+    ]
+
+
 def test_when_two_versions_are_possible_both_are_named(peer, store):
     peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
 

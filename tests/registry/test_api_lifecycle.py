@@ -227,7 +227,9 @@ def test_the_review_holds_the_evidence_and_who_agreed(api, cast):
     assert packet["source"]["rows"] == 12
 
     api(cast.steward).post(f"{BASE}/2.0.0/approve", {"comment": "fine"})
-    (approval,) = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()["approvals"]
+    body = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()
+    (approval,) = body["approvals"]
+    assert (approval["current"], body["given"]) == (True, 1)
     assert (approval["reviewer"], approval["verdict"], approval["comment"]) == (
         "steward",
         "approved",
