@@ -7,7 +7,7 @@ message costs one sweep, not a feature.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 
@@ -19,15 +19,21 @@ from materialization.windows import Window
 from registry import access, audit
 from registry.choices import SERVED_STATES
 from registry.errors import Conflict, Invalid
+from registry.models import FeatureViewVersion
+from registry.seen import require_unchanged
 from registry.spec import ScheduleSpec
 from registry.spec_rules import schedule_problems
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-    from registry.models import FeatureTable, FeatureViewVersion
+    from registry.models import FeatureTable
+
+#: What of a schedule is changed, and noticed when somebody else changed it first.
+RHYTHM = ("every", "cron", "enabled")
 
 
 class BadWindow(Invalid):
@@ -64,16 +70,15 @@ def request_run(
     Without ``window_start`` it continues where the table's coverage ends. Where all of the window
     is stored it is loaded again. A live run that does as much is returned instead of a second one.
     :raises ActionNotPermitted: the actor may not materialize this view.
-    :raises NotMaterializable: the version is not approved.
+    :raises NotMaterializable: the version is not approved, or is no longer.
     :raises BadWindow: it ends in the future, or before it begins.
     :raises RunInProgress: another run of the same table is under way; names it.
     """
     if actor is not None:
         access.require(actor, "materialize_featureview", version.feature_view)
-    if version.state not in SERVED_STATES or version.table is None:
-        raise NotMaterializable(
-            f"{version} is {version.state}; only approved versions are materialized."
-        )
+    if version.table is None:
+        raise NotMaterializable(f"{version} is a draft; only approved versions are materialized.")
+    _require_served(version, version.state)
     _check_window(window_start, window_end, at)
     covered = covered_until(version.table)
     start = window_start if window_start is not None else covered
@@ -85,6 +90,11 @@ def request_run(
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
     return _create(version, version.table, kind, start, window_end, actor, at)
+
+
+def _require_served(version: FeatureViewVersion, state: str) -> None:
+    if state not in SERVED_STATES:
+        raise NotMaterializable(f"{version} is {state}; only approved versions are materialized.")
 
 
 def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
@@ -122,6 +132,9 @@ def _create(
 ) -> MaterializationRun:
     try:
         with transaction.atomic():
+            _hold_served(version)
+            if actor is not None:
+                access.require_still(actor, "materialize_featureview", version.feature_view)
             run = MaterializationRun.objects.create(
                 version=version,
                 table=table,
@@ -147,6 +160,12 @@ def _create(
     return run
 
 
+def _hold_served(version: FeatureViewVersion) -> None:
+    """Keep the version from being retired until its run is stored; it may be already."""
+    held = FeatureViewVersion.objects.select_for_update(no_key=True).filter(pk=version.pk)
+    _require_served(version, held.values_list("state", flat=True).get())
+
+
 def enqueue(run: MaterializationRun) -> None:
     """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
     transaction.on_commit(partial(tasks.run_materialization.delay, run_id=run.pk), robust=True)
@@ -160,6 +179,8 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
     access.require(actor, "materialize_featureview", run.version.feature_view)
     with transaction.atomic():
         live = MaterializationRun.objects.filter(pk=run.pk)
+        live.select_for_update(no_key=True).get()
+        access.require_still(actor, "materialize_featureview", run.version.feature_view)
         if live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, finished_at=at):
             verb = "materialization_run.cancelled"
         elif live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
@@ -179,26 +200,39 @@ def change_schedule(
     enabled: bool,
     actor: User,
     at: datetime,
+    seen: Mapping[str, Any] | None = None,
 ) -> MaterializationSchedule:
     """Change when a version is materialized (not an aggregation's ticks: those are its content).
 
+    ``seen`` are the columns the actor looked at, None for those ``schedule`` was loaded with.
     :raises ActionNotPermitted: the actor lacks ``change_schedule``.
     :raises Invalid: the duration or cron expression cannot be read.
+    :raises ChangedMeanwhile: somebody changed it since it was seen.
     """
     access.require(actor, "change_schedule", schedule.version.feature_view)
     for _, message in schedule_problems(spec):
         raise BadSchedule(f"schedule: {message}")
+    seen = {name: getattr(schedule, name) for name in RHYTHM} if seen is None else seen
     with transaction.atomic():
-        before = str(schedule)
-        schedule.every, schedule.cron = (spec.every or "", spec.cron or "") if spec else ("", "")
-        schedule.enabled, schedule.updated_by, schedule.updated_at = enabled, actor, at
-        schedule.save(update_fields=["every", "cron", "enabled", "updated_by", "updated_at"])
+        stored = _held(schedule)
+        access.require_still(actor, "change_schedule", stored.version.feature_view)
+        require_unchanged(stored, seen)
+        before = str(stored)
+        stored.every, stored.cron = (spec.every or "", spec.cron or "") if spec else ("", "")
+        stored.enabled, stored.updated_by, stored.updated_at = enabled, actor, at
+        stored.save(update_fields=[*RHYTHM, "updated_by", "updated_at"])
         audit.record(
             actor=actor,
             verb="schedule.changed",
-            subject=schedule,
+            subject=stored,
             before=before,
-            after=str(schedule),
+            after=str(stored),
             at=at,
         )
+    schedule.refresh_from_db()
     return schedule
+
+
+def _held(schedule: MaterializationSchedule) -> MaterializationSchedule:
+    rows = MaterializationSchedule.objects.select_for_update(no_key=True, of=("self",))
+    return rows.select_related("version__feature_view__project").get(pk=schedule.pk)

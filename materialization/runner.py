@@ -19,7 +19,9 @@ from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.heartbeat import Heartbeat, LeaseLost, RunCancelled
 from materialization.models import MaterializationRun
 from registry import audit
+from registry.choices import SERVED_STATES
 from registry.errors import AssayError, Unavailable
+from registry.models import Project
 from registry.operations.releases import mark_table_ready
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
+
+
+class VersionNotServed(RunCancelled):
+    """Retiring a version ends its runs that wait; nothing is wrong with them."""
+
+    code = "version_not_served"
 
 
 def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
@@ -97,6 +105,7 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
 def _perform(
     claimed: MaterializationRun, heartbeat: Heartbeat, clock: Callable[[], datetime]
 ) -> None:
+    _require_served(claimed)
     if claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
     heartbeat.check()
@@ -106,12 +115,29 @@ def _perform(
     _publish(claimed, clock())
 
 
+def _require_served(claimed: MaterializationRun) -> None:
+    """Return if somebody may read what the run would compute, by the state at its claim.
+
+    :raises VersionNotServed: its version was retired while the run waited.
+    """
+    version = claimed.version
+    if version.state not in SERVED_STATES:
+        raise VersionNotServed(
+            f"{version} is {version.state} by now; only approved versions are materialized."
+            " Nothing was computed."
+        )
+
+
 def _publish(claimed: MaterializationRun, at: datetime) -> None:
     """End the run and make its table ready in one transaction: neither is seen without the other.
 
     :raises LeaseLost: another attempt has the run; it will publish.
     """
     with transaction.atomic():
+        # As everywhere: the project first, the run, then the trail. A table that becomes ready
+        # needs its project, and asking for it last would deadlock with a promotion.
+        projects = Project.objects.select_for_update(no_key=True)
+        projects.get(pk=claimed.table.feature_view.project_id)
         if not _finish(claimed, RunStatus.SUCCEEDED, at, step=RunStep.DONE, progress=1.0):
             raise LeaseLost("another attempt owns the run")
         mark_table_ready(table=claimed.table, at=at)

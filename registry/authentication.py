@@ -55,13 +55,19 @@ def bearer_token(header: str) -> str | None:
 def find_token(text: str, *, at: datetime) -> ApiToken:
     """Return the live token.
 
-    :raises TokenUnknown: no such token, or its user is not active.
+    :raises TokenUnknown: no such token, or its user or whoever made it is not active.
     :raises TokenExpired: its time is over; says when.
     :raises TokenRevoked: somebody ended it; says when.
     """
-    token = ApiToken.objects.select_related("user", "project").filter(digest=digest(text)).first()
+    tokens = ApiToken.objects.select_related("user", "project", "created_by")
+    token = tokens.filter(digest=digest(text)).first()
     if token is None or not token.user.is_active:
         raise TokenUnknown("the token is not known. Ask an owner of the project for a new one.")
+    if not token.created_by.is_active:
+        raise TokenUnknown(
+            f"the token {token.prefix}… was made by an account that is shut out."
+            " Ask an owner of the project for a new one."
+        )
     if token.revoked_at is not None:
         raise TokenRevoked(
             f"the token {token.prefix}… was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}."

@@ -17,11 +17,13 @@ from materialization.operations import change_schedule
 from materialization.queries import covered_until
 from materialization.sweep import due_end
 from registry import access
-from registry.admin.attempts import attempt
+from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
-from registry.admin.forms import StyledForm
+from registry.admin.forms import SeenForm
+from registry.errors import AssayError
 from registry.markup import badge, dash, fallback, link, utc
+from registry.seen import ChangedMeanwhile
 from registry.spec import ScheduleSpec
 
 if TYPE_CHECKING:
@@ -30,12 +32,18 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 
-class ScheduleForm(StyledForm):
+class ScheduleForm(SeenForm):
     every = forms.CharField(
-        max_length=12, required=False, help_text="A whole number and a unit, as in 15m, 1h or 1d."
+        max_length=12,
+        required=False,
+        strip=False,
+        help_text="A whole number and a unit, as in 15m, 1h or 1d.",
     )
     cron = forms.CharField(
-        max_length=64, required=False, help_text="Five fields in UTC, as in 15 * * * *."
+        max_length=64,
+        required=False,
+        strip=False,
+        help_text="Five fields in UTC, as in 15 * * * *.",
     )
     enabled = forms.BooleanField(required=False, label="Start runs by this schedule")
 
@@ -99,13 +107,26 @@ class MaterializationScheduleAdmin(ScopedAdmin):
 
     def edit(self, request: HttpRequest, obj: MaterializationSchedule) -> HttpResponse | None:
         form = ScheduleForm(request.POST)
-        if form.is_valid() and self._change(request, obj, form.spec, form.cleaned_data["enabled"]):
-            return None
-        context = self.frame(request, obj) | self.content(request, obj) | {"form": form}
-        return TemplateResponse(request, self.page, context, status=422)
+        context: dict[str, Any] = {"form": form}
+        status = 422
+        if form.is_valid():
+            enabled = form.cleaned_data["enabled"]
+            try:
+                self._change(request, obj, form.spec, enabled, form.seen)
+            except ChangedMeanwhile as error:
+                refuse(request, error)
+                obj.refresh_from_db()
+                context, status = {}, 409
+            except AssayError as error:
+                refuse(request, error)
+            else:
+                return None
+        context = self.frame(request, obj) | self.content(request, obj) | context
+        return TemplateResponse(request, self.page, context, status=status)
 
     def toggle(self, request: HttpRequest, obj: MaterializationSchedule) -> None:
-        self._change(request, obj, obj.spec, enabled=not obj.enabled)
+        turn = partial(self._change, request, obj, obj.spec, enabled=not obj.enabled)
+        attempt(request, turn)
 
     def _change(
         self,
@@ -113,21 +134,19 @@ class MaterializationScheduleAdmin(ScopedAdmin):
         obj: MaterializationSchedule,
         spec: ScheduleSpec | None,
         enabled: bool,
-    ) -> bool:
-        change = partial(
-            change_schedule,
+        seen: dict[str, Any] | None = None,
+    ) -> None:
+        change_schedule(
             schedule=obj,
             spec=spec,
             enabled=enabled,
             actor=access.acting_user(request),
             at=timezone.now(),
+            seen=seen,
         )
-        if attempt(request, change) is None:
-            return False
         messages.success(
             request, f"{obj.version}: {obj.spec or 'once'}, {'on' if enabled else 'paused'}."
         )
-        return True
 
     @display(description="Version", ordering="version__feature_view__name")
     def title(self, schedule: MaterializationSchedule) -> SafeString:

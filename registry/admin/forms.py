@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from registry.admin.scope import projects_with
 from registry.choices import Role
-from registry.models import Project
+from registry.models import Membership, Project
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,6 +38,26 @@ class StyledForm(forms.Form):
         styled(self)
 
 
+class SeenForm(StyledForm):
+    """A form that also sends back what it showed, so that changes of others are noticed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    @property
+    def seen(self) -> dict[str, Any] | None:
+        """Return what the page showed, by field; None if it does not say, or says nonsense."""
+        shown = {name: self.data.get(self[name].html_initial_name) for name in self.fields}
+        if None in shown.values():
+            return None
+        try:
+            return {name: self.fields[name].clean(value) for name, value in shown.items()}
+        except forms.ValidationError:
+            return None
+
+
 class Lines(forms.CharField):
     """Text of one entry a line, as a list."""
 
@@ -50,8 +70,8 @@ class Lines(forms.CharField):
         return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
 
 
-class ProjectForm(StyledForm):
-    title = forms.CharField(max_length=200, required=False)
+class ProjectForm(SeenForm):
+    title = forms.CharField(max_length=200, required=False, strip=False)
     roots = Lines(
         label="Directories its sources may read",
         required=False,
@@ -88,6 +108,21 @@ class GrantForm(StyledForm):
         return user
 
 
+class RevokeForm(StyledForm):
+    membership = forms.ModelChoiceField(
+        Membership.objects.none(),
+        error_messages={
+            "required": "Which role? Take one away by the button beside it.",
+            "invalid_choice": "There is no such role here, or no longer. Look at the list again.",
+        },
+    )
+
+    def __init__(self, project: Project, *args: Any) -> None:
+        super().__init__(*args)
+        memberships = project.memberships.select_related("user")
+        self.fields["membership"].queryset = memberships  # type: ignore[attr-defined]
+
+
 class TokenForm(StyledForm):
     name = forms.CharField(
         max_length=100, help_text="What it is for, as in: churn model, production"
@@ -118,10 +153,13 @@ class TokenForm(StyledForm):
 
 
 def token_users(request: HttpRequest) -> Any:
-    """Return whom the person may make tokens for: themselves, and service accounts they manage."""
+    """Return whom the person may make tokens for: themselves, and service accounts they manage.
+
+    Nobody makes one for another superuser; superusers make them for anybody else.
+    """
     active = User.objects.filter(is_active=True).order_by("username")
-    if request.user.is_superuser:
-        return active
-    managed = projects_with(request, "manage_members")
-    service = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships__project__in=managed)
-    return active.filter(Q(pk=request.user.pk) | service).distinct()
+    others = Q(is_superuser=False)
+    if not request.user.is_superuser:
+        managed = projects_with(request, "manage_members")
+        others &= Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships__project__in=managed)
+    return active.filter(Q(pk=request.user.pk) | others).distinct()

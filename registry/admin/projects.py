@@ -15,14 +15,22 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from registry import access
-from registry.admin.attempts import attempt
+from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
-from registry.admin.forms import MAX_SUGGESTIONS, GrantForm, NewProjectForm, ProjectForm
+from registry.admin.forms import (
+    MAX_SUGGESTIONS,
+    GrantForm,
+    NewProjectForm,
+    ProjectForm,
+    RevokeForm,
+)
 from registry.admin.scope import projects_with
 from registry.choices import Role
+from registry.errors import AssayError
 from registry.markup import link, utc
 from registry.models import Project
 from registry.operations import members, projects
+from registry.seen import ChangedMeanwhile
 
 if TYPE_CHECKING:
     from django import forms
@@ -59,11 +67,10 @@ class ProjectAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: Project) -> dict[str, Any]:
         may_manage = access.can(request.user, "manage_members", obj)
-        initial = {column: getattr(obj, column) for column in projects.COLUMNS}
         return {
             "project": obj,
             "may_manage": may_manage,
-            "form": ProjectForm(initial=initial),
+            "form": ProjectForm(initial=projects.columns(obj)),
             "grant_form": GrantForm(),
             "people": _suggestions() if may_manage else [],
             "memberships": obj.memberships.select_related("user", "granted_by"),
@@ -91,21 +98,36 @@ class ProjectAdmin(ScopedAdmin):
     def edit(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
         form = ProjectForm(request.POST)
         if form.is_valid():
-            change = partial(
-                projects.change_project,
-                project=obj,
-                actor=access.acting_user(request),
-                at=timezone.now(),
-                **form.cleaned_data,
-            )
-            if attempt(request, change, done=f"{obj} is changed."):
+            try:
+                self._change(request, obj, form)
+            except ChangedMeanwhile as error:
+                refuse(request, error)
+                obj.refresh_from_db()
+                return self._page(request, obj, status=409)
+            except AssayError as error:
+                refuse(request, error)
+            else:
+                messages.success(request, f"{obj} is changed.")
                 return None
-        return self._again(request, obj, form=form)
+        return self._page(request, obj, status=422, form=form)
+
+    def _change(self, request: HttpRequest, obj: Project, form: ProjectForm) -> None:
+        projects.change_project(
+            project=obj,
+            actor=access.acting_user(request),
+            at=timezone.now(),
+            seen=form.seen,
+            **form.cleaned_data,
+        )
 
     def grant(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
+        # The form says which accounts there are; that is for those who may let one in.
+        may = partial(access.require, request.user, "manage_members", obj)
+        if attempt(request, lambda: may() or True) is None:
+            return None
         form = GrantForm(request.POST)
         if not form.is_valid():
-            return self._again(request, obj, grant_form=form)
+            return self._page(request, obj, status=422, grant_form=form)
         user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
         give = partial(
             members.grant_role,
@@ -119,10 +141,11 @@ class ProjectAdmin(ScopedAdmin):
         return None
 
     def revoke(self, request: HttpRequest, obj: Project) -> None:
-        membership = obj.memberships.filter(pk=request.POST.get("membership") or 0).first()
-        if membership is None:
-            messages.error(request, "This role was taken away already.")
+        form = RevokeForm(obj, request.POST)
+        if not form.is_valid():
+            messages.error(request, str(form.errors["membership"][0]))
             return
+        membership = form.cleaned_data["membership"]
         take = partial(
             members.revoke_role,
             project=obj,
@@ -136,12 +159,12 @@ class ProjectAdmin(ScopedAdmin):
         if obj.memberships.count() < before:
             messages.success(request, f"{membership.user} is no longer {membership.role} of {obj}.")
 
-    def _again(
-        self, request: HttpRequest, obj: Project, **forms_by_name: forms.Form
+    def _page(
+        self, request: HttpRequest, obj: Project, *, status: int, **forms_by_name: forms.Form
     ) -> HttpResponse:
-        """Show the page with what was typed and why it was not taken."""
+        """Show the page with what was typed, if it is given, and why it was not taken."""
         context = self.frame(request, obj) | self.content(request, obj) | forms_by_name
-        return TemplateResponse(request, self.page, context, status=422)
+        return TemplateResponse(request, self.page, context, status=status)
 
     @display(description="Project", ordering="name")
     def title_link(self, project: Project) -> SafeString:

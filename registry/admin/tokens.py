@@ -111,4 +111,6 @@ class ApiTokenAdmin(ScopedAdmin):
 def token_state(token: ApiToken, at: datetime) -> str:
     if token.revoked_at is not None:
         return "revoked"
+    if not (token.user.is_active and token.created_by.is_active):
+        return "shut out"
     return "live" if token.is_live(at) else "expired"

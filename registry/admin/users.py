@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
@@ -21,7 +21,7 @@ from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
 from registry.errors import AssayError
 from registry.markup import badge
-from registry.operations import users
+from registry.operations import members, users
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -30,6 +30,25 @@ if TYPE_CHECKING:
 
 admin.site.unregister(Group)
 admin.site.unregister(User)
+
+
+#: Unfold's own view of one's password, before it is wrapped below.
+_change_own_password = admin.site.password_change
+
+
+def password_change(
+    request: HttpRequest, extra_context: dict[str, Any] | None = None
+) -> HttpResponse:
+    """Change one's own password as Django does, with its trace."""
+    with transaction.atomic():
+        response: HttpResponse = _change_own_password(request, extra_context)
+        if request.method == "POST" and isinstance(response, HttpResponseRedirect):
+            user = acting_user(request)
+            users.note_password_changed(user=user, actor=user, at=timezone.now())
+    return response
+
+
+admin.site.password_change = password_change  # type: ignore[assignment, method-assign]
 
 
 @admin.register(User)
@@ -68,6 +87,8 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
         save(user=obj, actor=acting_user(request), at=timezone.now())
+        if change and "is_active" in form.changed_data and not obj.is_active:
+            _say_what_is_left(request, obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Nothing: an account has no related rows in this form."""
@@ -100,3 +121,10 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     @display(description="Roles")
     def roles(self, user: User) -> str:
         return ", ".join(f"{row.project}: {row.role}" for row in user.memberships.all()) or "none"
+
+
+def _say_what_is_left(request: HttpRequest, user: User) -> None:
+    """Name the projects that lost their last active owner: somebody has to see to them."""
+    if names := members.owned_alone(user):
+        told = ", ".join(names)
+        messages.warning(request, f"{told}: no active owner is left. Grant somebody that role.")

@@ -5,15 +5,17 @@ Not for making one or for its members: ``operations.members`` does both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from registry import access, audit, epoch
+from registry import access, audit
 from registry.errors import Invalid
 from registry.file_roots import check_roots
 from registry.models import Project
+from registry.operations.members import managing
+from registry.seen import require_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -34,13 +36,17 @@ def change_project(
     roots: Sequence[str],
     approvals_required: int,
     approvals_required_sensitive: int,
+    seen: Mapping[str, Any] | None = None,
 ) -> Project:
     """Change what a project is called, which directories its sources may read, and its policy.
 
+    ``seen`` are the columns the actor looked at, None for those of ``project`` as it was loaded.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
+    :raises ChangedMeanwhile: somebody changed them since they were seen.
     :raises RootNotAllowed: a root is no directory or outside the installation's ``FILE_ROOTS``.
     :raises BadPolicy: fewer than one approval, or fewer for sensitive features than for others.
     """
+    # Before the roots are looked at: what directories there are is not for everybody.
     access.require(actor, "manage_members", project)
     if not 1 <= approvals_required <= approvals_required_sensitive:
         raise BadPolicy(
@@ -53,13 +59,25 @@ def change_project(
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
     }
-    before = {column: getattr(project, column) for column in COLUMNS}
-    if after == before:
-        return project
-    with epoch.change(project.pk):
-        Project.objects.filter(pk=project.pk).update(**after)
-        audit.record(
-            actor=actor, verb="project.changed", subject=project, before=before, after=after, at=at
-        )
+    seen = columns(project) if seen is None else seen
+    with managing(project, actor):
+        stored = Project.objects.get(pk=project.pk)
+        require_unchanged(stored, seen)
+        before = columns(stored)
+        if after != before:
+            Project.objects.filter(pk=project.pk).update(**after)
+            audit.record(
+                actor=actor,
+                verb="project.changed",
+                subject=stored,
+                before=before,
+                after=after,
+                at=at,
+            )
     project.refresh_from_db()
     return project
+
+
+def columns(project: Project) -> dict[str, Any]:
+    """Return what ``change_project`` changes, as the object has it."""
+    return {column: getattr(project, column) for column in COLUMNS}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from registry import audit, epoch
 from registry.errors import Conflict, Forbidden
@@ -32,6 +33,10 @@ class LastSuperuser(Conflict):
     code = "last_superuser"
 
 
+class RightsChanged(Conflict):
+    code = "rights_changed"
+
+
 @transaction.atomic
 def add_user(*, user: User, actor: User, at: datetime) -> User:
     """Store a new account; it has no role anywhere yet."""
@@ -52,17 +57,22 @@ def change_user(*, user: User, actor: User, at: datetime) -> User:
     """Store the words and rights that ``user`` carries now.
 
     :raises LastSuperuser: nobody would be left who can manage accounts.
+    :raises RightsChanged: somebody else changed what the account may do a moment ago.
     """
     _require_superuser(actor)
-    stored = User.objects.get(pk=user.pk)
-    before, after = _columns(stored), _columns(user)
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if not (user.is_superuser and user.is_active) and not others.exists():
-        raise LastSuperuser(f"{user} is the last active superuser; make another one first.")
-    if user.is_active != stored.is_active:
-        set_active(user=user, active=user.is_active, actor=actor, at=at)
-    if before != after:
-        _store(user, actor, at, before, after)
+    moves = _moves_rights(User.objects.get(pk=user.pk), user)
+    # Projects are locked before people, as everywhere; mere words are in no plan.
+    with epoch.change(*(Project.objects.values_list("pk", flat=True) if moves else ())):
+        held = _hold_with_superusers(user)
+        _require_superuser(actor)
+        stored = held.pop(user.pk)
+        if _moves_rights(stored, user) and not moves:
+            raise RightsChanged(f"{user} may do something else by now. Look again, then repeat.")
+        if not (user.is_superuser and user.is_active) and not held:
+            raise LastSuperuser(f"{user} is the last active superuser; make another one first.")
+        if user.is_active != stored.is_active:
+            set_active(user=user, active=user.is_active, actor=actor, at=at)
+        _store(user, actor, at, before=_columns(stored), after=_columns(user))
     return user
 
 
@@ -78,11 +88,22 @@ def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
         )
 
 
+def _moves_rights(stored: User, user: User) -> bool:
+    return any(getattr(stored, name) != getattr(user, name) for name in ("is_active", *RIGHTS))
+
+
+def _hold_with_superusers(user: User) -> dict[int, User]:
+    """Lock the account and every active superuser, so that none of them goes unseen meanwhile."""
+    wanted = Q(pk=user.pk) | Q(is_superuser=True, is_active=True)
+    # New rows that name a user, as memberships do, need not wait for this.
+    rows = User.objects.select_for_update(no_key=True).filter(wanted).order_by("pk")
+    return {each.pk: each for each in rows}
+
+
 def _store(
     user: User, actor: User, at: datetime, before: dict[str, object], after: dict[str, object]
 ) -> None:
-    moved = any(before[column] != after[column] for column in RIGHTS)
-    with epoch.change(*(Project.objects.values_list("pk", flat=True) if moved else ())):
+    if before != after:
         User.objects.filter(pk=user.pk).update(**after)
         audit.record(
             actor=actor, verb="user.changed", subject=user, before=before, after=after, at=at
@@ -94,5 +115,7 @@ def _columns(user: User) -> dict[str, object]:
 
 
 def _require_superuser(actor: User) -> None:
-    if not actor.is_superuser:
+    """Ask the account as it is now: the one at hand may have been loaded long ago."""
+    now = User.objects.get(pk=actor.pk)
+    if not (now.is_superuser and now.is_active):
         raise SuperuserNeeded(f"{actor} is not a superuser; only superusers manage accounts.")

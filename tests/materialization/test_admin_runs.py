@@ -93,6 +93,31 @@ def test_progress_is_told_of_the_runs_one_may_see(as_, version):
     assert as_("outsider").get(poll).json() == {}
 
 
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 30, "9" * 5000, "\u0663", "-1", "1.0", "%00"])
+def test_progress_is_told_beside_numbers_no_run_can_have(as_, version, number):
+    run = make_run(version)
+
+    response = as_("consumer").get(f"{url('progress')}?ids={number},{run.pk}")
+
+    assert (response.status_code, list(response.json())) == (200, [str(run.pk)])
+
+
+def test_progress_is_told_of_so_many_runs_at_once(as_, version):
+    run = make_run(version)
+    many = ",".join(["0"] * 199)
+
+    assert as_("consumer").get(f"{url('progress')}?ids={many},{run.pk}").json() != {}
+    assert as_("consumer").get(f"{url('progress')}?ids=0,{many},{run.pk}").json() == {}
+
+
+@pytest.mark.parametrize("parameter", ["status", "kind", "project"])
+def test_a_list_filter_with_a_nul_is_a_bad_request(as_, version, parameter):
+    make_run(version)
+    page = url("materializationrun_changelist")
+
+    assert as_("consumer").get(f"{page}?{parameter}=%00").status_code == 400
+
+
 @pytest.mark.parametrize(
     "columns",
     [
@@ -160,6 +185,29 @@ def test_a_schedule_nobody_could_follow_is_refused_with_words(as_, schedule, pos
     assert words in page.text
     schedule.refresh_from_db()
     assert schedule.every == "1h"
+
+
+def test_an_outdated_page_of_a_schedule_changes_nothing(as_, schedule):
+    client, edit = as_("operator"), url("materializationschedule_edit", schedule.pk)
+    page = client.get(url("materializationschedule_change", schedule.pk))
+    form = page.context["form"]
+    seen = {field.html_initial_name: field.value() for field in form}
+    assert all(f'name="{name}"' in page.text for name in seen)
+    assert client.post(edit, seen | {"every": "2h", "enabled": "on"}).status_code == 302
+
+    response = client.post(edit, seen | {"every": "3h", "enabled": "on"})
+
+    assert response.status_code == 409
+    assert "every is &#x27;2h&#x27; now, not &#x27;1h&#x27;" in response.text
+    schedule.refresh_from_db()
+    assert schedule.every == "2h"
+
+
+@pytest.mark.parametrize("field", ["every", "cron"])
+def test_a_schedule_with_a_null_character_is_refused_beside_its_field(as_, schedule, field):
+    page = as_("operator").post(url("materializationschedule_edit", schedule.pk), {field: "a\0b"})
+
+    assert (page.status_code, "Null characters" in page.text) == (422, True)
 
 
 def test_pages_show_schedules_and_freshness(as_, version, schedule):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 
 from materialization.choices import RunKind
 from materialization.edges import online_store
+from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.operations import (
     BadSchedule,
     BadWindow,
     NotMaterializable,
     RunInProgress,
+    cancel_run,
     change_schedule,
+    request_run,
 )
 from materialization.sweep import add_schedules
+from registry.access import ActionNotPermitted
 from registry.choices import State
+from registry.models import AuditEntry
+from registry.operations import releases
+from registry.seen import ChangedMeanwhile
 from registry.spec import ScheduleSpec
 from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (
@@ -24,7 +32,10 @@ from tests.materialization.run_world import (
     ask,
     committed,
     fresh,
+    marker,
     materialize,
+    perform,
+    snapshot,
     table_of,
     write_rows,
 )
@@ -93,6 +104,77 @@ def test_a_schedule_is_changed_by_who_may_and_audited(cast, version):
     assert verbs_of(schedule) == ["changed"]
     with pytest.raises(BadSchedule):
         change_schedule(**change, spec=ScheduleSpec(every="sometimes"), actor=cast.operator)
+
+
+def test_a_version_retired_since_it_was_loaded_gets_no_run(cast, version):
+    loaded = fresh(version)
+    retire(cast, version)
+
+    with pytest.raises(NotMaterializable, match="is retired; only approved"):
+        request_run(version=loaded, window_end=AT, at=AT, actor=cast.operator)
+    assert not MaterializationRun.objects.exists()
+
+
+def retire(cast, version) -> None:
+    releases.retire_version(
+        version=fresh(version), actor=cast.steward, at=AT, force=True, comment="wrong"
+    )
+
+
+@pytest.mark.parametrize("kind", [None, RunKind.RELOAD])
+def test_a_run_whose_version_was_retired_meanwhile_computes_nothing(cast, version, kind):
+    run = ask(version, kind=kind, actor=cast.operator)
+    retire(cast, version)
+
+    perform(run)
+
+    assert (run.status, run.error_code) == ("cancelled", "version_not_served")
+    assert "driver_hourly@1.0.0 is retired by now" in run.error
+    assert (snapshot(version).rows, marker(version), run.rows_read) == (0, None, 0)
+    assert verbs_of(run) == ["requested", "cancelled"]
+
+
+def test_a_deprecated_version_is_still_materialized(cast, version):
+    releases.deprecate_version(version=fresh(version), actor=cast.steward, at=AT)
+
+    assert materialize(version).status == "succeeded"
+
+
+@pytest.mark.parametrize("lost", ["is_superuser", "is_active"])
+def test_a_right_lost_since_the_account_was_loaded_is_missed(cast, version, lost):
+    add_schedules(at=AT)
+    schedule = version.materialization_schedule
+    run = ask(version)
+    stale = User.objects.get(pk=cast.superuser.pk)
+    User.objects.filter(pk=stale.pk).update(**{lost: False})
+
+    with pytest.raises(ActionNotPermitted):
+        cancel_run(run=run, actor=stale, at=AT)
+    cancel_run(run=run, actor=cast.operator, at=AT)
+    with pytest.raises(ActionNotPermitted):
+        ask(version, actor=stale)
+    with pytest.raises(ActionNotPermitted):
+        change_schedule(schedule=schedule, spec=None, enabled=False, actor=stale, at=AT)
+    assert verbs_of(schedule) == []
+
+
+def test_of_two_changes_of_one_schedule_the_second_is_told_of_the_first(cast, version):
+    add_schedules(at=AT)
+    first, second = (MaterializationSchedule.objects.get() for _ in range(2))
+    change = {"actor": cast.operator, "at": AT, "enabled": True}
+    change_schedule(schedule=first, spec=ScheduleSpec(every="2h"), **change)
+
+    with pytest.raises(ChangedMeanwhile, match="every is '2h' now, not '1h'"):
+        change_schedule(schedule=second, spec=ScheduleSpec(every="3h"), **change)
+    seen = {"every": "2h", "cron": "", "enabled": True}
+    change_schedule(schedule=second, spec=ScheduleSpec(every="3h"), **change, seen=seen)
+
+    told = AuditEntry.objects.filter(verb="schedule.changed").order_by("id")
+    assert [(entry.before, entry.after) for entry in told] == [
+        ("driver_hourly@1.0.0: every 1h", "driver_hourly@1.0.0: every 2h"),
+        ("driver_hourly@1.0.0: every 2h", "driver_hourly@1.0.0: every 3h"),
+    ]
+    assert second.every == "3h"
 
 
 def test_a_view_that_is_not_served_online_needs_no_redis(cast, sources):

@@ -12,8 +12,9 @@ from guardian.shortcuts import assign_perm
 from registry import access
 from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
 from registry.choices import Role, State
-from registry.models import ApiToken, Membership
-from registry.operations import members
+from registry.errors import Forbidden
+from registry.models import ApiToken, AuditEntry, Membership
+from registry.operations import members, projects, users
 from registry.versions import BadVersion
 from tests.factories import AT, VIEW, make_project, make_version, token_for
 
@@ -148,6 +149,72 @@ def test_the_last_owner_stays(cast):
     grant(cast, cast.steward, Role.OWNER)
     take(cast, cast.owner, Role.OWNER)
     assert not access.visible_projects(fresh(cast.owner)).exists()
+
+
+def test_the_last_active_owner_stays_though_another_is_shut_out(cast):
+    grant(cast, cast.steward, Role.OWNER)
+    members.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
+
+    with pytest.raises(members.LastOwner, match="owner is the last active owner of rides"):
+        take(cast, cast.owner, Role.OWNER)
+
+
+def test_shutting_out_the_last_active_owner_names_the_project_in_the_trail(cast):
+    for who in (cast.author, cast.owner):
+        members.set_active(user=who, active=False, actor=cast.superuser, at=AT)
+
+    told = AuditEntry.objects.filter(verb="user.deactivated").order_by("id")
+    assert [entry.data for entry in told] == [{}, {"without_active_owner": ["rides"]}]
+
+
+#: What somebody does with the account they were loaded with; each needs a right of a superuser.
+DEEDS = {
+    "grant": lambda cast, actor: grant(cast, cast.outsider, Role.CONSUMER, actor=actor),
+    "revoke": lambda cast, actor: members.revoke_role(
+        project=cast.project, user=cast.author, role=Role.AUTHOR, actor=actor, at=AT
+    ),
+    "change": lambda cast, actor: projects.change_project(
+        project=cast.project,
+        actor=actor,
+        at=AT,
+        title="Theirs",
+        roots=[],
+        approvals_required=1,
+        approvals_required_sensitive=1,
+    ),
+    "issue": lambda cast, actor: members.issue_token(
+        user=User.objects.get(username="robot"),
+        name="x",
+        actor=actor,
+        at=AT,
+        project=cast.project,
+    ),
+    "end a token": lambda cast, actor: members.revoke_token(
+        token=ApiToken.objects.get(user=cast.consumer), actor=actor, at=AT
+    ),
+    "shut out": lambda cast, actor: members.set_active(
+        user=cast.author, active=False, actor=actor, at=AT
+    ),
+    "make an account": lambda _, actor: users.add_user(
+        user=User(username="mia"), actor=actor, at=AT
+    ),
+    "change an account": lambda cast, actor: users.change_user(
+        user=cast.author, actor=actor, at=AT
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", list(DEEDS))
+@pytest.mark.parametrize("lost", ["is_superuser", "is_active"])
+def test_a_right_lost_since_the_account_was_loaded_is_missed(cast, robot, lost, deed):
+    token_for(cast.consumer)
+    stale = fresh(cast.superuser)
+    User.objects.filter(pk=stale.pk).update(**{lost: False})
+    entries = AuditEntry.objects.count()
+
+    with pytest.raises(Forbidden):
+        DEEDS[deed](cast, stale)
+    assert AuditEntry.objects.count() == entries
 
 
 def take(cast, user, role):

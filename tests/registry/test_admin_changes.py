@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,8 @@ from django.utils import timezone
 from registry import epoch
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Membership, Project
-from registry.operations import members
+from registry.operations import members, projects
+from registry.seen import ChangedMeanwhile
 
 pytestmark = pytest.mark.django_db(transaction=False)
 
@@ -86,6 +89,88 @@ def test_roots_are_given_one_a_line(as_, cast, sources):
     assert Project.objects.get(pk=cast.project.pk).roots == [str(sources)]
 
 
+def shown(page) -> dict[str, str]:
+    """Return what the page's forms send back of what they showed, as a browser would."""
+    found = re.findall(
+        r'<input type="hidden" name="(initial-[^"]+)"(?: value="([^"]*)")?', page.text
+    )
+    return {name: html.unescape(value) for name, value in found}
+
+
+def test_a_page_that_is_outdated_changes_nothing_and_says_what_changed(as_, cast):
+    client = as_("owner")
+    page = url("registry_project_change", cast.project.pk)
+    seen = shown(client.get(page))
+    edit = url("registry_project_edit", cast.project.pk)
+    client.post(edit, POLICY | {"approvals_required": 3, "approvals_required_sensitive": 4})
+
+    response = client.post(edit, POLICY | seen | {"title": "Mine"})
+
+    assert response.status_code == 409
+    assert "approvals_required is 3 now, not 1" in html.unescape(response.text)
+    assert (shown(response)["initial-approvals_required"], verbs()[0]) == ("3", "project.changed")
+    assert Project.objects.get(pk=cast.project.pk).title == "Rides"
+
+    client.post(edit, POLICY | shown(response) | {"title": "Mine"})
+    entry = AuditEntry.objects.latest("id")
+    assert (entry.before["approvals_required"], entry.after["approvals_required"]) == (3, 1)
+    assert entry.after["title"] == "Mine"
+
+
+def test_a_page_that_shows_what_still_holds_is_saved(as_, cast, sources):
+    client = as_("owner")
+    roots = [sources / name for name in ("a", "b")]
+    for root in roots:
+        root.mkdir()
+    edit = url("registry_project_edit", cast.project.pk)
+    client.post(edit, POLICY | {"roots": f"{roots[0]}\n{roots[1]}"})
+    seen = shown(client.get(url("registry_project_change", cast.project.pk)))
+    assert seen["initial-roots"].split() == [str(root) for root in roots]
+
+    sent = {name: value.replace("\n", "\r\n") for name, value in seen.items()}
+    assert client.post(edit, POLICY | sent | {"roots": str(roots[1])}).status_code == 302
+    assert Project.objects.get(pk=cast.project.pk).roots == [str(roots[1])]
+
+
+def test_an_object_loaded_before_another_change_is_outdated_too(cast):
+    first, second = (Project.objects.get(pk=cast.project.pk) for _ in range(2))
+    change = {"actor": cast.owner, "at": timezone.now(), "title": "rides", "roots": []}
+    projects.change_project(
+        project=first, **change, approvals_required=3, approvals_required_sensitive=4
+    )
+
+    with pytest.raises(ChangedMeanwhile, match="approvals_required is 3 now, not 1"):
+        projects.change_project(
+            project=second, **change, approvals_required=1, approvals_required_sensitive=2
+        )
+    assert Project.objects.get(pk=cast.project.pk).approvals_required == 3
+
+
+@pytest.mark.parametrize("field", ["title", "roots"])
+def test_a_text_no_database_takes_is_refused_beside_its_field(as_, cast, field):
+    edit = url("registry_project_edit", cast.project.pk)
+
+    response = as_("owner").post(edit, POLICY | {field: "a\0b"})
+    assert (response.status_code, "Null characters" in response.text) == (422, True)
+
+    response = as_("owner").post(edit, POLICY | {f"initial-{field}": "a\0b"})
+    assert response.status_code == 302
+
+
+def test_a_project_a_role_and_a_token_are_not_named_with_a_null_character(as_, cast):
+    client = as_("superuser")
+    posts = {
+        url("registry_project_add"): {"name": "a\0b"},
+        url("registry_project_grant", cast.project.pk): {"username": "a\0b", "role": "owner"},
+        url("registry_apitoken_add"): {"name": "a\0b", "user": cast.superuser.pk, "days": 1},
+        url("auth_user_change", cast.author.pk): account(cast.author, first_name="a\0b"),
+    }
+
+    for address, post in posts.items():
+        assert "Null characters are not allowed" in client.post(address, post).text, address
+    assert "project.created" not in verbs()[:-1]
+
+
 def test_only_a_superuser_makes_a_project(as_, cast):
     assert as_("owner").get(url("registry_project_add")).status_code == 403
 
@@ -117,6 +202,38 @@ def test_who_grants_and_revokes_roles(as_, cast, who, grants):
     client.post(url("registry_project_revoke", cast.project.pk), {"membership": membership.pk})
     assert Membership.objects.filter(pk=membership.pk).exists() is not grants
     assert ({"membership.granted", "membership.revoked"} <= set(verbs()[:2])) is grants
+
+
+@pytest.mark.parametrize("who", ["steward", "consumer"])
+def test_only_who_may_grant_learns_which_accounts_there_are(as_, cast, who):
+    address = url("registry_project_grant", cast.project.pk)
+
+    told = [
+        as_(who).post(address, {"username": name, "role": "owner"}, follow=True)
+        for name in ("superuser", "nobody_of_this_name")
+    ]
+
+    assert len({str(*page.context["messages"]) for page in told}) == 1
+    assert [page.redirect_chain[0][1] for page in told] == [302, 302]
+    assert verbs()[:2] == ["access.denied"] * 2
+
+
+@pytest.mark.parametrize(
+    ("membership", "words"),
+    [
+        ("", "Which role?"),
+        ("a\0b", "Null characters"),
+        *[(text, "no such role here") for text in ("abc", "-1", "9" * 30, "9" * 5000)],
+    ],
+)
+def test_a_role_that_is_none_is_not_revoked(as_, cast, membership, words):
+    response = as_("owner").post(
+        url("registry_project_revoke", cast.project.pk), {"membership": membership}, follow=True
+    )
+
+    (told,) = response.context["messages"]
+    assert words in str(told)
+    assert "membership.revoked" not in verbs()
 
 
 def test_a_name_nobody_has_is_refused_beside_the_field(as_, cast):
@@ -172,6 +289,28 @@ def test_an_owner_makes_tokens_for_a_service_account_of_the_project(as_, cast):
         "text"
         not in as_("owner").post(url("registry_apitoken_add"), post | {"project": ""}).context
     )
+
+
+def test_nobody_is_offered_to_speak_for_another_superuser(as_, cast):
+    root = User.objects.create_user("root", is_superuser=True)
+    members.grant_role(
+        project=cast.project, user=root, role=Role.CONSUMER, actor=cast.owner, at=timezone.now()
+    )
+    post = {"name": "x", "user": root.pk, "project": cast.project.pk, "days": 30}
+
+    for who in ("owner", "superuser"):
+        response = as_(who).post(url("registry_apitoken_add"), post)
+        assert "Select a valid choice" in response.text
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_whose_maker_is_shut_out_is_shown_as_refused(as_, cast, robot):
+    token, _ = members.issue_token(
+        user=robot, name="ci", actor=cast.owner, at=timezone.now(), project=cast.project
+    )
+    members.set_active(user=cast.owner, active=False, actor=cast.superuser, at=timezone.now())
+
+    assert "shut out" in as_("superuser").get(url("registry_apitoken_change", token.pk)).text
 
 
 @pytest.mark.parametrize(
@@ -243,6 +382,28 @@ def test_the_last_superuser_stays_one(as_, cast):
 
     assert "is the last active superuser" in response.text
     assert User.objects.get(pk=cast.superuser.pk).is_superuser
+
+
+def test_shutting_out_the_last_active_owner_says_what_is_left_to_do(as_, cast):
+    page = url("auth_user_change", cast.owner.pk)
+    response = as_("superuser").post(page, account(cast.owner, is_active=False), follow=True)
+
+    assert "rides: no active owner is left" in response.text
+    assert not User.objects.get(pk=cast.owner.pk).is_active
+
+
+def test_ones_own_new_password_leaves_its_trace(as_, cast):
+    new = {"new_password1": "long-enough-42", "new_password2": "long-enough-42"}
+
+    response = as_("author").post("/admin/password_change/", {"old_password": "no", **new})
+    assert (response.status_code, "user.password_changed" in verbs()) == (200, False)
+
+    response = as_("author").post("/admin/password_change/", {"old_password": "pw", **new})
+    assert response.status_code == 302
+    entry = AuditEntry.objects.latest("id")
+    assert (entry.verb, entry.actor_name) == ("user.password_changed", "author")
+    assert entry.subject_label == "author"
+    assert User.objects.get(pk=cast.author.pk).check_password("long-enough-42")
 
 
 def test_no_group_and_no_django_permission_is_offered(as_, cast):

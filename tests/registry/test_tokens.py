@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 
 from registry.access import ActionNotPermitted
 from registry.authentication import (
@@ -21,6 +22,7 @@ from registry.operations.members import (
     NotYourToken,
     issue_token,
     revoke_token,
+    set_active,
 )
 from tests.factories import AT, make_project, make_service_account
 
@@ -126,6 +128,47 @@ def test_an_owner_of_one_project_makes_none_for_another(cast, robot):
 
     with pytest.raises(ActionNotPermitted):
         issue(robot, actor=cast.owner, project=other)
+
+
+def test_an_account_without_a_role_in_the_project_gets_no_token_from_its_owner(cast, robot):
+    make_project("trips", cast.outsider)
+    stranger = User.objects.create_user("stranger")
+
+    with pytest.raises(NotYourToken, match="stranger has no role in rides; grant one first"):
+        issue(stranger, actor=cast.owner, project=cast.project)
+
+
+@pytest.mark.parametrize("who", ["owner", "superuser"])
+def test_nobody_makes_a_token_for_another_superuser(cast, who):
+    root = make_service_account("root", cast)
+    User.objects.filter(pk=root.pk).update(is_superuser=True)
+
+    with pytest.raises(NotYourToken, match="root is a superuser"):
+        issue(root, actor=getattr(cast, who), project=cast.project)
+    assert issue(cast.superuser)[0].created_by == cast.superuser
+
+
+def test_a_token_lives_no_longer_than_the_account_that_made_it(cast, robot):
+    _, text = issue(robot, actor=cast.owner, project=cast.project)
+
+    set_active(user=cast.owner, active=False, actor=cast.superuser, at=AT)
+    with pytest.raises(TokenUnknown, match="was made by an account that is shut out"):
+        find_token(text, at=AT)
+
+    set_active(user=cast.owner, active=True, actor=cast.superuser, at=AT)
+    assert find_token(text, at=AT).user == robot
+
+
+def test_finding_a_token_is_one_query(cast, django_assert_num_queries):
+    _, text = issue(cast.author, project=cast.project)
+
+    with django_assert_num_queries(1):
+        found = find_token(text, at=AT)
+        assert (found.user, found.project, found.created_by) == (
+            cast.author,
+            cast.project,
+            cast.author,
+        )
 
 
 @pytest.mark.parametrize(
