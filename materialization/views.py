@@ -13,11 +13,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
 from materialization.operations import BadWindow, NotMaterializable, cancel_run, request_run
 from materialization.serializers import run_output
 from registry import access
 from registry.errors import NotFound
+from registry.filters import one_of, stored_text
 from registry.models import FeatureView
 from registry.parsers import LooseJsonParser
 from registry.queries import ReferenceNotFound, served_versions
@@ -79,9 +81,9 @@ class RunsAPI(APIView):
     )
     def get(self, request: Request, project: str) -> Response:
         runs = _runs(access.access_project(request.user, project))
-        if name := request.query_params.get("feature_view"):
+        if name := stored_text(request.query_params, "feature_view"):
             runs = runs.filter(version__feature_view__name=name)
-        if status := request.query_params.get("status"):
+        if status := one_of(request.query_params, "status", RunStatus):
             runs = runs.filter(status=status)
         return paged(request, runs, run_output)
 

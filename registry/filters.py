@@ -31,14 +31,37 @@ def matching(rows: Iterable[dict[str, Any]], parameters: Mapping[str, str]) -> l
 
     :raises BadFilter: a state or sensitivity there is not.
     """
-    for name, words in WORDS.items():
-        if (value := parameters.get(name)) and value not in list(words):
-            raise BadFilter(f"unknown {name} {value!r}.{did_you_mean(value, words)}")
+    for name, known in WORDS.items():
+        one_of(parameters, name, known)
     kept = list(rows)
     for name, fits in _FITS.items():
         if value := parameters.get(name):
             kept = [row for row in kept if fits(row, value)]
     return kept
+
+
+def stored_text(parameters: Mapping[str, str], name: str) -> str:
+    """Return a parameter that a query compares with stored text; empty when absent.
+
+    :raises BadFilter: it holds a NUL, which no stored text can, so databases refuse the question.
+    """
+    value = parameters.get(name, "")
+    if "\x00" in value:
+        raise BadFilter(
+            f"{name}={value[:100]!r} holds a NUL, which no text here has; leave it out."
+        )
+    return value
+
+
+def one_of(parameters: Mapping[str, str], name: str, known: Iterable[str]) -> str:
+    """Return a parameter that is one of a few words; empty when absent.
+
+    :raises BadFilter: another word, which would find nothing; names the nearest.
+    """
+    value = parameters.get(name, "")
+    if value and value not in (valid := list(known)):
+        raise BadFilter(f"unknown {name} {value[:100]!r}.{did_you_mean(value[:100], valid)}")
+    return value
 
 
 def page_bounds(parameters: Mapping[str, str]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from registry.errors import Invalid, TooLarge
+from registry.json_bodies import MAX_DEPTH, UNREADABLE, is_too_deep, why_unreadable
 from registry.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
@@ -126,8 +127,10 @@ def check_length(request: HttpRequest | Request, setting: str, advice: str) -> N
 def _object(raw: bytes) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as exc:
-        raise BadBody(f"the body is not valid JSON: {exc}.") from exc
+    except UNREADABLE as exc:
+        raise BadBody(f"the body is not valid JSON: {why_unreadable(exc)}.") from exc
     if not isinstance(body, dict):
         raise BadBody("the body is a JSON object.")
+    if is_too_deep(body):
+        raise BadBody(f"the body is nested deeper than {MAX_DEPTH} levels.")
     return body

@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from registry.errors import Invalid
-from registry.sql_functions import FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
+from registry.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
 
 DIALECT = "duckdb"
 #: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
@@ -64,6 +64,7 @@ def _checked(select: exp.Select, source: str) -> exp.Select:
         if why := _refusal(node):
             raise BadSql(f"sql: {node.sql(dialect=DIALECT)[:80]!r} {why}")
     _check_tables(select, source)
+    _check_columns(select)
     for projection in select.expressions:
         if not projection.alias_or_name:
             raise BadSql(f"sql: give {projection.sql(dialect=DIALECT)[:80]!r} a name with AS.")
@@ -92,3 +93,15 @@ def _check_tables(select: exp.Select, source: str) -> None:
     if table.name != source or table.args.get("db") or not isinstance(table.this, exp.Identifier):
         text = table.sql(dialect=DIALECT)
         raise BadSql(f"sql: FROM {text!r}: the only table is the source, {source!r}.")
+
+
+def _check_columns(select: exp.Select) -> None:
+    """Refuse bare names that turn into functions where the source has no such column."""
+    (table,) = select.find_all(exp.Table)
+    for column in select.find_all(exp.Column):
+        if not column.table and column.name.lower() in BARE_FUNCTIONS:
+            meant = exp.column(column.name, table=table.alias_or_name, quoted=True)
+            raise BadSql(
+                f"sql: {column.name!r} alone is a function of the moment or the server where the"
+                f" source has no such column; write {meant.sql(dialect=DIALECT)} for the column."
+            )

@@ -30,7 +30,7 @@ from registry.value_types import KEY_TYPES, parse_type
 from registry.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sized
 
     from registry.yaml_documents import Path
 
@@ -44,16 +44,31 @@ FILE_ENDINGS = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 YEARS = range(1000, 9001)
 MAX_FEATURES = 500
 MAX_OWNER = 200
+#: Far beyond any definition: a list over its limit is told so and looked at no further.
+MAX_TAGS = 100
+MAX_ENTITIES = MAX_JOIN_KEYS = 16
+MAX_REFERENCES = 1000
+MAX_AGGREGATES = 1000
+#: Each further ``**`` of a path multiplies the directories a glob walks through.
+MAX_PATH = 500
+#: As wide as the columns that keep a schedule.
+MAX_EVERY, MAX_CRON = 12, 64
+#: Nearest names are looked up for so many wrong ones; each is compared with all there are.
+MAX_HINTS = 10
 
 
 def rule_problems(spec: Described) -> list[Found]:
     """Return ``(path, message)`` for each rule the spec breaks."""
-    found = [*_name_problems(("name",), spec.name), *_rules(spec)]
+    return [*_name_problems(("name",), spec.name), *_rules(spec), *_word_rules(spec)]
+
+
+def _word_rules(spec: Described) -> Iterator[Found]:
     if len(spec.owner) > MAX_OWNER:
-        found.append(
-            (("owner",), f"{len(spec.owner)} characters; an owner has at most {MAX_OWNER}.")
-        )
-    return found
+        yield ("owner",), f"{len(spec.owner)} characters; an owner has at most {MAX_OWNER}."
+    if too_many := _too_many(("tags",), "tags", spec.tags, MAX_TAGS):
+        yield too_many
+    elif any("\x00" in key for key in spec.tags):
+        yield ("tags",), "a key holds a NUL, which text cannot be stored with; leave it out."
 
 
 @singledispatch
@@ -65,6 +80,9 @@ def _rules(spec: Described) -> Iterator[Found]:
 def _(spec: EntitySpec) -> Iterator[Found]:
     if not spec.join_keys:
         yield ("join_keys",), "an entity needs at least one join key."
+    if too_many := _too_many(("join_keys",), "join keys", spec.join_keys, MAX_JOIN_KEYS):
+        yield too_many
+        return
     for index, key in enumerate(spec.join_keys):
         yield from _column_name(("join_keys", index, "name"), key.name)
         path = ("join_keys", index, "type")
@@ -83,6 +101,11 @@ def _(spec: SourceSpec) -> Iterator[Found]:
         yield ("path",), "name a file or a glob, as in data/events/*.parquet."
     elif not path.endswith(FILE_ENDINGS):
         yield ("path",), f"{path!r} must end in one of {', '.join(FILE_ENDINGS)}."
+    if len(path) > MAX_PATH:
+        yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
+    if path.count("**") > 1:
+        message = f"{path[:100]!r} has ** more than once; one crosses directories of any depth."
+        yield ("path",), message
     if ".." in path.split("/") or path.startswith(("~", "\\")) or "://" in path:
         yield ("path",), f"{path!r} leaves the project's roots; write it relative to one of them."
     if spec.created_timestamp and spec.created_timestamp.column == spec.event_timestamp.column:
@@ -96,7 +119,10 @@ def _(spec: SourceSpec) -> Iterator[Found]:
 def _(spec: FeatureViewSpec) -> Iterator[Found]:
     if not spec.entities:
         yield ("entities",), "a feature view needs at least one entity."
-    yield from _repeated(("entities",), list(spec.entities))
+    if too_many := _too_many(("entities",), "entities", spec.entities, MAX_ENTITIES):
+        yield too_many
+    else:
+        yield from _repeated(("entities",), spec.entities)
     yield from _features_rules(spec.features)
     for key in ("version", "based_on"):
         value = getattr(spec, key)
@@ -115,9 +141,9 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
 def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
     if not features:
         yield ("features",), "a feature view needs at least one feature."
-    if len(features) > MAX_FEATURES:
-        message = f"{len(features)} features; a view has at most {MAX_FEATURES}, split it."
-        yield ("features",), message
+    if too_many := _too_many(("features",), "features", features, MAX_FEATURES):
+        yield too_many
+        return
     for index, feature in enumerate(features):
         path: Path = ("features", index)
         yield from _name_problems((*path, "name"), feature.name)
@@ -156,16 +182,22 @@ def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:
         return
     if (schedule.every is None) == (schedule.cron is None):
         yield ("schedule",), 'write either {every: 1h} or {cron: "15 * * * *"}.'
+    elif len(schedule.every or "") > MAX_EVERY:
+        message = f"{len(schedule.every or '')} characters; write at most {MAX_EVERY}, as in 1h."
+        yield ("schedule", "every"), message
     elif schedule.every is not None:
         if error := _error(parse_duration, schedule.every):
             yield ("schedule", "every"), error
     elif not _is_cron(schedule.cron or ""):
-        message = f'{schedule.cron!r} is no cron expression of five fields, as in "15 * * * *".'
+        message = (
+            f"{(schedule.cron or '')[:100]!r} is no cron expression of five fields and at most"
+            f' {MAX_CRON} characters, as in "15 * * * *".'
+        )
         yield ("schedule", "cron"), message
 
 
 def _is_cron(text: str) -> bool:
-    return len(text.split()) == 5 and croniter.is_valid(text)
+    return len(text) <= MAX_CRON and len(text.split()) == 5 and croniter.is_valid(text)
 
 
 def _sql_rules(spec: FeatureViewSpec) -> Iterator[Found]:
@@ -181,6 +213,11 @@ def _aggregation_rules(spec: FeatureViewSpec) -> Iterator[Found]:
     if spec.schedule is None:
         message = "aggregations need a schedule: it makes the ticks at which windows are closed."
         yield ("schedule",), message
+    count = sum(len(each.functions) * len(each.windows) for each in spec.aggregations)
+    if count > MAX_AGGREGATES:
+        message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
+        yield ("aggregations",), message
+        return
     bad_windows: list[Found] = [
         (("aggregations", i, "windows", j), error)
         for i, aggregation in enumerate(spec.aggregations)
@@ -190,14 +227,19 @@ def _aggregation_rules(spec: FeatureViewSpec) -> Iterator[Found]:
     yield from bad_windows
     if bad_windows:
         return
-    outputs = spec.aggregate_outputs()
+    yield from _output_rules(spec)
+    yield from _tick_rules(spec)
+
+
+def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    outputs, hints = spec.aggregate_outputs(), 0
     for index, feature in enumerate(spec.features):
         column = feature.source_column
         if column not in outputs:
-            key = "column" if feature.column else "name"
-            message = f"the aggregations do not give {column!r}.{did_you_mean(column, outputs)}"
-            yield ("features", index, key), message
-    yield from _tick_rules(spec)
+            hints += 1
+            hint = did_you_mean(column, outputs) if hints <= MAX_HINTS else ""
+            path = ("features", index, "column" if feature.column else "name")
+            yield path, f"the aggregations do not give {column!r}.{hint}"
 
 
 def _tick_rules(spec: FeatureViewSpec) -> Iterator[Found]:
@@ -217,10 +259,13 @@ def _tick_rules(spec: FeatureViewSpec) -> Iterator[Found]:
 def _(spec: FeatureServiceSpec) -> Iterator[Found]:
     if not spec.features:
         yield ("features",), "a feature service needs at least one reference, as in view:feature."
+    if too_many := _too_many(("features",), "references", spec.features, MAX_REFERENCES):
+        yield too_many
+        return
     for index, reference in enumerate(spec.features):
         if error := _error(parse_reference, reference):
             yield ("features", index), error
-    yield from _repeated(("features",), list(spec.features))
+    yield from _repeated(("features",), spec.features)
 
 
 def _error(check: Callable[[str], object], value: str) -> str | None:
@@ -246,7 +291,15 @@ def _column_name(path: Path, name: str) -> Iterator[Found]:
         yield path, f"join key {name!r}: {rule}"
 
 
-def _repeated(path: Path, names: list[str]) -> Iterator[Found]:
+def _repeated(path: Path, names: Iterable[str]) -> Iterator[Found]:
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if name in names[:index]:
+        if name in seen:
             yield (*path, index), f"{name!r} stands twice; keep one."
+        seen.add(name)
+
+
+def _too_many(path: Path, noun: str, given: Sized, most: int) -> Found | None:
+    if len(given) <= most:
+        return None
+    return path, f"{len(given)} {noun}; at most {most} fit one definition, split it."

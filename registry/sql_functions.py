@@ -78,3 +78,8 @@ NAMED_FUNCTIONS = frozenset({
     "array_to_json", "json_array_length", "json_contains", "json_exists", "json_merge_patch",
     "json_quote", "json_structure", "json_valid", "json_value", "row_to_json", "to_json",
 })  # fmt: skip
+#: Functions DuckDB finds behind a bare name, quoted or not, where the source has no such column.
+BARE_FUNCTIONS = frozenset({
+    "current_catalog", "current_date", "current_role", "current_schema", "current_time",
+    "current_timestamp", "current_user", "localtime", "localtimestamp", "session_user", "user",
+})  # fmt: skip

@@ -16,9 +16,11 @@ import yaml
 from registry.errors import Invalid
 
 Path = tuple[str | int, ...]
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_INTEGERS = (
+    (re.compile(r"[-+]?[0-9]+"), 10),
+    (re.compile(r"0o[0-7]+"), 8),
+    (re.compile(r"0x[0-9a-fA-F]+"), 16),
+)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _WORDS: dict[str, Any] = {
@@ -29,6 +31,8 @@ _WORDS: dict[str, Any] = {
 }
 #: Far beyond any definition; keeps a hostile file from costing more than it should.
 MAX_DEPTH = 40
+#: An integer of any length would be quadratic to read or to write; a longer one stays a text.
+MAX_INTEGER_LENGTH = 20
 #: libyaml's parser where PyYAML has it: fifteen times as fast, in other words about mistakes.
 _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -122,11 +126,9 @@ def _mapping(node: yaml.MappingNode, path: Path, document: Document) -> dict[str
 def _plain(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
-        # An integer of any length would be quadratic to read; none of ours has more than 20 digits.
-        return int(text) if len(text) <= 20 else text
-    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
-        return int(text, 0)
+    for form, base in _INTEGERS:
+        if form.fullmatch(text):
+            return int(text, base) if len(text) <= MAX_INTEGER_LENGTH else text
     if _FLOAT.fullmatch(text):
         return float(text)
     if match := _INFINITY.fullmatch(text):

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry.errors import Invalid, did_you_mean
+from registry.errors import did_you_mean
+from registry.json_bodies import MAX_DEPTH, is_too_deep
 from serving.point_in_time import Timing
+from serving.request_body import SHOWN_LENGTH, BadRequest, check_asked, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-class BadHistoricalRequest(Invalid):
-    code = "invalid_request"
 
 
 class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,34 +32,34 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 #: What uploads say in query parameters.
 PARAMETERS = tuple(name for name in HistoricalRequest.__struct_fields__ if name != "entities")
 _decoder = msgspec.json.Decoder(HistoricalRequest)
+_TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
 
 
 def parse_body(body: bytes) -> HistoricalRequest:
     """Read a JSON request.
 
-    :raises BadHistoricalRequest: not JSON, unknown keys, wrong types, nothing asked.
+    :raises BadRequest: not JSON, unknown keys, wrong types, nothing asked.
     """
-    try:
-        request = _decoder.decode(body)
-    except msgspec.DecodeError as exc:
-        raise BadHistoricalRequest(_reason(body, exc)) from exc
+    request = read_body(body, _decoder, what="get-historical-features", valid=_TIMINGS)
     if request.entities is None:
-        raise BadHistoricalRequest(
+        raise BadRequest(
             'send "entities": one list a column, event_timestamp and the join keys among them.'
         )
-    return _asks_for_something(request)
+    for name, column in request.entities.items():
+        _check_column(name, column)
+    check_asked(request.features, request.feature_service)
+    return request
 
 
 def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
     """Read the query parameters beside an uploaded frame; ``features`` may be repeated.
 
-    :raises BadHistoricalRequest: an unknown parameter or value; names it and what is valid.
+    :raises BadRequest: an unknown parameter or value; names it and what is valid.
     """
     unknown = sorted(set(parameters) - set(PARAMETERS))
     if unknown:
-        raise BadHistoricalRequest(
-            f"unknown query parameter {unknown[0]!r}.{did_you_mean(unknown[0], PARAMETERS)}"
-        )
+        name = unknown[0][:SHOWN_LENGTH]
+        raise BadRequest(f"unknown query parameter {name!r}.{did_you_mean(name, PARAMETERS)}")
     # The last of a repeated one counts, as everywhere on the web; features are a list.
     sent: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
     if "features" in parameters:
@@ -69,27 +67,18 @@ def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
     try:
         request = msgspec.convert(sent, HistoricalRequest, strict=False)
     except msgspec.ValidationError as exc:
-        raise BadHistoricalRequest(f"query parameters: {exc}. {_TIMINGS}") from exc
-    return _asks_for_something(request)
-
-
-def _asks_for_something(request: HistoricalRequest) -> HistoricalRequest:
-    if bool(request.features) == (request.feature_service is not None):
-        raise BadHistoricalRequest(
-            'send either "features", as in ["view:feature"], or "feature_service", as in "name".'
-        )
+        raise BadRequest(f"query parameters: {exc}. {_TIMINGS}") from exc
+    check_asked(request.features, request.feature_service)
     return request
 
 
-_TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
-
-
-def _reason(body: bytes, error: msgspec.DecodeError) -> str:
-    if not isinstance(error, msgspec.ValidationError):
-        return f"the body is not JSON: {error}."
-    sent = msgspec.json.decode(body)
-    known = HistoricalRequest.__struct_fields__
-    unknown = sorted(set(sent) - set(known)) if isinstance(sent, dict) else []
-    if unknown:
-        return f"unknown key {unknown[0]!r} in the body.{did_you_mean(unknown[0], known)}"
-    return f"the body is not a get-historical-features request: {error}. {_TIMINGS}"
+def _check_column(name: str, column: list[Any]) -> None:
+    """Refuse what no frame can hold, before a library that does not expect it meets it."""
+    shown = name[:SHOWN_LENGTH]
+    if "\x00" in name:
+        raise BadRequest(f"entities: column {shown!r} holds a NUL; no column's name has one.")
+    if is_too_deep(column):
+        raise BadRequest(
+            f"entities: column {shown!r} is nested deeper than {MAX_DEPTH} levels;"
+            " send plain values."
+        )

@@ -13,7 +13,7 @@ from django.utils import timezone
 from rest_framework.views import APIView
 
 from registry.authentication import TokenMissing, bearer_token, find_token
-from registry.errors import AssayError, Forbidden
+from registry.errors import AssayError, Unauthenticated, Unavailable
 from registry.parsers import check_length
 from serving.online import get_online_features
 from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
@@ -37,11 +37,13 @@ class OnlineFeaturesAPI(APIView):
             return super().dispatch(request, *args, **kwargs)
         try:
             return self.post(request, **kwargs)
+        except (Unauthenticated, Unavailable) as exc:
+            return self._refusal(request, exc)
         except AssayError as exc:
-            if isinstance(exc, Forbidden):
-                # Only the trail of a refusal needs to know who it was.
-                request.user = find_token(_token(request), at=timezone.now()).user
-            return cast("HttpResponse", self.get_exception_handler()(exc, {"request": request}))
+            return self._refusal(request, _refusal_for_the_caller(request, exc))
+
+    def _refusal(self, request: HttpRequest, error: AssayError) -> HttpResponse:
+        return cast("HttpResponse", self.get_exception_handler()(error, {"request": request}))
 
     @documented
     def post(self, request: HttpRequest, project: str) -> HttpResponse:
@@ -61,6 +63,19 @@ class OnlineFeaturesAPI(APIView):
         if answer.warnings:
             response[WARNINGS_HEADER] = warnings_json(answer)
         return response
+
+
+def _refusal_for_the_caller(request: HttpRequest, error: AssayError) -> AssayError:
+    """Return what is wrong for those with a live token, for all others that they have none.
+
+    An answer needs no query for this, because its plan knows the token; most refusals come before
+    any plan, and the trail of one needs to know who it was.
+    """
+    try:
+        request.user = find_token(_token(request), at=timezone.now()).user
+    except Unauthenticated as exc:
+        return exc
+    return error
 
 
 def _token(request: HttpRequest) -> str:

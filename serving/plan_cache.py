@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import close_old_connections, connection
 
 from registry import connections, epoch
-from registry.models import Project
-from serving.plans import Question, ReadPlan, make_plan
+from serving.plans import Question, ReadPlan, authorise, make_plan
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,15 +58,15 @@ class PlanCache:
     def make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
         """Make a plan from the registry and keep it, unless a change is under way.
 
-        The epoch is read before the facts: if they change meanwhile, the next reader sees another.
+        The epoch is read before the facts, rights included: if they change meanwhile, the next
+        reader sees another.
         """
         # Not every door is Django's: only its requests drop connections the database has closed.
         if not connection.in_atomic_block:
             close_old_connections()
-        project_id = (
-            Project.objects.filter(name=question.project).values_list("pk", flat=True).first()
-        )
-        seen = epoch.ensure(project_id) if project_id is not None else b""
+        # Who may not know that the project exists learns nothing of Redis either.
+        _, project = authorise(question, token=token, at=at)
+        seen = epoch.ensure(project.pk)
         generation = connections.generation()
         read = make_plan(question, token=token, at=at)
         kept = KeptPlan(read, epoch.epoch_key(read.project_id), seen, generation)

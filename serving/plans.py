@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-    from registry.models import FeatureViewVersion, Project
+    from registry.models import ApiToken, FeatureViewVersion, Project
     from registry.references import Reference
     from registry.value_types import ValueType
 
@@ -95,18 +95,27 @@ class ReadPlan(NamedTuple):
 def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
     """Authenticate, authorise and resolve a question.
 
-    :raises Unauthenticated: the token is not a live one of this project.
+    :raises Unauthenticated, NotFound: see ``authorise``.
     :raises Forbidden: its user lacks ``read_online`` on a view.
     :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
     """
-    found = find_token(token, at=at)
-    if found.project is not None and found.project.name != question.project:
-        raise TokenUnknown(f"the token is limited to project {found.project}.")
-    project = access.access_project(found.user, question.project)
+    found, project = authorise(question, token=token, at=at)
     builder = _Builder(project, found.user, question.full_feature_names)
     for reference in _references(project, question):
         builder.add(reference)
     return builder.plan(expires_at=found.expires_at)
+
+
+def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken, Project]:
+    """Return who asks and the project they may see; its views have rights of their own.
+
+    :raises Unauthenticated: the token is not a live one of this project.
+    :raises NotFound: there is no such project, or not for them.
+    """
+    found = find_token(token, at=at)
+    if found.project is not None and found.project.name != question.project:
+        raise TokenUnknown(f"the token is limited to project {found.project}.")
+    return found, access.access_project(found.user, question.project)
 
 
 def _references(project: Project, question: Question) -> tuple[Reference, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from registry.errors import Invalid
+from registry.json_bodies import UNREADABLE, is_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_TEXT = "1970-01-01T00:00:00Z"
 #: From here on a float no longer tells neighbouring integers apart, so it cannot be a key.
 EXACT_FLOAT = 2**53
+MAX_NESTING = 200
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 #: How each key type is written in JSON; used in messages.
 KEY_FORMS = {
@@ -65,13 +67,19 @@ def column_ready(values: Sequence[Any]) -> list[Any]:
 
 
 def json_text_ready(value: str | None) -> Any:
-    """Return what the text of a ``json`` feature means; text that is not JSON stays text."""
+    """Return what the text of a ``json`` feature means; text that is not JSON stays text.
+
+    So does text nested deeper than ``MAX_NESTING``, which could be read but not written anew.
+    """
     if value is None:
         return None
     try:
-        return msgspec.json.decode(value)
-    except msgspec.DecodeError:
+        meant = msgspec.json.decode(value)
+    except UNREADABLE:
         return value
+    # Each level opens with a bracket: nearly no text has enough of them to be worth a look.
+    may_be_deep = value.count("[") + value.count("{") > MAX_NESTING
+    return value if may_be_deep and is_too_deep(meant, most=MAX_NESTING) else meant
 
 
 def encoder(value_type: ValueType) -> Callable[[Any], Any] | None:
@@ -232,6 +240,8 @@ def shown(value: Any) -> str:
     """Return the value as JSON would show it, cut to a readable length."""
     try:
         text = msgspec.json.encode(json_ready(value)).decode()
+    except RecursionError:
+        return "a deeply nested value"
     except (TypeError, ValueError, OverflowError):
         text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

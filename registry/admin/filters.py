@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.core.exceptions import BadRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from registry.admin.scope import projects_with
@@ -17,7 +18,23 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-class ProjectFilter(DropdownFilter):
+class TextFilter(DropdownFilter):
+    """A filter whose value is compared with stored text."""
+
+    def value(self) -> str | None:
+        """Return what was chosen.
+
+        :raises BadRequest: it holds a NUL, which no stored text can, so databases refuse it.
+        """
+        value: str | None = super().value()
+        if value is not None and "\x00" in value:
+            raise BadRequest(
+                f"the filter {self.parameter_name} holds a NUL; choose one of the list."
+            )
+        return value
+
+
+class ProjectFilter(TextFilter):
     """By project, along the admin's ``project_path``."""
 
     title = "project"
@@ -35,7 +52,7 @@ class ProjectFilter(DropdownFilter):
         return queryset.filter(**{f"{self.path}__name": self.value()}) if self.value() else queryset
 
 
-class ColumnFilter(DropdownFilter):
+class ColumnFilter(TextFilter):
     """By the distinct values of one column among the rows the person may see."""
 
     column: ClassVar[str]

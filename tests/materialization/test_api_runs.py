@@ -121,6 +121,21 @@ def test_runs_are_found_by_view_and_status(call, version):
     assert (count("feature_view=other"), count("status=succeeded")) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("status=suceeded", "Did you mean 'succeeded'?"),
+        ("status=%00", "Valid: "),
+        ("feature_view=%00", "holds a NUL"),
+    ],
+)
+def test_a_filter_that_no_run_could_pass_is_refused(call, version, query, says):
+    response = call("consumer", "get", f"runs?{query}")
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_filter")
+    assert says in response.json()["detail"]
+
+
 def test_a_run_nobody_asked_for_is_not_found(call, cast):
     assert call("consumer", "get", "runs/4711").json()["code"] == "run_not_found"
     assert call("operator", "post", "runs/4711/cancel").status_code == 404

@@ -88,6 +88,22 @@ def test_members_read_every_list_and_page_without_django_permissions(as_, cast, 
     assert "driver_hourly@1.0.0" in client.get(list_url("registry_featureviewversion")).text
 
 
+@pytest.mark.parametrize(
+    ("name", "query", "status"),
+    [
+        ("registry_featureview", "project=%00", 400),
+        ("registry_featureview", "versions__state=%00", 400),
+        ("registry_featureviewversion", "state=%00", 400),
+        ("registry_auditentry", "verb=%00", 400),
+        ("registry_auditentry", "actor_name=%00", 400),
+        ("registry_featureview", "q=%00", 200),
+        ("registry_auditentry", "at_from_0=%00", 200),
+    ],
+)
+def test_a_list_is_never_asked_for_what_no_text_can_hold(as_, waiting, name, query, status):
+    assert as_("owner").get(f"{list_url(name)}?{query}").status_code == status
+
+
 def test_an_outsider_sees_nothing(as_, cast, waiting):
     client = as_("outsider")
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from registry.row_sql import MAX_LENGTH, BadSql, check_row_sql
-from registry.sql_functions import NAMED_FUNCTIONS
+from registry.sql_functions import BARE_FUNCTIONS, NAMED_FUNCTIONS
 
 
 def check(sql: str) -> str:
@@ -117,6 +117,11 @@ def test_what_is_allowed_and_how_it_is_written_anew(sql, canonical):
         ("SELECT uuid() AS x FROM s", "not on the list"),
         ("SELECT version() AS x FROM s", "not on the list"),
         ("SELECT current_user AS x FROM s", "not on the list"),
+        ('SELECT "current_timestamp" AS t FROM s', 'write "s"."current_timestamp"'),
+        ('SELECT a FROM s AS r WHERE "Current_Date" > t', 'write "r"."Current_Date"'),
+        ("SELECT user AS x FROM s", "'user' alone is a function"),
+        ('SELECT upper(("session_user")) AS x FROM s', "'session_user' alone is a function"),
+        ('SELECT * REPLACE ("localtime" AS a) FROM s', "'localtime' alone is a function"),
         ("SELECT getenv('HOME') AS x FROM s", "not on the list"),
         ("SELECT current_setting('threads') AS x FROM s", "not on the list"),
         ("SELECT nextval('q') AS x FROM s", "not on the list"),
@@ -144,6 +149,57 @@ def test_each_named_function_is_one_that_duckdb_calls_consistent():
     )
 
     assert {name for (name,) in consistent.fetchall()} >= NAMED_FUNCTIONS
+
+
+#: What is no function and no keyword but might name something all the same.
+OTHER_WORDS = ("rowid", "filename", "file_row_number", "file_index", "ordinality")
+
+
+def accepted(sql: str) -> str | None:
+    try:
+        return check(sql)
+    except BadSql:
+        return None
+
+
+def answers(sql: str) -> bool:
+    """Tell whether DuckDB runs the SQL over a source with the column ``a`` and no other."""
+    try:
+        duckdb.execute(f"WITH s AS (SELECT 1 AS a) {sql}").fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def test_no_accepted_name_means_anything_without_a_column_of_that_name():
+    words = {
+        word
+        for (word,) in duckdb.sql(
+            "SELECT function_name FROM duckdb_functions()"
+            " UNION SELECT keyword_name FROM duckdb_keywords()"
+            " UNION SELECT name FROM duckdb_settings()"
+        ).fetchall()
+        if re.fullmatch(r"\w+", word)
+    }
+    names = [
+        form
+        for word in {*words, *BARE_FUNCTIONS, *OTHER_WORDS}
+        for form in (word, f'"{word}"', f's."{word}"')
+    ]
+    canonical = (accepted(f"SELECT {name} AS x FROM s") for name in names)
+
+    found = [sql for sql in canonical if sql is not None and answers(sql)]
+
+    literals = {f"SELECT {word} AS x FROM s" for word in ("NULL", "TRUE", "FALSE")}
+    assert set(found) == literals
+
+
+@pytest.mark.parametrize("name", ["user", "current_date", "localtimestamp"])
+def test_a_qualified_name_is_the_column_or_nothing(name):
+    sql = check(f'SELECT s."{name}" AS x FROM s')
+
+    assert duckdb.execute(f'WITH s AS (SELECT 7 AS "{name}") {sql}').fetchall() == [(7,)]
+    assert not answers(sql)
 
 
 LEAVES = st.sampled_from(["a", "b", "s.a", "1", "-2.5", "1e3", "'x'", "'it''s'", "NULL", "TRUE"])

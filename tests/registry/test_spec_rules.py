@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from registry.operations.feature_services import MAX_MEMBERS
 from registry.parsing import InvalidDefinitions, parse_objects
+from registry.spec_rules import MAX_REFERENCES
 from registry.value_types import UnknownType, parse_type
 
 KEY = {"name": "k", "type": "int64"}
@@ -36,6 +38,11 @@ def problems(definition) -> list[tuple[str, str]]:
     return []
 
 
+def many(count, **columns):
+    """Return ``count`` dicts with names of their own."""
+    return [columns | {"name": f"n{number}"} for number in range(count)]
+
+
 def feature(**columns):
     return VIEW | {"features": [FEATURE | columns]}
 
@@ -51,6 +58,7 @@ def aggregated(column="a_sum_3d", **columns):
         ENTITY | {"join_keys": [{"name": "Driver_ID", "type": "string"}, KEY]},
         SOURCE,
         SOURCE | {"created_timestamp": {"column": "c", "unit": "ms"}},
+        SOURCE | {"path": "**/day=*/*.parquet"},
         VIEW,
         VIEW | {"start": "1912-04-14", "ttl": "36525d", "version": "0.1.0"},
         VIEW | {"sql": "SELECT k, t, a + 1 AS x FROM s"},
@@ -86,15 +94,22 @@ def test_a_name_that_cannot_be_one(definition, name):
         (ENTITY | {"join_keys": [KEY | {"name": "Timing"}]}, "join_keys[0].name", "are taken"),
         (ENTITY | {"join_keys": [KEY, KEY | {"name": "K"}]}, "join_keys[1]", "stands twice"),
         (ENTITY | {"owner": "x" * 201}, "owner", "at most 200"),
+        (ENTITY | {"join_keys": many(17, **KEY)}, "join_keys", "17 join keys; at most 16"),
+        (ENTITY | {"tags": {f"t{i}": "" for i in range(101)}}, "tags", "101 tags; at most 100"),
+        (ENTITY | {"tags": {"a\x00": ""}}, "tags", "NUL"),
         (SOURCE | {"path": " "}, "path", "name a file or a glob"),
         (SOURCE | {"path": "x.txt"}, "path", ".parquet, .csv"),
         (SOURCE | {"path": "../x.csv"}, "path", "leaves the project's roots"),
         (SOURCE | {"path": "~/x.csv"}, "path", "leaves the project's roots"),
         (SOURCE | {"path": "s3://bucket/x.csv"}, "path", "leaves the project's roots"),
+        (SOURCE | {"path": "**/a/**/*.csv"}, "path", "** more than once"),
+        (SOURCE | {"path": "x" * 497 + ".csv"}, "path", "501 characters"),
         (SOURCE | {"created_timestamp": "t"}, "created_timestamp", "leave it out"),
         (VIEW | {"entities": []}, "entities", "at least one entity"),
         (VIEW | {"entities": ["e", "e"]}, "entities[1]", "stands twice"),
+        (VIEW | {"entities": [f"e{i}" for i in range(17)]}, "entities", "17 entities"),
         (VIEW | {"features": []}, "features", "at least one feature"),
+        (VIEW | {"features": many(501, type="wrong")}, "features", "501 features; at most 500"),
         (VIEW | {"features": [FEATURE, FEATURE]}, "features[1]", "stands twice"),
         (VIEW | {"version": "1.0"}, "version", "three numbers"),
         (VIEW | {"version": "1.02.0"}, "version", "three numbers"),
@@ -106,7 +121,9 @@ def test_a_name_that_cannot_be_one(definition, name):
         (VIEW | {"schedule": {}}, "schedule", "either {every: 1h} or"),
         (VIEW | {"schedule": {"every": "1h", "cron": "* * * * *"}}, "schedule", "either"),
         (VIEW | {"schedule": {"every": "1y"}}, "schedule.every", "as in 30d"),
+        (VIEW | {"schedule": {"every": " " * 12 + "1h"}}, "schedule.every", "14 characters"),
         (VIEW | {"schedule": {"cron": "61 * * * *"}}, "schedule.cron", "five fields"),
+        (VIEW | {"schedule": {"cron": "1," * 40 + "1 * * * *"}}, "schedule.cron", "at most 64"),
         (VIEW | {"schedule": {"cron": "* * * * * *"}}, "schedule.cron", "five fields"),
         (VIEW | {"sql": "SELECT count(*) AS n FROM s"}, "sql", "use `aggregations`"),
         (VIEW | {"sql": "SELECT * FROM other"}, "sql", "only table is the source"),
@@ -120,6 +137,11 @@ def test_a_name_that_cannot_be_one(definition, name):
         (aggregated(schedule=None), "schedule", "need a schedule"),
         (aggregated(column="a_sum_30d"), "features[0].column", "Did you mean 'a_sum_3d'"),
         (aggregated(column=None), "features[0].name", "do not give 'x'"),
+        (
+            aggregated(aggregations=[SUM[0] | {"windows": [f"{i + 1}s" for i in range(1001)]}]),
+            "aggregations",
+            "1001 columns",
+        ),
         (aggregated(ttl="59m"), "ttl", "shorter than a tick"),
         (aggregated(sql="SELECT * FROM s"), "sql", "not both"),
         (
@@ -129,6 +151,7 @@ def test_a_name_that_cannot_be_one(definition, name):
         ),
         (SERVICE | {"features": []}, "features", "at least one reference"),
         (SERVICE | {"features": ["v:x", "v:x"]}, "features[1]", "stands twice"),
+        (SERVICE | {"features": ["wrong"] * 1001}, "features", "1001 references; at most 1000"),
         (SERVICE | {"features": ["v@latest:x"]}, "features[0]", "view@1.2.0:feature"),
     ],
 )
@@ -137,6 +160,22 @@ def test_what_breaks_a_rule(definition, key, says):
 
     assert found == key
     assert says in message
+
+
+def test_every_wrong_column_is_named_and_the_nearest_of_the_first_ones():
+    windows = [f"{seconds}s" for seconds in range(1, 1001)]
+    features = [FEATURE | {"name": f"a_sum_{number}"} for number in range(400)]
+
+    found = problems(
+        aggregated(aggregations=[SUM[0] | {"windows": windows}]) | {"features": features}
+    )
+
+    assert [key for key, _ in found] == [f"features[{number}].name" for number in range(400)]
+    assert ["Did you mean" in message for _, message in found] == [True] * 10 + [False] * 390
+
+
+def test_a_service_holds_as_many_references_as_it_may_have_members():
+    assert MAX_REFERENCES == MAX_MEMBERS
 
 
 def test_a_bound_that_is_no_number_bounds_nothing():

@@ -80,6 +80,40 @@ def test_without_a_live_token_nobody_reads(client, version, token, code):
     assert response["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[" * 5000,
+        b'{"zz": "\\ud800"}',
+        b'{"features": ["a:b"], "entities": {"k": [1e400]}}',
+        {"entities": {}},
+        {**REQUEST, "entities": {"a": [1], "b": [1, 2]}},
+        {**REQUEST, "entities": {"driver_id": [0] * 10_001}},
+    ],
+)
+@pytest.mark.parametrize(("token", "code"), [(None, "token_missing"), ("assay_x", "token_unknown")])
+def test_without_a_live_token_nobody_learns_what_is_wrong(client, version, body, token, code):
+    response = ask(client, token, body)
+
+    assert (response.status_code, response.json()["code"]) == (401, code)
+
+
+@pytest.mark.parametrize(
+    ("who", "here", "elsewhere"),
+    [("nobody", 401, 401), ("outsider", 404, 404), ("owner", 503, 404)],
+)
+def test_while_redis_is_down_a_project_shows_itself_to_its_members_only(
+    client, people, settings, who, here, elsewhere
+):
+    token = "assay_x" if who == "nobody" else factories.token_for(getattr(people, who))
+    settings.REDIS_URL = "unix:///nowhere.sock"
+
+    answers = [ask(client, token, REQUEST, project=name) for name in ("rides", "trips")]
+
+    assert [answer.status_code for answer in answers] == [here, elsewhere]
+
+
 def test_a_denial_leaves_its_trace(client, people, version):
     ask(client, factories.token_for(people.auditor), REQUEST)
 

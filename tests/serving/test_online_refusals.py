@@ -15,6 +15,10 @@ pytestmark = pytest.mark.django_db
 ROWS = {"driver_id": [1001]}
 TRIPS = ["driver_hourly:avg_daily_trips"]
 REQUEST = {"features": TRIPS, "entities": ROWS}
+DEEP = b'{"features": ["%s"], "entities": {"driver_id": [%s]}}' % (
+    TRIPS[0].encode(),
+    b"[" * 900 + b"]" * 900,
+)
 OFFLINE_ONLY = factories.VIEW.replace("driver_hourly", "driver_offline") + "online: false\n"
 
 
@@ -46,6 +50,16 @@ def version(people):
         (b"{", 422, "invalid_request", "not JSON"),
         (b"[]", 422, "invalid_request", "object"),
         (b"", 422, "invalid_request", "not JSON"),
+        (b'{"entities": {"k": ["\xff"]}}', 422, "invalid_request", "not JSON: 'utf-8'"),
+        (b"[" * 5000, 422, "invalid_request", "Expected `object`"),
+        (b'{"entities": {"k": [' + b"[" * 5000, 422, "invalid_request", "nested too deeply"),
+        (b'{"zz": "\\ud800"}', 422, "invalid_request", "`zz`"),
+        (b'{"\\ud800": 1}', 422, "invalid_request", "not JSON"),
+        (b'{"entities": {"k": [1e400]}}', 422, "invalid_request", "Number out of range"),
+        (b'{"zz": 1, "entities": {"k": [1e400]}}', 422, "invalid_request", "unknown key 'zz'"),
+        (DEEP, 422, "bad_key_value", "a deeply nested value is not"),
+        ({"feature_service": "a\0", "entities": ROWS}, 422, "invalid_request", "NUL"),
+        ({"features": ["a\0:b"], "entities": ROWS}, 422, "invalid_reference", "view:feature"),
         ({"features": TRIPS}, 422, "invalid_request", "entities"),
         ({"entities": ROWS}, 422, "invalid_request", "feature_service"),
         (

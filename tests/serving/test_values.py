@@ -62,6 +62,14 @@ def test_json_features_are_what_their_text_means(text, value):
     assert json_text_ready(text) == value
 
 
+@pytest.mark.parametrize(("levels", "is_text"), [(200, False), (201, True), (5000, True)])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_json_too_deep_to_be_written_anew_stays_text(levels, is_text, opens, closes):
+    text = opens * levels + "null" * (opens != "[") + closes * levels
+
+    assert (json_text_ready(text) == text) is is_text
+
+
 @pytest.mark.parametrize(
     ("declared", "sent", "key"),
     [
