@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.errors import Invalid, TooLarge, did_you_mean
+from serving.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:
@@ -97,7 +98,15 @@ def key_column(frame: pa.Table, key: JoinKey, *, view: str) -> pa.ChunkedArray:
             column=key.name,
             feature_view=view,
         )
-    column = _plain(frame[key.name])
+    try:
+        return _typed(plain(frame[key.name]), key)
+    except pa.ArrowException as exc:
+        raise BadEntityValue(
+            f"join key {key.name!r} is {key.type}: {first_line(exc)}.", column=key.name
+        ) from exc
+
+
+def _typed(column: pa.ChunkedArray, key: JoinKey) -> pa.ChunkedArray:
     target = key.value_type.arrow
     if column.type in (target, pa.null()):
         return column.cast(target)
@@ -113,24 +122,36 @@ def instants(column: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
 
     :raises BadEntityValue: naming the column, its type or a value, and what would be valid.
     """
-    column = _plain(column)
-    if pa.types.is_string(column.type):
-        column = _instants_of_text(column, name)
-    elif pa.types.is_timestamp(column.type):
-        column = (
-            pc.floor_temporal(column, unit="microsecond") if column.type.unit == "ns" else column
-        )
-    elif not (pa.types.is_date(column.type) or pa.types.is_null(column.type)):
-        raise BadEntityValue(
-            f"column {name!r} has type {column.type}, which is no time. Send timestamps (naive ones"
-            " are UTC) or ISO 8601 text; numbers do not say their unit.",
-            column=name,
-        )
     try:
-        found = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
-    except pa.ArrowInvalid as exc:
-        raise BadEntityValue(f"column {name!r}: {exc}.", column=name) from exc
-    return _in_range(found.cast(INSTANT), name)
+        return _in_range(_as_instants(plain(column), name).cast(INSTANT), name)
+    except pa.ArrowException as exc:
+        raise BadEntityValue(f"column {name!r}: {first_line(exc)}.", column=name) from exc
+
+
+def _as_instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_string(kind):
+        return _instants_of_text(column, name)
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return _floored(column)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind):
+        return column.cast(pa.timestamp("us", getattr(kind, "tz", None)))
+    raise BadEntityValue(
+        f"column {name!r} has type {kind}, which is no time. Send timestamps (naive ones"
+        " are UTC) or ISO 8601 text; numbers do not say their unit.",
+        column=name,
+    )
+
+
+def _floored(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cut nanoseconds to microseconds of UTC, towards the past.
+
+    Not by Arrow's ``floor_temporal``: it asks for local time, which is ambiguous as clocks go back.
+    """
+    nanos = column.cast(pa.int64())
+    micros = pc.divide(nanos, 1000)
+    past = pc.less(nanos, pc.multiply(micros, 1000))  # division cuts towards zero
+    return pc.subtract(micros, past.cast(pa.int64())).cast(INSTANT)
 
 
 def _in_range(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -173,16 +194,12 @@ def _first_not(parse: Callable[[str], Any], texts: list[str]) -> str:
 def _integers(column: pa.ChunkedArray, key: JoinKey) -> pa.ChunkedArray | None:
     kind = column.type
     if pa.types.is_floating(kind):
+        column = column.cast(pa.float64())  # half floats have no arithmetic
         whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), EXACT_FLOAT))
         _refuse_where(pc.invert(whole), column, key)
     elif not (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         return None
-    try:
-        return column.cast(key.value_type.arrow)
-    except pa.ArrowInvalid as exc:
-        raise BadEntityValue(
-            f"join key {key.name!r} is {key.type}: {exc}.", column=key.name
-        ) from exc
+    return column.cast(key.value_type.arrow)
 
 
 def _strings(column: pa.ChunkedArray, key: JoinKey) -> pa.ChunkedArray | None:
@@ -222,17 +239,6 @@ _FROM: dict[str, Callable[[pa.ChunkedArray, JoinKey], pa.ChunkedArray | None]] =
 }
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column without dictionary encoding and in the ordinary text and bytes types."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return column.cast(pa.string())
-    if pa.types.is_large_binary(column.type) or pa.types.is_binary_view(column.type):
-        return column.cast(pa.binary())
-    return column
-
-
 def _refuse_where(mask: pa.ChunkedArray, column: pa.ChunkedArray, key: JoinKey) -> None:
     row = pc.index(mask, True).as_py()
     if row >= 0:
@@ -245,14 +251,21 @@ def _refuse_where(mask: pa.ChunkedArray, column: pa.ChunkedArray, key: JoinKey) 
 
 
 def _wrong_type(column: pa.ChunkedArray, key: JoinKey) -> BadEntityValue:
-    sample = next((value for value in column.slice(0, 100).to_pylist() if value is not None), None)
     return BadEntityValue(
         f"join key {key.name!r} is {key.type}; the entity frame has it as {column.type}, as in"
-        f" {shown(sample)}. Send {KEY_FORMS[key.type]}, in a column of type {key.type}.",
+        f" {_sample(column)}. Send {KEY_FORMS[key.type]}, in a column of type {key.type}.",
         column=key.name,
         type=str(column.type),
         expected=key.type,
     )
+
+
+def _sample(column: pa.ChunkedArray) -> str:
+    """Return one of the first values as messages show it."""
+    try:
+        return shown(next((v for v in column.slice(0, 100).to_pylist() if v is not None), None))
+    except (pa.ArrowException, ValueError, OverflowError, LookupError):
+        return "one that Python cannot hold"  # too far from 1970, or in a zone nobody knows
 
 
 def _check_names(frame: pa.Table) -> None:

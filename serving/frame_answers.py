@@ -15,7 +15,9 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
+from registry.errors import Invalid
 from serving.frames import ARROW, CSV, JSON, PARQUET
+from serving.plain_columns import decoded, first_line, plain
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
 
 if TYPE_CHECKING:
@@ -24,11 +26,48 @@ if TYPE_CHECKING:
     from serving.historical import TrainingSet
 
 _encode = msgspec.json.Encoder().encode
+#: What writers say of values they cannot hold: Arrow's errors, and Python's of dates out of range
+#: (overflow), zones nobody knows (lookup) and JSON nested too deep (recursion).
+_UNWRITABLE = (pa.ArrowException, ValueError, OverflowError, LookupError, RecursionError)
+
+
+class UnwritableColumn(Invalid):
+    code = "unwritable_column"
 
 
 def write_answer(answer: TrainingSet, media_type: str) -> bytes:
-    """Return the training set as ``media_type``, one of ``ANSWERS``."""
-    return _WRITERS[media_type](answer)
+    """Return the training set as ``media_type``, one of ``ANSWERS``.
+
+    :raises UnwritableColumn: a column of the entity frame has no form there; names it and the media
+        types that have one.
+    """
+    try:
+        return _WRITERS[media_type](answer)
+    except _UNWRITABLE:
+        _refuse_column(answer, media_type)
+        raise  # every column can be written alone: the fault is ours
+
+
+def _refuse_column(answer: TrainingSet, media_type: str) -> None:
+    """Raise for the first column that cannot be written alone; return if each can."""
+    for field in answer.table.schema:
+        alone = answer._replace(table=answer.table.select([field.name]), columns=(), parts=())
+        if (reason := _refusal(alone, media_type)) is not None:
+            others = [one for one in ANSWERS if _refusal(alone, one) is None]
+            raise UnwritableColumn(
+                f"column {field.name!r} of type {field.type} cannot be written as {media_type}:"
+                f" {reason}. Ask for {' or '.join(others)}, or leave the column out.",
+                column=field.name,
+                valid=others,
+            )
+
+
+def _refusal(answer: TrainingSet, media_type: str) -> str | None:
+    try:
+        _WRITERS[media_type](answer)
+    except _UNWRITABLE as exc:
+        return first_line(exc)
+    return None
 
 
 def _write_json(answer: TrainingSet) -> bytes:
@@ -50,7 +89,7 @@ def _results(answer: TrainingSet) -> list[bytes]:
     epochs = _encode([EPOCH_TEXT] * table.num_rows)
     results = [
         _result(column_json(column), _statuses(column, None), epochs)
-        for column in table.columns[:entity_columns]
+        for column in map(decoded, table.columns[:entity_columns])
     ]
     for place, asked in enumerate(answer.columns, start=entity_columns):
         found = answer.parts[asked.part].found
@@ -77,10 +116,21 @@ def _stamp_texts(found: pa.ChunkedArray) -> list[str]:
 
 
 def instant_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return ``values.instant_text`` of a column of instants; naive ones are UTC."""
-    utc = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-    texts = utc.cast(pa.timestamp("us", "UTC")).cast(pa.string())
+    """Return ``values.instant_text`` of a column of instants; naive ones are UTC.
+
+    :raises OverflowError: an instant is too far away to be written.
+    """
+    utc = _cut(column, pa.timestamp("us", getattr(column.type, "tz", None)))
+    texts = _time_texts(utc.cast(pa.timestamp("us", "UTC")))
     return pc.replace_substring(texts, " ", "T", max_replacements=1)
+
+
+def _time_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of dates or instants as text."""
+    texts = column.cast(pa.string())
+    if pc.any(pc.starts_with(texts, "<")).as_py():  # Arrow's "<value out of range: …>"
+        raise OverflowError("a time is beyond the years -32767 to 32767")
+    return texts
 
 
 def column_json(column: pa.ChunkedArray, *, is_json: bool = False) -> list[Any]:
@@ -90,18 +140,55 @@ def column_json(column: pa.ChunkedArray, *, is_json: bool = False) -> list[Any]:
         return [json_text_ready(text) for text in column.to_pylist()]
     if pa.types.is_timestamp(kind):
         return instant_texts(column).to_pylist()  # type: ignore[no-any-return]
-    if pa.types.is_date(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_date(kind):
+        return _time_texts(column).to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_decimal(kind):
         return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
-    plain = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind)
-    if plain or (pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py() is not False):
+    ready = pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind)
+    if ready or (pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py() is not False):
         return column.to_pylist()  # type: ignore[no-any-return]
-    return column_ready(column.to_pylist())
+    return column_ready(_cut(column, _python_type(kind)).to_pylist())
+
+
+def _python_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type with times as Python has them: no nanoseconds, no zones it may not know."""
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if pa.types.is_duration(kind):
+        return pa.duration("us")
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_python_type(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_python_type(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_python_type(field.type)) for field in kind])
+    return kind
+
+
+def _cut(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Cast times, cutting finer digits; those that do not fit are an error, never another time."""
+    if column.type == kind:
+        return column
+    return column.cast(options=pc.CastOptions(kind, allow_time_truncate=True))
 
 
 def _write_parquet(answer: TrainingSet) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(answer.table, sink)
+    table, sink = answer.table, io.BytesIO()
+    for place, field in enumerate(table.schema):
+        if _is_decoded_for_parquet(field.type):
+            table = table.set_column(place, field.name, decoded(table.column(place)))
+    pyarrow.parquet.write_table(table, sink)
     return sink.getvalue()
+
+
+def _is_decoded_for_parquet(kind: pa.DataType) -> bool:
+    """Return whether Parquet takes the values only without their encoding."""
+    if pa.types.is_dictionary(kind):
+        of = kind.value_type
+        return bool(pa.types.is_string_view(of) or pa.types.is_nested(of))
+    return bool(pa.types.is_run_end_encoded(kind))
 
 
 def _write_arrow(answer: TrainingSet) -> bytes:
@@ -121,15 +208,26 @@ def _write_csv(answer: TrainingSet) -> bytes:
 
 def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column CSV can hold: instants as ISO 8601, bytes as base64, lists as JSON."""
+    column = decoded(column)
+    if isinstance(column.type, pa.UuidType):
+        return _texts(column_json(column))
+    if isinstance(column.type, pa.Bool8Type):
+        return column.cast(pa.bool_())
+    column = plain(column)
     kind = column.type
     if pa.types.is_timestamp(kind):
         return instant_texts(column)
-    if pa.types.is_nested(kind):
-        texts = [None if v is None else _encode(v).decode() for v in column_json(column)]
-        return pa.chunked_array([pa.array(texts, pa.string())])
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pa.chunked_array([pa.array(column_json(column), pa.string())])
+    if pa.types.is_date(kind):
+        _time_texts(column)  # to be refused; Arrow writes the same text
+    if pa.types.is_nested(kind) or pa.types.is_interval(kind):
+        return _texts([None if v is None else _encode(v).decode() for v in column_json(column)])
+    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return _texts(column_json(column))
     return column
+
+
+def _texts(values: list[str | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(values, pa.string())])
 
 
 _WRITERS: dict[str, Callable[[TrainingSet], bytes]] = {

@@ -14,7 +14,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from serving.entity_frame import BadEntityFrame, BadEntityValue, check_rows
-from serving.values import parse_keys, shown
+from serving.plain_columns import first_line
+from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,10 @@ JSON = "application/json"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 CSV = "text/csv"
-#: Numbers that a person would not write so: codes, whose zeros and signs are part of them.
-_CODE = r"^\s|^[+-]?0[0-9]|^\+|\s$"
+#: Whole numbers as we write them; Arrow also reads ``0x10``, ``007`` and `` 1``.
+_INTEGER = r"^-?(0|[1-9][0-9]*)$"
+#: Digits beyond what a float tells apart: an identifier, also where a float has the same digits.
+_LONG = r"^-?[0-9]{16,}$"
 
 
 def read_frame(body: bytes, media_type: str, key_types: KeyTypes, *, max_rows: int) -> pa.Table:
@@ -43,9 +46,11 @@ def read_frame(body: bytes, media_type: str, key_types: KeyTypes, *, max_rows: i
         if media_type == PARQUET:  # a few bytes can say many rows: look before unpacking
             check_rows(pyarrow.parquet.read_metadata(pa.BufferReader(body)).num_rows, most=max_rows)
         table = _READERS[media_type](body, key_types)
+        check_rows(table.num_rows, most=max_rows)
+        table.validate(full=True)  # bytes from outside: offsets may point anywhere
+        _decode(pa.struct(table.schema))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as exc:
-        raise BadEntityFrame(f"the body is no readable {media_type}: {_first_line(exc)}") from exc
-    check_rows(table.num_rows, most=max_rows)
+        raise BadEntityFrame(f"the body is no readable {media_type}: {first_line(exc)}.") from exc
     return table
 
 
@@ -73,6 +78,18 @@ def frame_of_columns(
     return pa.table({n: _json_column(n, v, key_types.get(n)) for n, v in columns.items()})
 
 
+def _decode(kind: pa.DataType) -> None:
+    """Read all names and zones within a type, which Arrow does not validate.
+
+    :raises UnicodeDecodeError: one is no UTF-8.
+    """
+    _ = getattr(kind, "tz", None), [kind.field(i).name for i in range(kind.num_fields)]
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    inner += [getattr(kind, of) for of in ("value_type", "storage_type") if hasattr(kind, of)]
+    for one in inner:
+        _decode(one)
+
+
 def _json_column(name: str, values: Sequence[Any], key_type: ValueType | None) -> pa.Array:
     if key_type is not None:
         return pa.array(parse_keys(values, key_type, name=name), key_type.arrow)
@@ -81,7 +98,7 @@ def _json_column(name: str, values: Sequence[Any], key_type: ValueType | None) -
     except (pa.ArrowException, OverflowError) as exc:
         raise BadEntityValue(
             f"column {name!r} of entities has values of different types, or too large ones"
-            f" ({_first_line(exc)}). Send one type a column.",
+            f" ({first_line(exc)}). Send one type a column.",
             column=name,
         ) from exc
 
@@ -92,9 +109,7 @@ def _read_parquet(body: bytes, key_types: KeyTypes) -> pa.Table:
 
 def _read_arrow(body: bytes, key_types: KeyTypes) -> pa.Table:
     with pyarrow.ipc.open_stream(pa.BufferReader(body)) as stream:
-        table = stream.read_all()
-    table.validate(full=True)  # bytes from outside: offsets may point anywhere
-    return table
+        return stream.read_all()
 
 
 def _read_csv(body: bytes, key_types: KeyTypes) -> pa.Table:
@@ -102,14 +117,14 @@ def _read_csv(body: bytes, key_types: KeyTypes) -> pa.Table:
 
     An empty cell is null, ``""`` is the empty string.
     """
-    names = pyarrow.csv.open_csv(pa.BufferReader(body)).schema.names
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    names = pyarrow.csv.open_csv(pa.BufferReader(body), parse_options=parse).schema.names
     options = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),
         null_values=[""],
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     texts = pyarrow.csv.read_csv(
         pa.BufferReader(body), parse_options=parse, convert_options=options
     )
@@ -122,15 +137,20 @@ def _read_csv(body: bytes, key_types: KeyTypes) -> pa.Table:
 def _csv_column(name: str, column: pa.ChunkedArray, key_type: ValueType | None) -> pa.ChunkedArray:
     if key_type is None:
         return _guessed(column)
-    if key_type.kind not in ("int32", "int64", "bool"):
+    if key_type.kind in INTEGER_RANGES:
+        _refuse_odd_integers(name, column, key_type)
+    elif key_type.kind != "bool":
         return column  # text, or text that entity_frame reads
     try:
         return column.cast(key_type.arrow)
     except pa.ArrowInvalid as exc:
-        raise BadEntityValue(
-            f"join key {name!r} is {key_type}: {shown(_first_bad(column, key_type))} is not.",
-            column=name,
-        ) from exc
+        raise _bad_key(name, key_type, _first_bad(column, key_type)) from exc
+
+
+def _refuse_odd_integers(name: str, column: pa.ChunkedArray, key_type: ValueType) -> None:
+    row = pc.index(pc.match_substring_regex(column, _INTEGER), False).as_py()
+    if row >= 0:
+        raise _bad_key(name, key_type, column[row].as_py())
 
 
 def _first_bad(column: pa.ChunkedArray, key_type: ValueType) -> str | None:
@@ -142,20 +162,24 @@ def _first_bad(column: pa.ChunkedArray, key_type: ValueType) -> str | None:
     return None
 
 
+def _bad_key(name: str, key_type: ValueType, cell: str | None) -> BadEntityValue:
+    return BadEntityValue(
+        f"join key {name!r} is {key_type}: {shown(cell)} is not. Send {KEY_FORMS[key_type.kind]}.",
+        column=name,
+    )
+
+
 def _guessed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return numbers where every cell is one, and losslessly; otherwise the text as it came."""
-    if pc.any(pc.match_substring_regex(column, _CODE)).as_py():
-        return column
-    for kind in (pa.int64(), pa.float64()):
+    """Return numbers where each cell is exactly what its number is written as; else the text."""
+    long = pc.any(pc.match_substring_regex(column, _LONG)).as_py()
+    for kind in (pa.int64(),) if long else (pa.int64(), pa.float64()):
         try:
-            return column.cast(kind)
+            numbers = column.cast(kind)
         except pa.ArrowInvalid:
             continue
+        if numbers.cast(pa.string()).equals(column):
+            return numbers
     return column
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
 
 
 _READERS: dict[str, Callable[[bytes, KeyTypes], pa.Table]] = {

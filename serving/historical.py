@@ -22,6 +22,7 @@ from materialization.sql_text import text_list
 from serving.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
 from serving.point_in_time import (
     FOUND_EVENT,
+    ROW,
     JoinQuestion,
     Timing,
     difference_sql,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
     from materialization.limits import EngineLimits
     from registry.spec import VersionSpec
-
-ROW = "__row"
 
 
 class ViewPart(NamedTuple):
@@ -163,9 +162,14 @@ def _question(
         timing=timing,
         earliest_us=bounds["min"].as_py(),
         latest_us=bounds["max"].as_py(),
-        feature_rows=f"read_parquet({text_list(part.files)})" if part.files else "feature_rows",
+        feature_rows=_stored_rows(part.files) if part.files else "feature_rows",
         place=PLACE if part.files else (),
     )
+
+
+def _stored_rows(files: Sequence[str]) -> str:
+    """Return SQL for the files' own columns; ``region=eu`` in a path would else replace one."""
+    return f"read_parquet({text_list(files)}, hive_partitioning = false)"
 
 
 @contextmanager
@@ -204,7 +208,7 @@ def _warnings(answer: PartAnswer, timing: Timing) -> Iterator[str]:
             f"{answer.label} gave nothing to {rows - matched} of {rows} rows with timing"
             f' "{timing}". {_ADVICE[timing]}'
         )
-    if answer.differing is not None:
+    if answer.differing:
         yield f"{answer.label}: the two timings differ on {answer.differing} of {rows} rows."
 
 

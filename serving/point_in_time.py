@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MICROSECOND = timedelta(microseconds=1)
+# Join keys and features may have any name of the registry's, which never has "__": every column of
+# ours that stands beside theirs begins with it.
 #: What the answer calls the stamp of the row it took; NULL where nothing qualified.
 FOUND_EVENT = "__event"
+#: An entity row's number and time, and the event time found for it.
+ROW, _TIME, _FOUND = "__row", "__time", "__found"
 
 
 class Timing(StrEnum):
@@ -71,19 +75,19 @@ def point_in_time_sql(question: JoinQuestion) -> str:
     names = ", ".join(f"f.{identifier(name)} AS {identifier(name)}" for name in question.features)
     return (
         f"SELECT f.event_timestamp AS {FOUND_EVENT}{', ' if names else ''}{names}"
-        f"\n{_taken_rows(question)}\nORDER BY h.__row"
+        f"\n{_taken_rows(question)}\nORDER BY h.{ROW}"
     )
 
 
 def difference_sql(question: JoinQuestion) -> str:
     """Return SQL that counts the entity rows for which the two timings take different rows."""
-    stamps = "h.__row, f.event_timestamp AS event, f.created_timestamp AS created, f.__run AS run"
+    stamps = f"h.{ROW}, f.event_timestamp AS event, f.created_timestamp AS created, f.__run AS run"
     known, event = (
         f"SELECT {stamps}\n{_taken_rows(msgspec.structs.replace(question, timing=timing))}"
         for timing in (Timing.KNOWN, Timing.EVENT)
     )
     return (
-        f"SELECT count(*) FROM ({known}) a JOIN ({event}) b USING (__row)\n"  # noqa: S608
+        f"SELECT count(*) FROM ({known}) a JOIN ({event}) b USING ({ROW})\n"  # noqa: S608
         "WHERE (a.event, a.created, a.run) IS DISTINCT FROM (b.event, b.created, b.run)"
     )
 
@@ -92,13 +96,13 @@ def _taken_rows(question: JoinQuestion) -> str:
     """Return the FROM clause that has each entity row ``h`` once, beside the row ``f`` it takes."""
     find = _known_stamps if question.timing is Timing.KNOWN else _event_stamps
     # A row with the right event time may still have been corrected after the entity row's time.
-    known = " AND f.created_timestamp <= h.entity_time" if question.timing is Timing.KNOWN else ""
+    known = f" AND f.created_timestamp <= h.{_TIME}" if question.timing is Timing.KNOWN else ""
     order = ", ".join(f"f.{n} DESC" for n in ("created_timestamp", "__run", *question.place))
     return (
         f"FROM (\n{find(question)}\n) h\n"
         f"LEFT JOIN {question.feature_rows} f"
-        f" ON {_same_keys('f', 'h', question)} AND f.event_timestamp = h.found{known}\n"
-        f"QUALIFY row_number() OVER (PARTITION BY h.__row ORDER BY {order}) = 1"
+        f" ON {_same_keys('f', 'h', question)} AND f.event_timestamp = h.{_FOUND}{known}\n"
+        f"QUALIFY row_number() OVER (PARTITION BY h.{ROW} ORDER BY {order}) = 1"
     )
 
 
@@ -145,7 +149,7 @@ def _select_stamp(stamp: str, question: JoinQuestion) -> str:
         fresh = f"epoch_us({stamp}) >= epoch_us(e.event_timestamp) - {ttl}"
         stamp = f"CASE WHEN {fresh} THEN {stamp} END"
     keys = ", ".join(f"e.{identifier(key)}" for key in question.join_keys)
-    return f"SELECT e.__row, {keys}, e.event_timestamp AS entity_time, {stamp} AS found"
+    return f"SELECT e.{ROW}, {keys}, e.event_timestamp AS {_TIME}, {stamp} AS {_FOUND}"
 
 
 def _narrow(question: JoinQuestion, condition: str = "", *more: str) -> str:

@@ -30,12 +30,20 @@ def chunked(values, kind=None):
         (chunked([NOON], pa.timestamp("ns", "Europe/Berlin")), NOON),
         (chunked([1], pa.timestamp("ns")), datetime(1970, 1, 1, tzinfo=UTC)),
         (chunked([-1], pa.timestamp("ns")), datetime(1969, 12, 31, 23, 59, 59, 999999, UTC)),
+        (chunked([NOON], pa.timestamp("ns", "Nowhere/Land")), NOON),
+        (chunked([NOON], pa.timestamp("us", "Nowhere/Land")), NOON),
+        (
+            chunked([-(2**63) + 1], pa.timestamp("ns")),
+            datetime(1677, 9, 21, 0, 12, 43, 145224, UTC),
+        ),
         (chunked([date(2026, 3, 1)]), datetime(2026, 3, 1, tzinfo=UTC)),
         (chunked(["2026-03-01T12:00:00"]), NOON),
         (chunked(["2026-03-01 13:00:00+01:00"]), NOON),
         (chunked(["2026-03-01T12:00:00.0000009Z"]), NOON),
         (chunked([" 2026-03-01T12:00:00Z "], pa.large_string()), NOON),
         (chunked(["2026-03-01T12:00:00Z"]).dictionary_encode(), NOON),
+        (chunked(["2026-03-01T12:00:00Z"], pa.string_view()), NOON),
+        (pa.chunked_array([pa.RunEndEncodedArray.from_arrays([1], ["2026-03-01T12"])]), NOON),
     ],
 )
 def test_times_in_any_usual_form_become_utc_microseconds(column, expected):
@@ -43,6 +51,14 @@ def test_times_in_any_usual_form_become_utc_microseconds(column, expected):
 
     assert found.type == pa.timestamp("us", "UTC")
     assert found.to_pylist() == [expected]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_both_halves_of_the_hour_that_clocks_repeat_are_their_own_instants(unit):
+    early, late = datetime(2026, 11, 1, 5, 30, tzinfo=UTC), datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+    column = chunked([early, late], pa.timestamp(unit, "America/New_York"))
+
+    assert instants(column, name="t").to_pylist() == [early, late]
 
 
 def test_zoned_and_naive_text_may_be_mixed():
@@ -74,6 +90,11 @@ KEPT = [
     ("string", ["a", "", None], pa.large_string(), ["a", "", None]),
     ("bytes", ["AP8="], pa.string(), [b"\x00\xff"]),
     ("bytes", [b"ab"], pa.binary(2), [b"ab"]),
+    ("bytes", [b"ab"], pa.binary_view(), [b"ab"]),
+    ("string", ["a", None], pa.string_view(), ["a", None]),
+    ("string", ["a", None], pa.dictionary(pa.int8(), pa.large_string()), ["a", None]),
+    ("int64", [1.0, None], pa.float16(), [1, None]),
+    ("timestamp", [NOON], pa.timestamp("ns", "Nowhere/Land"), [NOON]),
     ("bool", [True, None], pa.bool_(), [True, None]),
     ("date", ["2026-03-01"], pa.string(), [date(2026, 3, 1)]),
     ("timestamp", ["2026-03-01T12:00:00Z"], pa.string(), [NOON]),
@@ -101,6 +122,9 @@ def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
         ("int64", [True], pa.bool_(), "as bool"),
         ("string", [1], pa.int64(), "as int64, as in 1"),
         ("bool", [1], pa.int64(), "true or false"),
+        ("int64", [Decimal("1.5")], pa.decimal128(5, 1), "int64"),
+        ("int64", [[2**31 - 1]], pa.list_(pa.date32()), "as list"),
+        ("int64", [[1]], pa.list_(pa.timestamp("us", "Nowhere/Land")), "as list"),
         ("date", ["01.03.2026"], pa.string(), '"01.03.2026" is not'),
     ],
 )

@@ -243,6 +243,26 @@ def test_a_null_key_matches_nothing_not_even_a_null(engine):
     assert join(engine, rows, entities, keys=STRING_KEYS) == [(None, None, None)] * 2
 
 
+@pytest.mark.parametrize("timing", Timing)
+@pytest.mark.parametrize(
+    "name",
+    ["found", "entity_time", "Found", "event", "created", "run", "time", "row", "rowid", "filename"]
+    + ["a", "b", "e", "f", "h", "l", "o", "entity_rows", "feature_rows", "select"],
+)
+def test_a_join_key_may_have_any_name(engine, timing, name):
+    rows = [row(NOON - DAY, value=1.0), row(NOON - DAY, NOON + US, value=2.0)]
+    keyed = [{**one, name: NOON} for one in rows]
+    entities = [{**at(NOON), name: NOON}, {**at(NOON), name: NOON - DAY}]
+    question = JoinQuestion(join_keys=(name,), features=("value",))
+
+    found = join(engine, keyed, entities, keys={name: TIME}, timing=timing)
+    differing = ask(engine, difference_sql(question), keyed, entities, {name: TIME})
+
+    expected = 1.0 if timing is Timing.KNOWN else 2.0
+    assert found == [(NOON - DAY, expected, ""), (None, None, None)]
+    assert differing[0].to_pylist() == [1]
+
+
 def test_null_nan_and_missing_stay_three_things(engine):
     rows = [row(NOON, value=None), row(NOON, value=math.nan, driver_id=2)]
     entities = [at(NOON), at(NOON, driver_id=2), at(NOON, driver_id=3)]

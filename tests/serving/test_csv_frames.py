@@ -1,0 +1,124 @@
+"""CSV frames: what becomes a number, what stays text, and that nothing is changed on the way."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.value_types import parse_type
+from serving.entity_frame import BadEntityValue
+from serving.frame_answers import write_answer
+from serving.frames import CSV, read_frame
+from serving.historical import TrainingSet
+
+INT64 = {"k": parse_type("int64")}
+
+
+def column_of(cells: list[str]) -> pa.ChunkedArray:
+    body = "\n".join(["k,other", *(f"1,{cell}" for cell in cells), ""])
+    return read_frame(body.encode(), CSV, INT64, max_rows=10)["other"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "", "-20"], [1, None, -20]),
+        (["9223372036854775807"], [2**63 - 1]),
+        (["1", "2.5"], [1.0, 2.5]),
+        (["0.1", "-3"], [0.1, -3.0]),
+    ],
+)
+def test_numbers_written_as_we_write_them_are_numbers(cells, expected):
+    assert column_of(cells).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["0x10", "0xff"],
+        ["12345678901234567890", "12345678901234567891"],
+        ["9223372036854775808"],
+        ["100000000000000000000"],
+        ["12345678901234567000"],
+        ["1.5", "1234567890123456"],
+        ["1.10", "2.50"],
+        ["1.0", "2.5"],
+        ["1e5"],
+        ["1E+20"],
+        ["+1"],
+        [" 1"],
+        ["1 "],
+        ["007"],
+        [".5"],
+        ["1_000"],
+        ["0.12345678901234567890123"],
+        ["1e400"],
+        ["true"],
+        ["-"],
+        ["1", '""'],
+    ],
+)
+def test_what_a_number_is_not_written_as_stays_text(cells):
+    assert column_of(cells).to_pylist() == [cell.replace('""', "") for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "cell", ["0x10", " 1", "1 ", "+1", "1_000", "01", "--1", "1.0", "1e3", '""', str(2**63)]
+)
+def test_integer_keys_written_otherwise_are_refused_by_cell(cell):
+    with pytest.raises(BadEntityValue) as refused:
+        read_frame(f"k,x\n5,1\n{cell},2\n".encode(), CSV, INT64, max_rows=10)
+
+    shown = cell.replace('""', "")
+    assert f"join key 'k' is int64: \"{shown}\" is not. Send a whole" in refused.value.message
+
+
+def test_integer_keys_reach_to_both_ends_of_their_type():
+    body = f"k\n{-(2**63)}\n{2**63 - 1}\n0\n".encode()
+
+    found = read_frame(body, CSV, INT64, max_rows=10)["k"]
+
+    assert found.to_pylist() == [-(2**63), 2**63 - 1, 0]
+
+
+#: Cells near numbers, and any text; None is an empty cell.
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.floats().map(repr),
+    st.floats().map(lambda number: f"{number:g}"),
+    st.floats(-1e6, 1e6).map(lambda number: f"{number:.2f}"),
+    st.decimals(allow_nan=False).map(str),
+    st.from_regex(r"[-+ ]?(0x|0)?[0-9]{1,20}[.]?[0-9]{0,3}(e[-+]?[0-9]{1,3})?", fullmatch=True),
+)
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
+columns = st.one_of(
+    st.lists(st.one_of(st.none(), numbers), min_size=3, max_size=3),
+    st.lists(st.one_of(st.none(), numbers, texts), min_size=3, max_size=3),
+)
+names = st.lists(texts.filter(lambda name: name != "k"), min_size=2, max_size=2, unique=True)
+
+
+def quoted(cell: str | None) -> str:
+    return "" if cell is None else '"' + cell.replace('"', '""') + '"'
+
+
+@given(names=names, left=columns, right=columns)
+def test_csv_out_has_the_cells_of_csv_in(names, left, right):
+    rows = zip("123", left, right, strict=True)
+    lines = [["k", *names], *rows]
+    body = "".join(",".join(map(quoted, line)) + "\r\n" for line in lines)
+
+    table = read_frame(body.encode(), CSV, INT64, max_rows=10)
+    sent_back = write_answer(TrainingSet(table, (), (), ()), CSV)
+
+    found = list(csv.reader(io.StringIO(sent_back.decode(), newline=""), strict=True))
+    assert found == [[cell or "" for cell in line] for line in lines]
+    # csv.reader does not tell null from the empty string.
+    nulls = [[cell is None for cell in column] for column in (left, right)]
+    for one in (table, read_frame(sent_back, CSV, INT64, max_rows=10)):
+        assert [one.column(i).is_null().to_pylist() for i in (1, 2)] == nulls
