@@ -9,6 +9,9 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from materialization import aggregation_sql as stages
 from materialization import sparse_ticks_sql, tick_tree_sql
 from materialization.aggregates import (
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
+    from numpy.typing import NDArray
 
     from registry.spec import ScheduleSpec
 
@@ -52,6 +56,7 @@ def aggregate(
 
     :raises UnknownColumn: an aggregated column the source does not have.
     :raises SourceValueInvalid: a type the function or the feature cannot take.
+    :raises TooManyTicks: between the first row and the run's end, under cron.
     """
     schedule = _schedule(job)
     aggregates = read_aggregates(job.spec, columns)
@@ -162,16 +167,17 @@ def _stage(
 def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:
     if grid.period is not None:
         return
-    connection.execute(
-        "CREATE TEMP TABLE ticks AS SELECT unnest(?) AS t, unnest(?) AS i",
-        [list(grid.listed), list(range(len(grid.listed)))],
-    )
+    _create_from(connection, "ticks", t=grid.listed, i=np.arange(len(grid.listed)))
     if job.spec.ttl is not None:
-        hops = grid.hops(job.spec.ttl)
-        connection.execute(
-            "CREATE TEMP TABLE hops AS SELECT unnest(?) AS i, unnest(?) AS j",
-            [[i for i, _ in hops], [j for _, j in hops]],
-        )
+        _create_from(connection, "hops", i=np.arange(grid.count), j=grid.hops(job.spec.ttl))
+
+
+def _create_from(
+    connection: duckdb.DuckDBPyConnection, name: str, **columns: NDArray[np.int64]
+) -> None:
+    connection.register("given", pa.table(columns))
+    _create(connection, name, "SELECT * FROM given")
+    connection.unregister("given")
 
 
 def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:

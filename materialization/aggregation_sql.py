@@ -79,7 +79,8 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
     )
     by = ", ".join(identifier(key.name) for key in spec.join_keys)
     return (
-        f"SELECT {keys}, epoch_us({EVENT}) AS s{features} FROM read_parquet({text_list(files)}) "
+        f"SELECT {keys}, epoch_us({EVENT}) AS s{features} "
+        f"FROM read_parquet({text_list(files)}, hive_partitioning = false) "
         f"WHERE epoch_us({EVENT}) <= {before_us} QUALIFY row_number() OVER "
         f"(PARTITION BY {by} ORDER BY {EVENT} DESC, {CREATED} DESC, {RUN} DESC) = 1"
     )

@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from materialization.errors import SourceValueInvalid
 from materialization.sql_text import text
+from registry.value_types import ValueType
 
 if TYPE_CHECKING:
     from registry.spec import TimeUnit
-    from registry.value_types import ValueType
 
 #: Marks our own error texts among DuckDB's; JSON follows.
 MARK = "assay:"
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 UNSIGNED = tuple(f"U{name}" for name in INTEGERS)
-FLOATS = ("FLOAT", "DOUBLE")
+#: From here on a float stands for several whole numbers, and which one was meant is lost.
+EXACT_BELOW = {"FLOAT": 2**24, "DOUBLE": 2**53}
+_TEXT_WANTED = ("string", "json", "bytes")
 _NUMERIC_WANTED = ("int32", "int64", "float32", "float64", "decimal")
 _MULTIPLIERS: dict[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_YEARS = "TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
+_DAYS = "DATE '0001-01-01' AND DATE '9999-12-31'"
+_FLOAT_HINT = (
+    "The column is read as floats, which are exact whole numbers only below 2**53 (float32: 2**24)."
+    " One file with floats is enough: write it as integers, or as text, in every file."
+)
 
 
 class Cast(NamedTuple):
@@ -31,6 +39,8 @@ class Cast(NamedTuple):
     source: str
     column: str
     type: str
+    #: What else to do about a value that cannot, where the column's own type is the trouble.
+    hint: str = ""
 
     @property
     def strict(self) -> str:
@@ -39,6 +49,7 @@ class Cast(NamedTuple):
             return self.value
         found = f"left(CAST({self.source} AS VARCHAR), 80)"
         names = f"'column': {text(self.column)}, 'type': {text(self.type)}"
+        names += f", 'hint': {text(self.hint)}" if self.hint else ""
         report = f"to_json({{{names}, 'value': {found}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
@@ -48,13 +59,13 @@ def family(have: str) -> str:
     """Return the kind of a DuckDB type: integer, float, decimal, text, time, …."""
     if have in INTEGERS or have in UNSIGNED:
         return "integer"
-    if have in FLOATS:
+    if have in EXACT_BELOW:
         return "float"
+    if have.endswith("]"):  # first: a list of timestamps begins as a timestamp does
+        return "list"
     for beginning, name in (("DECIMAL(", "decimal"), ("ENUM(", "enum"), ("TIMESTAMP", "time")):
         if have.startswith(beginning):
             return name
-    if have.endswith("]"):
-        return "list"
     if have.startswith(("STRUCT(", "MAP(", "UNION(")):
         return "nested"
     names = {"VARCHAR": "text", "BOOLEAN": "bool", "DATE": "date", "BLOB": "bytes", "JSON": "json"}
@@ -66,32 +77,9 @@ def cast(expression: str, *, have: str, want: ValueType, column: str) -> Cast:
 
     :raises SourceValueInvalid: when no value of the one type can be of the other.
     """
-    kind = family(have)
-    source = expression
-    if kind == "json" and want.kind != "json":
-        source, kind = f"({expression} ->> '$')", "text"
-    elif kind == "enum":
-        source, kind = f"CAST({expression} AS VARCHAR)", "text"
-    if kind == "null":
-        value, bad = f"CAST({expression} AS {want.duckdb})", None
-    else:
-        value, bad = _pair(source, kind, have, want, column)
-    return Cast(value, bad, source, column, str(want))
-
-
-def _pair(
-    source: str, kind: str, have: str, want: ValueType, column: str
-) -> tuple[str, str | None]:
-    if want.kind in ("string", "json", "bytes"):
-        pair = _text_pair(source, kind, want.kind)
-    elif want.kind in _NUMERIC_WANTED or want.kind == "bool":
-        pair = _number_pair(source, kind, want)
-    elif want.kind == "timestamp":
-        return instant_pair(source, have if kind != "text" else "VARCHAR", "timestamp", column)
-    elif want.kind == "date":
-        pair = _tried(_filled(source, kind), "DATE") if kind in ("text", "date", "time") else None
-    else:
-        pair = _list_pair(source, kind, want)
+    source, have = _readable(expression, have, want)
+    filled = _filled(source, family(have)) if want.kind not in _TEXT_WANTED else source
+    pair = _pair(filled, have, want, column)
     if pair is None:
         raise SourceValueInvalid(
             f"column {column!r} holds {have}, which cannot become {want}.",
@@ -99,7 +87,38 @@ def _pair(
             type=str(want),
             value=have,
         )
-    return pair
+    return Cast(*pair, source, column, str(want), _hint(have, want))
+
+
+def _readable(expression: str, have: str, want: ValueType) -> tuple[str, str]:
+    """Return an expression whose type says how to read it: JSON scalars and enums are texts."""
+    kind = family(have)
+    if kind == "json" and want.kind != "json":
+        return f"({expression} ->> '$')", "VARCHAR"
+    return (f"CAST({expression} AS VARCHAR)", "VARCHAR") if kind == "enum" else (expression, have)
+
+
+def _hint(have: str, want: ValueType) -> str:
+    while want.item is not None:
+        have, want = have.rpartition("[")[0], want.item
+    is_exact = want.kind in ("int32", "int64", "string")
+    return _FLOAT_HINT if is_exact and family(have) == "float" else ""
+
+
+def _pair(source: str, have: str, want: ValueType, column: str) -> tuple[str, str | None] | None:
+    """Return a cast's ``value`` and ``bad``; None when no value of the one can be of the other."""
+    kind = family(have)
+    if kind == "null":
+        return f"CAST({source} AS {want.duckdb})", None
+    if want.kind in _TEXT_WANTED:
+        return _text_pair(source, have, want.kind)
+    if want.kind in _NUMERIC_WANTED or want.kind == "bool":
+        return _number_pair(source, have, want)
+    if want.kind == "timestamp":
+        return instant_pair(source, have, "timestamp", column)
+    if want.kind == "date":
+        return _date_pair(source) if kind in ("text", "date", "time") else None
+    return _list_pair(source, have, want, column)
 
 
 def _filled(source: str, kind: str) -> str:
@@ -112,7 +131,13 @@ def _tried(source: str, want: str, unlike: str = "FALSE") -> tuple[str, str]:
     return value, f"({source} IS NOT NULL AND ({value} IS NULL OR {unlike}))"
 
 
-def _text_pair(source: str, kind: str, want: str) -> tuple[str, str | None] | None:
+def _date_pair(source: str) -> tuple[str, str]:
+    """Years 1 to 9999, what ISO 8601 and every client can write; infinity is no day."""
+    return _tried(source, "DATE", f"TRY_CAST({source} AS DATE) NOT BETWEEN {_DAYS}")
+
+
+def _text_pair(source: str, have: str, want: str) -> tuple[str, str | None] | None:
+    kind = family(have)
     if want == "bytes":
         return {"bytes": (source, None), "text": (f"encode({source})", None)}.get(kind)
     if want == "json" and kind == "text":
@@ -122,38 +147,75 @@ def _text_pair(source: str, kind: str, want: str) -> tuple[str, str | None] | No
         return value, f"({source} IS NOT NULL AND {value} IS NULL)"
     if (want == "json" and kind != "json") or kind in ("list", "nested"):
         return f"CAST(to_json({source}) AS VARCHAR)", None
+    if kind == "float":
+        return f"CAST({source} AS VARCHAR)", _inexact(source, have)
     return (source if kind == "text" else f"CAST({source} AS VARCHAR)"), None
 
 
-def _number_pair(source: str, kind: str, want: ValueType) -> tuple[str, str | None] | None:
-    if kind not in ("integer", "float", "decimal", "bool", "text"):
+def _inexact(source: str, have: str) -> str:
+    return f"(isfinite({source}) AND abs({source}) >= {EXACT_BELOW[have]})"
+
+
+def _number_pair(source: str, have: str, want: ValueType) -> tuple[str, str | None] | None:
+    if have == want.duckdb:
+        return source, None
+    if family(have) not in ("integer", "float", "decimal", "bool", "text"):
         return None
-    filled = _filled(source, kind)
-    if want.kind == "bool":
-        # DuckDB calls every number but 0 true.
-        unlike = f"{source} NOT IN (0, 1)" if kind in ("integer", "float", "decimal") else "FALSE"
-    elif want.kind in ("int32", "int64") and kind in ("float", "decimal", "text"):
-        # DuckDB rounds 1.5 to 2 and says nothing.
-        unlike = f"TRY_CAST({filled} AS DOUBLE) <> trunc(TRY_CAST({filled} AS DOUBLE))"
+    return _tried(source, want.duckdb, _unlike(source, have, want))
+
+
+def _unlike(source: str, have: str, want: ValueType) -> str:
+    """Return SQL that is true where DuckDB's cast would give another number and say nothing."""
+    kind = family(have)
+    if want.kind == "bool":  # every number but 0 would be true
+        return f"{source} NOT IN (0, 1)" if kind in ("integer", "float", "decimal") else "FALSE"
+    if want.kind in ("int32", "int64"):  # 1.5 would be 2
+        if kind == "float":
+            return f"{_fraction(source)} OR {_inexact(source, have)}"
+        if kind == "text":
+            # As a decimal no digit is lost; what is smaller than its last one shows as a double.
+            digits = _fraction(f"TRY_CAST({source} AS DECIMAL(38, 19))")
+            rest = _fraction(f"TRY_CAST({source} AS DOUBLE)")
+            may_be = f"regexp_matches({source}, '[.eE]')"
+            return f"CASE WHEN {may_be} THEN {digits} OR {rest} ELSE FALSE END"
+        return _fraction(source) if kind == "decimal" else "FALSE"
+    if want.kind in ("float32", "float64") and kind == "text":  # 1e400 would be infinite
+        says_so = f"regexp_full_match({source}, '\\s*[+-]?inf(inity)?\\s*', 'i')"
+        return f"(isinf(TRY_CAST({source} AS {want.duckdb})) AND NOT {says_so})"
+    return "FALSE"
+
+
+def _fraction(number: str) -> str:
+    return f"{number} <> trunc({number})"
+
+
+def _list_pair(
+    source: str, have: str, want: ValueType, column: str
+) -> tuple[str, str | None] | None:
+    """Cast item by item, by the rules of single values; one bad item makes the list bad."""
+    kind, item_want = family(have), want.item or ValueType("float32")
+    if kind == "text":
+        items, have = f"TRY_CAST({source} AS VARCHAR[])", "VARCHAR[]"
+    elif kind == "list":
+        items = source
     else:
-        unlike = "FALSE"
-    return _tried(filled, want.duckdb, unlike)
-
-
-def _list_pair(source: str, kind: str, want: ValueType) -> tuple[str, str] | None:
-    if kind not in ("list", "text"):
         return None
-    filled = _filled(source, kind)
-    value = f"TRY_CAST({filled} AS {want.duckdb})"
-    items = filled if kind == "list" else f"TRY_CAST({filled} AS VARCHAR[])"
-    # An item that cannot be cast becomes NULL inside the list: count before and after.
-    unlike = f"list_aggregate({items}, 'count') <> list_aggregate({value}, 'count')"
+    # Lists inside lists: each level has its own name for an item.
+    name = f"item{str(want).count('<')}"
+    item, item_have = _readable(name, have.rpartition("[")[0], item_want)
+    pair = _pair(item, item_have, item_want, column)
+    if pair is None:
+        return None
+    value, bad_item = pair
+    values = items if value == name else f"list_transform({items}, lambda {name}: {value})"
+    bad = [f"{items} IS NULL"] if kind == "text" else []
+    if bad_item is not None:
+        bad.append(f"len(list_filter({items}, lambda {name}: {bad_item})) > 0")
     if want.kind == "vector":
-        full = f"list_aggregate({value}, 'count')"
-        unlike += f" OR {full} <> {want.length} OR len({value}) <> {want.length}"
-    elif want.item and want.item.kind in ("int32", "int64"):
-        unlike += f" OR CAST({value} AS DOUBLE[]) <> TRY_CAST({items} AS DOUBLE[])"
-    return _tried(filled, want.duckdb, unlike)
+        bad.append(f"len({items}) <> {want.length}")
+        bad.append(f"list_aggregate({items}, 'count') <> {want.length}")
+    is_bad = f"({source} IS NOT NULL AND ({' OR '.join(bad)}))" if bad else None
+    return values, is_bad
 
 
 def cast_instant(expression: str, *, have: str, unit: TimeUnit, column: str) -> Cast:
@@ -165,7 +227,8 @@ def cast_instant(expression: str, *, have: str, unit: TimeUnit, column: str) -> 
     :raises SourceValueInvalid: when the column's type does not fit the unit.
     """
     source = f"({expression} ->> '$')" if have == "JSON" else expression
-    value, bad = instant_pair(source, "VARCHAR" if have == "JSON" else have, unit, column)
+    have = "VARCHAR" if have == "JSON" else have
+    value, bad = instant_pair(_filled(source, family(have)), have, unit, column)
     return Cast(
         value, bad, source, column, "timestamp" if unit == "timestamp" else f"time in {unit}"
     )
@@ -191,17 +254,15 @@ def instant_pair(source: str, have: str, unit: TimeUnit, column: str) -> tuple[s
             type=unit,
             value=have,
         )
-    filled = _filled(source, kind)
-    value = _instant(filled, have, kind) if unit == "timestamp" else _counted(filled, kind, unit)
-    years = "TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
-    return value, f"({filled} IS NOT NULL AND ({value} IS NULL OR {value} NOT BETWEEN {years}))"
+    value = _instant(source, have, kind) if unit == "timestamp" else _counted(source, kind, unit)
+    return value, f"({source} IS NOT NULL AND ({value} IS NULL OR {value} NOT BETWEEN {_YEARS}))"
 
 
 def _instant(source: str, have: str, kind: str) -> str:
+    if have in ("TIMESTAMP_NS", "TIMESTAMPTZ_NS"):
+        return f"TRY(make_timestamptz({_floor_thousandth(f'epoch_ns({source})')}))"
     if kind == "text" or "TIME ZONE" in have:
         return f"TRY_CAST({source} AS TIMESTAMP WITH TIME ZONE)"
-    if have == "TIMESTAMP_NS":
-        return f"TRY(make_timestamptz({_floor_thousandth(f'epoch_ns({source})')}))"
     return f"(TRY_CAST({source} AS TIMESTAMP) AT TIME ZONE 'UTC')"
 
 

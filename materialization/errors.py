@@ -36,9 +36,15 @@ class SourceUnreadable(Invalid):
 
 
 class SourceValueInvalid(Invalid):
-    """A value, or a whole column, that cannot become the declared type."""
+    """A value, or a whole column, that cannot become the declared type.
+
+    ``hint`` says what else to do where correcting the value is not it.
+    """
 
     code = "source_value_invalid"
+
+    def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
+        super().__init__(f"{message} {hint}" if hint else message, **data)
 
 
 class RowSqlRefused(Invalid):
@@ -62,6 +68,10 @@ class EngineLimitExceeded(TooLarge):
     code = "engine_limit_exceeded"
 
 
+class TooManyTicks(TooLarge):
+    code = "too_many_ticks"
+
+
 class EngineStopped(Unavailable):
     """The child process ended without a word; the same job may succeed later."""
 
@@ -78,6 +88,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     RowSqlRefused,
     UnknownColumn,
     EngineLimitExceeded,
+    TooManyTicks,
 )
 
 

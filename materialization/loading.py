@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from materialization.adopting import adopt_windows
 from materialization.choices import RunKind, RunStep
 from materialization.edges import engine_limits, offline_store, online_store
 from materialization.latest import latest_rows
@@ -31,13 +32,16 @@ class StoreEmptied(Unavailable):
     code = "online_store_emptied"
 
 
-def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> None:
+def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> timedelta | None:
     """Merge the newest stored row of each entity into Redis, then set the table's marker.
 
+    Returns for how long after their event rows stay there; None: for ever.
     Where all earlier runs are loaded only the rows this one stored can be new; else all are read.
     :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
     """
     run.advance(step=RunStep.ONLINE)
+    if run.kind == RunKind.RELOAD:  # as before storing: the marker speaks for all earlier runs
+        adopt_windows(run.table)
     store, uid = online_store(), run.table.uid
     ticket = store.begin_load(uid)
     marker = store.marker(uid)
@@ -48,9 +52,10 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
     if not store.finish_load(uid, ticket, as_of=as_of, run=run.pk, ttl=ttl):
         raise StoreEmptied(
-            "Redis lost its data while the run was writing; it will be loaded again."
+            "Redis lost its data or restarted while the run was writing; it will be loaded again."
         )
     run.advance(rows_online=written)
+    return ttl
 
 
 def _merge(

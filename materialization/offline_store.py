@@ -101,6 +101,16 @@ class OfflineStore:
         table.update_incremental()
         return _result(table, run, before=before, already=False)
 
+    def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
+        """Return those of the ``transactions`` that the table has, as it is now.
+
+        :raises OfflineStoreUnavailable: the table's log cannot be read.
+        """
+        if not self.exists(table_uri):
+            return set()
+        table = self._open(table_uri)
+        return {name for name in transactions if table.transaction_version(name) is not None}
+
     def exists(self, table_uri: str) -> bool:
         return DeltaTable.is_deltatable(str(self._inside(table_uri)))
 

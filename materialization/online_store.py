@@ -39,6 +39,7 @@ __all__ = [
     "NO_KEY",
     "BadOnlineRows",
     "EntityKey",
+    "LoadTicket",
     "Marker",
     "OnlineStore",
     "TableLayout",
@@ -88,8 +89,11 @@ return written
 """
 _MERGE_SHA = hashlib.sha1(MERGE.encode(), usedforsecurity=False).hexdigest()
 
-#: Marks a table loaded if the ticket of its load is still there, and takes the ticket.
+#: Marks a table loaded if the ticket of its load is still there, and takes the ticket. Not on
+#: another process than the one it was left in: a server that starts again from a snapshot taken
+#: meanwhile has the ticket and not what was written after it.
 MARK = """
+if not string.find(redis.call('INFO', 'server'), 'run_id:' .. ARGV[3], 1, true) then return 0 end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[2])
@@ -102,6 +106,13 @@ class WriteResult(NamedTuple):
 
     written: int
     skipped: int
+
+
+class LoadTicket(NamedTuple):
+    """What a load left in Redis, and the server process it left it in."""
+
+    token: bytes
+    server: str
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -205,19 +216,23 @@ class OnlineStore:
         with _unavailable():
             self._redis.set(marker_key(uid), msgspec.msgpack.encode(marker))
 
-    def begin_load(self, uid: str) -> bytes:
+    def begin_load(self, uid: str) -> LoadTicket:
         """Leave a ticket in Redis that stays while its data stays; ``finish_load`` wants it."""
-        ticket = secrets.token_bytes(8)
+        token = secrets.token_bytes(8)
         with _unavailable():
-            self._redis.set(_ticket_key(uid), ticket)
-        return ticket
+            self._redis.set(_ticket_key(uid), token)
+            server = self._redis.info("server")["run_id"]
+        return LoadTicket(token, server)
 
     def finish_load(
-        self, uid: str, ticket: bytes, *, as_of: datetime, run: int, ttl: timedelta | None
+        self, uid: str, ticket: LoadTicket, *, as_of: datetime, run: int, ttl: timedelta | None
     ) -> bool:
-        """Set the marker, unless Redis lost the ticket: then what was written is lost too."""
+        """Set the marker, unless Redis lost the ticket or restarted: what was written may be lost.
+
+        Returns whether the marker was set.
+        """
         marker = Marker(generation=run, as_of=as_of, run=run, ttl=ttl)
-        arguments = (ticket, msgspec.msgpack.encode(marker))
+        arguments = (ticket.token, msgspec.msgpack.encode(marker), ticket.server)
         with _unavailable():
             done = self._redis.eval(MARK, 2, _ticket_key(uid), marker_key(uid), *arguments)
         return bool(done)

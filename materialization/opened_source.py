@@ -6,12 +6,14 @@ Not for choosing files (``sources``) or casting (``casts``).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
 from materialization.casts import family
 from materialization.duckdb_session import refuse_other_than_select
+from materialization.errors import SourceUnreadable
 from materialization.failures import translate
 from materialization.sql import input_sql, reader_sql
 from materialization.sql_text import identifier
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from materialization.sources import SourceFiles
     from registry.spec import VersionSpec
+
+_NO_CSV = re.compile(r'Error when sniffing file "([^"]+)"')
+_OTHER_DELIMITERS = (";", "\t", "|")
 
 
 class OpenedSource(NamedTuple):
@@ -37,17 +42,16 @@ def open_source(
     """Look at the files' columns and return the relation the view reads.
 
     :raises RowSqlRefused: the view's SQL is not one SELECT.
+    :raises SourceUnreadable: a CSV file whose lines do not fit its header.
     """
     if spec.view.sql is not None:
         refuse_other_than_select(spec.view.sql)
-    found = describe(connection, reader_sql(source.paths, source.format))
+    found = _found(connection, source)
+    if source.format == "csv":
+        _refuse_other_delimiters(spec, found)
     if _is_empty_json(connection, source, found):
         return _empty(spec)
-    all_text = source.format == "csv" and spec.view.sql is None
-    types = _types(spec, source, found)
-    relation = input_sql(
-        spec, reader_sql(source.paths, source.format, all_text=all_text, types=types)
-    )
+    relation = input_sql(spec, _reader(spec, source, found))
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
@@ -60,16 +64,75 @@ def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, 
     return {name: kind for name, kind, *_ in rows}
 
 
-def _types(spec: VersionSpec, source: SourceFiles, found: Mapping[str, str]) -> dict[str, str]:
-    """Return the types to read with instead of those the reader guessed.
+def _found(connection: duckdb.DuckDBPyConnection, source: SourceFiles) -> dict[str, str]:
+    try:
+        return describe(connection, reader_sql(source.paths, source.format))
+    except duckdb.InvalidInputException as exc:
+        if (unlike := _NO_CSV.search(str(exc))) is None:
+            raise
+        raise SourceUnreadable(
+            f"{unlike[1]} is no CSV: a line has more or fewer fields than the header, or quotes "
+            'that do not match. The first line names the columns, fields are separated by "," and '
+            'quoted by "…", with "" for a quote inside.'
+        ) from exc
+
+
+def _refuse_other_delimiters(spec: VersionSpec, found: Mapping[str, str]) -> None:
+    """Name the reason: to the reader a header without a comma is the name of one column.
+
+    Beside other files such a column would only make rows that have no key.
+    """
+    needed = {*(key.name for key in spec.join_keys), spec.source.event_timestamp.column}
+    for name in found:
+        for delimiter in _OTHER_DELIMITERS:
+            if needed & {part.strip(' "') for part in name.split(delimiter)} - {name}:
+                raise SourceUnreadable(
+                    f"the header {name!r} is separated by {delimiter!r}; a CSV source is separated "
+                    'by ",". Write it again with commas.'
+                )
+
+
+def _reader(spec: VersionSpec, source: SourceFiles, found: Mapping[str, str]) -> str:
+    texts = _texts(spec)
+    if source.format == "csv" and spec.view.sql is not None:
+        return _csv_for_sql(source, found, texts)
+    types = _types(spec, source, found, texts)
+    return reader_sql(source.paths, source.format, all_text=source.format == "csv", types=types)
+
+
+def _csv_for_sql(source: SourceFiles, found: Mapping[str, str], texts: set[str]) -> str:
+    """Return a CSV with the types the reader found, so that the view's SQL can compute with them.
+
+    Times are read by ISO 8601 alone: the reader would guess the order of day and month from the
+    rows at hand, and another one when they change.
+    """
+    times = {name: kind for name, kind in found.items() if _is_time(kind) and name not in texts}
+    types = {name: "VARCHAR" for name in found if name in texts or name in times}
+    reader = reader_sql(source.paths, source.format, types=types)
+    casts = ", ".join(
+        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}" for name, kind in times.items()
+    )
+    return f"(SELECT * REPLACE ({casts}) FROM {reader})" if casts else reader
+
+
+def _is_time(kind: str) -> bool:
+    return kind == "DATE" or family(kind) == "time"
+
+
+def _texts(spec: VersionSpec) -> set[str]:
+    """Return the columns declared as text."""
+    texts = {key.name for key in spec.join_keys if key.type == "string"}
+    return texts | {feature.source_column for feature in spec.features if feature.type == "string"}
+
+
+def _types(
+    spec: VersionSpec, source: SourceFiles, found: Mapping[str, str], texts: set[str]
+) -> dict[str, str]:
+    """Return the types to read JSON with instead of those the reader guessed.
 
     Text must stay as it is written: "00123" is no number and a text of digits and dashes no date.
     """
-    texts = {key.name for key in spec.join_keys if key.type == "string"}
-    texts |= {feature.source_column for feature in spec.features if feature.type == "string"}
-    if source.format == "csv":
-        return {name: "VARCHAR" for name in found if name in texts}
-    if source.format == "parquet":
+    if source.format not in ("json", "jsonl"):
         return {}
     row_wise = spec.view.sql is None
     return {
@@ -79,9 +142,13 @@ def _types(spec: VersionSpec, source: SourceFiles, found: Mapping[str, str]) -> 
 
 
 def _guessed(kind: str, is_text: bool, *, row_wise: bool) -> bool:
-    """Say whether a JSON column's type was made out of a text, or of nothing at all."""
-    from_text = kind in ("DATE", "TIME", "UUID") or family(kind) == "time"
-    return family(kind) == "null" or (from_text and (row_wise or is_text))
+    """Say whether a JSON column's type was made out of a text, or of nothing at all.
+
+    What is to be text and came as numbers keeps their digits, which a float would not.
+    """
+    from_text = kind in ("TIME", "UUID") or _is_time(kind)
+    is_digits = is_text and row_wise and family(kind) == "float"
+    return family(kind) == "null" or is_digits or (from_text and (row_wise or is_text))
 
 
 def _is_empty_json(

@@ -125,13 +125,11 @@ def _value_problems(
 ) -> Iterator[tuple[Path, str]]:
     for number, (path, made) in enumerate(casts):
         if count := facts.get(f"bad{number}"):
-            yield (
-                path,
-                (
-                    f"column {made.column!r}: {count} of {facts['rows']} values are no "
-                    f"{made.type}, as {facts[f'example{number}']!r}."
-                ),
+            message = (
+                f"column {made.column!r}: {count} of {facts['rows']} values are no {made.type}, "
+                f"as {facts[f'example{number}']!r}. {made.hint}"
             )
+            yield path, message.rstrip()
 
 
 def _warnings(

@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 #: Columns of the answer that say why a row is dropped; the reader takes them off.
 NO_KEY, NO_TIME = "__no_key", "__no_time"
 
+#: What a CSV file is. All of it is said, because what is not is guessed from the first rows, and
+#: differently once they change: quotes would stay in the text, rows behind a # would be no rows.
+_CSV = (
+    "header = true",
+    "skip = 0",
+    "delim = ','",
+    "quote = '\"'",
+    "escape = '\"'",
+    "comment = ''",
+    "decimal_separator = '.'",
+    # Nothing at all is NULL, "" is the empty text.
+    "nullstr = ''",
+    "allow_quoted_nulls = false",
+    # A line that is longer or shorter than the header is an error, never a shifted or dropped row.
+    "strict_mode = true",
+    "null_padding = false",
+    "ignore_errors = false",
+)
+
 
 class Base(NamedTuple):
     """The casts every view begins with."""
@@ -54,8 +73,7 @@ def reader_sql(
     """
     options = ["union_by_name = true"]
     if format == "csv":
-        # Unquoted nothing is NULL, "" is the empty text.
-        options += ["header = true", "allow_quoted_nulls = false"]
+        options += _CSV
         options.append("all_varchar = true" if all_text else "sample_size = -1")
         if types and not all_text:
             options.append(f"types = {text_struct(types)}")

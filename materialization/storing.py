@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from materialization.adopting import adopt_windows, transaction_name
 from materialization.aside import write_aside
 from materialization.choices import RunStep
 from materialization.columns import stored_schema
@@ -50,9 +51,12 @@ class NoRows(QualityRejected):
 def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """Compute and commit each part of the run's window that is not stored yet.
 
+    What an earlier run committed counts as stored, though it may not have lived to record it.
+
     :raises ChecksFailed: a blocking check failed; nothing of that part was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
     """
+    adopt_windows(run.table)
     for window in uncovered(run.version, run.table, Window(run.window_start, run.window_end)):
         _store(run, window, heartbeat)
 
@@ -79,7 +83,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
             uri,
             schema=stored_schema(spec),
             run=run.pk,
-            transaction=f"assay-run-{run.pk}-{window.end.isoformat()}",
+            transaction=transaction_name(run.pk, window),
         )
         result = write_aside(commit, _checked(run, window, computation, heartbeat))
     StoredWindow.objects.get_or_create(

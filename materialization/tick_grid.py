@@ -6,20 +6,34 @@ Not for finding ticks: ``ticks`` does. Even schedules are computed; cron ticks a
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
+import numpy as np
 
-from materialization.ticks import MICROSECOND, every_us, first_tick, last_tick, ticks_between, to_us
+from materialization.ticks import (
+    MICROSECOND,
+    cron_ticks_us,
+    every_us,
+    first_tick,
+    last_tick,
+    to_us,
+)
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
+
+    from numpy.typing import NDArray
 
     from registry.spec import ScheduleSpec
 
+#: Before it there is no room to step back in; rows of the first days enter at the first tick.
+_EARLIEST = datetime(1, 1, 3, tzinfo=UTC)
 
-class TickGrid(msgspec.Struct, frozen=True):
+
+@dataclass(frozen=True)
+class TickGrid:
     """The ticks of a run: ``period`` in µs, or ``listed`` (µs) when they are uneven.
 
     ``listed`` has one tick more than ``count``: the first beyond the run, which decides whether
@@ -29,7 +43,7 @@ class TickGrid(msgspec.Struct, frozen=True):
     first: int
     count: int
     period: int | None
-    listed: tuple[int, ...]
+    listed: NDArray[np.int64]
 
     def ordinal(self, instant: str, alias: str) -> tuple[str, str]:
         """Return SQL for the first tick at or after ``instant`` (µs), and the join it needs.
@@ -47,17 +61,15 @@ class TickGrid(msgspec.Struct, frozen=True):
         """Return SQL for the instant (µs) of a tick; needs ``ticks`` joined when uneven."""
         return f"{self.first} + {ordinal} * {self.period}" if self.period else "ticks.t"
 
-    def hops(self, ttl: timedelta) -> list[tuple[int, int]]:
-        """Return (tick, the next tick that must be stored though nothing changed), when uneven.
+    def hops(self, ttl: timedelta) -> NDArray[np.int64]:
+        """Return for each tick the next that must be stored though nothing changed, when uneven.
 
         A stored tick S answers through S + ttl. The next to store is the last tick at or before
         the first instant not answered, and never S itself.
         """
         reach = ttl // MICROSECOND + 1
-        return [
-            (i, max(i + 1, bisect_right(self.listed, tick + reach) - 1))
-            for i, tick in enumerate(self.listed[:-1])
-        ]
+        answered = np.searchsorted(self.listed, self.listed[:-1] + reach, side="right") - 1
+        return np.maximum(np.arange(1, self.count + 1), answered)
 
     def hop(self, ordinal: str, ttl: timedelta) -> str:
         """Return SQL for the same, when even."""
@@ -73,15 +85,17 @@ class TickGrid(msgspec.Struct, frozen=True):
 
 
 def make_grid(schedule: ScheduleSpec, *, begin: datetime, end: datetime) -> TickGrid | None:
-    """Return the ticks of ``[begin, end]``; None without any."""
+    """Return the ticks of ``[begin, end]``; None without any.
+
+    :raises TooManyTicks: of cron, whose ticks are listed.
+    """
+    begin = max(begin, _EARLIEST)
     first = first_tick(schedule, begin)
     if first > end:
         return None
     if (period := every_us(schedule)) is not None:
         count = (to_us(last_tick(schedule, end)) - to_us(first)) // period + 1
-        return TickGrid(to_us(first), count, period, ())
-    beyond = first_tick(schedule, end + MICROSECOND)
-    listed = tuple(
-        to_us(tick) for tick in (*ticks_between(schedule, begin - MICROSECOND, end), beyond)
-    )
-    return TickGrid(listed[0], len(listed) - 1, None, listed)
+        return TickGrid(to_us(first), count, period, np.array([], np.int64))
+    beyond = to_us(first_tick(schedule, end + MICROSECOND))
+    ticks = cron_ticks_us(schedule, begin - MICROSECOND, end)
+    return TickGrid(int(ticks[0]), len(ticks), None, np.append(ticks, beyond))

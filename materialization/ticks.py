@@ -5,21 +5,29 @@ Not for deciding what is due: ``operations`` asks these functions.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 from croniter import CroniterBadDateError, croniter
 
+from materialization.errors import TooManyTicks
 from registry.durations import parse_duration
 from registry.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from registry.spec import ScheduleSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)
+#: Cron ticks of one run, which are listed one by one: every 5 minutes for 47 years.
+MOST_CRON_TICKS = 5_000_000
 
 
 class NoTick(Invalid):
@@ -63,7 +71,38 @@ def ticks_between(schedule: ScheduleSpec, start: datetime, end: datetime) -> lis
     if period := every_us(schedule):
         first = to_us(start) // period * period + period
         return [from_us(tick) for tick in range(first, to_us(end) + 1, period)]
-    return [tick for tick in _cron_ticks(schedule, start, end) if start < tick <= end]
+    return [from_us(int(tick)) for tick in cron_ticks_us(schedule, start, end)]
+
+
+def cron_ticks_us(
+    schedule: ScheduleSpec, start: datetime, end: datetime, *, most: int = MOST_CRON_TICKS
+) -> NDArray[np.int64]:
+    """Return the cron ticks of ``(start, end]`` in µs: 8 bytes a tick.
+
+    Matching days times matching times, as UTC has no days of another length. One step of croniter
+    a day instead of one a tick, which is 288 times fewer for ``*/5 * * * *``.
+
+    :raises TooManyTicks: more than ``most``, found out without listing them.
+    """
+    minutes, hours, *day_fields = str(schedule.cron).split()
+    times = [
+        60 * hour + minute for hour in _field(schedule, 1, 24) for minute in _field(schedule, 0, 60)
+    ]
+    few = most // len(times) + 3  # the days of start and end may not count in full
+    days = _matching_days(" ".join(["0", "0", *day_fields]), start - DAY, end)
+    starts = np.array([to_us(day) for day in islice(days, few)], np.int64)
+    offsets = np.array(times, np.int64) * 60_000_000
+    ticks = (starts[:, np.newaxis] + offsets[np.newaxis, :]).ravel()
+    ticks = ticks[(ticks > to_us(start)) & (ticks <= to_us(end))]
+    if len(ticks) > most:
+        raise TooManyTicks(
+            f"cron {schedule.cron!r} has more than {most:,} ticks from "
+            f"{(start + MICROSECOND).isoformat()}, the first event or the view's start, to "
+            f"{end.isoformat()}. Correct that event's time, or set `start:` in the view to a "
+            "later instant.",
+            limit=most,
+        )
+    return ticks
 
 
 def _step(schedule: ScheduleSpec, at: datetime, *, forward: bool) -> datetime:
@@ -76,27 +115,13 @@ def _step(schedule: ScheduleSpec, at: datetime, *, forward: bool) -> datetime:
     return tick
 
 
-def _cron_ticks(schedule: ScheduleSpec, start: datetime, end: datetime) -> list[datetime]:
-    """Multiply matching days by matching times: UTC has no days of another length.
-
-    One step of croniter a day instead of one a tick, which is 288 times fewer for ``*/5 * * * *``.
-    """
-    minutes, hours, *day_fields = str(schedule.cron).split()
-    times = [
-        timedelta(hours=hour, minutes=minute)
-        for hour in _field(schedule, 1, 24)
-        for minute in _field(schedule, 0, 60)
-    ]
-    days = _matching_days(" ".join(["0", "0", *day_fields]), start - DAY, end)
-    return [day + time for day in days for time in times]
-
-
-def _matching_days(cron: str, start: datetime, end: datetime) -> list[datetime]:
-    steps, days = croniter(cron, start), []
-    with suppress(CroniterBadDateError):  # no later day matches
+def _matching_days(cron: str, start: datetime, end: datetime) -> Iterator[datetime]:
+    steps = croniter(cron, start)
+    try:
         while (day := steps.get_next(datetime)) <= end:
-            days.append(day)
-    return days
+            yield day
+    except CroniterBadDateError:  # no later day matches
+        return
 
 
 def _field(schedule: ScheduleSpec, index: int, size: int) -> list[int]:

@@ -35,6 +35,7 @@ from registry.spec import (
     VersionSpec,
 )
 from registry.value_types import parse_type
+from tests import servers
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -346,6 +347,27 @@ def test_a_load_is_marked_unless_redis_was_emptied_meanwhile(store, online_redis
     ticket = store.begin_load(TRIPS.uid)
     assert store.finish_load(TRIPS.uid, ticket, as_of=at, run=7, ttl=timedelta(days=2))
     assert store.marker(TRIPS.uid) == Marker(generation=7, as_of=at, run=7, ttl=timedelta(days=2))
+
+
+def test_a_load_that_a_snapshot_cut_in_two_is_not_marked(tmp_path, at):
+    """The ticket is in the snapshot, half of the values is not."""
+    with servers.redis_server(tmp_path) as url:
+        client = redis.Redis.from_url(url)
+        before = OnlineStore(client)
+        ticket = before.begin_load(TRIPS.uid)
+        before.write(TRIPS, [batch((1, 1, 1, 7, 10))], ttl=None, at=at)
+        client.save()
+        before.write(TRIPS, [batch((2, 1, 1, 7, 20))], ttl=None, at=at)
+        client.shutdown(nosave=True)
+    with servers.redis_server(tmp_path) as url:
+        after = OnlineStore(redis.Redis.from_url(url))
+
+        assert [row[3] for row in read(after, 1, 2)] == [10, None]
+        assert not after.finish_load(TRIPS.uid, ticket, as_of=at, run=7, ttl=None)
+        assert after.marker(TRIPS.uid) is None
+
+        again = after.begin_load(TRIPS.uid)
+        assert after.finish_load(TRIPS.uid, again, as_of=at, run=7, ttl=None)
 
 
 def test_drop_removes_one_table_and_no_other(store, online_redis, at):

@@ -107,6 +107,13 @@ def test_windows_that_touch_give_every_row_once(tmp_path_factory, times, cuts):
     [
         (pa.timestamp("us"), datetime(2024, 1, 1, 10), "timestamp", at("2024-01-01T10:00")),  # noqa: DTZ001
         (pa.timestamp("ns"), -1, "timestamp", at("1969-12-31T23:59:59.999999")),
+        (
+            pa.timestamp("ns", tz="America/New_York"),
+            1_999,
+            "timestamp",
+            at("1970-01-01T00:00:00.000001"),
+        ),
+        (pa.timestamp("ns", tz="UTC"), -1, "timestamp", at("1969-12-31T23:59:59.999999")),
         (pa.timestamp("us", tz="Europe/Berlin"), 0, "timestamp", at("1970-01-01T00:00")),
         (pa.timestamp("ms"), 1_500, "timestamp", at("1970-01-01T00:00:01.5")),
         (pa.date32(), date(1960, 2, 29), "timestamp", at("1960-02-29T00:00")),
@@ -152,6 +159,26 @@ def test_what_is_no_time_is_said_to_be_none(tmp_path, kind, value, unit, message
 
 
 GOOD = [
+    (pa.float64(), 2.0**53 - 1, "int64", 2**53 - 1),
+    (pa.string(), "9223372036854775807.0", "int64", 2**63 - 1),
+    (pa.string(), "-1e3", "int64", -1000),
+    (pa.decimal128(20, 1), Decimal("9007199254740993.0"), "int64", 2**53 + 1),
+    (pa.string(), "-Infinity", "float32", -math.inf),
+    (pa.string(), "1e308", "float64", 1e308),
+    (pa.float64(), 2.5, "string", "2.5"),
+    (pa.string(), "9999-12-31", "date", date(9999, 12, 31)),
+    (
+        pa.list_(pa.decimal128(5, 2)),
+        [Decimal("1.50"), None],
+        "list<decimal(5,2)>",
+        [Decimal("1.50"), None],
+    ),
+    (pa.list_(pa.list_(pa.int32())), [[1, None], []], "list<list<int64>>", [[1, None], []]),
+    (pa.list_(pa.struct([("a", pa.int64())])), [{"a": 1}], "list<json>", ['{"a":1}']),
+    (pa.list_(pa.string()), ["2024-01-01"], "list<date>", [date(2024, 1, 1)]),
+    (pa.string(), "[[1, 2], null]", "list<list<int64>>", [[1, 2], None]),
+    (pa.string(), "[]", "list<float64>", []),
+    (pa.string(), "[1, 2.5]", "vector<2>", [1.0, 2.5]),
     (pa.float64(), 3.0, "int64", 3),
     (pa.string(), " 12 ", "int64", 12),
     (pa.string(), "", "int64", None),
@@ -173,6 +200,30 @@ GOOD = [
     (pa.list_(pa.float64()), [1.0, 2.0], "vector<2>", [1.0, 2.0]),
 ]
 BAD = [
+    (pa.float64(), 2.0**53, "int64"),
+    (pa.float64(), -(2.0**53), "int64"),
+    (pa.float64(), 2.0**60, "string"),
+    (pa.float32(), 2.0**24, "int32"),
+    (pa.string(), "9007199254740993.4", "int64"),
+    (pa.string(), "1e-30", "int64"),
+    (pa.decimal128(20, 1), Decimal("9007199254740993.4"), "int64"),
+    (pa.string(), "1e400", "float64"),
+    (pa.string(), "-1e39", "float32"),
+    (pa.date32(), 4_000_000, "date"),
+    (pa.date32(), -800_000, "date"),
+    (pa.string(), "infinity", "date"),
+    (pa.string(), "12000-01-01", "date"),
+    (pa.timestamp("us"), 10**18, "date"),
+    (pa.list_(pa.date32()), [4_000_000], "list<date>"),
+    (pa.list_(pa.timestamp("us")), [10**18], "list<timestamp>"),
+    (pa.list_(pa.string()), ["infinity"], "list<timestamp>"),
+    (pa.list_(pa.string()), [""], "list<timestamp>"),
+    (pa.list_(pa.float64()), [2.0**53], "list<int64>"),
+    (pa.list_(pa.list_(pa.float64())), [[1.0], [1.5]], "list<list<int64>>"),
+    (pa.list_(pa.string()), ["1e400"], "list<float64>"),
+    (pa.list_(pa.string()), ["{"], "list<json>"),
+    (pa.string(), "[1, , 2]", "list<float64>"),
+    (pa.list_(pa.int64()), [1], "list<list<int64>>"),
     (pa.float64(), 1.5, "int64"),
     (pa.float64(), math.nan, "int64"),
     (pa.string(), "1.5", "int64"),
@@ -193,6 +244,43 @@ BAD = [
 ]
 
 
+def test_a_key_outside_the_years_that_can_be_written_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("k,event,x\n12000-01-01,2024-01-01,1\n")
+
+    with pytest.raises(SourceValueInvalid, match="'k': '12000-01-01' is no date"):
+        compute_here(make_spec("a.csv", keys=[("k", "date")]), tmp_path)
+
+
+BIG = 1234567890123456789
+
+
+@pytest.mark.parametrize("kind", ["int64", "string"])
+def test_keys_that_floats_would_merge_are_refused(tmp_path, kind):
+    """A column with one null was written as floats by the tool that made the second file."""
+    for name, keys in {"a.parquet": [BIG, BIG + 1], "b.parquet": [7.0, None]}.items():
+        times = pa.array([T, T], INSTANT)
+        table = pa.table({"k": pa.array(keys), "event": times, "x": [1.0, 2.0]})
+        pa.parquet.write_table(table, tmp_path / name)
+
+    with pytest.raises(
+        SourceValueInvalid, match="'k': '1.23.*e.18'.*write it as integers"
+    ) as caught:
+        compute_here(make_spec("*.parquet", keys=[("k", kind)]), tmp_path)
+
+    assert caught.value.data == {"column": "k", "type": kind, "value": "1.2345678901234568e+18"}
+
+
+def test_digits_of_json_lines_are_kept_as_text_and_never_as_floats(tmp_path):
+    lines = [{"k": BIG, "event": "2024-01-01", "x": 1}, {"k": 1.5, "event": "2024-01-01", "x": 1}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    table, _ = compute_here(make_spec("a.jsonl", keys=[("k", "string")]), tmp_path)
+
+    assert set(table["k"].to_pylist()) == {str(BIG), "1.5"}
+    with pytest.raises(SourceValueInvalid, match="'k'"):
+        compute_here(make_spec("a.jsonl"), tmp_path)
+
+
 def one_value(tmp_path, kind, value, want):
     table = pa.table({"k": [1], "event": pa.array([T], INSTANT), "x": pa.array([value], kind)})
     pa.parquet.write_table(table, tmp_path / "rows.parquet")
@@ -205,6 +293,18 @@ def test_values_become_the_declared_type(tmp_path, kind, value, want, found):
 
     assert table.schema == computed_schema(make_spec(features=[("x", want)]))
     assert str(table["x"].to_pylist()[0]) == str(found)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_instants_in_lists_are_cut_like_others(tmp_path, zone):
+    kind = pa.list_(pa.timestamp("ns", tz=zone))
+    epoch = at("1970-01-01T00:00")
+
+    table = one_value(tmp_path, kind, [1_999, -1, None], "list<timestamp>")
+    assert table["x"].to_pylist() == [[epoch + US, epoch - US, None]]
+
+    table = one_value(tmp_path, pa.list_(kind), [[1_999], None, []], "list<list<timestamp>>")
+    assert table["x"].to_pylist() == [[[epoch + US], None, []]]
 
 
 @pytest.mark.parametrize(("kind", "value", "want"), BAD)

@@ -2,14 +2,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materialization.ticks import NoTick, first_tick, from_us, last_tick, ticks_between, to_us
-from registry.spec import ScheduleSpec
-from tests.materialization.engine_cases import at
+from materialization.columns import INSTANT
+from materialization.errors import TooManyTicks
+from materialization.tick_grid import make_grid
+from materialization.ticks import (
+    NoTick,
+    cron_ticks_us,
+    first_tick,
+    from_us,
+    last_tick,
+    ticks_between,
+    to_us,
+)
+from registry.spec import AggregationSpec, ScheduleSpec
+from tests.materialization.engine_cases import at, compute_here, make_spec
 
 HOURLY = ScheduleSpec(every="1h")
 QUARTERS = ScheduleSpec(cron="*/15 6-7 * * *")
@@ -55,6 +69,47 @@ def test_cron_ticks_are_those_croniter_steps_through(cron):
 def test_a_cron_that_never_comes_says_so():
     with pytest.raises(NoTick, match="0 0 30 2"):
         first_tick(ScheduleSpec(cron="0 0 30 2 *"), at("2024-01-01T00:00"))
+
+
+@pytest.mark.parametrize(("most", "is_refused"), [(287, True), (288, False)])
+def test_more_cron_ticks_than_can_be_listed_are_refused(most, is_refused):
+    begin, end = at("2024-01-01T00:00") - US, at("2024-01-01T23:59")
+    cron = ScheduleSpec(cron="*/5 * * * *")
+
+    if is_refused:
+        with pytest.raises(TooManyTicks, match="more than 287 ticks from 2024-01-01T00:00:00"):
+            cron_ticks_us(cron, begin, end, most=most)
+    else:
+        assert len(cron_ticks_us(cron, begin, end, most=most)) == 288
+
+
+def test_one_row_of_1970_does_not_list_the_ticks_of_half_a_century(tmp_path):
+    """As by a time that was 0 in the source: the run says which, instead of taking the memory."""
+    rows = pa.table({"k": [1, 2], "event": pa.array([0, 10**15 * 17 // 10], INSTANT), "x": [1, 2]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    spec = make_spec(
+        features=[("x_sum_3h", "int64")],
+        aggregations=(AggregationSpec(column="x", functions=("sum",), windows=("3h",)),),
+        schedule=ScheduleSpec(cron="*/5 * * * *"),
+    )
+    end = at("2026-01-01T00:00")
+
+    with pytest.raises(TooManyTicks, match="from 1970-01-01T00:00:00.*set `start:`"):
+        compute_here(spec, tmp_path, end=end)
+
+    view = msgspec.structs.replace(spec.view, start=at("2023-01-01T00:00"))
+    table, _ = compute_here(msgspec.structs.replace(spec, view=view), tmp_path, end=end)
+    assert table["x_sum_3h"].to_pylist() == [2, None]
+
+
+def test_cron_reaches_back_to_the_first_year():
+    grid = make_grid(
+        ScheduleSpec(cron="0 0 1 1 *"),
+        begin=datetime(1, 1, 1, tzinfo=UTC),
+        end=datetime(9, 6, 1, tzinfo=UTC),
+    )
+
+    assert [from_us(int(tick)).year for tick in grid.listed] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
 instants = st.datetimes(datetime(1960, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

@@ -1,0 +1,59 @@
+"""Windows that a run committed and did not live to record.
+
+A worker can die, or its database go away, between the Delta commit and the row that says so.
+Readers see such rows at once. So the next run takes the window as stored: computed again from a
+source that has changed since, it would give other values than were served.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db.models import Max
+
+from materialization.choices import LIVE_STATUSES, RunKind
+from materialization.edges import offline_store
+from materialization.models import StoredWindow
+from materialization.queries import table_uri, uncovered
+from materialization.windows import Window
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from materialization.models import MaterializationRun
+    from registry.models import FeatureTable
+
+log = logging.getLogger(__name__)
+
+
+def transaction_name(run: int, window: Window) -> str:
+    """Name the commit of one window: the table knows it by this, however often it is tried."""
+    return f"assay-run-{run}-{window.end.isoformat()}"
+
+
+def adopt_windows(table: FeatureTable) -> None:
+    """Record what ended runs of the table committed without recording it.
+
+    :raises OfflineStoreUnavailable: the table's log cannot be read.
+    """
+    # Nothing was stored since, or this was done first: what is not covered now was not covered
+    # either when such a run decided what to compute.
+    named = {
+        transaction_name(run.pk, window): (run, window)
+        for run in _doubtful_runs(table)
+        for window in uncovered(run.version, table, Window(run.window_start, run.window_end))
+    }
+    for name in offline_store().committed(table_uri(table), named) if named else ():
+        run, window = named[name]
+        StoredWindow.objects.get_or_create(
+            table=table, run=run, window_end=window.end, defaults={"window_start": window.start}
+        )
+        log.warning("%s had committed %s and not recorded it; recorded now.", run, window)
+
+
+def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
+    """Return the ended runs since the last that recorded a window: it looked at those before."""
+    newest = table.stored_windows.aggregate(newest=Max("run"))["newest"] or 0
+    ended = table.runs.exclude(status__in=LIVE_STATUSES).exclude(kind=RunKind.RELOAD)
+    return ended.filter(pk__gte=newest, attempt__gt=0).select_related("version").order_by("pk")

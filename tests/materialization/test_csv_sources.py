@@ -1,0 +1,89 @@
+"""CSV is read as it is documented, whatever its first rows look like."""
+
+from __future__ import annotations
+
+import pytest
+
+from materialization.errors import SourceUnreadable, SourceValueInvalid
+from tests.materialization.engine_cases import compute_here, make_spec
+
+TEXT = (("x", "string"),)
+#: More rows than the reader looks at before it decides how a file is written.
+MANY = "".join(f"u{i},2024-01-01,n{i}\n" for i in range(30_000))
+
+
+def read(tmp_path, text, *, features=TEXT, **view):
+    (tmp_path / "a.csv").write_text(f"k,event,x\n{text}")
+    spec = make_spec("*.csv", keys=[("k", "string")], features=features, **view)
+    return compute_here(spec, tmp_path)
+
+
+def values(table):
+    return dict(zip(table["k"].to_pylist(), table["x"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"abc"', "abc"),
+        ('"a,b"', "a,b"),
+        ('"say ""b"""', 'say "b"'),
+        ('"a\nb"', "a\nb"),
+        ("'abc'", "'abc'"),
+        ("it's", "it's"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", MANY], ids=["first", "late"])
+def test_quotes_mean_the_same_in_every_row(tmp_path, before, written, meant):
+    table, _ = read(tmp_path, f"{before}z,2024-01-01,{written}\n")
+
+    assert values(table)["z"] == meant
+
+
+@pytest.mark.parametrize("before", ["", MANY], ids=["first", "late"])
+def test_a_row_that_begins_with_a_hash_is_a_row(tmp_path, before):
+    table, counters = read(tmp_path, f"{before}#love,2024-01-01,1\nplain,2024-01-01,2\n")
+
+    assert (values(table)["#love"], values(table)["plain"]) == ("1", "2")
+    assert counters.rows_read == before.count("\n") + 2
+
+
+@pytest.mark.parametrize("row", ["z,2024-01-01\n", "z,2024-01-01,1,2\n"])
+@pytest.mark.parametrize("before", ["", "y,2024-01-01,1\n", MANY], ids=["alone", "two", "late"])
+def test_a_row_that_does_not_fit_the_header_is_an_error(tmp_path, before, row):
+    with pytest.raises(SourceUnreadable):
+        read(tmp_path, before + row)
+
+
+def test_lines_above_the_header_are_no_rows_to_leave_out(tmp_path):
+    (tmp_path / "b.csv").write_text("Report\nk,event,x\nu,2024-01-01,1\n")
+
+    with pytest.raises(SourceUnreadable, match="b.csv is no CSV: a line has more or fewer fields"):
+        read(tmp_path, "u,2024-01-01,1\n")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_is_named_also_beside_files_with_commas(tmp_path, delimiter):
+    (tmp_path / "b.csv").write_text("k,event,x\nu,2024-01-01,1\n".replace(",", delimiter))
+
+    with pytest.raises(SourceUnreadable, match="is separated by"):
+        read(tmp_path, "u,2024-01-01,1\n")
+
+
+def test_a_comma_is_no_decimal_point(tmp_path):
+    with pytest.raises(SourceValueInvalid, match="'1,5' is no float64"):
+        read(tmp_path, 'u,2024-01-01,"1,5"\n', features=[("x", "float64")])
+
+
+DAY = "SELECT k, event, strftime(x, '%d %m %Y') AS day FROM rows"
+
+
+def test_sql_over_dates_reads_them_by_iso_8601_alone(tmp_path):
+    """13/02 tells which number is the month, 03/02 does not; the next file may say otherwise."""
+    days = (("day", "string"),)
+    table, _ = read(tmp_path, "u,2024-01-01 10:00:00,2024-02-03\n", features=days, sql=DAY)
+    assert table["day"].to_pylist() == ["03 02 2024"]
+
+    for day in ("03/02/2024", "13/02/2024", "02-03-2024"):
+        with pytest.raises(SourceUnreadable):
+            read(tmp_path, f"u,2024-01-01 10:00:00,{day}\n", features=days, sql=DAY)
