@@ -66,7 +66,7 @@ def latest_sql(
         conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
     wanted = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     return (
-        f"SELECT {columns} FROM read_parquet({text_list(files)}) "
+        f"SELECT {columns} FROM read_parquet({text_list(files)}, hive_partitioning = false) "
         f"{wanted}QUALIFY row_number() OVER "
         f"(PARTITION BY {keys} ORDER BY {order}) = 1"
     )

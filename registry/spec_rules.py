@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 Found = tuple["Path", str]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-#: Names the stored tables and the answers use themselves.
-RESERVED = ("event_timestamp", "created_timestamp", "timing", "explain")
+#: Names the stored tables, their readers and the answers use themselves.
+RESERVED = (
+    "event_timestamp", "created_timestamp", "timing", "explain", "filename", "file_row_number",
+)  # fmt: skip
 FILE_ENDINGS = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 #: Years that stay representable whatever zone or window is taken off them.
 YEARS = range(1000, 9001)

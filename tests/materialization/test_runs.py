@@ -124,6 +124,17 @@ def test_a_longer_ttl_is_loaded_again_so_that_values_stay_long_enough(cast, vers
     assert marker(longer).ttl == timedelta(days=9)
 
 
+def test_a_store_in_a_folder_that_looks_like_a_partition_keeps_its_values(
+    cast, version, settings, tmp_path
+):
+    settings.OFFLINE_STORE = tmp_path / "avg_daily_trips=7"
+
+    materialize(version)
+
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
+    assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
+
+
 # --- What publishes nothing ----------------------------------------------------------------------
 
 

@@ -131,6 +131,7 @@ def test_a_name_that_cannot_be_one(definition, name):
         (feature(type="vector<0>"), "features[0].type", "1 to 65536"),
         (feature(type="decimal(39,1)"), "features[0].type", "precision is 1 to 38"),
         (feature(name="event_timestamp"), "features[0].name", "reserved"),
+        (feature(name="file_row_number"), "features[0].name", "reserved"),
         (feature(checks={"not_null": 99}), "features[0].checks.not_null", "0 to 1"),
         (feature(checks={"min": 2, "max": 1}), "features[0].checks.min", "no value fits"),
         (feature(type="string", checks={"max": 1}), "features[0].checks.max", "has no order"),
