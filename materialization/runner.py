@@ -109,10 +109,11 @@ def _perform(
     if claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
     heartbeat.check()
+    kept_for = claimed.table.kept_for
     if claimed.version.spec.view.online:
-        loading.load_online(claimed, heartbeat, at=clock())
+        kept_for = loading.load_online(claimed, heartbeat, at=clock())
     heartbeat.check()
-    _publish(claimed, clock())
+    _publish(claimed, clock(), kept_for=kept_for)
 
 
 def _require_served(claimed: MaterializationRun) -> None:
@@ -128,7 +129,7 @@ def _require_served(claimed: MaterializationRun) -> None:
         )
 
 
-def _publish(claimed: MaterializationRun, at: datetime) -> None:
+def _publish(claimed: MaterializationRun, at: datetime, *, kept_for: timedelta | None) -> None:
     """End the run and make its table ready in one transaction: neither is seen without the other.
 
     :raises LeaseLost: another attempt has the run; it will publish.
@@ -140,7 +141,7 @@ def _publish(claimed: MaterializationRun, at: datetime) -> None:
         projects.get(pk=claimed.table.feature_view.project_id)
         if not _finish(claimed, RunStatus.SUCCEEDED, at, step=RunStep.DONE, progress=1.0):
             raise LeaseLost("another attempt owns the run")
-        mark_table_ready(table=claimed.table, at=at)
+        mark_table_ready(table=claimed.table, at=at, kept_for=kept_for)
 
 
 def _finish(

@@ -177,7 +177,7 @@ def drop_abandoned(*, at: datetime) -> None:
         online_store().drop(table.uid)
         with transaction.atomic():
             if FeatureTable.objects.filter(pk=table.pk, ready_at=table.ready_at).update(
-                ready_at=None
+                ready_at=None, kept_for=timedelta(0)
             ):
                 audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)
 

@@ -123,8 +123,8 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
 def _newest_of_major(feature_view: FeatureView, major: int) -> FeatureViewVersion | None:
     """Return the newest ready version; without one the newest that may become ready, else any."""
     of_major = _submitted(feature_view).filter(major=major).order_by(*NEWEST_FIRST)
-    ready = of_major.filter(state__in=SERVED_STATES, table__ready_at__isnull=False)
-    return ready.first() or of_major.exclude(state=State.RETIRED).first() or of_major.first()
+    ready = next((version for version in of_major if version.is_ready), None)
+    return ready or of_major.exclude(state=State.RETIRED).first() or of_major.first()
 
 
 def expand_references(*, project: Project, references: Sequence[str]) -> tuple[Reference, ...]:

@@ -158,7 +158,8 @@ def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> Use
 
 def make_ready(version: FeatureViewVersion, *, at: datetime = AT) -> FeatureViewVersion:
     """Note what the first successful run of an approved version notes, and return it anew."""
-    releases.mark_table_ready(table=FeatureTable.objects.get(versions=version), at=at)
+    table = FeatureTable.objects.get(versions=version)
+    releases.mark_table_ready(table=table, at=at, kept_for=None)
     return FeatureViewVersion.objects.get(pk=version.pk)
 
 

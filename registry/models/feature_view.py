@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -75,6 +76,9 @@ class FeatureTable(models.Model):
     uid = models.CharField(max_length=16, unique=True, default=new_uid)
     #: When it was first backfilled, checked and loaded; null until then.
     ready_at = models.DateTimeField(null=True, blank=True)
+    #: For how long after their event its rows stay in the online store: zero before they were
+    #: loaded, null for ever.
+    kept_for = models.DurationField(null=True, blank=True, default=timedelta(0))
     created_at = models.DateTimeField()
 
     class Meta:
@@ -86,6 +90,10 @@ class FeatureTable(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feature_view}/{self.uid}"
+
+    def keeps(self, ttl: timedelta | None) -> bool:
+        """Return whether every row that a reader with this TTL may get is in the online store."""
+        return self.kept_for is None or (ttl is not None and ttl <= self.kept_for)
 
 
 class FeatureViewVersion(models.Model):
@@ -158,12 +166,14 @@ class FeatureViewVersion(models.Model):
 
     @property
     def is_ready(self) -> bool:
-        """Whether reads can be answered: approved, backfilled, checked and loaded."""
-        return (
-            self.state in SERVED_STATES
-            and self.table is not None
-            and self.table.ready_at is not None
-        )
+        """Whether reads can be answered: approved, backfilled, checked and loaded.
+
+        Loaded for this version: a neighbour of a shorter TTL, or one that is not online, does not
+        load what it has no use for.
+        """
+        if self.state not in SERVED_STATES or self.table is None or self.table.ready_at is None:
+            return False
+        return not self.spec.view.online or self.table.keeps(self.spec.ttl)
 
     @property
     def sensitivity(self) -> Sensitivity:

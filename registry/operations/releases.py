@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+
 from registry import epoch
 from registry.choices import SERVED_STATES, Action, State
 from registry.errors import Conflict, Invalid
@@ -15,7 +18,7 @@ from registry.operations import steps
 from registry.queries import consumers_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from django.contrib.auth.models import User
 
@@ -119,21 +122,22 @@ def _move(
     return version
 
 
-def mark_table_ready(*, table: FeatureTable, at: datetime) -> None:
+def mark_table_ready(*, table: FeatureTable, at: datetime, kept_for: timedelta | None) -> None:
     """Note that a table is backfilled, checked and loaded; a view without a default gets one.
 
-    Calling it again changes nothing: only a table that becomes ready moves a default, so that a
-    regular run does not undo a forced retirement.
+    ``kept_for`` says how long after their event rows stay online; None is for ever.
+    Saying the same again changes nothing: only what makes a version ready moves a default, so that
+    a regular run does not undo a forced retirement.
     """
     # Not what the instance says: while a run was under way, its table may have been dropped.
-    if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False).exists():
+    if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False, kept_for=kept_for).exists():
         return
     with epoch.change(table.feature_view.project_id):
-        if not FeatureTable.objects.filter(pk=table.pk, ready_at=None).update(ready_at=at):
-            return
-        served = table.versions.filter(state__in=SERVED_STATES)
-        first = served.order_by("-major", "-minor", "-patch").first()
-        if first is not None:
+        tables = FeatureTable.objects.filter(pk=table.pk)
+        tables.update(ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for)
+        served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
+        newest = served.select_related("table").order_by("-major", "-minor", "-patch")
+        if first := next((version for version in newest if version.is_ready), None):
             default_if_none(first, at=at)
 
 

@@ -13,10 +13,10 @@ from materialization import runner, sweep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.operations import cancel_run, request_run
-from registry import epoch
+from registry import epoch, queries
 from registry.choices import State
 from registry.connections import get_redis
-from registry.models import AuditEntry
+from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations import releases
 from tests.factories import DEFINITIONS, make_version, verbs_of
 from tests.materialization.run_world import (
@@ -253,6 +253,37 @@ def test_a_longer_ttl_is_loaded_again(cast, version):
     assert [run.kind for run in work(AT + MINUTE)] == ["reload"]
     assert marker(version).ttl == timedelta(days=9)
     assert swept(AT + 2 * MINUTE) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("ttl: 2d", "ttl: 9d"), ("ttl: 2d", "ttl: 2d\nonline: true")]
+)
+def test_a_version_that_wants_more_online_is_ready_when_it_is_there(cast, sources, before, after):
+    """Until then ``view@v1`` goes on meaning the one that is; nobody meets a gap."""
+    offline_only = "online" in after
+    text = DEFINITIONS.replace(before, before + "\nonline: false") if offline_only else DEFINITIONS
+    write_rows(sources, ROWS)
+    with committed():
+        first = make_version(cast, text=text)
+    work()
+    with committed():
+        second = make_version(cast, text=DEFINITIONS.replace(before, after))
+
+    assert table_of(second) == table_of(first)
+    assert not fresh(second).is_ready
+    assert pinned(cast) == first
+
+    with committed():
+        (run,) = work(AT + MINUTE)
+
+    assert (run.kind, run.status) == ("reload", "succeeded")
+    assert fresh(second).is_ready
+    assert pinned(cast) == second
+    assert online(second, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30]
+
+
+def pinned(cast) -> FeatureViewVersion:
+    return queries.served_version(project=cast.project, view="driver_hourly", pin="v1")
 
 
 def test_values_of_a_table_whose_versions_are_all_retired_are_dropped(cast, version):

@@ -207,7 +207,7 @@ def test_a_table_dropped_while_its_run_was_under_way_is_ready_again(cast):
     stale = FeatureTable.objects.get(versions=version)
     FeatureTable.objects.filter(pk=stale.pk).update(ready_at=None)
 
-    releases.mark_table_ready(table=stale, at=AT)
+    releases.mark_table_ready(table=stale, at=AT, kept_for=None)
 
     assert FeatureTable.objects.get(pk=stale.pk).ready_at == AT
 

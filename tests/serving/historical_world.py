@@ -62,7 +62,7 @@ def stored_view(
     assert version.table is not None
     commit(version, rows)
     with committed():
-        mark_table_ready(table=version.table, at=at)
+        mark_table_ready(table=version.table, at=at, kept_for=None)
     return version
 
 

@@ -57,7 +57,7 @@ def load(
     write(version, rows, at=at)
     OnlineStore(get_redis()).mark_loaded(table_of(version).uid, generation=1, as_of=at, run=1)
     with committed():
-        mark_table_ready(table=table_of(version), at=at)
+        mark_table_ready(table=table_of(version), at=at, kept_for=None)
     table_of(version).refresh_from_db()
     return version
 
