@@ -289,7 +289,7 @@ def _name_problems(path: Path, name: str) -> Iterator[Found]:
 def _column_name(path: Path, name: str) -> Iterator[Found]:
     """Join keys are columns of other people's data: any case, but no odd characters."""
     if not COLUMN.fullmatch(name) or name.lower() in RESERVED or "__" in name:
-        rule = f"use letters, digits and single _; {' and '.join(RESERVED[:2])} are taken."
+        rule = f"use letters, digits and single _; taken are {', '.join(RESERVED)}."
         yield path, f"join key {name!r}: {rule}"
 
 

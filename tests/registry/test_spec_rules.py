@@ -91,7 +91,11 @@ def test_a_name_that_cannot_be_one(definition, name):
         (ENTITY | {"join_keys": [KEY | {"type": "int63"}]}, "join_keys[0].type", "'int64'"),
         (ENTITY | {"join_keys": [KEY | {"type": "float64"}]}, "join_keys[0].type", "Valid: bool"),
         (ENTITY | {"join_keys": [KEY | {"name": "a-b"}]}, "join_keys[0].name", "letters, digits"),
-        (ENTITY | {"join_keys": [KEY | {"name": "Timing"}]}, "join_keys[0].name", "are taken"),
+        (
+            ENTITY | {"join_keys": [KEY | {"name": "Timing"}]},
+            "join_keys[0].name",
+            "taken are event_timestamp",
+        ),
         (ENTITY | {"join_keys": [KEY, KEY | {"name": "K"}]}, "join_keys[1]", "stands twice"),
         (ENTITY | {"owner": "x" * 201}, "owner", "at most 200"),
         (ENTITY | {"join_keys": many(17, **KEY)}, "join_keys", "17 join keys; at most 16"),

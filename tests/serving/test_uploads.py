@@ -72,7 +72,7 @@ def test_other_columns_may_have_any_name(client, token, drivers, media_type, wri
     assert found["avg_daily_trips"].to_pylist() == [3]
 
 
-@pytest.mark.parametrize("key", ["found", "entity_time", "filename", "rowid"])
+@pytest.mark.parametrize("key", ["found", "entity_time", "file_name", "rowid"])
 def test_a_join_key_may_have_any_name_of_the_registrys(client, token, cast, key):
     text = factories.DEFINITIONS.replace("driver_id", key)
     stored_view(cast, [{key: 1001, "event": NOON - HOUR, "avg_daily_trips": 3}], at=NOON, text=text)
