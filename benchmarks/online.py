@@ -55,7 +55,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     store, now = OnlineStore(get_redis()), datetime.now(UTC)
     store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=now)
     store.mark_loaded(version.table.uid, generation=1, as_of=now, run=1)
-    mark_table_ready(table=version.table, at=now)
+    mark_table_ready(table=version.table, at=now, kept_for=None)
     prefix = layout.key_prefix + layout.entity.head
     return factories.token_for(people.consumer), prefix.decode()
 

@@ -1,0 +1,37 @@
+"""The benchmarks still run: at a tiny size, without a word about how fast."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import servers
+from tests.environment import without_ours
+
+pytestmark = [
+    pytest.mark.journey,
+    # They have a database of their own, so once is enough.
+    pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the same on either database"),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "says"),
+    [
+        ("materialization", "--rows 2000", "assay, whole run"),
+        ("point_in_time", "--rows 20000 --entities 1000 --repeat 1", "known"),
+        ("online", "--seconds 0.2 --rounds 1", "100 entities"),
+    ],
+)
+def test_a_benchmark_runs_to_its_end(script, options, says):
+    env = {name: value for name, value in without_ours().items() if name != "FEAST_PYTHON"}
+    command = [sys.executable, "-m", f"benchmarks.{script}", *options.split()]
+    done = subprocess.run(
+        command, cwd=servers.ROOT, env=env, capture_output=True, text=True, timeout=300
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
