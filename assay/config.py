@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from assay.errors import NotConfigured
+from assay.errors import NotConfigured, why_unreadable
 
+WHERE_TOKENS_ARE_MADE = "make your own in the admin, under API tokens"
 FILE_NAME = "assay.toml"
 DEFAULT_URL = "http://127.0.0.1:8000"
 FILE_KEYS = ("url", "token", "token_file", "project")
@@ -69,7 +70,9 @@ def read_file(path: Path | None) -> dict[str, str]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise NotConfigured(f"{path} cannot be read: {exc}", path=str(path)) from exc
+        raise NotConfigured(
+            f"{path} cannot be read: {why_unreadable(exc)}", path=str(path)
+        ) from exc
     for key, value in values.items():
         _check_key(path, key, value)
     if "token_file" in values:
@@ -90,20 +93,31 @@ def _secret(value: str | None, path: str | None) -> str | None:
     if value or not path:
         return value
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+        token = Path(path).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as exc:
-        raise NotConfigured(f"the token file {path} cannot be read: {exc}", path=path) from exc
+        message = f"the token file {path} cannot be read: {why_unreadable(exc)}"
+        raise NotConfigured(message, path=path) from exc
+    if not token:
+        raise NotConfigured(f"the token file {path} is empty; {WHERE_TOKENS_ARE_MADE}", path=path)
+    return token
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_address(url):
         raise NotConfigured(
             f"{url!r} is not the address of a server; "
             "give one like https://assay.example.org (--url, ASSAY_URL or url in assay.toml)",
             url=url,
         )
     return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket or a port that is none
+        return False
 
 
 def _checked_token(token: str | None) -> str | None:

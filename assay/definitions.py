@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.errors import Invalid
+from assay.errors import Invalid, why_unreadable
 from assay.shapes import JSON, Definitions
 
 SUFFIXES = {".yaml", ".yml", ".json"}
@@ -50,4 +50,4 @@ def _read(path: Path) -> JSON:
     try:
         return {"path": str(path), "text": path.read_text(encoding="utf-8")}
     except (OSError, UnicodeDecodeError) as exc:
-        raise Invalid(f"{path} cannot be read: {exc}", path=str(path)) from exc
+        raise Invalid(f"{path} cannot be read: {why_unreadable(exc)}", path=str(path)) from exc

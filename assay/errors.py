@@ -155,6 +155,13 @@ BY_STATUS: dict[int, type[AssayError]] = {
 }
 
 
+def why_unreadable(error: OSError | ValueError) -> str:
+    """Say why a file cannot be read or written; its name is for the caller to say, once."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return getattr(error, "strerror", None) or str(error)
+
+
 def from_problem(status: int, problem: Mapping[str, Any]) -> AssayError:
     """Make the exception that a problem+json body describes."""
     code = str(problem.get("code") or "")

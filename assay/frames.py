@@ -5,15 +5,42 @@ Not for sending.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.encoding import parse_instant
+from assay.encoding import described, is_null, parse_instant
 from assay.errors import Invalid
 from assay.extras import has_arrow, require
 from assay.shapes import Columns, EntityFrame, EntityRows
 
 EVENT_TIMESTAMP = "event_timestamp"
+
+
+def key_columns(rows: EntityFrame) -> Columns:
+    """Turn entity rows in any form into columns of join keys, with None for NaN, NaT and NA.
+
+    No join key is a float, so NaN can only be how a frame spells a key that is missing.
+    """
+    frame: Any = rows
+    if _is_instance(frame, "pyarrow", "Table"):
+        columns = _unique(zip(frame.column_names, frame.columns, strict=True))
+    elif _is_instance(frame, "pandas", "DataFrame"):
+        columns = _unique(frame.items())
+    else:
+        columns = columns_of(rows)
+    return {
+        name: [None if is_null(value) else value for value in values]
+        for name, values in columns.items()
+    }
+
+
+def _unique(pairs: Iterable[tuple[Any, Any]]) -> Columns:
+    columns: Columns = {}
+    for name, values in pairs:
+        if str(name) in columns:
+            raise Invalid(f"the frame has two columns {name!r}; keep one", column=str(name))
+        columns[str(name)] = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+    return columns
 
 
 def columns_of(rows: EntityRows) -> Columns:
@@ -24,7 +51,10 @@ def columns_of(rows: EntityRows) -> Columns:
     if isinstance(rows, Mapping):
         return _equal_columns(rows)
     if not isinstance(rows, list | tuple):
-        raise Invalid(f"entity rows are a list of dicts or a dict of lists, not {rows!r}")
+        raise Invalid(
+            f"entity rows are {described(rows)}; give a list of dicts, a dict of lists, "
+            "a pandas frame or an Arrow table"
+        )
     if not rows:
         raise Invalid("there are no entity rows; give at least one, like [{'user_id': 1}]")
     for index, row in enumerate(rows):
@@ -35,7 +65,8 @@ def columns_of(rows: EntityRows) -> Columns:
 def _equal_columns(columns: Mapping[str, Sequence[Any]]) -> Columns:
     for key, values in columns.items():
         if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-            raise Invalid(f"column {key!r} must be a list of values, not {values!r}", column=key)
+            message = f"column {key!r} must be a list of values, not {described(values)}"
+            raise Invalid(message, column=key)
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{key}: {length}" for key, length in lengths.items())
@@ -45,7 +76,7 @@ def _equal_columns(columns: Mapping[str, Sequence[Any]]) -> Columns:
 
 def _check_row(index: int, row: Mapping[str, Any], first: Mapping[str, Any]) -> None:
     if not isinstance(row, Mapping):
-        raise Invalid(f"entity row {index} is {row!r}; give a dict like {{'user_id': 1}}")
+        raise Invalid(f"entity row {index} is {described(row)}; give a dict like {{'user_id': 1}}")
     missing, extra = sorted(first.keys() - row.keys()), sorted(row.keys() - first.keys())
     if missing or extra:
         parts = [f"lacks {missing}"] * bool(missing) + [f"has also {extra}"] * bool(extra)
@@ -70,10 +101,16 @@ def arrow_or_columns(frame: EntityFrame) -> Any:
         return _to_arrow(frame, "sending a pandas frame")
     columns = columns_of(frame)
     if EVENT_TIMESTAMP in columns:
-        columns[EVENT_TIMESTAMP] = [
-            value if value is None else parse_instant(value) for value in columns[EVENT_TIMESTAMP]
-        ]
+        columns[EVENT_TIMESTAMP] = _instants(columns[EVENT_TIMESTAMP])
     return _to_arrow(columns, "sending a frame") if has_arrow() else columns
+
+
+def _instants(values: list[Any]) -> list[Any]:
+    try:
+        return [None if is_null(value) else parse_instant(value) for value in values]
+    except Invalid as exc:
+        message = f"column {EVENT_TIMESTAMP!r}: {exc.message}"
+        raise Invalid(message, **exc.data, column=EVENT_TIMESTAMP) from exc
 
 
 def _is_instance(value: object, module: str, name: str) -> bool:
@@ -89,4 +126,18 @@ def _to_arrow(frame: Any, purpose: str) -> Any:
             return pa.table(frame)
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
-        raise Invalid(f"the entity frame has a column of mixed or unknown type: {exc}") from exc
+        raise Invalid(_refused_column(pa, frame) or f"the frame cannot be sent: {exc}") from exc
+
+
+def _refused_column(pa: Any, frame: Any) -> str | None:
+    """Say which column Arrow does not take; its own message names values and Python's innards."""
+    for name, values in frame.items():
+        try:
+            pa.array(values, from_pandas=True)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            kinds = sorted({type(value).__name__ for value in values if not is_null(value)})
+            return (
+                f"column {name!r} of the entity frame has mixed or unknown types "
+                f"({', '.join(kinds)}) or a value out of range; give it values of one type"
+            )
+    return None

@@ -48,7 +48,11 @@ class OnlineResponse:
         return columns
 
     def to_df(self, include_event_timestamps: bool = False) -> DataFrame:
-        """Give :meth:`to_dict` as a frame. Needs the extra ``assay[pandas]``."""
+        """Give :meth:`to_dict` as a frame. Needs the extra ``assay[pandas]``.
+
+        The answer carries no types, so columns are what pandas makes of JSON: decimals, dates and
+        instants are text, a column of nulls is ``object``. Cast them; docs/recipes.md has how.
+        """
         pandas = require("pandas", "OnlineResponse.to_df")
         return pandas.DataFrame(self.to_dict(include_event_timestamps))
 

@@ -11,10 +11,10 @@ from typing import Any
 from assay.calls import Calls
 from assay.errors import Invalid
 from assay.extras import require
-from assay.frames import arrow_or_columns, columns_of
+from assay.frames import arrow_or_columns, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
-from assay.shapes import JSON, EntityFrame, EntityRows, Features, Timing
+from assay.shapes import JSON, EntityFrame, Features, Timing
 from assay.transport import Answer
 
 # A training set is computed while the client waits; an online read never takes this long.
@@ -27,7 +27,7 @@ class ReadCalls(Calls):
     def get_online_features(
         self,
         features: Features = None,
-        entity_rows: EntityRows = (),
+        entity_rows: EntityFrame = (),
         full_feature_names: bool = False,
         *,
         feature_service: str | None = None,
@@ -35,14 +35,15 @@ class ReadCalls(Calls):
         """Read the latest values for each entity row, in the rows' order.
 
         ``features`` is a list of references, or the name of a feature service;
-        ``entity_rows`` is ``[{"user_id": 1}, …]`` or ``{"user_id": [1, …]}``.
+        ``entity_rows`` is ``[{"user_id": 1}, …]``, ``{"user_id": [1, …]}``, a pandas frame or an
+        Arrow table of join keys; NaN, NaT and NA are nulls.
 
         :raises Invalid: rows have unequal keys, or what is asked for does not exist.
         :raises Unavailable: a version is not loaded, or the online store is down.
         """
         body = {
             **selection(features, feature_service),
-            "entities": columns_of(entity_rows),
+            "entities": key_columns(entity_rows),
             "full_feature_names": full_feature_names,
         }
         path = self._transport.project_path("get-online-features")

@@ -13,7 +13,8 @@ from assay.encoding import instant
 from assay.errors import RunFailed, WaitTimedOut
 from assay.shapes import JSON
 
-TERMINAL_STATUSES = {"succeeded", "failed", "errored", "cancelled"}
+TERMINAL_STATUSES = ("succeeded", "failed", "errored", "cancelled")
+STATUSES = ("queued", "running", *TERMINAL_STATUSES)
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 2.0
 POLL_GROWTH = 1.4
@@ -115,7 +116,9 @@ class RunCalls(Calls):
     ) -> list[JSON]:
         if feature_views is not None:
             body = {**body, "feature_views": list(feature_views)}
-        runs: list[JSON] = self._post(call, value=body)["runs"]
+        answer: list[JSON] = self._post(call, value=body)["runs"]
+        # One entry a version: versions that share a table share its run.
+        runs = list({run["id"]: run for run in answer}.values())
         return self.wait_for_runs([run["id"] for run in runs]) if wait else runs
 
 

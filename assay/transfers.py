@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from assay import shapes
 from assay.calls import Calls
-from assay.errors import Invalid, ServerError
+from assay.errors import AssayError, Invalid, ServerError, why_unreadable
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, read_header
 from assay.reads import HISTORICAL_TIMEOUT_SECONDS, selection
 from assay.shapes import JSON, Features, Timing
@@ -21,6 +23,14 @@ CONTENT_TYPES = {
     ".csv": "text/csv",
     ".arrow": ARROW_STREAM,
     ".arrows": ARROW_STREAM,
+}
+# What the server may have against the frame itself, not against what was asked about it.
+FRAME_PROBLEMS = {
+    "invalid_entity_frame",
+    "missing_entity_column",
+    "invalid_entity_value",
+    "too_many_rows",
+    "body_too_large",
 }
 
 
@@ -42,6 +52,8 @@ class TransferCalls(Calls):
 
         Suffixes choose the formats: .parquet, .csv or .arrow (an IPC stream). ``output`` is
         replaced only when the whole answer has arrived.
+
+        :raises Invalid: a file cannot be read or written, or is no entity frame; names the file.
         """
         source, target = Path(frame), Path(output)
         headers = {"Content-Type": content_type(source), "Accept": content_type(target)}
@@ -53,12 +65,9 @@ class TransferCalls(Calls):
         }
         path = self._transport.project_path("get-historical-features")
         wait = HISTORICAL_TIMEOUT_SECONDS
-        try:
-            body = source.open("rb")
-        except OSError as exc:
-            raise Invalid(f"{source} cannot be read: {exc.strerror}", path=str(source)) from exc
         with (
-            body,
+            _open(source) as body,
+            _naming(source),
             self._transport.download(
                 path, query=query, body=body, headers=headers, read_timeout_seconds=wait
             ) as (answer, chunks),
@@ -77,6 +86,34 @@ def content_type(path: Path) -> str:
     return found
 
 
+def _open(source: Path) -> IO[bytes]:
+    try:
+        body = source.open("rb")
+    except OSError as exc:
+        message = f"{source} cannot be read: {why_unreadable(exc)}"
+        raise Invalid(message, path=str(source)) from exc
+    if not os.fstat(body.fileno()).st_size:
+        body.close()
+        message = f"{source} is empty; an entity frame has columns: join keys and event_timestamp"
+        raise Invalid(message, path=str(source))
+    return body
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Name the file in what the server says of its content, which it only knows as a body."""
+    try:
+        yield
+    except AssayError as exc:
+        if exc.code not in FRAME_PROBLEMS:
+            raise
+        message = exc.message.replace("the body", "it").replace(
+            content_type(source), f"{source.suffix} file"
+        )
+        data = {**exc.data, "path": str(source)}
+        raise type(exc)(f"{source}: {message}", code=exc.code, status=exc.status, **data) from exc
+
+
 def _check(status: int, received: str, wanted: str) -> None:
     if (status, received) != (200, wanted):
         message = f"the server answered {status} {received} where a file of {wanted} was asked for"
@@ -88,16 +125,22 @@ def _replace(target: Path, chunks: Iterable[bytes]) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as exc:
-        raise Invalid(f"{target} cannot be written: {exc.strerror}", path=str(target)) from exc
+        raise _unwritable(target, exc) from exc
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(chunks)
         part.chmod(0o666 & ~_umask())  # mkstemp makes it private; an output is an ordinary file
         part.replace(target)
-    except BaseException:
+    except BaseException as exc:
         part.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise _unwritable(target, exc) from exc
         raise
+
+
+def _unwritable(target: Path, exc: OSError) -> Invalid:
+    return Invalid(f"{target} cannot be written: {why_unreadable(exc)}", path=str(target))
 
 
 def _umask() -> int:

@@ -11,21 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry, Timeout
 
 from assay import errors
-from assay.config import Config
+from assay.config import WHERE_TOKENS_ARE_MADE, Config
 from assay.encoding import to_json
 from assay.version import __version__
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 20
+CHECK_ADDRESS = (
+    "is the server running, and is the address right (--url, ASSAY_URL or url in assay.toml)?"
+)
 
 Query = Mapping[str, "str | int | bool | Sequence[str] | None"]
 
@@ -171,6 +174,7 @@ class Transport:
                 retries=RETRY_GET if method == "GET" else False,
             )
             try:
+                self._raise_for_page(response)
                 _raise_for_status(response)
                 yield response
                 response.drain_conn()
@@ -184,13 +188,38 @@ class Transport:
         if not self.config.token:
             raise errors.NotConfigured(
                 "no token is set; give token=… (--token), ASSAY_TOKEN, ASSAY_TOKEN_FILE, "
-                "or token_file in assay.toml"
+                f"or token_file in assay.toml; {WHERE_TOKENS_ARE_MADE}"
             )
         return {
             "Authorization": f"Bearer {self.config.token}",
             "Accept": "application/json",
             "User-Agent": f"assay/{__version__}",
         }
+
+    def _raise_for_page(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Refuse a web page, unread: the API answers none, and markup explains nothing.
+
+        A proxy's refusal keeps the kind of its status; only 404 would pass for a missing object.
+        """
+        if "html" not in response.headers.get("Content-Type", "").lower():
+            return
+        url, status = self.config.url, response.status
+        parts = urlsplit(url)
+        if 300 <= status < 400 and not parts.path:
+            return  # a redirect says where to
+        if status < 400 or status == 404 or (status == 403 and parts.path):
+            root = f"{parts.scheme}://{parts.netloc}"
+            advice = f"leave out the path: {root}" if parts.path else "give the server's own"
+            raise errors.ServerError(
+                f"{url} is not the address of an Assay server, it answers with a web page; "
+                f"{advice} (--url, ASSAY_URL or url in assay.toml)",
+                status=status,
+            )
+        detail = (
+            f"{url} answered {status} with a web page, so not Assay but something before it, "
+            "such as a proxy, answered; is the server behind it running?"
+        )
+        raise errors.from_problem(status, {"detail": detail})
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -202,15 +231,14 @@ class Transport:
     def _unreachable(self, exc: HTTPError) -> errors.ServerUnreachable:
         reason = getattr(exc, "reason", None) or exc
         url = self.config.url
+        # Without urllib3's "HTTPConnection(host=…, port=…): ", which repeats the address.
+        fact = str(reason).partition("): ")[2] or reason
         if isinstance(reason, ReadTimeoutError):
-            text = f"{url} accepted the request but did not answer in time: {reason}"
+            text = f"{url} accepted the request but did not answer in time: {fact}"
+        elif isinstance(reason, ProtocolError):  # its text is a tuple of Python's exceptions
+            text = f"{url} broke off the connection, or does not speak HTTP; {CHECK_ADDRESS}"
         else:
-            # Without urllib3's "HTTPConnection(host=…, port=…): ", which repeats the address.
-            fact = str(reason).partition("): ")[2] or reason
-            text = (
-                f"{url} cannot be reached: {fact}; is the server running, and is the address "
-                "right (--url, ASSAY_URL or url in assay.toml)?"
-            )
+            text = f"{url} cannot be reached: {fact}; {CHECK_ADDRESS}"
         return errors.ServerUnreachable(text, url=url)
 
 
@@ -249,4 +277,6 @@ def _problem(status: int, body: bytes) -> dict[str, Any]:
 
 def _excerpt(body: bytes) -> str:
     text = " ".join(body[:200].decode(errors="replace").split())
+    if text.startswith("<"):
+        return "markup"
     return repr(text) if text else "an empty body"

@@ -52,10 +52,15 @@ def run_transition(context: Context, args: argparse.Namespace) -> None:
     version = getattr(context.store, args.action)(args.reference, comment=args.comment, **given)
     if context.out.as_json:
         context.out.json(version)
+        return
+    default = ", the default" if version.get("default") else ""
+    reference = f"{version['name']}@{version['version'] or 'draft'}"
+    if args.action == "approve" and version["state"] == "in_review":
+        review = context.store.review(reference)
+        said = f"your approval is recorded, {review['given']} of {review['required']}"
+        context.out.line(f"{reference}: {said}; it still waits.")
     else:
-        default = ", the default" if version.get("default") else ""
-        number = version["version"] or "draft"
-        context.out.line(f"{version['name']}@{number} is {version['state']}{default}.")
+        context.out.line(f"{reference} is {version['state']}{default}.")
 
 
 def run_review(context: Context, args: argparse.Namespace) -> None:

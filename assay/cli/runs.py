@@ -14,6 +14,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 
 from assay.cli.arguments import Commands, Context, instant_argument
 from assay.cli.output import Output, printable
+from assay.runs import STATUSES
 from assay.shapes import JSON
 
 COLUMNS = (
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
     runs = commands.group("runs", "Materialization runs.")
     listing = runs.add("list", run_list, "List runs.")
     listing.add_argument("--view", metavar="NAME")
-    listing.add_argument("--status")
+    listing.add_argument("--status", help=", ".join(STATUSES))
     listing.add_argument("--limit", type=int, default=20)
     for name, run, text in (
         ("describe", run_describe, "Show one run."),
@@ -61,7 +62,10 @@ def run_materialize(context: Context, args: argparse.Namespace) -> None:
         context.out.note("nothing to do: no approved version misses anything in that range")
     if runs and not args.no_wait:
         runs = follow(context, [run["id"] for run in runs])
-    _show(context.out, runs, COLUMNS if args.no_wait else DONE_COLUMNS)
+    if args.no_wait:
+        _show(context.out, runs, COLUMNS)
+    else:
+        _show_done(context.out, runs)
 
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
@@ -74,7 +78,7 @@ def run_describe(context: Context, args: argparse.Namespace) -> None:
 
 
 def run_watch(context: Context, args: argparse.Namespace) -> None:
-    _show(context.out, follow(context, [args.run_id]), DONE_COLUMNS)
+    _show_done(context.out, follow(context, [args.run_id]))
 
 
 def run_cancel(context: Context, args: argparse.Namespace) -> None:
@@ -130,6 +134,13 @@ def _show(out: Output, runs: list[JSON], columns: tuple[str, ...]) -> None:
         out.json(runs)
     else:
         out.table([_row(run) for run in runs], columns)
+
+
+def _show_done(out: Output, runs: list[JSON]) -> None:
+    _show(out, runs, DONE_COLUMNS)
+    for run in runs:
+        if run["kind"] == "reload" and not out.as_json:
+            out.line(f"run {run['id']} {_view(run)}: already stored; loaded again")
 
 
 def _describe(out: Output, run: JSON) -> None:

@@ -126,6 +126,109 @@ def test_materialize_waits_and_shows_each_step(assay, peer, capsys):
     assert "7   v@1.0.0  succeeded  12" in shown.out
 
 
+@pytest.mark.parametrize("command", [("materialize", "2026-01-01"), ("materialize-incremental",)])
+def test_versions_that_share_a_table_show_one_run(assay, peer, capsys, command):
+    queued = {**RUN, "status": "queued"}
+    peer.answers_with(f"POST {command[0]}", {"runs": [queued, queued]}, 202)
+    peer.answers_with("GET runs/7", RUN)
+
+    assert assay(*command, "2026-01-02") == 0
+    assert capsys.readouterr().out.count("v@1.0.0") == 1
+
+    assert assay(*command, "2026-01-02", "--json", "--no-wait") == 0
+    assert json.loads(capsys.readouterr().out) == [queued]
+
+
+def test_history_that_is_stored_already_is_said_to_be_loaded_again(assay, peer, capsys):
+    reload = {**RUN, "kind": "reload", "rows_read": 0}
+    peer.answers_with("POST materialize", {"runs": [{**reload, "status": "queued"}]}, 202)
+    peer.answers_with("GET runs/7", reload)
+
+    assert assay("materialize", "2026-01-01", "2026-01-02", "-v", "v") == 0
+    assert "run 7 v@1.0.0: already stored; loaded again\n" in capsys.readouterr().out
+
+    assert assay("runs", "watch", "7", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [reload]
+
+
+def test_the_first_of_two_approvals_says_that_it_still_waits(assay, peer, capsys):
+    version = {"name": "profile", "version": "1.0.0", "state": "in_review", "default": False}
+    peer.answers_with("POST feature-views/profile/versions/1.0.0/approve", version)
+    peer.answers_with(
+        "GET feature-views/profile/versions/1.0.0/review", {"given": 1, "required": 2}
+    )
+
+    assert assay("approve", "profile@1.0.0") == 0
+
+    said = "profile@1.0.0: your approval is recorded, 1 of 2; it still waits.\n"
+    assert capsys.readouterr().out == said
+
+
+def test_the_last_approval_says_the_state(assay, peer, capsys):
+    version = {"name": "profile", "version": "1.0.0", "state": "approved", "default": False}
+    peer.answers_with("POST feature-views/profile/versions/1.0.0/approve", version)
+
+    assert assay("approve", "profile@1.0.0") == 0
+
+    assert capsys.readouterr().out == "profile@1.0.0 is approved.\n"
+    assert len(peer.requests) == 1
+
+
+def test_a_refusal_is_shown_in_the_servers_words(assay, peer, capsys):
+    detail = "unknown status 'foo'. Valid: cancelled, errored, failed, queued, running, succeeded."
+    peer.answers_with("GET runs", {"code": "invalid_filter", "detail": detail}, 422)
+
+    assert assay("runs", "list", "--status", "foo") == 1
+
+    assert capsys.readouterr().err == f"error: {detail}\n"
+
+
+def test_an_empty_frame_is_named_and_not_sent(assay, peer, tmp_path, capsys):
+    (tmp_path / "frame.csv").touch()
+
+    assert assay("get-historical-features", "frame.csv", "-s", "ranker", "-o", "out.csv") == 1
+
+    assert capsys.readouterr().err.startswith("error: frame.csv is empty; an entity frame has")
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "said"),
+    [
+        (
+            "invalid_entity_frame",
+            "the body is no readable application/vnd.apache.parquet: magic bytes not found.",
+            "frame.parquet: it is no readable .parquet file: magic bytes not found.",
+        ),
+        (
+            "invalid_entity_value",
+            "column 'event_timestamp': 'x' is not a time.",
+            "frame.parquet: column 'event_timestamp': 'x' is not a time.",
+        ),
+        ("not_found", "there is no feature service 'ranker'.", None),
+    ],
+)
+def test_what_is_wrong_with_a_frame_is_said_with_its_file(
+    assay, peer, tmp_path, capsys, code, detail, said
+):
+    (tmp_path / "frame.parquet").write_bytes(b"user_id\n1\n")
+    peer.answers_with("POST get-historical-features", {"code": code, "detail": detail}, 422)
+
+    assert assay("get-historical-features", "frame.parquet", "-s", "ranker", "-o", "out.csv") == 1
+
+    assert capsys.readouterr().err == f"error: {said or detail}\n"
+
+
+def test_an_output_that_cannot_be_written_is_named(assay, peer, tmp_path, capsys):
+    (tmp_path / "frame.csv").write_bytes(b"user_id\n1\n")
+    (tmp_path / "out.csv").mkdir()
+    peer.answers_with("POST get-historical-features", b"user_id,x\n", Content_Type="text/csv")
+
+    assert assay("get-historical-features", "frame.csv", "-s", "ranker", "-o", "out.csv") == 1
+
+    assert capsys.readouterr().err == "error: out.csv cannot be written: Is a directory\n"
+
+
 def test_a_training_set_goes_from_file_to_file_as_bytes(assay, peer, tmp_path, capsys):
     (tmp_path / "frame.csv").write_bytes(b"user_id,event_timestamp\n1,2026-01-01\n")
     headers = {"Content_Type": "application/vnd.apache.parquet", "Assay_Warnings": '["few rows"]'}

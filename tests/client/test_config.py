@@ -48,11 +48,17 @@ def test_the_token_stays_out_of_what_is_printed(folder):
         ("project = ", r"assay\.toml cannot be read"),
         ('url = "file.example"', "'file.example' is not the address of a server"),
         ('token = "a b"', "the token has a space"),
-        ('token_file = "absent"', "token file .*absent cannot be read"),
+        ('url = "http://[::1"', "is not the address of a server"),
+        ('url = "http://host:port"', "is not the address of a server"),
+        ('token_file = "absent"', "token file .*absent cannot be read: No such file"),
+        ('token_file = "empty"', "token file .*empty is empty; make your own in the admin"),
+        ('token_file = "latin"', "token file .*latin cannot be read: it is not UTF-8 text"),
     ],
 )
 def test_an_unusable_setting_is_named(tmp_path, text, message):
     (tmp_path / "assay.toml").write_text(text)
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin").write_bytes(b"\xff")
 
     with pytest.raises(NotConfigured, match=message):
         load(environ={}, cwd=tmp_path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from assay import Invalid, InvalidDefinition, RunFailed, WaitTimedOut
@@ -52,6 +54,11 @@ def test_definitions_that_cannot_be_read_are_not_sent(peer, store, given):
         store.apply(given)
 
     assert peer.requests == []
+
+
+def test_a_definition_that_cannot_be_read_is_named_once(store):
+    with pytest.raises(Invalid, match=r"^absent\.yaml cannot be read: No such file or directory$"):
+        store.apply("absent.yaml")
 
 
 def test_each_wrong_key_is_kept_on_the_exception(peer, store):
@@ -127,6 +134,49 @@ def test_materialize_sends_utc_and_waits_with_progress(peer, store):
         "feature_views": ["v"],
     }
     assert len(peer.requests) == 3
+
+
+def test_versions_that_share_a_table_share_one_run(peer, store):
+    queued = {**RUN, "status": "queued"}
+    peer.answers_with("POST materialize", {"runs": [queued, queued, {**queued, "id": 8}]}, 202)
+
+    runs = store.materialize("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
+
+    assert [run["id"] for run in runs] == [7, 8]
+
+
+@pytest.mark.parametrize("end", [1700000000, 1.7e9, np.int64(1700000000), True])
+def test_a_number_is_no_instant(peer, store, end):
+    with pytest.raises(Invalid, match="numbers do not say their unit; send datetimes or ISO 8601"):
+        store.materialize_incremental(end)
+
+    assert peer.requests == []
+
+
+def test_an_instant_outside_the_calendar_is_refused(store):
+    with pytest.raises(Invalid, match="0001-01-01 00:00:00\\+02:00 is not an instant"):
+        store.materialize_incremental(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2))))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(object(), "an object cannot"), (1j, "a complex cannot"), (UUID(int=1), "a UUID cannot")],
+)
+def test_what_json_does_not_have_is_named_by_its_type(peer, store, value, words):
+    with pytest.raises(Invalid, match=f"^{words} be sent; give text, numbers"):
+        store.apply({"kind": "Entity", "name": value})
+
+    assert peer.requests == []
+
+
+def test_numpy_times_are_times(peer, store):
+    peer.answers_with("POST definitions", PLAN)
+    at, ttl = np.datetime64("2026-01-02", "ns"), np.timedelta64(86400 * 10**9, "ns")
+
+    store.apply({"kind": "FeatureView", "at": at, "ttl": ttl})
+
+    sent = peer.requests[0].json()["definitions"]
+    assert sent == [{"kind": "FeatureView", "at": "2026-01-02T00:00:00Z", "ttl": "1d"}]
 
 
 def test_a_run_that_fails_raises_with_its_reason(peer, store):

@@ -8,6 +8,7 @@ import math
 import sys
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -40,8 +41,9 @@ def answer_arrow(peer, warnings=()):
         {"driver_id": [1], "event_timestamp": [AT]},
         [{"driver_id": 1, "event_timestamp": "2026-01-02T04:04:05.000006+01:00"}],
         [{"driver_id": 1, "event_timestamp": AT.replace(tzinfo=None)}],
+        {"driver_id": [1], "event_timestamp": np.array([AT.replace(tzinfo=None)], "M8[ns]")},
     ],
-    ids=["pandas", "arrow", "columns", "rows with text times", "rows with naive times"],
+    ids=["pandas", "arrow", "columns", "rows with text times", "rows with naive times", "numpy"],
 )
 def test_every_kind_of_frame_arrives_as_the_same_arrow_rows(peer, store, frame):
     answer_arrow(peer)
@@ -98,7 +100,19 @@ def test_without_pyarrow_json_goes_both_ways(peer, store, monkeypatch):
 def test_a_column_of_mixed_types_is_refused_by_name(peer, store):
     frame = {"driver_id": [1, "two"], "event_timestamp": [AT, AT]}
 
-    with pytest.raises(Invalid, match="mixed or unknown type"):
+    for given in (frame, pd.DataFrame(frame)):
+        with pytest.raises(Invalid, match=r"column 'driver_id' .* types \(int, str\)"):
+            store.get_historical_features(given, ["v:f"])
+
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize("stamp", [1700000000, 1.7e9, np.int64(1700000000)])
+def test_a_number_is_no_event_time(peer, store, stamp):
+    frame = {"driver_id": [1], "event_timestamp": [stamp]}
+    words = "column 'event_timestamp': .*numbers do not say their unit; send datetimes or ISO 8601"
+
+    with pytest.raises(Invalid, match=words):
         store.get_historical_features(frame, ["v:f"])
 
     assert peer.requests == []

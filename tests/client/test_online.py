@@ -6,6 +6,9 @@ import math
 import sys
 from datetime import UTC, datetime
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from assay import Invalid, MissingExtra
@@ -35,6 +38,7 @@ ANSWER = {
         },
     ],
 }
+DAY = datetime(2026, 1, 2, tzinfo=UTC)
 REFERENCES = ["driver_stats:conv_rate", "driver_stats@1.0.0:avg_trips"]
 
 
@@ -57,6 +61,32 @@ def test_rows_are_sent_as_columns_in_their_order(peer, store):
         "entities": {"driver_id": [1001, 1002, 1001]},
         "full_feature_names": False,
     }
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame({"driver_id": pd.array([1001, None], "Int64"), "day": [DAY, pd.NaT]}),
+        pa.table({"driver_id": [1001, None], "day": [DAY, None]}),
+        {
+            "driver_id": [1001, math.nan],
+            "day": np.array([DAY.replace(tzinfo=None), "NaT"], "M8[ns]"),
+        },
+        [{"driver_id": 1001, "day": DAY}, {"driver_id": pd.NA, "day": pd.NaT}],
+    ],
+    ids=["pandas", "arrow", "columns", "rows"],
+)
+def test_rows_come_in_any_form_and_a_missing_key_is_null(peer, store, rows):
+    ask(peer, store, features=REFERENCES, entity_rows=rows)
+
+    sent = peer.requests[0].json()["entities"]
+    assert sent == {"driver_id": [1001, None], "day": ["2026-01-02T00:00:00Z", None]}
+
+
+def test_keys_of_a_pandas_frame_with_gaps_are_floats_that_hold_integers(peer, store):
+    ask(peer, store, features=REFERENCES, entity_rows=pd.DataFrame({"driver_id": [1001, None]}))
+
+    assert peer.requests[0].json()["entities"] == {"driver_id": [1001.0, None]}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +157,9 @@ def test_to_df_without_the_extra_says_what_to_install(peer, store, monkeypatch):
         ({"a": [1, 2], "b": [1]}, r"differ in length \(a: 2, b: 1\)"),
         ({"a": "12"}, "column 'a' must be a list"),
         ([], "no entity rows"),
-        ([("a", 1)], "entity row 0 is"),
+        ([("a", 1)], "entity row 0 is a tuple"),
+        (object(), "entity rows are an object; give a list of dicts, .* pandas frame or an Arrow"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns 'a'; keep one"),
     ],
 )
 def test_uneven_entity_rows_are_refused_before_anything_is_sent(peer, store, rows, message):

@@ -8,6 +8,7 @@ import pytest
 
 import assay
 from assay import FeatureStore
+from tests.client.conftest import Prepared
 
 PROBLEM = {
     "type": "about:blank",
@@ -84,8 +85,37 @@ def test_a_redirect_is_not_followed_with_the_token(peer, store):
 def test_a_page_of_something_else_is_named_as_such(peer, store):
     peer.answers_with("GET entities/driver", b"<html>Welcome</html>", Content_Type="text/html")
 
-    with pytest.raises(assay.ServerError, match="is text/html, not JSON: '<html>Welcome"):
+    with pytest.raises(assay.ServerError, match="not the address of an Assay server") as caught:
         store.get_entity("driver")
+
+    assert "<html>" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 404])
+def test_an_address_with_a_path_too_many_says_to_leave_it_out(peer, status):
+    headers = {"Content-Type": "text/html; charset=utf-8", "Location": "/admin/login"}
+    page = Prepared(status, b"<html>Page not found</html>", headers)
+    peer.answers["GET /foo/api/v1/whoami"] = [page]
+
+    with pytest.raises(assay.ServerError, match=f"leave out the path: {peer.url} ") as caught:
+        FeatureStore(url=f"{peer.url}/foo/", token="t").whoami()
+
+    assert "<html>" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, assay.Unauthenticated), (413, assay.TooLarge), (502, assay.ServerError)],
+)
+def test_a_page_of_a_proxy_keeps_the_kind_of_its_status(peer, store, status, kind):
+    page = b"<html><title>Nope</title></html>"
+    peer.answers_with("GET entities/driver", page, status, Content_Type="text/html")
+
+    with pytest.raises(assay.AssayError, match=f"answered {status} with a web page") as caught:
+        store.get_entity("driver")
+
+    assert type(caught.value) is kind
+    assert "<" not in str(caught.value)
 
 
 def test_a_name_cannot_leave_its_place_in_the_path(peer, store):
@@ -102,6 +132,20 @@ def test_an_address_where_nobody_listens_says_what_to_check():
 
         with pytest.raises(assay.ServerUnreachable, match="is the server running.*ASSAY_URL"):
             FeatureStore(url=url, token="t", project="rides").get_run(1)
+
+
+def test_a_connection_that_breaks_off_is_told_without_exceptions_of_libraries(peer, store):
+    peer.drops("POST runs/7/cancel")
+
+    with pytest.raises(assay.ServerUnreachable, match="broke off the connection") as caught:
+        store.cancel_run(7)
+
+    assert "RemoteDisconnected" not in str(caught.value)
+
+
+def test_who_has_no_token_is_told_where_to_make_one(peer):
+    with pytest.raises(assay.NotConfigured, match="make your own in the admin, under API tokens"):
+        FeatureStore(url=peer.url, project="rides").whoami()
 
 
 @pytest.mark.parametrize(
