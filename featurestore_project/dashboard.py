@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES
 from materialization.models import MaterializationRun
-from registry.admin.audit import may_read, readable_entries
+from registry.admin.audit import latest_deeds, may_read
 from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
 from registry.choices import State
@@ -64,7 +64,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "view_count": views.count(),
         "served_count": views.filter(default_version__isnull=False).count(),
         "shares": view_states(visible),
-        "entries": readable_entries(request)[:LINES] if may_read(request) else None,
+        "entries": latest_deeds(request)[:LINES] if may_read(request) else None,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.utils.html import format_html
 
 from materialization.choices import UNSUCCESSFUL_STATUSES, RunKind
+from registry.markup import badge
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -34,6 +35,11 @@ def progress_bar(run: MaterializationRun) -> SafeString:
         percent,
         percent,
     )
+
+
+def status_with_bar(run: MaterializationRun) -> SafeString:
+    """Show how a run stands, and while it is live how far it is."""
+    return format_html("{}{}", badge(run.status), progress_bar(run) if run.is_live else "")
 
 
 def window_text(run: MaterializationRun) -> SafeString:

@@ -5,18 +5,25 @@ Not for meaning: a badge's tone is a matter of looks, so words of every app stan
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from django.db.models import Model
     from django.utils.safestring import SafeString
 
+#: Words up to so many characters stay on one line; longer ones may break at these places.
+SHORT = 24
+BREAKS = re.compile(r"(?<=[_/])(?=\w)|(?<=\w\.)(?=[a-z])|(?=@)")
+WORD_BREAK = mark_safe("<wbr>")
 TONES: dict[str, str] = {
     # states of versions
     "draft": "neutral", "in_review": "warn", "approved": "good", "deprecated": "warn",
@@ -53,20 +60,52 @@ def badges(*words: str) -> SafeString:
     )
 
 
+def muted(words: str) -> SafeString:
+    return format_html('<span class="as-muted">{}</span>', words)
+
+
 def dash() -> SafeString:
-    return format_html('<span class="as-muted">{}</span>', "–")
+    return muted("–")
 
 
 def utc(at: datetime | None) -> SafeString:
     """Show an instant to the second, labelled UTC; the title has the microseconds."""
+    return _time(at, " ")
+
+
+def utc_stacked(at: datetime | None) -> SafeString:
+    """Show an instant as ``utc`` does, the time of day below the date: for crowded lists."""
+    return _time(at, mark_safe("<br>"))
+
+
+def _time(at: datetime | None, between: str) -> SafeString:
     if at is None:
         return dash()
     return format_html(
-        '<time class="as-time" datetime="{}" title="{}">{} <small>UTC</small></time>',
+        '<time class="as-time" datetime="{}" title="{}">{}{}{} <small>UTC</small></time>',
         at.isoformat(),
         at.isoformat(),
-        f"{at:%Y-%m-%d %H:%M:%S}",
+        f"{at:%Y-%m-%d}",
+        between,
+        f"{at:%H:%M:%S}",
     )
+
+
+def breakable(text: str) -> SafeString:
+    """Let long identifiers and paths in ``text`` go on in the next line, between their parts only.
+
+    Versions stay whole: ``1.0.0`` goes to the next line with its ``@``.
+    """
+    parts = (part for word in re.split(r"(\S+)", text) for part in _parts(word))
+    return format_html_join("", "{}{}", parts)
+
+
+def _parts(word: str) -> Iterator[tuple[str, SafeString | str]]:
+    """Yield the parts of a word, each but the last with where the line may break after it."""
+    *others, last = BREAKS.split(word) if len(word) > SHORT else [word]
+    for part in others:
+        yield part, WORD_BREAK
+    yield last, ""
 
 
 def link(obj: Model | None, text: str = "") -> SafeString:
@@ -74,7 +113,9 @@ def link(obj: Model | None, text: str = "") -> SafeString:
     if obj is None:
         return dash()
     url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    return format_html('<a class="as-link" href="{}">{}</a>', url, text or str(obj))
+    words = text or str(obj)
+    whole = "" if len(words) > SHORT else " as-nowrap"
+    return format_html('<a class="as-link{}" href="{}">{}</a>', whole, url, breakable(words))
 
 
 def plain(value: Any) -> str:

@@ -14,16 +14,18 @@ from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from materialization.choices import LIVE_STATUSES, RunStep
-from materialization.markup import progress_bar, window_text
-from materialization.models import MaterializationRun
+from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.markup import status_with_bar, window_text
+from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.operations import cancel_run, request_run
+from materialization.queries import covered_until
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
-from registry.markup import badge, link, utc
+from registry.choices import SERVED_STATES
+from registry.markup import breakable, link, utc
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
+    from registry.spec import FeatureSpec
+
+#: What a profile says of a column, in the order of the table.
+PROFILE_WORDS = {
+    "nulls": "Null", "nans": "NaN", "min": "Min", "max": "Max", "mean": "Mean",
+    "distinct": "Distinct", "not_allowed": "Outside the list",
+}  # fmt: skip
 #: Most runs one poll may ask about.
 MAX_POLLED = 200
 MAX_ID_DIGITS = 18
@@ -49,7 +58,6 @@ class MaterializationRunAdmin(ScopedAdmin):
         "version_link",
         "window",
         "status_badge",
-        "bar",
         "rows",
         "requested",
     )
@@ -82,8 +90,11 @@ class MaterializationRunAdmin(ScopedAdmin):
         may_run = access.can(request.user, "materialize_featureview", obj.version.feature_view)
         return {
             "run": obj,
+            "repaired_by": repaired_by(obj),
+            "is_retried": is_retried(obj),
+            "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
-            "profile": profile_table(obj.profile),
+            "profile": profile_table(obj.profile, obj.version.spec.features),
             "took": duration(obj),
             "may_cancel": may_run and obj.is_live and not obj.cancel_requested,
             "may_see_traceback": request.user.is_superuser,
@@ -127,11 +138,7 @@ class MaterializationRunAdmin(ScopedAdmin):
 
     @display(description="Status", ordering="status")
     def status_badge(self, run: MaterializationRun) -> SafeString:
-        return badge(run.status)
-
-    @display(description="Progress", ordering="progress")
-    def bar(self, run: MaterializationRun) -> SafeString:
-        return progress_bar(run)
+        return status_with_bar(run)
 
     @display(description="Stored", ordering="rows_offline")
     def rows(self, run: MaterializationRun) -> SafeString:
@@ -145,7 +152,25 @@ class MaterializationRunAdmin(ScopedAdmin):
     @display(description="Asked for by", ordering="requested_at")
     def requested(self, run: MaterializationRun) -> SafeString:
         who = run.requested_by.get_username() if run.requested_by else "the schedule"
-        return format_html("{}<br>{}", who, utc(run.requested_at))
+        return format_html("{}<br>{}", breakable(who), utc(run.requested_at))
+
+
+def repaired_by(run: MaterializationRun) -> MaterializationRun | None:
+    """Return the later run of the same table that succeeded, if there is one."""
+    later = run.table.runs.filter(pk__gt=run.pk, status=RunStatus.SUCCEEDED)
+    return later.select_related("version__feature_view").order_by("id").first()
+
+
+def is_retried(run: MaterializationRun) -> bool:
+    """Tell whether the sweep tries by itself what ``run`` did not get done."""
+    table = run.table
+    served = table.versions.filter(state__in=SERVED_STATES)
+    if run.kind == RunKind.RELOAD:
+        return served.exists()
+    schedules = MaterializationSchedule.objects.filter(enabled=True, version__in=served)
+    if covered_until(table) is None or table.ready_at is None:
+        return schedules.exists()
+    return any(schedule.spec is not None for schedule in schedules)
 
 
 def duration(run: MaterializationRun) -> str:
@@ -185,15 +210,29 @@ def _steps(run: MaterializationRun) -> Iterator[tuple[str, str]]:
             yield step, "now" if run.is_live else "broken"
 
 
-def profile_table(profile: dict[str, Any]) -> dict[str, Any]:
+def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) -> dict[str, Any]:
     """Return a run's profile as headers and one row a feature; empty when no row was profiled."""
     columns = profile.get("columns", [])
     if not columns or not profile.get("rows"):
         return {}
-    headers = [key for key in columns[0] if key not in ("name", "rows")]
+    of_feature = {feature.name: feature for feature in features}
+    columns = [_told(column, of_feature.get(column["name"])) for column in columns]
+    told = {key for column in columns for key, value in column.items() if value is not None}
+    headers = [key for key in PROFILE_WORDS if key in told]
     rows = [(column["name"], [_number(column.get(key)) for key in headers]) for column in columns]
-    words = [header.replace("_", " ") for header in headers]
+    words = [PROFILE_WORDS[header] for header in headers]
     return {"headers": words, "rows": rows, "count": profile["rows"]}
+
+
+def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:
+    """Leave out the counts that say nothing: NaN among whole numbers, others without a list."""
+    if feature is None:
+        return column
+    silent = {
+        "nans": not feature.type.startswith("float"),
+        "not_allowed": feature.checks.allowed is None,
+    }
+    return {key: value for key, value in column.items() if not silent.get(key)}
 
 
 def _number(value: Any) -> str:

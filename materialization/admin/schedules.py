@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, Subquery
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
@@ -22,7 +23,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.admin.forms import SeenForm
 from registry.errors import AssayError
-from registry.markup import badge, dash, fallback, link, utc
+from registry.markup import badge, breakable, dash, link, utc
 from registry.seen import ChangedMeanwhile
 from registry.spec import ScheduleSpec
 
@@ -71,7 +72,6 @@ class MaterializationScheduleAdmin(ScopedAdmin):
         "state",
         "covered",
         "last_run",
-        "editor",
         "changed",
     )
     list_filter = ("enabled", ProjectFilter)
@@ -153,12 +153,14 @@ class MaterializationScheduleAdmin(ScopedAdmin):
         return link(schedule, str(schedule.version))
 
     @display(description="Project", ordering="version__feature_view__project__name")
-    def project(self, schedule: MaterializationSchedule) -> str:
-        return schedule.version.feature_view.project.name
+    def project(self, schedule: MaterializationSchedule) -> SafeString:
+        return breakable(schedule.version.feature_view.project.name)
 
     @display(description="Schedule")
-    def rhythm(self, schedule: MaterializationSchedule) -> str:
-        return str(schedule.spec or "once, then on request")
+    def rhythm(self, schedule: MaterializationSchedule) -> str | SafeString:
+        if schedule.spec is None:
+            return "once, then on request"
+        return format_html('<span class="as-nowrap">{}</span>', schedule.spec)
 
     @display(description="State", ordering="enabled")
     def state(self, schedule: MaterializationSchedule) -> SafeString:
@@ -173,10 +175,7 @@ class MaterializationScheduleAdmin(ScopedAdmin):
         latest: int | None = schedule.latest_run  # type: ignore[attr-defined]
         return link(MaterializationRun(pk=latest), f"Run {latest}") if latest else dash()
 
-    @display(description="Changed by", ordering="updated_by__username")
-    def editor(self, schedule: MaterializationSchedule) -> SafeString:
-        return fallback(schedule.updated_by.get_username() if schedule.updated_by else "definition")
-
     @display(description="Changed", ordering="updated_at")
     def changed(self, schedule: MaterializationSchedule) -> SafeString:
-        return utc(schedule.updated_at)
+        who = schedule.updated_by.get_username() if schedule.updated_by else "by its definition"
+        return format_html("{}<br>{}", breakable(who), utc(schedule.updated_at))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django import template
 
-from materialization.markup import progress_bar
+from materialization.markup import progress_bar, status_with_bar
 from registry.markup import link
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 register = template.Library()
 register.filter("run_bar", progress_bar)
+register.filter("run_status", status_with_bar)
 
 
 @register.simple_tag

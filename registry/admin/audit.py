@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.contrib import admin
 from django.db.models import Q
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import column_filter
 from registry.admin.scope import projects_with
-from registry.markup import brief, fallback, link, utc
+from registry.deeds import subject_of
+from registry.markup import breakable, brief, dash, link, utc_stacked
 from registry.models import AuditEntry, Project
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 
 GIST_LENGTH = 120
+INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?(?:\+00:00|Z)")
 
 
 @admin.register(AuditEntry)
@@ -31,16 +35,21 @@ class AuditEntryAdmin(ScopedAdmin):
 
     page = "registry/admin/audit_entry.html"
     view_right = "view_auditentry"
-    list_display = ("when", "actor_name", "what", "title", "project_name", "gist")
+    view_refusal = (
+        "Reading the audit trail needs the right view_auditentry in a project: "
+        "its stewards, auditors and owners have it."
+    )
+    add_refusal = "Entries are written by what people do, never by hand."
+    list_display = ("when", "who", "what", "title", "project", "gist")
     list_display_links = ("title",)
     list_filter = (
         column_filter("verb"),
-        column_filter("actor_name", "actor"),
+        column_filter("actor_name", "who"),
         column_filter("project_name", "project"),
         ("at", RangeDateTimeFilter),
     )
     search_fields = ("actor_name", "verb", "subject_label", "project_name", "hash")
-    search_help_text = "Search by actor, verb or subject"
+    search_help_text = "Search by person, verb or subject"
     empty_hint = "Every change of a project leaves an entry here"
     ordering = ("-id",)
     show_full_result_count = False
@@ -57,6 +66,7 @@ class AuditEntryAdmin(ScopedAdmin):
         same_act = self.get_queryset(request).filter(act_id=obj.act_id).exclude(pk=obj.pk)
         return {
             "entry": obj,
+            "title": f"Entry {obj.pk}",
             "rows": changed_values(obj.before, obj.after),
             "data": {
                 key: brief(value) for key, value in obj.data.items() if value not in ("", None)
@@ -66,19 +76,27 @@ class AuditEntryAdmin(ScopedAdmin):
 
     @display(description="When", ordering="id")
     def when(self, entry: AuditEntry) -> SafeString:
-        return utc(entry.at)
+        return utc_stacked(entry.at)
+
+    @display(description="Who", ordering="actor_name")
+    def who(self, entry: AuditEntry) -> SafeString:
+        return breakable(entry.actor_name)
 
     @display(description="Verb", ordering="verb")
-    def what(self, entry: AuditEntry) -> str:
-        return entry.verb
+    def what(self, entry: AuditEntry) -> SafeString:
+        return breakable(entry.verb)
 
     @display(description="Subject", ordering="subject_label")
     def title(self, entry: AuditEntry) -> SafeString:
-        return link(entry, entry.subject_label or "–")
+        return link(entry, subject_of(entry) or "–")
+
+    @display(description="Project", ordering="project_name")
+    def project(self, entry: AuditEntry) -> SafeString:
+        return breakable(entry.project_name) if entry.project_name else dash()
 
     @display(description="In short")
     def gist(self, entry: AuditEntry) -> SafeString:
-        return fallback(gist_of(entry)[:GIST_LENGTH])
+        return breakable(Truncator(gist_of(entry)).chars(GIST_LENGTH)) or dash()
 
 
 def may_read(request: HttpRequest) -> bool:
@@ -92,6 +110,12 @@ def readable_entries(request: HttpRequest) -> QuerySet[AuditEntry]:
     return rows if request.user.is_superuser else rows.filter(project_name__in=_names(request))
 
 
+def latest_deeds(request: HttpRequest) -> QuerySet[AuditEntry]:
+    """Return what people did and the system decided, newest first; runs and reads have pages."""
+    entries = readable_entries(request).exclude(verb="training_set.read")
+    return entries.exclude(verb__startswith="materialization_run.")
+
+
 def gist_of(entry: AuditEntry) -> str:
     """Return the comment or refusal of an entry, else what changed when that is a few words."""
     if said := entry.data.get("comment") or entry.data.get("detail") or entry.data.get("error"):
@@ -103,8 +127,14 @@ def gist_of(entry: AuditEntry) -> str:
 def _few_words(value: Any) -> str:
     if isinstance(value, dict):
         scalars = {key: part for key, part in value.items() if isinstance(part, (str, int, bool))}
-        return ", ".join(f"{key} {part}" for key, part in scalars.items())
+        words = (f"{key.replace('_', ' ')} {brief(part)}" for key, part in scalars.items())
+        return to_the_minute(", ".join(words))
     return "" if value is None or str(value).startswith("{") else str(value)
+
+
+def to_the_minute(text: str) -> str:
+    """Write the instants in ``text`` for reading, as ``2026-11-21 06:21 UTC``."""
+    return INSTANT.sub(r"\1 \2 UTC", text)
 
 
 def _names(request: HttpRequest) -> set[str]:

@@ -43,6 +43,12 @@ class ScopedAdmin(ModelAdmin):
     posts: ClassVar[dict[str, str]] = {}
     #: What an empty list says: why it is empty and what would fill it.
     empty_hint: ClassVar[str] = ""
+    #: What whoever may not open the list is told: the right it takes and who has it.
+    view_refusal: ClassVar[str] = ""
+    #: The same of whoever may not add; most things come in through definitions.
+    add_refusal: ClassVar[str] = (
+        "Nothing is added here: authors and owners register definitions with assay apply FILES."
+    )
     change_list_template = "registry/admin/list.html"
     list_per_page = 50
     list_filter_submit = True
@@ -97,11 +103,20 @@ class ScopedAdmin(ModelAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied(self.view_refusal)
         words = {
             "title": capfirst(self.opts.verbose_name_plural),
             "has_role": bool(projects_with(request)),
         }
         return super().changelist_view(request, words | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied(self.add_refusal)
+        return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
 
     def frame(self, request: HttpRequest, obj: Model | None) -> dict[str, Any]:
         """Return what the layout around a page needs."""

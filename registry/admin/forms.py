@@ -131,7 +131,7 @@ class TokenForm(StyledForm):
         User.objects.none(),
         label="Speaks for",
         empty_label=None,
-        help_text="Its rights are theirs.",
+        help_text="The token may do what this account may do.",
     )
     project = forms.ModelChoiceField(
         Project.objects.none(),
@@ -139,7 +139,7 @@ class TokenForm(StyledForm):
         required=False,
         empty_label="all projects of the account",
     )
-    days = forms.IntegerField(label="Lives, in days", min_value=1, initial=90)
+    days = forms.IntegerField(label="Valid for, in days", min_value=1, initial=90)
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(*args)

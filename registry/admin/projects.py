@@ -50,6 +50,8 @@ class ProjectAdmin(ScopedAdmin):
     search_help_text = "Search by name"
     empty_hint = "A superuser adds a project here, or runs manage.py create_project"
 
+    add_refusal = "Only superusers make projects."
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         rows: QuerySet[Project] = super().get_queryset(request)
         return rows.annotate(
@@ -81,7 +83,7 @@ class ProjectAdmin(ScopedAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if not self.has_add_permission(request):
-            raise PermissionDenied
+            raise PermissionDenied(self.add_refusal)
         form = NewProjectForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             create = partial(
@@ -180,7 +182,7 @@ class ProjectAdmin(ScopedAdmin):
 
     @display(description="Approvals")
     def policy(self, project: Project) -> str:
-        return f"{project.approvals_required}, sensitive {project.approvals_required_sensitive}"
+        return f"{project.approvals_required}, {project.approvals_required_sensitive} if sensitive"
 
     @display(description="Created", ordering="created_at")
     def created(self, project: Project) -> SafeString:

@@ -21,7 +21,7 @@ from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
-from registry.markup import badge, badges, fallback, link, utc
+from registry.markup import badge, badges, breakable, dash, link, utc
 from registry.models import FeatureViewVersion
 from registry.probe import get_probe
 from registry.views import OPERATIONS
@@ -71,7 +71,6 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         "change",
         "sensitivity_badge",
         "approval_count",
-        "submitter",
         "submitted",
     )
     list_filter = (
@@ -122,7 +121,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             at=timezone.now(),
             **options,
         )
-        version = attempt(request, operation)
+        version = attempt(request, operation, deed=f"{action} {obj}")
         if version is not None:
             messages.success(request, DONE[action].format(version=version))
 
@@ -131,8 +130,8 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         return link(version)
 
     @display(description="Project", ordering="feature_view__project__name")
-    def project(self, version: FeatureViewVersion) -> str:
-        return version.feature_view.project.name
+    def project(self, version: FeatureViewVersion) -> SafeString:
+        return breakable(version.feature_view.project.name)
 
     @display(description="State", ordering="state")
     def state_badge(self, version: FeatureViewVersion) -> SafeString:
@@ -156,10 +155,9 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         wanted = version.packet.get("approvals_required", 1)
         return f"{version.agreed} of {wanted}"  # type: ignore[attr-defined]
 
-    @display(description="Submitted by", ordering="submitted_by__username")
-    def submitter(self, version: FeatureViewVersion) -> SafeString:
-        return fallback(version.submitted_by.get_username() if version.submitted_by else "")
-
     @display(description="Submitted", ordering="submitted_at")
     def submitted(self, version: FeatureViewVersion) -> SafeString:
-        return utc(version.submitted_at)
+        if version.submitted_by is None:
+            return dash()
+        who = breakable(version.submitted_by.get_username())
+        return format_html("{}<br>{}", who, utc(version.submitted_at))

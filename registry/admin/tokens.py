@@ -18,7 +18,7 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.forms import TokenForm
 from registry.admin.scope import projects_with
-from registry.markup import badge, fallback, link, utc
+from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
 from registry.operations.members import issue_token, revoke_token
 
@@ -93,7 +93,7 @@ class ApiTokenAdmin(ScopedAdmin):
 
     @display(description="Limited to", ordering="project")
     def limit(self, token: ApiToken) -> SafeString:
-        return fallback(token.project.name if token.project else "")
+        return breakable(token.project.name) if token.project else muted("all projects")
 
     @display(description="Begins with")
     def shown_prefix(self, token: ApiToken) -> str:

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from registry.access import acting_user
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
+from registry.admin.user_forms import AccountForm, NewAccountForm, PasswordForm
 from registry.errors import AssayError
-from registry.markup import badge
+from registry.markup import badge, link, muted, utc
 from registry.operations import members, users
 
 if TYPE_CHECKING:
@@ -53,10 +56,12 @@ admin.site.password_change = password_change  # type: ignore[assignment, method-
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "kind", "is_active", "is_staff", "is_superuser", "roles")
+    view_refusal = add_refusal = "Only superusers manage accounts."
+    form = AccountForm
+    add_form = NewAccountForm
+    add_form_template = "registry/admin/user_add.html"
+    change_password_form = PasswordForm
+    list_display = ("username", "email", "kind", "active", "staff", "superuser", "roles")
     list_display_links = ("username",)
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("username", "first_name", "last_name", "email")
@@ -68,9 +73,12 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights everywhere", {"fields": ("is_active", "is_staff", "is_superuser")}),
         ("In projects", {"fields": ("roles",)}),
-        ("Dates (UTC)", {"fields": ("last_login", "date_joined")}),
+        ("Dates", {"fields": ("seen", "joined")}),
     )
-    readonly_fields = ("roles", "last_login", "date_joined")
+    add_fieldsets = (
+        (None, {"fields": ("username", "usable_password", "password1", "password2", "is_staff")}),
+    )
+    readonly_fields = ("roles", "seen", "joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return User.objects.prefetch_related("memberships__project").order_by("username")
@@ -83,6 +91,17 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.has_view_permission(request)
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied(self.add_refusal)
+        return super().add_view(request, *args, **kwargs)
+
+    def response_add(self, request: HttpRequest, obj: User, *args: Any) -> HttpResponse:
+        """Go on to the account's page, which says what it still needs."""
+        response: HttpResponse = super().response_add(request, obj, *args)
+        messages.info(request, next_step(obj))
+        return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
@@ -118,9 +137,50 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
         person = user.has_usable_password()
         return badge("info" if person else "neutral", "person" if person else "service account")
 
+    @display(description="Active", ordering="is_active", boolean=True)
+    def active(self, user: User) -> bool:
+        return user.is_active
+
+    @display(description="Admin login", ordering="is_staff", boolean=True)
+    def staff(self, user: User) -> bool:
+        return user.is_staff
+
+    @display(description="Superuser", ordering="is_superuser", boolean=True)
+    def superuser(self, user: User) -> bool:
+        return user.is_superuser
+
     @display(description="Roles")
-    def roles(self, user: User) -> str:
-        return ", ".join(f"{row.project}: {row.role}" for row in user.memberships.all()) or "none"
+    def roles(self, user: User) -> SafeString:
+        rows = ((link(row.project), row.role) for row in user.memberships.all())
+        return format_html_join(", ", "{}: {}", rows) or muted("none")
+
+    @display(description="Last login")
+    def seen(self, user: User) -> SafeString:
+        return utc(user.last_login)
+
+    @display(description="Made")
+    def joined(self, user: User) -> SafeString:
+        return utc(user.date_joined)
+
+
+def next_step(user: User) -> SafeString:
+    """Say what a new account still needs, with links to where it gets that."""
+    projects = _link("registry_project_changelist", "Projects & members")
+    then: str
+    if not user.has_usable_password():
+        tokens = _link("registry_apitoken_add", "API tokens")
+        then = format_html(", then issue it a token under {}.", tokens)
+    elif user.is_staff:
+        then = ". Until then they see nothing."
+    else:
+        then = ". Without admin login they work through the API only."
+    return format_html(
+        "Next: open the project under {} and grant {} a role{}", projects, user, then
+    )
+
+
+def _link(page: str, words: str) -> SafeString:
+    return format_html('<a class="as-link" href="{}">{}</a>', reverse(f"admin:{page}"), words)
 
 
 def _say_what_is_left(request: HttpRequest, user: User) -> None:

@@ -1,26 +1,31 @@
-"""Template tags of the admin's pages; thin names for ``registry.markup``."""
+"""Template tags of the admin's pages; thin names for ``registry.markup`` and ``deeds``."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.contrib.admin import site
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.timesince import timesince
 
-from registry import markup
+from registry import deeds, markup
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
-
-    from registry.models import AuditEntry
+    from django.template import Context
 
 register = template.Library()
 register.simple_tag(markup.badge, name="badge")
 register.filter("utc", markup.utc)
 register.filter("plain", markup.plain)
+register.filter("breakable", markup.breakable)
+register.filter("deed", deeds.deed_of)
+register.filter("deed_subject", deeds.subject_of)
+register.filter("deed_icon", deeds.icon_of)
+register.filter("is_outcome", deeds.is_outcome)
 register.simple_tag(markup.link, name="object_link")
 
 
@@ -49,46 +54,13 @@ def instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-@register.filter
-def deed(entry: AuditEntry) -> str:
-    """Say an entry's verb in words: ``feature_view_version.approved`` is "approved"."""
-    subject, _, verb = entry.verb.partition(".")
-    if entry.verb in DEEDS:
-        role = entry.after or entry.before
-        # An entry is for ever: one that lacks a word still has to be shown.
-        return DEEDS[entry.verb].format_map(
-            defaultdict(str, role if isinstance(role, dict) else {})
-        )
-    return NAMED.get(subject, "{}").format(verb.replace("_", " "))
-
-
-@register.filter
-def trail_icon(entry: AuditEntry) -> str:
-    return TRAIL_ICONS.get(entry.verb.partition(".")[2], "history")
-
-
-#: What the verb alone would say wrongly: who acts, or on what.
-DEEDS = {
-    "access.denied": "was refused",
-    "membership.granted": "made {user} {role} of",
-    "membership.revoked": "took the role {role} from {user} in",
-    "training_set.read": "read a training set of",
-    "materialization_run.succeeded": "has what was asked for:",
-    "materialization_run.failed": "did not get what was asked for:",
-    "materialization_run.errored": "did not get what was asked for:",
-    "materialization_run.requeued": "queued again",
-}
-#: Subjects whose label does not say what they are.
-NAMED = {"schedule": "{} the schedule", "api_token": "{} the token", "user": "{} the account"}
-#: Material symbols by what happened.
-TRAIL_ICONS = {
-    "drafted": "edit_note", "edited": "edit_note", "created": "add_circle", "updated": "edit",
-    "submitted": "send", "withdrawn": "undo", "approved": "check_circle", "rejected": "cancel",
-    "promoted": "star", "deprecated": "hourglass_bottom", "restored": "restore", "retired": "block",
-    "granted": "person_add", "revoked": "person_remove", "issued": "key", "denied": "gpp_bad",
-    "requested": "play_circle", "succeeded": "task_alt", "failed": "error", "errored": "error",
-    "changed": "tune",
-}  # fmt: skip
+@register.simple_tag(takes_context=True)
+def error_page(context: Context, icon: str, title: str, words: str) -> str:
+    """Return a whole page that says what could not be shown, for staff in the admin's frame."""
+    request, page = context["request"], {"icon": icon, "title": title, "words": words}
+    if not site.has_permission(request):
+        return render_to_string("registry/admin/bare_error.html", page)
+    return render_to_string("registry/admin/error.html", site.each_context(request) | page, request)
 
 
 @register.simple_tag

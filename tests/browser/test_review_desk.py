@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, MaterializationSchedule
 from registry.choices import State
 from registry.models import ApiToken, Review
 from tests.factories import AT, VIEW, make_version
@@ -51,7 +52,7 @@ def test_a_rejection_needs_a_comment(login, waiting):
     page.get_by_role("link", name="driver_hourly@1.1.0").click()
     page.get_by_role("button", name="Reject").click()
 
-    expect(page.get_by_text("reject needs a comment")).to_be_visible()
+    expect(page.get_by_text("Reject needs a comment")).to_be_visible()
     assert state(waiting) == State.IN_REVIEW
 
     page.get_by_label("Comment", exact=True).fill("Why three days?")
@@ -76,6 +77,47 @@ def test_who_wrote_it_finds_no_button_to_approve(login, cast, waiting, who, word
     expect(page.get_by_text(words)).to_be_visible()
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     expect(page.get_by_role("button", name="Reject")).to_have_count(0)
+
+
+LONG = "average_conversion_rate_of_a_driver_over_the_last_hour"
+PAGES = (
+    "registry/featureviewversion/", "registry/featureview/", "registry/featureservice/",
+    "registry/entity/", "registry/datasource/", "registry/project/", "registry/auditentry/",
+    "materialization/materializationrun/", "materialization/materializationschedule/", "",
+)  # fmt: skip
+#: What is wider than the room it has: a table, a card or the page.
+CUT = """() => [document.documentElement,
+    ...document.querySelectorAll(".as-scroll, .as-card, .as-body, .simplebar-content-wrapper")]
+    .filter(box => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.className}: ${box.innerText.slice(0, 80)}`)"""
+
+
+@pytest.mark.parametrize("width", [1280, 1680])
+def test_nothing_is_cut_off_however_long_the_names(login, cast, width):
+    make_version(cast)
+    for text in (VIEW, CHANGED):
+        version = make_version(cast, text=text.replace("driver_hourly", LONG))
+        MaterializationSchedule.objects.create(version=version, every="15m", updated_at=AT)
+        columns = {"status": "failed", "error": f"{LONG}: no", "requested_at": timezone.now()}
+        MaterializationRun.objects.create(
+            version=version, table=version.table, window_end=AT, enqueued_at=AT, **columns
+        )
+    waiting = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("2d", "5d"))
+    page = login("superuser")
+    page.set_viewport_size({"width": width, "height": 900})
+    shown = (
+        *PAGES,
+        f"registry/featureviewversion/{version.pk}/change/",
+        f"registry/featureviewversion/{waiting.pk}/change/",
+        f"registry/featureview/{version.feature_view_id}/change/",
+        f"registry/project/{cast.project.pk}/change/",
+        f"materialization/materializationrun/{version.runs.get().pk}/change/",
+        f"materialization/materializationschedule/{version.materialization_schedule.pk}/change/",
+    )
+
+    for path in shown:
+        page.goto(f"/admin/{path}")
+        assert page.evaluate(CUT) == [], path
 
 
 def test_an_empty_desk_says_what_fills_it(login, cast):

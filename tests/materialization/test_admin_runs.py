@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from django.urls import reverse
 
-from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.admin.runs import profile_table
+from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
 from registry.models import AuditEntry
-from tests.factories import AT, make_version
+from registry.spec import Checks
+from tests.factories import AT, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -142,6 +145,62 @@ def test_every_kind_of_run_has_its_page(as_, version, columns):
         assert "<b>no</b>" not in page.text
         assert ("Traceback: boom" in page.text) is (tells and "traceback" in columns)
     assert as_("consumer").get(url("materializationrun_changelist")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "enabled", "words"),
+    [
+        ("incremental", "1h", True, "starts by itself"),
+        ("incremental", "1h", False, "Nothing retries it: mend the source"),
+        ("incremental", "", True, "Nothing retries it: mend the source"),
+        ("reload", "", True, "starts by itself"),
+    ],
+)
+def test_a_failed_run_says_whether_anything_retries_it(as_, version, kind, every, enabled, words):
+    columns = {"version": version, "every": every, "enabled": enabled, "updated_at": AT}
+    MaterializationSchedule.objects.create(**columns)
+    stored = make_run(version, status="succeeded", step="done")
+    StoredWindow.objects.create(table=version.table, run=stored, window_end=AT)
+    make_ready(version)
+    run = make_run(version, kind=kind, status="failed", step="reading", error="no")
+    page = url("materializationrun_change", run.pk)
+
+    assert words in as_("operator").get(page).text
+    assert "Materialize now" in as_("operator").get(page).text
+    assert "Materialize now" not in as_("consumer").get(page).text
+
+
+def test_a_failed_first_run_is_retried_without_a_rhythm_too(as_, version):
+    MaterializationSchedule.objects.create(version=version, updated_at=AT)
+    run = make_run(version, status="failed", step="reading", error="no")
+
+    page = as_("consumer").get(url("materializationrun_change", run.pk)).text
+
+    assert "starts by itself" in page
+
+
+def test_a_failed_run_names_the_run_that_made_up_for_it(as_, version):
+    failed = make_run(version, status="failed", step="reading", error="no")
+    later = make_run(version, status="succeeded", step="done")
+
+    page = as_("operator").get(url("materializationrun_change", failed.pk)).text
+
+    assert f"run {later.pk} of driver_hourly@1.0.0</a> has succeeded since." in page
+    assert "Materialize now" not in page
+
+
+def test_a_profile_leaves_out_what_says_nothing(version):
+    shared = {"rows": 3, "nulls": 0, "nans": 0, "not_allowed": 0, "max": None}
+    columns = [{"name": feature.name, "min": 1, **shared} for feature in version.spec.features]
+    features = tuple(
+        msgspec.structs.replace(feature, type="int64", checks=Checks())
+        for feature in version.spec.features
+    )
+
+    table = profile_table({"rows": 3, "columns": columns}, features)
+
+    assert table["headers"] == ["Null", "Min"]
+    assert table["rows"][0] == (features[0].name, ["0", "1"])
 
 
 @pytest.fixture

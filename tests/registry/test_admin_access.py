@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from django.template.loader import render_to_string
 from django.urls import reverse
 
+from registry import audit
+from registry.admin.audit import latest_deeds, readable_entries
 from registry.choices import State
+from registry.deeds import deed_of, subject_of
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.operations import members, reviews
-from registry.templatetags.assay_admin import deed
 from tests.factories import AT, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
@@ -285,18 +290,103 @@ def test_lists_ask_the_database_as_often_for_many_rows(
             assert client.get(list_url(name)).status_code == 200
 
 
+def entry(verb: str, label: str = "", **columns: object) -> AuditEntry:
+    return AuditEntry(verb=verb, subject_label=label, actor_name="mia", **columns)
+
+
 @pytest.mark.parametrize(
-    ("verb", "words"),
+    ("told", "words"),
     [
-        ("membership.granted", "made owner owner of"),
-        ("feature_view_version.submitted", "submitted"),
+        (entry("membership.granted", after={"user": "bo", "role": "owner"}), "made bo owner of"),
+        (entry("membership.granted"), "made   of"),
+        (entry("feature_view_version.submitted"), "submitted"),
+        (entry("feature_view_version.withdrawn"), "withdrew"),
+        (entry("materialization_run.requested"), "asked for"),
+        (entry("materialization_run.succeeded"), "succeeded"),
+        (entry("materialization_run.requeued"), "was queued again"),
+        (entry("user.created"), "created the account"),
+        (entry("user.password_changed"), "changed the password of"),
     ],
 )
-def test_the_overview_tells_the_trail_in_words(as_, cast, waiting, verb, words):
-    entry = AuditEntry.objects.filter(verb=verb).earliest("id")
+def test_the_trail_says_deeds_in_words(told, words):
+    assert deed_of(told) == words
 
-    assert deed(entry) == words
-    assert "submitted" in as_("steward").get(reverse("admin:index")).text
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (
+            "POST /api/v1/projects/rides/feature-views/driver_hourly/versions/1.1.0/approve",
+            "approving driver_hourly@1.1.0",
+        ),
+        ("POST /admin/registry/featureviewversion/4/act/ retire a@1.0.0", "retiring a@1.0.0"),
+        ("POST /admin/registry/featureviewversion/4/act/", "a step of a version"),
+        ("GET /api/v1/projects/rides/audit", "reading the audit trail"),
+        ("POST /api/v1/projects/rides/runs/7/cancel", "cancelling run 7"),
+        ("DELETE /api/v1/nothing/known", "DELETE /api/v1/nothing/known"),
+    ],
+)
+def test_the_trail_says_what_a_refused_request_wanted(label, words):
+    assert subject_of(entry("access.denied", label)) == words
+
+
+def test_the_latest_deeds_are_of_people_and_the_trail_has_the_rest(rf, cast, waiting):
+    record = partial(audit.record, actor=cast.author, subject=waiting, at=AT)
+    for verb in ("materialization_run.succeeded", "training_set.read"):
+        record(verb=verb)
+    request = rf.get("/")
+    request.user = cast.steward
+
+    told = list(latest_deeds(request).values_list("verb", flat=True)[:2])
+
+    assert told == ["feature_view_version.submitted", "feature_view_version.drafted"]
+    assert readable_entries(request)[0].verb == "training_set.read"
+
+
+def test_a_refused_button_is_told_by_what_it_would_have_done(as_, cast, waiting):
+    response = act(as_("author"), waiting, "approve")
+
+    assert "author lacks the right" in response.text
+    denied = AuditEntry.objects.get(verb="access.denied")
+    assert subject_of(denied) == "approving driver_hourly@1.0.0"
+
+
+def test_a_refusal_begins_with_a_capital_letter_unless_with_a_name(as_, waiting):
+    assert "Reject needs a comment" in act(as_("steward"), waiting, "reject").text
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (list_url("registry_auditentry"), "needs the right view_auditentry"),
+        (list_url("auth_user"), "Only superusers manage accounts."),
+        (reverse("admin:auth_user_add"), "Only superusers manage accounts."),
+        (reverse("admin:registry_project_add"), "Only superusers make projects."),
+        (reverse("admin:registry_featureview_add"), "assay apply FILES"),
+    ],
+)
+def test_a_page_refused_says_which_right_is_missing_and_leads_back(as_, waiting, page, words):
+    response = as_("author").get(page)
+
+    assert (response.status_code, words in response.text) == (403, True)
+    assert "Back to the overview" in response.text
+    assert "Review desk" in response.text
+
+
+def test_what_is_not_there_has_a_page_and_leaks_nothing(as_, waiting):
+    known = as_("author").get("/admin/nothing/")
+    unknown = as_("anonymous").get("/nothing")
+
+    assert (known.status_code, unknown.status_code) == (404, 404)
+    assert "There is no such page" in known.text
+    assert "There is no such page" in unknown.text
+    assert ("Review desk" in known.text, "Review desk" in unknown.text) == (True, False)
+    assert as_("author").get("/api/v1/nothing").json()["code"] == "not_found"
+
+
+def test_the_other_error_pages_need_neither_person_nor_database():
+    for name in ("400", "403_csrf", "500"):
+        assert "Back to the overview" in render_to_string(f"{name}.html")
 
 
 def test_the_login_itself_leads_to_the_overview(client, cast):

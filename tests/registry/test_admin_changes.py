@@ -425,6 +425,30 @@ def test_a_new_account_and_a_new_password_leave_their_trace(as_, cast):
     assert verbs()[0] == "user.password_changed"
 
 
+@pytest.mark.parametrize(
+    ("kind", "staff", "says"),
+    [
+        ("true", True, "grant mia a role. Until then they see nothing."),
+        ("true", False, "Without admin login they work through the API only."),
+        ("false", True, "then issue it a token"),
+    ],
+)
+def test_a_new_account_may_log_in_and_its_page_says_the_next_step(as_, cast, kind, staff, says):
+    client, page = as_("superuser"), url("auth_user_add")
+    form = client.get(page).context["adminform"].form
+    assert form["is_staff"].value() is True
+    assert "Single Sign-On" not in client.get(page).text
+
+    typed = {"username": "mia", "usable_password": kind} | ({"is_staff": "on"} if staff else {})
+    if kind == "true":
+        typed |= {"password1": "long-enough-42", "password2": "long-enough-42"}
+    response = client.post(page, typed, follow=True)
+
+    assert says in response.text
+    made = User.objects.get(username="mia")
+    assert (made.is_staff, made.has_usable_password()) == (staff and kind == "true", kind == "true")
+
+
 def test_nobody_deletes_an_account(as_, cast):
     response = as_("superuser").post(url("auth_user_delete", cast.author.pk), {"post": "yes"})
 

@@ -1,0 +1,99 @@
+"""Audit entries in words: who did what to what, as a sentence for people.
+
+Not for what changed: ``admin.audit.changed_values`` compares that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from registry.models import AuditEntry
+
+#: What the verb alone would say wrongly: who acts, or on what.
+DEEDS = {
+    "access.denied": "was refused",
+    "feature_view_version.withdrawn": "withdrew",
+    "membership.granted": "made {user} {role} of",
+    "membership.revoked": "took the role {role} from {user} in",
+    "training_set.read": "read a training set of",
+    "materialization_run.requested": "asked for",
+    "user.password_changed": "changed the password of",
+}
+#: Subjects whose label does not say what they are.
+NAMED = {"schedule": "{} the schedule", "api_token": "{} the token", "user": "{} the account"}
+#: What happens to a run is not its requester's doing: the run itself is what the sentence is about.
+OUTCOMES = {
+    f"materialization_run.{word}": word.replace("requeued", "was queued again")
+    for word in ("succeeded", "failed", "errored", "requeued")
+}
+#: Material symbols by what happened.
+ICONS = {
+    "drafted": "edit_note", "edited": "edit_note", "created": "add_circle", "updated": "edit",
+    "submitted": "send", "withdrawn": "undo", "approved": "check_circle", "rejected": "cancel",
+    "promoted": "star", "deprecated": "hourglass_bottom", "restored": "restore", "retired": "block",
+    "granted": "person_add", "revoked": "person_remove", "issued": "key", "denied": "gpp_bad",
+    "requested": "play_circle", "succeeded": "task_alt", "failed": "error", "errored": "error",
+    "changed": "tune", "password_changed": "password", "read": "download",
+}  # fmt: skip
+
+_ING = {
+    "submit": "submitting", "withdraw": "withdrawing", "approve": "approving",
+    "reject": "rejecting", "promote": "promoting", "deprecate": "deprecating",
+    "restore": "restoring", "retire": "retiring",
+}  # fmt: skip
+#: What a refused request wanted, by its method and path; the first that fits.
+ATTEMPTS = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"POST .*/feature-views/(\w+)/versions/([\w.]+)/(\w+)", "{2} {0}@{1}"),
+        (r"GET .*/audit", "reading the audit trail"),
+        (r".* .*/definitions", "registering definitions"),
+        (r"POST .*/(materialize|materialize-incremental)", "starting a run"),
+        (r"POST .*/runs/(\d+)/cancel", "cancelling run {0}"),
+        (r"POST .*/materialize/\d+/", "starting a run"),
+        (r"POST .*/materializationrun/(\d+)/cancel/", "cancelling run {0}"),
+        (r"POST .*/materializationschedule/\d+/\w+/", "changing a schedule"),
+        (r"POST .*/featureviewversion/\d+/act/ (\w+) (\S+)", "{0} {1}"),
+        (r"POST .*/featureviewversion/\d+/act/", "a step of a version"),
+        (r"POST .*/project/\d+/(grant|revoke)/", "changing who has which role"),
+        (r"POST .*/project/\d+/edit/", "changing the project"),
+        (r"POST .*/apitoken/add/", "issuing a token"),
+        (r"POST .*/apitoken/\d+/revoke/", "revoking a token"),
+        (r"POST .*/get-online-features", "reading online features"),
+        (r"POST .*/get-historical-features", "reading a training set"),
+    )
+)
+
+
+def deed_of(entry: AuditEntry) -> str:
+    """Say an entry's verb in words: ``feature_view_version.approved`` is "approved"."""
+    if entry.verb in OUTCOMES:
+        return OUTCOMES[entry.verb]
+    subject, _, verb = entry.verb.partition(".")
+    if entry.verb in DEEDS:
+        role = entry.after or entry.before
+        # An entry is for ever: one that lacks a word still has to be shown.
+        words = role if isinstance(role, dict) else {}
+        return DEEDS[entry.verb].format_map(defaultdict(str, words))
+    return NAMED.get(subject, "{}").format(verb.replace("_", " "))
+
+
+def subject_of(entry: AuditEntry) -> str:
+    """Say what an entry is about; a refused request as what it wanted, not as its path."""
+    if entry.verb != "access.denied":
+        return entry.subject_label
+    for pattern, words in ATTEMPTS:
+        if found := pattern.fullmatch(entry.subject_label):
+            return words.format(*(_ING.get(group, group) for group in found.groups()))
+    return entry.subject_label
+
+
+def is_outcome(entry: AuditEntry) -> bool:
+    return entry.verb in OUTCOMES
+
+
+def icon_of(entry: AuditEntry) -> str:
+    return ICONS.get(entry.verb.partition(".")[2], "history")
