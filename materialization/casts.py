@@ -31,6 +31,12 @@ _FLOAT_HINT = (
 )
 
 
+#: For texts that are not times: what is read, and what else a source's own times may be.
+_DAY_HINT = "Write days as ISO 8601, as in 2026-01-31."
+_TIME_HINT = "Write times as ISO 8601, as in 2026-01-31T12:00:00Z."
+_UNIT_HINT = "For numbers since 1970 write {{column: {column}, unit: s}}, or ms, us, ns."
+
+
 class Cast(NamedTuple):
     """``value`` is the cast expression; ``bad`` is true where it is not the source's value."""
 
@@ -53,6 +59,18 @@ class Cast(NamedTuple):
         report = f"to_json({{{names}, 'value': {found}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
+
+
+def a_value_of(type_name: str) -> str:
+    """Return the words for one value of a type: ``a timestamp``, ``an int64``, ``a time in s``."""
+    return f"{'an' if type_name[0] in 'aeiou' else 'a'} {type_name}"
+
+
+def values_of(type_name: str) -> str:
+    """Return the words for several: ``timestamps``, ``int64 values``, ``times in s``."""
+    if type_name.startswith("time in "):
+        return type_name.replace("time", "times", 1)
+    return f"{type_name}s" if type_name in ("timestamp", "date") else f"{type_name} values"
 
 
 def family(have: str) -> str:
@@ -101,6 +119,8 @@ def _readable(expression: str, have: str, want: ValueType) -> tuple[str, str]:
 def _hint(have: str, want: ValueType) -> str:
     while want.item is not None:
         have, want = have.rpartition("[")[0], want.item
+    if want.kind in ("timestamp", "date") and family(have) == "text":
+        return _TIME_HINT if want.kind == "timestamp" else _DAY_HINT
     is_exact = want.kind in ("int32", "int64", "string")
     return _FLOAT_HINT if is_exact and family(have) == "float" else ""
 
@@ -115,14 +135,15 @@ def _pair(source: str, have: str, want: ValueType, column: str) -> tuple[str, st
     if want.kind in _NUMERIC_WANTED or want.kind == "bool":
         return _number_pair(source, have, want)
     if want.kind == "timestamp":
-        return instant_pair(source, have, "timestamp", column)
+        numeric = kind in ("integer", "float", "decimal")  # only a source's own times have a unit
+        return None if numeric else instant_pair(source, have, "timestamp", column)
     if want.kind == "date":
         return _date_pair(source) if kind in ("text", "date", "time") else None
     return _list_pair(source, have, want, column)
 
 
 def _filled(source: str, kind: str) -> str:
-    """An empty text is no number and no date: text formats write NULL that way."""
+    """An empty text is neither a number nor a date: text formats write NULL that way."""
     return f"nullif(trim({source}), '')" if kind == "text" else source
 
 
@@ -132,7 +153,7 @@ def _tried(source: str, want: str, unlike: str = "FALSE") -> tuple[str, str]:
 
 
 def _date_pair(source: str) -> tuple[str, str]:
-    """Years 1 to 9999, what ISO 8601 and every client can write; infinity is no day."""
+    """Years 1 to 9999, what ISO 8601 and every client can write; infinity is not a day."""
     return _tried(source, "DATE", f"TRY_CAST({source} AS DATE) NOT BETWEEN {_DAYS}")
 
 
@@ -229,9 +250,11 @@ def cast_instant(expression: str, *, have: str, unit: TimeUnit, column: str) -> 
     source = f"({expression} ->> '$')" if have == "JSON" else expression
     have = "VARCHAR" if have == "JSON" else have
     value, bad = instant_pair(_filled(source, family(have)), have, unit, column)
-    return Cast(
-        value, bad, source, column, "timestamp" if unit == "timestamp" else f"time in {unit}"
-    )
+    if unit != "timestamp":
+        return Cast(value, bad, source, column, f"time in {unit}")
+    is_text = family(have) == "text"
+    hint = f"{_TIME_HINT} {_UNIT_HINT.format(column=column)}" if is_text else ""
+    return Cast(value, bad, source, column, "timestamp", hint)
 
 
 def instant_pair(source: str, have: str, unit: TimeUnit, column: str) -> tuple[str, str]:
@@ -244,7 +267,7 @@ def instant_pair(source: str, have: str, unit: TimeUnit, column: str) -> tuple[s
             f"column {column!r} holds numbers ({have}): say what they count, as in "
             f"{{column: {column}, unit: ms}}; units are s, ms, us, ns."
             if numeric
-            else f"column {column!r} holds {have}, which is no time."
+            else f"column {column!r} holds {have}, which is not a time."
         )
         raise SourceValueInvalid(message, column=column, type="timestamp", value=have)
     if unit != "timestamp" and kind in ("time", "date"):

@@ -48,7 +48,7 @@ class SourceValueInvalid(Invalid):
 
 
 class RowSqlRefused(Invalid):
-    """SQL that is no single SELECT, or that fails when it is bound to the source."""
+    """SQL that is not one SELECT, or that fails when it is bound to the source."""
 
     code = "row_sql_refused"
 
@@ -78,6 +78,12 @@ class EngineStopped(Unavailable):
     code = "engine_stopped"
 
 
+class NoTick(Invalid):
+    """A schedule that names no instant at all, as the 30th of February does."""
+
+    code = "no_tick"
+
+
 CARRIED: tuple[type[AssayError], ...] = (
     SourceFileMissing,
     SourceFileEmpty,
@@ -89,6 +95,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     UnknownColumn,
     EngineLimitExceeded,
     TooManyTicks,
+    NoTick,
 )
 
 

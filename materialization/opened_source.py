@@ -6,6 +6,7 @@ Not for choosing files (``sources``) or casting (``casts``).
 
 from __future__ import annotations
 
+import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from materialization.casts import family
 from materialization.duckdb_session import refuse_other_than_select
 from materialization.errors import SourceUnreadable
 from materialization.failures import translate
-from materialization.sql import input_sql, reader_sql
+from materialization.sql import csv_columns_sql, csv_lines_sql, input_sql, reader_sql
 from materialization.sql_text import identifier
 
 if TYPE_CHECKING:
@@ -65,16 +66,28 @@ def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, 
 
 
 def _found(connection: duckdb.DuckDBPyConnection, source: SourceFiles) -> dict[str, str]:
+    """Return the columns the reader finds.
+
+    :raises duckdb.Error: or names the CSV line that does not fit, which finding columns does not.
+    """
     try:
         return describe(connection, reader_sql(source.paths, source.format))
     except duckdb.InvalidInputException as exc:
         if (unlike := _NO_CSV.search(str(exc))) is None:
             raise
+        _read_by_header(connection, unlike[1])
         raise SourceUnreadable(
-            f"{unlike[1]} is no CSV: a line has more or fewer fields than the header, or quotes "
-            'that do not match. The first line names the columns, fields are separated by "," and '
-            'quoted by "…", with "" for a quote inside.'
+            f"{unlike[1]} cannot be read as CSV. The first line names the columns, fields are "
+            'separated by "," and quoted by "…", with "" for a quote inside.'
         ) from exc
+
+
+def _read_by_header(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    """Read a file with just as many columns as its first line has: the error names the line."""
+    first = connection.execute(f"SELECT * FROM {csv_lines_sql(path)} LIMIT 1").fetchone()
+    columns = len(next(csv.reader([first[0]]), [])) if first else 0
+    if columns:
+        connection.execute(f"SELECT count(COLUMNS(*)) FROM {csv_columns_sql(path, columns)}")
 
 
 def _refuse_other_delimiters(spec: VersionSpec, found: Mapping[str, str]) -> None:
@@ -130,7 +143,7 @@ def _types(
 ) -> dict[str, str]:
     """Return the types to read JSON with instead of those the reader guessed.
 
-    Text must stay as it is written: "00123" is no number and a text of digits and dashes no date.
+    Text must stay as it is written: "00123" is not a number and "2024-01" not a date.
     """
     if source.format not in ("json", "jsonl"):
         return {}

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materialization.aggregates import argument_cast
-from materialization.casts import Cast, cast
+from materialization.casts import Cast, a_value_of, cast, values_of
 from materialization.errors import SourceValueInvalid, UnknownColumn
 from materialization.sql import require, time_cast
 from materialization.sql_text import identifier
@@ -126,10 +126,16 @@ def _value_problems(
     for number, (path, made) in enumerate(casts):
         if count := facts.get(f"bad{number}"):
             message = (
-                f"column {made.column!r}: {count} of {facts['rows']} values are no {made.type}, "
-                f"as {facts[f'example{number}']!r}. {made.hint}"
+                f"column {made.column!r}: {count} of {facts['rows']} values "
+                f"{_are_not(made, count)}, as {facts[f'example{number}']!r}. {made.hint}"
             )
             yield path, message.rstrip()
+
+
+def _are_not(made: Cast, count: int) -> str:
+    if count == 1:
+        return f"is not {a_value_of(made.type)}"
+    return f"are not {values_of(made.type)}"
 
 
 def _warnings(

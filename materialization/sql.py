@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from materialization.casts import Cast, cast, cast_instant
 from materialization.columns import CREATED, EVENT
 from materialization.errors import UnknownColumn
-from materialization.sql_text import identifier, instant, text_list, text_struct
+from materialization.sql_text import identifier, instant, text, text_list, text_struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +82,19 @@ def reader_sql(
         options.append(f"columns = {text_struct(types)}" if types else "sample_size = -1")
     name = {"jsonl": "read_json"}.get(format, f"read_{format}")
     return f"{name}({text_list(paths)}, {', '.join(options)})"
+
+
+def csv_lines_sql(path: str) -> str:
+    """Return the table function that reads a text's lines as they are, the first one too."""
+    options = "auto_detect = false, header = false, delim = '\\x01', quote = '', escape = ''"
+    return f"read_csv({text(path)}, {options}, columns = {text_struct({'line': 'VARCHAR'})})"
+
+
+def csv_columns_sql(path: str, count: int) -> str:
+    """Return the table function that reads a CSV of ``count`` columns as text, guessing nothing."""
+    columns = text_struct({f"c{number}": "VARCHAR" for number in range(count)})
+    options = ", ".join(("auto_detect = false", *_CSV, f"columns = {columns}"))
+    return f"read_csv({text(path)}, {options})"
 
 
 def input_sql(spec: VersionSpec, reader: str) -> str:

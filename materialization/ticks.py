@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from croniter import CroniterBadDateError, croniter
 
-from materialization.errors import TooManyTicks
+from materialization.errors import NoTick, TooManyTicks
 from registry.durations import parse_duration
-from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +27,6 @@ MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 #: Cron ticks of one run, which are listed one by one: every 5 minutes for 47 years.
 MOST_CRON_TICKS = 5_000_000
-
-
-class NoTick(Invalid):
-    code = "no_tick"
 
 
 def to_us(instant: datetime) -> int:
@@ -111,7 +106,9 @@ def _step(schedule: ScheduleSpec, at: datetime, *, forward: bool) -> datetime:
     try:
         tick: datetime = steps.get_next(datetime) if forward else steps.get_prev(datetime)
     except CroniterBadDateError as exc:
-        raise NoTick(f"cron {schedule.cron!r} names no instant near {at.isoformat()}.") from exc
+        raise NoTick(
+            f"cron {schedule.cron!r} names no instant near {at.isoformat()}; correct it."
+        ) from exc
     return tick
 
 

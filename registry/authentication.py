@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from rest_framework.request import Request
 
+#: The next step, whatever became of a token.
+NEXT_STEP = (
+    "Make a new one under API tokens in the admin; for a service account an owner of the project"
+    " does."
+)
 TOKEN_PREFIX = "assay_"  # noqa: S105 - a visible mark for secret scanners, not a secret
 
 
@@ -62,19 +67,20 @@ def find_token(text: str, *, at: datetime) -> ApiToken:
     tokens = ApiToken.objects.select_related("user", "project", "created_by")
     token = tokens.filter(digest=digest(text)).first()
     if token is None or not token.user.is_active:
-        raise TokenUnknown("the token is not known. Ask an owner of the project for a new one.")
+        raise TokenUnknown(f"the token is not known. {NEXT_STEP}")
     if not token.created_by.is_active:
         raise TokenUnknown(
-            f"the token {token.prefix}… was made by an account that is shut out."
-            " Ask an owner of the project for a new one."
+            f"the token {token.prefix}… was made by an account that is shut out. {NEXT_STEP}"
         )
     if token.revoked_at is not None:
         raise TokenRevoked(
             f"the token {token.prefix}… was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}."
+            f" {NEXT_STEP}"
         )
     if at >= token.expires_at:
         raise TokenExpired(
             f"the token {token.prefix}… expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}."
+            f" {NEXT_STEP}"
         )
     return token
 

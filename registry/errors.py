@@ -83,13 +83,28 @@ class Unavailable(AssayError):
 
 #: Names a message lists before it only counts them.
 SHOWN = 20
+#: What other tools call things: near in meaning, far in letters.
+SYNONYMS = {
+    "avg": "mean", "average": "mean", "std": "stddev", "nunique": "count_distinct",
+    "double": "float64", "real": "float32", "integer": "int64", "long": "int64",
+    "str": "string", "text": "string", "varchar": "string", "datetime": "timestamp",
+    "binary": "bytes", "array": "list<T>", "embedding": "vector<N>", "numeric": "decimal(p,s)",
+}  # fmt: skip
+
+
+def nearest(value: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was most likely meant; None with nothing near."""
+    names = sorted(known)
+    if (other := SYNONYMS.get(value.lower())) in names:
+        return other
+    near = get_close_matches(value, names, n=1, cutoff=0.6)
+    return str(near[0]) if near else None
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` or, with nothing near, the valid names; empty without any."""
     names = sorted(known)
-    near = get_close_matches(value, names, n=1, cutoff=0.6)
-    if near:
-        return f" Did you mean {str(near[0])!r}?"
+    if near := nearest(value, names):
+        return f" Did you mean {near!r}?"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f" Valid: {', '.join(names[:SHOWN])}{more}." if names else ""

@@ -24,14 +24,15 @@ class RootNotAllowed(Invalid):
 def check_roots(roots: list[str]) -> list[str]:
     """Return the roots resolved.
 
-    :raises RootNotAllowed: one is no directory, or outside the installation's ``FILE_ROOTS``.
+    :raises RootNotAllowed: one is not a directory, or outside the installation's ``FILE_ROOTS``.
     """
     resolved = [str(Path(root).resolve()) for root in roots]
     for root in resolved:
         if not _inside(root):
             allowed = ", ".join(settings.FILE_ROOTS)
             raise RootNotAllowed(
-                f"root {root!r} is outside FILE_ROOTS ({allowed}); an operator can extend it.",
+                f"root {root!r} is outside FILE_ROOTS ({allowed}); name a directory inside, or"
+                " set FILE_ROOTS on the server and restart it.",
                 root=root,
             )
         if not Path(root).is_dir():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,11 +17,13 @@ from registry.choices import Kind
 from registry.errors import Invalid, did_you_mean
 from registry.spec import Described, EntitySpec, FeatureServiceSpec, FeatureViewSpec, SourceSpec
 from registry.spec_rules import rule_problems
-from registry.spec_shape import fields_of, struct_of, valid_words
+from registry.spec_shape import shape_problems
 from registry.yaml_documents import BadYaml, Document, Path, load_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from registry.spec_shape import Found
 
 STRUCTS: dict[Kind, type[Described]] = {
     Kind.ENTITY: EntitySpec,
@@ -30,10 +31,26 @@ STRUCTS: dict[Kind, type[Described]] = {
     Kind.FEATURE_VIEW: FeatureViewSpec,
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }
-_AT = re.compile(r" - at `\$(.*)`$")
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+#: What stands in for required parts that cannot be read, while the rules judge the others.
+STAND_INS: dict[Kind, dict[str, Any]] = {
+    Kind.ENTITY: {"name": "a", "join_keys": [{"name": "a", "type": "string"}]},
+    Kind.DATA_SOURCE: {
+        "name": "a",
+        "type": "file",
+        "path": "a.csv",
+        "event_timestamp": {"column": ""},
+    },
+    Kind.FEATURE_VIEW: {
+        "name": "a",
+        "entities": ["a"],
+        "source": "a",
+        "features": [{"name": "a", "type": "string"}],
+    },
+    Kind.FEATURE_SERVICE: {"name": "a", "features": ["a:a"]},
+}
+#: A key of a document or, with an index, one item of its list.
+Part = tuple[str, int | None]
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_MISSING = re.compile(r"missing required field `(\w+)`")
 MAX_BYTES = 2_000_000
 
 
@@ -117,44 +134,64 @@ def _definitions(
 
 
 def _definition(file: str, document: Document) -> Definition | list[Problem]:
+    """Return the document's definition, or each of its problems in the order of their lines."""
     value = document.value
     if not isinstance(value, dict):
         return [_problem(file, document, (), "a definition is a mapping that begins with `kind:`.")]
     given = value.get("kind")
     if given not in list(Kind):
+        unlike = "`kind` is missing." if given is None else f"unknown kind {given!r}."
         hint = did_you_mean(str(given), Kind) if given else f" Valid: {', '.join(Kind)}."
-        return [_problem(file, document, ("kind",), f"unknown kind {given!r}.{hint}")]
-    if unstorable := list(_unstorable(value, ())):
-        message = "it holds a character that text cannot be stored with; write the words alone."
-        return [_problem(file, document, path, message) for path in unstorable]
-    kind = Kind(value["kind"])
+        return [_problem(file, document, ("kind",), unlike + hint)]
+    kind = Kind(given)
     body = _normalised({key: item for key, item in value.items() if key != "kind"})
-    problems = [
-        *_unknown_keys(file, document, STRUCTS[kind], body, ()),
-        *_unquoted_versions(file, document),
+    found = _form_problems(document, kind, body)
+    missing = {(key, None) for key in STAND_INS[kind] if key not in body}
+    wrong = missing | {_part(path) for path in found}
+    spec = msgspec.convert(_mended(kind, body, wrong), STRUCTS[kind], strict=True)
+    rules = [
+        each for each in rule_problems(spec) if not wrong & {_part(each[0]), _part(each[0][:1])}
     ]
+    problems = [_problem(file, document, *each) for each in (*found.items(), *rules)]
     if problems:
-        return problems
-    return _converted(file, document, kind, body)
+        return sorted(problems, key=lambda problem: problem.line)
+    return Definition(kind, spec, file, document)
 
 
-def _converted(
-    file: str, document: Document, kind: Kind, body: dict[str, Any]
-) -> Definition | list[Problem]:
+def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict[Path, str]:
+    """Return what keeps the document from being read, by path; the rules are another matter."""
+    found: dict[Path, str] = {}
     try:
-        spec = msgspec.convert(body, STRUCTS[kind], strict=True)
-    except msgspec.ValidationError as exc:
-        message = str(exc)
-        path = _path_of(message, body)
-        text = _AT.sub("", message).replace("Object missing", "missing")
-        if missing := _MISSING.search(text):
-            path = (*path, missing[1])
-        words = valid_words(STRUCTS[kind], path)
-        valid = f" Valid: {', '.join(words)}." if words else ""
-        return [_problem(file, document, path, f"{text[0].lower()}{text[1:]}.{valid}")]
-    definition = Definition(kind, spec, file, document)
-    broken = [definition.problem(path, message) for path, message in rule_problems(spec)]
-    return broken or definition
+        msgspec.convert(body, STRUCTS[kind], strict=True)
+    except msgspec.ValidationError:
+        found |= shape_problems(STRUCTS[kind], body, ())
+    for path in _unstorable(body, ()):
+        found[path] = "it holds a character that text cannot be stored with; write the words alone."
+    return found | dict(_unquoted_versions(document))
+
+
+def _part(path: Path) -> Part:
+    index = path[1] if len(path) > 1 else None
+    return str(path[0]), index if isinstance(index, int) else None
+
+
+def _mended(kind: Kind, body: dict[str, Any], wrong: set[Part]) -> dict[str, Any]:
+    """Return a document that can be read: wrong parts left out or, if required, stood in for.
+
+    So the rules can judge the rest of it; what they say about the wrong parts does not count.
+    """
+    stand_ins = STAND_INS[kind]
+    mended = {key: list(each) if isinstance(each, list) else each for key, each in body.items()}
+    for key, index in wrong:
+        if key not in stand_ins:
+            mended.pop(key, None)
+        elif index is None:
+            mended[key] = stand_ins[key]
+        else:
+            mended[key][index] = stand_ins[key][0]
+    if ("source", None) in wrong:  # its name is what the SQL is checked against
+        mended.pop("sql", None)
+    return mended
 
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:
@@ -184,51 +221,13 @@ def _unstorable(value: Any, path: Path) -> Iterator[Path]:
         yield path
 
 
-def _unknown_keys(
-    file: str, document: Document, struct: Any, value: Any, path: Path
-) -> list[Problem]:
-    """Return a problem for each key no struct along the way has, naming the nearest known one."""
-    struct, many = struct_of(struct)
-    if struct is None:
-        return []
-    if many:
-        items = value if isinstance(value, list) else []
-        found = (
-            _unknown_keys(file, document, struct, item, (*path, i)) for i, item in enumerate(items)
-        )
-        return list(chain.from_iterable(found))
-    if not isinstance(value, dict):
-        return []
-    fields = fields_of(struct)
-    problems = []
-    for key, item in value.items():
-        if key not in fields:
-            message = f"unknown key {key!r}.{did_you_mean(key, fields)}"
-            problems.append(_problem(file, document, (*path, key), message))
-        else:
-            problems += _unknown_keys(file, document, fields[key], item, (*path, key))
-    return problems
-
-
-def _unquoted_versions(file: str, document: Document) -> list[Problem]:
-    paths = (("version",), ("based_on",))
-    return [
-        _problem(file, document, path, f'write the version in quotes: "{document.value[path[0]]}".')
-        for path in paths
-        if path in document.plain and document.value[path[0]] is not None
-    ]
-
-
-def _path_of(message: str, body: dict[str, Any]) -> Path:
-    """Return the path a message of msgspec names, which leaves out the keys of mappings."""
-    match = _AT.search(message)
-    steps = list(_STEP.finditer(match[1])) if match else []
-    path = tuple(step[1] or int(step[2]) for step in steps if step[1] or step[2])
-    if len(path) == len(steps):
-        return path
-    # The only mappings there are hold texts by name.
-    tags = body.get(str(path[0]), {})
-    return (*path, next((name for name, text in tags.items() if not isinstance(text, str)), ""))
+def _unquoted_versions(document: Document) -> Iterator[Found]:
+    for path in (("version",), ("based_on",)):
+        if path in document.plain and (value := document.value[path[0]]) is not None:
+            numbers = str(value).split(".")
+            padded = ".".join([*numbers, "0", "0"][:3])
+            example = padded if all(map(str.isdigit, numbers)) else "1.0.0"
+            yield path, f'write it in quotes, as three numbers: "{example}".'
 
 
 def _problem(file: str, document: Document, path: Path, message: str) -> Problem:

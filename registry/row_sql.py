@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from registry.errors import Invalid
 from registry.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
@@ -16,6 +16,8 @@ from registry.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, S
 DIALECT = "duckdb"
 #: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
 CLAUSES = {"expressions", "from_", "where"}
+#: What is written otherwise than the parser calls it.
+WRITTEN = {"group": "GROUP BY", "order": "ORDER BY", "joins": "JOIN"}
 #: Far beyond any definition; keeps a hostile text from costing more than it should.
 MAX_LENGTH = 20_000
 #: Some malformed texts the parser meets with an error it did not mean, ``{:}`` for instance.
@@ -32,10 +34,10 @@ def check_row_sql(sql: str, *, source: str) -> str:
     :raises BadSql: for anything but projection, filter and scalar functions, naming what and why.
     """
     if len(sql) > MAX_LENGTH:
-        raise BadSql(f"sql has {len(sql)} characters; at most {MAX_LENGTH}.")
+        raise BadSql(f"{len(sql)} characters; at most {MAX_LENGTH}.")
     canonical = _canonical(sql, source)
     if _canonical(canonical, source) != canonical:
-        raise BadSql(f"sql reads differently once written anew: {canonical[:200]!r}; write it so.")
+        raise BadSql(f"it reads differently once written anew: {canonical[:200]!r}; write it so.")
     return canonical
 
 
@@ -43,31 +45,44 @@ def _canonical(sql: str, source: str) -> str:
     try:
         return _checked(_one_select(sql), source).sql(dialect=DIALECT, comments=False)
     except RecursionError as exc:
-        raise BadSql("sql is nested too deeply.") from exc
+        raise BadSql("it is nested too deeply.") from exc
     except PARSER_ERRORS as exc:
-        reason = str(exc).splitlines()[0] if isinstance(exc, SqlglotError) else "it is malformed."
-        raise BadSql(f"sql cannot be parsed: {reason}") from exc
+        raise BadSql(f"it cannot be parsed: {_reason(exc)}") from exc
+
+
+def _reason(error: Exception) -> str:
+    """Return where the parser stopped and why, without the names of its classes."""
+    found = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+    if "line" in found:
+        said = str(found["description"]).partition(" / ")[0]
+        why = "something is missing" if "<" in said else said[:1].lower() + said[1:]
+        near = f"{found['highlight'][:80]!r}, line {found['line']}, column {found['col']}"
+        return f"{why} near {near}."
+    return (
+        "a quote or comment is not closed." if isinstance(error, TokenError) else "it is malformed."
+    )
 
 
 def _one_select(sql: str) -> exp.Select:
     statements = sqlglot.parse(sql, read=DIALECT)
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
-        raise BadSql("sql: write exactly one SELECT over the source.")
+        raise BadSql("write exactly one SELECT over the source.")
     return statements[0]
 
 
 def _checked(select: exp.Select, source: str) -> exp.Select:
     if extra := {name for name, given in select.args.items() if given} - CLAUSES:
-        names = ", ".join(sorted(name.strip("_").upper() for name in extra))
-        raise BadSql(f"sql: {names} is not row-wise; write projection and filter only.")
+        names = sorted(WRITTEN.get(name, name.strip("_").upper()) for name in extra)
+        verb = "is" if len(names) == 1 else "are"
+        raise BadSql(f"{', '.join(names)} {verb} not row-wise; write projection and filter only.")
     for node in select.walk():
         if why := _refusal(node):
-            raise BadSql(f"sql: {node.sql(dialect=DIALECT)[:80]!r} {why}")
+            raise BadSql(f"{node.sql(dialect=DIALECT)[:80]!r} {why}")
     _check_tables(select, source)
     _check_columns(select)
     for projection in select.expressions:
         if not projection.alias_or_name:
-            raise BadSql(f"sql: give {projection.sql(dialect=DIALECT)[:80]!r} a name with AS.")
+            raise BadSql(f"give {projection.sql(dialect=DIALECT)[:80]!r} a name with AS.")
     return select
 
 
@@ -88,11 +103,11 @@ def _refusal(node: exp.Expr) -> str | None:
 def _check_tables(select: exp.Select, source: str) -> None:
     tables = list(select.find_all(exp.Table))
     if len(tables) != 1 or len(list(select.find_all(exp.Select))) != 1:
-        raise BadSql(f"sql: read FROM {source} and from nothing else.")
+        raise BadSql(f"read FROM {source} and from nothing else.")
     table = tables[0]
     if table.name != source or table.args.get("db") or not isinstance(table.this, exp.Identifier):
         text = table.sql(dialect=DIALECT)
-        raise BadSql(f"sql: FROM {text!r}: the only table is the source, {source!r}.")
+        raise BadSql(f"FROM {text!r}: the only table is the source, {source!r}.")
 
 
 def _check_columns(select: exp.Select) -> None:
@@ -102,6 +117,6 @@ def _check_columns(select: exp.Select) -> None:
         if not column.table and column.name.lower() in BARE_FUNCTIONS:
             meant = exp.column(column.name, table=table.alias_or_name, quoted=True)
             raise BadSql(
-                f"sql: {column.name!r} alone is a function of the moment or the server where the"
+                f"{column.name!r} alone is a function of the moment or the server where the"
                 f" source has no such column; write {meant.sql(dialect=DIALECT)} for the column."
             )

@@ -108,7 +108,7 @@ def _(spec: SourceSpec) -> Iterator[Found]:
     if path.count("**") > 1:
         message = f"{path[:100]!r} has ** more than once; one crosses directories of any depth."
         yield ("path",), message
-    if ".." in path.split("/") or path.startswith(("~", "\\")) or "://" in path:
+    if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
         yield ("path",), f"{path!r} leaves the project's roots; write it relative to one of them."
     if spec.created_timestamp and spec.created_timestamp.column == spec.event_timestamp.column:
         message = (
@@ -131,7 +131,7 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
         if value is not None and (error := _error(parse_version, value)):
             yield (key,), error
     if spec.start is not None and spec.start.year not in YEARS:
-        yield ("start",), f"{spec.start.year} is no year of data; {YEARS[0]} to {YEARS[-1]} are."
+        yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
     if spec.ttl is not None and (error := _error(parse_duration, spec.ttl)):
         yield ("ttl",), error
     yield from schedule_problems(spec.schedule)
@@ -192,7 +192,7 @@ def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:
             yield ("schedule", "every"), error
     elif not _is_cron(schedule.cron or ""):
         message = (
-            f"{(schedule.cron or '')[:100]!r} is no cron expression of five fields and at most"
+            f"{(schedule.cron or '')[:100]!r} is not a cron expression of five fields and at most"
             f' {MAX_CRON} characters, as in "15 * * * *".'
         )
         yield ("schedule", "cron"), message

@@ -65,11 +65,25 @@ def load_documents(text: str) -> list[Document]:
         mark = exc.problem_mark or exc.context_mark
         # A mistake noticed at the very end of the text is reported on the line after its last.
         line = min(mark.line + 1, max(len(text.splitlines()), 1)) if mark else 1
-        raise BadYaml(f"malformed YAML: {exc.problem or exc.context}.", line) from exc
+        raise BadYaml(f"malformed YAML: {_reason(exc, text)}.", line) from exc
     except yaml.YAMLError as exc:
         raise BadYaml(f"malformed YAML: {str(exc).splitlines()[0]}.", 1) from exc
     documents = (_document(node) for node in nodes if node is not None)
     return [document for document in documents if document.value is not None]
+
+
+def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return what is wrong, in words about the text rather than about the parser."""
+    reason = str(error.problem or error.context)
+    mark, lines = error.problem_mark, text.splitlines()
+    line = lines[mark.line][: mark.column + 1] if mark and mark.line < len(lines) else ""
+    if "tab character" in reason or ("cannot start" in reason and line.isspace()):
+        return "a tab at the beginning of the line; indent with spaces"
+    if "cannot start" in reason:
+        return f"a value cannot begin with {line[-1:]!r}; put it in quotes"
+    if "mapping values are not allowed" in reason:
+        return "a `:` where no key can be; look at the indentation, or put the text in quotes"
+    return "a quote is not closed" if "quoted scalar" in str(error.context) else reason
 
 
 def _check_events(text: str) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.errors import Invalid, TooLarge, did_you_mean
+from registry.errors import SHOWN, Invalid, TooLarge, nearest
 from serving.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from registry.spec import JoinKey
 
@@ -49,7 +49,7 @@ def check_rows(count: int, *, most: int) -> None:
     if count > most:
         raise TooManyRows(
             f"the entity frame has {count} rows; one question takes at most {most}"
-            " (HISTORICAL_MAX_ROWS). Split the frame, or ask an operator for a higher limit.",
+            " (HISTORICAL_MAX_ROWS). Split the frame, or set a higher limit on the server.",
             limit=most,
             setting="HISTORICAL_MAX_ROWS",
         )
@@ -83,6 +83,24 @@ def with_instants(frame: pa.Table) -> pa.Table:
     return frame.set_column(index, EVENT_TIMESTAMP, column)
 
 
+def require_keys(frame: pa.Table, keys: Mapping[str, str]) -> None:
+    """Return if the frame has a column for each of ``keys``, name → view that needs it.
+
+    :raises MissingEntityColumn: naming the view, and the column that may be meant: none in use.
+    """
+    names = set(frame.column_names)
+    for name, view in keys.items():
+        if name not in names:
+            near = nearest(name, names - keys.keys() - {EVENT_TIMESTAMP})
+            its = ", ".join(frame.column_names[:SHOWN])
+            hint = f" Did you mean {near!r}?" if near else f" Its columns: {its}."
+            raise MissingEntityColumn(
+                f"the entity frame has no column {name!r}, a join key of {view}.{hint}",
+                column=name,
+                feature_view=view,
+            )
+
+
 def key_column(frame: pa.Table, key: JoinKey, *, view: str) -> pa.ChunkedArray:
     """Return a join key's column as exactly the values it is declared to have; null stays null.
 
@@ -91,13 +109,7 @@ def key_column(frame: pa.Table, key: JoinKey, *, view: str) -> pa.ChunkedArray:
     :raises MissingEntityColumn: naming the view that needs it.
     :raises BadEntityValue: naming the column, a value and what would be valid.
     """
-    if key.name not in frame.column_names:
-        raise MissingEntityColumn(
-            f"the entity frame has no column {key.name!r}, a join key of {view}."
-            f"{did_you_mean(key.name, frame.column_names)}",
-            column=key.name,
-            feature_view=view,
-        )
+    require_keys(frame, {key.name: view})
     try:
         return _typed(plain(frame[key.name]), key)
     except pa.ArrowException as exc:
@@ -137,8 +149,8 @@ def _as_instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind):
         return column.cast(pa.timestamp("us", getattr(kind, "tz", None)))
     raise BadEntityValue(
-        f"column {name!r} has type {kind}, which is no time. Send timestamps (naive ones"
-        " are UTC) or ISO 8601 text; numbers do not say their unit.",
+        f"column {name!r} has type {kind}, which is not a time. Send timestamps (naive ones"
+        " are UTC) or ISO 8601 text, as in 2026-01-31T12:00:00Z; numbers do not say their unit.",
         column=name,
     )
 
@@ -174,7 +186,7 @@ def _instants_of_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         parsed = {text: parse_instant(text) for text in texts}
     except (ValueError, OverflowError):
         raise BadEntityValue(
-            f"column {name!r}: {shown(_first_not(parse_instant, texts))} is no instant."
+            f"column {name!r}: {shown(_first_not(parse_instant, texts))} is not an instant."
             f" Send {KEY_FORMS['timestamp']}.",
             column=name,
         ) from None

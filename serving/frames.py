@@ -50,7 +50,9 @@ def read_frame(body: bytes, media_type: str, key_types: KeyTypes, *, max_rows: i
         table.validate(full=True)  # bytes from outside: offsets may point anywhere
         _decode(pa.struct(table.schema))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as exc:
-        raise BadEntityFrame(f"the body is no readable {media_type}: {first_line(exc)}.") from exc
+        raise BadEntityFrame(
+            f"the body is not a readable {media_type}: {first_line(exc)}."
+        ) from exc
     return table
 
 
@@ -81,7 +83,7 @@ def frame_of_columns(
 def _decode(kind: pa.DataType) -> None:
     """Read all names and zones within a type, which Arrow does not validate.
 
-    :raises UnicodeDecodeError: one is no UTF-8.
+    :raises UnicodeDecodeError: one is not UTF-8.
     """
     _ = getattr(kind, "tz", None), [kind.field(i).name for i in range(kind.num_fields)]
     inner = [kind.field(i).type for i in range(kind.num_fields)]

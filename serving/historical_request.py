@@ -5,6 +5,7 @@ Not for the entity frame (``frames``) or for whether its features exist (``train
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +34,7 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 PARAMETERS = tuple(name for name in HistoricalRequest.__struct_fields__ if name != "entities")
 _decoder = msgspec.json.Decoder(HistoricalRequest)
 _TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
+_BAD_WORD = re.compile(r"Invalid enum value (.+) - at `\$\.timing`")
 
 
 def parse_body(body: bytes) -> HistoricalRequest:
@@ -40,7 +42,11 @@ def parse_body(body: bytes) -> HistoricalRequest:
 
     :raises BadRequest: not JSON, unknown keys, wrong types, nothing asked.
     """
-    request = read_body(body, _decoder, what="get-historical-features", valid=_TIMINGS)
+    try:
+        request = read_body(body, _decoder, what="get-historical-features", valid=_TIMINGS)
+    except BadRequest as exc:
+        _refuse_timing(exc.message)
+        raise
     if request.entities is None:
         raise BadRequest(
             'send "entities": one list a column, event_timestamp and the join keys among them.'
@@ -67,9 +73,17 @@ def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
     try:
         request = msgspec.convert(sent, HistoricalRequest, strict=False)
     except msgspec.ValidationError as exc:
+        _refuse_timing(str(exc))
         raise BadRequest(f"query parameters: {exc}. {_TIMINGS}") from exc
     check_asked(request.features, request.feature_service)
     return request
+
+
+def _refuse_timing(reason: str) -> None:
+    """Say a timing that does not exist in our own words; other reasons stay the reader's."""
+    if found := _BAD_WORD.search(reason):
+        given = found[1].strip("'")[:SHOWN_LENGTH]
+        raise BadRequest(f"timing: {given!r} is not one of the timings, {' and '.join(Timing)}.")
 
 
 def _check_column(name: str, column: list[Any]) -> None:

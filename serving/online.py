@@ -12,7 +12,7 @@ from materialization.online_store import OnlineStore, decode_rows
 from registry import epoch
 from registry.authentication import TokenExpired, digest
 from registry.connections import get_redis
-from registry.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
+from registry.errors import AssayError, Invalid, TooLarge, Unavailable
 from serving import values
 from serving.online_rows import AnswerColumn, TableRows, key_column
 from serving.plan_cache import PLANS, KeptPlan
@@ -177,10 +177,9 @@ def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
                 feature_view=key.view,
             )
     if unknown := entities.keys() - {key.name for key in plan.keys}:
-        name, names = min(unknown), [key.name for key in plan.keys]
+        name, known = min(unknown), ", ".join(repr(key.name) for key in plan.keys)
         raise UnknownEntityColumn(
-            f"no requested feature view has the join key {name!r}.{did_you_mean(name, names)}",
-            column=name,
+            f"no requested feature view has the join key {name!r}; theirs are {known}.", column=name
         )
     return [values.parse_keys(entities[key.name], key.type, name=key.name) for key in plan.keys]
 

@@ -213,11 +213,7 @@ class _Builder:
         view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
         name = f"{view}__{reference.feature}" if self._full else reference.feature
         if name in self._columns:
-            raise FeatureNameCollision(
-                f"{self._columns[name][0]} and {reference} would both be called {name!r}."
-                ' Ask for one of them, or send "full_feature_names": true.',
-                features=[str(self._columns[name][0]), str(reference)],
-            )
+            raise name_collision(self._columns[name][0], reference, name)
         return name
 
     def _refuse_key_names(self) -> None:
@@ -229,6 +225,18 @@ class _Builder:
                     ' Send "full_feature_names": true.',
                     features=[str(reference), f"{key.view}: join key {key.name}"],
                 )
+
+
+def name_collision(first: Reference, second: Reference, name: str) -> FeatureNameCollision:
+    """Return the refusal of two references that would both be called ``name`` in the answer."""
+    features = [str(first), str(second)]
+    if first == second:
+        return FeatureNameCollision(f"{first} is asked for twice; name it once.", features=features)
+    return FeatureNameCollision(
+        f"{first} and {second} would both be called {name!r}."
+        ' Ask for one of them, or send "full_feature_names": true.',
+        features=features,
+    )
 
 
 def _metadata(version: FeatureViewVersion) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import State
 from registry.errors import did_you_mean
+from serving.entity_frame import require_keys
 from serving.historical import AnswerColumn, TrainingSet, ViewPart, get_historical_features
-from serving.plans import FeatureNameCollision
+from serving.plans import FeatureNameCollision, name_collision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +88,10 @@ def read_training_set(
     """Join the plan's features to ``frame``, each table read at one snapshot, and record the read.
 
     :raises FeatureNameCollision: a column of the frame has the name of a feature.
+    :raises BadEntityFrame: see ``get_historical_features``.
     """
-    _refuse_frame_names(frame, plan)
+    _refuse_frame_names(frame, plan, full=request.full_feature_names)
+    require_keys(frame, {name: str(v) for v in plan.versions for name in _key_names(v)})
     answer = get_historical_features(
         frame,
         _parts(plan, store),
@@ -142,11 +145,7 @@ def _named(references: Sequence[Reference], *, full: bool) -> dict[str, Referenc
         view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
         name = f"{view}__{reference.feature}" if full else reference.feature
         if name in named:
-            raise FeatureNameCollision(
-                f"{named[name]} and {reference} would both be called {name!r}."
-                ' Ask for one of them, or send "full_feature_names": true.',
-                features=[str(named[name]), str(reference)],
-            )
+            raise name_collision(named[name], reference, name)
         named[name] = reference
     return named
 
@@ -181,11 +180,16 @@ def _parts(plan: TrainingPlan, store: OfflineStore) -> list[ViewPart]:
     ]
 
 
-def _refuse_frame_names(frame: pa.Table, plan: TrainingPlan) -> None:
+def _key_names(version: FeatureViewVersion) -> list[str]:
+    return [key.name for key in version.spec.join_keys]
+
+
+def _refuse_frame_names(frame: pa.Table, plan: TrainingPlan, *, full: bool) -> None:
+    other = "." if full else ', or send "full_feature_names": true.'
     for column, reference in zip(plan.columns, plan.references, strict=True):
         if column.name in frame.column_names:
             raise FeatureNameCollision(
                 f"{reference} and the entity frame's column {column.name!r} have the same name."
-                ' Rename or leave out the column, or send "full_feature_names": true.',
+                f" Rename or leave out the column{other}",
                 features=[str(reference), f"entity frame: {column.name}"],
             )

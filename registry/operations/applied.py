@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from registry.choices import Kind
     from registry.models import FeatureViewVersion, Project
-    from registry.parsing import Problem
+    from registry.parsing import Definition, Problem
     from registry.probe import Probe
 
 
@@ -41,3 +41,12 @@ class Application:
     at: datetime
     probe: Probe
     problems: list[Problem] = field(default_factory=list)
+    #: The data sources the request defines, by name.
+    sources: dict[str, Definition] = field(default_factory=dict)
+    #: The views the request defines that cannot be stored; what refers to them is not at fault.
+    refused_views: set[str] = field(default_factory=set)
+
+    def refuse(self, problem: Problem) -> None:
+        """Note a problem; two views find the same one in the source they share."""
+        if problem not in self.problems:
+            self.problems.append(problem)

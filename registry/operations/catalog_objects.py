@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from registry import audit
 from registry.models import DataSource, Entity
 from registry.operations.applied import Applied
+from registry.operations.probing import bare_version
 from registry.spec import canonical_json
 
 if TYPE_CHECKING:
     from registry.operations.applied import Application
     from registry.parsing import Definition
+    from registry.spec import SourceSpec
 
 
 def store_entity(application: Application, definition: Definition) -> Applied:
@@ -19,7 +21,16 @@ def store_entity(application: Application, definition: Definition) -> Applied:
 
 
 def store_data_source(application: Application, definition: Definition) -> Applied:
-    return _store(DataSource, application, definition, verb="data_source")
+    """Store a data source; what is wrong with its files is a problem of its own lines."""
+    application.sources[definition.spec.name] = definition
+    report = application.probe(
+        spec=bare_version(cast("SourceSpec", definition.spec)), project=application.project
+    )
+    for path, message in report.problems:
+        application.refuse(definition.problem(path[1:], message))
+    applied = _store(DataSource, application, definition, verb="data_source")
+    applied.warnings += report.warnings
+    return applied
 
 
 def _store(

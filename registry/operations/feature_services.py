@@ -20,14 +20,15 @@ from registry.operations.applied import Applied
 from registry.queries import NEWEST_FIRST, newest_version
 from registry.references import Reference, parse_reference
 from registry.spec import FeatureServiceSpec, canonical_json
+from registry.spec_rules import MAX_HINTS, MAX_REFERENCES
 from registry.versions import parse_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import Project
     from registry.operations.applied import Application
     from registry.parsing import Definition, Problem
-
-
-MAX_MEMBERS = 1000
 
 
 class ReferenceUnknown(NotFound):
@@ -35,76 +36,103 @@ class ReferenceUnknown(NotFound):
 
 
 def store_feature_service(application: Application, definition: Definition) -> Applied | None:
-    """Store one service; on problems add them to the application and return None."""
+    """Store one service; on problems add them to the application and return None.
+
+    A reference to a view that the request defines and cannot store is not a problem of its own.
+    """
     spec = cast("FeatureServiceSpec", definition.spec)
-    members: list[FeatureServiceMember] = []
+    catalogue = _Catalogue(application.project)
+    members: dict[str, FeatureServiceMember] = {}
     problems: list[Problem] = []
     for index, text in enumerate(spec.features):
         try:
-            named = _members(application, parse_reference(text))
+            reference = parse_reference(text)
+            if reference.view in application.refused_views:
+                continue
+            named = {str(member): member for member in catalogue.members(reference)}
         except AssayError as exc:
             problems.append(definition.problem(("features", index), exc.message))
             continue
-        known = {str(member) for member in members}
-        if twice := [str(member) for member in named if str(member) in known]:
-            message = f"{text} names {twice[0]} a second time; keep one."
+        if twice := next((name for name in named if name in members), None):
+            message = f"{text} names {twice} a second time; keep one."
             problems.append(definition.problem(("features", index), message))
-        members += named
-    if len(members) > MAX_MEMBERS:
-        message = f"{len(members)} features; a service has at most {MAX_MEMBERS}, split it."
+        members |= named
+    if len(members) > MAX_REFERENCES:
+        message = f"{len(members)} features; a service has at most {MAX_REFERENCES}, split it."
         problems.append(definition.problem(("features",), message))
     application.problems += problems
     if problems:
         return None
-    expanded = msgspec.structs.replace(spec, features=tuple(str(member) for member in members))
-    return _store(application, definition, expanded, members)
+    expanded = msgspec.structs.replace(spec, features=tuple(members))
+    return _store(application, definition, expanded, list(members.values()))
 
 
-def _members(application: Application, reference: Reference) -> list[FeatureServiceMember]:
-    """Return the members one reference stands for.
+class _Catalogue:
+    """What a service may refer to: views read at once, versions when named, hints for the first."""
 
-    :raises ReferenceUnknown: the view, the version or the feature; names the nearest.
-    """
-    views = FeatureView.objects.filter(project=application.project)
-    feature_view = views.filter(name=reference.view).first()
-    if feature_view is None:
-        hint = did_you_mean(reference.view, views.values_list("name", flat=True))
-        raise ReferenceUnknown(f"there is no feature view {reference.view!r}.{hint}")
-    version = _version(feature_view, reference)
-    known = [feature.name for feature in version.spec.features]
-    names = known if reference.feature == "*" else [reference.feature]
-    if missing := [name for name in names if name not in known]:
-        hint = did_you_mean(missing[0], known)
-        raise ReferenceUnknown(f"{version} has no feature {missing[0]!r}.{hint}")
-    # A draft has no number to hold on to yet; its pin alone says which it will be.
-    pinned = reference.pin == version.number and version.state != State.DRAFT
-    return [
-        FeatureServiceMember(
-            feature_view=feature_view,
-            version=version if pinned else None,
-            pin=reference.pin or "",
-            feature=name,
-        )
-        for name in names
-    ]
+    def __init__(self, project: Project) -> None:
+        self._views = {view.name: view for view in FeatureView.objects.filter(project=project)}
+        self._versions: dict[tuple[str, str | None], FeatureViewVersion | None] = {}
+        self._hints = 0
+
+    def members(self, reference: Reference) -> list[FeatureServiceMember]:
+        """Return the members one reference stands for.
+
+        :raises ReferenceUnknown: the view, the version or the feature; names the nearest.
+        """
+        feature_view = self._views.get(reference.view)
+        if feature_view is None:
+            hint = self._hint(reference.view, self._views)
+            raise ReferenceUnknown(f"there is no feature view {reference.view!r}.{hint}")
+        version = self._version(feature_view, reference)
+        known = [feature.name for feature in version.spec.features]
+        names = known if reference.feature == "*" else [reference.feature]
+        if missing := [name for name in names if name not in known]:
+            hint = self._hint(missing[0], known)
+            raise ReferenceUnknown(f"{version} has no feature {missing[0]!r}.{hint}")
+        # A draft has no number to hold on to yet; its pin alone says which it will be.
+        pinned = reference.pin == version.number and version.state != State.DRAFT
+        return [
+            FeatureServiceMember(
+                feature_view=feature_view,
+                version=version if pinned else None,
+                pin=reference.pin or "",
+                feature=name,
+            )
+            for name in names
+        ]
+
+    def _version(self, feature_view: FeatureView, reference: Reference) -> FeatureViewVersion:
+        named = reference.view, reference.pin
+        if named not in self._versions:
+            self._versions[named] = _version(feature_view, reference)
+        found = self._versions[named]
+        if found is None:
+            numbers = _numbers(feature_view) if self._hints < MAX_HINTS else []
+            hint = self._hint(str(reference.pin), numbers)
+            raise ReferenceUnknown(f"{feature_view} has no version {reference.pin!r} to use.{hint}")
+        return found
+
+    def _hint(self, value: str, known: Iterable[str]) -> str:
+        self._hints += 1
+        return did_you_mean(value, known) if self._hints <= MAX_HINTS else ""
 
 
-def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVersion:
+def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVersion | None:
     """Return the version to check names against: the pinned, else the default, else the newest."""
     versions = feature_view.versions.exclude(state=State.RETIRED)
     if reference.pin is None:
-        found = feature_view.default_version or newest_version(feature_view)
-    elif reference.major is not None:
-        found = versions.filter(major=reference.major).order_by(*NEWEST_FIRST).first()
-    else:
-        wanted = parse_version(reference.pin)
-        asking = (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin)
-        found = versions.filter(**wanted._asdict()).first() or next(asking, None)
-    if found is None:
-        known = [version.number for version in versions if version.number]
-        hint = did_you_mean(str(reference.pin), known)
-        raise ReferenceUnknown(f"{feature_view} has no version {reference.pin!r} to use.{hint}")
-    return found
+        return feature_view.default_version or newest_version(feature_view)
+    if reference.major is not None:
+        return versions.filter(major=reference.major).order_by(*NEWEST_FIRST).first()
+    wanted = parse_version(reference.pin)
+    asking = (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin)
+    return versions.filter(**wanted._asdict()).first() or next(asking, None)
+
+
+def _numbers(feature_view: FeatureView) -> list[str]:
+    usable = feature_view.versions.exclude(state=State.RETIRED)
+    return [version.number for version in usable if version.number]
 
 
 def _store(

@@ -82,19 +82,20 @@ def assign_number(
     classification = change.classification or ChangeClass.PATCH
     taken = taken_numbers(by_others_than=version)
     least = least_number(base, classification)
+    free = max(version.version or least, least)
+    while free in taken:
+        free = free.after(classification)
     requested = version.spec.view.version
     if requested is None:
-        number = max(version.version or least, least)
-        while number in taken:
-            number = number.after(classification)
-        return number
+        return free
     wanted = parse_version(requested)
     if wanted in taken:
-        free = max(*taken, least).after(classification)
-        raise VersionTaken(f"{version.feature_view}@{wanted} was given already; use {free}.")
+        raise VersionTaken(
+            f"{version.feature_view}@{wanted} was given already; use {free} or leave it out."
+        )
     if base is not None and wanted < least:
         raise VersionTooLow(
             f"{wanted} is too low for a {classification} change of {base}"
-            f" ({'; '.join(change.reasons)}); use {least} or leave it out."
+            f" ({'; '.join(change.reasons)}); use {free} or leave it out."
         )
     return wanted

@@ -48,24 +48,41 @@ class Parts(NamedTuple):
 def store_feature_view(application: Application, definition: Definition) -> Applied | None:
     """Store one view's draft; on problems add them to the application and return None."""
     view = cast("FeatureViewSpec", definition.spec)
-    found = _missing_parts(application.project, view)
-    if not found:
-        parts = _parts(application.project, view)
-        spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
-        found = [*_name_clashes(spec), *_base_problems(application.project, spec)]
-    if not found:
-        report = application.probe(spec=spec, project=application.project)
-        found = list(report.problems)
-    if not found:
+    if missing := _missing_parts(application.project, view):
+        _refuse(application, definition, missing)
+        return None
+    parts = _parts(application.project, view)
+    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    report = application.probe(spec=spec, project=application.project)
+    found = [*_name_clashes(spec), *report.problems]
+    applied = None
+    if based := _base_problems(application.project, spec):
+        found += based
+    else:
+        # Also where problems were found, to find those of the number; none of it stays then.
         try:
             applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+            applied.warnings += report.warnings
         except (VersionTaken, VersionTooLow) as exc:
-            found = [(("version",), exc.message)]
+            found.append((("version",), exc.message))
     if found:
-        application.problems += [definition.problem(path, message) for path, message in found]
-        return None
-    applied.warnings += report.warnings
+        _refuse(application, definition, found)
     return applied
+
+
+def _refuse(application: Application, definition: Definition, found: list[Found]) -> None:
+    """Note problems of a view where they stand; those of its source with the source, if sent."""
+    view = cast("FeatureViewSpec", definition.spec)
+    application.refused_views.add(view.name)
+    sent = application.sources.get(view.source)
+    for path, message in found:
+        if path[0] != "source" or len(path) == 1:
+            application.refuse(definition.problem(path, message))
+        elif sent is not None:
+            application.refuse(sent.problem(path[1:], message))
+        else:
+            what = f"data source {view.source!r}, {path[1]}: {message}"
+            application.refuse(definition.problem(("source",), what))
 
 
 def dependent_views(application: Application, moved: Moved, *, already: set[str]) -> list[Applied]:

@@ -50,15 +50,34 @@ def test_a_row_that_begins_with_a_hash_is_a_row(tmp_path, before):
 
 @pytest.mark.parametrize("row", ["z,2024-01-01\n", "z,2024-01-01,1,2\n"])
 @pytest.mark.parametrize("before", ["", "y,2024-01-01,1\n", MANY], ids=["alone", "two", "late"])
-def test_a_row_that_does_not_fit_the_header_is_an_error(tmp_path, before, row):
-    with pytest.raises(SourceUnreadable):
+def test_a_row_that_does_not_fit_the_header_is_named_with_its_line(tmp_path, before, row):
+    line, fields = before.count("\n") + 2, row.count(",") + 1
+    says = f"a.csv, line {line}: '{row.strip()}' has {fields} fields, the header has 3"
+
+    with pytest.raises(SourceUnreadable, match=says):
         read(tmp_path, before + row)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('z,2024-01-01,"open\n', "has a quote that is not closed"),
+        ('z,2024-01-01,"a"b\n', "or goes on after its end"),
+        ("caf\xe9,2024-01-01,1\n", "bytes that are not UTF-8. Write the file again as UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", MANY], ids=["first", "late"])
+def test_what_cannot_be_read_is_named_with_its_line(tmp_path, before, row, says):
+    (tmp_path / "a.csv").write_bytes(f"k,event,x\n{before}{row}".encode("latin-1"))
+
+    with pytest.raises(SourceUnreadable, match=f"line {before.count(chr(10)) + 2}: .*{says}"):
+        compute_here(make_spec("*.csv", keys=[("k", "string")], features=TEXT), tmp_path)
 
 
 def test_lines_above_the_header_are_no_rows_to_leave_out(tmp_path):
     (tmp_path / "b.csv").write_text("Report\nk,event,x\nu,2024-01-01,1\n")
 
-    with pytest.raises(SourceUnreadable, match="b.csv is no CSV: a line has more or fewer fields"):
+    with pytest.raises(SourceUnreadable, match="b.csv, line 2: .* has 3 fields, the header has 1"):
         read(tmp_path, "u,2024-01-01,1\n")
 
 
@@ -71,7 +90,7 @@ def test_another_delimiter_is_named_also_beside_files_with_commas(tmp_path, deli
 
 
 def test_a_comma_is_no_decimal_point(tmp_path):
-    with pytest.raises(SourceValueInvalid, match="'1,5' is no float64"):
+    with pytest.raises(SourceValueInvalid, match="'1,5' is not a float64"):
         read(tmp_path, 'u,2024-01-01,"1,5"\n', features=[("x", "float64")])
 
 
@@ -85,5 +104,5 @@ def test_sql_over_dates_reads_them_by_iso_8601_alone(tmp_path):
     assert table["day"].to_pylist() == ["03 02 2024"]
 
     for day in ("03/02/2024", "13/02/2024", "02-03-2024"):
-        with pytest.raises(SourceUnreadable):
+        with pytest.raises(SourceUnreadable, match=rf"column 'x': .*{day}.* are ISO 8601\."):
             read(tmp_path, f"u,2024-01-01 10:00:00,{day}\n", features=days, sql=DAY)

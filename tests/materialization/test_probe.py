@@ -10,6 +10,7 @@ import pytest
 from materialization.columns import INSTANT
 from materialization.limits import EngineLimits
 from materialization.probe import probe
+from registry.operations.probing import bare_version
 from registry.spec import AggregationSpec, ScheduleSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
 
@@ -57,7 +58,7 @@ def test_every_problem_is_reported_with_its_place(tmp_path):
         ("features", 0, "name"), ("features", 1, "column"), ("features", 2, "name"),
     }  # fmt: skip
     assert "Did you mean 'event'?" in problems["source", "event_timestamp"]
-    assert "1 of 3 values are no int64, as 'abc'" in problems["features", 0, "name"]
+    assert "1 of 3 values is not an int64, as 'abc'" in problems["features", 0, "name"]
     assert "BIGINT" in problems["features", 2, "name"]
 
 
@@ -101,6 +102,52 @@ def test_a_file_that_is_missing_empty_or_broken_is_a_problem_of_the_path(
 
     assert path == ("source", "path")
     assert message in found
+
+
+@pytest.mark.parametrize(
+    ("texts", "want", "message"),
+    [
+        (("a", "b", "1"), "int64", "2 of 3 values are not int64 values"),
+        (("31/12/2024", "1704067200"), "timestamp", "2 of 2 values are not timestamps"),
+        (("31/12/2024", "2024-12-31"), "date", "1 of 2 values is not a date"),
+    ],
+)
+def test_values_of_another_type_are_counted_in_words(tmp_path, texts, want, message):
+    write_parquet(tmp_path, rows(*texts), SCHEMA)
+
+    [(path, found)] = look(make_spec(features=[("x", want)]), tmp_path).problems
+
+    assert path == ("features", 0, "name")
+    assert message in found
+    assert ("ISO 8601" in found) == (want != "int64")
+
+
+@pytest.mark.parametrize("text", ["31/12/2024", "1704067200"])
+def test_who_sends_other_times_is_told_what_they_may_be(tmp_path, text):
+    (tmp_path / "rows.csv").write_text(f"k,event,x\n1,{text},a\n")
+
+    [(path, found)] = look(make_spec("rows.csv", features=[("x", "string")]), tmp_path).problems
+
+    assert path == ("source", "event_timestamp")
+    assert f"is not a timestamp, as '{text}'. Write times as ISO 8601" in found
+    assert "{column: event, unit: s}, or ms, us, ns." in found
+
+
+def test_numbers_are_no_timestamps_of_a_feature_which_has_no_unit(tmp_path):
+    write_parquet(tmp_path, rows("1"), SCHEMA)
+
+    [(_, found)] = look(make_spec(features=[("k", "timestamp")]), tmp_path).problems
+
+    assert found == "column 'k' holds BIGINT, which cannot become timestamp."
+
+
+def test_a_source_by_itself_is_looked_at_for_its_times(tmp_path):
+    write_parquet(tmp_path, rows("1"), SCHEMA)
+
+    assert look(bare_version(make_spec().source), tmp_path).problems == []
+    [(path, found)] = look(bare_version(make_spec(event="evnt").source), tmp_path).problems
+    assert path == ("source", "event_timestamp")
+    assert "Did you mean 'event'?" in found
 
 
 def test_sql_over_a_column_that_is_not_there_is_a_problem_of_the_sql(tmp_path):

@@ -144,10 +144,20 @@ def test_every_form_of_time_becomes_utc_microseconds(tmp_path, kind, value, unit
     [
         (pa.int64(), 5, "timestamp", "say what they count"),
         (pa.timestamp("us"), 5, "ms", "leave the unit out"),
-        (pa.string(), "yesterday", "timestamp", "'yesterday' is no timestamp"),
-        (pa.string(), "infinity", "timestamp", "is no timestamp"),
-        (pa.int64(), 2**62, "s", "is no time in s"),
-        (pa.bool_(), True, "timestamp", "is no time"),
+        (
+            pa.string(),
+            "yesterday",
+            "timestamp",
+            "'yesterday' is not a timestamp. Write times as ISO",
+        ),
+        (
+            pa.string(),
+            "infinity",
+            "timestamp",
+            r"'infinity' is not a timestamp.* write \{column: event, unit: s\}, or ms",
+        ),
+        (pa.int64(), 2**62, "s", "is not a time in s"),
+        (pa.bool_(), True, "timestamp", "is not a time"),
     ],
 )
 def test_what_is_no_time_is_said_to_be_none(tmp_path, kind, value, unit, message):
@@ -247,7 +257,9 @@ BAD = [
 def test_a_key_outside_the_years_that_can_be_written_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("k,event,x\n12000-01-01,2024-01-01,1\n")
 
-    with pytest.raises(SourceValueInvalid, match="'k': '12000-01-01' is no date"):
+    with pytest.raises(
+        SourceValueInvalid, match="'k': '12000-01-01' is not a date. Write days as ISO 8601"
+    ):
         compute_here(make_spec("a.csv", keys=[("k", "date")]), tmp_path)
 
 

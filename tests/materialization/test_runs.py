@@ -201,7 +201,7 @@ def test_a_value_of_the_wrong_type_is_named_with_its_column(version, sources):
     run = materialize(version)
 
     assert (run.status, run.error_code) == ("failed", "source_value_invalid")
-    assert "column 'avg_daily_trips': 'many' is no int32" in run.error
+    assert "column 'avg_daily_trips': 'many' is not an int32" in run.error
     assert snapshot(version).rows == 0
 
 

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.columns import INSTANT
-from materialization.errors import TooManyTicks
+from materialization.errors import NoTick, TooManyTicks, from_report, to_report
 from materialization.tick_grid import make_grid
 from materialization.ticks import (
-    NoTick,
     cron_ticks_us,
     first_tick,
     from_us,
@@ -67,8 +66,11 @@ def test_cron_ticks_are_those_croniter_steps_through(cron):
 
 
 def test_a_cron_that_never_comes_says_so():
-    with pytest.raises(NoTick, match="0 0 30 2"):
+    with pytest.raises(NoTick, match="0 0 30 2") as caught:
         first_tick(ScheduleSpec(cron="0 0 30 2 *"), at("2024-01-01T00:00"))
+
+    # In the sandbox as well: another process is told the same, and that trying again is no use.
+    assert isinstance(from_report(to_report(caught.value)), NoTick)
 
 
 @pytest.mark.parametrize(("most", "is_refused"), [(287, True), (288, False)])

@@ -127,6 +127,7 @@ def test_every_mistake_is_named_with_its_file_and_line(api, cast):
         ("b.yaml", 1, ""),
         ("a.yaml", 3, "join_key"),
         ("c.yaml", 3, "owner"),
+        ("c.yaml", 4, "join_keys"),
     ]
     assert "Did you mean 'join_keys'?" in body["errors"][1]["message"]
 

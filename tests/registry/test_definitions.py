@@ -80,6 +80,77 @@ def test_what_the_probe_finds_is_named_at_its_line(cast):
     assert (problem.line, problem.value) == (line, "acc_rate")
 
 
+def wrong_source(*paths):
+    """Return a probe that finds something wrong at each path."""
+
+    def probe(*, spec, project):
+        return Report(problems=[(path, f"wrong in {spec.view.name}") for path in paths])
+
+    return probe
+
+
+def problems_with(probe, text, cast):
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply_definitions(
+            parse_files([("f.yaml", text)]),
+            project=cast.project,
+            actor=cast.author,
+            at=AT,
+            probe=probe,
+        )
+    return [(problem.line, problem.key, problem.message) for problem in caught.value.problems]
+
+
+PATH, EVENT = ("source", "path"), ("source", "event_timestamp")
+
+
+def test_what_is_wrong_with_a_source_is_named_at_its_own_line(cast):
+    lines = DEFINITIONS.splitlines()
+
+    assert problems_with(wrong_source(PATH, EVENT), DEFINITIONS, cast) == [
+        (lines.index("path: driver_stats.parquet") + 1, "path", "wrong in driver_hourly"),
+        (lines.index("event_timestamp: event_timestamp") + 1, "event_timestamp",
+         "wrong in driver_hourly"),
+    ]  # fmt: skip
+
+
+def test_a_source_that_is_not_sent_is_named_where_the_view_names_it(cast):
+    apply(ENTITY + "\n---\n" + SOURCE, cast)
+
+    ((line, key, message),) = problems_with(wrong_source(PATH), VIEW, cast)
+
+    assert (line, key) == (VIEW.splitlines().index("source: driver_stats") + 1, "source")
+    assert message == "data source 'driver_stats', path: wrong in driver_hourly"
+
+
+def test_a_source_that_no_view_of_the_request_reads_is_looked_at_by_itself(cast):
+    line = SOURCE.splitlines().index("path: driver_stats.parquet") + 1
+    found = [(line, "path", "wrong in driver_stats")]
+
+    assert problems_with(wrong_source(PATH), SOURCE, cast) == found
+    make_version(cast)
+    assert problems_with(wrong_source(PATH), SOURCE, cast) == found
+
+
+def test_two_views_of_one_source_tell_its_problem_once(cast):
+    text = DEFINITIONS + "\n---\n" + VIEW.replace("driver_hourly", "driver_daily")
+
+    def probe(*, spec, project):
+        return Report(problems=[(PATH, "no file matches")])
+
+    assert [key for _, key, _ in problems_with(probe, text, cast)] == ["path"]
+
+
+def test_what_is_wrong_with_the_number_comes_with_what_is_wrong_with_the_data(cast):
+    make_version(cast)
+    text = VIEW.replace("acc_rate", "accept") + 'version: "1.0.0"'
+
+    keys = [key for _, key, _ in problems_with(wrong_source(("features", 0, "name")), text, cast)]
+
+    assert keys == ["features[0].name", "version"]
+    assert FeatureViewVersion.objects.count() == 1
+
+
 def test_a_version_lower_than_the_change_needs_is_refused(cast):
     make_version(cast)
 

@@ -44,6 +44,41 @@ def test_a_reference_to_what_is_not_there_names_the_nearest(cast, reference, say
         apply(SERVICE.replace("driver_hourly:*", reference), cast)
 
 
+def test_every_wrong_reference_is_named_and_the_nearest_of_the_first_ones(
+    cast, django_assert_max_num_queries
+):
+    make_version(cast)
+    wrong = [f"driver_hurly:rate_{n}" for n in range(200)]
+    wrong += [f"driver_hourly:rate_{n}" for n in range(200)]
+    wrong += [f"driver_hourly@9.0.{n % 2}:rate_{n}" for n in range(200)]
+
+    with django_assert_max_num_queries(60), pytest.raises(InvalidDefinitions) as caught:
+        apply(SERVICE.replace('["driver_hourly:*"]', str(wrong)), cast)
+
+    messages = [problem.message for problem in caught.value.problems]
+    assert len(messages) == 600
+    assert ["Did you mean" in message for message in messages] == [True] * 10 + [False] * 590
+
+
+def test_a_reference_to_a_view_that_is_refused_itself_is_not_at_fault(cast):
+    text = DEFINITIONS.replace("entities: [driver]", "entities: [drivr]") + "\n---\n" + SERVICE
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(text.replace("driver_hourly:*", "driver_hourly:acc_rate"), cast)
+
+    assert [problem.key for problem in caught.value.problems] == ["entities[0]"]
+
+
+def test_a_wrong_reference_does_not_hide_what_else_is_not_there(cast):
+    text = DEFINITIONS.replace("[driver]", "[drivr]").replace("source: driver_stats", "source: s")
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(text + "\n---\n" + SERVICE.replace("driver_hourly:*", "nowhere:x"), cast)
+
+    keys = [problem.key for problem in caught.value.problems]
+    assert keys == ["entities[0]", "source", "features[0]"]
+
+
 def test_a_changed_service_becomes_its_next_version(cast):
     apply(DEFINITIONS + "\n---\n" + SERVICE, cast)
     apply(SERVICE.replace("driver_hourly:*", "driver_hourly:acc_rate"), cast)

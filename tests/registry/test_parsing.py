@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import suppress
 
-from registry.parsing import InvalidDefinitions, parse_files, parse_objects
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.parsing import STAND_INS, InvalidDefinitions, parse_files, parse_objects
 from tests.factories import DEFINITIONS
 
 
@@ -24,6 +28,14 @@ ENTITY = "kind: Entity\nname: a\n"
 VIEW = "kind: FeatureView\nname: v\nentities: [e]\nsource: s\nfeatures: [{name: x, type: int64}]\n"
 SOURCE = "kind: DataSource\nname: s\ntype: file\npath: x.csv\nevent_timestamp: t\n"
 SUM = "aggregations: [{column: a, functions: [sum, summ], windows: [3d]}]"
+BODIES = {str(kind): body for kind, body in STAND_INS.items()}
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+WORDS = st.sampled_from(["name", "type", "column", "functions", "windows", "every", "unit", "x"])
+VALUES = st.recursive(
+    SCALARS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
 TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  - {name: 3}")
 
 
@@ -32,20 +44,43 @@ TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  
     [
         ("kind: Entty\nname: a", 1, "kind", "Entty", "Did you mean 'Entity'"),
         ("kind: [Entity]\nname: a", 1, "kind", '["Entity"]', "unknown kind"),
-        ("name: a", 1, "kind", "", "unknown kind None. Valid: Entity, DataSource"),
+        ("name: a", 1, "kind", "", "`kind` is missing. Valid: Entity, DataSource"),
         ("- 1", 1, "", "", "mapping"),
         ("", 1, "", "", "no definition"),
         # keys
         (ENTITY + "join_key: []", 3, "join_key", "[]", "Did you mean 'join_keys'"),
-        (ENTITY, 1, "join_keys", "", "missing required field"),
+        (ENTITY, 1, "join_keys", "", "required and missing; write it as in [{name:"),
         (VIEW + "schedule: {evry: 1h}", 6, "schedule.evry", "1h", "'every'"),
         (VIEW.replace("type:", "typ:"), 5, "features[0].typ", "int64", "Did you mean 'type'"),
-        (VIEW + "online: yes", 6, "online", "yes", "expected `bool`"),
+        (VIEW + "online: yes", 6, "online", "yes", "expected true or false, got text"),
         # types and words
-        ("kind: Entity\nname: 3\njoin_keys: []", 2, "name", "3", "expected `str`, got `int`"),
-        (TWO, 7, "features[1].name", "3", "expected `str`, got `int`"),
-        (VIEW + "tags: {a: b, c: 1}", 6, "tags.c", "1", "expected `str`, got `int`"),
+        (
+            "kind: Entity\nname: 3\njoin_keys: []",
+            2,
+            "name",
+            "3",
+            "expected text, got a number; write it as in cu",
+        ),
+        (TWO, 7, "features[1].name", "3", "expected text, got a number"),
+        (VIEW + "tags: {a: b, c: 1}", 6, "tags.c", "1", "got a number; put it in quotes."),
         (VIEW + SUM, 6, "aggregations[0].functions[1]", "summ", "Valid: sum, count, mean"),
+        (VIEW + SUM.replace("summ", "avg"), 6, "aggregations[0].functions[1]", "avg", "'mean'?"),
+        (VIEW.replace("[e]", "e"), 3, "entities", "e", "got text; write a list, as in [e]."),
+        (
+            VIEW.replace("[{", "{").replace("}]", "}"),
+            5,
+            "features",
+            '{"name":"x","type":"int64"}',
+            "expected a list, got a mapping; write it as in [{name: amount",
+        ),
+        (
+            VIEW + "schedule: hourly",
+            6,
+            "schedule",
+            "hourly",
+            "got text; write it as in {every: 1h}",
+        ),
+        (VIEW + "ttl: 30", 6, "ttl", "30", "expected text, got a number; write it as in 30d."),
         (SOURCE.replace("file", "kafka"), 3, "type", "kafka", "Valid: file."),
         (
             SOURCE.replace("t\n", "{column: t, unit: h}"),
@@ -55,11 +90,24 @@ TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  
             "Valid: timestamp, s, ms, us, ns.",
         ),
         # versions, starts, characters
-        (VIEW + "version: 1.0", 6, "version", "1.0", "in quotes"),
-        (VIEW + "version: 1.0.0", 6, "version", "1.0.0", "in quotes"),
+        (VIEW + "version: 1.0", 6, "version", "1.0", 'in quotes, as three numbers: "1.0.0".'),
+        (VIEW + "version: 1.0.0", 6, "version", "1.0.0", 'numbers: "1.0.0".'),
+        (VIEW + "version: true", 6, "version", "true", 'numbers: "1.0.0".'),
         (VIEW + "based_on: 2.0.0", 6, "based_on", "2.0.0", "in quotes"),
-        (VIEW + "start: yesterday", 6, "start", "yesterday", "RFC3339"),
-        (VIEW + "start: 20260101", 6, "start", "20260101", "got `int`"),
+        (
+            VIEW + "start: yesterday",
+            6,
+            "start",
+            "yesterday",
+            "a day or an instant, got text; write it as in 2026-01-01",
+        ),
+        (
+            VIEW + "start: 20260101",
+            6,
+            "start",
+            "20260101",
+            "got a number; write it as in 2026-01-01",
+        ),
         (VIEW + 'description: "a\\0b"', 6, "description", "a\ufffdb", "cannot be stored"),
         (VIEW + 'tags: {a: "\\0"}', 6, "tags.a", "\ufffd", "cannot be stored"),
     ],
@@ -74,6 +122,70 @@ def test_a_mistake_is_named_where_it_stands(text, line, key, value, says):
         value,
     )
     assert says in problem.message
+
+
+MANY_MISTAKES = """\
+kind: FeatureView
+name: orders
+entities: customer_store
+source: s
+features:
+  - {name: a, type: float}
+  - {name: b, type: "decimal(40,2)"}
+  - {name: c, type: list}
+  - {name: d, type: boolean}
+  - {name: e, typ: int64}
+ttl: 30
+schedule: hourly
+version: 1.0
+sql: SELECT a FROM other
+"""
+
+
+def test_all_mistakes_of_one_document_come_at_once():
+    """What breaks a rule is told beside what cannot be read; what hangs on the latter is not."""
+    assert [(problem.key, problem.line) for problem in problems_of(MANY_MISTAKES)] == [
+        ("entities", 3),
+        ("features[0].type", 6),
+        ("features[1].type", 7),
+        ("features[2].type", 8),
+        ("features[3].type", 9),
+        ("features[4].typ", 10),
+        ("ttl", 11),
+        ("schedule", 12),
+        ("version", 13),
+        ("sql", 14),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        (SOURCE.replace("type: file\npath: x.csv", "type: kafka\npath: x.xlsx"), ["type", "path"]),
+        (SOURCE.replace("event_timestamp: t", "created_timestamp: t"), ["event_timestamp"]),
+        (VIEW.replace("source", "sorce") + "sql: SELECT x FROM s", ["sorce"]),
+        (VIEW.replace("features", "feature") + SUM.replace(", summ", ""), ["schedule", "feature"]),
+        (VIEW + SUM + "\nttl: 0d", ["aggregations[0].functions[1]", "ttl"]),
+        (
+            ENTITY + "join_keys: [1, {name: k, type: float64}]",
+            ["join_keys[0]", "join_keys[1].type"],
+        ),
+        ("kind: FeatureService\nname: m\nfeatures: [1, wrong]", ["features[0]", "features[1]"]),
+    ],
+)
+def test_what_hangs_on_a_part_that_cannot_be_read_is_not_judged(text, keys):
+    assert [problem.key for problem in problems_of(text)] == keys
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(list(BODIES)), st.data())
+def test_no_document_is_too_odd_to_be_told_what_is_wrong(kind, data):
+    """Whatever stands in a known key, it is read or refused, and never ends in another error."""
+    keys = st.sampled_from([*BODIES[kind], "ttl", "sql", "aggregations", "tags", "version", "odd"])
+    body = BODIES[kind] | data.draw(st.dictionaries(keys, VALUES, min_size=1, max_size=4))
+
+    with suppress(InvalidDefinitions):
+        parse_objects([{"kind": kind, **body}])
 
 
 def test_all_mistakes_of_all_files_come_at_once():

@@ -50,6 +50,25 @@ def test_a_number_given_up_is_not_given_to_another(cast):
         apply(words + 'based_on: "1.0.0"\nversion: "1.0.1"', cast)
 
 
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [(VIEW.replace("acc_rate", "accept"), "2.0.0"), (VIEW.replace("Conversion", "The"), "1.0.1")],
+)
+def test_who_asks_for_a_number_that_is_gone_is_told_the_least_free_one(cast, text, free):
+    make_version(cast)
+
+    with pytest.raises(InvalidDefinitions, match=f"1.0.0 was given already; use {free} or leave"):
+        apply(text + 'version: "1.0.0"', cast)
+
+
+def test_who_asks_for_too_low_a_number_is_not_told_one_that_is_gone(cast):
+    make_version(cast)
+    make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
+
+    with pytest.raises(InvalidDefinitions, match="1.2.0 is too low .* use 3.0.0 or leave it out"):
+        apply(VIEW.replace("acc_rate", "ar") + 'based_on: "1.0.0"\nversion: "1.2.0"', cast)
+
+
 def test_the_number_asked_for_is_had(cast):
     make_version(cast, text=DEFINITIONS + 'version: "0.4.0"')
     version = make_version(cast, text=VIEW.replace("acc_rate", "accept") + 'version: "7.0.0"')

@@ -10,7 +10,14 @@ import pytest
 
 from registry.spec import JoinKey
 from registry.value_types import parse_type
-from serving.entity_frame import BadEntityFrame, TooManyRows, instants, key_column, with_instants
+from serving.entity_frame import (
+    BadEntityFrame,
+    TooManyRows,
+    instants,
+    key_column,
+    require_keys,
+    with_instants,
+)
 from serving.frames import CSV, PARQUET, frame_of_columns, read_frame
 from serving.values import BadKeyValue
 from tests.serving.test_historical_api import parquet
@@ -71,7 +78,7 @@ def test_zoned_and_naive_text_may_be_mixed():
     ("values", "kind", "says"),
     [
         ([1], pa.int64(), "numbers do not say their unit"),
-        (["2026-02-30"], pa.string(), '"2026-02-30" is no instant'),
+        (["2026-02-30"], pa.string(), '"2026-02-30" is not an instant'),
         ([2**62], pa.timestamp("us"), "years 1 to 9999"),
         ([2**62], pa.timestamp("s"), "column 't'"),
     ],
@@ -140,6 +147,16 @@ def test_a_missing_key_names_its_view_and_the_nearest_column():
         key_column(
             pa.table({"custmer_id": [1]}), JoinKey(name="customer_id", type="int64"), view="spend"
         )
+
+
+def test_a_missing_key_is_not_taken_for_a_column_that_has_its_use_already():
+    frame = pa.table({"customer_id": [1], "event_timestamp": [2], "label": [3]})
+
+    with pytest.raises(BadEntityFrame) as caught:
+        require_keys(frame, {"customer_id": "profile", "store_id": "balance"})
+
+    message = "the entity frame has no column 'store_id', a join key of balance."
+    assert str(caught.value) == f"{message} Its columns: customer_id, event_timestamp, label."
 
 
 def test_two_columns_of_one_name_are_refused():

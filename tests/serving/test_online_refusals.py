@@ -106,10 +106,10 @@ def version(people):
         ),
         ({"features": TRIPS, "entities": {**ROWS, "b": [1, 2]}}, 422, "unequal_lengths", "b has 2"),
         (
-            {"features": TRIPS * 2, "entities": ROWS},
+            {"features": TRIPS * 2, "entities": ROWS, "full_feature_names": True},
             422,
             "feature_name_collision",
-            "avg_daily_trips",
+            "avg_daily_trips is asked for twice; name it once.",
         ),
         (
             {"features": TRIPS, "entities": {"driver_id": [0] * 10_001}},
