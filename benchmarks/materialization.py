@@ -99,14 +99,19 @@ def floor(file: Path, redis_url: str) -> float:
 
 
 def feast(file: Path, folder: Path, redis_url: str) -> float | None:
-    """Return the seconds of Feast's ``materialize``, None when there is no Feast."""
+    """Return the seconds of Feast's ``materialize``, None when there is no Feast or it failed."""
     python = parts.feast_python()
     if python is None:
         print("Feast: skipped. Set FEAST_PYTHON to the python of a venv with `feast[redis]`.")
         return None
     peer = str(parts.ROOT / "benchmarks" / "feast_peer.py")
     command = [python, peer, str(folder / "feast"), str(urlsplit(redis_url).port), str(file)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    redis.Redis.from_url(redis_url).flushall(asynchronous=True)  # it needs the memory itself
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.splitlines() or ["no word; for want of memory?"])[-1]
+        print(f"Feast: failed with exit code {done.returncode}: {reason}")
+        return None
     return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
@@ -120,6 +125,7 @@ def main() -> None:
         file = folder / "wide.parquet"
         frame = parts.wide_rows(arguments.rows, drivers=arguments.drivers or arguments.rows)
         frame.to_parquet(file)
+        del frame
         with parts.redis_server(folder) as redis_url:
             version = approved_version(folder, redis_url)
             seconds = {"assay, whole run": whole_run(version)}
