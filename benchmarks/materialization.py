@@ -70,6 +70,8 @@ def online_write(version: FeatureViewVersion, file: Path) -> float:
     from registry.connections import get_redis
 
     get_redis().flushdb(asynchronous=True)
+    while get_redis().info("memory")["lazyfree_pending_objects"]:
+        time.sleep(0.1)  # freeing takes a core of its own
     uid, project = version.table.uid, version.feature_view.project
     layout = layout_of(version.spec, uid=uid, project_id=project.pk)
     with duckdb.connect() as connection:
