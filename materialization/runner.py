@@ -18,10 +18,9 @@ from materialization import loading, storing
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.heartbeat import Heartbeat, LeaseLost, RunCancelled
 from materialization.models import MaterializationRun
-from registry import audit
+from registry import audit, epoch
 from registry.choices import SERVED_STATES
 from registry.errors import AssayError, Unavailable
-from registry.models import Project
 from registry.operations.releases import mark_table_ready
 
 if TYPE_CHECKING:
@@ -137,8 +136,7 @@ def _publish(claimed: MaterializationRun, at: datetime, *, kept_for: timedelta |
     with transaction.atomic():
         # As everywhere: the project first, the run, then the trail. A table that becomes ready
         # needs its project, and asking for it last would deadlock with a promotion.
-        projects = Project.objects.select_for_update(no_key=True)
-        projects.get(pk=claimed.table.feature_view.project_id)
+        epoch.hold(claimed.table.feature_view.project_id)
         if not _finish(claimed, RunStatus.SUCCEEDED, at, step=RunStep.DONE, progress=1.0):
             raise LeaseLost("another attempt owns the run")
         mark_table_ready(table=claimed.table, at=at, kept_for=kept_for)

@@ -69,7 +69,7 @@ def change(*project_ids: int) -> Iterator[None]:
     pending = PENDING + _nonce() + b":%d" % int(time.time())
     finish = partial(_finish, project_ids, pending)
     with transaction.atomic():
-        _hold(project_ids)
+        hold(*project_ids)
         _set(project_ids, pending)
         try:
             yield
@@ -97,8 +97,11 @@ def _nonce() -> bytes:
     return secrets.token_hex(8).encode()
 
 
-def _hold(project_ids: tuple[int, ...]) -> None:
-    """Lock the projects, always in the same order; new rows below them can still be made."""
+def hold(*project_ids: int) -> None:
+    """Lock the projects until the transaction ends, always in the same order.
+
+    New rows below them can still be made. For what must not meet a change, and is none itself.
+    """
     projects = Project.objects.select_for_update(no_key=True).filter(pk__in=project_ids)
     list(projects.order_by("pk").values_list("pk", flat=True))
 

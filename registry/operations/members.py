@@ -180,7 +180,7 @@ def _require_may_issue(user: User, actor: User, project: Project | None) -> None
     """Allow a token for somebody else, by what both are now; the project stays held."""
     if project is not None:
         # Roles change under this lock; no plan knows the new token, so the epoch stays.
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        epoch.hold(project.pk)
     user, actor = User.objects.get(pk=user.pk), User.objects.get(pk=actor.pk)
     if not (actor.is_superuser and actor.is_active):
         if project is None or user.has_usable_password():
