@@ -19,10 +19,11 @@ from registry.triggers import REMOVAL, STATEMENTS
 from tests import factories, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import redis
+    from django.test import Client
 
 
 def pytest_configure() -> None:
@@ -104,3 +105,16 @@ def sources(settings, tmp_path: Path) -> Path:
 def cast(db: None) -> factories.Cast:
     """The people of every test, in the project ``rides``."""
     return factories.make_cast()
+
+
+@pytest.fixture
+def as_(client: Client, cast: factories.Cast) -> Callable[[str], Client]:
+    """Give the browser of one of the people, by name; of ``anonymous`` one without a login."""
+
+    def login(who: str) -> Client:
+        client.logout()
+        if who != "anonymous":
+            client.force_login(getattr(cast, who))
+        return client
+
+    return login

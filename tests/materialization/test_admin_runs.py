@@ -20,15 +20,6 @@ def url(name: str, *args: object) -> str:
 
 
 @pytest.fixture
-def as_(client, cast):
-    def login(who: str):
-        client.force_login(getattr(cast, who))
-        return client
-
-    return login
-
-
-@pytest.fixture
 def version(cast):
     return make_version(cast)
 

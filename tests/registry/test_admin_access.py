@@ -40,17 +40,6 @@ def page_url(obj, name: str = "change") -> str:
 
 
 @pytest.fixture
-def as_(client, cast):
-    def login(who: str):
-        client.logout()
-        if who != "anonymous":
-            client.force_login(getattr(cast, who))
-        return client
-
-    return login
-
-
-@pytest.fixture
 def waiting(cast):
     return make_version(cast, state=State.IN_REVIEW)
 

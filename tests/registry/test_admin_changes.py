@@ -26,15 +26,6 @@ def url(name: str, *args: object) -> str:
     return reverse(f"admin:{name}", args=args)
 
 
-@pytest.fixture
-def as_(client, cast):
-    def login(who: str):
-        client.force_login(getattr(cast, who))
-        return client
-
-    return login
-
-
 def verbs() -> list[str]:
     return list(AuditEntry.objects.order_by("-id").values_list("verb", flat=True))
 

@@ -33,19 +33,9 @@ ROWS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _stores(settings, tmp_path):
-    settings.OFFLINE_STORE = tmp_path / "offline"
-
-
 @pytest.fixture
 def drivers(cast):
     return stored_view(cast, ROWS, at=NOON)
-
-
-@pytest.fixture
-def token(cast):
-    return factories.token_for(cast.consumer)
 
 
 def body(features=TRIPS, *, ids=(1001, 1002, 9), times=None, **more):

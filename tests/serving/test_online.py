@@ -6,13 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.utils import timezone
 
 from registry.connections import get_redis
 from serving.online import get_online_features
 from serving.online_request import OnlineRequest
 from tests import factories
-from tests.serving.online_world import ask, columns, committed, loaded_view, write
+from tests.serving.online_world import ask, columns, loaded_view, write
 
 pytestmark = pytest.mark.django_db
 
@@ -66,23 +65,7 @@ features:
 
 
 @pytest.fixture
-def people(db):
-    with committed():
-        return factories.make_cast()
-
-
-@pytest.fixture
-def token(people):
-    return factories.token_for(people.consumer)
-
-
-@pytest.fixture
-def now():
-    return timezone.now()
-
-
-@pytest.fixture
-def drivers(people, now):
+def drivers(cast, now):
     """driver_hourly (TTL 2 days): 1001 fresh, 1002 with nulls, 1003 too old, no 1004."""
     rows = [
         {
@@ -100,7 +83,7 @@ def drivers(people, now):
             "avg_daily_trips": 3,
         },
     ]
-    return loaded_view(people, factories.DEFINITIONS, rows, at=now)
+    return loaded_view(cast, factories.DEFINITIONS, rows, at=now)
 
 
 def body(features: list[str], **entities: list[object]) -> dict[str, object]:
@@ -149,9 +132,9 @@ def test_the_four_statuses_are_told_apart(client, token, drivers):
         (MICROSECOND, ([None], ["OUTSIDE_MAX_AGE"])),
     ],
 )
-def test_the_ttl_ends_one_microsecond_after_it(people, token, at, late, expected):
+def test_the_ttl_ends_one_microsecond_after_it(cast, token, at, late, expected):
     row = {"driver_id": 1, "event": at, "avg_daily_trips": 7}
-    loaded_view(people, factories.DEFINITIONS, [row], at=at)
+    loaded_view(cast, factories.DEFINITIONS, [row], at=at)
 
     answer = get_online_features(
         project="rides",
@@ -204,12 +187,12 @@ def test_a_whole_float_is_the_integer_key_and_text_is_not(client, token, drivers
         assert "driver_id" in response.json()["detail"]
 
 
-def test_composite_keys_do_not_run_together(client, token, people, now):
+def test_composite_keys_do_not_run_together(client, token, cast, now):
     rows = [
         {"shop": "1", "customer": "23", "event": now, "amount": 1.0},
         {"shop": "12", "customer": "3", "event": now, "amount": 2.0},
     ]
-    loaded_view(people, SPEND, rows, at=now)
+    loaded_view(cast, SPEND, rows, at=now)
 
     response = ask(
         client, token, body(["spend:amount"], customer=["3", "23", "123"], shop=["12", "1", ""])
@@ -222,10 +205,8 @@ def test_composite_keys_do_not_run_together(client, token, people, now):
     }
 
 
-def test_views_of_several_entities_in_one_call(client, token, people, drivers, now):
-    loaded_view(
-        people, SPEND, [{"shop": "s", "customer": "c", "event": now, "amount": 1.5}], at=now
-    )
+def test_views_of_several_entities_in_one_call(client, token, cast, drivers, now):
+    loaded_view(cast, SPEND, [{"shop": "s", "customer": "c", "event": now, "amount": 1.5}], at=now)
     rows = {"driver_id": [1001, 1004], "shop": ["x", "s"], "customer": ["c", "c"]}
 
     answer = columns(ask(client, token, body(["spend:amount", *TRIPS], **rows)))
@@ -254,9 +235,9 @@ def test_full_names_and_the_version_asked_for(client, token, drivers):
     }
 
 
-def test_names_that_collide_are_both_named(client, token, people, drivers, now):
+def test_names_that_collide_are_both_named(client, token, cast, drivers, now):
     loaded_view(
-        people, SPEND, [{"shop": "s", "customer": "c", "event": now, "avg_daily_trips": 1}], at=now
+        cast, SPEND, [{"shop": "s", "customer": "c", "event": now, "avg_daily_trips": 1}], at=now
     )
     request = body([*TRIPS, "spend:avg_daily_trips"], driver_id=[1001], shop=["s"], customer=["c"])
 
@@ -269,13 +250,13 @@ def test_names_that_collide_are_both_named(client, token, people, drivers, now):
     assert answer["spend__avg_daily_trips"][0] == [1]
 
 
-def test_a_feature_service_names_its_features(client, token, people, drivers):
+def test_a_feature_service_names_its_features(client, token, cast, drivers):
     service = """
         kind: FeatureService
         name: churn
         features: ["driver_hourly@1.0.0:acc_rate", "driver_hourly:conv_rate"]
     """
-    factories.apply(service, people)
+    factories.apply(service, cast)
 
     answer = columns(
         ask(client, token, {"feature_service": "churn", "entities": {"driver_id": [1001]}})
@@ -284,7 +265,7 @@ def test_a_feature_service_names_its_features(client, token, people, drivers):
     assert list(answer) == ["driver_id", "acc_rate", "conv_rate"]
 
 
-def test_every_type_is_answered_as_json_has_it(client, token, people, now):
+def test_every_type_is_answered_as_json_has_it(client, token, cast, now):
     full = {
         **{"day": date(2026, 1, 31), "thing_id": 1, "event": now},
         **{"a_bool": True, "a_float": float("nan"), "an_int": 2**60, "a_text": "NaN"},
@@ -293,7 +274,7 @@ def test_every_type_is_answered_as_json_has_it(client, token, people, now):
         **{"a_list": [1, None], "a_vector": [0.5, 2.0], "a_json": '{"a": [1]}'},
     }
     loaded_view(
-        people, EVERYTHING, [full, {"day": date(2026, 1, 31), "thing_id": 2, "event": now}], at=now
+        cast, EVERYTHING, [full, {"day": date(2026, 1, 31), "thing_id": 2, "event": now}], at=now
     )
 
     answer = columns(
@@ -312,9 +293,9 @@ def test_every_type_is_answered_as_json_has_it(client, token, people, now):
     assert {column[1][1] for column in list(answer.values())[2:]} == {"NULL_VALUE"}
 
 
-def test_a_second_major_version_answers_beside_the_first(client, token, people, drivers, now):
+def test_a_second_major_version_answers_beside_the_first(client, token, cast, drivers, now):
     changed = factories.VIEW.replace("type: int32", "type: int64")
-    second = loaded_view(people, changed, [], at=now)
+    second = loaded_view(cast, changed, [], at=now)
     write(second, [{"driver_id": 1001, "event": now, "avg_daily_trips": 2**40}], at=now)
 
     def trips(reference: str) -> object:

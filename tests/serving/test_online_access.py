@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from registry import epoch
 from registry.authentication import TokenExpired
@@ -28,25 +27,9 @@ REQUEST = {"features": ["driver_hourly:avg_daily_trips"], "entities": {"driver_i
 
 
 @pytest.fixture
-def people(db):
-    with committed():
-        return factories.make_cast()
-
-
-@pytest.fixture
-def token(people):
-    return factories.token_for(people.consumer)
-
-
-@pytest.fixture
-def now():
-    return timezone.now()
-
-
-@pytest.fixture
-def version(people, now):
+def version(cast, now):
     return loaded_view(
-        people,
+        cast,
         factories.DEFINITIONS,
         [{"driver_id": 1001, "event": now, "avg_daily_trips": 7}],
         at=now,
@@ -64,8 +47,8 @@ def version(people, now):
         ("owner", 200, None),
     ],
 )
-def test_who_may_read_online(client, people, version, who, status, code):
-    token = factories.token_for(getattr(people, who))
+def test_who_may_read_online(client, cast, version, who, status, code):
+    token = factories.token_for(getattr(cast, who))
 
     for _ in ("cold", "warm"):
         response = ask(client, token, REQUEST)
@@ -104,9 +87,9 @@ def test_without_a_live_token_nobody_learns_what_is_wrong(client, version, body,
     [("nobody", 401, 401), ("outsider", 404, 404), ("owner", 503, 404)],
 )
 def test_while_redis_is_down_a_project_shows_itself_to_its_members_only(
-    client, people, settings, who, here, elsewhere
+    client, cast, settings, who, here, elsewhere
 ):
-    token = "assay_x" if who == "nobody" else factories.token_for(getattr(people, who))
+    token = "assay_x" if who == "nobody" else factories.token_for(getattr(cast, who))
     settings.REDIS_URL = "unix:///nowhere.sock"
 
     answers = [ask(client, token, REQUEST, project=name) for name in ("rides", "trips")]
@@ -114,41 +97,41 @@ def test_while_redis_is_down_a_project_shows_itself_to_its_members_only(
     assert [answer.status_code for answer in answers] == [here, elsewhere]
 
 
-def test_a_denial_leaves_its_trace(client, people, version):
-    ask(client, factories.token_for(people.auditor), REQUEST)
+def test_a_denial_leaves_its_trace(client, cast, version):
+    ask(client, factories.token_for(cast.auditor), REQUEST)
 
     assert AuditEntry.objects.latest("id").actor_name == "auditor"
 
 
-def test_a_revoked_token_is_refused_on_the_very_next_request(client, people, token, version, now):
+def test_a_revoked_token_is_refused_on_the_very_next_request(client, cast, token, version, now):
     assert ask(client, token, REQUEST).status_code == 200
 
     with committed():
         members.revoke_token(
-            token=ApiToken.objects.get(user=people.consumer), actor=people.consumer, at=now
+            token=ApiToken.objects.get(user=cast.consumer), actor=cast.consumer, at=now
         )
 
     response = ask(client, token, REQUEST)
     assert (response.status_code, response.json()["code"]) == (401, "token_revoked")
 
 
-def test_a_role_taken_away_counts_from_the_very_next_request(client, people, token, version, now):
+def test_a_role_taken_away_counts_from_the_very_next_request(client, cast, token, version, now):
     assert ask(client, token, REQUEST).status_code == 200
 
     with committed():
         members.revoke_role(
-            project=people.project,
-            user=people.consumer,
+            project=cast.project,
+            user=cast.consumer,
             role=Role.CONSUMER,
-            actor=people.owner,
+            actor=cast.owner,
             at=now,
         )
 
     assert ask(client, token, REQUEST).status_code == 404
 
 
-def test_a_token_expires_at_its_instant_without_a_change(people, token, version):
-    expires = ApiToken.objects.get(user=people.consumer).expires_at
+def test_a_token_expires_at_its_instant_without_a_change(cast, token, version):
+    expires = ApiToken.objects.get(user=cast.consumer).expires_at
     question = {
         "project": "rides",
         "token": token,
@@ -162,19 +145,19 @@ def test_a_token_expires_at_its_instant_without_a_change(people, token, version)
         get_online_features(**question, at=expires)
 
 
-def test_a_token_of_one_project_does_not_read_another(client, people, version, now):
-    other = factories.make_project("other", people.owner)
+def test_a_token_of_one_project_does_not_read_another(client, cast, version, now):
+    other = factories.make_project("other", cast.owner)
     _, text = members.issue_token(
-        user=people.owner, name="t", actor=people.owner, at=now, project=other
+        user=cast.owner, name="t", actor=cast.owner, at=now, project=other
     )
 
     assert ask(client, text, REQUEST).status_code == 401
 
 
-def test_a_promoted_version_answers_from_the_very_next_request(client, people, token, version, now):
+def test_a_promoted_version_answers_from_the_very_next_request(client, cast, token, version, now):
     changed = factories.VIEW.replace("type: int32", "type: int64")
     second = loaded_view(
-        people,
+        cast,
         changed,
         [{"driver_id": 1001, "event": now, "avg_daily_trips": 8}],
         at=now,
@@ -182,20 +165,18 @@ def test_a_promoted_version_answers_from_the_very_next_request(client, people, t
     before = columns(ask(client, token, REQUEST))["avg_daily_trips"][0]
 
     with committed():
-        releases.promote_version(version=second, actor=people.steward, at=now)
+        releases.promote_version(version=second, actor=cast.steward, at=now)
 
     assert (before, columns(ask(client, token, REQUEST))["avg_daily_trips"][0]) == ([7], [8])
 
 
-def test_what_a_kept_plan_refuses_is_asked_again_after_a_change(
-    client, people, token, version, now
-):
+def test_what_a_kept_plan_refuses_is_asked_again_after_a_change(client, cast, token, version, now):
     """A new default version has another join key: the old plan must not refuse the new question."""
     ask(client, token, REQUEST)
     entity = factories.ENTITY.replace("driver_id", "pilot_id")
     changed = "\n---\n".join((entity, factories.SOURCE, factories.VIEW))
     second = loaded_view(
-        people,
+        cast,
         changed,
         [{"pilot_id": 5, "event": now, "avg_daily_trips": 8}],
         at=now,
@@ -204,15 +185,15 @@ def test_what_a_kept_plan_refuses_is_asked_again_after_a_change(
     refused = ask(client, token, request)
 
     with committed():
-        releases.promote_version(version=second, actor=people.steward, at=now)
+        releases.promote_version(version=second, actor=cast.steward, at=now)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "missing_join_key")
     assert columns(ask(client, token, request))["avg_daily_trips"][0] == [8]
 
 
-def test_a_deprecated_version_answers_and_says_so(client, people, token, version, now):
+def test_a_deprecated_version_answers_and_says_so(client, cast, token, version, now):
     with committed():
-        releases.deprecate_version(version=version, actor=people.steward, at=now)
+        releases.deprecate_version(version=version, actor=cast.steward, at=now)
 
     response = ask(client, token, REQUEST)
 
@@ -220,22 +201,22 @@ def test_a_deprecated_version_answers_and_says_so(client, people, token, version
     assert columns(response)["avg_daily_trips"][0] == [7]
 
 
-def test_a_retired_version_is_gone(client, people, token, version, now):
+def test_a_retired_version_is_gone(client, cast, token, version, now):
     pinned = {**REQUEST, "features": ["driver_hourly@1.0.0:avg_daily_trips"]}
     assert ask(client, token, pinned).status_code == 200
 
     with committed():
         releases.retire_version(
-            version=version, actor=people.steward, at=now, comment="wrong", force=True
+            version=version, actor=cast.steward, at=now, comment="wrong", force=True
         )
 
     assert ask(client, token, pinned).status_code == 410
     assert ask(client, token, REQUEST).status_code == 503
 
 
-def test_a_plan_made_during_a_change_answers_once_and_is_not_kept(client, people, token, version):
+def test_a_plan_made_during_a_change_answers_once_and_is_not_kept(client, cast, token, version):
     PLANS.clear()
-    get_redis().set(epoch.epoch_key(people.project.pk), epoch.PENDING + b"x:1")
+    get_redis().set(epoch.epoch_key(cast.project.pk), epoch.PENDING + b"x:1")
 
     assert ask(client, token, REQUEST).status_code == 200
     assert len(PLANS) == 0

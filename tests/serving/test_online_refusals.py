@@ -8,7 +8,7 @@ from django.utils import timezone
 from materialization.online_store import OnlineStore
 from registry.connections import get_redis
 from tests import factories
-from tests.serving.online_world import ask, columns, committed, load, loaded_view
+from tests.serving.online_world import ask, columns, load, loaded_view
 
 pytestmark = pytest.mark.django_db
 
@@ -23,21 +23,10 @@ OFFLINE_ONLY = factories.VIEW.replace("driver_hourly", "driver_offline") + "onli
 
 
 @pytest.fixture
-def people(db):
-    with committed():
-        return factories.make_cast()
-
-
-@pytest.fixture
-def token(people):
-    return factories.token_for(people.consumer)
-
-
-@pytest.fixture
-def version(people):
+def version(cast):
     now = timezone.now()
     return loaded_view(
-        people,
+        cast,
         factories.DEFINITIONS,
         [{"driver_id": 1001, "event": now, "avg_daily_trips": 7}],
         at=now,
@@ -151,8 +140,8 @@ def test_only_post_is_accepted(client, token, method):
     )
 
 
-def test_a_view_that_is_not_online_says_where_it_can_be_read(client, token, people, version):
-    loaded_view(people, OFFLINE_ONLY, [], at=timezone.now())
+def test_a_view_that_is_not_online_says_where_it_can_be_read(client, token, cast, version):
+    loaded_view(cast, OFFLINE_ONLY, [], at=timezone.now())
 
     response = ask(client, token, {"features": ["driver_offline:conv_rate"], "entities": ROWS})
 
@@ -160,8 +149,8 @@ def test_a_view_that_is_not_online_says_where_it_can_be_read(client, token, peop
     assert "get-historical-features" in response.json()["detail"]
 
 
-def test_a_version_that_was_never_materialized_is_not_ready(client, token, people):
-    factories.make_version(people)
+def test_a_version_that_was_never_materialized_is_not_ready(client, token, cast):
+    factories.make_version(cast)
 
     response = ask(client, token, REQUEST)
 

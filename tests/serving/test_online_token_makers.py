@@ -16,12 +16,6 @@ pytestmark = pytest.mark.django_db
 REQUEST = {"features": ["driver_hourly:avg_daily_trips"], "entities": {"driver_id": [1001]}}
 
 
-@pytest.fixture
-def cast(db):
-    with committed():
-        return factories.make_cast()
-
-
 def let_in(cast, *, active: bool) -> None:
     maker = User.objects.get(pk=cast.owner.pk)
     maker.is_active = active

@@ -29,19 +29,9 @@ QUERY = "?features=driver_hourly:avg_daily_trips"
 ROWS = [{"driver_id": 1001, "event": NOON - HOUR, "avg_daily_trips": 3}]
 
 
-@pytest.fixture(autouse=True)
-def _stores(settings, tmp_path):
-    settings.OFFLINE_STORE = tmp_path / "offline"
-
-
 @pytest.fixture
 def drivers(cast):
     return stored_view(cast, ROWS, at=NOON)
-
-
-@pytest.fixture
-def token(cast):
-    return factories.token_for(cast.consumer)
 
 
 def upload(client, token, body, media_type=ARROW, *, accept=ARROW, query=QUERY):
