@@ -65,9 +65,9 @@ def whole_run(version: FeatureViewVersion) -> float:
 
 def online_write(version: FeatureViewVersion, file: Path) -> float:
     """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
+    from lib.connections import get_redis
     from materialization.columns import CREATED, EVENT, RUN
     from materialization.online_store import OnlineStore, layout_of
-    from registry.connections import get_redis
 
     get_redis().flushdb(asynchronous=True)
     while get_redis().info("memory")["lazyfree_pending_objects"]:

@@ -40,8 +40,8 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     parts.use_server(folder, redis_url)
     import pyarrow as pa
 
+    from lib.connections import get_redis
     from materialization.online_store import OnlineStore, layout_of
-    from registry.connections import get_redis
     from registry.operations.releases import mark_table_ready
     from tests import factories
 

@@ -23,7 +23,8 @@ from django.views import defaults
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
 from rest_framework.views import set_rollback
 
-from registry import audit, errors
+from lib import errors
+from registry import audit
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -10,7 +10,7 @@ import logging
 from django.core.exceptions import ImproperlyConfigured
 from redis.exceptions import RedisError, ResponseError
 
-from registry.connections import get_redis
+from lib.connections import get_redis
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.sql_text import identifier
 from materialization.casts import Cast, cast, family
 from materialization.exact_sums import bin_sql, scaled_sql, total_sql
 from materialization.sql import require
-from materialization.sql_text import identifier
 from registry.value_types import parse_type
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from lib.instants import MICROSECOND, from_us, to_us
 from materialization import aggregation_sql as stages
 from materialization import sparse_ticks_sql, tick_tree_sql
 from materialization.aggregates import (
@@ -25,7 +26,7 @@ from materialization.aggregates import (
 from materialization.jobs import ComputeJob, Counters
 from materialization.sql import base_casts, no_key_sql
 from materialization.tick_grid import TickGrid, make_grid
-from materialization.ticks import MICROSECOND, from_us, last_tick, to_us
+from materialization.ticks import last_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

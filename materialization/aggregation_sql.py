@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.instants import MICROSECOND
+from lib.sql_text import identifier, key_list, numbered, text_list
 from materialization.aggregates import (
     CHOICES,
     Aggregates,
@@ -25,8 +27,6 @@ from materialization.aggregates import (
 )
 from materialization.casts import cast
 from materialization.columns import CREATED, EVENT, RUN
-from materialization.sql_text import identifier, key_list, numbered, text_list
-from materialization.ticks import MICROSECOND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

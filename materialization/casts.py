@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.sql_text import text
 from materialization.errors import SourceValueInvalid
-from materialization.sql_text import text
 from registry.value_types import ValueType
 
 if TYPE_CHECKING:

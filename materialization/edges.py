@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.conf import settings
 
+from lib.connections import get_redis
 from materialization.limits import EngineLimits
 from materialization.offline_store import OfflineStore
 from materialization.online_store import OnlineStore
 from materialization.probe import ProbeReport, probe
-from registry.connections import get_redis
 from registry.file_roots import allowed_roots
 
 if TYPE_CHECKING:

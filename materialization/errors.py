@@ -1,13 +1,13 @@
 """Every refusal of the compute side, and its way through the sandbox's pipe. [pure]
 
-Not for the kinds themselves: ``registry.errors`` has those.
+Not for the kinds themselves: ``lib.errors`` has those.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
+from lib.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

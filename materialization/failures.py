@@ -1,6 +1,6 @@
 """DuckDB's errors as ours: what was wrong, where, and what a reader can do.
 
-Not for deciding what is retried: the kinds of ``registry.errors`` say it.
+Not for deciding what is retried: the kinds of ``lib.errors`` say it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from lib.errors import AssayError
 from materialization.casts import MARK, a_value_of
 from materialization.errors import (
     EngineLimitExceeded,
@@ -20,7 +21,6 @@ from materialization.errors import (
     SourceValueInvalid,
     UnknownColumn,
 )
-from registry.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

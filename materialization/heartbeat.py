@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from registry.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

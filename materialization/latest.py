@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from lib.sql_text import identifier, instant, text_list
 from materialization.columns import CREATED, EVENT, PLACE, RUN, stored_schema
-from materialization.sql_text import identifier, instant, text_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

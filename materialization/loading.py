@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.errors import Unavailable
 from materialization.adopting import adopt_windows
 from materialization.choices import RunKind, RunStep
 from materialization.edges import engine_limits, offline_store, online_store
@@ -14,7 +15,6 @@ from materialization.latest import latest_rows
 from materialization.online_layout import layout_of
 from materialization.queries import covered_until, stored_since, table_uri
 from registry.choices import SERVED_STATES
-from registry.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from lib.errors import Invalid, Unavailable
 from materialization.columns import CREATED, EVENT, RUN
-from registry.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,7 +6,7 @@ Not for talking to Redis (``online_store``) or for encoding single columns (``pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.errors import Invalid
+from lib.instants import to_us
 from materialization import packing
-from registry.errors import Invalid
 from registry.value_types import SCALARS, ValueType
 
 if TYPE_CHECKING:
@@ -200,16 +201,12 @@ def _sized(data: bytes) -> bytes:
     return b"%d:%s" % (len(data), data)
 
 
-def _micros(value: datetime) -> int:
-    return (value - packing.EPOCH) // packing.MICROSECOND
-
-
 _KEY_BYTES: dict[str, Callable[[Any], bytes | None]] = {
     "bool": lambda value: None if value is None else b"%d" % value,
     "int32": lambda value: None if value is None else b"%d" % value,
     "int64": lambda value: None if value is None else b"%d" % value,
     "string": lambda value: None if value is None else _sized(value.encode()),
     "bytes": lambda value: None if value is None else _sized(value),
-    "timestamp": lambda value: None if value is None else b"%d" % _micros(value),
+    "timestamp": lambda value: None if value is None else b"%d" % to_us(value),
     "date": lambda value: None if value is None else b"%d" % (value - _DAY_ZERO).days,
 }

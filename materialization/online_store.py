@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import redis
 
-from materialization import packing
+from lib.connections import RedisUnreachable
+from lib.instants import MICROSECOND, to_us
 from materialization.online_layout import (
     NO_KEY,
     BadOnlineRows,
@@ -30,7 +31,6 @@ from materialization.online_layout import (
     keys_for,
     layout_of,
 )
-from registry.connections import RedisUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -267,9 +267,9 @@ def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _expiries(batch: pa.RecordBatch, ttl: timedelta, at: datetime, grace: timedelta) -> list[bytes]:
     """Return how many milliseconds each row stays in memory, counted from ``at``."""
-    now, margin = (at - packing.EPOCH) // packing.MICROSECOND, grace // packing.MICROSECOND
+    now, margin = to_us(at), grace // MICROSECOND
     events, _, _ = header_numbers(batch)
-    left = np.maximum(events + ttl // packing.MICROSECOND - now, 0) + margin
+    left = np.maximum(events + ttl // MICROSECOND - now, 0) + margin
     milliseconds = np.maximum(-(-left // 1000), 1)
     return cast(
         "list[bytes]", pa.array(milliseconds).cast(pa.string()).cast(pa.binary()).to_pylist()

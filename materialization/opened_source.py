@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from lib.sql_text import identifier
 from materialization.casts import family
 from materialization.duckdb_session import refuse_other_than_select
 from materialization.errors import SourceUnreadable
 from materialization.failures import translate
 from materialization.sql import csv_columns_sql, csv_lines_sql, input_sql, reader_sql
-from materialization.sql_text import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

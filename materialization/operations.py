@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
 
+from lib.errors import Conflict, Invalid
+from lib.seen import require_unchanged
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun, MaterializationSchedule
@@ -18,9 +20,7 @@ from materialization.queries import covered_until, live_run, uncovered
 from materialization.windows import Window
 from registry import access, audit
 from registry.choices import SERVED_STATES
-from registry.errors import Conflict, Invalid
 from registry.models import FeatureViewVersion
-from registry.seen import require_unchanged
 from registry.spec import ScheduleSpec
 from registry.spec_rules import schedule_problems
 

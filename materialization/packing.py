@@ -5,7 +5,7 @@ Not for keys and rows (``online_layout``) or for JSON (``serving.values``).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.instants import from_us
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry.value_types import ValueType
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 _EMPTY = pa.scalar(b"", pa.binary())
@@ -177,6 +177,6 @@ _UNPACK: dict[str, Callable[[Any], Any]] = {
     "float32": _number,
     "float64": _number,
     "decimal": Decimal,
-    "timestamp": lambda micros: EPOCH + timedelta(microseconds=micros),
+    "timestamp": from_us,
     "date": lambda days: date.fromordinal(EPOCH_DAY + days),
 }

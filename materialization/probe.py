@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lib.errors import Invalid
+from lib.instants import from_us
 from materialization.engine import start_child
 from materialization.errors import RowSqlRefused, UnknownColumn
 from materialization.jobs import ProbeJob
 from materialization.sources import resolve_source
-from materialization.ticks import from_us
-from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

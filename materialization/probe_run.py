@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lib.sql_text import identifier
 from materialization.aggregates import argument_cast
 from materialization.casts import Cast, a_value_of, cast, values_of
 from materialization.errors import SourceValueInvalid, UnknownColumn
 from materialization.sql import require, time_cast
-from materialization.sql_text import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
+from lib.errors import AssayError, Unavailable
 from materialization import loading, storing
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.heartbeat import Heartbeat, LeaseLost, RunCancelled
 from materialization.models import MaterializationRun
 from registry import audit, epoch
 from registry.choices import SERVED_STATES
-from registry.errors import AssayError, Unavailable
 from registry.operations.releases import mark_table_ready
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.errors import AssayError
 from materialization import probe_run
 from materialization.aggregation_run import aggregate
 from materialization.columns import computed_schema
@@ -22,7 +23,6 @@ from materialization.failures import translate
 from materialization.jobs import ComputeJob, Counters, Envelope, Report
 from materialization.opened_source import OpenedSource, open_source
 from materialization.sql import NO_KEY, NO_TIME, row_query
-from registry.errors import AssayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from registry.serializers import timestamp
+from lib.instants import timestamp
 
 if TYPE_CHECKING:
     from materialization.models import MaterializationRun

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from lib.errors import Invalid
 from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
     SourceFileUnsupported,
     SourceOutsideRoots,
 )
-from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

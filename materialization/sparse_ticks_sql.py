@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.sql_text import identifier, key_list, numbered
 from materialization.columns import CREATED, EVENT
-from materialization.sql_text import identifier, key_list, numbered
 
 if TYPE_CHECKING:
     from materialization.tick_grid import TickGrid

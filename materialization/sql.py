@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.sql_text import identifier, instant, text, text_list, text_struct
 from materialization.casts import Cast, cast, cast_instant
 from materialization.columns import CREATED, EVENT
 from materialization.errors import UnknownColumn
-from materialization.sql_text import identifier, instant, text, text_list, text_struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lib.errors import QualityRejected
 from materialization.adopting import adopt_windows, transaction_name
 from materialization.aside import write_aside
 from materialization.choices import RunStep
@@ -23,7 +24,6 @@ from materialization.profiling import Profiler
 from materialization.queries import table_uri, uncovered
 from materialization.sources import resolve_source
 from materialization.windows import Window
-from registry.errors import QualityRejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

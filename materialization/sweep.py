@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from lib.errors import AssayError
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.edges import online_store
 from materialization.loading import holds_all, longest_ttl
@@ -20,7 +21,6 @@ from materialization.operations import enqueue, request_run
 from materialization.queries import covered_until, failures_in_a_row, live_run
 from materialization.ticks import last_tick
 from registry import audit, epoch
-from registry.errors import AssayError
 from registry.models import FeatureTable, Project
 from registry.queries import abandoned_tables, served_versions
 

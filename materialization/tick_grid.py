@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib.instants import MICROSECOND, to_us
 from materialization.ticks import (
-    MICROSECOND,
     cron_ticks_us,
     every_us,
     first_tick,
     last_tick,
-    to_us,
 )
 
 if TYPE_CHECKING:

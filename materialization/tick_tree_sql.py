@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.sql_text import numbered
 from materialization.aggregates import EXTREMES, Aggregates, Output, part_name
-from materialization.sql_text import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,14 @@ Not for deciding what is due: ``operations`` asks these functions.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from croniter import CroniterBadDateError, croniter
 
+from lib.instants import MICROSECOND, from_us, to_us
 from materialization.errors import NoTick, TooManyTicks
 from registry.durations import parse_duration
 
@@ -22,21 +23,9 @@ if TYPE_CHECKING:
 
     from registry.spec import ScheduleSpec
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 #: Cron ticks of one run, which are listed one by one: every 5 minutes for 47 years.
 MOST_CRON_TICKS = 5_000_000
-
-
-def to_us(instant: datetime) -> int:
-    """Return microseconds since 1970, negative before; a naive instant is UTC."""
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - EPOCH) // MICROSECOND
-
-
-def from_us(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def every_us(schedule: ScheduleSpec) -> int | None:

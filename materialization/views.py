@@ -13,17 +13,16 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from lib.bodies import LooseJsonParser
+from lib.errors import NotFound
+from lib.parameters import one_of, paged, stored_text
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
 from materialization.operations import BadWindow, NotMaterializable, cancel_run, request_run
 from materialization.serializers import run_output
 from registry import access
-from registry.errors import NotFound
-from registry.filters import one_of, stored_text
 from registry.models import FeatureView
-from registry.parsers import LooseJsonParser
 from registry.queries import ReferenceNotFound, served_versions
-from registry.views import paged
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import get_user_model
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
+from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import Role, State
-from registry.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.versions import parse_version
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
     from django.db.models import Model
 
-    from registry.errors import AssayError
+    from lib.errors import AssayError
 
 GENESIS = "0" * 64
 _decoder = msgspec.json.Decoder(float_hook=str)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 
-from registry.errors import Unauthenticated
+from lib.errors import Unauthenticated
 from registry.models import ApiToken
 
 if TYPE_CHECKING:

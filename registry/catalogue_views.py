@@ -12,8 +12,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from lib.errors import NotFound, did_you_mean
+from lib.parameters import paged
 from registry import access
-from registry.errors import NotFound, did_you_mean
 from registry.filters import matching
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.serializers import (
@@ -22,7 +23,6 @@ from registry.serializers import (
     feature_service_output,
     feature_view_output,
 )
-from registry.views import paged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

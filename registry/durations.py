@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 
 _UNITS = {
     "w": timedelta(weeks=1),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import redis
 from django.db import transaction
 
-from registry.connections import RedisUnreachable, get_redis
+from lib.connections import RedisUnreachable, get_redis
 from registry.models import Project
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 
 if TYPE_CHECKING:
     from registry.models import Project

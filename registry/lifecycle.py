@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lib.errors import Conflict, Forbidden, Invalid
 from registry.choices import Action, State
-from registry.errors import Conflict, Forbidden, Invalid
 
 
 class Transition(NamedTuple):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lib.errors import Invalid, did_you_mean
 from registry.choices import Kind
-from registry.errors import Invalid, did_you_mean
 from registry.spec import Described, EntitySpec, FeatureServiceSpec, FeatureViewSpec, SourceSpec
 from registry.spec_rules import rule_problems
 from registry.spec_shape import shape_problems

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F
 
+from lib.errors import Gone, NotFound, Unavailable, did_you_mean
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, State
-from registry.errors import Gone, NotFound, Unavailable, did_you_mean
 from registry.models import (
     FeatureService,
     FeatureServiceMember,

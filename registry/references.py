@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 
 _PIN = r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}|v?[0-9]{1,6}"
 _REFERENCE = re.compile(rf"([A-Za-z][A-Za-z0-9_]*)(?:@({_PIN}))?:([A-Za-z_][A-Za-z0-9_]*|\*)")

@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 from registry.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
 
 DIALECT = "duckdb"

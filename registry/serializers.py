@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lib.instants import timestamp
 from registry.choices import State
 from registry.operations.reviews import approvals, approvals_required
 from registry.versions import Version
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from registry.models import (
         AuditEntry,
         DataSource,
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
         FeatureViewVersion,
     )
     from registry.operations.applied import Applied
-
-
-def timestamp(value: datetime | None) -> str | None:
-    """Write an instant as RFC 3339 in UTC with ``Z``."""
-    return value.isoformat().replace("+00:00", "Z") if value else None
 
 
 def applied_output(applied: Applied) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from croniter import croniter
 
+from lib.errors import AssayError, did_you_mean
 from registry.durations import parse_duration
-from registry.errors import AssayError, did_you_mean
 from registry.references import parse_reference
 from registry.row_sql import check_row_sql
 from registry.spec import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from registry.errors import did_you_mean, nearest
+from lib.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

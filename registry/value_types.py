@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 import pyarrow as pa
 
-from registry.errors import Invalid, did_you_mean
+from lib.errors import Invalid, did_you_mean
 
 #: name → (Arrow type, DuckDB type). Times are UTC, microseconds.
 SCALARS: dict[str, tuple[pa.DataType, str]] = {

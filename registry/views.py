@@ -16,21 +16,22 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from lib.bodies import BadBody, LooseJsonParser
+from lib.instants import timestamp
+from lib.parameters import flag, paged
 from registry import access
 from registry.authentication import token_of
 from registry.choices import Action
-from registry.filters import flag, page_bounds
 from registry.models import AuditEntry, Membership
 from registry.operations import releases, reviews
 from registry.operations.definitions import apply_definitions
-from registry.parsers import BadBody, DefinitionsParser, DefinitionsYamlParser, LooseJsonParser
+from registry.parsers import DefinitionsParser, DefinitionsYamlParser
 from registry.parsing import parse_files
 from registry.probe import get_probe
 from registry.serializers import (
     applied_output,
     audit_output,
     review_output,
-    timestamp,
     version_output,
 )
 
@@ -58,31 +59,6 @@ def editor_ids(request: Request) -> frozenset[int]:
     """Return who counts as having written this: the user, and whoever made the token."""
     token = token_of(request)
     return frozenset({access.acting_user(request).pk, *([token.created_by_id] if token else [])})
-
-
-def paged(
-    request: Request,
-    rows: list[Any] | QuerySet[Any],
-    output: Callable[[Any], dict[str, Any]] | None = None,
-) -> Response:
-    """Answer one page of rows already in order, each described by ``output``."""
-    limit, offset = page_bounds(request.query_params)
-    count = rows.count() if isinstance(rows, QuerySet) else len(rows)
-    page = list(rows[offset : offset + limit])
-
-    def link(to: int) -> str:
-        query = request.query_params.copy()
-        query["limit"], query["offset"] = str(limit), str(to)
-        return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
-
-    return Response(
-        {
-            "count": count,
-            "next": link(offset + limit) if offset + limit < count else None,
-            "previous": link(max(offset - limit, 0)) if offset else None,
-            "results": [output(row) for row in page] if output else page,
-        }
-    )
 
 
 class DefinitionsAPI(APIView):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 
 Path = tuple[str | int, ...]
 _INTEGERS = (

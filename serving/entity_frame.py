@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.errors import SHOWN, Invalid, TooLarge, nearest
+from lib.errors import SHOWN, Invalid, TooLarge, nearest
 from serving.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from registry.errors import Invalid
+from lib.errors import Invalid
 from serving.frames import ARROW, CSV, JSON, PARQUET
 from serving.plain_columns import decoded, first_line, plain
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.sql_text import text_list
 from materialization.columns import PLACE, stored_schema
 from materialization.errors import EngineLimitExceeded
 from materialization.offline_store import OfflineStoreUnavailable
-from materialization.sql_text import text_list
 from serving.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
 from serving.point_in_time import (
     FOUND_EVENT,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry.errors import did_you_mean
-from registry.json_bodies import MAX_DEPTH, is_too_deep
+from lib.errors import did_you_mean
+from lib.json_bodies import MAX_DEPTH, is_too_deep
 from serving.point_in_time import Timing
 from serving.request_body import SHOWN_LENGTH, BadRequest, check_asked, read_body
 

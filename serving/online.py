@@ -5,14 +5,14 @@ Not for HTTP or JSON. While its plan holds, a question asks Redis once and the d
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lib.connections import get_redis
+from lib.errors import AssayError, Invalid, TooLarge, Unavailable
+from lib.instants import to_us
 from materialization.online_store import OnlineStore, decode_rows
 from registry import epoch
 from registry.authentication import TokenExpired, digest
-from registry.connections import get_redis
-from registry.errors import AssayError, Invalid, TooLarge, Unavailable
 from serving import values
 from serving.online_rows import AnswerColumn, TableRows, key_column
 from serving.plan_cache import PLANS, KeptPlan
@@ -206,7 +206,7 @@ def _key_columns(plan: ReadPlan, entities: Entities, typed: list[list[Any]]) -> 
 def _feature_columns(
     plan: ReadPlan, found: Sequence[bytes | None], rows: int, at: datetime
 ) -> list[AnswerColumn]:
-    now = (at - values.EPOCH) // timedelta(microseconds=1)
+    now = to_us(at)
     tables = []
     for index, table in enumerate(plan.tables):
         blobs = found[index * rows : (index + 1) * rows]

@@ -12,9 +12,9 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.views import APIView
 
+from lib.bodies import check_length
+from lib.errors import AssayError, Unauthenticated, Unavailable
 from registry.authentication import TokenMissing, bearer_token, find_token
-from registry.errors import AssayError, Unauthenticated, Unavailable
-from registry.parsers import check_length
 from serving.online import get_online_features
 from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online_request import parse_request

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connection
 
-from registry import connections, epoch
+from lib import connections
+from registry import epoch
 from serving.plans import Question, ReadPlan, authorise, make_plan
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lib.errors import Invalid, did_you_mean
 from materialization.online_store import EntityKey, TableLayout, layout_of, marker_key
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import State
-from registry.errors import Invalid, did_you_mean
 from serving.stored_values import stored_to_json
 
 if TYPE_CHECKING:

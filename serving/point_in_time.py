@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from materialization.sql_text import identifier
+from lib.instants import MICROSECOND
+from lib.sql_text import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MICROSECOND = timedelta(microseconds=1)
 # Join keys and features may have any name of the registry's, which never has "__": every column of
 # ours that stands beside theirs begins with it.
 #: What the answer calls the stamp of the row it took; NULL where nothing qualified.

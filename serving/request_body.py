@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from registry.errors import Invalid, did_you_mean
-from registry.json_bodies import UNREADABLE, why_unreadable
+from lib.errors import Invalid, did_you_mean
+from lib.json_bodies import UNREADABLE, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
 
+from lib.errors import did_you_mean
 from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import State
-from registry.errors import did_you_mean
 from serving.entity_frame import require_keys
 from serving.historical import AnswerColumn, TrainingSet, ViewPart, get_historical_features
 from serving.plans import FeatureNameCollision, name_collision

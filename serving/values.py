@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry.errors import Invalid
-from registry.json_bodies import UNREADABLE, is_too_deep
+from lib.errors import Invalid
+from lib.instants import from_us
+from lib.json_bodies import UNREADABLE, is_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from registry.value_types import ValueType
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What a join key carries in ``event_timestamps``, as Feast sends it.
 EPOCH_TEXT = "1970-01-01T00:00:00Z"
 #: From here on a float no longer tells neighbouring integers apart, so it cannot be a key.
@@ -98,7 +98,7 @@ def instant_text(value: datetime) -> str:
 
 def micros_text(micros: int) -> str:
     """Write microseconds since 1970 (negative before) as ``instant_text`` does."""
-    return instant_text(EPOCH + timedelta(microseconds=micros))
+    return instant_text(from_us(micros))
 
 
 def _float_ready(value: float) -> float | str:

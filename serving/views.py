@@ -17,10 +17,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.views import APIView
 
+from lib.bodies import check_length
+from lib.errors import Invalid
 from materialization.edges import engine_limits, offline_store
 from registry import access
-from registry.errors import Invalid
-from registry.parsers import check_length
 from serving.frame_answers import ANSWERS, write_answer
 from serving.frames import JSON, UPLOADS, frame_of_columns, read_frame
 from serving.historical_request import parse_body, parse_parameters

@@ -14,7 +14,7 @@ from tests import environment  # isort: skip - first: it sets what the settings 
 import pytest
 from django.db import connection
 
-from registry.connections import get_redis
+from lib.connections import get_redis
 from registry.triggers import REMOVAL, STATEMENTS
 from tests import factories, servers
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SNAPSHOT = ROOT / "tests" / "snapshots" / "openapi.json"
-PACKAGES = ("assay", "featurestore_project", "materialization", "registry", "serving")
+PACKAGES = ("assay", "featurestore_project", "lib", "materialization", "registry", "serving")
 #: Libraries that read, write or serve; reaching one of them is acting.
 ACTING = {"celery", "deltalake", "django", "duckdb", "guardian", "redis", "rest_framework"}
 ENVIRONMENT_READ = re.compile(r'\benv(?:_bool|_int|_list|_secret)?\(\s*"([A-Z_]+)"')

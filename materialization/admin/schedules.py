@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from lib.errors import AssayError
+from lib.seen import ChangedMeanwhile
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
 from materialization.operations import change_schedule
 from materialization.queries import covered_until
@@ -22,9 +24,7 @@ from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.admin.forms import SeenForm
-from registry.errors import AssayError
 from registry.markup import badge, breakable, dash, link, utc
-from registry.seen import ChangedMeanwhile
 from registry.spec import ScheduleSpec
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.text import capfirst
 
+from lib.errors import AssayError, Forbidden
 from registry import audit
-from registry.errors import AssayError, Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,6 +14,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.decorators import display
 
+from lib.errors import AssayError
+from lib.seen import ChangedMeanwhile
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
@@ -26,11 +28,9 @@ from registry.admin.forms import (
 )
 from registry.admin.scope import projects_with
 from registry.choices import Role
-from registry.errors import AssayError
 from registry.markup import link, utc
 from registry.models import Project
 from registry.operations import members, projects
-from registry.seen import ChangedMeanwhile
 
 if TYPE_CHECKING:
     from django import forms

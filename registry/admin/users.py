@@ -18,11 +18,11 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
+from lib.errors import AssayError
 from registry.access import acting_user
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.user_forms import AccountForm, NewAccountForm, PasswordForm
-from registry.errors import AssayError
 from registry.markup import badge, link, muted, utc
 from registry.operations import members, users
 

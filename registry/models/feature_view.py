@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Q
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from lib.errors import Conflict
 from registry.choices import SENSITIVITY_ORDER, SERVED_STATES, ChangeClass, Sensitivity, State
-from registry.errors import Conflict
 from registry.models.project import Project, is_name
 from registry.spec import VersionSpec, load_version_spec
 from registry.versions import Version

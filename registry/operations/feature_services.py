@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from lib.errors import AssayError, NotFound, did_you_mean
 from registry import audit
 from registry.choices import State
-from registry.errors import AssayError, NotFound, did_you_mean
 from registry.models import (
     FeatureService,
     FeatureServiceMember,

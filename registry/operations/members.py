@@ -11,10 +11,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from lib.errors import Conflict, Forbidden, Invalid
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Role
-from registry.errors import Conflict, Forbidden, Invalid
 from registry.file_roots import check_roots
 from registry.models import ApiToken, Membership, Project
 from registry.spec_rules import NAME

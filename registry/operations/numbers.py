@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.errors import Conflict
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, Action, ChangeClass, State
-from registry.errors import Conflict
 from registry.lifecycle import VERB
 from registry.models import AuditEntry, FeatureView, FeatureViewVersion
 from registry.queries import latest_submitted

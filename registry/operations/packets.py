@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lib.errors import Conflict
 from registry.change import differences
 from registry.choices import State
-from registry.errors import Conflict
 from registry.queries import services_using
 from registry.spec import content_fingerprint
 

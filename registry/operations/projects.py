@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lib.errors import Invalid
+from lib.seen import require_unchanged
 from registry import access, audit
-from registry.errors import Invalid
 from registry.file_roots import check_roots
 from registry.models import Project
 from registry.operations.members import managing
-from registry.seen import require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

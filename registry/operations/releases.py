@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 
+from lib.errors import Conflict, Invalid
 from registry import epoch
 from registry.choices import SERVED_STATES, Action, State
-from registry.errors import Conflict, Invalid
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations import steps
 from registry.queries import consumers_of

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
+from lib.errors import Conflict, Forbidden, Invalid
 from registry import access, lifecycle
 from registry.change import classify, with_guards
 from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, State, Verdict
-from registry.errors import Conflict, Forbidden, Invalid
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations import steps

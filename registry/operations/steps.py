@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lib.errors import Invalid
 from registry import access, audit, epoch, lifecycle
 from registry.choices import State
-from registry.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

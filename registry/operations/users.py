@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from lib.errors import Conflict, Forbidden
 from registry import audit, epoch
-from registry.errors import Conflict, Forbidden
 from registry.models import Project
 from registry.operations.members import set_active
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
+from lib.errors import did_you_mean
 from registry.choices import Kind, State
-from registry.errors import did_you_mean
 from registry.models import DataSource, Entity, FeatureView
 from registry.operations.drafts import store_draft
 from registry.operations.numbers import VersionTaken, VersionTooLow, base_version

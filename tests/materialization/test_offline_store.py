@@ -10,10 +10,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from lib.errors import Invalid
 from materialization.columns import computed_schema, stored_schema
 from materialization.latest import latest_rows
 from materialization.offline_store import OfflineStore, TableOutsideStore
-from registry.errors import Invalid
 from tests.materialization.engine_cases import at, make_spec
 
 T = at("1969-12-31T12:00")

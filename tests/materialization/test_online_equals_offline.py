@@ -17,8 +17,8 @@ from django.db import transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from lib.connections import get_redis
 from materialization.ticks import ticks_between
-from registry.connections import get_redis
 from registry.spec import ScheduleSpec
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version
 from tests.materialization.run_world import (

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from lib.connections import RedisUnreachable
 from materialization.online_store import (
     BadOnlineRows,
     EntityKey,
@@ -24,7 +25,6 @@ from materialization.online_store import (
     layout_of,
     marker_key,
 )
-from registry.connections import RedisUnreachable
 from registry.spec import (
     EntitySpec,
     FeatureSpec,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lib.connections import RedisUnreachable, get_redis
 from materialization import loading, runner
 from materialization.heartbeat import Heartbeat, LeaseLost
 from materialization.models import MaterializationRun
@@ -13,7 +14,6 @@ from materialization.operations import (
     RunFinished,
     cancel_run,
 )
-from registry.connections import RedisUnreachable, get_redis
 from tests.factories import verbs_of
 from tests.materialization.run_world import (
     AT,

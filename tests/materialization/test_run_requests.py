@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
+from lib.seen import ChangedMeanwhile
 from materialization.choices import RunKind
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
@@ -22,7 +23,6 @@ from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry
 from registry.operations import releases
-from registry.seen import ChangedMeanwhile
 from registry.spec import ScheduleSpec
 from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (

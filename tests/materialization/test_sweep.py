@@ -9,13 +9,13 @@ import pytest
 from django.conf import settings as django_settings
 
 from featurestore_project.celery import app
+from lib.connections import get_redis
 from materialization import runner, sweep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.operations import cancel_run, request_run
 from registry import epoch, queries
 from registry.choices import State
-from registry.connections import get_redis
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations import releases
 from tests.factories import DEFINITIONS, make_version, verbs_of

@@ -10,16 +10,15 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.instants import from_us, to_us
 from materialization.columns import INSTANT
 from materialization.errors import NoTick, TooManyTicks, from_report, to_report
 from materialization.tick_grid import make_grid
 from materialization.ticks import (
     cron_ticks_us,
     first_tick,
-    from_us,
     last_tick,
     ticks_between,
-    to_us,
 )
 from registry.spec import AggregationSpec, ScheduleSpec
 from tests.materialization.engine_cases import at, compute_here, make_spec

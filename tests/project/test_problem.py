@@ -18,7 +18,7 @@ from rest_framework.exceptions import (
 from rest_framework.request import Request
 
 from featurestore_project.problem import STATUS, exception_handler, respond
-from registry import errors
+from lib import errors
 from registry.models import AuditEntry
 
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
+from lib.errors import Forbidden
 from registry import access
 from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
 from registry.choices import Role, State
-from registry.errors import Forbidden
 from registry.models import ApiToken, AuditEntry, Membership
 from registry.operations import members, projects, users
 from registry.versions import BadVersion

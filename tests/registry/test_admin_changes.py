@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
+from lib.seen import ChangedMeanwhile
 from registry import epoch
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Membership, Project
 from registry.operations import members, projects
-from registry.seen import ChangedMeanwhile
 
 pytestmark = pytest.mark.django_db(transaction=False)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
+from lib.errors import Conflict
 from registry import audit, epoch
 from registry.choices import State
-from registry.errors import Conflict
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.operations import releases, reviews
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, probe, view_of

@@ -7,9 +7,9 @@ import time
 import pytest
 from django.db import transaction
 
+from lib.connections import RedisUnreachable
 from registry import epoch
 from registry.choices import Role
-from registry.connections import RedisUnreachable
 from registry.models import AuditEntry, Membership, Project
 from registry.operations import members, releases
 from registry.parsing import InvalidDefinitions

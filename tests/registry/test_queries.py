@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lib.errors import Invalid
 from registry.choices import State
-from registry.errors import Invalid
 from registry.models import FeatureTable
 from registry.operations import releases, reviews
 from registry.queries import (

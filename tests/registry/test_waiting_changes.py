@@ -11,12 +11,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from lib.seen import ChangedMeanwhile
 from registry import epoch
 from registry.access import ActionNotPermitted
 from registry.choices import Role
 from registry.models import ApiToken, AuditHead, Membership, Project
 from registry.operations import members, projects, users
-from registry.seen import ChangedMeanwhile
 from tests.factories import AT, make_service_account, make_user
 
 if TYPE_CHECKING:

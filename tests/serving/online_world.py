@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from django.test import TestCase
 
+from lib.connections import get_redis
 from materialization.online_layout import HEADER_COLUMNS, layout_of
 from materialization.online_store import OnlineStore
-from registry.connections import get_redis
 from registry.operations.releases import mark_table_ready
 from tests import factories
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from registry.connections import get_redis
+from lib.connections import get_redis
 from serving.online import get_online_features
 from serving.online_request import OnlineRequest
 from tests import factories

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
+from lib.connections import get_redis
 from registry import epoch
 from registry.authentication import TokenExpired
 from registry.choices import Role
-from registry.connections import get_redis
 from registry.models import ApiToken, AuditEntry
 from registry.operations import members, releases
 from serving.online import get_online_features

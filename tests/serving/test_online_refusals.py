@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from lib.connections import get_redis
 from materialization.online_store import OnlineStore
-from registry.connections import get_redis
 from tests import factories
 from tests.serving.online_world import ask, columns, load, loaded_view
 

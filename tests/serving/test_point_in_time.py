@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materialization.ticks import to_us
+from lib.instants import to_us
 from serving.point_in_time import JoinQuestion, Timing, difference_sql, point_in_time_sql
 from tests.oracle import Row, latest_known, stamps
 

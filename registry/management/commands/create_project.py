@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from registry.errors import AssayError
+from lib.errors import AssayError
 from registry.operations.members import create_project
 
 if TYPE_CHECKING:

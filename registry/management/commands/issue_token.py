@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from registry.errors import AssayError
+from lib.errors import AssayError
 from registry.models import Project
 from registry.operations.members import issue_token
 

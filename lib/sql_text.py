@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materialization.ticks import to_us
+from lib.instants import to_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import Conflict
+from lib.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

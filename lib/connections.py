@@ -13,7 +13,7 @@ from typing import Any, cast
 import redis
 from django.conf import settings
 
-from registry.errors import Unavailable
+from lib.errors import Unavailable
 
 _generations = itertools.count(1)
 _lock = threading.Lock()
