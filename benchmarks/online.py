@@ -42,7 +42,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
 
     from lib.connections import get_redis
     from materialization.online_store import OnlineStore, layout_of
-    from registry.operations.releases import mark_table_ready
+    from registry.operations.lifecycle.releases import mark_table_ready
     from tests import factories
 
     frame = parts.wide_rows(ENTITIES, drivers=ENTITIES)

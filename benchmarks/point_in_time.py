@@ -26,15 +26,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from materialization.limits import EngineLimits
-from registry.spec import (
+from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
     FeatureViewSpec,
     JoinKey,
-    SourceSpec,
-    TimeColumn,
     VersionSpec,
 )
+from registry.spec.sources import SourceSpec, TimeColumn
 from serving.historical import AnswerColumn, ViewPart, get_historical_features
 from serving.point_in_time import Timing
 

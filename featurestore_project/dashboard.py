@@ -18,7 +18,7 @@ from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
-from registry.operations.reviews import approvals_required
+from registry.operations.lifecycle.reviews import approvals_required
 from registry.queries import waiting_for_review
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("registry.urls")),
+    path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("materialization.urls")),
     path("api/v1/", include("serving.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

@@ -13,13 +13,13 @@ from lib.sql_text import identifier
 from materialization.casts import Cast, cast, family
 from materialization.exact_sums import bin_sql, scaled_sql, total_sql
 from materialization.sql import require
-from registry.value_types import parse_type
+from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
-    from registry.spec import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 #: Functions that choose one of the values.
 CHOICES = ("min", "max", "first", "last")

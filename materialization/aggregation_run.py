@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
-    from registry.spec import ScheduleSpec
+    from registry.spec.model import ScheduleSpec
 
 
 class Aggregated(NamedTuple):

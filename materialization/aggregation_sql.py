@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from materialization.sql import Base
     from materialization.tick_grid import TickGrid
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 
 def raw_sql(

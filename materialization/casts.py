@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lib.sql_text import text
 from materialization.errors import SourceValueInvalid
-from registry.value_types import ValueType
+from registry.spec.value_types import ValueType
 
 if TYPE_CHECKING:
-    from registry.spec import TimeUnit
+    from registry.spec.sources import TimeUnit
 
 #: Marks our own error texts among DuckDB's; JSON follows.
 MARK = "assay:"

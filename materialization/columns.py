@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 EVENT, CREATED, RUN = "event_timestamp", "created_timestamp", "__run"
 #: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,

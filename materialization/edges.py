@@ -20,7 +20,7 @@ from registry.file_roots import allowed_roots
 
 if TYPE_CHECKING:
     from registry.models import Project
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 #: How long somebody who plans or submits definitions waits for a look at the files.
 PROBE_SECONDS = 60.0

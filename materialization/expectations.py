@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from materialization.profiling import ColumnProfile, Profile
-    from registry.spec import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 
 class CheckResult(msgspec.Struct, frozen=True):

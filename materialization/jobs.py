@@ -12,7 +12,7 @@ import msgspec
 
 from materialization.limits import EngineLimits  # noqa: TC001 - msgspec reads the annotations
 from materialization.sources import SourceFiles  # noqa: TC001 - msgspec reads the annotations
-from registry.spec import VersionSpec  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.model import VersionSpec  # noqa: TC001 - msgspec reads the annotations
 
 
 class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 
 _BATCH_ROWS = 65_536

@@ -10,7 +10,7 @@ from django.db.models import F, Q
 
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from registry.models import FeatureTable, FeatureViewVersion
-from registry.spec import ScheduleSpec
+from registry.spec.model import ScheduleSpec
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 from lib.errors import Invalid
 from lib.instants import to_us
 from materialization import packing
-from registry.value_types import SCALARS, ValueType
+from registry.spec.value_types import SCALARS, ValueType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 #: What every stored row begins with: when it was true, when it was known, which run wrote it.
 HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__run")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from materialization.sources import SourceFiles
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 _NO_CSV = re.compile(r'Error when sniffing file "([^"]+)"')
 _OTHER_DELIMITERS = (";", "\t", "|")

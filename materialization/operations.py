@@ -21,8 +21,8 @@ from materialization.windows import Window
 from registry import access, audit
 from registry.choices import SERVED_STATES
 from registry.models import FeatureViewVersion
-from registry.spec import ScheduleSpec
-from registry.spec_rules import schedule_problems
+from registry.reading.rules import schedule_problems
+from registry.spec.model import ScheduleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

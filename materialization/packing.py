@@ -18,7 +18,7 @@ from lib.instants import from_us
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.value_types import ValueType
+    from registry.spec.value_types import ValueType
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 

@@ -1,6 +1,6 @@
 """Check a definition against the files it names, before it is accepted.
 
-Not for turning problems into answers: ``operations.definitions`` maps their paths to lines.
+Not for turning problems into answers: ``operations.registration`` maps their paths to lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from materialization.limits import EngineLimits
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.opened_source import OpenedSource
-    from registry.spec import VersionSpec
-    from registry.value_types import ValueType
+    from registry.spec.model import VersionSpec
+    from registry.spec.value_types import ValueType
 
 Path = tuple[str | int, ...]
 #: So few distinct load times over so many rows are loads, not arrivals.

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.spec import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 #: The smallest hashes a sketch keeps: exact below this many distinct values, some 3 % off above.
 SKETCH = 1024

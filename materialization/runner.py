@@ -21,7 +21,7 @@ from materialization.heartbeat import Heartbeat, LeaseLost, RunCancelled
 from materialization.models import MaterializationRun
 from registry import audit, epoch
 from registry.choices import SERVED_STATES
-from registry.operations.releases import mark_table_ready
+from registry.operations.lifecycle.releases import mark_table_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from materialization.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from registry.spec import SourceSpec
+    from registry.spec.sources import SourceSpec
 
 Format = Literal["parquet", "csv", "json", "jsonl"]
 FORMATS: dict[str, Format] = {

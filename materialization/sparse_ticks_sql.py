@@ -14,7 +14,7 @@ from materialization.columns import CREATED, EVENT
 
 if TYPE_CHECKING:
     from materialization.tick_grid import TickGrid
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 
 def kept_sql(spec: VersionSpec, grid: TickGrid) -> str:

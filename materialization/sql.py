@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.sources import Format
-    from registry.spec import TimeColumn, VersionSpec
+    from registry.spec.model import VersionSpec
+    from registry.spec.sources import TimeColumn
 
 #: Columns of the answer that say why a row is dropped; the reader takes them off.
 NO_KEY, NO_TIME = "__no_key", "__no_time"

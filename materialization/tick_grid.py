@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from registry.spec import ScheduleSpec
+    from registry.spec.model import ScheduleSpec
 
 #: Before it there is no room to step back in; rows of the first days enter at the first tick.
 _EARLIEST = datetime(1, 1, 3, tzinfo=UTC)

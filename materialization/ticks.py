@@ -14,14 +14,14 @@ from croniter import CroniterBadDateError, croniter
 
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.errors import NoTick, TooManyTicks
-from registry.durations import parse_duration
+from registry.spec.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from registry.spec import ScheduleSpec
+    from registry.spec.model import ScheduleSpec
 
 DAY = timedelta(days=1)
 #: Cron ticks of one run, which are listed one by one: every 5 minutes for 47 years.

@@ -13,7 +13,7 @@ from guardian.shortcuts import assign_perm, get_perms, remove_perm
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
-from registry.versions import parse_version
+from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User

@@ -1,6 +1,6 @@
 """Bearer tokens: finding the live token behind a text, and DRF's door that uses it.
 
-Not for issuing or revoking: ``operations.members`` does. The online path checks tokens through its
+Not for issuing or revoking: ``operations.people`` does. The online path checks tokens through its
 plans and calls ``find_token`` only to make one.
 """
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registry.models import Project
-    from registry.spec import VersionSpec
-    from registry.yaml_documents import Path
+    from registry.reading.yaml_documents import Path
+    from registry.spec.model import VersionSpec
 
 
 class ProbeReport(Protocol):

@@ -19,8 +19,8 @@ from registry.models import (
     FeatureViewVersion,
     Project,
 )
-from registry.references import Reference, parse_major, parse_reference
-from registry.versions import parse_version
+from registry.spec.references import Reference, parse_major, parse_reference
+from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,7 +17,7 @@ from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, sho
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from registry.spec import JoinKey
+    from registry.spec.model import JoinKey
 
 EVENT_TIMESTAMP = "event_timestamp"
 INSTANT = pa.timestamp("us", tz="UTC")

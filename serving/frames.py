@@ -20,7 +20,7 @@ from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from registry.value_types import ValueType
+    from registry.spec.value_types import ValueType
 
     KeyTypes = Mapping[str, ValueType]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from materialization.limits import EngineLimits
-    from registry.spec import VersionSpec
+    from registry.spec.model import VersionSpec
 
 
 class ViewPart(NamedTuple):

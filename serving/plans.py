@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.models import ApiToken, FeatureViewVersion, Project
-    from registry.references import Reference
-    from registry.value_types import ValueType
+    from registry.spec.references import Reference
+    from registry.spec.value_types import ValueType
 
 
 class FeatureNameCollision(Invalid):

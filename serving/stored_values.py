@@ -14,7 +14,7 @@ from serving.values import json_ready, json_text_ready, micros_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.value_types import ValueType
+    from registry.spec.value_types import ValueType
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 

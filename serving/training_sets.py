@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from materialization.limits import EngineLimits
     from materialization.offline_store import OfflineStore
     from registry.models import FeatureViewVersion, Project
-    from registry.references import Reference
-    from registry.value_types import ValueType
+    from registry.spec.references import Reference
+    from registry.spec.value_types import ValueType
     from serving.historical_request import HistoricalRequest
 
 

@@ -21,7 +21,7 @@ from lib.json_bodies import UNREADABLE, is_too_deep
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from registry.value_types import ValueType
+    from registry.spec.value_types import ValueType
 
 #: What a join key carries in ``event_timestamps``, as Feast sends it.
 EPOCH_TEXT = "1970-01-01T00:00:00Z"

@@ -11,15 +11,16 @@ from django.utils import timezone
 
 from registry.choices import Role, State
 from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
-from registry.operations import members, releases, reviews
-from registry.operations.definitions import apply_definitions
-from registry.parsing import parse_files
+from registry.operations.lifecycle import releases, reviews
+from registry.operations.people import members, projects, tokens
+from registry.operations.registration.apply import apply_definitions
+from registry.reading.parsing import parse_files
 
 if TYPE_CHECKING:
     from django.db.models import Model
 
-    from registry.operations.applied import Applied
-    from registry.spec import VersionSpec
+    from registry.operations.registration.applied import Applied
+    from registry.spec.model import VersionSpec
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -92,7 +93,7 @@ def make_user(name: str, **columns: Any) -> User:
 
 
 def make_project(name: str, owner: User, *, roots: list[str] | None = None) -> Project:
-    return members.create_project(name=name, actor=owner, at=AT, roots=roots or [])
+    return projects.create_project(name=name, actor=owner, at=AT, roots=roots or [])
 
 
 def make_cast(*, roots: list[str] | None = None) -> Cast:
@@ -116,7 +117,7 @@ def make_cast(*, roots: list[str] | None = None) -> Cast:
 
 def token_for(user: User, *, days: int = 30) -> str:
     """Return the text of a live token."""
-    return members.issue_token(user=user, name="test", actor=user, at=timezone.now(), days=days)[1]
+    return tokens.issue_token(user=user, name="test", actor=user, at=timezone.now(), days=days)[1]
 
 
 def apply(text: str, cast: Cast, *, actor: User | None = None, **options: object) -> list[Applied]:

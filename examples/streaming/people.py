@@ -40,7 +40,9 @@ def settle(*, root: Path, at: datetime) -> People:
 
     from registry.choices import Role
     from registry.models import Project
-    from registry.operations.members import create_project, grant_role, issue_token
+    from registry.operations.people.members import grant_role
+    from registry.operations.people.projects import create_project
+    from registry.operations.people.tokens import issue_token
 
     passwords = _passwords()
     users = {name: _user(name, passwords[name], is_admin=name == "olaf") for name in ROLES}

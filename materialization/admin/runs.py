@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
-    from registry.spec import FeatureSpec
+    from registry.spec.model import FeatureSpec
 
 #: What a profile says of a column, in the order of the table.
 PROFILE_WORDS = {

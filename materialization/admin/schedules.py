@@ -25,7 +25,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.admin.forms import SeenForm
 from registry.markup import badge, breakable, dash, link, utc
-from registry.spec import ScheduleSpec
+from registry.spec.model import ScheduleSpec
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -15,7 +15,7 @@ from registry.choices import State
 from registry.markup import badge, badges, dash, fallback, link
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
 from registry.queries import newest_version
-from registry.versions import Version
+from registry.spec.versions import Version
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

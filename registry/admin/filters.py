@@ -1,6 +1,6 @@
 """List filters that offer only what the person may see: values come from the scoped rows.
 
-Not for searching the catalogue over HTTP: ``registry.filters`` does that.
+Not for searching the catalogue over HTTP: ``registry.api.filters`` does that.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from registry.admin.scope import projects_with
 from registry.choices import Role
 from registry.markup import link, utc
 from registry.models import Project
-from registry.operations import members, projects
+from registry.operations.people import members, projects
 
 if TYPE_CHECKING:
     from django import forms
@@ -87,7 +87,7 @@ class ProjectAdmin(ScopedAdmin):
         form = NewProjectForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             create = partial(
-                members.create_project,
+                projects.create_project,
                 **form.cleaned_data,
                 actor=access.acting_user(request),
                 at=timezone.now(),

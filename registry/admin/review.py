@@ -1,6 +1,6 @@
 """The review desk: versions that wait, and the page on which one is decided.
 
-Not for the rules of deciding: ``lifecycle`` and ``operations.reviews`` hold those.
+Not for the rules of deciding: ``lifecycle`` and ``operations.lifecycle`` hold those.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
+from registry.api.versions import OPERATIONS
 from registry.choices import Action, State, Verdict
 from registry.markup import badge, badges, breakable, dash, link, utc
 from registry.models import FeatureViewVersion
 from registry.probe import get_probe
-from registry.views import OPERATIONS
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

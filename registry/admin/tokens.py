@@ -20,7 +20,7 @@ from registry.admin.forms import TokenForm
 from registry.admin.scope import projects_with
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
-from registry.operations.members import issue_token, revoke_token
+from registry.operations.people.tokens import issue_token, revoke_token
 
 if TYPE_CHECKING:
     from datetime import datetime

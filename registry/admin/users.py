@@ -24,7 +24,7 @@ from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.user_forms import AccountForm, NewAccountForm, PasswordForm
 from registry.markup import badge, link, muted, utc
-from registry.operations import members, users
+from registry.operations.people import users
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -185,6 +185,6 @@ def _link(page: str, words: str) -> SafeString:
 
 def _say_what_is_left(request: HttpRequest, user: User) -> None:
     """Name the projects that lost their last active owner: somebody has to see to them."""
-    if names := members.owned_alone(user):
+    if names := users.owned_alone(user):
         told = ", ".join(names)
         messages.warning(request, f"{told}: no active owner is left. Grant somebody that role.")

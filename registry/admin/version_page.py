@@ -11,12 +11,12 @@ import msgspec
 
 from registry import access, lifecycle
 from registry.admin.scope import projects_with
-from registry.change import classify, differences
 from registry.choices import Action, State
 from registry.markup import brief, plain
 from registry.models import AuditEntry, FeatureService, Review
-from registry.operations.reviews import approvals, approvals_required
+from registry.operations.lifecycle.reviews import approvals, approvals_required
 from registry.queries import consumers_of
+from registry.spec.change import classify, differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from registry.models import FeatureViewVersion
-    from registry.spec import Checks, FeatureSpec
+    from registry.spec.model import Checks, FeatureSpec
 
 HISTORY_LENGTH = 50
 DECISIONS = (Action.APPROVE, Action.REJECT)

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import models
 
 from registry.models.project import Project, is_name
-from registry.spec import EntitySpec, SourceSpec
+from registry.spec.model import EntitySpec
+from registry.spec.sources import SourceSpec
 
 
 class CatalogObject(models.Model):

@@ -14,8 +14,8 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 from lib.errors import Conflict
 from registry.choices import SENSITIVITY_ORDER, SERVED_STATES, ChangeClass, Sensitivity, State
 from registry.models.project import Project, is_name
-from registry.spec import VersionSpec, load_version_spec
-from registry.versions import Version
+from registry.spec.model import VersionSpec, load_version_spec
+from registry.spec.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import Any
 from examples.streaming.segments import SEGMENTS_SCHEMA
 from examples.streaming.viewing import EVENTS_SCHEMA
 from registry.choices import Kind
-from registry.parsing import parse_files
+from registry.reading.parsing import parse_files
 
 DEFINITIONS = Path(__file__).parents[2] / "examples" / "streaming" / "definitions"
 SCHEMAS = {"watch_events": EVENTS_SCHEMA, "user_segments": SEGMENTS_SCHEMA}

@@ -15,15 +15,14 @@ from materialization.errors import from_report
 from materialization.jobs import ComputeJob, Envelope, Report
 from materialization.limits import EngineLimits
 from materialization.sources import resolve_source
-from registry.spec import (
+from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
     FeatureViewSpec,
     JoinKey,
-    SourceSpec,
-    TimeColumn,
     VersionSpec,
 )
+from registry.spec.sources import SourceSpec, TimeColumn
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 #: Slices so small that every aggregation takes several.

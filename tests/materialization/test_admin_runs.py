@@ -9,7 +9,7 @@ from django.urls import reverse
 from materialization.admin.runs import profile_table
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
 from registry.models import AuditEntry
-from registry.spec import Checks
+from registry.spec.model import Checks
 from tests.factories import AT, make_ready, make_version
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from materialization.columns import INSTANT, RUN, stored_schema
 from materialization.ticks import first_tick, ticks_between
-from registry.durations import format_duration
-from registry.spec import AggregationSpec, ScheduleSpec
+from registry.spec.durations import format_duration
+from registry.spec.model import ScheduleSpec
+from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import at, compute_here, make_spec, write_parquet
 from tests.oracle_ticks import MICROSECOND, latest_within, snapshot_ticks
 

@@ -23,7 +23,8 @@ from materialization.errors import (
 from materialization.jobs import ComputeJob
 from materialization.limits import EngineLimits
 from materialization.sources import resolve_source
-from registry.spec import AggregationSpec, ScheduleSpec
+from registry.spec.model import ScheduleSpec
+from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import END, SHARED, at, make_spec, write_parquet
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)

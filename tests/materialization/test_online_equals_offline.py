@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from lib.connections import get_redis
 from materialization.ticks import ticks_between
-from registry.spec import ScheduleSpec
+from registry.spec.model import ScheduleSpec
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version
 from tests.materialization.run_world import (
     AT,

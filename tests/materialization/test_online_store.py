@@ -25,16 +25,15 @@ from materialization.online_store import (
     layout_of,
     marker_key,
 )
-from registry.spec import (
+from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
     FeatureViewSpec,
     JoinKey,
-    SourceSpec,
-    TimeColumn,
     VersionSpec,
 )
-from registry.value_types import parse_type
+from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.value_types import parse_type
 from tests import servers
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

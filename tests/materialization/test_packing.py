@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from materialization.packing import pack, unpacker
-from registry.value_types import parse_type
+from registry.spec.value_types import parse_type
 from serving.stored_values import stored_to_json
 from serving.values import json_ready
 

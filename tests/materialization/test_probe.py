@@ -10,8 +10,9 @@ import pytest
 from materialization.columns import INSTANT
 from materialization.limits import EngineLimits
 from materialization.probe import probe
-from registry.operations.probing import bare_version
-from registry.spec import AggregationSpec, ScheduleSpec
+from registry.operations.registration.probing import bare_version
+from registry.spec.model import ScheduleSpec
+from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)

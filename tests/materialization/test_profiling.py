@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from materialization.columns import computed_schema
 from materialization.expectations import check_profile
 from materialization.profiling import SKETCH, Profiler, merge_profiles, profile_batch
-from registry.spec import Checks, FeatureSpec
+from registry.spec.model import Checks, FeatureSpec
 from tests.materialization.engine_cases import at, make_spec
 
 T = at("2024-01-01T00:00")

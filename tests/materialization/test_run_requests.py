@@ -22,8 +22,8 @@ from materialization.sweep import add_schedules
 from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry
-from registry.operations import releases
-from registry.spec import ScheduleSpec
+from registry.operations.lifecycle import releases
+from registry.spec.model import ScheduleSpec
 from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,

@@ -9,7 +9,7 @@ from materialization.errors import (
     SourceOutsideRoots,
 )
 from materialization.sources import SourceAmbiguous, resolve_source
-from registry.spec import SourceSpec, TimeColumn
+from registry.spec.sources import SourceSpec, TimeColumn
 
 
 def source(path):

@@ -17,7 +17,7 @@ from materialization.operations import cancel_run, request_run
 from registry import epoch, queries
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations import releases
+from registry.operations.lifecycle import releases
 from tests.factories import DEFINITIONS, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,

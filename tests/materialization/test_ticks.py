@@ -20,7 +20,8 @@ from materialization.ticks import (
     last_tick,
     ticks_between,
 )
-from registry.spec import AggregationSpec, ScheduleSpec
+from registry.spec.model import ScheduleSpec
+from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import at, compute_here, make_spec
 
 HOURLY = ScheduleSpec(every="1h")

@@ -13,7 +13,7 @@ from materialization import runner
 from materialization.models import MaterializationRun
 from materialization.operations import NotMaterializable, request_run
 from registry import audit, epoch
-from registry.operations import releases
+from registry.operations.lifecycle import releases
 from tests.factories import AT
 from tests.materialization.run_world import ask, fresh
 

@@ -14,8 +14,8 @@ from registry import access
 from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
 from registry.choices import Role, State
 from registry.models import ApiToken, AuditEntry, Membership
-from registry.operations import members, projects, users
-from registry.versions import BadVersion
+from registry.operations.people import members, projects, tokens, users
+from registry.spec.versions import BadVersion
 from tests.factories import AT, VIEW, make_project, make_version, token_for
 
 pytestmark = pytest.mark.django_db
@@ -153,7 +153,7 @@ def test_the_last_owner_stays(cast):
 
 def test_the_last_active_owner_stays_though_another_is_shut_out(cast):
     grant(cast, cast.steward, Role.OWNER)
-    members.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
+    users.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
 
     with pytest.raises(members.LastOwner, match="owner is the last active owner of rides"):
         take(cast, cast.owner, Role.OWNER)
@@ -161,7 +161,7 @@ def test_the_last_active_owner_stays_though_another_is_shut_out(cast):
 
 def test_shutting_out_the_last_active_owner_names_the_project_in_the_trail(cast):
     for who in (cast.author, cast.owner):
-        members.set_active(user=who, active=False, actor=cast.superuser, at=AT)
+        users.set_active(user=who, active=False, actor=cast.superuser, at=AT)
 
     told = AuditEntry.objects.filter(verb="user.deactivated").order_by("id")
     assert [entry.data for entry in told] == [{}, {"without_active_owner": ["rides"]}]
@@ -182,17 +182,17 @@ DEEDS = {
         approvals_required=1,
         approvals_required_sensitive=1,
     ),
-    "issue": lambda cast, actor: members.issue_token(
+    "issue": lambda cast, actor: tokens.issue_token(
         user=User.objects.get(username="robot"),
         name="x",
         actor=actor,
         at=AT,
         project=cast.project,
     ),
-    "end a token": lambda cast, actor: members.revoke_token(
+    "end a token": lambda cast, actor: tokens.revoke_token(
         token=ApiToken.objects.get(user=cast.consumer), actor=actor, at=AT
     ),
-    "shut out": lambda cast, actor: members.set_active(
+    "shut out": lambda cast, actor: users.set_active(
         user=cast.author, active=False, actor=actor, at=AT
     ),
     "make an account": lambda _, actor: users.add_user(
@@ -223,7 +223,7 @@ def take(cast, user, role):
 
 def test_only_a_superuser_shuts_an_account(cast):
     with pytest.raises(ActionNotPermitted):
-        members.set_active(user=cast.author, active=False, actor=cast.owner, at=AT)
+        users.set_active(user=cast.author, active=False, actor=cast.owner, at=AT)
     assert fresh(cast.author).is_active
 
 
@@ -257,18 +257,18 @@ def test_a_revoked_token_is_refused_from_the_next_request(api, cast):
     assert client.get(ENTITIES).status_code == 200
 
     token = ApiToken.objects.get()
-    members.revoke_token(token=token, actor=cast.consumer, at=timezone.now())
+    tokens.revoke_token(token=token, actor=cast.consumer, at=timezone.now())
 
     assert code(client.get(ENTITIES)) == (401, "token_revoked")
 
 
 def test_an_account_shut_out_is_refused_from_the_next_request(api, cast):
     client = api(cast.consumer)
-    members.set_active(user=cast.consumer, active=False, actor=cast.superuser, at=AT)
+    users.set_active(user=cast.consumer, active=False, actor=cast.superuser, at=AT)
 
     assert code(client.get(ENTITIES)) == (401, "token_unknown")
 
-    members.set_active(user=cast.consumer, active=True, actor=cast.superuser, at=AT)
+    users.set_active(user=cast.consumer, active=True, actor=cast.superuser, at=AT)
     assert client.get(ENTITIES).status_code == 200
 
 
@@ -281,7 +281,7 @@ def test_a_role_taken_away_hides_the_project_from_the_next_request(api, cast):
 
 def test_a_token_for_one_project_knows_no_other(api, cast):
     other = make_project("trips", cast.owner)
-    _, text = members.issue_token(
+    _, text = tokens.issue_token(
         user=cast.owner, name="rides", actor=cast.owner, at=timezone.now(), project=cast.project
     )
     client = api(token=text)

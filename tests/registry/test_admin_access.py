@@ -13,7 +13,8 @@ from registry.admin.audit import latest_deeds, readable_entries
 from registry.choices import State
 from registry.deeds import deed_of, subject_of
 from registry.models import AuditEntry, FeatureViewVersion, Project
-from registry.operations import members, reviews
+from registry.operations.lifecycle import reviews
+from registry.operations.people import members
 from tests.factories import AT, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db

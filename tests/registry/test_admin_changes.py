@@ -15,7 +15,7 @@ from lib.seen import ChangedMeanwhile
 from registry import epoch
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Membership, Project
-from registry.operations import members, projects
+from registry.operations.people import members, projects
 
 pytestmark = pytest.mark.django_db(transaction=False)
 

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from registry.choices import State
-from registry.operations import releases
+from registry.operations.lifecycle import releases
 from tests.factories import AT, DEFINITIONS, ENTITY, SOURCE, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry.choices import State
 from registry.models import AuditEntry, Entity, FeatureView, FeatureViewVersion
-from registry.operations import members
+from registry.operations.people import members
 from tests import factories
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, VIEW, view_of
 

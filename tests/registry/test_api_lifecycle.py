@@ -11,7 +11,8 @@ from guardian.shortcuts import assign_perm
 from registry import lifecycle
 from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations import members, releases, reviews
+from registry.operations.lifecycle import releases, reviews
+from registry.operations.people import members
 from tests.factories import (
     AT,
     VIEW,

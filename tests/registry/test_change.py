@@ -5,15 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from registry.change import classify
 from registry.choices import ChangeClass
-from registry.spec import (
-    EntitySpec,
-    VersionSpec,
+from registry.spec.change import classify
+from registry.spec.fingerprints import (
     content_fingerprint,
     data_fingerprint,
     metadata_fingerprint,
 )
+from registry.spec.model import EntitySpec, VersionSpec
 
 BASE = msgspec.convert(
     {

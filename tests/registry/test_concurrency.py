@@ -13,7 +13,7 @@ from lib.errors import Conflict
 from registry import audit, epoch
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion, Project
-from registry.operations import releases, reviews
+from registry.operations.lifecycle import releases, reviews
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, probe, view_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from guardian.shortcuts import assign_perm
 from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry, DataSource, FeatureView, FeatureViewVersion
-from registry.operations import releases
-from registry.operations.definitions import apply_definitions
-from registry.parsing import InvalidDefinitions, parse_files
+from registry.operations.lifecycle import releases
+from registry.operations.registration.apply import apply_definitions
+from registry.reading.parsing import InvalidDefinitions, parse_files
 from tests.factories import (
     AT,
     DEFINITIONS,

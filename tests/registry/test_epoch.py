@@ -11,8 +11,9 @@ from lib.connections import RedisUnreachable
 from registry import epoch
 from registry.choices import Role
 from registry.models import AuditEntry, Membership, Project
-from registry.operations import members, releases
-from registry.parsing import InvalidDefinitions
+from registry.operations.lifecycle import releases
+from registry.operations.people import members
+from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, apply, make_project, make_ready, make_version
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry.models import FeatureService
-from registry.operations import releases
-from registry.parsing import InvalidDefinitions
+from registry.operations.lifecycle import releases
+from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version
 
 pytestmark = pytest.mark.django_db

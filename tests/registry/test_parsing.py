@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.parsing import STAND_INS, InvalidDefinitions, parse_files, parse_objects
+from registry.reading.parsing import STAND_INS, InvalidDefinitions, parse_files, parse_objects
 from tests.factories import DEFINITIONS
 
 

@@ -7,7 +7,7 @@ import pytest
 from lib.errors import Invalid
 from registry.choices import State
 from registry.models import FeatureTable
-from registry.operations import releases, reviews
+from registry.operations.lifecycle import releases, reviews
 from registry.queries import (
     FeatureServiceNotFound,
     ReferenceNotFound,
@@ -18,7 +18,7 @@ from registry.queries import (
     served_version,
     service_references,
 )
-from registry.references import BadReference, parse_reference
+from registry.spec.references import BadReference, parse_reference
 from tests.factories import AT, VIEW, apply, make_project, make_ready, make_version, probe
 
 pytestmark = pytest.mark.django_db

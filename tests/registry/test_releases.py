@@ -10,8 +10,12 @@ from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.lifecycle import TransitionNotAllowed
 from registry.models import AuditEntry, FeatureTable, FeatureViewVersion
-from registry.operations import releases, reviews
-from registry.operations.releases import ReasonNeeded, VersionInUse, VersionNotReadyToPromote
+from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle.releases import (
+    ReasonNeeded,
+    VersionInUse,
+    VersionNotReadyToPromote,
+)
 from tests.factories import AT, VIEW, apply, make_ready, make_version, verbs_of, view_of
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,9 @@ from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.models.feature_view import StateChanged
-from registry.operations import members, projects, releases, reviews
-from registry.operations.packets import BaseNotApproved
+from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle.packets import BaseNotApproved
+from registry.operations.people import members, projects
 from tests.factories import (
     AT,
     DEFINITIONS,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from registry.row_sql import MAX_LENGTH, BadSql, check_row_sql
-from registry.sql_functions import BARE_FUNCTIONS, NAMED_FUNCTIONS
+from registry.spec.row_sql import MAX_LENGTH, BadSql, check_row_sql
+from registry.spec.sql_functions import BARE_FUNCTIONS, NAMED_FUNCTIONS
 
 
 def check(sql: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry.parsing import InvalidDefinitions, parse_objects
-from registry.value_types import UnknownType, parse_type
+from registry.reading.parsing import InvalidDefinitions, parse_objects
+from registry.spec.value_types import UnknownType, parse_type
 
 KEY = {"name": "k", "type": "int64"}
 ENTITY = {"kind": "Entity", "name": "a", "join_keys": [KEY]}

@@ -17,13 +17,13 @@ from registry.authentication import (
     find_token,
 )
 from registry.models import ApiToken, AuditEntry
-from registry.operations.members import (
+from registry.operations.people.tokens import (
     BadTokenRequest,
     NotYourToken,
     issue_token,
     revoke_token,
-    set_active,
 )
+from registry.operations.people.users import set_active
 from tests.factories import AT, make_project, make_service_account
 
 pytestmark = pytest.mark.django_db

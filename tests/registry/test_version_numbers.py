@@ -6,8 +6,8 @@ import pytest
 
 from registry.choices import State
 from registry.models import FeatureViewVersion
-from registry.operations import releases, reviews
-from registry.parsing import InvalidDefinitions
+from registry.operations.lifecycle import releases, reviews
+from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version, probe
 
 pytestmark = pytest.mark.django_db

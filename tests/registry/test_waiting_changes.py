@@ -16,7 +16,7 @@ from registry import epoch
 from registry.access import ActionNotPermitted
 from registry.choices import Role
 from registry.models import ApiToken, AuditHead, Membership, Project
-from registry.operations import members, projects, users
+from registry.operations.people import members, projects, tokens, users
 from tests.factories import AT, make_service_account, make_user
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ DEEDS = {
         project=cast.project, user=cast.author, role=Role.AUTHOR, actor=cast.owner, at=AT
     ),
     "change": lambda cast: change(cast, cast.project, 1),
-    "issue": lambda cast: members.issue_token(
+    "issue": lambda cast: tokens.issue_token(
         user=User.objects.get(username="robot"),
         name="x",
         actor=cast.owner,
         at=AT,
         project=cast.project,
     ),
-    "end a token": lambda cast: members.revoke_token(
+    "end a token": lambda cast: tokens.revoke_token(
         token=ApiToken.objects.get(), actor=cast.owner, at=AT
     ),
 }
@@ -92,7 +92,7 @@ def change(cast, project: Project, approvals: int) -> Project:
 def test_a_role_taken_away_during_the_wait_is_missed(committed_cast, deed):
     cast = committed_cast
     make_service_account("robot", cast)
-    members.issue_token(user=cast.author, name="x", actor=cast.author, at=AT, project=cast.project)
+    tokens.issue_token(user=cast.author, name="x", actor=cast.author, at=AT, project=cast.project)
 
     take = {"project": cast.project, "role": Role.OWNER, "actor": cast.superuser, "at": AT}
 

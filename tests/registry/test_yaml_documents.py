@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from registry.yaml_documents import BadYaml, load_documents
+from registry.reading.yaml_documents import BadYaml, load_documents
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pyarrow as pa
 from materialization.columns import computed_schema
 from materialization.edges import offline_store
 from materialization.queries import table_uri
-from registry.operations.releases import mark_table_ready
+from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
 from tests.serving.online_world import committed
 

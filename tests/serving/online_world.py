@@ -15,7 +15,7 @@ from django.test import TestCase
 from lib.connections import get_redis
 from materialization.online_layout import HEADER_COLUMNS, layout_of
 from materialization.online_store import OnlineStore
-from registry.operations.releases import mark_table_ready
+from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
 
 if TYPE_CHECKING:

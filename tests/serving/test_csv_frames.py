@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.value_types import parse_type
+from registry.spec.value_types import parse_type
 from serving.entity_frame import BadEntityValue
 from serving.frame_answers import write_answer
 from serving.frames import CSV, read_frame

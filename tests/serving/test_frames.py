@@ -8,8 +8,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from registry.spec import JoinKey
-from registry.value_types import parse_type
+from registry.spec.model import JoinKey
+from registry.spec.value_types import parse_type
 from serving.entity_frame import (
     BadEntityFrame,
     TooManyRows,

@@ -14,7 +14,8 @@ from registry import epoch
 from registry.authentication import TokenExpired
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry
-from registry.operations import members, releases
+from registry.operations.lifecycle import releases
+from registry.operations.people import members
 from serving.online import get_online_features
 from serving.online_request import OnlineRequest
 from serving.plan_cache import PLANS

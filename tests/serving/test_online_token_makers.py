@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from registry.choices import Role
-from registry.operations import members, users
+from registry.operations.people import members, users
 from tests import factories
 from tests.serving.online_world import ask, columns, committed, loaded_view
 

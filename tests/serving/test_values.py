@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from registry.value_types import parse_type
+from registry.spec.value_types import parse_type
 from serving.values import (
     BadKeyValue,
     json_ready,

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from lib.errors import AssayError
-from registry.operations.members import create_project
+from registry.operations.people.projects import create_project
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

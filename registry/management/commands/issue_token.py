@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from lib.errors import AssayError
 from registry.models import Project
-from registry.operations.members import issue_token
+from registry.operations.people.tokens import issue_token
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -1,0 +1,142 @@
+"""The catalogue over HTTP: entities, data sources, feature views and services, listed and single.
+
+Not for changing them: definitions are registered, see ``views``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lib.errors import NotFound, did_you_mean
+from lib.parameters import paged
+from registry import access
+from registry.api.filters import matching
+from registry.api.serializers import (
+    data_source_output,
+    entity_output,
+    feature_service_output,
+    feature_view_output,
+)
+from registry.models import DataSource, Entity, FeatureService, FeatureView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+QUERY = {
+    "q": "words in name, description or feature names",
+    "tag": "key or key:value",
+    "owner": "owner",
+    "entity": "entity name",
+    "sensitivity": "of any feature",
+    "state": "of any version",
+    "limit": "1 to 500, default 50",
+    "offset": "rows to pass over",
+}
+
+
+class Catalogue(NamedTuple):
+    """One kind of object: its rows with all that describing them reads, and the description."""
+
+    rows: QuerySet[Any]
+    output: Callable[[Any], dict[str, Any]]
+
+
+ENTITIES = Catalogue(Entity.objects.order_by("name"), entity_output)
+DATA_SOURCES = Catalogue(DataSource.objects.order_by("name"), data_source_output)
+FEATURE_VIEWS = Catalogue(
+    FeatureView.objects.select_related("default_version")
+    .prefetch_related("versions__table")
+    .order_by("name"),
+    feature_view_output,
+)
+FEATURE_SERVICES = Catalogue(
+    FeatureService.objects.select_related("current")
+    .prefetch_related("current__members__feature_view")
+    .order_by("name"),
+    feature_service_output,
+)
+
+
+class CatalogueListAPI(APIView):
+    """What all lists share: who may see them, their filters and their pages."""
+
+    catalogue: ClassVar[Catalogue]
+
+    @extend_schema(
+        parameters=[OpenApiParameter(name, str, description=text) for name, text in QUERY.items()],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project)
+        rows = self.catalogue.rows.filter(project=found)
+        described = (self.catalogue.output(row) for row in rows)
+        return paged(request, matching(described, request.query_params))
+
+
+class CatalogueDetailAPI(APIView):
+    """What all single objects share: who may see them, and the nearest name for a wrong one."""
+
+    catalogue: ClassVar[Catalogue]
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, name: str) -> Response:
+        found = access.access_project(request.user, project)
+        rows = self.catalogue.rows.filter(project=found)
+        row = rows.filter(name=name).first()
+        if row is None:
+            noun = self.catalogue.rows.model._meta.verbose_name
+            known = rows.values_list("name", flat=True)
+            raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
+        return Response(self.catalogue.output(row))
+
+
+def _operation(name: str, does: str) -> Callable[[type[APIView]], type[APIView]]:
+    return extend_schema_view(get=extend_schema(operation_id=name, description=does))
+
+
+@_operation("list_entities", "List the entities.")
+class EntitiesAPI(CatalogueListAPI):
+    catalogue = ENTITIES
+
+
+@_operation("get_entity", "Describe one entity.")
+class EntityAPI(CatalogueDetailAPI):
+    catalogue = ENTITIES
+
+
+@_operation("list_data_sources", "List the data sources.")
+class DataSourcesAPI(CatalogueListAPI):
+    catalogue = DATA_SOURCES
+
+
+@_operation("get_data_source", "Describe one data source.")
+class DataSourceAPI(CatalogueDetailAPI):
+    catalogue = DATA_SOURCES
+
+
+@_operation("list_feature_views", "List the feature views with their versions and features.")
+class FeatureViewsAPI(CatalogueListAPI):
+    catalogue = FEATURE_VIEWS
+
+
+@_operation("get_feature_view", "Describe one feature view by its default or newest version.")
+class FeatureViewAPI(CatalogueDetailAPI):
+    catalogue = FEATURE_VIEWS
+
+
+@_operation("list_feature_services", "List the feature services.")
+class FeatureServicesAPI(CatalogueListAPI):
+    catalogue = FEATURE_SERVICES
+
+
+@_operation("get_feature_service", "Describe the current version of one feature service.")
+class FeatureServiceAPI(CatalogueDetailAPI):
+    catalogue = FEATURE_SERVICES

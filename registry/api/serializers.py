@@ -1,0 +1,182 @@
+"""How the registry's objects look on the wire; plain functions, one an object.
+
+Not for parsing definitions: ``parsing`` does, with lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lib.instants import timestamp
+from registry.choices import State
+from registry.operations.lifecycle.reviews import approvals, approvals_required
+from registry.spec.versions import Version
+
+if TYPE_CHECKING:
+    from registry.models import (
+        AuditEntry,
+        DataSource,
+        Entity,
+        FeatureService,
+        FeatureView,
+        FeatureViewVersion,
+    )
+    from registry.operations.registration.applied import Applied
+
+
+def applied_output(applied: Applied) -> dict[str, Any]:
+    return {
+        "kind": applied.kind,
+        "name": applied.name,
+        "change": applied.change,
+        "class": applied.classification,
+        "version": applied.version,
+        "state": applied.state,
+        "reasons": applied.reasons,
+        "warnings": applied.warnings,
+    }
+
+
+def entity_output(entity: Entity) -> dict[str, Any]:
+    return {
+        "name": entity.name,
+        "join_keys": [{"name": key.name, "type": key.type} for key in entity.spec.join_keys],
+        **_words(entity),
+    }
+
+
+def data_source_output(source: DataSource) -> dict[str, Any]:
+    spec = source.spec
+    return {
+        "name": source.name,
+        "type": spec.type,
+        "path": spec.path,
+        "event_timestamp": spec.event_timestamp.column,
+        "created_timestamp": spec.created_timestamp.column if spec.created_timestamp else None,
+        **_words(source),
+    }
+
+
+def _words(thing: Entity | DataSource) -> dict[str, Any]:
+    return {"description": thing.description, "owner": thing.owner, "tags": thing.tags}
+
+
+def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
+    """Describe a view by its default version, else by its newest; every view has at least one."""
+    versions = _newest_first(feature_view)
+    default = feature_view.default_version
+    shown = default or _newest(versions)
+    view = shown.spec.view
+    return {
+        "name": feature_view.name,
+        "description": view.description,
+        "owner": view.owner,
+        "tags": view.tags,
+        "entities": list(view.entities),
+        "source": view.source,
+        "online": view.online,
+        "ttl": view.ttl,
+        "schedule": str(view.schedule) if view.schedule else None,
+        "default_version": default.number if default else None,
+        "versions": [_version_line(version, feature_view) for version in versions],
+        "features": [
+            {
+                "name": feature.name,
+                "type": feature.type,
+                "sensitivity": feature.sensitivity,
+                "description": feature.description,
+            }
+            for feature in shown.spec.features
+        ],
+    }
+
+
+def _newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]:
+    """Drafts without a number first, then by number: databases differ on where nulls sort."""
+    highest = Version(10**9, 0, 0)
+    return sorted(
+        feature_view.versions.all(), key=lambda v: (v.version or highest, v.pk), reverse=True
+    )
+
+
+def _newest(versions: list[FeatureViewVersion]) -> FeatureViewVersion:
+    """Return what an author would look at: a draft, else the highest not retired, else any."""
+    drafts = [version for version in versions if version.state == State.DRAFT]
+    kept = [version for version in versions if version.state != State.RETIRED]
+    return (drafts or kept or versions)[0]
+
+
+def _version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "state": version.state,
+        "ready": version.is_ready,
+        "default": feature_view.default_version_id == version.pk,
+        "class": version.change_class or None,
+    }
+
+
+def version_output(version: FeatureViewVersion) -> dict[str, Any]:
+    return {
+        "name": version.feature_view.name,
+        **_version_line(version, version.feature_view),
+        "reasons": version.packet.get("reasons", []),
+        "spec": msgspec.to_builtins(version.spec),
+        "data_fingerprint": version.data_fingerprint,
+        "metadata_fingerprint": version.metadata_fingerprint,
+        "created_by": version.created_by.get_username(),
+        "created_at": timestamp(version.created_at),
+        "submitted_at": timestamp(version.submitted_at),
+        "approved_at": timestamp(version.approved_at),
+    }
+
+
+def review_output(version: FeatureViewVersion) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "state": version.state,
+        "packet": version.packet,
+        "packet_hash": version.packet_hash,
+        "approvals": [
+            {
+                "reviewer": review.reviewer.get_username(),
+                "verdict": review.verdict,
+                "comment": review.comment,
+                "current": review.packet_hash == version.packet_hash,
+                "created_at": timestamp(review.created_at),
+            }
+            for review in version.reviews.select_related("reviewer")
+        ],
+        "given": approvals(version) if version.packet_hash else 0,
+        "required": approvals_required(version),
+    }
+
+
+def feature_service_output(service: FeatureService) -> dict[str, Any]:
+    current = service.current
+    members = current.members.all() if current else []
+    return {
+        "name": service.name,
+        "version": current.version if current else None,
+        "features": [str(member) for member in members],
+        "description": current.description if current else "",
+        "owner": current.owner if current else "",
+        "tags": current.tags if current else {},
+    }
+
+
+def audit_output(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": entry.pk,
+        "at": timestamp(entry.at),
+        "actor": entry.actor_name,
+        "verb": entry.verb,
+        "subject": entry.subject_label,
+        "before": entry.before,
+        "after": entry.after,
+        "data": entry.data,
+        "act_id": str(entry.act_id),
+        "hash": entry.hash,
+    }

@@ -1,0 +1,44 @@
+"""The audit trail over HTTP: who did what, newest first.
+
+Not for writing it: ``audit`` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lib.parameters import paged
+from registry import access
+from registry.api.serializers import audit_output
+from registry.models import AuditEntry
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class AuditAPI(APIView):
+    """Who did what, newest first."""
+
+    FILTERS: ClassVar[dict[str, str]] = {
+        "verb": "verb",
+        "subject": "subject_label__startswith",
+        "actor": "actor_name",
+    }
+
+    @extend_schema(
+        operation_id="list_audit_entries",
+        parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "limit", "offset")],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project, "view_auditentry")
+        entries = AuditEntry.objects.filter(project_name=found.name)
+        for parameter, column in self.FILTERS.items():
+            if value := request.query_params.get(parameter):
+                entries = entries.filter(**{column: value.replace("\x00", "")})
+        return paged(request, entries, audit_output)

@@ -1,0 +1,53 @@
+"""The registry's part of ``/api/v1``."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from registry.api import catalogue, definitions, people, trail, versions
+from registry.choices import Action
+
+_PROJECT = "projects/<slug:project>"
+_VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
+_CATALOGUE = {
+    "entities": (catalogue.EntitiesAPI, catalogue.EntityAPI, "entity"),
+    "data-sources": (
+        catalogue.DataSourcesAPI,
+        catalogue.DataSourceAPI,
+        "data-source",
+    ),
+    "feature-views": (
+        catalogue.FeatureViewsAPI,
+        catalogue.FeatureViewAPI,
+        "feature-view",
+    ),
+    "feature-services": (
+        catalogue.FeatureServicesAPI,
+        catalogue.FeatureServiceAPI,
+        "feature-service",
+    ),
+}
+_lists = [
+    path(f"{_PROJECT}/{plural}", many.as_view(), name=plural)
+    for plural, (many, _, _) in _CATALOGUE.items()
+]
+_details = [
+    path(f"{_PROJECT}/{plural}/<slug:name>", one.as_view(), name=singular)
+    for plural, (_, one, singular) in _CATALOGUE.items()
+]
+
+urlpatterns = [
+    path("projects", people.ProjectsAPI.as_view(), name="projects"),
+    path("whoami", people.WhoAmIAPI.as_view(), name="whoami"),
+    path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
+    *_lists,
+    *_details,
+    re_path(rf"{_VERSION}$", versions.VersionAPI.as_view(), name="version"),
+    re_path(rf"{_VERSION}/review$", versions.ReviewAPI.as_view(), name="review"),
+    re_path(
+        rf"{_VERSION}/(?P<action>{'|'.join(Action)})$",
+        versions.ActionAPI.as_view(),
+        name="version-action",
+    ),
+    path(f"{_PROJECT}/audit", trail.AuditAPI.as_view(), name="audit"),
+]

@@ -1,0 +1,114 @@
+"""One version over HTTP: its content, its review, the steps of its lifecycle.
+
+Not for rules: ``access`` loads and authorises, ``operations.lifecycle`` decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lib.bodies import BadBody, LooseJsonParser
+from registry import access
+from registry.api.requests import editor_ids
+from registry.api.serializers import review_output, version_output
+from registry.authentication import token_of
+from registry.choices import Action
+from registry.operations.lifecycle import releases, reviews
+from registry.probe import get_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rest_framework.request import Request
+
+
+#: The operation behind each action; the admin's buttons call the same.
+OPERATIONS: dict[Action, Callable[..., Any]] = {
+    Action.SUBMIT: reviews.submit_version,
+    Action.WITHDRAW: reviews.withdraw_version,
+    Action.APPROVE: reviews.approve_version,
+    Action.REJECT: reviews.reject_version,
+    Action.PROMOTE: releases.promote_version,
+    Action.DEPRECATE: releases.deprecate_version,
+    Action.RESTORE: releases.restore_version,
+    Action.RETIRE: releases.retire_version,
+}
+
+
+class VersionAPI(APIView):
+    """One version: its state and everything it means. ``draft`` names the newest draft."""
+
+    @extend_schema(operation_id="get_version", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, name: str, version: str) -> Response:
+        return Response(version_output(access.access_version(request.user, project, name, version)))
+
+
+class ReviewAPI(APIView):
+    """What a reviewer decides on, who decided so far, and how many have to agree."""
+
+    @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, name: str, version: str) -> Response:
+        return Response(review_output(access.access_version(request.user, project, name, version)))
+
+
+#: What single actions take beside a comment.
+TAKES = {
+    Action.APPROVE: {"packet_hash"},
+    Action.REJECT: {"packet_hash"},
+    Action.RETIRE: {"force"},
+}
+
+
+class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
+    """What an action may be told: ``force`` to retire, ``packet_hash`` (as seen) to decide."""
+
+    comment: str = ""
+    force: bool = False
+    packet_hash: str | None = None
+
+
+class ActionAPI(APIView):
+    """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
+
+    parser_classes = (LooseJsonParser,)
+
+    @extend_schema(
+        operation_id="act_on_version", request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT
+    )
+    def post(
+        self, request: Request, project: str, name: str, version: str, action: str
+    ) -> Response:
+        found = access.access_version(request.user, project, name, version)
+        options = _options(request, Action(action))
+        moved = OPERATIONS[Action(action)](
+            version=found, actor=access.acting_user(request), at=timezone.now(), **options
+        )
+        return Response(version_output(moved))
+
+
+def _options(request: Request, action: Action) -> dict[str, Any]:
+    """Return what an action's operation takes beside the version, the actor and the time."""
+    try:
+        body = msgspec.convert(request.data, ActionInput)
+    except msgspec.ValidationError as exc:
+        raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
+    given = {name for name in ("force", "packet_hash") if getattr(body, name)}
+    if extra := given - TAKES.get(action, set()):
+        raise BadBody(f"{action} does not take {', '.join(sorted(extra))}.")
+    options: dict[str, Any] = {"comment": body.comment}
+    token = token_of(request)
+    if action is Action.SUBMIT:
+        options |= {"probe": get_probe(), "editor_ids": editor_ids(request)}
+    elif action in (Action.APPROVE, Action.REJECT):
+        owner = token.created_by if token else None
+        options |= {"token_owner": owner, "packet_hash": body.packet_hash}
+    elif action is Action.RETIRE:
+        options["force"] = body.force
+    return options

@@ -1,0 +1,151 @@
+"""Promote, deprecate, restore, retire, and the moment a version becomes ready.
+
+Not for what leads to an approval: ``reviews``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+
+from lib.errors import Conflict, Invalid
+from registry import epoch
+from registry.choices import SERVED_STATES, Action, State
+from registry.models import FeatureTable, FeatureView, FeatureViewVersion
+from registry.operations.lifecycle import steps
+from registry.queries import consumers_of
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from django.contrib.auth.models import User
+
+
+class VersionNotReadyToPromote(Conflict):
+    code = "not_ready"
+
+
+class VersionInUse(Conflict):
+    code = "version_in_use"
+
+
+class ReasonNeeded(Invalid):
+    code = "reason_needed"
+
+
+def promote_version(
+    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+) -> FeatureViewVersion:
+    """Make a ready version the one that references without a pin read; also the way back.
+
+    :raises VersionNotReadyToPromote: it is not backfilled and loaded yet.
+    """
+    with steps.taking(version, Action.PROMOTE, actor, comment=comment):
+        if not version.is_ready:
+            raise VersionNotReadyToPromote(
+                f"{version} is not materialized yet; promote it when its backfill is done."
+            )
+        default = version.feature_view.default_version
+        FeatureView.objects.filter(pk=version.feature_view_id).update(default_version=version)
+        steps.record(
+            version,
+            Action.PROMOTE,
+            actor,
+            before=default.number if default else None,
+            after=version.number,
+            at=at,
+            comment=comment,
+        )
+    version.refresh_from_db()
+    return version
+
+
+def deprecate_version(
+    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+) -> FeatureViewVersion:
+    """Say that a version should not be used for anything new; it still answers."""
+    return _move(Action.DEPRECATE, version, actor, at, comment)
+
+
+def restore_version(
+    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+) -> FeatureViewVersion:
+    """Take a deprecation back."""
+    return _move(Action.RESTORE, version, actor, at, comment)
+
+
+def retire_version(
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str = "",
+    force: bool = False,
+) -> FeatureViewVersion:
+    """End a version: requests that name it answer 410.
+
+    :raises VersionInUse: it is the default or pinned, and not forced; lists who.
+    :raises ReasonNeeded: forced without a comment.
+    """
+    with steps.taking(version, Action.RETIRE, actor, comment=comment) as transition:
+        is_default = version.feature_view.default_version_id == version.pk
+        used_by = [*(["the default"] if is_default else []), *consumers_of(version)]
+        if used_by and not force:
+            raise VersionInUse(
+                f"{version} is used by {', '.join(used_by)}."
+                " Move them first, or force it with a reason.",
+                used_by=used_by,
+            )
+        if force and not comment.strip():
+            raise ReasonNeeded("forcing a retirement needs a comment that says why.")
+        FeatureView.objects.filter(default_version=version).update(default_version=None)
+        before = State(version.state)
+        version.move(expected=before, to=transition.target)
+        steps.record(
+            version, Action.RETIRE, actor, before=before, after=version.state, at=at,
+            comment=comment, used_by=used_by,
+        )  # fmt: skip
+    return version
+
+
+def _move(
+    action: Action, version: FeatureViewVersion, actor: User, at: datetime, comment: str
+) -> FeatureViewVersion:
+    with steps.taking(version, action, actor, comment=comment) as transition:
+        before = State(version.state)
+        version.move(expected=before, to=transition.target)
+        steps.record(
+            version, action, actor, before=before, after=version.state, at=at, comment=comment
+        )
+    return version
+
+
+def mark_table_ready(*, table: FeatureTable, at: datetime, kept_for: timedelta | None) -> None:
+    """Note that a table is backfilled, checked and loaded; a view without a default gets one.
+
+    ``kept_for`` says how long after their event rows stay online; None is for ever.
+    Saying the same again changes nothing: only what makes a version ready moves a default, so that
+    a regular run does not undo a forced retirement.
+    """
+    # Not what the instance says: while a run was under way, its table may have been dropped.
+    if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False, kept_for=kept_for).exists():
+        return
+    with epoch.change(table.feature_view.project_id):
+        tables = FeatureTable.objects.filter(pk=table.pk)
+        tables.update(ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for)
+        served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
+        newest = served.select_related("table").order_by("-major", "-minor", "-patch")
+        if first := next((version for version in newest if version.is_ready), None):
+            default_if_none(first, at=at)
+
+
+def default_if_none(version: FeatureViewVersion, *, at: datetime) -> None:
+    """Make a ready version the default where its view has none; inside a change of the epoch."""
+    views = FeatureView.objects.filter(pk=version.feature_view_id, default_version=None)
+    if views.update(default_version=version):
+        steps.record(
+            version, Action.PROMOTE, None, before=None, after=version.number, at=at,
+            comment="first ready version",
+        )  # fmt: skip

@@ -1,0 +1,258 @@
+"""Submit, withdraw, approve, reject: the four steps by which a draft becomes a version.
+
+Each checks, changes by conditional update and writes its audit entry in one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+
+from lib.errors import Conflict, Forbidden, Invalid
+from registry import access, lifecycle
+from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, State, Verdict
+from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
+from registry.models.feature_view import StateChanged
+from registry.operations.lifecycle import steps
+from registry.operations.lifecycle.numbers import (
+    VersionTaken,
+    assign_number,
+    base_version,
+    relatives,
+)
+from registry.operations.lifecycle.packets import check_base, make_packet
+from registry.operations.lifecycle.releases import default_if_none
+from registry.spec.change import classify, with_guards
+from registry.spec.fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.probe import Probe, ProbeReport
+
+
+class NothingToReview(Conflict):
+    code = "nothing_to_review"
+
+
+class SourceProblems(Invalid):
+    code = "source_problems"
+
+
+class AlreadyReviewed(Conflict):
+    code = "already_reviewed"
+
+
+class ServiceAccountMayNotDecide(Forbidden):
+    code = "service_account_may_not_decide"
+
+
+def submit_version(
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    probe: Probe,
+    comment: str = "",
+    editor_ids: frozenset[int] = frozenset(),
+) -> FeatureViewVersion:
+    """Freeze a draft: classify it anew, give it its number and its packet of evidence.
+
+    ``editor_ids`` count as its editors beside the actor: whoever made the token they came with.
+    :raises TransitionNotAllowed: it is not a draft.
+    :raises VersionTaken, VersionTooLow: the number it asks for cannot be had; says which can.
+    :raises SourceProblems: the files no longer carry what it declares.
+    """
+    steps.permit(version, Action.SUBMIT, actor)
+    # Reading files takes its time, so it happens before anything is locked.
+    report = probe(spec=version.spec, project=version.feature_view.project)
+    with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
+        if report.problems:
+            messages = "; ".join(message for _, message in report.problems)
+            raise SourceProblems(f"{version}: {messages}")
+        VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
+        _freeze(version, transition.target, actor, at, report)
+        _record(Action.SUBMIT, version, actor, State.DRAFT, at, comment)
+    return version
+
+
+def _freeze(
+    version: FeatureViewVersion, to: State, actor: User, at: datetime, report: ProbeReport
+) -> None:
+    base = base_version(version.feature_view, version.spec)
+    change = classify(base.spec if base else None, version.spec)
+    if change.classification is None:
+        raise NothingToReview(f"{version} says the same as {base}; there is nothing to review.")
+    number = assign_number(version, base, change)
+    known = relatives(version.feature_view, base, number)
+    change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
+    packet = make_packet(
+        version, number=number, base=base, change=change, report=report, actor=actor, at=at,
+        required=_wanted(version, known),
+    )  # fmt: skip
+    table, _ = FeatureTable.objects.get_or_create(
+        feature_view=version.feature_view,
+        fingerprint=version.data_fingerprint,
+        defaults={"created_at": at},
+    )
+    try:
+        with transaction.atomic():
+            version.move(
+                expected=State.DRAFT, to=to, submitted_by=actor, submitted_at=at, based_on=base,
+                major=number.major, minor=number.minor, patch=number.patch, table=table,
+                change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
+            )  # fmt: skip
+    except IntegrityError as exc:
+        raise VersionTaken(
+            f"{number} was taken a moment ago; submit again to get the next number."
+        ) from exc
+
+
+def withdraw_version(
+    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+) -> FeatureViewVersion:
+    """Take a version back from review, to edit it further; it keeps its number."""
+    with steps.taking(version, Action.WITHDRAW, actor, comment=comment) as transition:
+        version.move(expected=State.IN_REVIEW, to=transition.target)
+        _record(Action.WITHDRAW, version, actor, State.IN_REVIEW, at, comment)
+    return version
+
+
+def approve_version(
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str = "",
+    token_owner: User | None = None,
+    packet_hash: str | None = None,
+) -> FeatureViewVersion:
+    """Record an approval; with as many as the policy wants the version becomes approved.
+
+    Where an approved version has the same data, it is ready at once.
+
+    ``token_owner`` is who made the API token the actor came with, if they came with one;
+    ``packet_hash`` the evidence the actor looked at, None for what stands now.
+    :raises ActionNotPermitted: the actor may not approve this feature view.
+    :raises EditorMayNotDecide: the actor created, edited or submitted any of it.
+    :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
+    :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review.
+    :raises BaseNotApproved: what it was compared with is not approved itself.
+    """
+    with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
+        _require_person(version, actor, token_owner)
+        _require_seen(version, packet_hash)
+        check_base(version)
+        _store_review(Verdict.APPROVED, version, actor, at, comment)
+        enough = approvals(version) >= approvals_required(version)
+        if enough:
+            version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
+        _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment)
+        if enough and version.is_ready:
+            default_if_none(version, at=at)
+    return version
+
+
+def reject_version(
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str = "",
+    token_owner: User | None = None,
+    packet_hash: str | None = None,
+) -> FeatureViewVersion:
+    """Send a version back to its authors with a comment; who edited it stays known."""
+    with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
+        _require_person(version, actor, token_owner)
+        _require_seen(version, packet_hash)
+        _store_review(Verdict.REJECTED, version, actor, at, comment)
+        version.move(expected=State.IN_REVIEW, to=transition.target)
+        _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
+    return version
+
+
+def approvals(version: FeatureViewVersion) -> int:
+    """Return how many people approved exactly this packet and may still approve."""
+    given = version.reviews.filter(verdict=Verdict.APPROVED, packet_hash=version.packet_hash)
+    right = lifecycle.PERMISSION[Action.APPROVE]
+    reviewers = [review.reviewer for review in given.select_related("reviewer")]
+    return sum(access.can(reviewer, right, version.feature_view) for reviewer in reviewers)
+
+
+def approvals_required(version: FeatureViewVersion) -> int:
+    """Return how many approvals this version needs.
+
+    As many as the project's policy wants now, and not fewer than it wanted at submit: whoever
+    waits for review cannot make it easier.
+    """
+    known = relatives(version.feature_view, version.based_on, version.version)
+    at_submit: int = version.packet.get("approvals_required", 0)
+    return max(_wanted(version, known), at_submit)
+
+
+def _wanted(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> int:
+    """The highest sensitivity counts, so that lowering one takes as many people as keeping it."""
+    project = version.feature_view.project
+    sensitivities = [each.sensitivity for each in (version, *known)]
+    highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
+    if highest in (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED):
+        return max(project.approvals_required, project.approvals_required_sensitive)
+    return project.approvals_required
+
+
+def _require_person(version: FeatureViewVersion, actor: User, token_owner: User | None) -> None:
+    """A decision is a person's own: by their login, or by a token they made themselves."""
+    project = version.feature_view.project.name
+    if not actor.has_usable_password():
+        raise ServiceAccountMayNotDecide(
+            f"{actor} is a service account; a person with a login has to decide.", project=project
+        )
+    if token_owner is not None and token_owner.pk != actor.pk:
+        raise ServiceAccountMayNotDecide(
+            f"the token is {actor}'s but {token_owner} made it; decide with a token of your own.",
+            project=project,
+        )
+
+
+def _require_seen(version: FeatureViewVersion, packet_hash: str | None) -> None:
+    if packet_hash not in (None, version.packet_hash):
+        raise StateChanged(
+            f"{version} was submitted anew since you looked. Look again, then decide."
+        )
+
+
+def _store_review(
+    verdict: Verdict, version: FeatureViewVersion, actor: User, at: datetime, comment: str
+) -> None:
+    try:
+        with transaction.atomic():
+            Review.objects.create(
+                version=version,
+                reviewer=actor,
+                verdict=verdict,
+                comment=comment,
+                packet_hash=version.packet_hash,
+                created_at=at,
+            )
+    except IntegrityError as exc:
+        raise AlreadyReviewed(
+            f"{actor} has reviewed this submission of {version} already."
+        ) from exc
+
+
+def _record(
+    action: Action,
+    version: FeatureViewVersion,
+    actor: User,
+    before: State,
+    at: datetime,
+    comment: str,
+) -> None:
+    steps.record(
+        version, action, actor, before=before, after=version.state, at=at, comment=comment,
+        packet_hash=version.packet_hash,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Looking at the files of what is sent before anything is locked: disks are slow.
+
+Not for reading files: ``registry.probe`` says who does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from registry.choices import Kind
+from registry.models import DataSource, Entity
+from registry.operations.registration.view_drafts import resolve
+from registry.spec.fingerprints import canonical_json
+from registry.spec.model import EntitySpec, FeatureViewSpec, VersionSpec
+from registry.spec.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registry.models import Project
+    from registry.probe import Probe, ProbeReport
+    from registry.reading.parsing import Definition
+    from registry.reading.yaml_documents import Path
+
+
+class NotLooked(NamedTuple):
+    """The report on a source that a view of the same request reads: its look says it all."""
+
+    problems: tuple[tuple[Path, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    rows: int | None = None
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+
+
+def bare_version(source: SourceSpec) -> VersionSpec:
+    """Return a version of nothing but a source: probing it looks at the files and the times."""
+    view = FeatureViewSpec(name=source.name, entities=(), source=source.name, features=())
+    return VersionSpec(view=view, source=source, entities=())
+
+
+def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe) -> Probe:
+    """Probe each view as it would read its source now; the probe returned remembers.
+
+    A view that names what is not there is left out: storing it says so. A source that no view of
+    the request reads is looked at by itself.
+    """
+    seen: dict[str, ProbeReport] = {}
+
+    def remembering(*, spec: VersionSpec, project: Project) -> ProbeReport:
+        key = canonical_json(spec)
+        if key not in seen:
+            seen[key] = probe(spec=spec, project=project)
+        return seen[key]
+
+    known = _Known(definitions, project)
+    read = set()
+    for definition in definitions:
+        if definition.kind is Kind.FEATURE_VIEW:
+            spec = known.version_spec(cast("FeatureViewSpec", definition.spec))
+            if spec is not None:
+                remembering(spec=spec, project=project)
+                read.add(spec.source.name)
+    for definition in definitions:
+        if isinstance(definition.spec, SourceSpec):
+            spec = bare_version(definition.spec)
+            if spec.source.name in read:
+                seen[canonical_json(spec)] = NotLooked()
+            else:
+                remembering(spec=spec, project=project)
+    return remembering
+
+
+class _Known:
+    """Sources and entities by name: as they are sent, else as they are registered."""
+
+    def __init__(self, definitions: list[Definition], project: Project) -> None:
+        registered = {"project": project}
+        self._sources = {each.name: each.spec for each in DataSource.objects.filter(**registered)}
+        self._entities = {each.name: each.spec for each in Entity.objects.filter(**registered)}
+        for definition in definitions:
+            if isinstance(definition.spec, SourceSpec):
+                self._sources[definition.spec.name] = definition.spec
+            elif isinstance(definition.spec, EntitySpec):
+                self._entities[definition.spec.name] = definition.spec
+
+    def version_spec(self, view: FeatureViewSpec) -> VersionSpec | None:
+        source = self._sources.get(view.source)
+        entities = [self._entities[name] for name in view.entities if name in self._entities]
+        if source is None or len(entities) < len(view.entities):
+            return None
+        return resolve(view, source, entities)

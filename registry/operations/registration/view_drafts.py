@@ -1,0 +1,180 @@
+"""From a feature view's definition to a draft: resolved against what is registered, and checked.
+
+Not for storing the draft (``drafts``) or for numbers (``numbers``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import msgspec
+
+from lib.errors import did_you_mean
+from registry.choices import Kind, State
+from registry.models import DataSource, Entity, FeatureView
+from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow, base_version
+from registry.operations.registration.drafts import store_draft
+from registry.queries import newest_version
+from registry.spec.model import FeatureViewSpec, VersionSpec
+from registry.spec.row_sql import check_row_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registry.models import FeatureViewVersion, Project
+    from registry.operations.registration.applied import Application, Applied
+    from registry.reading.parsing import Definition
+    from registry.reading.yaml_documents import Path
+    from registry.spec.model import EntitySpec
+    from registry.spec.sources import SourceSpec
+
+Found = tuple["Path", str]
+#: What an entity or data source is called, and where it was changed.
+Moved = dict[tuple[Kind, str], "Definition"]
+
+
+class Parts(NamedTuple):
+    """The registered objects a view is resolved against."""
+
+    source: DataSource
+    entities: list[Entity]
+
+    @property
+    def editor_ids(self) -> set[int]:
+        """Everybody who ever wrote any of them."""
+        parts = (self.source, *self.entities)
+        return {pk for part in parts for pk in part.editors.values_list("pk", flat=True)}
+
+
+def store_feature_view(application: Application, definition: Definition) -> Applied | None:
+    """Store one view's draft; on problems add them to the application and return None."""
+    view = cast("FeatureViewSpec", definition.spec)
+    if missing := _missing_parts(application.project, view):
+        _refuse(application, definition, missing)
+        return None
+    parts = _parts(application.project, view)
+    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    report = application.probe(spec=spec, project=application.project)
+    found = [*_name_clashes(spec), *report.problems]
+    applied = None
+    if based := _base_problems(application.project, spec):
+        found += based
+    else:
+        # Also where problems were found, to find those of the number; none of it stays then.
+        try:
+            applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+            applied.warnings += report.warnings
+        except (VersionTaken, VersionTooLow) as exc:
+            found.append((("version",), exc.message))
+    if found:
+        _refuse(application, definition, found)
+    return applied
+
+
+def _refuse(application: Application, definition: Definition, found: list[Found]) -> None:
+    """Note problems of a view where they stand; those of its source with the source, if sent."""
+    view = cast("FeatureViewSpec", definition.spec)
+    application.refused_views.add(view.name)
+    sent = application.sources.get(view.source)
+    for path, message in found:
+        if path[0] != "source" or len(path) == 1:
+            application.refuse(definition.problem(path, message))
+        elif sent is not None:
+            application.refuse(sent.problem(path[1:], message))
+        else:
+            what = f"data source {view.source!r}, {path[1]}: {message}"
+            application.refuse(definition.problem(("source",), what))
+
+
+def dependent_views(application: Application, moved: Moved, *, already: set[str]) -> list[Applied]:
+    """Make drafts of the views that embed what changed and were not sent themselves."""
+    changes: list[Applied] = []
+    views = FeatureView.objects.filter(project=application.project).exclude(name__in=already)
+    for feature_view in views if moved else ():
+        newest = newest_version(feature_view)
+        uses = [name for name in moved if newest and name in _embedded(newest)]
+        if newest is not None and uses:
+            changes += _follow(application, newest, {name: moved[name] for name in uses})
+    return changes
+
+
+def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) -> list[Applied]:
+    """Make the draft that says what ``newest`` says, with today's source and entities."""
+    view = msgspec.structs.replace(newest.spec.view, version=None)
+    if newest.state != State.DRAFT:
+        view = msgspec.structs.replace(view, based_on=None)
+    parts = _parts(application.project, view)
+    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    if clashes := _name_clashes(spec):
+        message = f"feature view {view.name} uses it: {clashes[0][1]}"
+        application.problems += [each.problem(("name",), message) for each in moved.values()]
+        return []
+    applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+    names = ", ".join(sorted(name for _, name in moved))
+    applied.warnings.append(f"uses {names}, which changed")
+    return [applied]
+
+
+def _embedded(version: FeatureViewVersion) -> set[tuple[Kind, str]]:
+    view = version.spec.view
+    return {(Kind.DATA_SOURCE, view.source), *((Kind.ENTITY, name) for name in view.entities)}
+
+
+def _missing_parts(project: Project, view: FeatureViewSpec) -> list[Found]:
+    entities = _names(Entity, project)
+    sources = _names(DataSource, project)
+    missing: list[Found] = [
+        (("entities", index), f"there is no entity {name!r}.{did_you_mean(name, entities)}")
+        for index, name in enumerate(view.entities)
+        if name not in entities
+    ]
+    if view.source not in sources:
+        hint = did_you_mean(view.source, sources)
+        missing.append((("source",), f"there is no data source {view.source!r}.{hint}"))
+    return missing
+
+
+def _names(model: type[Entity] | type[DataSource], project: Project) -> set[str]:
+    return set(model.objects.filter(project=project).values_list("name", flat=True))
+
+
+def _parts(project: Project, view: FeatureViewSpec) -> Parts:
+    entities = {each.name: each for each in Entity.objects.filter(project=project)}
+    source = DataSource.objects.get(project=project, name=view.source)
+    return Parts(source, [entities[name] for name in view.entities])
+
+
+def resolve(
+    view: FeatureViewSpec, source: SourceSpec, entities: Sequence[EntitySpec]
+) -> VersionSpec:
+    """Return the version a view means: its SQL made canonical, its source and entities embedded."""
+    if view.sql is not None:
+        view = msgspec.structs.replace(view, sql=check_row_sql(view.sql, source=view.source))
+    return VersionSpec(view=view, source=source, entities=tuple(entities))
+
+
+def _name_clashes(spec: VersionSpec) -> list[Found]:
+    """Find columns that would be one: engines fold the case of column names."""
+    keys = [key.name.lower() for key in spec.join_keys]
+    clashes: list[Found] = [
+        (
+            ("features", index, "name"),
+            f"{feature.name!r} is a join key already; features and keys need names of their own.",
+        )
+        for index, feature in enumerate(spec.features)
+        if feature.name in keys
+    ]
+    if len(set(keys)) < len(keys):
+        message = f"two of these entities share a join key ({', '.join(keys)})."
+        clashes.append((("entities",), message))
+    return clashes
+
+
+def _base_problems(project: Project, spec: VersionSpec) -> list[Found]:
+    if spec.view.based_on is None:
+        return []
+    feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
+    if feature_view is not None and base_version(feature_view, spec) is not None:
+        return []
+    message = f"{spec.view.name} has no submitted version {spec.view.based_on!r} to base this on."
+    return [(("based_on",), message)]

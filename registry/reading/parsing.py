@@ -1,0 +1,267 @@
+"""Definitions text to specs, with every problem's file, line, key and value. [pure]
+
+Not for what needs the registry (does the source exist?) or the data (does the column?):
+``operations.registration`` and the source probe check that.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from lib.errors import Invalid, did_you_mean
+from registry.choices import Kind
+from registry.reading.rules import rule_problems
+from registry.reading.shape import shape_problems
+from registry.reading.yaml_documents import BadYaml, Document, Path, load_documents
+from registry.spec.base import Described
+from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
+from registry.spec.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.shape import Found
+
+STRUCTS: dict[Kind, type[Described]] = {
+    Kind.ENTITY: EntitySpec,
+    Kind.DATA_SOURCE: SourceSpec,
+    Kind.FEATURE_VIEW: FeatureViewSpec,
+    Kind.FEATURE_SERVICE: FeatureServiceSpec,
+}
+#: What stands in for required parts that cannot be read, while the rules judge the others.
+STAND_INS: dict[Kind, dict[str, Any]] = {
+    Kind.ENTITY: {"name": "a", "join_keys": [{"name": "a", "type": "string"}]},
+    Kind.DATA_SOURCE: {
+        "name": "a",
+        "type": "file",
+        "path": "a.csv",
+        "event_timestamp": {"column": ""},
+    },
+    Kind.FEATURE_VIEW: {
+        "name": "a",
+        "entities": ["a"],
+        "source": "a",
+        "features": [{"name": "a", "type": "string"}],
+    },
+    Kind.FEATURE_SERVICE: {"name": "a", "features": ["a:a"]},
+}
+#: A key of a document or, with an index, one item of its list.
+Part = tuple[str, int | None]
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+MAX_BYTES = 2_000_000
+
+
+class Problem(NamedTuple):
+    """One thing wrong in a definition, where it is and what would be right."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+    message: str
+
+
+class InvalidDefinitions(Invalid):
+    """Everything found wrong in one request; nothing of it was stored."""
+
+    code = "invalid_definition"
+
+    def __init__(self, problems: list[Problem]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(
+            f"{first.file}:{first.line}: {first.key}: {first.message}{more}",
+            errors=[problem._asdict() for problem in problems],
+        )
+        self.problems = problems
+
+
+class Definition(NamedTuple):
+    """One parsed document and where it came from."""
+
+    kind: Kind
+    spec: Described
+    file: str
+    document: Document
+
+    def problem(self, path: Path, message: str) -> Problem:
+        return _problem(self.file, self.document, path, message)
+
+
+def parse_files(files: list[tuple[str, str]]) -> list[Definition]:
+    """Read ``(name, text)`` pairs of YAML into definitions, in the order in which they apply.
+
+    :raises InvalidDefinitions: listing every problem of every file.
+    """
+    documents: list[tuple[str, Document]] = []
+    problems: list[Problem] = []
+    for file, text in files:
+        try:
+            if len(text.encode()) > MAX_BYTES:
+                raise BadYaml(f"a definitions file has at most {MAX_BYTES} bytes.", 1)
+            documents += [(file, document) for document in load_documents(text)]
+        except BadYaml as exc:
+            problems.append(Problem(file, exc.line, exc.key, exc.value, exc.message))
+    return _definitions(documents, problems, name=files[0][0] if files else "definitions")
+
+
+def parse_objects(objects: list[Any]) -> list[Definition]:
+    """Read already decoded objects (JSON); lines are the object's number, from 1."""
+    return _definitions(
+        [("definitions", Document(o, {(): n}, set())) for n, o in enumerate(objects, 1)], []
+    )
+
+
+def _definitions(
+    documents: list[tuple[str, Document]], problems: list[Problem], *, name: str = "definitions"
+) -> list[Definition]:
+    definitions: list[Definition] = []
+    for file, document in documents:
+        found = _definition(file, document)
+        if isinstance(found, Definition):
+            definitions.append(found)
+        else:
+            problems += found
+    problems += _duplicates(definitions)
+    if not documents and not problems:
+        problems.append(Problem(name, 1, "", "", "there is no definition in what was sent."))
+    if problems:
+        raise InvalidDefinitions(problems)
+    return sorted(definitions, key=lambda definition: list(Kind).index(definition.kind))
+
+
+def _definition(file: str, document: Document) -> Definition | list[Problem]:
+    """Return the document's definition, or each of its problems in the order of their lines."""
+    value = document.value
+    if not isinstance(value, dict):
+        return [_problem(file, document, (), "a definition is a mapping that begins with `kind:`.")]
+    given = value.get("kind")
+    if given not in list(Kind):
+        unlike = "`kind` is missing." if given is None else f"unknown kind {given!r}."
+        hint = did_you_mean(str(given), Kind) if given else f" Valid: {', '.join(Kind)}."
+        return [_problem(file, document, ("kind",), unlike + hint)]
+    kind = Kind(given)
+    body = _normalised({key: item for key, item in value.items() if key != "kind"})
+    found = _form_problems(document, kind, body)
+    missing = {(key, None) for key in STAND_INS[kind] if key not in body}
+    wrong = missing | {_part(path) for path in found}
+    spec = msgspec.convert(_mended(kind, body, wrong), STRUCTS[kind], strict=True)
+    rules = [
+        each for each in rule_problems(spec) if not wrong & {_part(each[0]), _part(each[0][:1])}
+    ]
+    problems = [_problem(file, document, *each) for each in (*found.items(), *rules)]
+    if problems:
+        return sorted(problems, key=lambda problem: problem.line)
+    return Definition(kind, spec, file, document)
+
+
+def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict[Path, str]:
+    """Return what keeps the document from being read, by path; the rules are another matter."""
+    found: dict[Path, str] = {}
+    try:
+        msgspec.convert(body, STRUCTS[kind], strict=True)
+    except msgspec.ValidationError:
+        found |= shape_problems(STRUCTS[kind], body, ())
+    for path in _unstorable(body, ()):
+        found[path] = "it holds a character that text cannot be stored with; write the words alone."
+    return found | dict(_unquoted_versions(document))
+
+
+def _part(path: Path) -> Part:
+    index = path[1] if len(path) > 1 else None
+    return str(path[0]), index if isinstance(index, int) else None
+
+
+def _mended(kind: Kind, body: dict[str, Any], wrong: set[Part]) -> dict[str, Any]:
+    """Return a document that can be read: wrong parts left out or, if required, stood in for.
+
+    So the rules can judge the rest of it; what they say about the wrong parts does not count.
+    """
+    stand_ins = STAND_INS[kind]
+    mended = {key: list(each) if isinstance(each, list) else each for key, each in body.items()}
+    for key, index in wrong:
+        if key not in stand_ins:
+            mended.pop(key, None)
+        elif index is None:
+            mended[key] = stand_ins[key]
+        else:
+            mended[key][index] = stand_ins[key][0]
+    if ("source", None) in wrong:  # its name is what the SQL is checked against
+        mended.pop("sql", None)
+    return mended
+
+
+def _normalised(body: dict[str, Any]) -> dict[str, Any]:
+    """Give short forms their long one: a time column may be its name alone, a start its day.
+
+    A start without a zone is UTC, so that the same instant is always written the same way.
+    """
+    for key in ("event_timestamp", "created_timestamp"):
+        if isinstance(body.get(key), str):
+            body[key] = {"column": body[key]}
+    if isinstance(body.get("start"), str):
+        with suppress(ValueError, OverflowError):
+            start = datetime.fromisoformat(body["start"])
+            body["start"] = (start if start.tzinfo else start.replace(tzinfo=UTC)).astimezone(UTC)
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _unstorable(value: Any, path: Path) -> Iterator[Path]:
+    """Find texts no database takes: with a NUL, or half of a surrogate pair."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unstorable(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unstorable(item, (*path, index))
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        yield path
+
+
+def _unquoted_versions(document: Document) -> Iterator[Found]:
+    for path in (("version",), ("based_on",)):
+        if path in document.plain and (value := document.value[path[0]]) is not None:
+            numbers = str(value).split(".")
+            padded = ".".join([*numbers, "0", "0"][:3])
+            example = padded if all(map(str.isdigit, numbers)) else "1.0.0"
+            yield path, f'write it in quotes, as three numbers: "{example}".'
+
+
+def _problem(file: str, document: Document, path: Path, message: str) -> Problem:
+    known = path
+    while known not in document.lines:
+        known = known[:-1]
+    value: Any = document.value
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            value = ""
+            break
+    shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    shown = _UNSTORABLE.sub("\ufffd", shown[:200]) if path else ""
+    return Problem(file, document.lines[known], dotted(path), shown, message)
+
+
+def dotted(path: Path) -> str:
+    """Write a path as ``features[0].type``."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).lstrip(".")
+
+
+def _duplicates(definitions: list[Definition]) -> list[Problem]:
+    first: dict[tuple[Kind, str], Definition] = {}
+    problems = []
+    for definition in definitions:
+        earlier = first.setdefault((definition.kind, definition.spec.name), definition)
+        if earlier is not definition:
+            what = f"{definition.kind} {definition.spec.name!r}"
+            where = f"{earlier.file}:{earlier.document.lines[()]}"
+            message = f"{what} is already defined at {where}."
+            problems.append(definition.problem(("name",), message))
+    return problems

@@ -1,0 +1,307 @@
+"""What a well-formed spec must also satisfy on its own: names, types, durations, windows. [pure]
+
+Not for rules that compare objects: ``operations.registration`` has those.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from croniter import croniter
+
+from lib.errors import AssayError, did_you_mean
+from registry.spec.base import Described
+from registry.spec.durations import parse_duration
+from registry.spec.model import (
+    Checks,
+    EntitySpec,
+    FeatureServiceSpec,
+    FeatureSpec,
+    FeatureViewSpec,
+    ScheduleSpec,
+)
+from registry.spec.references import parse_reference
+from registry.spec.row_sql import check_row_sql
+from registry.spec.sources import SourceSpec
+from registry.spec.value_types import KEY_TYPES, parse_type
+from registry.spec.versions import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sized
+
+    from registry.reading.yaml_documents import Path
+
+Found = tuple["Path", str]
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+#: Names the stored tables, their readers and the answers use themselves.
+RESERVED = (
+    "event_timestamp", "created_timestamp", "timing", "explain", "filename", "file_row_number",
+)  # fmt: skip
+FILE_ENDINGS = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
+#: Years that stay representable whatever zone or window is taken off them.
+YEARS = range(1000, 9001)
+MAX_FEATURES = 500
+MAX_OWNER = 200
+#: Far beyond any definition: a list over its limit is told so and looked at no further.
+MAX_TAGS = 100
+MAX_ENTITIES = MAX_JOIN_KEYS = 16
+MAX_REFERENCES = 1000
+MAX_AGGREGATES = 1000
+#: Each further ``**`` of a path multiplies the directories a glob walks through.
+MAX_PATH = 500
+#: As wide as the columns that keep a schedule.
+MAX_EVERY, MAX_CRON = 12, 64
+#: Nearest names are looked up for so many wrong ones; each is compared with all there are.
+MAX_HINTS = 10
+
+
+def rule_problems(spec: Described) -> list[Found]:
+    """Return ``(path, message)`` for each rule the spec breaks."""
+    return [*_name_problems(("name",), spec.name), *_rules(spec), *_word_rules(spec)]
+
+
+def _word_rules(spec: Described) -> Iterator[Found]:
+    if len(spec.owner) > MAX_OWNER:
+        yield ("owner",), f"{len(spec.owner)} characters; an owner has at most {MAX_OWNER}."
+    if too_many := _too_many(("tags",), "tags", spec.tags, MAX_TAGS):
+        yield too_many
+    elif any("\x00" in key for key in spec.tags):
+        yield ("tags",), "a key holds a NUL, which text cannot be stored with; leave it out."
+
+
+@singledispatch
+def _rules(spec: Described) -> Iterator[Found]:
+    raise TypeError(f"no rules for {type(spec).__name__}")
+
+
+@_rules.register(EntitySpec)
+def _(spec: EntitySpec) -> Iterator[Found]:
+    if not spec.join_keys:
+        yield ("join_keys",), "an entity needs at least one join key."
+    if too_many := _too_many(("join_keys",), "join keys", spec.join_keys, MAX_JOIN_KEYS):
+        yield too_many
+        return
+    for index, key in enumerate(spec.join_keys):
+        yield from _column_name(("join_keys", index, "name"), key.name)
+        path = ("join_keys", index, "type")
+        if error := _error(parse_type, key.type):
+            yield path, error
+        elif key.type not in KEY_TYPES:
+            yield path, f"{key.type} cannot identify an entity. Valid: {', '.join(KEY_TYPES)}."
+    # Engines fold the case of column names, so two that differ in case only are one.
+    yield from _repeated(("join_keys",), [key.name.lower() for key in spec.join_keys])
+
+
+@_rules.register(SourceSpec)
+def _(spec: SourceSpec) -> Iterator[Found]:
+    path = spec.path
+    if not path.strip():
+        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
+    elif not path.endswith(FILE_ENDINGS):
+        yield ("path",), f"{path!r} must end in one of {', '.join(FILE_ENDINGS)}."
+    if len(path) > MAX_PATH:
+        yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
+    if path.count("**") > 1:
+        message = f"{path[:100]!r} has ** more than once; one crosses directories of any depth."
+        yield ("path",), message
+    if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
+        yield ("path",), f"{path!r} leaves the project's roots; write it relative to one of them."
+    if spec.created_timestamp and spec.created_timestamp.column == spec.event_timestamp.column:
+        message = (
+            "it is the event_timestamp's column; leave it out when a source has one time only."
+        )
+        yield ("created_timestamp",), message
+
+
+@_rules.register(FeatureViewSpec)
+def _(spec: FeatureViewSpec) -> Iterator[Found]:
+    if not spec.entities:
+        yield ("entities",), "a feature view needs at least one entity."
+    if too_many := _too_many(("entities",), "entities", spec.entities, MAX_ENTITIES):
+        yield too_many
+    else:
+        yield from _repeated(("entities",), spec.entities)
+    yield from _features_rules(spec.features)
+    for key in ("version", "based_on"):
+        value = getattr(spec, key)
+        if value is not None and (error := _error(parse_version, value)):
+            yield (key,), error
+    if spec.start is not None and spec.start.year not in YEARS:
+        yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
+    if spec.ttl is not None and (error := _error(parse_duration, spec.ttl)):
+        yield ("ttl",), error
+    yield from schedule_problems(spec.schedule)
+    yield from _sql_rules(spec)
+    if spec.aggregations:
+        yield from _aggregation_rules(spec)
+
+
+def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
+    if not features:
+        yield ("features",), "a feature view needs at least one feature."
+    if too_many := _too_many(("features",), "features", features, MAX_FEATURES):
+        yield too_many
+        return
+    for index, feature in enumerate(features):
+        path: Path = ("features", index)
+        yield from _name_problems((*path, "name"), feature.name)
+        if error := _error(parse_type, feature.type):
+            yield (*path, "type"), error
+        else:
+            yield from _check_rules((*path, "checks"), feature)
+    yield from _repeated(("features",), [feature.name for feature in features])
+
+
+def _check_rules(path: Path, feature: FeatureSpec) -> Iterator[Found]:
+    checks = feature.checks
+    if checks.not_null is not None and not 0 <= checks.not_null <= 1:
+        message = f"{checks.not_null} is a share of rows; write 0 to 1, as in 0.99."
+        yield (*path, "not_null"), message
+    for bound in ("min", "max"):
+        value = getattr(checks, bound)
+        if value is None:
+            continue
+        if not feature.value_type.is_numeric:
+            message = f"{feature.type} has no order to check; min and max are for numbers."
+            yield (*path, bound), message
+        elif not math.isfinite(value):
+            yield (*path, bound), f"{value} bounds nothing; write a number or leave it out."
+    yield from _order_rules(path, checks)
+
+
+def _order_rules(path: Path, checks: Checks) -> Iterator[Found]:
+    if checks.min is not None and checks.max is not None and checks.min > checks.max:
+        yield (*path, "min"), f"min {checks.min:g} is above max {checks.max:g}: no value fits."
+
+
+def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:
+    """Yield what is wrong with a schedule, wherever it was written: a definition or the admin."""
+    if schedule is None:
+        return
+    if (schedule.every is None) == (schedule.cron is None):
+        yield ("schedule",), 'write either {every: 1h} or {cron: "15 * * * *"}.'
+    elif len(schedule.every or "") > MAX_EVERY:
+        message = f"{len(schedule.every or '')} characters; write at most {MAX_EVERY}, as in 1h."
+        yield ("schedule", "every"), message
+    elif schedule.every is not None:
+        if error := _error(parse_duration, schedule.every):
+            yield ("schedule", "every"), error
+    elif not _is_cron(schedule.cron or ""):
+        message = (
+            f"{(schedule.cron or '')[:100]!r} is not a cron expression of five fields and at most"
+            f' {MAX_CRON} characters, as in "15 * * * *".'
+        )
+        yield ("schedule", "cron"), message
+
+
+def _is_cron(text: str) -> bool:
+    return len(text) <= MAX_CRON and len(text.split()) == 5 and croniter.is_valid(text)
+
+
+def _sql_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    if spec.sql is None:
+        return
+    if spec.aggregations:
+        yield ("sql",), "a view has `sql` or `aggregations`, not both."
+    elif error := _error(lambda sql: check_row_sql(sql, source=spec.source), spec.sql):
+        yield ("sql",), error
+
+
+def _aggregation_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    if spec.schedule is None:
+        message = "aggregations need a schedule: it makes the ticks at which windows are closed."
+        yield ("schedule",), message
+    count = sum(len(each.functions) * len(each.windows) for each in spec.aggregations)
+    if count > MAX_AGGREGATES:
+        message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
+        yield ("aggregations",), message
+        return
+    bad_windows: list[Found] = [
+        (("aggregations", i, "windows", j), error)
+        for i, aggregation in enumerate(spec.aggregations)
+        for j, window in enumerate(aggregation.windows)
+        if (error := _error(parse_duration, window))
+    ]
+    yield from bad_windows
+    if bad_windows:
+        return
+    yield from _output_rules(spec)
+    yield from _tick_rules(spec)
+
+
+def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    outputs, hints = spec.aggregate_outputs(), 0
+    for index, feature in enumerate(spec.features):
+        column = feature.source_column
+        if column not in outputs:
+            hints += 1
+            hint = did_you_mean(column, outputs) if hints <= MAX_HINTS else ""
+            path = ("features", index, "column" if feature.column else "name")
+            yield path, f"the aggregations do not give {column!r}.{hint}"
+
+
+def _tick_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    every = spec.schedule.every if spec.schedule else None
+    if spec.ttl is None or every is None:
+        return
+    if _error(parse_duration, spec.ttl) or _error(parse_duration, every):
+        return
+    if parse_duration(spec.ttl) < parse_duration(every):
+        message = (
+            f"{spec.ttl} is shorter than a tick ({every}): values would expire before the next."
+        )
+        yield ("ttl",), message
+
+
+@_rules.register(FeatureServiceSpec)
+def _(spec: FeatureServiceSpec) -> Iterator[Found]:
+    if not spec.features:
+        yield ("features",), "a feature service needs at least one reference, as in view:feature."
+    if too_many := _too_many(("features",), "references", spec.features, MAX_REFERENCES):
+        yield too_many
+        return
+    for index, reference in enumerate(spec.features):
+        if error := _error(parse_reference, reference):
+            yield ("features", index), error
+    yield from _repeated(("features",), spec.features)
+
+
+def _error(check: Callable[[str], object], value: str) -> str | None:
+    try:
+        check(value)
+    except AssayError as exc:
+        return exc.message
+    return None
+
+
+def _name_problems(path: Path, name: str) -> Iterator[Found]:
+    if not NAME.fullmatch(name):
+        rule = "use lower-case letters, digits and _, beginning with a letter, at most 63."
+        yield path, f"name {name!r}: {rule}"
+    elif name in RESERVED or "__" in name:
+        yield path, f"name {name!r} is reserved (so is any with two underscores together)."
+
+
+def _column_name(path: Path, name: str) -> Iterator[Found]:
+    """Join keys are columns of other people's data: any case, but no odd characters."""
+    if not COLUMN.fullmatch(name) or name.lower() in RESERVED or "__" in name:
+        rule = f"use letters, digits and single _; taken are {', '.join(RESERVED)}."
+        yield path, f"join key {name!r}: {rule}"
+
+
+def _repeated(path: Path, names: Iterable[str]) -> Iterator[Found]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield (*path, index), f"{name!r} stands twice; keep one."
+        seen.add(name)
+
+
+def _too_many(path: Path, noun: str, given: Sized, most: int) -> Found | None:
+    if len(given) <= most:
+        return None
+    return path, f"{len(given)} {noun}; at most {most} fit one definition, split it."

@@ -1,0 +1,146 @@
+"""Whether a value has the shape its spec expects, part by part: keys, kinds, words. [pure]
+
+Not for values that are well-formed and still wrong: ``rules`` judges those.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import EnumType
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from lib.errors import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.yaml_documents import Path
+
+Found = tuple["Path", str]
+#: What a key is written like; the keys whose name alone does not show it.
+EXAMPLES = {
+    "name": "customer_spend",
+    "join_keys": "[{name: customer_id, type: int64}]",
+    "type": "int64",
+    "path": "data/events/*.parquet",
+    "event_timestamp": "purchased_at, or {column: loaded_ms, unit: ms}",
+    "created_timestamp": "loaded_at, or {column: loaded_ms, unit: ms}",
+    "column": "amount",
+    "entities": "[customer]",
+    "source": "purchases",
+    "features": "[{name: amount, type: float64}]",
+    "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
+    "functions": "[sum, count]",
+    "windows": "[3d, 30d]",
+    "checks": "{not_null: 0.99, min: 0}",
+    "allowed": "[gold, silver]",
+    "start": "2026-01-01",
+    "ttl": "30d",
+    "schedule": "{every: 1h}",
+    "every": "1h",
+    "cron": '"15 * * * *"',
+    "version": '"1.0.0"',
+    "based_on": '"1.0.0"',
+    "tags": "{domain: payments}",
+}
+_WANTED: dict[Any, str] = {
+    str: "text",
+    float: "a number",
+    bool: "true or false",
+    datetime: "a day or an instant",
+}
+_GOT: dict[type, str] = {
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    NoneType: "null",
+}
+
+
+def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
+    """Yield ``(path, message)`` for each part of ``value`` that is not what ``annotation`` says."""
+    bare = _bare(annotation)
+    if get_origin(bare) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from shape_problems(get_args(bare)[0], item, (*path, index))
+    elif get_origin(bare) is dict and isinstance(value, dict):
+        for key, item in value.items():
+            yield from shape_problems(get_args(bare)[1], item, (*path, key))
+    elif _is_struct(bare) and isinstance(value, dict):
+        yield from _key_problems(bare, value, path)
+    else:
+        try:
+            msgspec.convert(value, annotation, strict=True)
+        except msgspec.ValidationError:
+            yield path, _unlike(bare, value, path)
+
+
+def _key_problems(
+    struct: type[msgspec.Struct], value: dict[str, Any], path: Path
+) -> Iterator[Found]:
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    meant = set()
+    for key, item in value.items():
+        if key in fields:
+            yield from shape_problems(fields[key].type, item, (*path, key))
+        else:
+            meant.add(nearest(key, fields))
+            yield (*path, key), f"unknown key {key!r}.{did_you_mean(key, fields)}"
+    for name, field in fields.items():
+        if field.required and name not in value and name not in meant:
+            yield (*path, name), f"required and missing{_as_in(field.type, None, (*path, name))}."
+
+
+def _bare(annotation: Any) -> Any:
+    """Return ``X`` for ``X | None``."""
+    given = [each for each in get_args(annotation) if each is not NoneType]
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return given[0] if is_union and len(given) == 1 else annotation
+
+
+def _is_struct(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
+
+
+def _unlike(annotation: Any, value: Any, path: Path) -> str:
+    if words := _words(annotation):
+        near = nearest(str(value), words)
+        hint = f" Did you mean {near!r}?" if near else ""
+        return f"{str(value)[:100]!r} is not one of the words.{hint} Valid: {', '.join(words)}."
+    got = _GOT.get(type(value), type(value).__name__)
+    return f"expected {_wanted(annotation)}, got {got}{_as_in(annotation, value, path)}."
+
+
+def _words(annotation: Any) -> list[str]:
+    """Return the words an enumeration allows, none where there is no enumeration."""
+    if get_origin(annotation) is Literal:
+        return list(map(str, get_args(annotation)))
+    return list(map(str, annotation)) if isinstance(annotation, EnumType) else []
+
+
+def _wanted(annotation: Any) -> str:
+    if get_origin(annotation) is tuple:
+        return "a list"
+    if _is_struct(annotation) or get_origin(annotation) is dict:
+        return "a mapping"
+    return _WANTED.get(annotation, "text, a whole number or true or false")
+
+
+def _as_in(annotation: Any, value: Any, path: Path) -> str:
+    """Return how to write it: the value itself as a list's item, the key's example, or quotes."""
+    if get_origin(annotation) is tuple and get_args(annotation)[0] is str:
+        if isinstance(value, str):
+            return f"; write a list, as in [{value[:100]}]"
+        if path == ("features",):
+            return "; write a list, as in [view:feature]"
+    own = isinstance(path[-1], str) and path[-2:-1] != ("tags",)
+    if own and path[-1] in EXAMPLES:
+        return f"; write it as in {EXAMPLES[path[-1]]}"
+    scalar = isinstance(value, (bool, int, float))
+    return "; put it in quotes" if annotation is str and scalar else ""

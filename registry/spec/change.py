@@ -1,0 +1,169 @@
+"""How much a change asks of those who use a view: a function of (old, new), with reasons. [pure]
+
+Not for numbers (``versions``) or for who must agree (``operations.lifecycle``).
+Source: the split of data and metadata changes follows sqlmesh's breaking / non-breaking categories.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from registry.choices import SENSITIVITY_ORDER, ChangeClass
+from registry.spec.fingerprints import data_content, version_content
+from registry.spec.model import VersionSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from registry.spec.model import Checks, FeatureSpec
+
+Reason = tuple[ChangeClass, str]
+#: Strongest first; a change is as strong as its strongest reason.
+STRENGTH = (ChangeClass.MAJOR, ChangeClass.MINOR, ChangeClass.GUARD, ChangeClass.PATCH)
+
+
+class Change(NamedTuple):
+    """``classification`` None: nothing changed. ``is_guard``: some protection was weakened."""
+
+    classification: ChangeClass | None
+    reasons: tuple[str, ...]
+    is_guard: bool
+
+
+class Difference(NamedTuple):
+    path: str
+    before: Any
+    after: Any
+
+
+def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
+    """Say what kind of change ``old`` → ``new`` is and why; a first version is major."""
+    if old is None:
+        return Change(ChangeClass.MAJOR, ("first version",), is_guard=False)
+    reasons = [*_data_reasons(old, new), *_feature_reasons(old, new), *_serving_reasons(old, new)]
+    if not reasons and version_content(old) != version_content(new):
+        reasons = [(ChangeClass.PATCH, _words_changed(old, new))]
+    if not reasons:
+        return Change(None, (), is_guard=False)
+    classes = {reason for reason, _ in reasons}
+    strongest = next(strength for strength in STRENGTH if strength in classes)
+    return Change(strongest, tuple(text for _, text in reasons), ChangeClass.GUARD in classes)
+
+
+def with_guards(change: Change, served: Mapping[str, VersionSpec], new: VersionSpec) -> Change:
+    """Return ``change`` with every protection that ``new`` weakens of the ``served`` versions.
+
+    ``served``: number → spec of versions it was not classified against.
+    """
+    found = {
+        text: number
+        for number, old in served.items()
+        for reason, text in _feature_reasons(old, new)
+        if reason is ChangeClass.GUARD and text not in change.reasons
+    }
+    if not found or change.classification is None:
+        return change
+    classes = {change.classification, ChangeClass.GUARD}
+    strongest = next(strength for strength in STRENGTH if strength in classes)
+    texts = (f"{text}, against {number}" for text, number in found.items())
+    return Change(strongest, (*change.reasons, *texts), is_guard=True)
+
+
+def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
+    if old.view.entities != new.view.entities:
+        yield ChangeClass.MAJOR, "entities changed"
+    before, after = data_content(old), data_content(new)
+    names = {
+        "join_keys": "join keys changed",
+        "source": "source or its timestamps changed",
+        "sql": "SQL changed",
+        "aggregations": "aggregations changed",
+        "start": "start of history changed",
+        "ticks": "ticks of the aggregations changed",
+    }
+    for key, text in names.items():
+        if before.get(key) != after.get(key):
+            yield ChangeClass.MAJOR, text
+
+
+def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
+    before = {feature.name: feature for feature in old.features}
+    after = {feature.name: feature for feature in new.features}
+    for name in sorted(before.keys() - after.keys()):
+        yield ChangeClass.MAJOR, f"feature {name} removed"
+    for name in sorted(after.keys() - before.keys()):
+        yield ChangeClass.MINOR, f"feature {name} added"
+    for name in [name for name in before if name in after]:
+        yield from _one_feature(before[name], after[name])
+    if before.keys() == after.keys() and list(before) != list(after):
+        yield ChangeClass.PATCH, "features reordered"
+
+
+def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
+    if old.value_type != new.value_type:
+        yield ChangeClass.MAJOR, f"feature {new.name}: type {old.type} became {new.type}"
+    if old.source_column != new.source_column:
+        moved = f"{old.source_column} became {new.source_column}"
+        yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
+    if SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(old.sensitivity):
+        lowered = f"lowered from {old.sensitivity} to {new.sensitivity}"
+        yield ChangeClass.GUARD, f"feature {new.name}: sensitivity {lowered}"
+    for check in _loosened(old.checks, new.checks):
+        yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
+
+
+def _loosened(old: Checks, new: Checks) -> Iterator[str]:
+    for name in ("not_null", "min"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before is not None and (after is None or after < before):
+            yield name
+    if old.max is not None and (new.max is None or new.max > old.max):
+        yield "max"
+    if old.allowed is not None and (new.allowed is None or set(new.allowed) - set(old.allowed)):
+        yield "allowed"
+
+
+def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
+    if old.ttl != new.ttl:
+        cut = new.ttl is not None and (old.ttl is None or new.ttl < old.ttl)
+        text = f"ttl {old.view.ttl or 'none'} became {new.view.ttl or 'none'}"
+        yield (ChangeClass.MAJOR if cut else ChangeClass.MINOR), text
+    if old.view.online != new.view.online:
+        yield ChangeClass.MINOR, f"online switched {'on' if new.view.online else 'off'}"
+
+
+def _words_changed(old: VersionSpec, new: VersionSpec) -> str:
+    paths = sorted({difference.path.split("[")[0] for difference in differences(old, new)})
+    return f"words changed: {', '.join(paths)}"
+
+
+def differences(old: VersionSpec | None, new: VersionSpec) -> list[Difference]:
+    """Return each value that differs, by dotted path; lists of named things match by name."""
+    before = version_content(old) if old else {}
+    return list(_differ("", before, version_content(new)))
+
+
+def _differ(path: str, before: Any, after: Any) -> Iterator[Difference]:
+    if before == after:
+        return
+    before, after = _by_name(before), _by_name(after)
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from _differ(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))
+    else:
+        yield Difference(path, _plain(before), _plain(after))
+
+
+def _by_name(value: Any) -> Any:
+    """Turn a list of named things into a mapping by name, so that order alone is no difference."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return value
+    if all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: item for item in value}
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)

@@ -1,0 +1,131 @@
+"""What a definition says, as frozen values: entities, views, services, whole versions. [pure]
+
+Not for reading YAML (``reading``), fingerprints (``fingerprints``) or storing anything.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
+from functools import lru_cache
+
+import msgspec
+
+from registry.choices import Sensitivity
+from registry.spec.base import Described, Name, Spec
+from registry.spec.durations import parse_duration
+from registry.spec.sources import SourceSpec
+from registry.spec.transforms import AggregationSpec
+from registry.spec.value_types import ValueType, parse_type
+
+
+class JoinKey(Spec, frozen=True):
+    name: Name
+    type: str
+
+    @property
+    def value_type(self) -> ValueType:
+        return parse_type(self.type)
+
+
+class EntitySpec(Described, frozen=True, kw_only=True):
+    join_keys: tuple[JoinKey, ...]
+
+
+class Checks(Spec, frozen=True):
+    """Blocking expectations on one feature of one run's rows.
+
+    ``not_null`` is the least share of non-null values, 0 to 1; ``min`` and ``max`` are inclusive.
+    """
+
+    not_null: float | None = None
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str | int | bool, ...] | None = None
+
+
+class FeatureSpec(Spec, frozen=True, kw_only=True):
+    name: Name
+    type: str
+    column: str | None = None
+    description: str = ""
+    sensitivity: Sensitivity = Sensitivity.INTERNAL
+    checks: Checks = Checks()
+
+    @property
+    def source_column(self) -> str:
+        return self.column or self.name
+
+    @property
+    def value_type(self) -> ValueType:
+        return parse_type(self.type)
+
+
+class ScheduleSpec(Spec, frozen=True):
+    """Either ``every`` (at whole multiples since 1970, UTC) or ``cron`` (five fields, UTC)."""
+
+    every: str | None = None
+    cron: str | None = None
+
+    def __str__(self) -> str:
+        return f"every {self.every}" if self.every else f"cron {self.cron}"
+
+
+class FeatureViewSpec(Described, frozen=True, kw_only=True):
+    version: str | None = None
+    based_on: str | None = None
+    entities: tuple[Name, ...]
+    source: Name
+    sql: str | None = None
+    aggregations: tuple[AggregationSpec, ...] = ()
+    features: tuple[FeatureSpec, ...]
+    start: datetime | None = None
+    ttl: str | None = None
+    schedule: ScheduleSpec | None = None
+    online: bool = True
+
+    @property
+    def ttl_duration(self) -> timedelta | None:
+        return parse_duration(self.ttl) if self.ttl else None
+
+    def aggregate_outputs(self) -> dict[str, tuple[str, str, timedelta]]:
+        """Return every column the aggregations can give; see ``AggregationSpec.outputs``."""
+        return {
+            name: output
+            for aggregation in self.aggregations
+            for name, output in aggregation.outputs().items()
+        }
+
+
+class FeatureServiceSpec(Described, frozen=True, kw_only=True):
+    features: tuple[str, ...]
+
+
+class VersionSpec(Spec, frozen=True):
+    """One version whole: its source and entities are embedded, so that nothing moves behind it."""
+
+    view: FeatureViewSpec
+    source: SourceSpec
+    entities: tuple[EntitySpec, ...]
+
+    @property
+    def join_keys(self) -> tuple[JoinKey, ...]:
+        """The join keys of all entities, in the view's order; names are unique."""
+        return tuple(key for entity in self.entities for key in entity.join_keys)
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return self.view.features
+
+    @property
+    def ttl(self) -> timedelta | None:
+        return self.view.ttl_duration
+
+    @property
+    def is_aggregated(self) -> bool:
+        return bool(self.view.aggregations)
+
+
+@lru_cache(maxsize=1024)
+def load_version_spec(text: str) -> VersionSpec:
+    """Read back what ``canonical_json`` of a VersionSpec wrote; equal texts give one value."""
+    return msgspec.json.decode(text, type=VersionSpec)

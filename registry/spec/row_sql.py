@@ -1,0 +1,122 @@
+"""The row-wise SELECT a view may have: parsed, checked against an allow-list, written anew. [pure]
+
+Not for running it. What users wrote never reaches an engine: only the text generated from the
+checked tree does.
+"""
+
+from __future__ import annotations
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+
+from lib.errors import Invalid
+from registry.spec.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
+
+DIALECT = "duckdb"
+#: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
+CLAUSES = {"expressions", "from_", "where"}
+#: What is written otherwise than the parser calls it.
+WRITTEN = {"group": "GROUP BY", "order": "ORDER BY", "joins": "JOIN"}
+#: Far beyond any definition; keeps a hostile text from costing more than it should.
+MAX_LENGTH = 20_000
+#: Some malformed texts the parser meets with an error it did not mean, ``{:}`` for instance.
+PARSER_ERRORS = (SqlglotError, AttributeError, TypeError, ValueError, LookupError)
+
+
+class BadSql(Invalid):
+    code = "invalid_sql"
+
+
+def check_row_sql(sql: str, *, source: str) -> str:
+    """Return the canonical text of one row-wise SELECT over ``source``.
+
+    :raises BadSql: for anything but projection, filter and scalar functions, naming what and why.
+    """
+    if len(sql) > MAX_LENGTH:
+        raise BadSql(f"{len(sql)} characters; at most {MAX_LENGTH}.")
+    canonical = _canonical(sql, source)
+    if _canonical(canonical, source) != canonical:
+        raise BadSql(f"it reads differently once written anew: {canonical[:200]!r}; write it so.")
+    return canonical
+
+
+def _canonical(sql: str, source: str) -> str:
+    try:
+        return _checked(_one_select(sql), source).sql(dialect=DIALECT, comments=False)
+    except RecursionError as exc:
+        raise BadSql("it is nested too deeply.") from exc
+    except PARSER_ERRORS as exc:
+        raise BadSql(f"it cannot be parsed: {_reason(exc)}") from exc
+
+
+def _reason(error: Exception) -> str:
+    """Return where the parser stopped and why, without the names of its classes."""
+    found = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+    if "line" in found:
+        said = str(found["description"]).partition(" / ")[0]
+        why = "something is missing" if "<" in said else said[:1].lower() + said[1:]
+        near = f"{found['highlight'][:80]!r}, line {found['line']}, column {found['col']}"
+        return f"{why} near {near}."
+    return (
+        "a quote or comment is not closed." if isinstance(error, TokenError) else "it is malformed."
+    )
+
+
+def _one_select(sql: str) -> exp.Select:
+    statements = sqlglot.parse(sql, read=DIALECT)
+    if len(statements) != 1 or not isinstance(statements[0], exp.Select):
+        raise BadSql("write exactly one SELECT over the source.")
+    return statements[0]
+
+
+def _checked(select: exp.Select, source: str) -> exp.Select:
+    if extra := {name for name, given in select.args.items() if given} - CLAUSES:
+        names = sorted(WRITTEN.get(name, name.strip("_").upper()) for name in extra)
+        verb = "is" if len(names) == 1 else "are"
+        raise BadSql(f"{', '.join(names)} {verb} not row-wise; write projection and filter only.")
+    for node in select.walk():
+        if why := _refusal(node):
+            raise BadSql(f"{node.sql(dialect=DIALECT)[:80]!r} {why}")
+    _check_tables(select, source)
+    _check_columns(select)
+    for projection in select.expressions:
+        if not projection.alias_or_name:
+            raise BadSql(f"give {projection.sql(dialect=DIALECT)[:80]!r} a name with AS.")
+    return select
+
+
+def _refusal(node: exp.Expr) -> str | None:
+    """Return why a node may not be there; None when it may."""
+    if isinstance(node, (exp.AggFunc, exp.Window)):
+        return "looks at several rows; sql is row-wise, use `aggregations` for windows."
+    if isinstance(node, exp.Anonymous):
+        known = node.name.lower() in NAMED_FUNCTIONS
+        return None if known else "is not on the list of allowed scalar functions."
+    if isinstance(node, SYNTAX) or type(node) in FUNCTIONS:
+        return None
+    if isinstance(node, exp.Func):
+        return "is not on the list of allowed scalar functions."
+    return "is not allowed; only projection, filter and scalar functions are."
+
+
+def _check_tables(select: exp.Select, source: str) -> None:
+    tables = list(select.find_all(exp.Table))
+    if len(tables) != 1 or len(list(select.find_all(exp.Select))) != 1:
+        raise BadSql(f"read FROM {source} and from nothing else.")
+    table = tables[0]
+    if table.name != source or table.args.get("db") or not isinstance(table.this, exp.Identifier):
+        text = table.sql(dialect=DIALECT)
+        raise BadSql(f"FROM {text!r}: the only table is the source, {source!r}.")
+
+
+def _check_columns(select: exp.Select) -> None:
+    """Refuse bare names that turn into functions where the source has no such column."""
+    (table,) = select.find_all(exp.Table)
+    for column in select.find_all(exp.Column):
+        if not column.table and column.name.lower() in BARE_FUNCTIONS:
+            meant = exp.column(column.name, table=table.alias_or_name, quoted=True)
+            raise BadSql(
+                f"{column.name!r} alone is a function of the moment or the server where the"
+                f" source has no such column; write {meant.sql(dialect=DIALECT)} for the column."
+            )
