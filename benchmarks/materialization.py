@@ -49,8 +49,8 @@ def whole_run(version: FeatureViewVersion) -> float:
 
     :raises RuntimeError: the run did not succeed.
     """
-    from materialization import runner
-    from materialization.operations import request_run
+    from materialization.requests.runs import request_run
+    from materialization.runner import run as runner
 
     now = datetime.now(UTC)
     run = request_run(version=version, window_end=now, at=now, actor=None)
@@ -66,8 +66,8 @@ def whole_run(version: FeatureViewVersion) -> float:
 def online_write(version: FeatureViewVersion, file: Path) -> float:
     """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
     from lib.connections import get_redis
-    from materialization.columns import CREATED, EVENT, RUN
-    from materialization.online_store import OnlineStore, layout_of
+    from materialization.stores.columns import CREATED, EVENT, RUN
+    from materialization.stores.online import OnlineStore, layout_of
 
     get_redis().flushdb(asynchronous=True)
     while get_redis().info("memory")["lazyfree_pending_objects"]:

@@ -41,7 +41,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     import pyarrow as pa
 
     from lib.connections import get_redis
-    from materialization.online_store import OnlineStore, layout_of
+    from materialization.stores.online import OnlineStore, layout_of
     from registry.operations.lifecycle.releases import mark_table_ready
     from tests import factories
 

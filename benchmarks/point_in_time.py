@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from materialization.limits import EngineLimits
+from materialization.compute.limits import EngineLimits
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,

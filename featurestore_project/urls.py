@@ -21,7 +21,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),
-    path("api/v1/", include("materialization.urls")),
+    path("api/v1/", include("materialization.api.urls")),
     path("api/v1/", include("serving.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -1,6 +1,6 @@
 """Names, texts and instants written into DuckDB SQL; nothing else quotes. [pure]
 
-Not for building queries: ``casts``, ``sql`` and ``aggregation_sql`` do that.
+Not for building queries: whoever asks DuckDB does.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from materialization import sweep as duties
+from materialization.requests import sweep as duties
 
 
 @shared_task(name="materialization.beat.sweep", ignore_result=True)

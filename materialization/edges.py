@@ -12,10 +12,10 @@ import msgspec
 from django.conf import settings
 
 from lib.connections import get_redis
-from materialization.limits import EngineLimits
-from materialization.offline_store import OfflineStore
-from materialization.online_store import OnlineStore
-from materialization.probe import ProbeReport, probe
+from materialization.compute.limits import EngineLimits
+from materialization.compute.look import ProbeReport, probe
+from materialization.stores.offline import OfflineStore
+from materialization.stores.online import OnlineStore
 from registry.file_roots import allowed_roots
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from materialization import runner
+from materialization.runner.run import run
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
     """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
-    runner.run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=timezone.now)
+    run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=timezone.now)

@@ -1,6 +1,6 @@
 """The instants a schedule names: whole multiples since 1970, or cron, both in UTC. [pure]
 
-Not for deciding what is due: ``operations`` asks these functions.
+Not for deciding what is due: ``requests`` asks these functions.
 """
 
 from __future__ import annotations

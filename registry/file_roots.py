@@ -1,7 +1,7 @@
 """The directories file sources may be read from: the project's, inside the installation's.
 
 ``settings.FILE_ROOTS`` is the outer bound, so that whoever manages a project cannot open the rest
-of the machine. Not for resolving a source's path: ``materialization.sources`` does.
+of the machine. Not for resolving a source's path: ``materialization.sources.files`` does.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.sql_text import text_list
-from materialization.columns import PLACE, stored_schema
 from materialization.errors import EngineLimitExceeded
-from materialization.offline_store import OfflineStoreUnavailable
+from materialization.stores.columns import PLACE, stored_schema
+from materialization.stores.offline import OfflineStoreUnavailable
 from serving.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
 from serving.point_in_time import (
     FOUND_EVENT,
@@ -32,7 +32,7 @@ from serving.point_in_time import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from materialization.limits import EngineLimits
+    from materialization.compute.limits import EngineLimits
     from registry.spec.model import VersionSpec
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lib.connections import get_redis
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable
 from lib.instants import to_us
-from materialization.online_store import OnlineStore, decode_rows
+from materialization.stores.online import OnlineStore, decode_rows
 from registry import epoch
 from registry.authentication import TokenExpired, digest
 from serving import values

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import Invalid, did_you_mean
-from materialization.online_store import EntityKey, TableLayout, layout_of, marker_key
+from materialization.stores.online import EntityKey, TableLayout, layout_of, marker_key
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import State

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.limits import EngineLimits
-    from materialization.offline_store import OfflineStore
+    from materialization.compute.limits import EngineLimits
+    from materialization.stores.offline import OfflineStore
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType

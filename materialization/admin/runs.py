@@ -17,8 +17,8 @@ from unfold.decorators import display
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.operations import cancel_run, request_run
 from materialization.queries import covered_until
+from materialization.requests.runs import cancel_run, request_run
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin

@@ -16,9 +16,9 @@ from unfold.decorators import display
 from lib.errors import AssayError
 from lib.seen import ChangedMeanwhile
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
-from materialization.operations import change_schedule
 from materialization.queries import covered_until
-from materialization.sweep import due_end
+from materialization.requests.schedules import change_schedule
+from materialization.requests.sweep import due_end
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin

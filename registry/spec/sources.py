@@ -1,6 +1,6 @@
 """Data sources as values: where rows come from, and their two time columns. [pure]
 
-Not for finding or reading their rows: ``materialization.sources`` does.
+Not for finding or reading their rows: ``materialization.sources.files`` does.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from materialization import sandbox_run
+from materialization.compute.jobs import ComputeJob, Envelope, Report
+from materialization.compute.limits import EngineLimits
 from materialization.errors import from_report
-from materialization.jobs import ComputeJob, Envelope, Report
-from materialization.limits import EngineLimits
-from materialization.sources import resolve_source
+from materialization.sandbox import compute as sandbox_run
+from materialization.sources.files import resolve_source
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,

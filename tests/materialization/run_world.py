@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from django.contrib.auth.models import User
 from django.test import TestCase
 
-from materialization import runner
 from materialization.edges import engine_limits, offline_store, online_store
 from materialization.models import MaterializationRun
-from materialization.operations import request_run
 from materialization.queries import table_uri
+from materialization.requests.runs import request_run
+from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
 from serving.historical import AnswerColumn, ViewPart, get_historical_features
 from serving.online import get_online_features

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from materialization import runner, storing
-from materialization.heartbeat import Heartbeat
 from materialization.models import MaterializationRun, StoredWindow
 from materialization.queries import coverage
-from materialization.sweep import sweep
+from materialization.requests.sweep import sweep
+from materialization.runner import run as runner
+from materialization.runner import storing
+from materialization.runner.heartbeat import Heartbeat
 from tests import factories
 from tests.factories import make_version
 from tests.materialization.run_world import (

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materialization.columns import INSTANT, RUN, stored_schema
+from materialization.stores.columns import INSTANT, RUN, stored_schema
 from materialization.ticks import first_tick, ticks_between
 from registry.spec.durations import format_duration
 from registry.spec.model import ScheduleSpec

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from materialization.aside import write_aside
+from materialization.runner.aside import write_aside
 
 
 def test_items_are_made_here_and_written_aside_in_order():

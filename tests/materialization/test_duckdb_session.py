@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from materialization.duckdb_session import open_locked
-from materialization.limits import EngineLimits
+from materialization.compute.limits import EngineLimits
+from materialization.sandbox.session import open_locked
 
 LIMITS = EngineLimits(memory_limit_mb=100, threads=1, timeout_s=1)
 

@@ -11,8 +11,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from materialization.columns import INSTANT, computed_schema
-from materialization.engine import compute, start_child
+from materialization.compute.child import compute, start_child
+from materialization.compute.jobs import ComputeJob
+from materialization.compute.limits import EngineLimits
 from materialization.errors import (
     EngineLimitExceeded,
     EngineStopped,
@@ -20,9 +21,8 @@ from materialization.errors import (
     SourceValueInvalid,
     UnknownColumn,
 )
-from materialization.jobs import ComputeJob
-from materialization.limits import EngineLimits
-from materialization.sources import resolve_source
+from materialization.sources.files import resolve_source
+from materialization.stores.columns import INSTANT, computed_schema
 from registry.spec.model import ScheduleSpec
 from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import END, SHARED, at, make_spec, write_parquet

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from lib.errors import Invalid
-from materialization.columns import computed_schema, stored_schema
-from materialization.latest import latest_rows
-from materialization.offline_store import OfflineStore, TableOutsideStore
+from materialization.stores.columns import computed_schema, stored_schema
+from materialization.stores.latest import latest_rows
+from materialization.stores.offline import OfflineStore, TableOutsideStore
 from tests.materialization.engine_cases import at, make_spec
 
 T = at("1969-12-31T12:00")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from lib.connections import RedisUnreachable
-from materialization.online_store import (
+from materialization.stores.online import (
     BadOnlineRows,
     EntityKey,
     Marker,

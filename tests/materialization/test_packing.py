@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialization.packing import pack, unpacker
+from materialization.stores.packing import pack, unpacker
 from registry.spec.value_types import parse_type
 from serving.stored_values import stored_to_json
 from serving.values import json_ready

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from materialization.columns import INSTANT
-from materialization.limits import EngineLimits
-from materialization.probe import probe
+from materialization.compute.limits import EngineLimits
+from materialization.compute.look import probe
+from materialization.stores.columns import INSTANT
 from registry.operations.registration.probing import bare_version
 from registry.spec.model import ScheduleSpec
 from registry.spec.transforms import AggregationSpec

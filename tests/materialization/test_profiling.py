@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialization.columns import computed_schema
-from materialization.expectations import check_profile
-from materialization.profiling import SKETCH, Profiler, merge_profiles, profile_batch
+from materialization.quality.expectations import check_profile
+from materialization.quality.profiling import SKETCH, Profiler, merge_profiles, profile_batch
+from materialization.stores.columns import computed_schema
 from registry.spec.model import Checks, FeatureSpec
 from tests.materialization.engine_cases import at, make_spec
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materialization.columns import INSTANT, computed_schema
 from materialization.errors import SourceUnreadable, SourceValueInvalid, UnknownColumn
+from materialization.stores.columns import INSTANT, computed_schema
 from tests.materialization.engine_cases import END, at, compute_here, make_spec, write_parquet
 
 T = at("2024-03-01T12:00")

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.connections import RedisUnreachable, get_redis
-from materialization import loading, runner
-from materialization.heartbeat import Heartbeat, LeaseLost
 from materialization.models import MaterializationRun
-from materialization.operations import (
-    RunFinished,
-    cancel_run,
-)
+from materialization.requests.runs import RunFinished, cancel_run
+from materialization.runner import loading
+from materialization.runner import run as runner
+from materialization.runner.heartbeat import Heartbeat, LeaseLost
 from tests.factories import verbs_of
 from tests.materialization.run_world import (
     AT,

@@ -9,16 +9,15 @@ from lib.seen import ChangedMeanwhile
 from materialization.choices import RunKind
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.operations import (
-    BadSchedule,
+from materialization.requests.runs import (
     BadWindow,
     NotMaterializable,
     RunInProgress,
     cancel_run,
-    change_schedule,
     request_run,
 )
-from materialization.sweep import add_schedules
+from materialization.requests.schedules import BadSchedule, change_schedule
+from materialization.requests.sweep import add_schedules
 from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry

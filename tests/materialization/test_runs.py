@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lib.connections import get_redis
-from materialization import loading
+from materialization.runner import loading
 from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,

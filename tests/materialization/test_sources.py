@@ -8,7 +8,7 @@ from materialization.errors import (
     SourceFileUnsupported,
     SourceOutsideRoots,
 )
-from materialization.sources import SourceAmbiguous, resolve_source
+from materialization.sources.files import SourceAmbiguous, resolve_source
 from registry.spec.sources import SourceSpec, TimeColumn
 
 

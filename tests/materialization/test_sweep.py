@@ -10,10 +10,11 @@ from django.conf import settings as django_settings
 
 from featurestore_project.celery import app
 from lib.connections import get_redis
-from materialization import runner, sweep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.operations import cancel_run, request_run
+from materialization.requests import sweep
+from materialization.requests.runs import cancel_run, request_run
+from materialization.runner import run as runner
 from registry import epoch, queries
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion

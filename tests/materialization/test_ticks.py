@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.instants import from_us, to_us
-from materialization.columns import INSTANT
 from materialization.errors import NoTick, TooManyTicks, from_report, to_report
-from materialization.tick_grid import make_grid
+from materialization.stores.columns import INSTANT
 from materialization.ticks import (
     cron_ticks_us,
     first_tick,
     last_tick,
     ticks_between,
 )
+from materialization.transforms.aggregation.tick_grid import make_grid
 from registry.spec.model import ScheduleSpec
 from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import at, compute_here, make_spec

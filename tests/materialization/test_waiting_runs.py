@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from materialization import runner
 from materialization.models import MaterializationRun
-from materialization.operations import NotMaterializable, request_run
+from materialization.requests.runs import NotMaterializable, request_run
+from materialization.runner import run as runner
 from registry import audit, epoch
 from registry.operations.lifecycle import releases
 from tests.factories import AT

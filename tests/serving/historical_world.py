@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from materialization.columns import computed_schema
 from materialization.edges import offline_store
 from materialization.queries import table_uri
+from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
 from tests.serving.online_world import committed

@@ -13,8 +13,8 @@ import pyarrow as pa
 from django.test import TestCase
 
 from lib.connections import get_redis
-from materialization.online_layout import HEADER_COLUMNS, layout_of
-from materialization.online_store import OnlineStore
+from materialization.stores.layout import HEADER_COLUMNS, layout_of
+from materialization.stores.online import OnlineStore
 from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from materialization.columns import stored_schema
-from materialization.limits import EngineLimits
+from materialization.compute.limits import EngineLimits
+from materialization.stores.columns import stored_schema
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,

@@ -1,0 +1,4 @@
+"""Runs over HTTP: translate, one call, translate.
+
+Not for rules: ``requests`` has those.
+"""

@@ -1,0 +1,152 @@
+"""Runs over HTTP: ask for them, watch them, cancel them."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lib.bodies import LooseJsonParser
+from lib.errors import NotFound
+from lib.parameters import one_of, paged, stored_text
+from materialization.api.serializers import run_output
+from materialization.choices import RunStatus
+from materialization.models import MaterializationRun
+from materialization.requests.runs import BadWindow, NotMaterializable, cancel_run, request_run
+from registry import access
+from registry.models import FeatureView
+from registry.queries import ReferenceNotFound, served_versions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+    from registry.models import FeatureViewVersion, Project
+
+
+class RunNotFound(NotFound):
+    code = "run_not_found"
+
+
+class MaterializeAPI(APIView):
+    """``{"start_ts", "end_ts", "feature_views"?}``: a run of each served version of the views."""
+
+    parser_classes = (LooseJsonParser,)
+    incremental: ClassVar[bool] = False
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
+    def post(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project)
+        body = cast("dict[str, Any]", request.data)
+        start = None if self.incremental else _instant(body, "start_ts")
+        end = _instant(body, "end_ts")
+        versions = _versions(found, body.get("feature_views"), request)
+        with transaction.atomic():  # all of them or, where one is refused, none
+            runs = [
+                request_run(
+                    version=version,
+                    window_start=start,
+                    window_end=end,
+                    at=timezone.now(),
+                    actor=access.acting_user(request),
+                )
+                for version in versions
+            ]
+        return Response({"runs": [run_output(run) for run in runs]}, status=202)
+
+
+class MaterializeIncrementalAPI(MaterializeAPI):
+    """``{"end_ts", "feature_views"?}``: the same from where each table's coverage ends."""
+
+    incremental = True
+
+
+class RunsAPI(APIView):
+    @extend_schema(
+        operation_id="list_runs",
+        parameters=[
+            OpenApiParameter(name, str) for name in ("feature_view", "status", "limit", "offset")
+        ],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        runs = _runs(access.access_project(request.user, project))
+        if name := stored_text(request.query_params, "feature_view"):
+            runs = runs.filter(version__feature_view__name=name)
+        if status := one_of(request.query_params, "status", RunStatus):
+            runs = runs.filter(status=status)
+        return paged(request, runs, run_output)
+
+
+class RunAPI(APIView):
+    @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, project: str, run_id: int) -> Response:
+        return Response(run_output(_run(request, project, run_id)))
+
+
+class CancelRunAPI(APIView):
+    @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request, project: str, run_id: int) -> Response:
+        run = cancel_run(
+            run=_run(request, project, run_id), actor=access.acting_user(request), at=timezone.now()
+        )
+        return Response(run_output(run))
+
+
+def _runs(project: Project) -> QuerySet[MaterializationRun]:
+    runs = MaterializationRun.objects.filter(version__feature_view__project=project)
+    return runs.select_related("version__feature_view__project", "requested_by", "table")
+
+
+def _run(request: Request, project: str, run_id: int) -> MaterializationRun:
+    run = _runs(access.access_project(request.user, project)).filter(pk=run_id).first()
+    if run is None:
+        raise RunNotFound(f"project {project} has no run {run_id}.")
+    return run
+
+
+def _versions(project: Project, names: Any, request: Request) -> list[FeatureViewVersion]:
+    """Return the served versions of the named views, of all views without names."""
+    versions = (
+        served_versions()
+        .filter(feature_view__project=project)
+        .order_by("feature_view__name", "major", "minor", "patch")
+    )
+    if names is None:
+        access.require(request.user, "materialize_featureview", project)
+        return list(versions)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadWindow("feature_views is a list of names; leave it out for all.")
+    known = {view.name: view for view in FeatureView.objects.filter(project=project)}
+    for name in names:
+        if name not in known:
+            valid = ", ".join(sorted(known))
+            raise ReferenceNotFound(
+                f"project {project} has no feature view {name!r}. Valid: {valid}."
+            )
+        access.require(request.user, "materialize_featureview", known[name])
+    found = list(versions.filter(feature_view__name__in=names))
+    if idle := sorted(set(names) - {version.feature_view.name for version in found}):
+        raise NotMaterializable(f"{', '.join(idle)}: no version is approved; nothing to run.")
+    return found
+
+
+def _instant(body: dict[str, Any], name: str) -> datetime:
+    """Read an ISO 8601 instant; without a zone it is UTC."""
+    value = body.get(name)
+    try:
+        parsed = parse_datetime(value) if isinstance(value, str) else None
+        if parsed is not None:
+            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day, or none in UTC
+        pass
+    raise BadWindow(f"{name} {value!r}: write an instant, as in 2026-01-31T12:00:00Z.")

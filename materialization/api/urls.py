@@ -1,0 +1,21 @@
+"""Materialization's part of ``/api/v1``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from materialization.api import runs
+
+_PROJECT = "projects/<slug:project>"
+
+urlpatterns = [
+    path(f"{_PROJECT}/materialize", runs.MaterializeAPI.as_view(), name="materialize"),
+    path(
+        f"{_PROJECT}/materialize-incremental",
+        runs.MaterializeIncrementalAPI.as_view(),
+        name="materialize-incremental",
+    ),
+    path(f"{_PROJECT}/runs", runs.RunsAPI.as_view(), name="runs"),
+    path(f"{_PROJECT}/runs/<int:run_id>", runs.RunAPI.as_view(), name="run"),
+    path(f"{_PROJECT}/runs/<int:run_id>/cancel", runs.CancelRunAPI.as_view(), name="run-cancel"),
+]

@@ -1,0 +1,78 @@
+"""Check a definition against the files it names, before it is accepted.
+
+Not for turning problems into answers: the registry's operations map their paths to lines.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lib.errors import Invalid
+from lib.instants import from_us
+from materialization.compute.child import start_child
+from materialization.compute.jobs import ProbeJob
+from materialization.errors import RowSqlRefused, UnknownColumn
+from materialization.sources.files import resolve_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from materialization.compute.limits import EngineLimits
+    from registry.spec.model import VersionSpec
+
+Path = tuple[str | int, ...]
+
+
+class ProbeReport(msgspec.Struct, frozen=True):
+    """What the source holds now, seen as the version would read it.
+
+    Paths of ``problems`` lead into the view (``("features", 0, "column")``) or, with ``"source"``
+    first, into its data source. ``rows`` and event times are None when the files cannot be read.
+    """
+
+    problems: list[tuple[Path, str]] = []
+    warnings: list[str] = []
+    rows: int | None = None
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+    columns: dict[str, str] = {}
+
+
+class _Found(msgspec.Struct):
+    problems: list[tuple[Path, str]]
+    warnings: list[str]
+    rows: int
+    first_event: int | None
+    last_event: int | None
+    columns: dict[str, str]
+
+
+def probe(
+    spec: VersionSpec, *, roots: Sequence[str], forbidden: Sequence[str], limits: EngineLimits
+) -> ProbeReport:
+    """Read the source once in a child process and report; refusals of input become problems.
+
+    :raises EngineLimitExceeded, EngineStopped: as ``child.compute``.
+    """
+    try:
+        files = resolve_source(spec.source, roots=roots, forbidden=forbidden)
+        with start_child(ProbeJob(spec, files), limits) as child:
+            found = msgspec.convert(child.report().probe, _Found)
+    except Invalid as exc:
+        return ProbeReport(problems=[(_path(exc), exc.message)])
+    return ProbeReport(
+        problems=found.problems,
+        warnings=found.warnings,
+        rows=found.rows,
+        first_event=from_us(found.first_event) if found.first_event is not None else None,
+        last_event=from_us(found.last_event) if found.last_event is not None else None,
+        columns=found.columns,
+    )
+
+
+def _path(error: Invalid) -> Path:
+    """Errors that end the whole look come from the view's SQL or from the files."""
+    return ("sql",) if isinstance(error, (RowSqlRefused, UnknownColumn)) else ("source", "path")

@@ -1,0 +1,182 @@
+"""Asking for runs and cancelling them.
+
+Not for performing a run: ``runner`` does, in a worker. The database row is the queue; a lost
+message costs one sweep, not a feature.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+
+from lib.errors import Conflict, Invalid
+from materialization import tasks
+from materialization.choices import RunKind, RunStatus
+from materialization.models import MaterializationRun
+from materialization.queries import covered_until, live_run, uncovered
+from materialization.windows import Window
+from registry import access, audit
+from registry.choices import SERVED_STATES
+from registry.models import FeatureViewVersion
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureTable
+
+
+class BadWindow(Invalid):
+    code = "invalid_window"
+
+
+class NotMaterializable(Conflict):
+    code = "not_materializable"
+
+
+class RunInProgress(Conflict):
+    code = "run_in_progress"
+
+
+class RunFinished(Conflict):
+    code = "run_finished"
+
+
+def request_run(
+    *,
+    version: FeatureViewVersion,
+    window_end: datetime,
+    at: datetime,
+    actor: User | None,
+    window_start: datetime | None = None,
+    kind: RunKind | None = None,
+) -> MaterializationRun:
+    """Queue a run of ``version`` up to ``window_end``; without ``actor`` the system asks.
+
+    Without ``window_start`` it continues where the table's coverage ends. Where all of the window
+    is stored it is loaded again. A live run that does as much is returned instead of a second one.
+    :raises ActionNotPermitted: the actor may not materialize this view.
+    :raises NotMaterializable: the version is not approved, or is no longer.
+    :raises BadWindow: it ends in the future, or before it begins.
+    :raises RunInProgress: another run of the same table is under way; names it.
+    """
+    if actor is not None:
+        access.require(actor, "materialize_featureview", version.feature_view)
+    if version.table is None:
+        raise NotMaterializable(f"{version} is a draft; only approved versions are materialized.")
+    _require_served(version, version.state)
+    _check_window(window_start, window_end, at)
+    covered = covered_until(version.table)
+    start = window_start if window_start is not None else covered
+    if kind is None:
+        kind = RunKind.INCREMENTAL if covered else RunKind.BACKFILL
+        if not uncovered(version, version.table, Window(start, window_end)):
+            kind = RunKind.RELOAD
+    start = None if kind is RunKind.RELOAD else start
+    if (live := live_run(version.table)) is not None:
+        return _joined(live, kind, start, window_end)
+    return _create(version, version.table, kind, start, window_end, actor, at)
+
+
+def _require_served(version: FeatureViewVersion, state: str) -> None:
+    if state not in SERVED_STATES:
+        raise NotMaterializable(f"{version} is {state}; only approved versions are materialized.")
+
+
+def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
+    if end > at:
+        raise BadWindow(
+            f"end {end.isoformat()} is in the future; rows not yet known cannot be materialized."
+        )
+    if start is not None and start >= end:
+        raise BadWindow(f"start {start.isoformat()} is not before end {end.isoformat()}.")
+
+
+def _joined(
+    live: MaterializationRun, kind: RunKind, start: datetime | None, end: datetime
+) -> MaterializationRun:
+    """Return the live run if it does what is asked; whatever its kind, it ends with loading."""
+    from_there = live.window_start is None or (start is not None and live.window_start <= start)
+    stores_it = live.kind != RunKind.RELOAD and from_there and live.window_end >= end
+    if kind is RunKind.RELOAD or stores_it:
+        return live
+    raise RunInProgress(
+        f"{live} is {live.status} up to {live.window_end.isoformat()};"
+        " ask again when it has finished.",
+        run=live.pk,
+    )
+
+
+def _create(
+    version: FeatureViewVersion,
+    table: FeatureTable,
+    kind: RunKind,
+    start: datetime | None,
+    end: datetime,
+    actor: User | None,
+    at: datetime,
+) -> MaterializationRun:
+    try:
+        with transaction.atomic():
+            _hold_served(version)
+            if actor is not None:
+                access.require_still(actor, "materialize_featureview", version.feature_view)
+            run = MaterializationRun.objects.create(
+                version=version,
+                table=table,
+                kind=kind,
+                window_start=start,
+                window_end=end,
+                requested_by=actor,
+                requested_at=at,
+                enqueued_at=at,
+            )
+            audit.record(
+                actor=actor,
+                verb="materialization_run.requested",
+                subject=run,
+                after={"kind": kind, "window_start": start, "window_end": end},
+                at=at,
+            )
+            enqueue(run)
+    except IntegrityError as exc:
+        raise RunInProgress(
+            f"another run of {version} was started a moment ago; ask again when it has finished."
+        ) from exc
+    return run
+
+
+def _hold_served(version: FeatureViewVersion) -> None:
+    """Keep the version from being retired until its run is stored; it may be already."""
+    held = FeatureViewVersion.objects.select_for_update(no_key=True).filter(pk=version.pk)
+    _require_served(version, held.values_list("state", flat=True).get())
+
+
+def enqueue(run: MaterializationRun) -> None:
+    """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
+    transaction.on_commit(partial(tasks.run_materialization.delay, run_id=run.pk), robust=True)
+
+
+def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:
+    """End a queued run now and a running one at its next heartbeat; nothing half-done is published.
+
+    :raises RunFinished: it is over already.
+    """
+    access.require(actor, "materialize_featureview", run.version.feature_view)
+    with transaction.atomic():
+        live = MaterializationRun.objects.filter(pk=run.pk)
+        live.select_for_update(no_key=True).get()
+        access.require_still(actor, "materialize_featureview", run.version.feature_view)
+        if live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, finished_at=at):
+            verb = "materialization_run.cancelled"
+        elif live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
+            verb = "materialization_run.cancel_requested"
+        else:
+            run.refresh_from_db()
+            raise RunFinished(f"{run} has {run.status} already.")
+        audit.record(actor=actor, verb=verb, subject=run, at=at)
+    run.refresh_from_db()
+    return run

@@ -1,0 +1,203 @@
+"""The one periodic duty: start what is due, wake what was lost, requeue what died, tidy up.
+
+Pull, not push: it asks the registry which versions are to be fresh. Each duty stands alone, so
+that one that fails does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import AssayError
+from materialization.choices import RunKind, RunStatus, RunStep
+from materialization.edges import online_store
+from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.queries import covered_until, failures_in_a_row, live_run
+from materialization.requests.runs import enqueue, request_run
+from materialization.runner.loading import holds_all, longest_ttl
+from materialization.ticks import last_tick
+from registry import audit, epoch
+from registry.models import FeatureTable, Project
+from registry.queries import abandoned_tables, served_versions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion
+
+log = logging.getLogger(__name__)
+MAX_ATTEMPTS = 3
+#: A message not taken up within this is sent again; claiming twice is harmless.
+RESEND_AFTER = timedelta(seconds=60)
+FIRST_BACKOFF = timedelta(minutes=1)
+LONGEST_BACKOFF = timedelta(hours=1)
+
+
+def sweep(*, at: datetime) -> None:
+    """Do every duty once; what one raises is logged and the next goes on."""
+    for duty in (
+        requeue_dead,
+        resend_lost,
+        add_schedules,
+        start_due,
+        reload_missing,
+        drop_abandoned,
+        clear_epochs,
+    ):
+        try:
+            duty(at=at)
+        except AssayError as exc:
+            log.warning("sweep: %s: %s", duty.__name__, exc)
+        except Exception:  # noqa: BLE001 - one duty's trouble must not hold up the others
+            log.exception("sweep: %s", duty.__name__)
+
+
+def requeue_dead(*, at: datetime) -> None:
+    """Queue runs whose worker stopped renewing its lease; after too many attempts give up."""
+    dead = MaterializationRun.objects.filter(status=RunStatus.RUNNING, lease_expires_at__lt=at)
+    for run in dead.select_related("version__feature_view__project"):
+        with transaction.atomic():
+            unchanged = MaterializationRun.objects.filter(
+                pk=run.pk, attempt=run.attempt, status=RunStatus.RUNNING, lease_expires_at__lt=at
+            )
+            verb, columns = _after_death(run, at)
+            if unchanged.update(**columns):
+                audit.record(actor=None, verb=f"materialization_run.{verb}", subject=run, at=at)
+                if columns["status"] == RunStatus.QUEUED:
+                    enqueue(run)
+
+
+def _after_death(run: MaterializationRun, at: datetime) -> tuple[str, dict[str, object]]:
+    """Return what becomes of a run whose worker died: the audit's word and the columns."""
+    if run.cancel_requested:
+        return "cancelled", {"status": RunStatus.CANCELLED, "finished_at": at}
+    if run.attempt < MAX_ATTEMPTS:
+        waiting = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
+        return "requeued", waiting
+    return "errored", {
+        "status": RunStatus.ERRORED,
+        "error": f"its worker died {run.attempt} times (last: {run.worker}).",
+        "error_code": "worker_died",
+        "finished_at": at,
+    }
+
+
+def resend_lost(*, at: datetime) -> None:
+    """Wake a worker again for runs whose message was lost, for instance with its broker."""
+    lost = MaterializationRun.objects.filter(
+        status=RunStatus.QUEUED, enqueued_at__lt=at - RESEND_AFTER
+    )
+    for run in lost:
+        if lost.filter(pk=run.pk).update(enqueued_at=at):
+            enqueue(run)
+
+
+def add_schedules(*, at: datetime) -> None:
+    """Give every served version its schedule row, as its definition says."""
+    for version in served_versions().filter(materialization_schedule=None):
+        spec = version.spec.view.schedule
+        MaterializationSchedule.objects.get_or_create(
+            version=version,
+            defaults={"every": spec.every or "", "cron": spec.cron or "", "updated_at": at}
+            if spec
+            else {"updated_at": at},
+        )
+
+
+def start_due(*, at: datetime) -> None:
+    """Queue a run of each served version whose next tick has come, or that was never backfilled."""
+    schedules = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
+    for schedule in schedules.select_related("version__feature_view__project", "version__table"):
+        due = due_end(schedule, at=at)
+        if due is not None and live_run(_table(schedule.version)) is None:
+            _attempt(schedule.version, due, at)
+
+
+def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | None:
+    """Return up to when the version should be materialized now; None when nothing is due.
+
+    After failures the next attempt waits 1, 2, 4, … minutes, an hour at most.
+    """
+    table = _table(schedule.version)
+    if _is_resting(failures_in_a_row(table), at):
+        return None
+    covered = covered_until(table)
+    if covered is None:
+        return at
+    if table.ready_at is None:
+        return covered
+    if schedule.spec is None:
+        return None
+    tick = last_tick(schedule.spec, at)
+    return tick if tick > covered else None
+
+
+def _is_resting(failures: list[MaterializationRun], at: datetime) -> bool:
+    if not failures or failures[0].finished_at is None:
+        return False
+    wait: timedelta = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
+    return at < failures[0].finished_at + wait
+
+
+def reload_missing(*, at: datetime) -> None:
+    """Fill the online store again where values are missing.
+
+    They are after a flush, for a longer TTL, or when a run ended between storing and loading.
+    """
+    store = online_store()
+    seen: set[int] = set()
+    for version in served_versions().filter(table__ready_at__isnull=False):
+        table = _table(version)
+        if table.pk in seen or not version.spec.view.online:
+            continue
+        seen.add(table.pk)
+        is_held = holds_all(table, store.marker(table.uid), longest_ttl(table))
+        if is_held or live_run(table) is not None or _loading_rests(table, at):
+            continue
+        if (covered := covered_until(table)) is not None:
+            _attempt(version, covered, at, kind=RunKind.RELOAD)
+
+
+def _loading_rests(table: FeatureTable, at: datetime) -> bool:
+    """Say whether loading failed a moment ago; a failed check must not hold up a reload."""
+    failures = failures_in_a_row(table)
+    is_loading = failures and (
+        failures[0].kind == RunKind.RELOAD or failures[0].step == RunStep.ONLINE
+    )
+    return bool(is_loading) and _is_resting(failures, at)
+
+
+def drop_abandoned(*, at: datetime) -> None:
+    """Free the online values of tables whose versions are all retired."""
+    for table in abandoned_tables():
+        online_store().drop(table.uid)
+        with transaction.atomic():
+            if FeatureTable.objects.filter(pk=table.pk, ready_at=table.ready_at).update(
+                ready_at=None, kept_for=timedelta(0)
+            ):
+                audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)
+
+
+def clear_epochs(*, at: datetime) -> None:
+    epoch.clear_stuck(
+        list(Project.objects.values_list("pk", flat=True)), now_seconds=at.timestamp()
+    )
+
+
+def _attempt(
+    version: FeatureViewVersion, end: datetime, at: datetime, kind: RunKind | None = None
+) -> None:
+    try:
+        request_run(version=version, window_end=end, at=at, actor=None, kind=kind)
+    except AssayError as exc:
+        log.warning("sweep: %s: %s", version, exc)
+
+
+def _table(version: FeatureViewVersion) -> FeatureTable:
+    if version.table is None:
+        raise LookupError(f"{version} has no table although it is served")
+    return version.table

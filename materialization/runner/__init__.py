@@ -1,0 +1,4 @@
+"""What performs a run, from claim to end.
+
+Not for deciding that one is due: ``requests`` does.
+"""

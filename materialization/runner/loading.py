@@ -1,0 +1,113 @@
+"""The online half of a run: bring Redis to what the offline store says, and mark it loaded.
+
+The offline store is the source, so online answers equal point-in-time answers by construction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.errors import Unavailable
+from materialization.choices import RunKind, RunStep
+from materialization.edges import engine_limits, offline_store, online_store
+from materialization.queries import covered_until, stored_since, table_uri
+from materialization.runner.adopting import adopt_windows
+from materialization.stores.latest import latest_rows
+from materialization.stores.layout import layout_of
+from registry.choices import SERVED_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    import pyarrow as pa
+
+    from materialization.models import MaterializationRun
+    from materialization.runner.heartbeat import Heartbeat
+    from materialization.stores.online import Marker, OnlineStore
+    from registry.models import FeatureTable
+
+
+class StoreEmptied(Unavailable):
+    code = "online_store_emptied"
+
+
+def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> timedelta | None:
+    """Merge the newest stored row of each entity into Redis, then set the table's marker.
+
+    Returns for how long after their event rows stay there; None: for ever.
+    Where all earlier runs are loaded only the rows this one stored can be new; else all are read.
+    :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
+    """
+    run.advance(step=RunStep.ONLINE)
+    if run.kind == RunKind.RELOAD:  # as before storing: the marker speaks for all earlier runs
+        adopt_windows(run.table)
+    store, uid = online_store(), run.table.uid
+    ticket = store.begin_load(uid)
+    marker = store.marker(uid)
+    ttl = longest_ttl(run.table)
+    is_complete = run.kind == RunKind.RELOAD or not holds_all(run.table, marker, ttl, but=run.pk)
+    as_of = covered_until(run.table) or run.window_end
+    only_run = None if is_complete else run.pk
+    written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
+    if not store.finish_load(uid, ticket, as_of=as_of, run=run.pk, ttl=ttl):
+        raise StoreEmptied(
+            "Redis lost its data or restarted while the run was writing; it will be loaded again."
+        )
+    run.advance(rows_online=written)
+    return ttl
+
+
+def _merge(
+    run: MaterializationRun,
+    heartbeat: Heartbeat,
+    store: OnlineStore,
+    *,
+    only_run: int | None,
+    as_of: datetime,
+    ttl: timedelta | None,
+    at: datetime,
+) -> int:
+    """Write the newest rows and return how many entities they were for."""
+    snapshot = offline_store().snapshot(table_uri(run.table), run=only_run)
+    if snapshot.is_empty:
+        return 0
+    spec = run.version.spec
+    layout = layout_of(spec, uid=run.table.uid, project_id=run.table.feature_view.project_id)
+    limits = engine_limits()
+    with latest_rows(
+        snapshot.files,
+        spec,
+        as_of=as_of,
+        run=only_run,
+        memory_limit_mb=limits.memory_limit_mb,
+        threads=limits.threads,
+    ) as reader:
+        result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at)
+    return result.written + result.skipped
+
+
+def _watched(reader: Iterator[pa.RecordBatch], heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
+    for batch in reader:
+        if heartbeat.stopped is not None:
+            raise heartbeat.stopped
+        yield batch
+
+
+def holds_all(
+    table: FeatureTable, marker: Marker | None, ttl: timedelta | None, *, but: int | None = None
+) -> bool:
+    """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old.
+
+    Rows that run ``but`` stored are left out. A run that ended between storing and loading leaves
+    rows behind that no later run's own rows make up for.
+    """
+    if marker is None or stored_since(table, marker.run).exclude(run=but).exists():
+        return False
+    return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
+
+
+def longest_ttl(table: FeatureTable) -> timedelta | None:
+    """Return how long the longest-lived served version answers from a row; None: for ever."""
+    ttls = [version.spec.ttl for version in table.versions.filter(state__in=SERVED_STATES)]
+    return None if None in ttls or not ttls else max(ttl for ttl in ttls if ttl is not None)

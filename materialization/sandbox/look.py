@@ -1,0 +1,174 @@
+# ruff: noqa: S608 - names and texts are quoted by sql_text
+"""What the sandbox finds in a source before a definition is accepted: one pass over the rows.
+
+Not for deciding what to do with it (``compute.look``, the registry's operations).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lib.sql_text import identifier
+from materialization.errors import SourceValueInvalid, UnknownColumn
+from materialization.transforms.aggregation.aggregates import argument_cast
+from materialization.transforms.base import require, time_cast
+from materialization.transforms.casts import Cast, a_value_of, cast, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import duckdb
+
+    from materialization.sources.reading import OpenedSource
+    from registry.spec.model import VersionSpec
+    from registry.spec.value_types import ValueType
+
+Path = tuple[str | int, ...]
+#: So few distinct load times over so many rows are loads, not arrivals.
+_FEW_LOADS, _MANY_ROWS = 3, 100
+
+
+class Check(NamedTuple):
+    """One column as the version would read it, and where the definition names it."""
+
+    path: Path
+    make: Callable[[], Cast | None]
+
+
+def probe(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
+) -> dict[str, Any]:
+    """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``."""
+    problems: list[tuple[Path, str]] = []
+    casts: list[tuple[Path, Cast]] = []
+    for check in _checks(spec, opened.columns):
+        try:
+            if (made := check.make()) is not None:
+                casts.append((check.path, made))
+        except (UnknownColumn, SourceValueInvalid) as exc:
+            problems.append((check.path, exc.message))
+    facts = _facts(connection, opened, casts)
+    problems += _value_problems(casts, facts)
+    return {
+        # Several features over one aggregated column find the same.
+        "problems": list(dict.fromkeys(problems)),
+        "warnings": list(_warnings(spec, casts, facts)),
+        "rows": facts["rows"],
+        "first_event": facts.get("low0"),
+        "last_event": facts.get("high0"),
+        "columns": opened.found or opened.columns,
+    }
+
+
+def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    """Times first, event before created: their positions are how the facts are found again."""
+    source = spec.source
+    event = partial(time_cast, source.event_timestamp, columns)
+    yield Check(("source", "event_timestamp"), event)
+    if source.created_timestamp is not None:
+        created = partial(time_cast, source.created_timestamp, columns)
+        yield Check(("source", "created_timestamp"), created)
+    for index, entity in enumerate(spec.entities):
+        for key in entity.join_keys:
+            make = partial(_declared, key.name, key.value_type, columns)
+            yield Check(("entities", index), make)
+    yield from (_aggregated if spec.is_aggregated else _plain)(spec, columns)
+
+
+def _declared(column: str, want: ValueType, columns: Mapping[str, str]) -> Cast:
+    return cast(identifier(column), have=require(column, columns), want=want, column=column)
+
+
+def _plain(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    for index, feature in enumerate(spec.features):
+        path = ("features", index, "column" if feature.column else "name")
+        yield Check(path, partial(_declared, feature.source_column, feature.value_type, columns))
+
+
+def _aggregated(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    outputs = spec.view.aggregate_outputs()
+    names = [aggregation.column for aggregation in spec.view.aggregations]
+    for feature in spec.features:
+        column, function, _ = outputs[feature.source_column]
+        make = partial(argument_cast, column, function, feature, columns)
+        yield Check(("aggregations", names.index(column), "column"), make)
+
+
+def _facts(
+    connection: duckdb.DuckDBPyConnection, opened: OpenedSource, casts: list[tuple[Path, Cast]]
+) -> dict[str, Any]:
+    """Read the source once: rows, failing values and nulls of each cast, extent of the times."""
+    columns = {"rows": "count(*)"}
+    for number, (path, made) in enumerate(casts):
+        columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
+        if made.bad is not None:
+            shown = f"left(CAST({made.source} AS VARCHAR), 80)"
+            columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
+            columns[f"example{number}"] = f"any_value({shown}) FILTER (WHERE {made.bad})"
+        if _is_time(path):
+            good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
+            columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
+            columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
+            columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
+    chosen = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+    row = connection.execute(f"SELECT {chosen} FROM {opened.relation}").fetchall()[0]
+    return dict(zip(columns, row, strict=True))
+
+
+def _is_time(path: Path) -> bool:
+    return path[0] == "source"
+
+
+def _value_problems(
+    casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+) -> Iterator[tuple[Path, str]]:
+    for number, (path, made) in enumerate(casts):
+        if count := facts.get(f"bad{number}"):
+            message = (
+                f"column {made.column!r}: {count} of {facts['rows']} values "
+                f"{_are_not(made, count)}, as {facts[f'example{number}']!r}. {made.hint}"
+            )
+            yield path, message.rstrip()
+
+
+def _are_not(made: Cast, count: int) -> str:
+    if count == 1:
+        return f"is not {a_value_of(made.type)}"
+    return f"are not {values_of(made.type)}"
+
+
+def _warnings(
+    spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+) -> Iterator[str]:
+    if not facts["rows"]:
+        yield f"source {spec.source.name!r} has no rows."
+        return
+    for number, (path, made) in enumerate(casts):
+        nulls = facts[f"nulls{number}"]
+        if nulls and (path == ("source", "event_timestamp") or path[0] == "entities"):
+            yield f"{nulls} of {facts['rows']} rows have no {made.column} and will be left out."
+    created = next(
+        (n for n, (path, _) in enumerate(casts) if path == ("source", "created_timestamp")), None
+    )
+    if created is not None and casts[0][0] == ("source", "event_timestamp"):
+        yield from _bulk_load(casts[created][1].column, created, facts)
+
+
+def _bulk_load(column: str, number: int, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Load-time stamps hide all history from known timing: say so before a set comes out empty."""
+    low, last_event, rows = facts[f"low{number}"], facts["high0"], facts["rows"]
+    if low is None or last_event is None:
+        return
+    later = low > last_event
+    if later or (facts[f"distinct{number}"] <= _FEW_LOADS and rows >= _MANY_ROWS):
+        why = (
+            "every value is later than every event"
+            if later
+            else "it holds only a few distinct values"
+        )
+        yield (
+            f"created_timestamp {column!r} looks like one bulk load ({why}): with known timing no "
+            'row is visible before it. Ask for training sets with "timing": "event", or leave '
+            "created_timestamp out."
+        )

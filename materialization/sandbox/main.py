@@ -1,0 +1,44 @@
+"""The child process that touches users' SQL and files; started by path, never imported.
+
+Not for deciding what to compute: the job on stdin says it. Rows go to stdout as an Arrow stream,
+one line of JSON goes to stderr at the end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def confine(parent: int | None = None) -> None:
+    """Die with the parent, leave no core dump, gain no privilege."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)  # it died before we asked to be told
+
+
+def main() -> int:
+    if sys.platform == "linux":
+        confine()
+    # Isolated mode leaves the project out of the path; only this file knows where it is.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from materialization.sandbox import compute
+
+    envelope = compute.read_envelope(sys.stdin.buffer.read())
+    if sys.platform == "linux":
+        confine(envelope.parent)
+    return compute.run(envelope, rows=sys.stdout.buffer, report=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

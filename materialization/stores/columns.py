@@ -1,0 +1,40 @@
+"""The columns of a stored FeatureTable: names, Arrow types, order. [pure]
+
+Not for writing them: ``offline`` does that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from registry.spec.model import VersionSpec
+
+EVENT, CREATED, RUN = "event_timestamp", "created_timestamp", "__run"
+#: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,
+#: the same way for whoever reads the files.
+PLACE = ("filename", "file_row_number")
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def computed_schema(spec: VersionSpec) -> pa.Schema:
+    """Return what the engine gives: join keys, both time columns, features; times never null."""
+    return pa.schema([*_leading(spec), *_features(spec)])
+
+
+def stored_schema(spec: VersionSpec) -> pa.Schema:
+    """Return what the offline table holds: as computed, with ``__run`` before the features."""
+    return pa.schema([*_leading(spec), pa.field(RUN, pa.int64()), *_features(spec)])
+
+
+def _leading(spec: VersionSpec) -> list[pa.Field]:
+    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+    return [*keys, pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
+
+
+def _features(spec: VersionSpec) -> list[pa.Field]:
+    """Sorted by name: versions that list the same features in another order share a table."""
+    features = sorted(spec.features, key=lambda feature: feature.name)
+    return [pa.field(feature.name, feature.value_type.arrow) for feature in features]

@@ -1,0 +1,212 @@
+"""How a FeatureTable lies in Redis: the keys of its entities, the bytes of its rows. [pure]
+
+Not for talking to Redis (``online``) or for encoding single columns (``packing``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.errors import Invalid
+from lib.instants import to_us
+from materialization.stores import packing
+from registry.spec.value_types import SCALARS, ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from registry.spec.model import VersionSpec
+
+#: What every stored row begins with: when it was true, when it was known, which run wrote it.
+HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__run")
+#: Where a row's bytes have the three header numbers: array16 marker and size, then three int64.
+HEADER_START, HEADER_END = 3, 30
+#: A key no row ever has: what a null join key is looked up under.
+NO_KEY = b"a:v:-"
+
+_SLASH = pa.scalar(b"/", pa.binary())
+_COLON = pa.scalar(b":", pa.binary())
+_DAY_ZERO = date(1970, 1, 1)
+_decode_rows = msgspec.msgpack.Decoder(list[list[Any]])
+
+
+class BadOnlineRows(Invalid):
+    code = "bad_online_rows"
+
+
+@dataclass(frozen=True)
+class EntityKey:
+    """What identifies an entity in one project: its join keys, sorted by name, and their types.
+
+    All tables with the same join keys share it, so all of an entity's values are in one slot of a
+    cluster. ``tags`` and ``arrow_tags`` give the same bytes: ``{1/customer_id:int64/1001}``.
+    """
+
+    project_id: int
+    names: tuple[str, ...]
+    types: tuple[ValueType, ...]
+
+    @cached_property
+    def head(self) -> bytes:
+        typed = ",".join(
+            f"{name}:{kind}" for name, kind in zip(self.names, self.types, strict=True)
+        )
+        return f"{{{self.project_id}/{typed}/".encode()
+
+    def tags(self, columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
+        """Return one tag a row of typed columns, one for each name; None where a key is null."""
+        head = self.head
+        if len(columns) == 1 and self.types[0].kind in ("int32", "int64"):
+            template = head.replace(b"%", b"%%") + b"%d}"
+            return [None if value is None else template % value for value in columns[0]]
+        texts = [list(map(_KEY_BYTES[t.kind], c)) for t, c in zip(self.types, columns, strict=True)]
+        return [
+            None if None in row else head + b"/".join(row) + b"}"
+            for row in zip(*texts, strict=True)
+        ]
+
+    def arrow_tags(self, batch: pa.RecordBatch) -> pa.Array:
+        """Return one tag a row as a binary array.
+
+        :raises BadOnlineRows: a join key is null.
+        """
+        pieces: list[Any] = [pa.scalar(self.head, pa.binary())]
+        for name, kind in zip(self.names, self.types, strict=True):
+            column = _column(batch, name, kind.arrow, nulls=False)
+            pieces += [*_arrow_key_bytes(column, kind), _SLASH]
+        return packing.join(*pieces[:-1], pa.scalar(b"}", pa.binary()))
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """One FeatureTable: its uid, its entity, and its features sorted by name.
+
+    A row is one msgpack array: event and created time in microseconds, run sequence, features.
+    """
+
+    uid: str
+    entity: EntityKey
+    features: tuple[str, ...]
+    types: tuple[ValueType, ...]
+
+    @cached_property
+    def key_prefix(self) -> bytes:
+        return b"a:v:%s:" % self.uid.encode()
+
+    @cached_property
+    def missing(self) -> bytes:
+        """The row that stands for no row: every number and feature nil."""
+        return msgspec.msgpack.encode([None] * (len(HEADER_COLUMNS) + len(self.features)))
+
+    def position(self, feature: str) -> int:
+        """Return where a decoded row has the feature."""
+        return len(HEADER_COLUMNS) + self.features.index(feature)
+
+    def keys(self, tags: Sequence[bytes | None]) -> list[bytes]:
+        """Return the value key of each entity; NO_KEY where the tag is None."""
+        prefix = self.key_prefix
+        return [NO_KEY if tag is None else prefix + tag for tag in tags]
+
+    def arrow_keys(self, batch: pa.RecordBatch) -> pa.Array:
+        return packing.join(pa.scalar(self.key_prefix, pa.binary()), self.entity.arrow_tags(batch))
+
+    def arrow_rows(self, batch: pa.RecordBatch) -> pa.Array:
+        """Return each row's bytes; the batch has the header columns and the features, in any order.
+
+        :raises BadOnlineRows: a column is missing, of another type, or a header value is null.
+        """
+        start = np.frombuffer(b"\xdc" + (3 + len(self.features)).to_bytes(2, "big"), np.uint8)
+        numbers = [packing.marked(0xD3, column) for column in header_numbers(batch)]
+        head = np.hstack([np.broadcast_to(start, (batch.num_rows, 3)), *numbers])
+        columns = zip(self.features, self.types, strict=True)
+        packed = [packing.pack(_column(batch, name, kind.arrow), kind) for name, kind in columns]
+        return packing.join(packing.fixed_width(np.ascontiguousarray(head)), *packed)
+
+
+def layout_of(spec: VersionSpec, *, uid: str, project_id: int) -> TableLayout:
+    """Return the layout of the table ``uid``; equal for all versions that share it."""
+    keys = sorted(spec.join_keys, key=lambda key: key.name)
+    entity = EntityKey(project_id, tuple(k.name for k in keys), tuple(k.value_type for k in keys))
+    features = sorted(spec.features, key=lambda feature: feature.name)
+    return TableLayout(
+        uid, entity, tuple(f.name for f in features), tuple(f.value_type for f in features)
+    )
+
+
+def keys_for(layout: TableLayout, columns: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Return the value key of each row of typed columns, one for each name of the entity."""
+    return layout.keys(layout.entity.tags(columns))
+
+
+def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[Any]]:
+    """Return the stored rows ``[event µs, created µs, run, feature, …]``; all None where a blob is.
+
+    The blobs are joined to one msgpack array: one decoding for all costs a third of one for each.
+    """
+    whole = b"".join([blob or missing for blob in blobs])
+    return _decode_rows.decode(b"\xdd" + len(blobs).to_bytes(4, "big") + whole)
+
+
+def header_numbers(batch: pa.RecordBatch) -> list[np.ndarray]:
+    """Return event and created time in microseconds and the run sequence, as int64."""
+    instant = SCALARS["timestamp"][0]
+    types = dict(zip(HEADER_COLUMNS, (instant, instant, pa.int64()), strict=True))
+    return [
+        packing.integers(_column(batch, name, kind, nulls=False)) for name, kind in types.items()
+    ]
+
+
+def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType, *, nulls: bool = True) -> pa.Array:
+    if name not in batch.schema.names:
+        raise BadOnlineRows(
+            f"rows for the online store lack column {name!r}; they have {batch.schema.names}."
+        )
+    column = batch.column(name)
+    if not nulls and column.null_count:
+        raise BadOnlineRows(
+            f"rows for the online store have {column.null_count} nulls in {name!r}; drop them."
+        )
+    try:
+        return column if column.type == kind else column.cast(kind)
+    except pa.ArrowInvalid as exc:
+        raise BadOnlineRows(
+            f"column {name!r} is {column.type}, and not all of it is {kind}: {exc}"
+        ) from exc
+
+
+def _arrow_key_bytes(column: pa.Array, kind: ValueType) -> list[pa.Array | pa.Scalar]:
+    """Return the pieces of one key value, as ``_KEY_BYTES`` writes them."""
+    if kind.kind in ("string", "bytes"):
+        data = column.cast(pa.binary())
+        return [_text(pc.binary_length(data)), _COLON, data]
+    if kind.kind == "bool":
+        return [_text(column.cast(pa.int8()))]
+    return [_text(pa.array(packing.integers(column)))]
+
+
+def _text(numbers: pa.Array) -> pa.Array:
+    return numbers.cast(pa.string()).cast(pa.binary())
+
+
+def _sized(data: bytes) -> bytes:
+    """Return ``4:abcd``: with its length before it no value can pass for two."""
+    return b"%d:%s" % (len(data), data)
+
+
+_KEY_BYTES: dict[str, Callable[[Any], bytes | None]] = {
+    "bool": lambda value: None if value is None else b"%d" % value,
+    "int32": lambda value: None if value is None else b"%d" % value,
+    "int64": lambda value: None if value is None else b"%d" % value,
+    "string": lambda value: None if value is None else _sized(value.encode()),
+    "bytes": lambda value: None if value is None else _sized(value),
+    "timestamp": lambda value: None if value is None else b"%d" % to_us(value),
+    "date": lambda value: None if value is None else b"%d" % (value - _DAY_ZERO).days,
+}

@@ -1,0 +1,210 @@
+"""Delta tables of computed rows: idempotent commits, snapshots, deletion.
+
+Not for computing or joining: the engine gives Arrow, readers give a snapshot's files to DuckDB.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from lib.errors import Invalid, Unavailable
+from materialization.stores.columns import CREATED, EVENT, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+#: Statistics are kept for these only: they find a run's files; features need none.
+_CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{RUN}"}
+
+
+class TableOutsideStore(Invalid):
+    code = "table_outside_store"
+
+
+class OfflineStoreUnavailable(Unavailable):
+    """The table could not be written or read now; nothing of the attempt is visible."""
+
+    code = "offline_store_unavailable"
+
+
+class CommitResult(msgspec.Struct, frozen=True):
+    """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
+
+    version: int
+    rows: int
+    files: tuple[str, ...]
+    already: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One version of a table; a whole question reads these files and lists no folder."""
+
+    version: int
+    files: tuple[str, ...]
+    rows: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.files
+
+
+class OfflineStore:
+    """The Delta tables under ``root``; a ``table_uri`` is the directory of one of them."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+
+    def commit(
+        self,
+        table_uri: str,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        schema: pa.Schema,
+        run: int,
+        transaction: str,
+    ) -> CommitResult:
+        """Append rows of ``run``, all or none, once however often it is asked.
+
+        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without ``__run`` and
+        are written as they come. ``transaction`` names the commit: one the table knows already is
+        not read again.
+
+        :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
+        :raises OfflineStoreUnavailable: the table could not be written.
+        """
+        table = self._open_or_create(table_uri, schema)
+        if table.transaction_version(transaction) is not None:
+            return _result(table, run, before=(), already=True)
+        before = [file["uri"] for file in _of_run(table, run)]
+        feed = _Feed(batches, schema, run)
+        properties = CommitProperties(
+            custom_metadata={"assay.run": str(run)}, app_transactions=[Transaction(transaction, 1)]
+        )
+        try:
+            write_deltalake(table, feed.reader, mode="append", commit_properties=properties)
+        except Exception as exc:
+            if feed.error is not None:
+                raise feed.error from exc
+            table.update_incremental()
+            if table.transaction_version(transaction) is None:
+                if isinstance(exc, (DeltaError, OSError)):
+                    raise OfflineStoreUnavailable(f"{table_uri} cannot be written: {exc}") from exc
+                raise
+            return _result(table, run, before=(), already=True)
+        table.update_incremental()
+        return _result(table, run, before=before, already=False)
+
+    def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
+        """Return those of the ``transactions`` that the table has, as it is now.
+
+        :raises OfflineStoreUnavailable: the table's log cannot be read.
+        """
+        if not self.exists(table_uri):
+            return set()
+        table = self._open(table_uri)
+        return {name for name in transactions if table.transaction_version(name) is not None}
+
+    def exists(self, table_uri: str) -> bool:
+        return DeltaTable.is_deltatable(str(self._inside(table_uri)))
+
+    def snapshot(self, table_uri: str, *, run: int | None = None) -> Snapshot:
+        """Return the table as it is now; no files before its first rows.
+
+        With ``run`` only the files that hold rows of it, and after a compaction others' rows too.
+
+        :raises OfflineStoreUnavailable: the table's log cannot be read.
+        """
+        if not self.exists(table_uri):
+            return Snapshot(version=-1, files=(), rows=0)
+        table = self._open(table_uri)
+        files = _added_files(table) if run is None else _of_run(table, run)
+        return Snapshot(
+            version=table.version(),
+            files=tuple(file["uri"] for file in files),
+            rows=sum(file["num_records"] for file in files),
+        )
+
+    def delete_table(self, table_uri: str) -> None:
+        """Remove the table and its history; gone already is fine."""
+        shutil.rmtree(self._inside(table_uri), ignore_errors=True)
+
+    def _inside(self, table_uri: str) -> Path:
+        path = Path(table_uri).resolve()
+        if path == self.root or not path.is_relative_to(self.root):
+            raise TableOutsideStore(f"{table_uri} is no table of the store {self.root}.")
+        return path
+
+    def _open(self, table_uri: str) -> DeltaTable:
+        try:
+            return DeltaTable(str(self._inside(table_uri)))
+        except (DeltaError, OSError) as exc:
+            raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {exc}") from exc
+
+    def _open_or_create(self, table_uri: str, schema: pa.Schema) -> DeltaTable:
+        path = self._inside(table_uri)
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            return DeltaTable(str(path))
+        except TableNotFoundError:
+            pass
+        # With retries the loser of a race would write its table over the winner's, as version 1.
+        once = CommitProperties(max_commit_retries=0)
+        try:
+            return DeltaTable.create(
+                str(path),
+                schema,
+                mode="ignore",
+                configuration=_CONFIGURATION,
+                commit_properties=once,
+            )
+        except DeltaError:
+            return self._open(table_uri)  # another run created it in between
+
+
+class _Feed:
+    """A reader with ``__run`` added, that keeps the error delta-rs would replace by a text."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, run: int) -> None:
+        self.error: Exception | None = None
+        self._source, self._schema, self._run = batches, schema, run
+        self.reader = pa.RecordBatchReader.from_batches(schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._source:
+                run = pa.repeat(pa.scalar(self._run, pa.int64()), batch.num_rows)
+                columns = [
+                    run if field.name == RUN else batch.column(field.name) for field in self._schema
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        except Exception as exc:
+            self.error = exc
+            raise
+
+
+def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    root = Path(table.table_uri.removeprefix("file://"))
+    return [{**action, "uri": str(root / action["path"])} for action in actions]
+
+
+def _of_run(table: DeltaTable, run: int) -> list[dict[str, Any]]:
+    low, high = f"min.{RUN}", f"max.{RUN}"
+    return [file for file in _added_files(table) if file[low] <= run <= file[high]]
+
+
+def _result(table: DeltaTable, run: int, *, before: Sequence[str], already: bool) -> CommitResult:
+    files = [file for file in _of_run(table, run) if file["uri"] not in before]
+    return CommitResult(
+        version=table.version(),
+        rows=sum(file["num_records"] for file in files),
+        files=tuple(file["uri"] for file in files),
+        already=already,
+    )

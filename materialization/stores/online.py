@@ -1,0 +1,300 @@
+"""The online store: each entity's newest row in Redis, and the marker that says all are there.
+
+Not for the bytes of keys and rows (``layout``) or for choosing rows: a run does that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import hiredis
+import msgspec
+import numpy as np
+import pyarrow as pa
+import redis
+
+from lib.connections import RedisUnreachable
+from lib.instants import MICROSECOND, to_us
+from materialization.stores.layout import (
+    NO_KEY,
+    BadOnlineRows,
+    EntityKey,
+    TableLayout,
+    decode_rows,
+    header_numbers,
+    keys_for,
+    layout_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "NO_KEY",
+    "BadOnlineRows",
+    "EntityKey",
+    "LoadTicket",
+    "Marker",
+    "OnlineStore",
+    "TableLayout",
+    "WriteResult",
+    "decode_rows",
+    "keys_for",
+    "layout_of",
+    "marker_key",
+]
+
+#: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
+GRACE = timedelta(days=1)
+ROWS_PER_CALL = 500
+#: Rows packed at once and sent as one pipeline; two are on their way while the next is packed.
+ROWS_PER_PIPELINE = 10_000
+PIPELINES_IN_FLIGHT = 2
+
+#: Keeps the greater row by (event time, created time, run), each compared as two halves of 32 bits:
+#: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
+#: A replay of the row that is there only moves its expiry, and only to later.
+MERGE = """
+local FORMAT = '>xi4I4xi4I4xi4I4'
+local call, unpack, count = redis.call, struct.unpack, #KEYS
+local expires, written = #ARGV > count, 0
+for i = 1, count do
+  local key, row = KEYS[i], ARGV[i]
+  local old, order = call('GETRANGE', key, 3, 29), 1
+  if old ~= '' then
+    local a, b, c, d, e, f = unpack(FORMAT, row, 4)
+    local u, v, w, x, y, z = unpack(FORMAT, old)
+    order = a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
+      or d ~= x and d - x or e ~= y and e - y or f - z
+  end
+  if order > 0 then
+    if expires then call('SET', key, row, 'PX', ARGV[count + i]) else call('SET', key, row) end
+    written = written + 1
+  elseif order == 0 then
+    local left = call('PTTL', key)
+    if not expires then
+      if left >= 0 then call('PERSIST', key) end
+    elseif left >= 0 and left < tonumber(ARGV[count + i]) then
+      call('PEXPIRE', key, ARGV[count + i])
+    end
+  end
+end
+return written
+"""
+_MERGE_SHA = hashlib.sha1(MERGE.encode(), usedforsecurity=False).hexdigest()
+
+#: Marks a table loaded if the ticket of its load is still there, and takes the ticket. Not on
+#: another process than the one it was left in: a server that starts again from a snapshot taken
+#: meanwhile has the ticket and not what was written after it.
+MARK = """
+if not string.find(redis.call('INFO', 'server'), 'run_id:' .. ARGV[3], 1, true) then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
+"""
+
+
+class WriteResult(NamedTuple):
+    """``skipped`` rows met a row as new or newer."""
+
+    written: int
+    skipped: int
+
+
+class LoadTicket(NamedTuple):
+    """What a load left in Redis, and the server process it left it in."""
+
+    token: bytes
+    server: str
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """Says that a table's values are all in this Redis, as of an instant."""
+
+    generation: int
+    as_of: datetime
+    run: int
+    #: For how long after their event rows are kept in memory at least; None: for ever.
+    ttl: timedelta | None = None
+
+
+def marker_key(uid: str) -> bytes:
+    return b"a:m:" + uid.encode()
+
+
+def _ticket_key(uid: str) -> bytes:
+    return b"a:l:" + uid.encode()
+
+
+class OnlineStore:
+    """The values of one Redis. Takes a layout and Arrow, knows no models.
+
+    Every method raises RedisUnreachable when Redis does not answer.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def write(
+        self,
+        layout: TableLayout,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> WriteResult:
+        """Merge rows: the greatest by (event, created, run) stays, in whatever order they come.
+
+        Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__run`` and the
+        features; a RecordBatchReader is read as it flows. ``ttl`` is the longest of the versions
+        that share the table, None when one never expires; memory is freed at
+        ``max(event + ttl, at) + grace``. Repeating a write changes nothing.
+
+        :raises BadOnlineRows: a column is missing or mistyped, a key or time is null.
+        """
+        rows = written = 0
+        pending: deque[Future[int]] = deque()
+        with _unavailable(), ThreadPoolExecutor(PIPELINES_IN_FLIGHT, "online-write") as pool:
+            for batch in _slices(batches):
+                keys, values = (
+                    layout.arrow_keys(batch).to_pylist(),
+                    layout.arrow_rows(batch).to_pylist(),
+                )
+                expiries = _expiries(batch, ttl, at, grace) if ttl is not None else None
+                rows += batch.num_rows
+                if len(pending) == PIPELINES_IN_FLIGHT:
+                    written += pending.popleft().result()
+                pending.append(pool.submit(self._merge, keys, values, expiries))
+            written += sum(future.result() for future in pending)
+        return WriteResult(written, rows - written)
+
+    def _merge(self, keys: list[bytes], values: list[bytes], expiries: list[bytes] | None) -> int:
+        """Send one pipeline; a server that lost the script is given it and asked again."""
+        try:
+            return self._send(keys, values, expiries)
+        except redis.exceptions.NoScriptError:
+            self._redis.script_load(MERGE)
+            return self._send(keys, values, expiries)
+
+    def _send(self, keys: list[bytes], values: list[bytes], expiries: list[bytes] | None) -> int:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for start in range(0, len(keys), ROWS_PER_CALL):
+                part = slice(start, start + ROWS_PER_CALL)
+                arguments = [*keys[part], *values[part], *(expiries[part] if expiries else ())]
+                pipeline.evalsha(_MERGE_SHA, len(keys[part]), *arguments)
+            return sum(cast("list[int]", pipeline.execute()))
+
+    def read(self, keys: list[bytes]) -> list[bytes | None]:
+        """Return what is under each key, in one round trip; None where there is nothing.
+
+        Goes to the connection itself: the client's own layers cost as much as the reading.
+        """
+        command = hiredis.pack_command(cast("Any", (b"MGET", *keys)))
+        with _unavailable():
+            pool = self._redis.connection_pool
+            connection: Any = pool.get_connection()
+            try:
+                return _round_trip(connection, command)
+            except redis.ConnectionError:
+                # A connection that lay idle while Redis restarted is dead; a new one may not be.
+                connection.disconnect()
+                return _round_trip(connection, command)
+            finally:
+                pool.release(connection)
+
+    def mark_loaded(self, uid: str, generation: int, as_of: datetime, run: int) -> None:
+        """Say that the table's values are all in Redis; until then reads answer ``not_loaded``."""
+        marker = Marker(generation=generation, as_of=as_of, run=run)
+        with _unavailable():
+            self._redis.set(marker_key(uid), msgspec.msgpack.encode(marker))
+
+    def begin_load(self, uid: str) -> LoadTicket:
+        """Leave a ticket in Redis that stays while its data stays; ``finish_load`` wants it."""
+        token = secrets.token_bytes(8)
+        with _unavailable():
+            self._redis.set(_ticket_key(uid), token)
+            server = self._redis.info("server")["run_id"]
+        return LoadTicket(token, server)
+
+    def finish_load(
+        self, uid: str, ticket: LoadTicket, *, as_of: datetime, run: int, ttl: timedelta | None
+    ) -> bool:
+        """Set the marker, unless Redis lost the ticket or restarted: what was written may be lost.
+
+        Returns whether the marker was set.
+        """
+        marker = Marker(generation=run, as_of=as_of, run=run, ttl=ttl)
+        arguments = (ticket.token, msgspec.msgpack.encode(marker), ticket.server)
+        with _unavailable():
+            done = self._redis.eval(MARK, 2, _ticket_key(uid), marker_key(uid), *arguments)
+        return bool(done)
+
+    def marker(self, uid: str) -> Marker | None:
+        with _unavailable():
+            found = cast("bytes | None", self._redis.get(marker_key(uid)))
+        return msgspec.msgpack.decode(found, type=Marker) if found else None
+
+    def unmark(self, uid: str) -> None:
+        with _unavailable():
+            self._redis.delete(marker_key(uid))
+
+    def drop(self, uid: str) -> int:
+        """Remove a table's marker, then its values; return how many values there were."""
+        self.unmark(uid)
+        dropped = 0
+        with _unavailable():
+            self._redis.delete(_ticket_key(uid))
+            found = self._redis.scan_iter(match=b"a:v:%s:*" % uid.encode(), count=ROWS_PER_CALL)
+            for keys in _chunks(found, ROWS_PER_CALL):
+                dropped += self._redis.unlink(*keys)
+        return dropped
+
+
+def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut large batches; rows of small ones stay as they came."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, ROWS_PER_PIPELINE):
+            yield batch.slice(start, ROWS_PER_PIPELINE)
+
+
+def _expiries(batch: pa.RecordBatch, ttl: timedelta, at: datetime, grace: timedelta) -> list[bytes]:
+    """Return how many milliseconds each row stays in memory, counted from ``at``."""
+    now, margin = to_us(at), grace // MICROSECOND
+    events, _, _ = header_numbers(batch)
+    left = np.maximum(events + ttl // MICROSECOND - now, 0) + margin
+    milliseconds = np.maximum(-(-left // 1000), 1)
+    return cast(
+        "list[bytes]", pa.array(milliseconds).cast(pa.string()).cast(pa.binary()).to_pylist()
+    )
+
+
+def _round_trip(connection: Any, command: bytes) -> list[bytes | None]:
+    connection.send_packed_command([command], check_health=False)
+    return cast("list[bytes | None]", connection.read_response())
+
+
+def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as exc:
+        raise RedisUnreachable(exc) from exc

@@ -1,0 +1,205 @@
+# ruff: noqa: S608 - only names of our own stages are written into the SQL
+"""Run the stages of an aggregated view on a locked connection, one temporary table after another.
+
+Not for their SQL (``stages``). The tables spill to the private temp directory.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from lib.instants import MICROSECOND, from_us, to_us
+from materialization.compute.jobs import ComputeJob, Counters
+from materialization.ticks import last_tick
+from materialization.transforms.aggregation import (
+    sparse_ticks,
+    stages,
+    tick_tree,
+)
+from materialization.transforms.aggregation.aggregates import (
+    EXTREMES,
+    SUMS,
+    Aggregates,
+    Found,
+    argument_facts_sql,
+    read_aggregates,
+)
+from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
+from materialization.transforms.base import base_casts, no_key_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    import duckdb
+    from numpy.typing import NDArray
+
+    from registry.spec.model import ScheduleSpec
+
+
+class Aggregated(NamedTuple):
+    """``queries`` give the rows to store, one slice of the keys each, to be read one by one."""
+
+    queries: Iterator[str]
+    counters: Counters
+
+
+def aggregate(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    *,
+    columns: Mapping[str, str],
+    relation: str,
+    slice_rows: int,
+) -> Aggregated:
+    """Read the rows of the job's window; computing follows as the queries are taken.
+
+    :raises UnknownColumn: an aggregated column the source does not have.
+    :raises SourceValueInvalid: a type the function or the feature cannot take.
+    :raises TooManyTicks: between the first row and the run's end, under cron.
+    """
+    schedule = _schedule(job)
+    aggregates = read_aggregates(job.spec, columns)
+    last = to_us(last_tick(schedule, job.window_end))
+    begin = _begin(job)
+    first = to_us(begin) if begin is not None else None
+    raw = stages.raw_sql(
+        base_casts(job.spec, columns), aggregates, relation=relation, last=last, first=first
+    )
+    _create(connection, "raw", raw)
+    counters, earliest = _count(connection, job)
+    before = to_us(job.window_start) if job.window_start is not None else 0
+    state = job.state_files if job.window_start is not None else ()
+    _create(connection, "state", stages.state_sql(job.spec, state, before))
+    grid = _grid(job, schedule, earliest)
+    if grid is None:
+        return Aggregated(iter(()), counters)
+    slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
+    return Aggregated(_sliced(connection, job, aggregates, grid, slices), counters)
+
+
+def _sliced(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    grid: TickGrid,
+    slices: int,
+) -> Iterator[str]:
+    """Compute one slice of the keys after the other and give the query of its rows."""
+    _create_ticks(connection, job, grid)
+    facts = _facts(connection, aggregates)
+    _create(connection, "all_keys", stages.keys_sql(job.spec))
+    for number in range(slices):
+        sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
+        _create(connection, "keys", sql)
+        _stage(connection, job, aggregates, facts, grid)
+        with_beats = _store(connection, job, grid)
+        yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
+
+
+def _schedule(job: ComputeJob) -> ScheduleSpec:
+    schedule = job.spec.view.schedule
+    if schedule is None:  # the registry refuses it: the schedule makes the ticks
+        raise ValueError(f"{job.spec.view.name} aggregates without a schedule")
+    return schedule
+
+
+def _begin(job: ComputeJob) -> datetime | None:
+    """Return the instant no tick of the run lies before; None when only the rows can tell."""
+    start, view_start = job.window_start, job.spec.view.start
+    given = (
+        [view_start if view_start.tzinfo else view_start.replace(tzinfo=UTC)] if view_start else []
+    )
+    given += [start + MICROSECOND] if start is not None else []
+    return max(given, default=None)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+
+def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
+    """Return the counters and the instant (µs) at which the first usable row became visible."""
+    no_key = no_key_sql(job.spec)
+    rows, no_time, without_key, earliest = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE e IS NULL), "
+        f"count(*) FILTER (WHERE e IS NOT NULL AND ({no_key})), "
+        f"min(v) FILTER (WHERE e IS NOT NULL AND NOT ({no_key})) FROM raw"
+    ).fetchall()[0]
+    counters = Counters(rows_read=rows, dropped_null_key=without_key, dropped_null_time=no_time)
+    return counters, earliest
+
+
+def _grid(job: ComputeJob, schedule: ScheduleSpec, earliest: int | None) -> TickGrid | None:
+    begin = _begin(job)
+    if begin is None and earliest is None:
+        return None
+    if begin is None or (job.window_start is None and earliest is not None):
+        # No tick before the first row can have anything to say.
+        begin = max(filter(None, [begin, from_us(earliest or 0)]))
+    return make_grid(schedule, begin=begin, end=job.window_end)
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    facts: Mapping[int, Found],
+    grid: TickGrid,
+) -> None:
+    """Create the tables from ``spans`` to ``computed``: the features at every candidate tick."""
+    spec = job.spec
+    _create(connection, "spans", stages.spans_sql(spec, aggregates, grid))
+    distinct = aggregates.with_function("count_distinct")
+    _create(connection, "islands", stages.islands_sql(distinct, len(aggregates.windows)))
+    _create(connection, "running", stages.running_sql(spec, aggregates, facts, grid))
+    parts = []
+    if aggregates.with_function(*EXTREMES):
+        _create(connection, "nodes", tick_tree.nodes_sql(aggregates, grid))
+        _create(connection, "extremes", tick_tree.extremes_sql(aggregates, grid))
+        parts.append("extremes")
+    if deviations := aggregates.with_function("stddev"):
+        _create(connection, "spread", tick_tree.spread_sql(deviations))
+        parts.append("spread")
+    _create(connection, "computed", stages.values_sql(aggregates, facts, parts))
+
+
+def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:
+    if grid.period is not None:
+        return
+    _create_from(connection, "ticks", t=grid.listed, i=np.arange(len(grid.listed)))
+    if job.spec.ttl is not None:
+        _create_from(connection, "hops", i=np.arange(grid.count), j=grid.hops(job.spec.ttl))
+
+
+def _create_from(
+    connection: duckdb.DuckDBPyConnection, name: str, **columns: NDArray[np.int64]
+) -> None:
+    connection.register("given", pa.table(columns))
+    _create(connection, name, "SELECT * FROM given")
+    connection.unregister("given")
+
+
+def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:
+    """Look once at the doubles to be added: their exponents decide how they are split."""
+    added = {output.argument for output in aggregates.with_function(*SUMS)}
+    facts = {}
+    for number in sorted(added):
+        if aggregates.arguments[number].adds == "float":
+            sql = f"SELECT {argument_facts_sql(number)} FROM raw"
+            bins, non_finite = connection.execute(sql).fetchall()[0]
+            facts[number] = Found(tuple(sorted(bins or [])), bool(non_finite))
+    return facts
+
+
+def _store(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> bool:
+    """Create ``kept`` and, with a TTL, ``beats``; say whether there are beats."""
+    _create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid))
+    beats = sparse_ticks.beats_sql(job.spec, grid)
+    if beats is not None:
+        _create(connection, "beats", beats)
+    return beats is not None
