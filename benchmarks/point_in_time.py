@@ -34,8 +34,8 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import SourceSpec, TimeColumn
-from serving.historical import AnswerColumn, ViewPart, get_historical_features
-from serving.point_in_time import Timing
+from serving.historical.join import Timing
+from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 django_application = get_wsgi_application()
 
 from featurestore_project import startup  # noqa: E402 - its imports need the apps loaded
-from serving.online_wsgi import OnlineFirst  # noqa: E402
+from serving.online.door import OnlineFirst  # noqa: E402
 
 application = OnlineFirst(django_application)
 startup.refuse_evicting_redis()

@@ -1,6 +1,6 @@
 """What requests for features share, online and historical: reading JSON, asking for something.
 
-[pure] Not for what each may say: ``online_request`` and ``historical_request`` do.
+[pure] Not for what each may say: each read's own ``request`` says that.
 """
 
 from __future__ import annotations

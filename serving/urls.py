@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from serving.online_views import OnlineFeaturesAPI
-from serving.views import HistoricalFeaturesAPI
+from serving.historical.api import HistoricalFeaturesAPI
+from serving.online.api import OnlineFeaturesAPI
 
 _PROJECT = "projects/<slug:project>"
 

@@ -1,6 +1,6 @@
 """Values on the wire: stored value → JSON, and JSON → typed join key. [pure]
 
-Not for whole frames (``frames``) or for how the stores pack values.
+Not for whole frames (``historical.uploads``) or for how the stores pack values.
 """
 
 from __future__ import annotations

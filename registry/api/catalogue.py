@@ -1,6 +1,6 @@
 """The catalogue over HTTP: entities, data sources, feature views and services, listed and single.
 
-Not for changing them: definitions are registered, see ``views``.
+Not for changing them: definitions are registered, see ``definitions``.
 """
 
 from __future__ import annotations

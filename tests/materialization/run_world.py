@@ -21,9 +21,9 @@ from materialization.queries import table_uri
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
-from serving.historical import AnswerColumn, ViewPart, get_historical_features
-from serving.online import get_online_features
-from serving.online_request import OnlineRequest
+from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
+from serving.online.read import get_online_features
+from serving.online.request import OnlineRequest
 from tests import factories
 
 if TYPE_CHECKING:

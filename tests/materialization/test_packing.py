@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from materialization.stores.packing import pack, unpacker
 from registry.spec.value_types import parse_type
-from serving.stored_values import stored_to_json
+from serving.online.stored_values import stored_to_json
 from serving.values import json_ready
 
 #: Values of each type; lists and vectors are made from them.

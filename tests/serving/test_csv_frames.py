@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.spec.value_types import parse_type
-from serving.entity_frame import BadEntityValue
-from serving.frame_answers import write_answer
-from serving.frames import CSV, read_frame
-from serving.historical import TrainingSet
+from serving.historical.answers import write_answer
+from serving.historical.entity_frame import BadEntityValue
+from serving.historical.read import TrainingSet
+from serving.historical.uploads import CSV, read_frame
 
 INT64 = {"k": parse_type("int64")}
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from serving.frame_answers import ANSWERS, UnwritableColumn, write_answer
-from serving.frames import ARROW, CSV, JSON, PARQUET
-from serving.historical import TrainingSet
+from serving.historical.answers import ANSWERS, UnwritableColumn, write_answer
+from serving.historical.read import TrainingSet
+from serving.historical.uploads import ARROW, CSV, JSON, PARQUET
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("12345678-1234-5678-1234-567812345678")

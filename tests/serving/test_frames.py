@@ -10,7 +10,7 @@ import pytest
 
 from registry.spec.model import JoinKey
 from registry.spec.value_types import parse_type
-from serving.entity_frame import (
+from serving.historical.entity_frame import (
     BadEntityFrame,
     TooManyRows,
     instants,
@@ -18,7 +18,7 @@ from serving.entity_frame import (
     require_keys,
     with_instants,
 )
-from serving.frames import CSV, PARQUET, frame_of_columns, read_frame
+from serving.historical.uploads import CSV, PARQUET, frame_of_columns, read_frame
 from serving.values import BadKeyValue
 from tests.serving.test_historical_api import parquet
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from lib.connections import get_redis
-from serving.online import get_online_features
-from serving.online_request import OnlineRequest
+from serving.online.read import get_online_features
+from serving.online.request import OnlineRequest
 from tests import factories
 from tests.serving.online_world import ask, columns, loaded_view, write
 

@@ -16,9 +16,9 @@ from registry.choices import Role
 from registry.models import ApiToken, AuditEntry
 from registry.operations.lifecycle import releases
 from registry.operations.people import members
-from serving.online import get_online_features
-from serving.online_request import OnlineRequest
-from serving.plan_cache import PLANS
+from serving.online.plan_cache import PLANS
+from serving.online.read import get_online_features
+from serving.online.request import OnlineRequest
 from tests import factories
 from tests.serving.online_world import ask, columns, committed, loaded_view
 

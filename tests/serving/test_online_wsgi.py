@@ -11,7 +11,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from django.utils import timezone
 
-from serving.online_wsgi import OnlineFirst
+from serving.online.door import OnlineFirst
 from tests import factories
 from tests.serving.online_world import ask, committed, loaded_view
 

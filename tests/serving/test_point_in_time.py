@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.instants import to_us
-from serving.point_in_time import JoinQuestion, Timing, difference_sql, point_in_time_sql
+from serving.historical.join import JoinQuestion, Timing, difference_sql, point_in_time_sql
 from tests.oracle import Row, latest_known, stamps
 
 US = timedelta(microseconds=1)

@@ -23,8 +23,8 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import SourceSpec, TimeColumn
-from serving.historical import AnswerColumn, ViewPart, get_historical_features
-from serving.point_in_time import Timing
+from serving.historical.join import Timing
+from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
 from tests.oracle import latest_known
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

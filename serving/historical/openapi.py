@@ -1,6 +1,6 @@
 """get-historical-features in the OpenAPI schema: request, answers, an example of each.
 
-Not for checking requests: ``historical_request`` does that.
+Not for checking requests: ``request`` does that.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from serving.frame_answers import ANSWERS
-from serving.frames import JSON, UPLOADS
-from serving.schema import TEXTS, answer_schema, problems, request_schema
+from serving.historical.answers import ANSWERS
+from serving.historical.uploads import JSON, UPLOADS
+from serving.openapi import TEXTS, answer_schema, problems, request_schema
 
 _TIMING: dict[str, Any] = {
     "type": "string",

@@ -13,7 +13,7 @@ from django.db import close_old_connections, connection
 
 from lib import connections
 from registry import epoch
-from serving.plans import Question, ReadPlan, authorise, make_plan
+from serving.online.plans import Question, ReadPlan, authorise, make_plan
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,13 +1,13 @@
 """get-online-features in the OpenAPI schema: request, answers, an example of each.
 
-Not for checking requests: ``online_request`` does that.
+Not for checking requests: ``request`` does that.
 """
 
 from __future__ import annotations
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
-from serving.schema import answer_schema, problems, request_schema
+from serving.openapi import answer_schema, problems, request_schema
 
 REQUEST = request_schema(
     entities="Join key → one value a row; all columns of one length. Keys are typed.",

@@ -1,6 +1,6 @@
 """Stored rows as columns of an answer: values, statuses, event times. [pure]
 
-Not for fetching rows (``online``) or for writing JSON (``online_json``).
+Not for fetching rows (``read``) or for writing JSON (``answer``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from serving.values import EPOCH_TEXT, micros_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from serving.plans import FeatureColumn
+    from serving.online.plans import FeatureColumn
 
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
     "PRESENT",

@@ -1,6 +1,6 @@
 """Read plans: who may ask, which tables answer, where each feature lies. Made from the registry.
 
-Not for keeping plans (``plan_cache``) or for answering with them (``online``): a plan is data.
+Not for keeping plans (``plan_cache``) or for answering with them (``read``): a plan is data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from materialization.stores.online import EntityKey, TableLayout, layout_of, mar
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import State
-from serving.stored_values import stored_to_json
+from serving.online.stored_values import stored_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,15 +14,15 @@ from materialization.stores.online import OnlineStore, decode_rows
 from registry import epoch
 from registry.authentication import TokenExpired, digest
 from serving import values
-from serving.online_rows import AnswerColumn, TableRows, key_column
-from serving.plan_cache import PLANS, KeptPlan
-from serving.plans import Question, ReadPlan
+from serving.online.plan_cache import PLANS, KeptPlan
+from serving.online.plans import Question, ReadPlan
+from serving.online.rows import AnswerColumn, TableRows, key_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from serving.online_request import OnlineRequest
+    from serving.online.request import OnlineRequest
 
 #: How often a plan is made anew when the project changes under one question.
 ATTEMPTS = 5

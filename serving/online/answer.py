@@ -1,6 +1,6 @@
 """Online answers as Feast's JSON, to the letter. [pure]
 
-Not for what the answer is: ``online`` says that.
+Not for what the answer is: ``read`` says that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from serving.online import OnlineAnswer
+    from serving.online.read import OnlineAnswer
 
 #: Carries a JSON list of what a reader should know, as that a version is deprecated.
 WARNINGS_HEADER = "Assay-Warnings"

@@ -1,6 +1,6 @@
 """The point-in-time join as DuckDB SQL. [pure]
 
-Not for running it (``historical``) and not for latest values (the online store has those).
+Not for running it (``read``) and not for latest values (the online store has those).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training sets: an entity frame and what to join to it → one Arrow table. No HTTP, no models.
 
 Not for finding what a reference means or who may read it (``training_sets``), nor for the join
-itself (``point_in_time``).
+itself (``join``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lib.sql_text import text_list
 from materialization.errors import EngineLimitExceeded
 from materialization.stores.columns import PLACE, stored_schema
 from materialization.stores.offline import OfflineStoreUnavailable
-from serving.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
-from serving.point_in_time import (
+from serving.historical.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
+from serving.historical.join import (
     FOUND_EVENT,
     ROW,
     JoinQuestion,

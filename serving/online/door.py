@@ -14,9 +14,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from registry.authentication import bearer_token
-from serving.online import get_online_features
-from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
-from serving.online_request import parse_request
+from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
+from serving.online.read import get_online_features
+from serving.online.request import parse_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
 """What a get-online-features request may say, read strictly from JSON. [pure]
 
-Not for whether its features and keys exist: ``plans`` and ``online`` say that.
+Not for whether its features and keys exist: ``plans`` and ``read`` say that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Entity frames as they arrive: Parquet, Arrow stream, CSV, JSON columns → Arrow. [pure]
 
-Not for what a frame must contain (``entity_frame``) and not for answers (``frame_answers``).
+Not for what a frame must contain (``entity_frame``) and not for answers (``answers``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from serving.entity_frame import BadEntityFrame, BadEntityValue, check_rows
-from serving.plain_columns import first_line
+from serving.historical.entity_frame import BadEntityFrame, BadEntityValue, check_rows
+from serving.historical.plain_columns import first_line
 from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """``POST get-historical-features`` over HTTP: translate, one call, translate.
 
-Not for what a training set is: ``training_sets`` says that. Online reads: ``online_views``.
+Not for what a training set is: ``training_sets`` says that. Online reads: ``serving.online.api``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lib.bodies import check_length
 from lib.errors import Invalid
 from materialization.edges import engine_limits, offline_store
 from registry import access
-from serving.frame_answers import ANSWERS, write_answer
-from serving.frames import JSON, UPLOADS, frame_of_columns, read_frame
-from serving.historical_request import parse_body, parse_parameters
-from serving.historical_schema import documented
-from serving.training_sets import plan_training_set, read_training_set
+from serving.historical.answers import ANSWERS, write_answer
+from serving.historical.openapi import documented
+from serving.historical.request import parse_body, parse_parameters
+from serving.historical.training_sets import plan_training_set, read_training_set
+from serving.historical.uploads import JSON, UPLOADS, frame_of_columns, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What both reads share in the OpenAPI schema: how features are asked for, how columns answer.
 
-Not for what one of them adds: ``online_schema`` and ``historical_schema`` say that.
+Not for what one of them adds: each read's own ``openapi`` says that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a get-historical-features request may say, in JSON or in query parameters. [pure]
 
-Not for the entity frame (``frames``) or for whether its features exist (``training_sets``).
+Not for the entity frame (``uploads``) or for whether its features exist (``training_sets``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from lib.errors import did_you_mean
 from lib.json_bodies import MAX_DEPTH, is_too_deep
-from serving.point_in_time import Timing
+from serving.historical.join import Timing
 from serving.request_body import SHOWN_LENGTH, BadRequest, check_asked, read_body
 
 if TYPE_CHECKING:

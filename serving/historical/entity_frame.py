@@ -1,6 +1,6 @@
 """What an entity frame must have: times as instants, join keys as their declared types. [pure]
 
-Not for reading bytes (``frames``) and not for the join (``point_in_time``).
+Not for reading bytes (``uploads``) and not for the join (``join``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import SHOWN, Invalid, TooLarge, nearest
-from serving.plain_columns import first_line, plain
+from serving.historical.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """From a user's request to a training set: resolve, authorise, pin snapshots, join, leave a trace.
 
-Not for HTTP (``views``) and not for the join (``historical``).
+Not for HTTP (``api``) and not for the join (``read``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from lib.errors import did_you_mean
 from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import State
-from serving.entity_frame import require_keys
-from serving.historical import AnswerColumn, TrainingSet, ViewPart, get_historical_features
-from serving.plans import FeatureNameCollision, name_collision
+from serving.historical.entity_frame import require_keys
+from serving.historical.read import AnswerColumn, TrainingSet, ViewPart, get_historical_features
+from serving.online.plans import FeatureNameCollision, name_collision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType
-    from serving.historical_request import HistoricalRequest
+    from serving.historical.request import HistoricalRequest
 
 
 class TrainingPlan(NamedTuple):

@@ -1,6 +1,6 @@
 """``POST get-online-features`` over HTTP: as little as possible between the bytes and the answer.
 
-Not for what the answer is: ``online`` says that. Only answered requests skip DRF's dispatch.
+Not for what the answer is: ``read`` says that. Only answered requests skip DRF's dispatch.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rest_framework.views import APIView
 from lib.bodies import check_length
 from lib.errors import AssayError, Unauthenticated, Unavailable
 from registry.authentication import TokenMissing, bearer_token, find_token
-from serving.online import get_online_features
-from serving.online_json import WARNINGS_HEADER, answer_json, warnings_json
-from serving.online_request import parse_request
-from serving.online_schema import documented
+from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
+from serving.online.openapi import documented
+from serving.online.read import get_online_features
+from serving.online.request import parse_request
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
