@@ -14,8 +14,8 @@ import pytest
 from pyarrow import ipc
 
 from tests import factories
+from tests.serving.historical.test_api import arrow, parquet
 from tests.serving.historical_world import answer, ask, stored_view
-from tests.serving.test_historical_api import arrow, parquet
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from pyarrow import ipc
 from registry.models import AuditEntry
 from tests import factories
 from tests.serving.historical_world import URL, answer, ask, commit, stored_view
-from tests.serving.test_online import EVERYTHING
+from tests.serving.online.test_answers import EVERYTHING
 
 pytestmark = pytest.mark.django_db
 

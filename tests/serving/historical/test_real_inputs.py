@@ -27,7 +27,7 @@ from serving.historical.join import Timing
 from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
 from tests.oracle import latest_known
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason=f"the real inputs are not here: no folder {DATA}"
 )

@@ -20,7 +20,7 @@ from serving.historical.entity_frame import (
 )
 from serving.historical.uploads import CSV, PARQUET, frame_of_columns, read_frame
 from serving.values import BadKeyValue
-from tests.serving.test_historical_api import parquet
+from tests.serving.historical.test_api import parquet
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INT = {"driver_id": parse_type("int64")}
