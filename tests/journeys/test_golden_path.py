@@ -34,28 +34,28 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations import members
+from registry.operations.people import members, projects, tokens
 now = timezone.now()
 owner = User.objects.create_user("owner")
-project = members.create_project(name="rides", actor=owner, at=now, roots=[{roots!r}])
+project = projects.create_project(name="rides", actor=owner, at=now, roots=[{roots!r}])
 for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
-    print(members.issue_token(user=user, name="journey", actor=user, at=now, days=1)[1])
+    print(tokens.issue_token(user=user, name="journey", actor=user, at=now, days=1)[1])
 """
 ANOTHER_TOKEN = """
 from django.contrib.auth.models import User
 from django.utils import timezone
-from registry.operations import members
+from registry.operations.people import tokens
 ana = User.objects.get(username="ana")
-print(members.issue_token(user=ana, name="other", actor=ana, at=timezone.now(), days=1)[1])
+print(tokens.issue_token(user=ana, name="other", actor=ana, at=timezone.now(), days=1)[1])
 """
 REVOKE = """
 from django.utils import timezone
 from registry.authentication import find_token
-from registry.operations import members
+from registry.operations.people import tokens
 token = find_token({token!r}, at=timezone.now())
-members.revoke_token(token=token, actor=token.user, at=timezone.now())
+tokens.revoke_token(token=token, actor=token.user, at=timezone.now())
 """
 
 

@@ -12,7 +12,7 @@ from registry import epoch
 from registry.choices import Role
 from registry.models import AuditEntry, Membership, Project
 from registry.operations.lifecycle import releases
-from registry.operations.people import members
+from registry.operations.people import members, tokens, users
 from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, apply, make_project, make_ready, make_version
 
@@ -168,14 +168,14 @@ def test_another_change_under_way_is_not_called_over(cast, online_redis):
 
 def test_every_change_of_a_right_or_a_version_shows(cast):
     first = make_version(cast)
-    token, _ = members.issue_token(user=cast.consumer, name="x", actor=cast.consumer, at=AT)
+    token, _ = tokens.issue_token(user=cast.consumer, name="x", actor=cast.consumer, at=AT)
     who = {"project": cast.project, "user": cast.outsider, "role": Role.CONSUMER}
     steward = {"version": first, "actor": cast.steward, "at": AT}
     changes = [
         lambda: members.grant_role(**who, actor=cast.owner, at=AT),
         lambda: members.revoke_role(**who, actor=cast.owner, at=AT),
-        lambda: members.revoke_token(token=token, actor=cast.consumer, at=AT),
-        lambda: members.set_active(user=cast.author, active=False, actor=cast.superuser, at=AT),
+        lambda: tokens.revoke_token(token=token, actor=cast.consumer, at=AT),
+        lambda: users.set_active(user=cast.author, active=False, actor=cast.superuser, at=AT),
         lambda: make_ready(first),
         lambda: releases.promote_version(**steward),
         lambda: releases.deprecate_version(**steward),

@@ -14,7 +14,7 @@ from registry.choices import State
 from registry.deeds import deed_of, subject_of
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.operations.lifecycle import reviews
-from registry.operations.people import members
+from registry.operations.people import projects
 from tests.factories import AT, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +115,7 @@ def test_an_outsider_sees_nothing(as_, cast, waiting):
 
 
 def test_one_project_does_not_show_in_another(as_, cast, waiting):
-    other = members.create_project(name="other", actor=cast.outsider, at=AT)
+    other = projects.create_project(name="other", actor=cast.outsider, at=AT)
 
     page = as_("outsider").get(list_url("registry_featureviewversion")).text
     assert "driver_hourly" not in page

@@ -15,7 +15,7 @@ from lib.seen import ChangedMeanwhile
 from registry import epoch
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Membership, Project
-from registry.operations.people import members, projects
+from registry.operations.people import members, projects, tokens, users
 
 pytestmark = pytest.mark.django_db(transaction=False)
 
@@ -237,7 +237,7 @@ def test_a_name_nobody_has_is_refused_beside_the_field(as_, cast):
 
 
 def test_a_role_of_another_project_is_not_revoked_from_here(as_, cast):
-    other = members.create_project(name="other", actor=cast.outsider, at=timezone.now())
+    other = projects.create_project(name="other", actor=cast.outsider, at=timezone.now())
     theirs = other.memberships.get()
 
     as_("owner").post(url("registry_project_revoke", cast.project.pk), {"membership": theirs.pk})
@@ -296,10 +296,10 @@ def test_nobody_is_offered_to_speak_for_another_superuser(as_, cast):
 
 
 def test_a_token_whose_maker_is_shut_out_is_shown_as_refused(as_, cast, robot):
-    token, _ = members.issue_token(
+    token, _ = tokens.issue_token(
         user=robot, name="ci", actor=cast.owner, at=timezone.now(), project=cast.project
     )
-    members.set_active(user=cast.owner, active=False, actor=cast.superuser, at=timezone.now())
+    users.set_active(user=cast.owner, active=False, actor=cast.superuser, at=timezone.now())
 
     assert "shut out" in as_("superuser").get(url("registry_apitoken_change", token.pk)).text
 
@@ -314,7 +314,7 @@ def test_a_token_whose_maker_is_shut_out_is_shown_as_refused(as_, cast, robot):
     ],
 )
 def test_who_revokes_a_token(as_, cast, who, status, ends):
-    token, _ = members.issue_token(
+    token, _ = tokens.issue_token(
         user=cast.consumer, name="mine", actor=cast.consumer, at=timezone.now()
     )
 
@@ -448,7 +448,7 @@ def test_nobody_deletes_an_account(as_, cast):
 
 
 def test_an_expired_token_is_called_expired(as_, cast):
-    members.issue_token(
+    tokens.issue_token(
         user=cast.consumer,
         name="old",
         actor=cast.consumer,

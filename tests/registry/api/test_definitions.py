@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from registry.choices import State
 from registry.models import AuditEntry, Entity, FeatureView, FeatureViewVersion
-from registry.operations.people import members
+from registry.operations.people import tokens
 from tests import factories
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, VIEW, view_of
 
@@ -238,7 +238,7 @@ def test_a_project_that_is_not_there_looks_like_one_that_may_not_be_seen(api, ca
 
 
 def test_whoever_made_a_robots_token_cannot_approve_what_it_wrote(api, cast, robot):
-    _, text = members.issue_token(
+    _, text = tokens.issue_token(
         user=robot, name="ci", actor=cast.owner, at=timezone.now(), project=cast.project
     )
     post(api(token=text), DEFINITIONS, query="?submit=true")
@@ -254,7 +254,7 @@ def test_whoever_made_a_robots_token_cannot_approve_what_it_wrote(api, cast, rob
 
 
 def test_whoever_once_wrote_the_source_through_a_robot_counts_as_an_editor(api, cast, robot):
-    _, text = members.issue_token(
+    _, text = tokens.issue_token(
         user=robot, name="ci", actor=cast.owner, at=timezone.now(), project=cast.project
     )
     post(api(token=text), SOURCE)

@@ -12,7 +12,7 @@ from registry import lifecycle
 from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
-from registry.operations.people import members
+from registry.operations.people import tokens
 from tests.factories import (
     AT,
     VIEW,
@@ -252,7 +252,7 @@ def test_a_robot_with_a_stewards_role_cannot_decide(api, cast):
 
 def test_a_token_somebody_else_made_cannot_decide(api, cast):
     version = make_version(cast, state=State.IN_REVIEW)
-    _, text = members.issue_token(
+    _, text = tokens.issue_token(
         user=cast.steward, name="lent", actor=cast.superuser, at=timezone.now()
     )
 

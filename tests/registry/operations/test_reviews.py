@@ -13,7 +13,7 @@ from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.lifecycle.packets import BaseNotApproved
-from registry.operations.people import members, projects
+from registry.operations.people import members, projects, users
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -295,7 +295,7 @@ def test_an_approval_counts_while_its_reviewer_may_approve(cast, lost):
             project=cast.project, user=cast.steward, role=Role.STEWARD, actor=cast.owner, at=AT
         )
     else:
-        members.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
+        users.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
 
     assert approve(loaded(version), cast.second_steward).state == State.IN_REVIEW
     assert reviews.approvals(version) == 1

@@ -15,7 +15,7 @@ from registry.authentication import TokenExpired
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry
 from registry.operations.lifecycle import releases
-from registry.operations.people import members
+from registry.operations.people import members, tokens
 from serving.online.plan_cache import PLANS
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
@@ -108,7 +108,7 @@ def test_a_revoked_token_is_refused_on_the_very_next_request(client, cast, token
     assert ask(client, token, REQUEST).status_code == 200
 
     with committed():
-        members.revoke_token(
+        tokens.revoke_token(
             token=ApiToken.objects.get(user=cast.consumer), actor=cast.consumer, at=now
         )
 
@@ -148,9 +148,7 @@ def test_a_token_expires_at_its_instant_without_a_change(cast, token, version):
 
 def test_a_token_of_one_project_does_not_read_another(client, cast, version, now):
     other = factories.make_project("other", cast.owner)
-    _, text = members.issue_token(
-        user=cast.owner, name="t", actor=cast.owner, at=now, project=other
-    )
+    _, text = tokens.issue_token(user=cast.owner, name="t", actor=cast.owner, at=now, project=other)
 
     assert ask(client, text, REQUEST).status_code == 401
 

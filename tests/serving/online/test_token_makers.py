@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from registry.choices import Role
-from registry.operations.people import members, users
+from registry.operations.people import tokens, users
 from tests import factories
 from tests.serving.online_world import ask, columns, committed, loaded_view
 
@@ -29,7 +29,7 @@ def test_shutting_out_the_maker_counts_from_the_very_next_request_of_a_warm_proc
     loaded_view(cast, factories.DEFINITIONS, [row], at=now)
     with committed():
         scorer = factories.make_service_account("scorer", cast, Role.CONSUMER)
-    _, text = members.issue_token(
+    _, text = tokens.issue_token(
         user=scorer, name="t", actor=cast.owner, at=now, project=cast.project
     )
     for _ in ("cold", "warm"):
