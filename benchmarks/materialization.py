@@ -66,7 +66,7 @@ def whole_run(version: FeatureViewVersion) -> float:
 def online_write(version: FeatureViewVersion, file: Path) -> float:
     """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
     from lib.connections import get_redis
-    from materialization.stores.columns import CREATED, EVENT, RUN
+    from materialization.stores.columns import CREATED, EVENT, SEQUENCE
     from materialization.stores.online import OnlineStore, layout_of
 
     get_redis().flushdb(asynchronous=True)
@@ -76,7 +76,7 @@ def online_write(version: FeatureViewVersion, file: Path) -> float:
     layout = layout_of(version.spec, uid=uid, project_id=project.pk)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        header = f"event_timestamp AS {EVENT}, created AS {CREATED}, 1 AS {RUN}"
+        header = f"event_timestamp AS {EVENT}, created AS {CREATED}, 1 AS {SEQUENCE}"
         query = f"SELECT driver_id, {header}, {NUMBERS} FROM read_parquet('{file}')"
         rows = connection.sql(query).to_arrow_table()
     begin = time.perf_counter()

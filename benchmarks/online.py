@@ -50,7 +50,9 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     people = factories.make_cast(roots=[str(folder)])
     version = factories.make_version(people, text=parts.definitions("wide.parquet"))
     rows = pa.Table.from_pandas(frame.rename(columns={"created": "created_timestamp"}))
-    rows = rows.append_column("__run", pa.array([1] * rows.num_rows, pa.int64())).combine_chunks()
+    rows = rows.append_column(
+        "__sequence", pa.array([1] * rows.num_rows, pa.int64())
+    ).combine_chunks()
     layout = layout_of(version.spec, uid=version.table.uid, project_id=people.project.pk)
     store, now = OnlineStore(get_redis()), datetime.now(UTC)
     store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=now)

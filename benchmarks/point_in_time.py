@@ -83,7 +83,7 @@ def make_data(folder: Path, rows: int, entities: int, threads: int) -> tuple[Pat
             f"COPY (SELECT (hash(i, 99) % {keys})::BIGINT AS driver_id,"
             f" make_timestamptz({event}) AS event_timestamp,"
             f" make_timestamptz(({event} + {late})::BIGINT) AS created_timestamp,"
-            f" 1::BIGINT AS __run, {values} FROM range({rows}) r(i))"
+            f" 1::BIGINT AS __sequence, {values} FROM range({rows}) r(i))"
             f" TO '{files[0]}' (FORMAT parquet, COMPRESSION zstd)"
         )
         engine.execute(

@@ -36,4 +36,4 @@ def latest_known(
 
 def stamps(row: Row) -> tuple[datetime, datetime, int]:
     """Return what rows of one entity are compared by."""
-    return row["event_timestamp"], row["created_timestamp"], row["__run"]
+    return row["event_timestamp"], row["created_timestamp"], row["__sequence"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
-EVENT, CREATED, RUN = "event_timestamp", "created_timestamp", "__run"
+EVENT, CREATED, SEQUENCE = "event_timestamp", "created_timestamp", "__sequence"
 #: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,
 #: the same way for whoever reads the files.
 PLACE = ("filename", "file_row_number")
@@ -25,8 +25,8 @@ def computed_schema(spec: VersionSpec) -> pa.Schema:
 
 
 def stored_schema(spec: VersionSpec) -> pa.Schema:
-    """Return what the offline table holds: as computed, with ``__run`` before the features."""
-    return pa.schema([*_leading(spec), pa.field(RUN, pa.int64()), *_features(spec)])
+    """Return what the offline table holds: as computed, with ``__sequence`` before the features."""
+    return pa.schema([*_leading(spec), pa.field(SEQUENCE, pa.int64()), *_features(spec)])
 
 
 def _leading(spec: VersionSpec) -> list[pa.Field]:

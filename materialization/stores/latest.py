@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from lib.sql_text import identifier, instant, text_list
-from materialization.stores.columns import CREATED, EVENT, PLACE, RUN, stored_schema
+from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, stored_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,8 +60,8 @@ def latest_sql(
 ) -> str:
     columns = ", ".join(identifier(name) for name in stored_schema(spec).names)
     keys = ", ".join(identifier(key.name) for key in spec.join_keys)
-    order = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, RUN, *PLACE))
-    conditions = [f"{RUN} = {run:d}"] if run is not None else []
+    order = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, SEQUENCE, *PLACE))
+    conditions = [f"{SEQUENCE} = {run:d}"] if run is not None else []
     if as_of is not None:
         conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
     wanted = f"WHERE {' AND '.join(conditions)} " if conditions else ""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 #: What every stored row begins with: when it was true, when it was known, which run wrote it.
-HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__run")
+HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__sequence")
 #: Where a row's bytes have the three header numbers: array16 marker and size, then three int64.
 HEADER_START, HEADER_END = 3, 30
 #: A key no row ever has: what a null join key is looked up under.

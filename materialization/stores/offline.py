@@ -15,13 +15,13 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from lib.errors import Invalid, Unavailable
-from materialization.stores.columns import CREATED, EVENT, RUN
+from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 #: Statistics are kept for these only: they find a run's files; features need none.
-_CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{RUN}"}
+_CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
 
 
 class TableOutsideStore(Invalid):
@@ -72,9 +72,9 @@ class OfflineStore:
     ) -> CommitResult:
         """Append rows of ``run``, all or none, once however often it is asked.
 
-        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without ``__run`` and
-        are written as they come. ``transaction`` names the commit: one the table knows already is
-        not read again.
+        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without
+        ``__sequence`` and are written as they come. ``transaction`` names the commit: one the
+        table knows already is not read again.
 
         :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
         :raises OfflineStoreUnavailable: the table could not be written.
@@ -169,7 +169,7 @@ class OfflineStore:
 
 
 class _Feed:
-    """A reader with ``__run`` added, that keeps the error delta-rs would replace by a text."""
+    """A reader with ``__sequence`` added, that keeps the error delta-rs would replace by a text."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, run: int) -> None:
         self.error: Exception | None = None
@@ -181,7 +181,8 @@ class _Feed:
             for batch in self._source:
                 run = pa.repeat(pa.scalar(self._run, pa.int64()), batch.num_rows)
                 columns = [
-                    run if field.name == RUN else batch.column(field.name) for field in self._schema
+                    run if field.name == SEQUENCE else batch.column(field.name)
+                    for field in self._schema
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
         except Exception as exc:
@@ -196,7 +197,7 @@ def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
 
 
 def _of_run(table: DeltaTable, run: int) -> list[dict[str, Any]]:
-    low, high = f"min.{RUN}", f"max.{RUN}"
+    low, high = f"min.{SEQUENCE}", f"max.{SEQUENCE}"
     return [file for file in _added_files(table) if file[low] <= run <= file[high]]
 
 

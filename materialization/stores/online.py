@@ -153,9 +153,9 @@ class OnlineStore:
     ) -> WriteResult:
         """Merge rows: the greatest by (event, created, run) stays, in whatever order they come.
 
-        Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__run`` and the
-        features; a RecordBatchReader is read as it flows. ``ttl`` is the longest of the versions
-        that share the table, None when one never expires; memory is freed at
+        Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__sequence`` and
+        the features; a RecordBatchReader is read as it flows. ``ttl`` is the longest of the
+        versions that share the table, None when one never expires; memory is freed at
         ``max(event + ttl, at) + grace``. Repeating a write changes nothing.
 
         :raises BadOnlineRows: a column is missing or mistyped, a key or time is null.

@@ -60,13 +60,14 @@ def point_in_time_sql(question: JoinQuestion) -> str:
     """Join each entity row to the latest feature row known at its time.
 
     Input:  ``entity_rows`` (n rows: ``__row`` int64, unique; join keys; ``event_timestamp`` UTC)
-            and ``feature_rows`` (join keys, ``event_timestamp``, ``created_timestamp``, ``__run``,
-            features; any order, duplicates allowed, stamps never null), both typed alike.
+            and ``feature_rows`` (join keys, ``event_timestamp``, ``created_timestamp``,
+            ``__sequence``, features; any order, duplicates allowed, stamps never null), both typed
+            alike.
     Output: n rows in the order of ``__row``: ``__event`` (the stamp of the row taken), one column
             per feature; NULL where nothing qualifies.
     A row qualifies if ``entity - ttl <= event_timestamp <= entity`` (both inclusive; no ttl: no
     lower bound) and, with known timing, ``created_timestamp <= entity``. Of several the greatest by
-    (``event_timestamp``, ``created_timestamp``, ``__run``, ``place``) is taken, exactly once.
+    (``event_timestamp``, ``created_timestamp``, ``__sequence``, ``place``) is taken, exactly once.
 
     Two passes: the first finds the stamp, reading keys and times only; the second fetches the row
     with that stamp and settles ties among the few rows found. One pass over all columns would have
@@ -81,14 +82,17 @@ def point_in_time_sql(question: JoinQuestion) -> str:
 
 def difference_sql(question: JoinQuestion) -> str:
     """Return SQL that counts the entity rows for which the two timings take different rows."""
-    stamps = f"h.{ROW}, f.event_timestamp AS event, f.created_timestamp AS created, f.__run AS run"
+    stamps = (
+        f"h.{ROW}, f.event_timestamp AS event, f.created_timestamp AS created,"
+        " f.__sequence AS sequence"
+    )
     known, event = (
         f"SELECT {stamps}\n{_taken_rows(msgspec.structs.replace(question, timing=timing))}"
         for timing in (Timing.KNOWN, Timing.EVENT)
     )
     return (
         f"SELECT count(*) FROM ({known}) a JOIN ({event}) b USING ({ROW})\n"  # noqa: S608
-        "WHERE (a.event, a.created, a.run) IS DISTINCT FROM (b.event, b.created, b.run)"
+        "WHERE (a.event, a.created, a.sequence) IS DISTINCT FROM (b.event, b.created, b.sequence)"
     )
 
 
@@ -97,7 +101,7 @@ def _taken_rows(question: JoinQuestion) -> str:
     find = _known_stamps if question.timing is Timing.KNOWN else _event_stamps
     # A row with the right event time may still have been corrected after the entity row's time.
     known = f" AND f.created_timestamp <= h.{_TIME}" if question.timing is Timing.KNOWN else ""
-    order = ", ".join(f"f.{n} DESC" for n in ("created_timestamp", "__run", *question.place))
+    order = ", ".join(f"f.{n} DESC" for n in ("created_timestamp", "__sequence", *question.place))
     return (
         f"FROM (\n{find(question)}\n) h\n"
         f"LEFT JOIN {question.feature_rows} f"

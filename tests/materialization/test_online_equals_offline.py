@@ -123,7 +123,7 @@ def test_rows_as_they_are(cast, sources, rows, ends, ttl):
 
 def assert_known(trips, rows, end, ttl) -> None:
     """Every value is that of the oracle's row, or of one with exactly its stamps."""
-    names = ("driver_id", "event_timestamp", "created_timestamp", "rate", "trips", "__run")
+    names = ("driver_id", "event_timestamp", "created_timestamp", "rate", "trips", "__sequence")
     known = [dict(zip(names, (*row, 1), strict=True)) for row in rows]
     for driver, found in zip(DRIVERS["driver_id"], trips, strict=True):
         taken = latest_known(known, {"driver_id": driver}, end, ttl=ttl)

@@ -43,7 +43,7 @@ def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, run: int 
     offline_store().commit(
         table_uri(version.table),
         table.to_batches(),
-        schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__run", pa.int64())),
+        schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__sequence", pa.int64())),
         run=run,
         transaction=f"run-{run}",
     )

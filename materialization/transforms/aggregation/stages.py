@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, key_list, numbered, text_list
-from materialization.stores.columns import CREATED, EVENT, RUN
+from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.transforms.aggregation.aggregates import (
     CHOICES,
     Aggregates,
@@ -82,7 +82,7 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
         f"SELECT {keys}, epoch_us({EVENT}) AS s{features} "
         f"FROM read_parquet({text_list(files)}, hive_partitioning = false) "
         f"WHERE epoch_us({EVENT}) <= {before_us} QUALIFY row_number() OVER "
-        f"(PARTITION BY {by} ORDER BY {EVENT} DESC, {CREATED} DESC, {RUN} DESC) = 1"
+        f"(PARTITION BY {by} ORDER BY {EVENT} DESC, {CREATED} DESC, {SEQUENCE} DESC) = 1"
     )
 
 

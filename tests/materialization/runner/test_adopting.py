@@ -111,7 +111,7 @@ def test_rows_of_a_view_stay_what_was_served(started):
 
 
 def stored_row(number, driver, event, created, _, trips):
-    stamps = {"event_timestamp": event, "created_timestamp": created, "__run": number}
+    stamps = {"event_timestamp": event, "created_timestamp": created, "__sequence": number}
     return {"driver_id": driver, "trips": trips, **stamps}
 
 

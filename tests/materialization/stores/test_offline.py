@@ -168,7 +168,9 @@ def test_the_latest_row_is_the_greatest_by_event_created_and_run(store, uri):
 
     def latest(**kwargs):
         with latest_rows(files, SPEC, **kwargs) as reader:
-            return {(r["a"], r["b"]): (r["x"], r["__run"]) for r in reader.read_all().to_pylist()}
+            return {
+                (r["a"], r["b"]): (r["x"], r["__sequence"]) for r in reader.read_all().to_pylist()
+            }
 
     assert latest() == {("1", "23"): (5.0, 2), ("12", "3"): (4.0, 1)}
     assert latest(run=1) == {("1", "23"): (2.0, 1), ("12", "3"): (4.0, 1)}

@@ -72,7 +72,7 @@ def batch(*rows: tuple[int, int, int, int, int], layout: TableLayout = TRIPS) ->
     arrays = [
         pa.array(column, pa.int64()).cast(kind) for column, kind in zip(columns, kinds, strict=True)
     ]
-    names = ["driver_id", "event_timestamp", "created_timestamp", "__run", "trips"]
+    names = ["driver_id", "event_timestamp", "created_timestamp", "__sequence", "trips"]
     return pa.RecordBatch.from_arrays(arrays, names)
 
 
@@ -219,7 +219,7 @@ def test_composite_keys_are_never_concatenated(store, at):
             pa.array([1] * len(pairs)),
             pa.array(range(len(pairs))),
         ],
-        ["a", "b", "event_timestamp", "created_timestamp", "__run", "x"],
+        ["a", "b", "event_timestamp", "created_timestamp", "__sequence", "x"],
     )
 
     store.write(layout, [rows], ttl=None, at=at)

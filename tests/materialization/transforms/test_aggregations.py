@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materialization.stores.columns import INSTANT, RUN, stored_schema
+from materialization.stores.columns import INSTANT, SEQUENCE, stored_schema
 from materialization.ticks import first_tick, ticks_between
 from registry.spec.durations import format_duration
 from registry.spec.model import ScheduleSpec
@@ -113,7 +113,9 @@ def run(spec, rows, *, start=None, end=END, stored=None):
         if stored is not None:
             state = [Path(directory) / "state.parquet"]
             runs = pa.repeat(pa.scalar(1, pa.int64()), stored.num_rows)
-            columns = [runs if name == RUN else stored[name] for name in stored_schema(spec).names]
+            columns = [
+                runs if name == SEQUENCE else stored[name] for name in stored_schema(spec).names
+            ]
             pq.write_table(pa.table(columns, schema=stored_schema(spec)), state[0])
         return compute_here(spec, directory, start=start, end=end, state_files=state)[0]
 

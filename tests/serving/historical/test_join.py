@@ -20,7 +20,7 @@ US = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")
-STAMPS = [("event_timestamp", TIME), ("created_timestamp", TIME), ("__run", pa.int64())]
+STAMPS = [("event_timestamp", TIME), ("created_timestamp", TIME), ("__sequence", pa.int64())]
 INT_KEY = {"driver_id": pa.int64()}
 STRING_KEYS = {"left": pa.string(), "right": pa.string()}
 
@@ -60,7 +60,7 @@ def join(engine, rows, entities, *, keys=INT_KEY, ttl=None, timing=Timing.KNOWN,
 
 
 def row(event, created=None, *, value=1.0, run=1, note="", **keys) -> Row:
-    stamps = {"event_timestamp": event, "created_timestamp": created or event, "__run": run}
+    stamps = {"event_timestamp": event, "created_timestamp": created or event, "__sequence": run}
     return {**(keys or {"driver_id": 1}), **stamps, "value": value, "note": note}
 
 
@@ -97,7 +97,7 @@ def histories(keys):
         keys,
         instants,
         st.sampled_from([0, 0, 1, 2, -1]).map(lambda steps: steps * STEP),
-        __run=st.integers(1, 2),
+        __sequence=st.integers(1, 2),
         value=values,
     )
     entity_keys = st.one_of(keys, keys.map(dict.fromkeys))

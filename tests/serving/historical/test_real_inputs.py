@@ -48,7 +48,7 @@ def version(name: str, keys: dict[str, str], features: dict[str, str], ttl: str 
 
 def stored(folder: Path, frame: pd.DataFrame, spec: VersionSpec) -> ViewPart:
     """Write the rows as the offline store has them, in two files."""
-    frame = frame.assign(__run=1)
+    frame = frame.assign(__sequence=1)
     schema = stored_schema(spec)
     table = pa.Table.from_pandas(frame[schema.names], schema, preserve_index=False)
     half = len(frame) // 2
@@ -111,7 +111,7 @@ def test_event_timing_agrees_with_pandas_merge_asof(drivers, questions):
 @pytest.mark.parametrize("timing", Timing)
 def test_both_timings_agree_with_the_oracle(drivers, questions, timing):
     stats, part = drivers
-    rows = stats.assign(__run=1).to_dict("records")
+    rows = stats.assign(__sequence=1).to_dict("records")
     some = questions.sample(150, random_state=7)
 
     answer = ask(pa.Table.from_pandas(some, preserve_index=False), [part], timing)
@@ -170,12 +170,12 @@ def assert_row(row, zip_codes, credit):
     """Compare one row of the answer with the oracle's two."""
     at = row["event_timestamp"].astimezone(UTC)
     place = latest_known(
-        zip_codes[zip_codes["zipcode"] == row["zipcode"]].assign(__run=1).to_dict("records"),
+        zip_codes[zip_codes["zipcode"] == row["zipcode"]].assign(__sequence=1).to_dict("records"),
         {"zipcode": row["zipcode"]},
         at,
     )
     due = latest_known(
-        credit[credit["dob_ssn"] == row["dob_ssn"]].assign(__run=1).to_dict("records"),
+        credit[credit["dob_ssn"] == row["dob_ssn"]].assign(__sequence=1).to_dict("records"),
         {"dob_ssn": row["dob_ssn"]},
         at,
         ttl=timedelta(days=90),

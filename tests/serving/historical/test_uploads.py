@@ -42,9 +42,10 @@ def frame(**more):
     return pa.table({"driver_id": [1001], "event_timestamp": pa.array([NOON], INSTANT), **more})
 
 
-NAMES = ["__row", "__event", "__found", "__time", "__run", "rowid", "filename", "found", "f", "",
-         "Event_Timestamp", "EVENT_TIMESTAMP", "Driver_ID", "created_timestamp", '"', 'a"b', "a,b",
-         "x" * 300, "\n", "é", "entity_rows", "Avg_Daily_Trips", "'; drop table x; --"]  # fmt: skip
+NAMES = ["__row", "__event", "__found", "__time", "__sequence", "rowid", "filename", "found", "f",
+         "", "Event_Timestamp", "EVENT_TIMESTAMP", "Driver_ID", "created_timestamp", '"', 'a"b',
+         "a,b", "x" * 300, "\n", "é", "entity_rows", "Avg_Daily_Trips",
+         "'; drop table x; --"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
