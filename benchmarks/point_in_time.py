@@ -33,7 +33,7 @@ from registry.spec.model import (
     JoinKey,
     VersionSpec,
 )
-from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.sources import FileSource, TimeColumn
 from serving.historical.join import Timing
 from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
 
@@ -121,7 +121,7 @@ def version() -> VersionSpec:
     time_column = TimeColumn(column="event_timestamp")
     return VersionSpec(
         view=FeatureViewSpec(name="bench", entities=("driver",), source="s", features=specs),
-        source=SourceSpec(name="s", type="file", path="s.parquet", event_timestamp=time_column),
+        source=FileSource(name="s", path="s.parquet", event_timestamp=time_column),
         entities=(EntitySpec(name="driver", join_keys=(JoinKey(name="driver_id", type="int64"),)),),
     )
 

@@ -44,7 +44,7 @@ def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) 
     An aggregation continues from its newest tick: a row is stored only when it differs from the
     one before, so its windows follow each other without a gap.
     """
-    if version.spec.is_aggregated:
+    if version.spec.transform.makes_ticks:
         wanted = Window(covered_until(table), wanted.end)
         return [] if wanted.is_empty else [wanted]
     return missing(wanted, coverage(table))

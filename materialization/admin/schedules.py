@@ -101,7 +101,7 @@ class MaterializationScheduleAdmin(ScopedAdmin):
             "covered": covered_until(table) if table else None,
             "due": due_end(obj, at=now) if table and obj.enabled else None,
             "runs": table.runs.select_related("version__feature_view")[:10] if table else [],
-            "is_aggregated": obj.version.spec.is_aggregated,
+            "makes_ticks": obj.version.spec.transform.makes_ticks,
             "declared": obj.version.spec.view.schedule,
         }
 

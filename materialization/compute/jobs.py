@@ -13,7 +13,7 @@ import msgspec
 from materialization.compute.limits import (
     EngineLimits,
 )  # noqa: TC001 - msgspec reads the annotations
-from materialization.sources.files import SourceFiles  # noqa: TC001 - msgspec reads the annotations
+from materialization.sources.inputs import SourceInput  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.model import VersionSpec  # noqa: TC001 - msgspec reads the annotations
 
 
@@ -25,7 +25,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     """
 
     spec: VersionSpec
-    source: SourceFiles
+    source: SourceInput
     window_end: datetime
     window_start: datetime | None = None
     state_files: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
     """Look at the source as the version would read it."""
 
     spec: VersionSpec
-    source: SourceFiles
+    source: SourceInput
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from materialization.compute.child import Computation
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
+    from materialization.stores.offline import OfflineStore
+    from registry.spec.model import VersionSpec
 
 #: How often a run's counters are written while rows flow.
 REPORT_EVERY_SECONDS = 0.5
@@ -69,7 +71,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
         roots=source_roots(run.table.feature_view.project),
         forbidden=forbidden_directories(),
     )
-    state = store.snapshot(uri).files if spec.is_aggregated and window.start is not None else ()
+    state = _state_files(store, uri, spec, window)
     job = ComputeJob(
         spec=spec,
         source=source,
@@ -90,6 +92,15 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
         table=run.table, run=run, window_end=window.end, defaults={"window_start": window.start}
     )
     run.advance(rows_offline=run.rows_offline + result.rows, step=RunStep.OFFLINE)
+
+
+def _state_files(
+    store: OfflineStore, uri: str, spec: VersionSpec, window: Window
+) -> tuple[str, ...]:
+    """Return the stored rows that the window's continue from; none where rows stand alone."""
+    if not spec.transform.makes_ticks or window.start is None:
+        return ()
+    return store.snapshot(uri).files
 
 
 def _checked(

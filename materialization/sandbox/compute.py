@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - names and texts are quoted by sql_text
 """What happens inside the child: open the source, compute or probe, write rows and the report.
 
 Not for confinement (``main``, ``session``). Nothing here is called in the parent.
@@ -11,7 +10,6 @@ from typing import IO, TYPE_CHECKING, TextIO
 import duckdb
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.errors import AssayError
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
@@ -19,15 +17,13 @@ from materialization.errors import to_report
 from materialization.sandbox import look
 from materialization.sandbox.failures import translate
 from materialization.sandbox.session import open_locked
-from materialization.sources.reading import OpenedSource, open_source
+from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
-from materialization.transforms.aggregation.run import aggregate
-from materialization.transforms.row_query import NO_KEY, NO_TIME, row_query
+from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from materialization.compute.limits import EngineLimits
+    from materialization.sources.reading import OpenedSource
 
 
 def read_envelope(data: bytes) -> Envelope:
@@ -66,54 +62,11 @@ def _compute(
     rows: IO[bytes],
 ) -> Counters:
     schema = computed_schema(job.spec)
-    if job.spec.is_aggregated:
-        done = aggregate(
-            connection,
-            job,
-            columns=opened.columns,
-            relation=opened.relation,
-            slice_rows=limits.slice_rows,
-        )
-        counters, queries = done.counters, done.queries
-    else:
-        counters = Counters()
-        query = row_query(
-            job.spec, opened.columns, relation=opened.relation,
-            window_start=job.window_start, window_end=job.window_end,
-        )  # fmt: skip
-        queries = iter([query])
+    computed = kind_of(job.spec).rows(connection, job, opened, limits)
+    stored = 0
     with pa.ipc.new_stream(rows, schema) as stream:
-        for batch in _batches(connection, queries, limits):
-            kept, seen = (batch, Counters()) if job.spec.is_aggregated else _drop(batch)
-            counters = _added(counters, seen, kept.num_rows)
-            if kept.num_rows:
-                stream.write_batch(kept.select(schema.names).cast(schema))
-    return counters
-
-
-def _batches(
-    connection: duckdb.DuckDBPyConnection, queries: Iterator[str], limits: EngineLimits
-) -> Iterator[pa.RecordBatch]:
-    for query in queries:
-        yield from connection.sql(query).to_arrow_reader(limits.batch_rows)
-
-
-def _drop(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counters]:
-    """Take off the two marks, and the rows they are set on."""
-    no_time, no_key = batch.column(NO_TIME), batch.column(NO_KEY)
-    unusable = pc.or_(no_time, no_key)
-    without_time = pc.sum(no_time).as_py() or 0
-    without_key = (pc.sum(unusable).as_py() or 0) - without_time
-    counters = Counters(
-        rows_read=batch.num_rows, dropped_null_key=without_key, dropped_null_time=without_time
-    )
-    return batch.drop_columns([NO_TIME, NO_KEY]).filter(pc.invert(unusable)), counters
-
-
-def _added(left: Counters, right: Counters, rows: int) -> Counters:
-    return Counters(
-        rows_read=left.rows_read + right.rows_read,
-        dropped_null_key=left.dropped_null_key + right.dropped_null_key,
-        dropped_null_time=left.dropped_null_time + right.dropped_null_time,
-        rows=left.rows + rows,
-    )
+        for batch in computed.batches:
+            stored += batch.num_rows
+            if batch.num_rows:
+                stream.write_batch(batch.select(schema.names).cast(schema))
+    return msgspec.structs.replace(computed.counted(), rows=stored)

@@ -7,33 +7,24 @@ Not for deciding what to do with it (``compute.look``, the registry's operations
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from lib.sql_text import identifier
 from materialization.errors import SourceValueInvalid, UnknownColumn
-from materialization.transforms.aggregation.aggregates import argument_cast
-from materialization.transforms.base import require, time_cast
-from materialization.transforms.casts import Cast, a_value_of, cast, values_of
+from materialization.transforms.base import time_cast
+from materialization.transforms.casts import Cast, a_value_of, values_of
+from materialization.transforms.kinds import kind_of
+from materialization.transforms.rows import Check, Path, declared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import duckdb
 
     from materialization.sources.reading import OpenedSource
     from registry.spec.model import VersionSpec
-    from registry.spec.value_types import ValueType
 
-Path = tuple[str | int, ...]
 #: So few distinct load times over so many rows are loads, not arrivals.
 _FEW_LOADS, _MANY_ROWS = 3, 100
-
-
-class Check(NamedTuple):
-    """One column as the version would read it, and where the definition names it."""
-
-    path: Path
-    make: Callable[[], Cast | None]
 
 
 def probe(
@@ -71,28 +62,9 @@ def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
         yield Check(("source", "created_timestamp"), created)
     for index, entity in enumerate(spec.entities):
         for key in entity.join_keys:
-            make = partial(_declared, key.name, key.value_type, columns)
+            make = partial(declared, key.name, key.value_type, columns)
             yield Check(("entities", index), make)
-    yield from (_aggregated if spec.is_aggregated else _plain)(spec, columns)
-
-
-def _declared(column: str, want: ValueType, columns: Mapping[str, str]) -> Cast:
-    return cast(identifier(column), have=require(column, columns), want=want, column=column)
-
-
-def _plain(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
-    for index, feature in enumerate(spec.features):
-        path = ("features", index, "column" if feature.column else "name")
-        yield Check(path, partial(_declared, feature.source_column, feature.value_type, columns))
-
-
-def _aggregated(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
-    outputs = spec.view.aggregate_outputs()
-    names = [aggregation.column for aggregation in spec.view.aggregations]
-    for feature in spec.features:
-        column, function, _ = outputs[feature.source_column]
-        make = partial(argument_cast, column, function, feature, columns)
-        yield Check(("aggregations", names.index(column), "column"), make)
+    yield from kind_of(spec).checks(spec, columns)
 
 
 def _facts(

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from materialization.errors import RowSqlRefused
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -53,16 +51,3 @@ def open_locked(
     for name, value in settings.items():
         connection.execute(f"SET {name} = ?", [value])
     return connection
-
-
-def refuse_other_than_select(sql: str) -> None:
-    """Stop anything but one SELECT: with COPY the files that may be read could be written.
-
-    :raises RowSqlRefused: for several statements, or one of another kind.
-    """
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as exc:
-        raise RowSqlRefused(f"sql cannot be parsed: {str(exc).splitlines()[0]}") from exc
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise RowSqlRefused("sql: only one SELECT is run, and nothing beside it.")

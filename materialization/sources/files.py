@@ -1,13 +1,13 @@
 """From a source's path to the files a run reads, inside the project's allow-listed roots.
 
-Not for reading them: only the sandbox opens users' files.
+Not for how they are read (``reading``, ``readers``): only the sandbox opens users' files.
 """
 
 from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,20 +18,18 @@ from materialization.errors import (
     SourceFileUnsupported,
     SourceOutsideRoots,
 )
+from materialization.sources.inputs import SourceFiles
+from materialization.sources.reading import OpenedSource, open_files
+from registry.spec.sources import FILE_FORMATS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from registry.spec.sources import SourceSpec
+    import duckdb
 
-Format = Literal["parquet", "csv", "json", "jsonl"]
-FORMATS: dict[str, Format] = {
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
+    from registry.spec.model import VersionSpec
+
+
 #: DuckDB would expand these in a file's own name and read its neighbours as well.
 _GLOB_CHARACTERS = frozenset("*?[]")
 
@@ -40,20 +38,27 @@ class SourceAmbiguous(Invalid):
     code = "source_ambiguous"
 
 
-class SourceFiles(msgspec.Struct, frozen=True):
-    """The real paths of one source, sorted, all of one format."""
+class Whereabouts(msgspec.Struct, frozen=True):
+    """What the operator allows a project to read, and what nobody may: our own stores."""
 
-    paths: tuple[str, ...]
-    format: Format
+    roots: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
 
-    def identity(self) -> tuple[tuple[str, int, int], ...]:
-        """Return (path, size, mtime in ns) a file: what changes when a file is replaced."""
-        stats = ((path, Path(path).stat()) for path in self.paths)
-        return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+
+class FilesKind:
+    """Files of one format under the project's roots."""
+
+    def find(self, source: FileSource, where: Whereabouts) -> SourceFiles:
+        return resolve_source(source, roots=where.roots, forbidden=where.forbidden)
+
+    def open(
+        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, found: SourceFiles
+    ) -> OpenedSource:
+        return open_files(connection, spec, found)
 
 
 def resolve_source(
-    source: SourceSpec, *, roots: Sequence[str], forbidden: Sequence[str] = ()
+    source: FileSource, *, roots: Sequence[str], forbidden: Sequence[str] = ()
 ) -> SourceFiles:
     """Return the files that ``source.path`` names under the one root where it names any.
 
@@ -88,8 +93,7 @@ def resolve_source(
             path=source.path,
         )
     files = named[holding[0]]
-    _check_files(files)
-    return SourceFiles(tuple(map(str, files)), FORMATS[files[0].suffix.lower()])
+    return SourceFiles(tuple(map(str, files)), _format_of(files))
 
 
 def _resolved(root: str) -> Path:
@@ -137,12 +141,17 @@ def _contained(matches: Iterable[Path], *, root: Path, closed: Sequence[Path]) -
     return sorted(found)
 
 
-def _check_files(paths: Sequence[Path]) -> None:
-    suffixes = {FORMATS.get(path.suffix.lower()) for path in paths}
-    if len(suffixes) != 1 or None in suffixes:
+def _format_of(paths: Sequence[Path]) -> FormatName:
+    """Return the one format of the files.
+
+    :raises SourceFileUnsupported, SourceFileEmpty: they have none or several, or cannot be read.
+    """
+    found = {kind.name for path in paths if (kind := file_format(path.name))}
+    if len(found) != 1 or not all(file_format(path.name) for path in paths):
         names = ", ".join(sorted({path.suffix or path.name for path in paths}))
+        formats = ", ".join(FILE_FORMATS)
         raise SourceFileUnsupported(
-            f"one source reads files of one format ({', '.join(FORMATS)}); these end in {names}.",
+            f"one source reads files of one format ({formats}); these end in {names}.",
             endings=names,
         )
     for path in paths:
@@ -152,3 +161,4 @@ def _check_files(paths: Sequence[Path]) -> None:
             raise SourceFileEmpty(
                 f"{path} has 0 bytes; write it again, or take it away.", path=str(path)
             )
+    return found.pop()

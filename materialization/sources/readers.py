@@ -12,7 +12,7 @@ from lib.sql_text import text, text_list, text_struct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from materialization.sources.files import Format
+    from registry.spec.sources import FormatName
 
 #: What a CSV file is. All of it is said, because what is not is guessed from the first rows, and
 #: differently once they change: quotes would stay in the text, rows behind a # would be no rows.
@@ -36,7 +36,7 @@ _CSV = (
 
 def reader_sql(
     paths: Sequence[str],
-    format: Format,  # noqa: A002 - the word the definitions use
+    format: FormatName,  # noqa: A002 - the word the definitions use
     *,
     all_text: bool = False,
     types: Mapping[str, str] | None = None,

@@ -15,15 +15,14 @@ import duckdb
 from lib.sql_text import identifier
 from materialization.errors import SourceUnreadable
 from materialization.sandbox.failures import translate
-from materialization.sandbox.session import refuse_other_than_select
 from materialization.sources.readers import csv_columns_sql, csv_lines_sql, reader_sql
-from materialization.transforms.base import input_sql
 from materialization.transforms.casts import family
+from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from materialization.sources.files import SourceFiles
+    from materialization.sources.inputs import SourceFiles
     from registry.spec.model import VersionSpec
 
 _NO_CSV = re.compile(r'Error when sniffing file "([^"]+)"')
@@ -38,7 +37,7 @@ class OpenedSource(NamedTuple):
     found: dict[str, str]
 
 
-def open_source(
+def open_files(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceFiles
 ) -> OpenedSource:
     """Look at the files' columns and return the relation the view reads.
@@ -46,14 +45,13 @@ def open_source(
     :raises RowSqlRefused: the view's SQL is not one SELECT.
     :raises SourceUnreadable: a CSV file whose lines do not fit its header.
     """
-    if spec.view.sql is not None:
-        refuse_other_than_select(spec.view.sql)
+    kind = kind_of(spec)
     found = _found(connection, source)
     if source.format == "csv":
         _refuse_other_delimiters(spec, found)
     if _is_empty_json(connection, source, found):
         return _empty(spec)
-    relation = input_sql(spec, _reader(spec, source, found))
+    relation = kind.relation(spec, _reader(spec, source, found))
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
@@ -108,7 +106,7 @@ def _refuse_other_delimiters(spec: VersionSpec, found: Mapping[str, str]) -> Non
 
 def _reader(spec: VersionSpec, source: SourceFiles, found: Mapping[str, str]) -> str:
     texts = _texts(spec)
-    if source.format == "csv" and spec.view.sql is not None:
+    if source.format == "csv" and kind_of(spec).wants_types:
         return _csv_for_sql(source, found, texts)
     types = _types(spec, source, found, texts)
     return reader_sql(source.paths, source.format, all_text=source.format == "csv", types=types)
@@ -148,7 +146,7 @@ def _types(
     """
     if source.format not in ("json", "jsonl"):
         return {}
-    row_wise = spec.view.sql is None
+    row_wise = not kind_of(spec).wants_types
     return {
         name: "VARCHAR" if _guessed(kind, name in texts, row_wise=row_wise) else kind
         for name, kind in found.items()
@@ -180,9 +178,6 @@ def _empty(spec: VersionSpec) -> OpenedSource:
     names[spec.source.event_timestamp.column] = None
     if spec.source.created_timestamp:
         names[spec.source.created_timestamp.column] = None
-    if spec.is_aggregated:
-        names |= {aggregation.column: None for aggregation in spec.view.aggregations}
-    else:
-        names |= {feature.source_column: None for feature in spec.features}
+    names |= dict.fromkeys(spec.transform.source_columns(spec.view))
     nothing = ", ".join(f"NULL AS {identifier(name)}" for name in names)
     return OpenedSource(f"(SELECT {nothing} WHERE FALSE)", dict.fromkeys(names, "NULL"), {})

@@ -1,5 +1,4 @@
-# ruff: noqa: S608 - names go through identifier(), users' SQL through row_sql
-"""What every transform begins with: the rows it reads, its keys and its two times. [pure]
+"""What every transform begins with: its keys and its two times. [pure]
 
 Not for features: each transform makes its own. Columns of the source are given as DESCRIBE tells
 them: name → DuckDB type.
@@ -33,14 +32,6 @@ class Base(NamedTuple):
         if self.created is None:
             return self.event.strict
         return f"coalesce({self.created.strict}, {self.event.strict})"
-
-
-def input_sql(spec: VersionSpec, reader: str) -> str:
-    """Return the sub-select that feeds the view: the source's rows, or the view's own SELECT."""
-    if spec.view.sql is None:
-        return f"(SELECT * FROM {reader})"
-    name = identifier(spec.source.name)
-    return f"(WITH {name} AS (SELECT * FROM {reader})\n{spec.view.sql}\n)"
 
 
 def require(column: str, columns: Mapping[str, str]) -> str:

@@ -99,4 +99,4 @@ class DataSourceAdmin(CatalogAdmin):
 
     @display(description="Path")
     def path(self, source: DataSource) -> str:
-        return source.spec.path
+        return source.spec.where()

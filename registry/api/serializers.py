@@ -51,8 +51,7 @@ def data_source_output(source: DataSource) -> dict[str, Any]:
     spec = source.spec
     return {
         "name": source.name,
-        "type": spec.type,
-        "path": spec.path,
+        **spec.decides(),
         "event_timestamp": spec.event_timestamp.column,
         "created_timestamp": spec.created_timestamp.column if spec.created_timestamp else None,
         **_words(source),

@@ -10,7 +10,7 @@ from django.db import models
 
 from registry.models.project import Project, is_name
 from registry.spec.model import EntitySpec
-from registry.spec.sources import SourceSpec
+from registry.spec.sources import Source
 
 
 class CatalogObject(models.Model):
@@ -58,5 +58,5 @@ class DataSource(CatalogObject):
     """One place rows come from, with its two time columns."""
 
     @cached_property
-    def spec(self) -> SourceSpec:
-        return msgspec.json.decode(self.spec_json, type=SourceSpec)
+    def spec(self) -> Source:
+        return msgspec.json.decode(self.spec_json, type=Source)

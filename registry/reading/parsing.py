@@ -20,7 +20,7 @@ from registry.reading.shape import shape_problems
 from registry.reading.yaml_documents import BadYaml, Document, Path, load_documents
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
-from registry.spec.sources import SourceSpec
+from registry.spec.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STRUCTS: dict[Kind, type[Described]] = {
     Kind.ENTITY: EntitySpec,
-    Kind.DATA_SOURCE: SourceSpec,
+    Kind.DATA_SOURCE: Source,
     Kind.FEATURE_VIEW: FeatureViewSpec,
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }

@@ -25,14 +25,22 @@ from registry.spec.model import (
 )
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_row_sql
-from registry.spec.sources import SourceSpec
+from registry.spec.sources import FILE_FORMATS, FileSource, file_format
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
+from registry.spec.view_transforms import (
+    KEYED,
+    Aggregations,
+    RowSql,
+    Transform,
+    asked_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sized
 
     from registry.reading.yaml_documents import Path
+    from registry.spec.sources import SourceSpec
 
 Found = tuple["Path", str]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -41,7 +49,6 @@ COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 RESERVED = (
     "event_timestamp", "created_timestamp", "timing", "explain", "filename", "file_row_number",
 )  # fmt: skip
-FILE_ENDINGS = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 #: Years that stay representable whatever zone or window is taken off them.
 YEARS = range(1000, 9001)
 MAX_FEATURES = 500
@@ -96,13 +103,17 @@ def _(spec: EntitySpec) -> Iterator[Found]:
     yield from _repeated(("join_keys",), [key.name.lower() for key in spec.join_keys])
 
 
-@_rules.register(SourceSpec)
-def _(spec: SourceSpec) -> Iterator[Found]:
-    path = spec.path
+@_rules.register(FileSource)
+def _(spec: FileSource) -> Iterator[Found]:
+    yield from _path_rules(spec.path)
+    yield from _time_rules(spec)
+
+
+def _path_rules(path: str) -> Iterator[Found]:
     if not path.strip():
         yield ("path",), "name a file or a glob, as in data/events/*.parquet."
-    elif not path.endswith(FILE_ENDINGS):
-        yield ("path",), f"{path!r} must end in one of {', '.join(FILE_ENDINGS)}."
+    elif file_format(path) is None:
+        yield ("path",), f"{path!r} must end in one of {', '.join(FILE_FORMATS)}."
     if len(path) > MAX_PATH:
         yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
     if path.count("**") > 1:
@@ -110,6 +121,9 @@ def _(spec: SourceSpec) -> Iterator[Found]:
         yield ("path",), message
     if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
         yield ("path",), f"{path!r} leaves the project's roots; write it relative to one of them."
+
+
+def _time_rules(spec: SourceSpec) -> Iterator[Found]:
     if spec.created_timestamp and spec.created_timestamp.column == spec.event_timestamp.column:
         message = (
             "it is the event_timestamp's column; leave it out when a source has one time only."
@@ -135,9 +149,7 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     if spec.ttl is not None and (error := _error(parse_duration, spec.ttl)):
         yield ("ttl",), error
     yield from schedule_problems(spec.schedule)
-    yield from _sql_rules(spec)
-    if spec.aggregations:
-        yield from _aggregation_rules(spec)
+    yield from _transform_rules(spec)
 
 
 def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
@@ -202,16 +214,29 @@ def _is_cron(text: str) -> bool:
     return len(text) <= MAX_CRON and len(text.split()) == 5 and croniter.is_valid(text)
 
 
-def _sql_rules(spec: FeatureViewSpec) -> Iterator[Found]:
-    if spec.sql is None:
-        return
-    if spec.aggregations:
-        yield ("sql",), "a view has `sql` or `aggregations`, not both."
-    elif error := _error(lambda sql: check_row_sql(sql, source=spec.source), spec.sql):
+def _transform_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    asked = asked_for(spec)
+    if len(asked) > 1:
+        words = " or ".join(f"`{kind.key}`" for kind in KEYED)
+        yield (str(asked[0].key),), f"a view has {words}, not both."
+        asked = asked[1:]
+    for transform in asked:
+        yield from _of_transform(transform, spec)
+
+
+@singledispatch
+def _of_transform(transform: Transform, spec: FeatureViewSpec) -> Iterator[Found]:
+    raise TypeError(f"no rules for {type(transform).__name__}")
+
+
+@_of_transform.register(RowSql)
+def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
+    if error := _error(lambda sql: check_row_sql(sql, source=spec.source), transform.sql):
         yield ("sql",), error
 
 
-def _aggregation_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+@_of_transform.register(Aggregations)
+def _(transform: Aggregations, spec: FeatureViewSpec) -> Iterator[Found]:
     if spec.schedule is None:
         message = "aggregations need a schedule: it makes the ticks at which windows are closed."
         yield ("schedule",), message

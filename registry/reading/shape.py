@@ -15,7 +15,7 @@ import msgspec
 from lib.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from registry.reading.yaml_documents import Path
 
@@ -72,6 +72,8 @@ def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
     elif get_origin(bare) is dict and isinstance(value, dict):
         for key, item in value.items():
             yield from shape_problems(get_args(bare)[1], item, (*path, key))
+    elif (kinds := _kinds(bare)) and isinstance(value, dict):
+        yield from _kind_problems(kinds, value, path)
     elif _is_struct(bare) and isinstance(value, dict):
         yield from _key_problems(bare, value, path)
     else:
@@ -81,17 +83,32 @@ def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
             yield path, _unlike(bare, value, path)
 
 
+def _kind_problems(
+    kinds: Mapping[str, type[msgspec.Struct]], value: dict[str, Any], path: Path
+) -> Iterator[Found]:
+    """Yield the problems of one member of a tagged union: of its tag, then of its own keys."""
+    tag = str(next(iter(kinds.values())).__struct_config__.tag_field)
+    struct = kinds.get(str(value.get(tag)), next(iter(kinds.values())))
+    if tag in value and value[tag] not in kinds:
+        yield (*path, tag), _not_a_word(list(kinds), value[tag])
+    elif tag not in value and not any(nearest(key, (tag,)) for key in value):
+        yield (*path, tag), f"required and missing; write one of {', '.join(kinds)}."
+    rest = {key: item for key, item in value.items() if key != tag}
+    yield from _key_problems(struct, rest, path, tag=tag)
+
+
 def _key_problems(
-    struct: type[msgspec.Struct], value: dict[str, Any], path: Path
+    struct: type[msgspec.Struct], value: dict[str, Any], path: Path, *, tag: str | None = None
 ) -> Iterator[Found]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    known = [*fields, *([tag] if tag else [])]
     meant = set()
     for key, item in value.items():
         if key in fields:
             yield from shape_problems(fields[key].type, item, (*path, key))
         else:
-            meant.add(nearest(key, fields))
-            yield (*path, key), f"unknown key {key!r}.{did_you_mean(key, fields)}"
+            meant.add(nearest(key, known))
+            yield (*path, key), f"unknown key {key!r}.{did_you_mean(key, known)}"
     for name, field in fields.items():
         if field.required and name not in value and name not in meant:
             yield (*path, name), f"required and missing{_as_in(field.type, None, (*path, name))}."
@@ -104,17 +121,32 @@ def _bare(annotation: Any) -> Any:
     return given[0] if is_union and len(given) == 1 else annotation
 
 
+def _kinds(annotation: Any) -> dict[str, type[msgspec.Struct]]:
+    """Return tag → struct of a tagged struct or a union of them; empty for anything else."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    structs = get_args(annotation) if is_union else (annotation,)
+    return {
+        str(each.__struct_config__.tag): each
+        for each in structs
+        if _is_struct(each) and each.__struct_config__.tag_field
+    }
+
+
 def _is_struct(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
 
 
 def _unlike(annotation: Any, value: Any, path: Path) -> str:
     if words := _words(annotation):
-        near = nearest(str(value), words)
-        hint = f" Did you mean {near!r}?" if near else ""
-        return f"{str(value)[:100]!r} is not one of the words.{hint} Valid: {', '.join(words)}."
+        return _not_a_word(words, value)
     got = _GOT.get(type(value), type(value).__name__)
     return f"expected {_wanted(annotation)}, got {got}{_as_in(annotation, value, path)}."
+
+
+def _not_a_word(words: Sequence[str], value: Any) -> str:
+    near = nearest(str(value), words)
+    hint = f" Did you mean {near!r}?" if near else ""
+    return f"{str(value)[:100]!r} is not one of the words.{hint} Valid: {', '.join(words)}."
 
 
 def _words(annotation: Any) -> list[str]:

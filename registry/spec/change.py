@@ -13,6 +13,7 @@ import msgspec
 from registry.choices import SENSITIVITY_ORDER, ChangeClass
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.model import VersionSpec
+from registry.spec.view_transforms import KEYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,8 +79,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     names = {
         "join_keys": "join keys changed",
         "source": "source or its timestamps changed",
-        "sql": "SQL changed",
-        "aggregations": "aggregations changed",
+        **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
     }

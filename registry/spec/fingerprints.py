@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry.spec.durations import parse_duration
+from registry.spec.view_transforms import KEYED
 
 if TYPE_CHECKING:
-    from registry.spec.model import ScheduleSpec, VersionSpec
+    from registry.spec.model import VersionSpec
 
-#: What of a version's content decides rows, by part.
-_DATA_KEYS = {
-    "view": ("sql", "aggregations", "start"),
-    "source": ("type", "path", "event_timestamp", "created_timestamp"),
-    "entities": ("join_keys",),
-}
+_TRANSFORM_KEYS = tuple(str(kind.key) for kind in KEYED)
 
 
 def canonical_json(value: object) -> str:
@@ -40,20 +35,14 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
     """Return what decides the stored rows; two versions with equal content share one FeatureTable.
 
     Checks count: they decide which rows are published, and a table that two versions judged
-    differently would serve the one what it refused. The schedule counts only where it makes the
-    ticks, the TTL only where it decides how sparsely ticks are stored.
+    differently would serve the one what it refused. Schedule and TTL count only where the transform
+    says that they decide rows.
     """
     view = spec.view
     content: dict[str, Any] = {
         "join_keys": spec.join_keys,
-        "source": {
-            "type": spec.source.type,
-            "path": spec.source.path,
-            "event_timestamp": spec.source.event_timestamp,
-            "created_timestamp": spec.source.created_timestamp,
-        },
-        "sql": view.sql,
-        "aggregations": view.aggregations,
+        "source": spec.source.decides(),
+        **{key: getattr(view, key) for key in _TRANSFORM_KEYS},
         # By name, as the stores lay them out: another order of the same features is the same data.
         "features": [
             (feature.name, str(feature.value_type), feature.source_column, feature.checks)
@@ -61,19 +50,8 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         ],
         "start": view.start,
     }
-    if spec.is_aggregated:
-        content |= {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
-    builtins: dict[str, Any] = msgspec.to_builtins(content)
+    builtins: dict[str, Any] = msgspec.to_builtins(content | spec.transform.decides(view))
     return builtins
-
-
-def _ticks(schedule: ScheduleSpec | None) -> str | float | None:
-    """Return what decides the ticks: `60m` and `1h` are the same ones."""
-    return (schedule.cron or _seconds(schedule.every)) if schedule else None
-
-
-def _seconds(duration: str | None) -> float | None:
-    return parse_duration(duration).total_seconds() if duration else None
 
 
 def fingerprint(content: object) -> str:
@@ -93,7 +71,12 @@ def content_fingerprint(spec: VersionSpec) -> str:
 def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
-    for part, keys in _DATA_KEYS.items():
+    decides_rows = {
+        "view": (*_TRANSFORM_KEYS, "start"),
+        "source": tuple(spec.source.decides()),
+        "entities": ("join_keys",),
+    }
+    for part, keys in decides_rows.items():
         inside = content[part]
         for item in [inside] if isinstance(inside, dict) else inside:
             for key in keys:

@@ -13,9 +13,10 @@ import msgspec
 from registry.choices import Sensitivity
 from registry.spec.base import Described, Name, Spec
 from registry.spec.durations import parse_duration
-from registry.spec.sources import SourceSpec
+from registry.spec.sources import Source  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.transforms import AggregationSpec
 from registry.spec.value_types import ValueType, parse_type
+from registry.spec.view_transforms import Transform, transform_of
 
 
 class JoinKey(Spec, frozen=True):
@@ -104,7 +105,7 @@ class VersionSpec(Spec, frozen=True):
     """One version whole: its source and entities are embedded, so that nothing moves behind it."""
 
     view: FeatureViewSpec
-    source: SourceSpec
+    source: Source
     entities: tuple[EntitySpec, ...]
 
     @property
@@ -121,8 +122,8 @@ class VersionSpec(Spec, frozen=True):
         return self.view.ttl_duration
 
     @property
-    def is_aggregated(self) -> bool:
-        return bool(self.view.aggregations)
+    def transform(self) -> Transform:
+        return transform_of(self.view)
 
 
 @lru_cache(maxsize=1024)

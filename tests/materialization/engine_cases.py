@@ -22,7 +22,7 @@ from registry.spec.model import (
     JoinKey,
     VersionSpec,
 )
-from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.sources import FileSource, TimeColumn
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 #: Slices so small that every aggregation takes several.
@@ -50,9 +50,8 @@ def make_spec(
             ),
             **view,
         ),
-        source=SourceSpec(
+        source=FileSource(
             name="rows",
-            type="file",
             path=path,
             event_timestamp=TimeColumn(column=event, unit=event_unit),
             created_timestamp=TimeColumn(column=created, unit=created_unit) if created else None,

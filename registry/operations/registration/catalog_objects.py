@@ -13,7 +13,7 @@ from registry.spec.fingerprints import canonical_json
 if TYPE_CHECKING:
     from registry.operations.registration.applied import Application
     from registry.reading.parsing import Definition
-    from registry.spec.sources import SourceSpec
+    from registry.spec.sources import Source
 
 
 def store_entity(application: Application, definition: Definition) -> Applied:
@@ -24,7 +24,7 @@ def store_data_source(application: Application, definition: Definition) -> Appli
     """Store a data source; what is wrong with its files is a problem of its own lines."""
     application.sources[definition.spec.name] = definition
     report = application.probe(
-        spec=bare_version(cast("SourceSpec", definition.spec)), project=application.project
+        spec=bare_version(cast("Source", definition.spec)), project=application.project
     )
     for path, message in report.problems:
         application.refuse(definition.problem(path[1:], message))

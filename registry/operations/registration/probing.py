@@ -12,7 +12,7 @@ from registry.models import DataSource, Entity
 from registry.operations.registration.view_drafts import resolve
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import EntitySpec, FeatureViewSpec, VersionSpec
-from registry.spec.sources import SourceSpec
+from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +33,7 @@ class NotLooked(NamedTuple):
     last_event: datetime | None = None
 
 
-def bare_version(source: SourceSpec) -> VersionSpec:
+def bare_version(source: Source) -> VersionSpec:
     """Return a version of nothing but a source: probing it looks at the files and the times."""
     view = FeatureViewSpec(name=source.name, entities=(), source=source.name, features=())
     return VersionSpec(view=view, source=source, entities=())
@@ -63,7 +63,7 @@ def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe
                 read.add(spec.source.name)
     for definition in definitions:
         if isinstance(definition.spec, SourceSpec):
-            spec = bare_version(definition.spec)
+            spec = bare_version(cast("Source", definition.spec))
             if spec.source.name in read:
                 seen[canonical_json(spec)] = NotLooked()
             else:
@@ -80,7 +80,7 @@ class _Known:
         self._entities = {each.name: each.spec for each in Entity.objects.filter(**registered)}
         for definition in definitions:
             if isinstance(definition.spec, SourceSpec):
-                self._sources[definition.spec.name] = definition.spec
+                self._sources[definition.spec.name] = cast("Source", definition.spec)
             elif isinstance(definition.spec, EntitySpec):
                 self._entities[definition.spec.name] = definition.spec
 

@@ -16,7 +16,7 @@ from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow, b
 from registry.operations.registration.drafts import store_draft
 from registry.queries import newest_version
 from registry.spec.model import FeatureViewSpec, VersionSpec
-from registry.spec.row_sql import check_row_sql
+from registry.spec.view_transforms import transform_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from registry.reading.parsing import Definition
     from registry.reading.yaml_documents import Path
     from registry.spec.model import EntitySpec
-    from registry.spec.sources import SourceSpec
+    from registry.spec.sources import Source
 
 Found = tuple["Path", str]
 #: What an entity or data source is called, and where it was changed.
@@ -144,12 +144,11 @@ def _parts(project: Project, view: FeatureViewSpec) -> Parts:
     return Parts(source, [entities[name] for name in view.entities])
 
 
-def resolve(
-    view: FeatureViewSpec, source: SourceSpec, entities: Sequence[EntitySpec]
-) -> VersionSpec:
-    """Return the version a view means: its SQL made canonical, its source and entities embedded."""
-    if view.sql is not None:
-        view = msgspec.structs.replace(view, sql=check_row_sql(view.sql, source=view.source))
+def resolve(view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec]) -> VersionSpec:
+    """Return the version a view means: its transform canonical, source and entities embedded."""
+    transform = transform_of(view).canonical(view.source)
+    if transform.key is not None:
+        view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
     return VersionSpec(view=view, source=source, entities=tuple(entities))
 
 

@@ -9,11 +9,11 @@ from materialization.errors import (
     SourceOutsideRoots,
 )
 from materialization.sources.files import SourceAmbiguous, resolve_source
-from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.sources import FileSource, TimeColumn
 
 
 def source(path):
-    return SourceSpec(name="s", type="file", path=path, event_timestamp=TimeColumn(column="t"))
+    return FileSource(name="s", path=path, event_timestamp=TimeColumn(column="t"))
 
 
 def touch(path, content="x\n"):

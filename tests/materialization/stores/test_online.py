@@ -32,7 +32,7 @@ from registry.spec.model import (
     JoinKey,
     VersionSpec,
 )
-from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.sources import FileSource, TimeColumn
 from registry.spec.value_types import parse_type
 from tests import servers
 
@@ -284,9 +284,7 @@ def version_spec(*, keys: list[tuple[str, str]], features: list[tuple[str, str]]
     entity = EntitySpec(
         name="e", join_keys=tuple(JoinKey(name=name, type=kind) for name, kind in keys)
     )
-    source = SourceSpec(
-        name="s", type="file", path="x.parquet", event_timestamp=TimeColumn(column="t")
-    )
+    source = FileSource(name="s", path="x.parquet", event_timestamp=TimeColumn(column="t"))
     return VersionSpec(view=view, source=source, entities=(entity,))
 
 

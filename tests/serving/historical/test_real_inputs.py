@@ -22,7 +22,7 @@ from registry.spec.model import (
     JoinKey,
     VersionSpec,
 )
-from registry.spec.sources import SourceSpec, TimeColumn
+from registry.spec.sources import FileSource, TimeColumn
 from serving.historical.join import Timing
 from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
 from tests.oracle import latest_known
@@ -42,7 +42,7 @@ def version(name: str, keys: dict[str, str], features: dict[str, str], ttl: str 
     specs = tuple(FeatureSpec(name=feature, type=kind) for feature, kind in features.items())
     view = FeatureViewSpec(name=name, entities=("e",), source="s", features=specs, ttl=ttl)
     time = TimeColumn(column="event_timestamp")
-    source = SourceSpec(name="s", type="file", path="s.parquet", event_timestamp=time)
+    source = FileSource(name="s", path="s.parquet", event_timestamp=time)
     return VersionSpec(view=view, source=source, entities=(entity,))
 
 

@@ -1,0 +1,66 @@
+"""Every kind of transform: what each has to do, and the table that finds it.
+
+Not for what a definition says of one (``registry.spec.view_transforms``). A new kind is a module of
+its own here and a line in ``KINDS``; ``tests/contracts/test_transforms.py`` runs on every line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from materialization.transforms.aggregation.transform import AggregationsKind
+from materialization.transforms.columns import ColumnsKind
+from materialization.transforms.row_sql import RowSqlKind
+from registry.spec.view_transforms import Aggregations, Columns, RowSql, Transform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import duckdb
+
+    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.limits import EngineLimits
+    from materialization.sources.reading import OpenedSource
+    from materialization.transforms.rows import Check, Rows
+    from registry.spec.model import VersionSpec
+
+
+class TransformKind(Protocol):
+    """What the sandbox asks of a kind; all of it happens on a locked connection."""
+
+    #: Its SQL computes with the columns as they come, so readers of untyped files must find types.
+    #: The other kinds cast each column themselves, from the text that stands in the file.
+    wants_types: bool
+
+    def relation(self, spec: VersionSpec, reader: str) -> str:
+        """Return the sub-select that the view's columns are taken from, over the source's reader.
+
+        :raises RowSqlRefused: the view's own SQL is not one SELECT.
+        """
+
+    def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+        """Yield a check of each column that the features are made of; keys and times aside."""
+
+    def rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: ComputeJob,
+        source: OpenedSource,
+        limits: EngineLimits,
+    ) -> Rows:
+        """Compute the rows of the job's window, in batches with the columns of ``computed_schema``.
+
+        :raises UnknownColumn: a column the source does not have.
+        :raises SourceValueInvalid: a column or value that cannot become the declared type.
+        """
+
+
+KINDS: dict[type[Transform], TransformKind] = {
+    Columns: ColumnsKind(),
+    RowSql: RowSqlKind(),
+    Aggregations: AggregationsKind(),
+}
+
+
+def kind_of(spec: VersionSpec) -> TransformKind:
+    return KINDS[type(spec.transform)]

@@ -1,0 +1,53 @@
+"""What transforms give: rows in batches, counts of what was left out, checks of columns. [pure]
+
+Not for making them: each kind does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lib.sql_text import identifier
+from materialization.transforms.base import require
+from materialization.transforms.casts import Cast, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pyarrow as pa
+
+    from materialization.compute.jobs import Counters
+    from registry.spec.value_types import ValueType
+
+#: Where a definition names something: ``("features", 0, "column")``.
+Path = tuple[str | int, ...]
+
+
+class Rows(NamedTuple):
+    """``counted`` says what was read and left out, once all ``batches`` are taken."""
+
+    batches: Iterator[pa.RecordBatch]
+    counted: Callable[[], Counters]
+
+
+class Check(NamedTuple):
+    """One column as the version would read it, and where the definition names it.
+
+    ``make`` gives its cast, None where it is taken as it is; it raises what the column lacks.
+    """
+
+    path: Path
+    make: Callable[[], Cast | None]
+
+
+def whole(reader: str) -> str:
+    """Return the sub-select that is all of a source."""
+    return f"(SELECT * FROM {reader})"  # noqa: S608 - a reader of our own writing
+
+
+def declared(column: str, want: ValueType, columns: Mapping[str, str]) -> Cast:
+    """Return the cast of a column of the source to the type the definition declares.
+
+    :raises UnknownColumn, SourceValueInvalid: there is no such column, or none of its values fits.
+    """
+    return cast(identifier(column), have=require(column, columns), want=want, column=column)
