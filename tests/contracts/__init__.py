@@ -1,0 +1,1 @@
+"""One suite a seam, run on every entry of its table: what each kind has to keep."""

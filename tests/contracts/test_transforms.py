@@ -1,0 +1,92 @@
+"""What every kind of transform has to keep, whatever it makes of the rows.
+
+Not for the values: the tests of each kind compare those with an oracle.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from materialization.sandbox.session import open_locked
+from materialization.sources.files import Whereabouts
+from materialization.sources.kinds import find_source, open_source
+from materialization.stores.columns import computed_schema
+from materialization.transforms.kinds import KINDS, kind_of
+from registry.spec.model import ScheduleSpec
+from registry.spec.transforms import AggregationSpec
+from registry.spec.view_transforms import Aggregations, Columns, RowSql
+from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
+
+SUMS = AggregationSpec(column="x", functions=("sum",), windows=("2d",))
+#: The keys of a view that ask for each kind, over a source with the columns k, event and x.
+VIEWS = {
+    Columns: {"features": [("x", "float64")]},
+    RowSql: {"features": [("x", "float64")], "sql": "SELECT k, event, x FROM rows"},
+    Aggregations: {
+        "features": [("total", "float64", "x_sum_2d")],
+        "aggregations": (SUMS,),
+        "schedule": ScheduleSpec(every="1d"),
+    },
+}
+LINES = "a,2024-01-01,1\n,2024-01-01,2\nb,,3\nb,2024-01-02,4\na,2024-01-03,5\n"
+DAYS = [at(f"2024-01-0{day}") for day in range(1, 8)]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def spec(request):
+    return make_spec("rows.csv", keys=[("k", "string")], **VIEWS[request.param])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "rows.csv").write_text(f"k,event,x\n{LINES}")
+    return tmp_path
+
+
+def test_the_definition_says_which_kind_it_is(spec):
+    assert kind_of(spec) is KINDS[type(spec.transform)]
+    assert set(VIEWS) == set(KINDS)
+
+
+def test_rows_have_the_columns_of_the_table(spec, folder):
+    table, counters = compute_here(spec, folder, end=DAYS[-1])
+
+    assert table.schema == computed_schema(spec)
+    assert counters.rows == table.num_rows > 0
+
+
+def test_rows_without_a_key_or_a_time_are_left_out_and_counted(spec, folder):
+    _, counters = compute_here(spec, folder, end=DAYS[-1])
+
+    counted = counters.rows_read, counters.dropped_null_key, counters.dropped_null_time
+    assert counted == (5, 1, 1)
+
+
+def test_a_window_gives_what_became_visible_in_it_and_no_more(spec, folder):
+    table, _ = compute_here(spec, folder, start=DAYS[1], end=DAYS[2])
+
+    assert set(table["event_timestamp"].to_pylist()) == {DAYS[2]}
+
+
+def test_a_source_without_rows_gives_none(spec, tmp_path):
+    (tmp_path / "rows.csv").write_text("k,event,x\n")
+
+    table, counters = compute_here(spec, tmp_path, end=DAYS[-1])
+    assert (table.num_rows, counters.rows_read) == (0, 0)
+
+
+def test_a_check_leads_to_where_the_definition_names_the_column(spec, folder, tmp_path):
+    found = find_source(spec.source, Whereabouts(roots=(str(folder),)))
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    with open_locked(found.paths, limits=LIMITS, temp_directory=str(temp)) as connection:
+        opened = open_source(connection, spec, found)
+        checks = list(kind_of(spec).checks(spec, opened.columns))
+
+    assert checks
+    for check in checks:
+        node = spec.view
+        for step in check.path:
+            node = getattr(node, step) if isinstance(step, str) else node[step]
+        assert node
+        check.make()
