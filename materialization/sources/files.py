@@ -20,7 +20,7 @@ from materialization.errors import (
 )
 from materialization.sources.inputs import SourceFiles
 from materialization.sources.reading import OpenedSource, open_files
-from registry.spec.sources import FILE_FORMATS, FileSource, FormatName, file_format
+from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,17 +141,21 @@ def _contained(matches: Iterable[Path], *, root: Path, closed: Sequence[Path]) -
     return sorted(found)
 
 
+def _ending(path: Path) -> str:
+    parts = path.suffixes[-2:] if path.suffix in COMPRESSIONS else path.suffixes[-1:]
+    return "".join(parts) or path.name
+
+
 def _format_of(paths: Sequence[Path]) -> FormatName:
     """Return the one format of the files.
 
     :raises SourceFileUnsupported, SourceFileEmpty: they have none or several, or cannot be read.
     """
-    found = {kind.name for path in paths if (kind := file_format(path.name))}
-    if len(found) != 1 or not all(file_format(path.name) for path in paths):
-        names = ", ".join(sorted({path.suffix or path.name for path in paths}))
-        formats = ", ".join(FILE_FORMATS)
+    formats = {file_format(path.name) for path in paths}
+    if len(formats) != 1 or (found := formats.pop()) is None:
+        names = ", ".join(sorted({_ending(path) for path in paths}))
         raise SourceFileUnsupported(
-            f"one source reads files of one format ({formats}); these end in {names}.",
+            f"one source reads files of one format, {ENDINGS}; these end in {names}.",
             endings=names,
         )
     for path in paths:
@@ -161,4 +165,4 @@ def _format_of(paths: Sequence[Path]) -> FormatName:
             raise SourceFileEmpty(
                 f"{path} has 0 bytes; write it again, or take it away.", path=str(path)
             )
-    return found.pop()
+    return found

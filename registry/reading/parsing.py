@@ -20,7 +20,7 @@ from registry.reading.shape import shape_problems
 from registry.reading.yaml_documents import BadYaml, Document, Path, load_documents
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
-from registry.spec.sources import Source
+from registry.spec.sources import SOURCE_KINDS, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +36,7 @@ STRUCTS: dict[Kind, type[Described]] = {
 #: What stands in for required parts that cannot be read, while the rules judge the others.
 STAND_INS: dict[Kind, dict[str, Any]] = {
     Kind.ENTITY: {"name": "a", "join_keys": [{"name": "a", "type": "string"}]},
-    Kind.DATA_SOURCE: {
-        "name": "a",
-        "type": "file",
-        "path": "a.csv",
-        "event_timestamp": {"column": ""},
-    },
+    Kind.DATA_SOURCE: {"name": "a", "event_timestamp": {"column": ""}},
     Kind.FEATURE_VIEW: {
         "name": "a",
         "entities": ["a"],
@@ -148,7 +143,7 @@ def _definition(file: str, document: Document) -> Definition | list[Problem]:
     kind = Kind(given)
     body = _normalised({key: item for key, item in value.items() if key != "kind"})
     found = _form_problems(document, kind, body)
-    missing = {(key, None) for key in STAND_INS[kind] if key not in body}
+    missing = {(key, None) for key in _stand_ins(kind, body) if key not in body}
     wrong = missing | {_part(path) for path in found}
     spec = msgspec.convert(_mended(kind, body, wrong), STRUCTS[kind], strict=True)
     rules = [
@@ -172,6 +167,15 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
     return found | dict(_unquoted_versions(document))
 
 
+def _stand_ins(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a document of the kind must have; a source by the kind of source it is."""
+    if kind is not Kind.DATA_SOURCE:
+        return STAND_INS[kind]
+    given = body.get("type")
+    word = given if isinstance(given, str) and given in SOURCE_KINDS else next(iter(SOURCE_KINDS))
+    return STAND_INS[kind] | {"type": word} | SOURCE_KINDS[word].example
+
+
 def _part(path: Path) -> Part:
     index = path[1] if len(path) > 1 else None
     return str(path[0]), index if isinstance(index, int) else None
@@ -182,7 +186,7 @@ def _mended(kind: Kind, body: dict[str, Any], wrong: set[Part]) -> dict[str, Any
 
     So the rules can judge the rest of it; what they say about the wrong parts does not count.
     """
-    stand_ins = STAND_INS[kind]
+    stand_ins = _stand_ins(kind, body)
     mended = {key: list(each) if isinstance(each, list) else each for key, each in body.items()}
     for key, index in wrong:
         if key not in stand_ins:

@@ -25,7 +25,7 @@ from registry.spec.model import (
 )
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_row_sql
-from registry.spec.sources import FILE_FORMATS, FileSource, file_format
+from registry.spec.sources import ENDINGS, FileSource, file_format
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
 from registry.spec.view_transforms import (
@@ -113,7 +113,7 @@ def _path_rules(path: str) -> Iterator[Found]:
     if not path.strip():
         yield ("path",), "name a file or a glob, as in data/events/*.parquet."
     elif file_format(path) is None:
-        yield ("path",), f"{path!r} must end in one of {', '.join(FILE_FORMATS)}."
+        yield ("path",), f"{path!r} must end in one of {ENDINGS}."
     if len(path) > MAX_PATH:
         yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
     if path.count("**") > 1:

@@ -89,7 +89,7 @@ def _kind_problems(
     """Yield the problems of one member of a tagged union: of its tag, then of its own keys."""
     tag = str(next(iter(kinds.values())).__struct_config__.tag_field)
     struct = kinds.get(str(value.get(tag)), next(iter(kinds.values())))
-    if tag in value and value[tag] not in kinds:
+    if tag in value and value[tag] not in list(kinds):
         yield (*path, tag), _not_a_word(list(kinds), value[tag])
     elif tag not in value and not any(nearest(key, (tag,)) for key in value):
         yield (*path, tag), f"required and missing; write one of {', '.join(kinds)}."

@@ -6,7 +6,7 @@ definition the kind is the word that ``type`` has.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,9 @@ class TimeColumn(Spec, frozen=True):
 
 class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
     """What sources of every kind say; each kind adds keys of its own."""
+
+    #: The keys of its own that a definition must have, as they may be written.
+    example: ClassVar[dict[str, Any]] = {}
 
     event_timestamp: TimeColumn
     created_timestamp: TimeColumn | None = None
@@ -47,6 +50,8 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
 class FileSource(SourceSpec, frozen=True, kw_only=True, tag="file"):
     """Files of one format under the project's roots; ``path`` may be a glob."""
 
+    example = {"path": "data/events/*.parquet"}
+
     path: str
 
     def where(self) -> str:
@@ -55,28 +60,29 @@ class FileSource(SourceSpec, frozen=True, kw_only=True, tag="file"):
 
 #: A source of any kind; further kinds are added with ``|``.
 Source: TypeAlias = FileSource
+#: The same by the word that ``type`` has.
+SOURCE_KINDS: dict[str, type[Source]] = {"file": FileSource}
 
 
 FormatName = Literal["parquet", "csv", "json", "jsonl"]
-
-
-class FileFormat(NamedTuple):
-    """What a file's name says of it; without ``compression`` it is read as it is."""
-
-    name: FormatName
-    compression: Literal["gzip", "zstd"] | None = None
-
-
-FILE_FORMATS: dict[str, FileFormat] = {
-    ".parquet": FileFormat("parquet"),
-    ".csv": FileFormat("csv"),
-    ".json": FileFormat("json"),
-    ".jsonl": FileFormat("jsonl"),
-    ".ndjson": FileFormat("jsonl"),
+#: What the end of a file's name says of its format.
+FILE_FORMATS: dict[str, FormatName] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
 }
+#: What may follow it, for formats of text; Parquet is compressed inside.
+COMPRESSIONS = (".gz", ".zst")
+#: The endings in words, for messages.
+ENDINGS = f"{', '.join(FILE_FORMATS)} (text also with {' or '.join(COMPRESSIONS)} after it)"
 
 
-def file_format(name: str) -> FileFormat | None:
-    """Return what the name of a file or a glob says it is; None for an unknown ending."""
-    lower = name.lower()
-    return next((kind for end, kind in FILE_FORMATS.items() if lower.endswith(end)), None)
+def file_format(name: str) -> FormatName | None:
+    """Return the format that the name of a file or a glob ends in; None for an unknown ending."""
+    plain = name.lower()
+    for ending in COMPRESSIONS:
+        plain = plain.removesuffix(ending)
+    found = next((form for end, form in FILE_FORMATS.items() if plain.endswith(end)), None)
+    return None if found == "parquet" and plain != name.lower() else found

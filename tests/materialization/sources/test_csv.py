@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+
+import duckdb
 import pytest
 
 from materialization.errors import SourceUnreadable, SourceValueInvalid
@@ -106,3 +109,23 @@ def test_sql_over_dates_reads_them_by_iso_8601_alone(tmp_path):
     for day in ("03/02/2024", "13/02/2024", "02-03-2024"):
         with pytest.raises(SourceUnreadable, match=rf"column 'x': .*{day}.* are ISO 8601\."):
             read(tmp_path, f"u,2024-01-01 10:00:00,{day}\n", features=days, sql=DAY)
+
+
+def test_compressed_files_are_read_as_plain_ones_beside_them(tmp_path):
+    (tmp_path / "a.csv").write_text("k,event,x\na,2024-01-01,001\n")
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"k,event,x\nb,2024-01-01,1.10\n"))
+    zstd = f"COPY (SELECT 'c' AS k, '2024-01-01' AS event, 'x' AS x) TO '{tmp_path}/c.csv.zst'"
+    duckdb.execute(f"{zstd} (FORMAT csv, HEADER, COMPRESSION zstd)")
+
+    table, _ = compute_here(make_spec("*.csv*", keys=[("k", "string")], features=TEXT), tmp_path)
+    assert values(table) == {"a": "001", "b": "1.10", "c": "x"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"k,event,x\na,2024-01-01,1\n", gzip.compress(b"k,event,x\n" * 5000)[:40]]
+)
+def test_what_is_not_compressed_or_cut_short_is_named_with_its_file(tmp_path, content):
+    (tmp_path / "a.csv.gz").write_bytes(content)
+
+    with pytest.raises(SourceUnreadable, match=r"(?i)gzip.*a\.csv\.gz"):
+        compute_here(make_spec("a.csv.gz", keys=[("k", "string")], features=TEXT), tmp_path)

@@ -106,3 +106,13 @@ def test_names_duckdb_would_expand_and_mixed_formats_are_refused(tmp_path):
         resolve_source(source("odd/*.csv"), roots=[str(tmp_path)])
     with pytest.raises(SourceFileUnsupported, match="one format"):
         resolve_source(source("mixed/*"), roots=[str(tmp_path)])
+
+
+def test_compressed_text_is_of_its_format_and_parquet_is_compressed_inside(tmp_path):
+    for name in ("a.csv", "b.csv.gz", "C.CSV.ZST"):
+        touch(tmp_path / "text" / name)
+    touch(tmp_path / "wrong/a.parquet.gz")
+
+    assert resolve_source(source("text/*"), roots=[str(tmp_path)]).format == "csv"
+    with pytest.raises(SourceFileUnsupported, match=r"these end in \.parquet\.gz\."):
+        resolve_source(source("wrong/*"), roots=[str(tmp_path)])
