@@ -122,12 +122,15 @@ class MaterializationRun(models.Model):
 
     def advance(self, **columns: object) -> bool:
         """Write columns if this attempt still owns the run; return whether it does."""
-        owned = MaterializationRun.objects.filter(
-            pk=self.pk, attempt=self.attempt, status=RunStatus.RUNNING
-        )
         for name, value in columns.items():
             setattr(self, name, value)
-        return bool(owned.update(**columns))
+        return bool(self.owned().update(**columns))
+
+    def owned(self) -> models.QuerySet[MaterializationRun]:
+        """Return the run's row as long as this attempt has it, else nothing."""
+        return MaterializationRun.objects.filter(
+            pk=self.pk, attempt=self.attempt, status=RunStatus.RUNNING
+        )
 
 
 class StoredWindow(models.Model):

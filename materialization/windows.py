@@ -1,4 +1,4 @@
-"""Run windows ``(start, end]`` of instants: merge, missing, contains. [pure]
+"""Run windows ``(start, end]`` of instants: merge, missing. [pure]
 
 Not for ticks: ``ticks`` knows which instants inside a window matter.
 """
@@ -17,7 +17,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class BadWindow(Invalid):
-    code = "bad_window"
+    code = "invalid_window"
 
 
 class Window(NamedTuple):
@@ -40,9 +40,7 @@ def make_window(start: datetime | None, end: datetime) -> Window:
         if instant is not None and instant.tzinfo is None:
             raise BadWindow(f"{instant.isoformat()} has no time zone; write it in UTC, as in …Z.")
     if start is not None and start >= end:
-        raise BadWindow(
-            f"window ({start.isoformat()}, {end.isoformat()}]: start must be before end."
-        )
+        raise BadWindow(f"start {start.isoformat()} is not before end {end.isoformat()}.")
     return Window(start, end)
 
 
@@ -69,11 +67,6 @@ def missing(wanted: Window, done: Iterable[Window]) -> list[Window]:
         start = window.end
     gaps.append(Window(start, wanted.end))
     return [gap for gap in gaps if not gap.is_empty]
-
-
-def contains(windows: Iterable[Window], instant: datetime) -> bool:
-    """Say whether one of the windows holds ``instant``: starts are outside, ends inside."""
-    return any(_start(window) < instant <= window.end for window in windows)
 
 
 def _start(window: Window) -> datetime:

@@ -89,7 +89,7 @@ def impurities(upstream: set[str], pure: set[str]) -> set[str]:
 
 
 def name(file: Path) -> str:
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def docstring(file: Path) -> str:

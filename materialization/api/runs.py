@@ -19,7 +19,8 @@ from lib.parameters import one_of, paged, stored_text
 from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from materialization.requests.runs import BadWindow, NotMaterializable, cancel_run, request_run
+from materialization.requests.runs import NotMaterializable, cancel_run, request_run
+from materialization.windows import BadWindow
 from registry import access
 from registry.models import FeatureView
 from registry.queries import ReferenceNotFound, served_versions

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from lib.errors import Conflict, Invalid
+from lib.errors import Conflict
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun
 from materialization.queries import covered_until, live_run, uncovered
-from materialization.windows import Window
+from materialization.runner.ending import Ending, end_run
+from materialization.windows import BadWindow, Window, make_window
 from registry import access, audit
 from registry.choices import SERVED_STATES
 from registry.models import FeatureViewVersion
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.models import FeatureTable
-
-
-class BadWindow(Invalid):
-    code = "invalid_window"
 
 
 class NotMaterializable(Conflict):
@@ -91,8 +88,7 @@ def _check_window(start: datetime | None, end: datetime, at: datetime) -> None:
         raise BadWindow(
             f"end {end.isoformat()} is in the future; rows not yet known cannot be materialized."
         )
-    if start is not None and start >= end:
-        raise BadWindow(f"start {start.isoformat()} is not before end {end.isoformat()}.")
+    make_window(start, end)
 
 
 def _joined(
@@ -170,13 +166,12 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
         live = MaterializationRun.objects.filter(pk=run.pk)
         live.select_for_update(no_key=True).get()
         access.require_still(actor, "materialize_featureview", run.version.feature_view)
-        if live.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, finished_at=at):
-            verb = "materialization_run.cancelled"
-        elif live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
+        waiting = live.filter(status=RunStatus.QUEUED)
+        if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):
+            if not live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
+                run.refresh_from_db()
+                raise RunFinished(f"{run} has {run.status} already.")
             verb = "materialization_run.cancel_requested"
-        else:
-            run.refresh_from_db()
-            raise RunFinished(f"{run} has {run.status} already.")
-        audit.record(actor=actor, verb=verb, subject=run, at=at)
+            audit.record(actor=actor, verb=verb, subject=run, at=at)
     run.refresh_from_db()
     return run

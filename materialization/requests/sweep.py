@@ -18,6 +18,7 @@ from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import covered_until, failures_in_a_row, live_run
 from materialization.requests.runs import enqueue, request_run
+from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.loading import holds_all, longest_ttl
 from materialization.ticks import last_tick
 from registry import audit, epoch
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
 
 log = logging.getLogger(__name__)
-MAX_ATTEMPTS = 3
 #: A message not taken up within this is sent again; claiming twice is harmless.
 RESEND_AFTER = timedelta(seconds=60)
 FIRST_BACKOFF = timedelta(minutes=1)
@@ -60,30 +60,27 @@ def requeue_dead(*, at: datetime) -> None:
     """Queue runs whose worker stopped renewing its lease; after too many attempts give up."""
     dead = MaterializationRun.objects.filter(status=RunStatus.RUNNING, lease_expires_at__lt=at)
     for run in dead.select_related("version__feature_view__project"):
+        # It may have come back to life meanwhile, or somebody else may have seen to it.
+        unchanged = run.owned().filter(lease_expires_at__lt=at)
+        ending = _end_of_dead(run)
+        if ending is not None:
+            end_run(run, ending, among=unchanged, actor=None, at=at)
+            continue
         with transaction.atomic():
-            unchanged = MaterializationRun.objects.filter(
-                pk=run.pk, attempt=run.attempt, status=RunStatus.RUNNING, lease_expires_at__lt=at
-            )
-            verb, columns = _after_death(run, at)
-            if unchanged.update(**columns):
-                audit.record(actor=None, verb=f"materialization_run.{verb}", subject=run, at=at)
-                if columns["status"] == RunStatus.QUEUED:
-                    enqueue(run)
+            if queue_again(run, among=unchanged, at=at):
+                verb = "materialization_run.requeued"
+                audit.record(actor=None, verb=verb, subject=run, at=at)
+                enqueue(run)
 
 
-def _after_death(run: MaterializationRun, at: datetime) -> tuple[str, dict[str, object]]:
-    """Return what becomes of a run whose worker died: the audit's word and the columns."""
+def _end_of_dead(run: MaterializationRun) -> Ending | None:
+    """Return how a run ends whose worker died; None when it is to be tried again."""
     if run.cancel_requested:
-        return "cancelled", {"status": RunStatus.CANCELLED, "finished_at": at}
+        return Ending(RunStatus.CANCELLED)
     if run.attempt < MAX_ATTEMPTS:
-        waiting = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
-        return "requeued", waiting
-    return "errored", {
-        "status": RunStatus.ERRORED,
-        "error": f"its worker died {run.attempt} times (last: {run.worker}).",
-        "error_code": "worker_died",
-        "finished_at": at,
-    }
+        return None
+    said = f"its worker died {run.attempt} times (last: {run.worker})."
+    return Ending(RunStatus.ERRORED, said, "worker_died")
 
 
 def resend_lost(*, at: datetime) -> None:

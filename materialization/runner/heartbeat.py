@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from lib.errors import AssayError
-from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
 
 if TYPE_CHECKING:
@@ -84,9 +83,7 @@ class Heartbeat:
             connection.close()
 
     def _renew(self) -> None:
-        owned = MaterializationRun.objects.filter(
-            pk=self._run.pk, attempt=self._run.attempt, status=RunStatus.RUNNING
-        )
+        owned = self._run.owned()
         if not owned.update(lease_expires_at=self._clock() + self._lease):
             self._outcome = LeaseLost("another attempt owns the run")
         elif owned.filter(cancel_requested=True).exists():

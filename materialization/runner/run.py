@@ -18,8 +18,9 @@ from lib.errors import AssayError, Unavailable
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
 from materialization.runner import loading, storing
+from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
-from registry import audit, epoch
+from registry import epoch
 from registry.choices import SERVED_STATES
 from registry.operations.lifecycle.releases import mark_table_ready
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 log = logging.getLogger(__name__)
-MAX_ATTEMPTS = 3
 
 
 class VersionNotServed(RunCancelled):
@@ -51,30 +51,26 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
     except RunCancelled as exc:
-        _finish(claimed, RunStatus.CANCELLED, clock(), error=exc.message, error_code=exc.code)
+        _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:
         if claimed.attempt < MAX_ATTEMPTS:
-            claimed.advance(
-                status=RunStatus.QUEUED,
-                step=RunStep.QUEUED,
-                enqueued_at=clock(),
-                error=exc.message,
-                error_code=exc.code,
+            queue_again(
+                claimed, among=claimed.owned(), at=clock(), error=exc.message, code=exc.code
             )
             raise
-        _finish(claimed, RunStatus.FAILED, clock(), error=exc.message, error_code=exc.code)
+        _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code), clock())
     except AssayError as exc:
-        _finish(claimed, RunStatus.FAILED, clock(), error=exc.message, error_code=exc.code)
+        _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code), clock())
     except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
         log.exception("%s", claimed)
-        _finish(
-            claimed,
-            RunStatus.ERRORED,
-            clock(),
-            error=f"{type(exc).__name__}: {exc}",
-            error_code="unexpected",
-            traceback=traceback.format_exc(),
-        )
+        said = f"{type(exc).__name__}: {exc}"
+        ending = Ending(RunStatus.ERRORED, said, "unexpected", traceback.format_exc())
+        _end(claimed, ending, clock())
+
+
+def _end(claimed: MaterializationRun, ending: Ending, at: datetime) -> bool:
+    """End the run if this attempt still owns it; return whether it does."""
+    return end_run(claimed, ending, among=claimed.owned(), actor=claimed.requested_by, at=at)
 
 
 def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | None:
@@ -137,27 +133,6 @@ def _publish(claimed: MaterializationRun, at: datetime, *, kept_for: timedelta |
         # As everywhere: the project first, the run, then the trail. A table that becomes ready
         # needs its project, and asking for it last would deadlock with a promotion.
         epoch.hold(claimed.table.feature_view.project_id)
-        if not _finish(claimed, RunStatus.SUCCEEDED, at, step=RunStep.DONE, progress=1.0):
+        if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
         mark_table_ready(table=claimed.table, at=at, kept_for=kept_for)
-
-
-def _finish(
-    claimed: MaterializationRun, status: RunStatus, at: datetime, **columns: object
-) -> bool:
-    """End the run if this attempt still owns it; return whether it does."""
-    with transaction.atomic():
-        owned = claimed.advance(status=status, finished_at=at, lease_expires_at=None, **columns)
-        if owned:
-            audit.record(
-                actor=claimed.requested_by,
-                verb=f"materialization_run.{status}",
-                subject=claimed,
-                data={
-                    "rows_offline": claimed.rows_offline,
-                    "rows_online": claimed.rows_online,
-                    "error": claimed.error,
-                },
-                at=at,
-            )
-    return owned

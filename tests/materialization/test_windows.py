@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialization.windows import BadWindow, Window, contains, make_window, merge, missing
+from materialization.windows import BadWindow, Window, make_window, merge, missing
 
 DAY = [datetime(1969, 12, 28, tzinfo=UTC) + timedelta(days=n) for n in range(12)]
+
+
+def contains(windows, instant):
+    """Say whether one of the windows holds ``instant``: starts are outside, ends inside."""
+    return any((w.start is None or w.start < instant) and instant <= w.end for w in windows)
 
 
 def w(start, end):

@@ -10,7 +10,6 @@ from materialization.choices import RunKind
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests.runs import (
-    BadWindow,
     NotMaterializable,
     RunInProgress,
     cancel_run,
@@ -18,6 +17,7 @@ from materialization.requests.runs import (
 )
 from materialization.requests.schedules import BadSchedule, change_schedule
 from materialization.requests.sweep import add_schedules
+from materialization.windows import BadWindow
 from registry.access import ActionNotPermitted
 from registry.choices import State
 from registry.models import AuditEntry

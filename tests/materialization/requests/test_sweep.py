@@ -14,6 +14,7 @@ from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests import sweep
 from materialization.requests.runs import cancel_run, request_run
+from materialization.runner import ending
 from materialization.runner import run as runner
 from registry import epoch, queries
 from registry.choices import State
@@ -161,7 +162,7 @@ def test_a_run_whose_lease_ran_out_is_queued_again_and_succeeds(version):
 
 def test_after_too_many_deaths_the_run_ends(version):
     run = claimed(version)
-    MaterializationRun.objects.update(attempt=sweep.MAX_ATTEMPTS)
+    MaterializationRun.objects.update(attempt=ending.MAX_ATTEMPTS)
 
     sweep.requeue_dead(at=AT + HOUR)
 
@@ -238,7 +239,7 @@ def test_rows_that_were_stored_and_not_loaded_are_loaded(version, settings):
     work(AT - 6 * HOUR)
     here, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/redis.sock"
     lost = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
-    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=runner.MAX_ATTEMPTS - 1)
+    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=ending.MAX_ATTEMPTS - 1)
     assert perform(lost).status == "failed"
     settings.REDIS_URL = here
 

@@ -9,8 +9,8 @@ import pytest
 from materialization.models import MaterializationRun, StoredWindow
 from materialization.queries import coverage
 from materialization.requests.sweep import sweep
+from materialization.runner import ending, storing
 from materialization.runner import run as runner
-from materialization.runner import storing
 from materialization.runner.heartbeat import Heartbeat
 from tests import factories
 from tests.factories import make_version
@@ -67,7 +67,7 @@ def die_after_commit(version, *, end) -> MaterializationRun:
         storing.store_missing(attempt, heartbeat)
     StoredWindow.objects.filter(run=run).delete()
     MaterializationRun.objects.filter(pk=run.pk).update(
-        attempt=runner.MAX_ATTEMPTS, lease_expires_at=end
+        attempt=ending.MAX_ATTEMPTS, lease_expires_at=end
     )
     sweep(at=end + timedelta(seconds=1))
     run.refresh_from_db()

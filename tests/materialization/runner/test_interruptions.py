@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.connections import RedisUnreachable, get_redis
+from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
 from materialization.requests.runs import RunFinished, cancel_run
-from materialization.runner import loading
+from materialization.runner import ending, loading
 from materialization.runner import run as runner
+from materialization.runner.ending import Ending
 from materialization.runner.heartbeat import Heartbeat, LeaseLost
 from tests.factories import verbs_of
 from tests.materialization.run_world import (
@@ -61,7 +63,7 @@ def test_a_stale_attempt_publishes_nothing_and_cannot_finish(version):
 
     with pytest.raises(LeaseLost), Heartbeat(stale, clock=lambda: AT) as heartbeat:
         runner._perform(stale, heartbeat, lambda: AT)
-    runner._finish(stale, "succeeded", AT)
+    ending.end_run(stale, Ending(RunStatus.SUCCEEDED), among=stale.owned(), actor=None, at=AT)
 
     run.refresh_from_db()
     assert (run.status, run.worker, run.attempt) == ("running", "b", current.attempt)
@@ -172,7 +174,7 @@ def test_a_run_that_cannot_tell_readers_has_not_succeeded(version, redis_away):
 def test_with_redis_down_for_long_the_run_fails(version, redis_away):
     run = ask(version)
     redis_away()
-    for _ in range(runner.MAX_ATTEMPTS - 1):
+    for _ in range(ending.MAX_ATTEMPTS - 1):
         with pytest.raises(RedisUnreachable):
             perform(run)
 
@@ -184,7 +186,7 @@ def test_with_redis_down_for_long_the_run_fails(version, redis_away):
 def test_rows_of_a_run_that_could_not_load_come_with_the_next_run(version, sources, redis_away):
     materialize(version, end=AT - 6 * HOUR)
     lost = ask(version, end=AT - 2 * HOUR)
-    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=runner.MAX_ATTEMPTS - 1)
+    MaterializationRun.objects.filter(pk=lost.pk).update(attempt=ending.MAX_ATTEMPTS - 1)
     redis_away()
     assert perform(lost).status == "failed"
     redis_away(back=True)
