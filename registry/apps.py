@@ -1,11 +1,16 @@
-"""The registry as a Django app; not for anything that runs when it starts."""
+"""The registry as a Django app; its start registers what it says in the trail and on badges."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
+
+from registry import words
 
 
 class RegistryConfig(AppConfig):
     name = "registry"
     verbose_name = "Registry"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        words.register()

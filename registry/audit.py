@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from django.db import connection, transaction
 
+from registry import verbs
 from registry.models import AuditEntry, AuditHead, Project
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def record(
     """Append one entry in the caller's transaction; without an actor it is the system's.
 
     :raises RuntimeError: outside a transaction, where a change could stay without its entry.
+    :raises ValueError: a verb that no app registered, which no page could put into words.
     """
+    verbs.require(verb)
     if not connection.in_atomic_block:
         raise RuntimeError("an audit entry is written in the transaction of its change")
     project = project or _project_of(subject)

@@ -9,35 +9,10 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from registry import verbs
+
 if TYPE_CHECKING:
     from registry.models import AuditEntry
-
-#: What the verb alone would say wrongly: who acts, or on what.
-DEEDS = {
-    "access.denied": "was refused",
-    "feature_view_version.withdrawn": "withdrew",
-    "membership.granted": "made {user} {role} of",
-    "membership.revoked": "took the role {role} from {user} in",
-    "training_set.read": "read a training set of",
-    "materialization_run.requested": "asked for",
-    "user.password_changed": "changed the password of",
-}
-#: Subjects whose label does not say what they are.
-NAMED = {"schedule": "{} the schedule", "api_token": "{} the token", "user": "{} the account"}
-#: What happens to a run is not its requester's doing: the run itself is what the sentence is about.
-OUTCOMES = {
-    f"materialization_run.{word}": word.replace("requeued", "was queued again")
-    for word in ("succeeded", "failed", "errored", "requeued")
-}
-#: Material symbols by what happened.
-ICONS = {
-    "drafted": "edit_note", "edited": "edit_note", "created": "add_circle", "updated": "edit",
-    "submitted": "send", "withdrawn": "undo", "approved": "check_circle", "rejected": "cancel",
-    "promoted": "star", "deprecated": "hourglass_bottom", "restored": "restore", "retired": "block",
-    "granted": "person_add", "revoked": "person_remove", "issued": "key", "denied": "gpp_bad",
-    "requested": "play_circle", "succeeded": "task_alt", "failed": "error", "errored": "error",
-    "changed": "tune", "password_changed": "password", "read": "download",
-}  # fmt: skip
 
 _ING = {
     "submit": "submitting", "withdraw": "withdrawing", "approve": "approving",
@@ -70,15 +45,10 @@ ATTEMPTS = tuple(
 
 def deed_of(entry: AuditEntry) -> str:
     """Say an entry's verb in words: ``feature_view_version.approved`` is "approved"."""
-    if entry.verb in OUTCOMES:
-        return OUTCOMES[entry.verb]
-    subject, _, verb = entry.verb.partition(".")
-    if entry.verb in DEEDS:
-        role = entry.after or entry.before
-        # An entry is for ever: one that lacks a word still has to be shown.
-        words = role if isinstance(role, dict) else {}
-        return DEEDS[entry.verb].format_map(defaultdict(str, words))
-    return NAMED.get(subject, "{}").format(verb.replace("_", " "))
+    value = entry.after or entry.before
+    # An entry is for ever: one that lacks a word still has to be shown.
+    words = value if isinstance(value, dict) else {}
+    return verbs.find(entry.verb).words.format_map(defaultdict(str, words))
 
 
 def subject_of(entry: AuditEntry) -> str:
@@ -92,8 +62,8 @@ def subject_of(entry: AuditEntry) -> str:
 
 
 def is_outcome(entry: AuditEntry) -> bool:
-    return entry.verb in OUTCOMES
+    return verbs.find(entry.verb).is_outcome
 
 
 def icon_of(entry: AuditEntry) -> str:
-    return ICONS.get(entry.verb.partition(".")[2], "history")
+    return verbs.find(entry.verb).icon

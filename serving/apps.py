@@ -2,7 +2,12 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from serving import words
+
 
 class ServingConfig(AppConfig):
     name = "serving"
     verbose_name = "Serving"
+
+    def ready(self) -> None:
+        words.register()

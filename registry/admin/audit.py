@@ -12,6 +12,7 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from registry import verbs
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import column_filter
 from registry.admin.scope import projects_with
@@ -111,9 +112,8 @@ def readable_entries(request: HttpRequest) -> QuerySet[AuditEntry]:
 
 
 def latest_deeds(request: HttpRequest) -> QuerySet[AuditEntry]:
-    """Return what people did and the system decided, newest first; runs and reads have pages."""
-    entries = readable_entries(request).exclude(verb="training_set.read")
-    return entries.exclude(verb__startswith="materialization_run.")
+    """Return what people did and the system decided, newest first, but no routine."""
+    return readable_entries(request).exclude(verb__in=verbs.routine())
 
 
 def gist_of(entry: AuditEntry) -> str:

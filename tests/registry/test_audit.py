@@ -80,7 +80,7 @@ def test_an_entry_outside_a_transaction_is_refused(cast, monkeypatch):
     monkeypatch.setattr(audit, "connection", SimpleNamespace(in_atomic_block=False))
 
     with pytest.raises(RuntimeError, match="transaction of its change"):
-        audit.record(actor=cast.author, verb="x.done", subject=cast.project, at=AT)
+        audit.record(actor=cast.author, verb="project.changed", subject=cast.project, at=AT)
 
 
 def test_a_trail_cut_off_with_its_head_is_found(trail):
@@ -131,7 +131,7 @@ def test_an_act_inside_an_act_is_the_same_one(cast):
     ],
 )
 def test_values_hash_the_same_when_the_database_gives_them_back(cast, value, kept):
-    audit.record(actor=None, verb="x.done", subject=cast.project, after=value, at=AT)
+    audit.record(actor=None, verb="project.changed", subject=cast.project, after=value, at=AT)
 
     assert AuditEntry.objects.first().after == kept
     assert audit.verify() is None
@@ -147,7 +147,7 @@ def test_an_entry_outlives_what_it_is_about(cast):
 
 def test_who_is_nobody_is_anonymous_and_who_is_none_is_the_system(cast):
     for actor in (AnonymousUser(), None):
-        audit.record(actor=actor, verb="x.done", subject=None, at=AT)
+        audit.record(actor=actor, verb="project.changed", subject=None, at=AT)
 
     names = AuditEntry.objects.values_list("actor_name", "actor_id")[:2]
     assert list(names) == [("system", None), ("anonymous", None)]

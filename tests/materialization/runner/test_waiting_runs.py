@@ -53,7 +53,7 @@ def test_a_run_is_published_beside_a_change_of_its_project(version):
         with epoch.change(version.feature_view.project_id):
             publishing = pool.submit(closing, lambda: runner._publish(claimed, AT, kept_for=None))
             until_somebody_waits()
-            audit.record(actor=None, verb="test.done", subject=version, at=AT)
+            audit.record(actor=None, verb="project.changed", subject=version, at=AT)
         publishing.result(10)
 
     assert fresh(version).is_ready

@@ -52,7 +52,7 @@ def conflicts(results: list[Any]) -> int:
 def test_the_first_entries_of_a_trail_form_one_chain(transactional_db):
     def note() -> None:
         with transaction.atomic():
-            audit.record(actor=None, verb="test.done", subject=None, at=AT)
+            audit.record(actor=None, verb="project.changed", subject=None, at=AT)
 
     together(*[note] * 8)
 

@@ -1,0 +1,32 @@
+"""Materialization's words: its audit verbs as sentences.
+
+Not for words of other apps: each has its own ``words`` and registers them when it starts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from registry import verbs
+from registry.verbs import Verb
+
+#: Runs have a list and pages of their own. How one ended is not its requester's doing: the sentence
+#: is about the run.
+_run = partial(Verb, is_routine=True)
+_ended = partial(_run, is_outcome=True)
+
+VERBS = {
+    "feature_table.dropped_online": Verb("dropped online"),
+    "materialization_run.requested": _run("asked for", "play_circle"),
+    "materialization_run.cancel_requested": _run("cancel requested"),
+    "materialization_run.cancelled": _run("cancelled"),
+    "materialization_run.requeued": _ended("was queued again"),
+    "materialization_run.succeeded": _ended("succeeded", "task_alt"),
+    "materialization_run.failed": _ended("failed", "error"),
+    "materialization_run.errored": _ended("errored", "error"),
+    "schedule.changed": Verb("changed the schedule", "tune"),
+}
+
+
+def register() -> None:
+    verbs.register(VERBS)

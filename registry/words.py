@@ -1,0 +1,44 @@
+"""The registry's words: its audit verbs as sentences.
+
+Not for words of other apps: each has its own ``words`` and registers them when it starts.
+"""
+
+from __future__ import annotations
+
+from registry import verbs
+from registry.verbs import Verb
+
+VERBS = {
+    "access.denied": Verb("was refused", "gpp_bad"),
+    "api_token.issued": Verb("issued the token", "key"),
+    "api_token.revoked": Verb("revoked the token", "person_remove"),
+    "data_source.created": Verb("created", "add_circle"),
+    "data_source.updated": Verb("updated", "edit"),
+    "entity.created": Verb("created", "add_circle"),
+    "entity.updated": Verb("updated", "edit"),
+    "feature_service.created": Verb("created", "add_circle"),
+    "feature_service.updated": Verb("updated", "edit"),
+    "feature_view_version.drafted": Verb("drafted", "edit_note"),
+    "feature_view_version.edited": Verb("edited", "edit_note"),
+    "feature_view_version.submitted": Verb("submitted", "send"),
+    "feature_view_version.withdrawn": Verb("withdrew", "undo"),
+    "feature_view_version.approved": Verb("approved", "check_circle"),
+    "feature_view_version.rejected": Verb("rejected", "cancel"),
+    "feature_view_version.promoted": Verb("promoted", "star"),
+    "feature_view_version.deprecated": Verb("deprecated", "hourglass_bottom"),
+    "feature_view_version.restored": Verb("restored", "restore"),
+    "feature_view_version.retired": Verb("retired", "block"),
+    "membership.granted": Verb("made {user} {role} of", "person_add"),
+    "membership.revoked": Verb("took the role {role} from {user} in", "person_remove"),
+    "project.created": Verb("created", "add_circle"),
+    "project.changed": Verb("changed", "tune"),
+    "user.created": Verb("created the account", "add_circle"),
+    "user.changed": Verb("changed the account", "tune"),
+    "user.activated": Verb("activated the account"),
+    "user.deactivated": Verb("deactivated the account"),
+    "user.password_changed": Verb("changed the password of", "password"),
+}
+
+
+def register() -> None:
+    verbs.register(VERBS)
