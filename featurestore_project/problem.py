@@ -16,7 +16,6 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DatabaseError
 from django.http import Http404, HttpResponse
 from django.utils import timezone
 from django.views import defaults
@@ -24,7 +23,7 @@ from rest_framework.exceptions import APIException, AuthenticationFailed, NotAut
 from rest_framework.views import set_rollback
 
 from lib import errors
-from registry import audit
+from registry.denials import record_denial
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -72,7 +71,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     """Answer an exception that left an API view (DRF's ``EXCEPTION_HANDLER``)."""
     request: Request | None = context.get("request")
     if request is not None and isinstance(error, errors.Forbidden):
-        _record_denial(request, error)
+        record_denial(request, error, at=timezone.now())
     response = respond(error)
     challenge = getattr(error, "auth_header", "")
     if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -144,17 +143,6 @@ def _from_rest(error: APIException) -> HttpResponse:
     if wait := getattr(error, "wait", None):  # only Throttled has it
         response["Retry-After"] = str(int(wait) + 1)
     return response
-
-
-def _record_denial(request: Request, error: errors.Forbidden) -> None:
-    """Leave a trace of the refusal; a trail that cannot be written does not turn it into a 500."""
-    user = request.user if request.user.is_authenticated else None
-    try:
-        audit.record_denial(
-            actor=user, path=f"{request.method} {request.path}", error=error, at=timezone.now()
-        )
-    except DatabaseError:
-        logger.exception("the denial was not recorded")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from django.db import connection, transaction
+from django.db import connection
 
 from registry import verbs
 from registry.models import AuditEntry, AuditHead, Project
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
     from django.db.models import Model
 
-    from lib.errors import AssayError
 
 GENESIS = "0" * 64
 _decoder = msgspec.json.Decoder(float_hook=str)
@@ -87,22 +86,6 @@ def record(
         data=_plain(data or {}),
     )
     return _append(entry)
-
-
-def record_denial(
-    *, actor: AbstractBaseUser | AnonymousUser | None, path: str, error: AssayError, at: datetime
-) -> None:
-    """Append a refusal in a transaction of its own: the refused change's is rolled back."""
-    with transaction.atomic():
-        record(
-            actor=actor,
-            verb="access.denied",
-            subject=None,
-            label=path,
-            data={"code": error.code, "detail": error.message},
-            project=Project.objects.filter(name=error.data.get("project", "")).first(),
-            at=at,
-        )
 
 
 def _append(entry: AuditEntry) -> AuditEntry:

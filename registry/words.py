@@ -1,4 +1,4 @@
-"""The registry's words: its audit verbs as sentences.
+"""The registry's words: its audit verbs as sentences, its actions while they are attempted.
 
 Not for words of other apps: each has its own ``words`` and registers them when it starts.
 """
@@ -6,6 +6,7 @@ Not for words of other apps: each has its own ``words`` and registers them when 
 from __future__ import annotations
 
 from registry import verbs
+from registry.choices import Action
 from registry.verbs import Verb
 
 VERBS = {
@@ -37,6 +38,17 @@ VERBS = {
     "user.activated": Verb("activated the account"),
     "user.deactivated": Verb("deactivated the account"),
     "user.password_changed": Verb("changed the password of", "password"),
+}
+#: What somebody was refused to do, as in "approving driver_hourly@1.0.0".
+DOING = {
+    Action.SUBMIT: "submitting",
+    Action.WITHDRAW: "withdrawing",
+    Action.APPROVE: "approving",
+    Action.REJECT: "rejecting",
+    Action.PROMOTE: "promoting",
+    Action.DEPRECATE: "deprecating",
+    Action.RESTORE: "restoring",
+    Action.RETIRE: "retiring",
 }
 
 

@@ -25,6 +25,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.choices import SERVED_STATES
+from registry.denials import attempting
 from registry.markup import breakable, link, utc
 from registry.models import FeatureViewVersion
 
@@ -52,7 +53,7 @@ MAX_ID_DIGITS = 18
 class MaterializationRunAdmin(ScopedAdmin):
     project_path = "version__feature_view__project"
     page = "materialization/admin/run.html"
-    posts: ClassVar[dict[str, str]] = {"cancel": "cancel"}
+    posts: ClassVar[dict[str, str]] = {"cancel": "cancelling run {object_id}"}
     list_display = (
         "title",
         "version_link",
@@ -104,6 +105,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=timezone.now())
         attempt(request, end, done=f"{obj} ends at its next step; nothing half-done is published.")
 
+    @attempting("starting a run")
     def materialize(self, request: HttpRequest, version_id: int) -> HttpResponse:
         """Queue an incremental run of a version up to now."""
         versions = FeatureViewVersion.objects.select_related("feature_view__project", "table")

@@ -64,7 +64,10 @@ class ScheduleForm(SeenForm):
 class MaterializationScheduleAdmin(ScopedAdmin):
     project_path = "version__feature_view__project"
     page = "materialization/admin/schedule.html"
-    posts: ClassVar[dict[str, str]] = {"edit": "edit", "toggle": "toggle"}
+    posts: ClassVar[dict[str, str]] = {
+        "edit": "changing a schedule",
+        "toggle": "changing a schedule",
+    }
     list_display = (
         "title",
         "project",

@@ -41,6 +41,7 @@ class RunNotFound(NotFound):
 class MaterializeAPI(APIView):
     """``{"start_ts", "end_ts", "feature_views"?}``: a run of each served version of the views."""
 
+    attempt = "starting a run"
     parser_classes = (LooseJsonParser,)
     incremental: ClassVar[bool] = False
 
@@ -72,6 +73,8 @@ class MaterializeIncrementalAPI(MaterializeAPI):
 
 
 class RunsAPI(APIView):
+    attempt = "listing runs"
+
     @extend_schema(
         operation_id="list_runs",
         parameters=[
@@ -89,12 +92,16 @@ class RunsAPI(APIView):
 
 
 class RunAPI(APIView):
+    attempt = "looking at run {run_id}"
+
     @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, run_id: int) -> Response:
         return Response(run_output(_run(request, project, run_id)))
 
 
 class CancelRunAPI(APIView):
+    attempt = "cancelling run {run_id}"
+
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, project: str, run_id: int) -> Response:
         run = cancel_run(

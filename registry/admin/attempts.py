@@ -5,54 +5,46 @@ Not for unexpected errors: those stay what they are.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.text import capfirst
 
 from lib.errors import AssayError, Forbidden
-from registry import audit
+from registry.denials import record_denial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 def attempt(
-    request: HttpRequest, operation: Callable[[], T], *, done: str = "", deed: str = ""
+    request: HttpRequest, operation: Callable[[], T], *, done: str = "", wanted: str = ""
 ) -> T | None:
     """Run ``operation`` and tell the person what became of it; None when it was refused.
 
-    ``deed`` says in the trail what was refused, where the path alone does not.
+    ``wanted`` says in the trail what was refused, where the view alone does not know it.
     """
     try:
         result = operation()
     except AssayError as error:
-        refuse(request, error, deed)
+        refuse(request, error, wanted)
         return None
     if done:
         messages.success(request, done)
     return result
 
 
-def refuse(request: HttpRequest, error: AssayError, deed: str = "") -> None:
+def refuse(request: HttpRequest, error: AssayError, wanted: str = "") -> None:
     """Show a refusal; one for want of a right also leaves its trace in the audit trail."""
     messages.error(request, as_sentence(error.message))
-    if not isinstance(error, Forbidden):
-        return
-    path = f"{request.method} {request.path} {deed}".rstrip()
-    try:
-        audit.record_denial(actor=request.user, path=path, error=error, at=timezone.now())
-    except DatabaseError:
-        log.exception("the denial was not recorded")
+    if isinstance(error, Forbidden):
+        record_denial(request, error, at=timezone.now(), attempt=wanted)
 
 
 def as_sentence(message: str) -> str:

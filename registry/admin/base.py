@@ -20,6 +20,7 @@ from unfold.admin import ModelAdmin
 
 from registry.admin.panels import render_panels
 from registry.admin.scope import project_of, projects_with
+from registry.denials import attempting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,8 @@ class ScopedAdmin(ModelAdmin):
     """Lists and pages of objects that belong to a project; subclasses open single doors to change.
 
     ``project_path`` leads from the model to its project, ``view_right`` is what seeing takes,
-    ``page`` is the template of the object's page, ``posts`` maps URL endings to methods that take
-    (request, object) and answer a POST.
+    ``page`` is the template of the object's page. ``posts`` has the methods that take (request,
+    object) and answer a POST: their names end its URL, and each says what such a request attempts.
     """
 
     project_path: ClassVar[str] = "project"
@@ -137,15 +138,18 @@ class ScopedAdmin(ModelAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         own = [
             path(
-                f"<path:object_id>/{ending}/",
-                self.admin_site.admin_view(require_POST(self._post(getattr(self, method)))),
-                name=f"{name}_{ending}",
+                f"<path:object_id>/{method}/",
+                self.admin_site.admin_view(require_POST(self._post(method, words))),
+                name=f"{name}_{method}",
             )
-            for ending, method in self.posts.items()
+            for method, words in self.posts.items()
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def _post(self, handler: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
+    def _post(self, method: str, words: str) -> Callable[..., HttpResponse]:
+        handler: Callable[..., HttpResponse | None] = getattr(self, method)
+
+        @attempting(words)
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
             obj = self.get_object(request, unquote(object_id))
             if obj is None or not self.has_view_permission(request, obj):

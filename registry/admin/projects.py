@@ -28,6 +28,7 @@ from registry.admin.forms import (
 )
 from registry.admin.scope import projects_with
 from registry.choices import Role
+from registry.denials import attempting
 from registry.markup import link, utc
 from registry.models import Project
 from registry.operations.people import members, projects
@@ -43,7 +44,11 @@ if TYPE_CHECKING:
 class ProjectAdmin(ScopedAdmin):
     project_path = "pk"
     page = "registry/admin/project.html"
-    posts: ClassVar[dict[str, str]] = {"edit": "edit", "grant": "grant", "revoke": "revoke"}
+    posts: ClassVar[dict[str, str]] = {
+        "edit": "changing the project",
+        "grant": "changing who has which role",
+        "revoke": "changing who has which role",
+    }
     list_display = ("title_link", "title", "people", "views", "policy", "created")
     list_display_links = ("title_link",)
     search_fields = ("name", "title")
@@ -79,6 +84,7 @@ class ProjectAdmin(ScopedAdmin):
             "roles": _role_words(),
         }
 
+    @attempting("making a project")
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:

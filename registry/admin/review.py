@@ -25,6 +25,7 @@ from registry.choices import Action, State, Verdict
 from registry.markup import badge, badges, breakable, dash, link, utc
 from registry.models import FeatureViewVersion
 from registry.probe import get_probe
+from registry.words import DOING
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -63,7 +64,7 @@ def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewV
 class FeatureViewVersionAdmin(ScopedAdmin):
     project_path = "feature_view__project"
     page = "registry/admin/version.html"
-    posts: ClassVar[dict[str, str]] = {"act": "act"}
+    posts: ClassVar[dict[str, str]] = {"act": "a step of a version"}
     list_display = (
         "title",
         "project",
@@ -121,7 +122,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             at=timezone.now(),
             **options,
         )
-        version = attempt(request, operation, deed=f"{action} {obj}")
+        version = attempt(request, operation, wanted=f"{DOING[action]} {obj}")
         if version is not None:
             messages.success(request, DONE[action].format(version=version))
 

@@ -18,6 +18,7 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.forms import TokenForm
 from registry.admin.scope import projects_with
+from registry.denials import attempting
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
 from registry.operations.people.tokens import issue_token, revoke_token
@@ -35,7 +36,7 @@ class ApiTokenAdmin(ScopedAdmin):
     """One's own tokens, those one made, those of projects one manages; superusers see all."""
 
     page = "registry/admin/token.html"
-    posts: ClassVar[dict[str, str]] = {"revoke": "revoke"}
+    posts: ClassVar[dict[str, str]] = {"revoke": "revoking a token"}
     list_display = ("title", "state", "user", "limit", "shown_prefix", "created", "expires")
     search_fields = ("name", "user__username", "prefix")
     search_help_text = "Search by name, account or prefix"
@@ -60,6 +61,7 @@ class ApiTokenAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: ApiToken) -> dict[str, Any]:
         return {"token": obj, "state": token_state(obj, timezone.now())}
 
+    @attempting("issuing a token")
     @sensitive_variables("text", "issued")
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None

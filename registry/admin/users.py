@@ -117,7 +117,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
         try:
             return super().changeform_view(request, *args, **kwargs)
         except AssayError as error:
-            refuse(request, error)
+            refuse(request, error, "making or changing an account")
             return HttpResponseRedirect(request.get_full_path())
 
     def user_change_password(

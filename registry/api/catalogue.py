@@ -68,6 +68,7 @@ FEATURE_SERVICES = Catalogue(
 class CatalogueListAPI(APIView):
     """What all lists share: who may see them, their filters and their pages."""
 
+    attempt = "looking through the catalogue"
     catalogue: ClassVar[Catalogue]
 
     @extend_schema(
@@ -84,6 +85,7 @@ class CatalogueListAPI(APIView):
 class CatalogueDetailAPI(APIView):
     """What all single objects share: who may see them, and the nearest name for a wrong one."""
 
+    attempt = "looking at {name}"
     catalogue: ClassVar[Catalogue]
 
     @extend_schema(responses=OpenApiTypes.OBJECT)

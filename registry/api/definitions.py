@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class DefinitionsAPI(APIView):
     """Plan or register definitions."""
 
+    attempt = "registering definitions"
     parser_classes = (DefinitionsYamlParser, DefinitionsParser)
 
     @extend_schema(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class ProjectsAPI(APIView):
     """The projects in which the asking user has a role."""
 
+    attempt = "listing projects"
+
     @extend_schema(operation_id="list_projects", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         projects = _projects(request)
@@ -33,6 +35,8 @@ class ProjectsAPI(APIView):
 
 class WhoAmIAPI(APIView):
     """Who a token speaks for, until when, and what they are in each project."""
+
+    attempt = "asking who a token speaks for"
 
     @extend_schema(operation_id="whoami", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class AuditAPI(APIView):
     """Who did what, newest first."""
 
+    attempt = "reading the audit trail"
     FILTERS: ClassVar[dict[str, str]] = {
         "verb": "verb",
         "subject": "subject_label__startswith",

@@ -22,6 +22,7 @@ from registry.authentication import token_of
 from registry.choices import Action
 from registry.operations.lifecycle import releases, reviews
 from registry.probe import get_probe
+from registry.words import DOING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ OPERATIONS: dict[Action, Callable[..., Any]] = {
 class VersionAPI(APIView):
     """One version: its state and everything it means. ``draft`` names the newest draft."""
 
+    attempt = "looking at {name}@{version}"
+
     @extend_schema(operation_id="get_version", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         return Response(version_output(access.access_version(request.user, project, name, version)))
@@ -52,6 +55,8 @@ class VersionAPI(APIView):
 
 class ReviewAPI(APIView):
     """What a reviewer decides on, who decided so far, and how many have to agree."""
+
+    attempt = "looking at the review of {name}@{version}"
 
     @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
@@ -78,6 +83,10 @@ class ActionAPI(APIView):
     """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
 
     parser_classes = (LooseJsonParser,)
+
+    @staticmethod
+    def attempt(*, name: str, version: str, action: str, **_: str) -> str:
+        return f"{DOING[Action(action)]} {name}@{version}"
 
     @extend_schema(
         operation_id="act_on_version", request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT

@@ -67,6 +67,7 @@ class AnswerNegotiation(BaseContentNegotiation):
 class HistoricalFeaturesAPI(APIView):
     """Training sets: what was known of each entity at each row's time."""
 
+    attempt = "reading a training set"
     parser_classes = (WholeBody,)
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AnswerNegotiation

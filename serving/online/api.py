@@ -32,6 +32,8 @@ class OnlineFeaturesAPI(APIView):
     read. Its schema, its errors and every other method are DRF's.
     """
 
+    attempt = "reading online features"
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method != "POST":
             return super().dispatch(request, *args, **kwargs)
