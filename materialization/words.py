@@ -1,4 +1,4 @@
-"""Materialization's words: its audit verbs as sentences.
+"""Materialization's words: its audit verbs as sentences, the tones of its badges.
 
 Not for words of other apps: each has its own ``words`` and registers them when it starts.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from materialization.choices import RunStatus
 from registry import verbs
+from registry.markup import register_tones
 from registry.verbs import Verb
 
 #: Runs have a list and pages of their own. How one ended is not its requester's doing: the sentence
@@ -26,7 +28,21 @@ VERBS = {
     "materialization_run.errored": _ended("errored", "error"),
     "schedule.changed": Verb("changed the schedule", "tune"),
 }
+TONES: dict[str, str] = {
+    RunStatus.QUEUED: "neutral",
+    RunStatus.RUNNING: "info",
+    RunStatus.SUCCEEDED: "good",
+    RunStatus.FAILED: "bad",
+    RunStatus.ERRORED: "bad",
+    RunStatus.CANCELLED: "neutral",
+    # schedules
+    "on": "good",
+    "paused": "neutral",
+    # checks; one that did not pass has failed, as a run has
+    "passed": "good",
+}
 
 
 def register() -> None:
     verbs.register(VERBS)
+    register_tones(TONES)

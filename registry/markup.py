@@ -1,6 +1,6 @@
 """Small pieces of HTML that lists and pages share: badges, instants, links.
 
-Not for meaning: a badge's tone is a matter of looks, so words of every app stand here.
+Not for the words on badges: each app registers the tones of its own, see its ``words``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from django.db.models import Model
@@ -24,28 +24,26 @@ if TYPE_CHECKING:
 SHORT = 24
 BREAKS = re.compile(r"(?<=[_/])(?=\w)|(?<=\w\.)(?=[a-z])|(?=@)")
 WORD_BREAK = mark_safe("<wbr>")
-TONES: dict[str, str] = {
-    # states of versions
-    "draft": "neutral", "in_review": "warn", "approved": "good", "deprecated": "warn",
-    "retired": "neutral", "default": "accent", "ready": "good", "not ready": "neutral",
-    # change classes
-    "major": "bad", "minor": "info", "patch": "neutral", "guard": "warn",
-    # sensitivities
-    "public": "good", "internal": "neutral", "confidential": "warn", "restricted": "bad",
-    # verdicts and checks
-    "rejected": "bad", "passed": "good",
-    # runs and schedules
-    "queued": "neutral", "running": "info", "succeeded": "good", "failed": "bad", "errored": "bad",
-    "cancelled": "neutral", "on": "good", "paused": "neutral", "fresh": "good", "late": "warn",
-    # tokens
-    "live": "good", "expired": "neutral", "revoked": "bad",
-    # what a feature or value is against the version before
-    "new": "good", "changed": "info", "removed": "bad", "added": "good",
-}  # fmt: skip
+#: The tones that ``admin.css`` has a colour for.
+TONES = frozenset({"neutral", "accent", "good", "info", "warn", "bad"})
+
+_tones: dict[str, str] = {}
+
+
+def register_tones(tones: Mapping[str, str]) -> None:
+    """Give words of an app the tone of their badges, when it starts; other words are neutral.
+
+    :raises ValueError: no such tone, or a word that has another one already.
+    """
+    for word, tone in tones.items():
+        if tone not in TONES:
+            raise ValueError(f"badge {word!r}: no tone {tone!r}; valid: {', '.join(sorted(TONES))}")
+        if _tones.setdefault(word, tone) != tone:
+            raise ValueError(f"badge {word!r} is {_tones[word]} already and cannot be {tone} too")
 
 
 def badge(word: str, text: str = "") -> SafeString:
-    tone = TONES.get(word, "neutral")
+    tone = _tones.get(word, "neutral")
     return format_html(
         '<span class="as-badge as-{}">{}</span>', tone, text or word.replace("_", " ")
     )

@@ -1,4 +1,4 @@
-"""The registry's words: its audit verbs as sentences, its actions while they are attempted.
+"""The registry's words: audit verbs as sentences, actions while attempted, tones of badges.
 
 Not for words of other apps: each has its own ``words`` and registers them when it starts.
 """
@@ -6,7 +6,8 @@ Not for words of other apps: each has its own ``words`` and registers them when 
 from __future__ import annotations
 
 from registry import verbs
-from registry.choices import Action
+from registry.choices import Action, ChangeClass, Sensitivity, State, Verdict
+from registry.markup import register_tones
 from registry.verbs import Verb
 
 VERBS = {
@@ -50,7 +51,36 @@ DOING = {
     Action.RESTORE: "restoring",
     Action.RETIRE: "retiring",
 }
+TONES: dict[str, str] = {
+    State.DRAFT: "neutral",
+    State.IN_REVIEW: "warn",
+    State.APPROVED: "good",
+    State.DEPRECATED: "warn",
+    State.RETIRED: "neutral",
+    "default": "accent",
+    "ready": "good",
+    "not ready": "neutral",
+    ChangeClass.MAJOR: "bad",
+    ChangeClass.MINOR: "info",
+    ChangeClass.PATCH: "neutral",
+    ChangeClass.GUARD: "warn",
+    Sensitivity.PUBLIC: "good",
+    Sensitivity.INTERNAL: "neutral",
+    Sensitivity.CONFIDENTIAL: "warn",
+    Sensitivity.RESTRICTED: "bad",
+    Verdict.REJECTED: "bad",
+    # tokens
+    "live": "good",
+    "expired": "neutral",
+    "revoked": "bad",
+    # what a feature or value is against the version before
+    "new": "good",
+    "changed": "info",
+    "removed": "bad",
+    "added": "good",
+}
 
 
 def register() -> None:
     verbs.register(VERBS)
+    register_tones(TONES)
