@@ -5,12 +5,23 @@ Not for rules: pages show what ``queries`` and models say, buttons call ``operat
 
 from __future__ import annotations
 
-from registry.admin import audit, catalog, feature_views, projects, review, services, tokens, users
+from registry.admin import (
+    audit,
+    catalog,
+    feature_views,
+    overview,
+    projects,
+    review,
+    services,
+    tokens,
+    users,
+)
 
 __all__ = [
     "audit",
     "catalog",
     "feature_views",
+    "overview",
     "projects",
     "review",
     "services",

@@ -1,0 +1,67 @@
+"""What the first page shows of materialization: runs under way, and tables whose last run failed.
+
+Not for starting or ending runs: every line leads to the page that does.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
+from materialization.models import MaterializationRun
+from registry.admin.panels import Card, Tile, overview
+from registry.admin.scope import projects_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+LINES = 8
+#: How far back a failure still asks for attention.
+RECENT = timedelta(hours=24)
+
+
+@overview
+def runs(request: HttpRequest) -> Iterator[Tile | Card]:
+    """Show what runs now and what failed and is not repaired."""
+    now = timezone.now()
+    seen = _runs(projects_with(request))
+    live, failed = seen.filter(status__in=LIVE_STATUSES), unrepaired(seen, now)
+    url, count = reverse("admin:materialization_materializationrun_changelist"), live.count()
+    hint = "shown below as they go" if count else "nothing runs now"
+    yield Tile(20, "Runs under way", "play_circle", url, count, hint)
+    yield Tile(
+        30,
+        "Failed and not repaired",
+        "error",
+        f"{url}?status={RunStatus.FAILED}",
+        len(failed),
+        "tables, in the last 24 hours",
+        is_bad=bool(failed),
+    )
+    context = {"live": live.order_by("id")[:LINES], "failed": failed[:LINES], "now": now}
+    yield Card(20, render_to_string("materialization/admin/overview.html", context, request))
+
+
+def _runs(visible: frozenset[int]) -> QuerySet[MaterializationRun]:
+    rows = MaterializationRun.objects.filter(version__feature_view__project__in=visible)
+    return rows.select_related("version__feature_view", "requested_by").defer(
+        "traceback", "profile"
+    )
+
+
+def unrepaired(seen: QuerySet[MaterializationRun], now: datetime) -> list[MaterializationRun]:
+    """Return the newest run of each table whose latest finished run failed within ``RECENT``."""
+    recent = seen.filter(requested_at__gte=now - RECENT).exclude(status__in=LIVE_STATUSES)
+    newest: dict[int, MaterializationRun] = {}
+    for run in recent.order_by("-id"):
+        newest.setdefault(run.table_id, run)
+    return [run for run in newest.values() if run.status in UNSUCCESSFUL_STATUSES]

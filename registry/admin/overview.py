@@ -1,0 +1,102 @@
+"""What the first page shows of the registry: versions that wait, states of views, latest deeds.
+
+Not for deciding or changing anything: every line leads to the page that does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db.models import Count
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.admin.audit import latest_deeds, may_read
+from registry.admin.panels import Card, Tile, overview
+from registry.admin.review import with_agreed
+from registry.admin.scope import projects_with
+from registry.choices import State
+from registry.models import FeatureView, FeatureViewVersion, Project
+from registry.operations.lifecycle.reviews import approvals_required
+from registry.queries import waiting_for_review
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from django.http import HttpRequest
+
+LINES = 8
+
+
+class Share(NamedTuple):
+    """One state's part of all feature views; ``percent`` is rounded for the bar."""
+
+    state: str
+    views: int
+    percent: int
+
+
+@overview
+def reviews(request: HttpRequest) -> Iterator[Tile | Card]:
+    """Show what waits for review: how much, since when, and the versions that came first."""
+    waiting = waiting_for_review(Project.objects.filter(pk__in=projects_with(request)))
+    count = waiting.count()
+    first = list(with_agreed(waiting).select_related("based_on")[:LINES])
+    since = f"{first[0].submitted_at:%Y-%m-%d %H:%M}" if first else ""
+    url = reverse("admin:registry_featureviewversion_changelist") + "?state=in_review"
+    hint = f"longest since {since} UTC" if since else "the desk is clear"
+    yield Tile(10, "Waiting for review", "fact_check", url, count, hint)
+    lines = [{"version": each, "required": approvals_required(each)} for each in first]
+    yield Card(10, _card(request, "waiting", waiting=lines, waiting_count=count))
+
+
+@overview
+def states(request: HttpRequest) -> Iterator[Tile | Card]:
+    """Show how many views answer, and how many have a version in each state."""
+    visible = projects_with(request)
+    views = FeatureView.objects.filter(project__in=visible)
+    yield Tile(
+        40,
+        "Feature views served",
+        "table_view",
+        reverse("admin:registry_featureview_changelist"),
+        views.filter(default_version__isnull=False).count(),
+        "have a default version that answers",
+        of=views.count(),
+    )
+    yield Card(10, _card(request, "states", shares=view_states(visible)), is_side=True)
+
+
+@overview
+def trail(request: HttpRequest) -> Iterator[Card]:
+    """Show the latest deeds to those who may read the trail."""
+    if may_read(request):
+        entries = latest_deeds(request)[:LINES]
+        yield Card(20, _card(request, "trail", entries=entries), is_side=True)
+
+
+def _card(request: HttpRequest, name: str, **context: Any) -> str:
+    context["now"] = timezone.now()
+    return render_to_string(f"registry/admin/overview/{name}.html", context, request)
+
+
+def view_states(visible: frozenset[int]) -> list[Share]:
+    """Return how many views have a version in each state, in the order of the lifecycle."""
+    rows = (
+        FeatureViewVersion.objects.filter(feature_view__project__in=visible)
+        .values("state")
+        .annotate(views=Count("feature_view", distinct=True))
+        .order_by("state")
+    )
+    counts = {row["state"]: row["views"] for row in rows}
+    most = max(counts.values(), default=0)
+    return (
+        [
+            Share(state, counts.get(state, 0), round(100 * counts.get(state, 0) / most))
+            for state in State
+        ]
+        if most
+        else []
+    )
