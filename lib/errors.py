@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class AssayError(Exception):
@@ -83,28 +83,28 @@ class Unavailable(AssayError):
 
 #: Names a message lists before it only counts them.
 SHOWN = 20
-#: What other tools call things: near in meaning, far in letters.
-SYNONYMS = {
-    "avg": "mean", "average": "mean", "std": "stddev", "nunique": "count_distinct",
-    "double": "float64", "real": "float32", "integer": "int64", "long": "int64",
-    "str": "string", "text": "string", "varchar": "string", "datetime": "timestamp",
-    "binary": "bytes", "array": "list<T>", "embedding": "vector<N>", "numeric": "decimal(p,s)",
-}  # fmt: skip
 
 
-def nearest(value: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was most likely meant; None with nothing near."""
+def nearest(
+    value: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> str | None:
+    """Return the known name that was most likely meant; None with nothing near.
+
+    ``synonyms`` has what others call the known names: near in meaning, far in letters.
+    """
     names = sorted(known)
-    if (other := SYNONYMS.get(value.lower())) in names:
+    if synonyms and (other := synonyms.get(value.lower())) in names:
         return other
     near = get_close_matches(value, names, n=1, cutoff=0.6)
     return str(near[0]) if near else None
 
 
-def did_you_mean(value: str, known: Iterable[str]) -> str:
+def did_you_mean(
+    value: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> str:
     """Return `` Did you mean 'x'?`` or, with nothing near, the valid names; empty without any."""
     names = sorted(known)
-    if near := nearest(value, names):
+    if near := nearest(value, names, synonyms):
         return f" Did you mean {near!r}?"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f" Valid: {', '.join(names[:SHOWN])}{more}." if names else ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from lib.errors import did_you_mean, nearest
+from registry.spec.transforms import FUNCTION_SYNONYMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,7 @@ def _unlike(annotation: Any, value: Any, path: Path) -> str:
 
 
 def _not_a_word(words: Sequence[str], value: Any) -> str:
-    near = nearest(str(value), words)
+    near = nearest(str(value), words, FUNCTION_SYNONYMS)
     hint = f" Did you mean {near!r}?" if near else ""
     return f"{str(value)[:100]!r} is not one of the words.{hint} Valid: {', '.join(words)}."
 

@@ -14,6 +14,13 @@ from registry.spec.durations import parse_duration
 AggregateFunction = Literal[
     "sum", "count", "mean", "min", "max", "last", "first", "count_distinct", "stddev"
 ]
+#: What other tools call the functions.
+FUNCTION_SYNONYMS = {
+    "avg": "mean",
+    "average": "mean",
+    "std": "stddev",
+    "nunique": "count_distinct",
+}
 
 
 class AggregationSpec(Spec, frozen=True):

@@ -26,6 +26,21 @@ SCALARS: dict[str, tuple[pa.DataType, str]] = {
     "date": (pa.date32(), "DATE"),
     "json": (pa.string(), "VARCHAR"),
 }
+#: What other tools call the types.
+SYNONYMS = {
+    "double": "float64",
+    "real": "float32",
+    "integer": "int64",
+    "long": "int64",
+    "str": "string",
+    "text": "string",
+    "varchar": "string",
+    "datetime": "timestamp",
+    "binary": "bytes",
+    "array": "list<T>",
+    "embedding": "vector<N>",
+    "numeric": "decimal(p,s)",
+}
 #: Types whose equality is exact and whose encoding is unique: only they can identify an entity.
 KEY_TYPES = ("bool", "int32", "int64", "string", "bytes", "timestamp", "date")
 #: As long as the column that keeps it; deeper lists than fit serve nobody.
@@ -100,4 +115,5 @@ def parse_type(text: str) -> ValueType:
             raise UnknownType(f"type {text!r}: a vector has 1 to 65536 numbers.")
         return ValueType("vector", length=int(match[1]))
     valid = (*SCALARS, "decimal(p,s)", "list<T>", "vector<N>")
-    raise UnknownType(f"unknown type {text[:MAX_LENGTH]!r}.{did_you_mean(name, valid)}")
+    hint = did_you_mean(name, valid, SYNONYMS)
+    raise UnknownType(f"unknown type {text[:MAX_LENGTH]!r}.{hint}")
