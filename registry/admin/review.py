@@ -20,10 +20,10 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
-from registry.api.versions import OPERATIONS
 from registry.choices import Action, State, Verdict
 from registry.markup import badge, badges, breakable, dash, link, utc
 from registry.models import FeatureViewVersion
+from registry.operations.lifecycle.actions import OPERATIONS
 from registry.probe import get_probe
 from registry.words import DOING
 

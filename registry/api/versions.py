@@ -20,27 +20,12 @@ from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
 from registry.authentication import token_of
 from registry.choices import Action
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle.actions import OPERATIONS
 from registry.probe import get_probe
 from registry.words import DOING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rest_framework.request import Request
-
-
-#: The operation behind each action; the admin's buttons call the same.
-OPERATIONS: dict[Action, Callable[..., Any]] = {
-    Action.SUBMIT: reviews.submit_version,
-    Action.WITHDRAW: reviews.withdraw_version,
-    Action.APPROVE: reviews.approve_version,
-    Action.REJECT: reviews.reject_version,
-    Action.PROMOTE: releases.promote_version,
-    Action.DEPRECATE: releases.deprecate_version,
-    Action.RESTORE: releases.restore_version,
-    Action.RETIRE: releases.retire_version,
-}
 
 
 class VersionAPI(APIView):

@@ -1,0 +1,25 @@
+"""The operation behind each action of the lifecycle: buttons and API calls perform the same.
+
+Not for what an operation does (``reviews``, ``releases``) or where it leads (``lifecycle``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry.choices import Action
+from registry.operations.lifecycle import releases, reviews
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OPERATIONS: dict[Action, Callable[..., Any]] = {
+    Action.SUBMIT: reviews.submit_version,
+    Action.WITHDRAW: reviews.withdraw_version,
+    Action.APPROVE: reviews.approve_version,
+    Action.REJECT: reviews.reject_version,
+    Action.PROMOTE: releases.promote_version,
+    Action.DEPRECATE: releases.deprecate_version,
+    Action.RESTORE: releases.restore_version,
+    Action.RETIRE: releases.retire_version,
+}
