@@ -1,4 +1,4 @@
-"""What holds for the whole: migrations, the API's shape, documented settings, honest markers.
+"""What holds for the whole: migrations, the API's shape, documented settings, honest words.
 
 Not for layers and types: ``make lint`` checks those.
 """
@@ -16,6 +16,11 @@ import pytest
 from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 
+import materialization.api.urls
+import materialization.words
+import serving.urls
+import serving.words
+from materialization.choices import RunStatus
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -26,6 +31,27 @@ PACKAGES = ("assay", "featurestore_project", "lib", "materialization", "registry
 #: Libraries that read, write or serve; reaching one of them is acting.
 ACTING = {"celery", "deltalake", "django", "duckdb", "guardian", "redis", "rest_framework"}
 ENVIRONMENT_READ = re.compile(r'\benv(?:_bool|_int|_list|_secret)?\(\s*"([A-Z_]+)"')
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def upper_words() -> re.Pattern[str]:
+    """Return what finds the names, verbs, statuses and paths of the apps above the registry."""
+    verbs = {*materialization.words.VERBS, *serving.words.VERBS}
+    spaces = {verb.partition(".")[0] for verb in verbs}
+    routes = (*materialization.api.urls.urlpatterns, *serving.urls.urlpatterns)
+    parts = {part for route in routes for part in str(route.pattern).split("/") if "<" not in part}
+    patterns = [
+        r"\b(?:materialization|serving)(?:\b|_\w+_)",
+        *map(re.escape, verbs),
+        rf"""['"](?:{"|".join(spaces)})\.""",
+        rf"""['"](?:{"|".join(RunStatus)})['"]""",
+        rf"""/(?:{"|".join(parts - {"projects"})})\b""",
+    ]
+    return re.compile("|".join(patterns))
+
+
+UPPER_WORDS = upper_words()
 
 
 def modules() -> list[Path]:
@@ -80,6 +106,50 @@ def test_pure_modules_lean_on_pure_modules_only():
     leaning = {module: impurities(graph.find_upstream_modules(module), pure) for module in pure}
     assert len(pure) > 20
     assert {module: found for module, found in leaning.items() if found} == {}
+
+
+def test_the_registry_knows_no_word_of_the_apps_above_it():
+    """Those apps register their words. What runs and what is shown has none of them.
+
+    Docstrings and comments may name the apps, to say what a module is not for. Rights are words of
+    the registry, also those that an app above asks for.
+    """
+    files = [file for file in modules() if file.is_relative_to(ROOT / "registry")]
+    shown = [file for ending in ("html", "css", "js") for file in registry_files(ending)]
+    texts = {file: code(file) for file in files} | {file: file.read_text() for file in shown}
+
+    found = {file.name: words for file in texts if (words := UPPER_WORDS.findall(texts[file]))}
+    assert len(texts) > 100
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '("POST .*/get-online-features", "reading online features")',
+        'exclude(verb__startswith="materialization_run.")',
+        "audit.record(verb='schedule.changed')",
+        '{% if run.status == "errored" %}',
+        'reverse("admin:materialization_materializationrun_changelist")',
+        'import_string("serving.online.read")',
+        'f"/api/v1/projects/{name}/runs/{pk}"',
+    ],
+)
+def test_words_of_the_apps_above_are_noticed(text):
+    assert UPPER_WORDS.search(text)
+
+
+def registry_files(ending: str) -> list[Path]:
+    return sorted((ROOT / "registry").rglob(f"*.{ending}"))
+
+
+def code(file: Path) -> str:
+    """Return what runs: the module without its docstrings and comments."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)
 
 
 def impurities(upstream: set[str], pure: set[str]) -> set[str]:
