@@ -25,7 +25,7 @@ from registry.spec.sources import SOURCE_KINDS, Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.reading.shape import Found
+    from registry.reading.findings import Found
 
 STRUCTS: dict[Kind, type[Described]] = {
     Kind.ENTITY: EntitySpec,

@@ -1,6 +1,7 @@
 """What a well-formed spec must also satisfy on its own: names, types, durations, windows. [pure]
 
-Not for rules that compare objects: ``operations.registration`` has those.
+Not for rules that compare objects (``operations.registration``), nor for what aggregations must
+satisfy (``aggregation_rules``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from croniter import croniter
 
-from lib.errors import AssayError, did_you_mean
+from registry.reading.aggregation_rules import aggregation_problems
+from registry.reading.findings import error_of, repeated, too_many
 from registry.spec.base import Described
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
@@ -37,12 +39,12 @@ from registry.spec.view_transforms import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sized
+    from collections.abc import Iterator
 
+    from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
     from registry.spec.sources import SourceSpec
 
-Found = tuple["Path", str]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Names the stored tables, their readers and the answers use themselves.
@@ -57,13 +59,10 @@ MAX_OWNER = 200
 MAX_TAGS = 100
 MAX_ENTITIES = MAX_JOIN_KEYS = 16
 MAX_REFERENCES = 1000
-MAX_AGGREGATES = 1000
 #: Each further ``**`` of a path multiplies the directories a glob walks through.
 MAX_PATH = 500
 #: As wide as the columns that keep a schedule.
 MAX_EVERY, MAX_CRON = 12, 64
-#: Nearest names are looked up for so many wrong ones; each is compared with all there are.
-MAX_HINTS = 10
 
 
 def rule_problems(spec: Described) -> list[Found]:
@@ -74,8 +73,8 @@ def rule_problems(spec: Described) -> list[Found]:
 def _word_rules(spec: Described) -> Iterator[Found]:
     if len(spec.owner) > MAX_OWNER:
         yield ("owner",), f"{len(spec.owner)} characters; an owner has at most {MAX_OWNER}."
-    if too_many := _too_many(("tags",), "tags", spec.tags, MAX_TAGS):
-        yield too_many
+    if excess := too_many(("tags",), "tags", spec.tags, MAX_TAGS):
+        yield excess
     elif any("\x00" in key for key in spec.tags):
         yield ("tags",), "a key holds a NUL, which text cannot be stored with; leave it out."
 
@@ -89,18 +88,18 @@ def _rules(spec: Described) -> Iterator[Found]:
 def _(spec: EntitySpec) -> Iterator[Found]:
     if not spec.join_keys:
         yield ("join_keys",), "an entity needs at least one join key."
-    if too_many := _too_many(("join_keys",), "join keys", spec.join_keys, MAX_JOIN_KEYS):
-        yield too_many
+    if excess := too_many(("join_keys",), "join keys", spec.join_keys, MAX_JOIN_KEYS):
+        yield excess
         return
     for index, key in enumerate(spec.join_keys):
         yield from _column_name(("join_keys", index, "name"), key.name)
         path = ("join_keys", index, "type")
-        if error := _error(parse_type, key.type):
+        if error := error_of(parse_type, key.type):
             yield path, error
         elif key.type not in KEY_TYPES:
             yield path, f"{key.type} cannot identify an entity. Valid: {', '.join(KEY_TYPES)}."
     # Engines fold the case of column names, so two that differ in case only are one.
-    yield from _repeated(("join_keys",), [key.name.lower() for key in spec.join_keys])
+    yield from repeated(("join_keys",), [key.name.lower() for key in spec.join_keys])
 
 
 @_rules.register(FileSource)
@@ -135,18 +134,18 @@ def _time_rules(spec: SourceSpec) -> Iterator[Found]:
 def _(spec: FeatureViewSpec) -> Iterator[Found]:
     if not spec.entities:
         yield ("entities",), "a feature view needs at least one entity."
-    if too_many := _too_many(("entities",), "entities", spec.entities, MAX_ENTITIES):
-        yield too_many
+    if excess := too_many(("entities",), "entities", spec.entities, MAX_ENTITIES):
+        yield excess
     else:
-        yield from _repeated(("entities",), spec.entities)
+        yield from repeated(("entities",), spec.entities)
     yield from _features_rules(spec.features)
     for key in ("version", "based_on"):
         value = getattr(spec, key)
-        if value is not None and (error := _error(parse_version, value)):
+        if value is not None and (error := error_of(parse_version, value)):
             yield (key,), error
     if spec.start is not None and spec.start.year not in YEARS:
         yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
-    if spec.ttl is not None and (error := _error(parse_duration, spec.ttl)):
+    if spec.ttl is not None and (error := error_of(parse_duration, spec.ttl)):
         yield ("ttl",), error
     yield from schedule_problems(spec.schedule)
     yield from _transform_rules(spec)
@@ -155,17 +154,17 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
 def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
     if not features:
         yield ("features",), "a feature view needs at least one feature."
-    if too_many := _too_many(("features",), "features", features, MAX_FEATURES):
-        yield too_many
+    if excess := too_many(("features",), "features", features, MAX_FEATURES):
+        yield excess
         return
     for index, feature in enumerate(features):
         path: Path = ("features", index)
         yield from _name_problems((*path, "name"), feature.name)
-        if error := _error(parse_type, feature.type):
+        if error := error_of(parse_type, feature.type):
             yield (*path, "type"), error
         else:
             yield from _check_rules((*path, "checks"), feature)
-    yield from _repeated(("features",), [feature.name for feature in features])
+    yield from repeated(("features",), [feature.name for feature in features])
 
 
 def _check_rules(path: Path, feature: FeatureSpec) -> Iterator[Found]:
@@ -200,7 +199,7 @@ def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:
         message = f"{len(schedule.every or '')} characters; write at most {MAX_EVERY}, as in 1h."
         yield ("schedule", "every"), message
     elif schedule.every is not None:
-        if error := _error(parse_duration, schedule.every):
+        if error := error_of(parse_duration, schedule.every):
             yield ("schedule", "every"), error
     elif not _is_cron(schedule.cron or ""):
         message = (
@@ -231,76 +230,26 @@ def _of_transform(transform: Transform, spec: FeatureViewSpec) -> Iterator[Found
 
 @_of_transform.register(RowSql)
 def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
-    if error := _error(lambda sql: check_row_sql(sql, source=spec.source), transform.sql):
+    if error := error_of(lambda sql: check_row_sql(sql, source=spec.source), transform.sql):
         yield ("sql",), error
 
 
 @_of_transform.register(Aggregations)
 def _(transform: Aggregations, spec: FeatureViewSpec) -> Iterator[Found]:
-    if spec.schedule is None:
-        message = "aggregations need a schedule: it makes the ticks at which windows are closed."
-        yield ("schedule",), message
-    count = sum(len(each.functions) * len(each.windows) for each in spec.aggregations)
-    if count > MAX_AGGREGATES:
-        message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
-        yield ("aggregations",), message
-        return
-    bad_windows: list[Found] = [
-        (("aggregations", i, "windows", j), error)
-        for i, aggregation in enumerate(spec.aggregations)
-        for j, window in enumerate(aggregation.windows)
-        if (error := _error(parse_duration, window))
-    ]
-    yield from bad_windows
-    if bad_windows:
-        return
-    yield from _output_rules(spec)
-    yield from _tick_rules(spec)
-
-
-def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
-    outputs, hints = spec.aggregate_outputs(), 0
-    for index, feature in enumerate(spec.features):
-        column = feature.source_column
-        if column not in outputs:
-            hints += 1
-            hint = did_you_mean(column, outputs) if hints <= MAX_HINTS else ""
-            path = ("features", index, "column" if feature.column else "name")
-            yield path, f"the aggregations do not give {column!r}.{hint}"
-
-
-def _tick_rules(spec: FeatureViewSpec) -> Iterator[Found]:
-    every = spec.schedule.every if spec.schedule else None
-    if spec.ttl is None or every is None:
-        return
-    if _error(parse_duration, spec.ttl) or _error(parse_duration, every):
-        return
-    if parse_duration(spec.ttl) < parse_duration(every):
-        message = (
-            f"{spec.ttl} is shorter than a tick ({every}): values would expire before the next."
-        )
-        yield ("ttl",), message
+    yield from aggregation_problems(spec)
 
 
 @_rules.register(FeatureServiceSpec)
 def _(spec: FeatureServiceSpec) -> Iterator[Found]:
     if not spec.features:
         yield ("features",), "a feature service needs at least one reference, as in view:feature."
-    if too_many := _too_many(("features",), "references", spec.features, MAX_REFERENCES):
-        yield too_many
+    if excess := too_many(("features",), "references", spec.features, MAX_REFERENCES):
+        yield excess
         return
     for index, reference in enumerate(spec.features):
-        if error := _error(parse_reference, reference):
+        if error := error_of(parse_reference, reference):
             yield ("features", index), error
-    yield from _repeated(("features",), spec.features)
-
-
-def _error(check: Callable[[str], object], value: str) -> str | None:
-    try:
-        check(value)
-    except AssayError as exc:
-        return exc.message
-    return None
+    yield from repeated(("features",), spec.features)
 
 
 def _name_problems(path: Path, name: str) -> Iterator[Found]:
@@ -316,17 +265,3 @@ def _column_name(path: Path, name: str) -> Iterator[Found]:
     if not COLUMN.fullmatch(name) or name.lower() in RESERVED or "__" in name:
         rule = f"use letters, digits and single _; taken are {', '.join(RESERVED)}."
         yield path, f"join key {name!r}: {rule}"
-
-
-def _repeated(path: Path, names: Iterable[str]) -> Iterator[Found]:
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            yield (*path, index), f"{name!r} stands twice; keep one."
-        seen.add(name)
-
-
-def _too_many(path: Path, noun: str, given: Sized, most: int) -> Found | None:
-    if len(given) <= most:
-        return None
-    return path, f"{len(given)} {noun}; at most {most} fit one definition, split it."

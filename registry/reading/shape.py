@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import EnumType
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -18,9 +18,9 @@ from registry.spec.transforms import FUNCTION_SYNONYMS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
 
-Found = tuple["Path", str]
 #: What a key is written like; the keys whose name alone does not show it.
 EXAMPLES = {
     "name": "customer_spend",
@@ -35,6 +35,9 @@ EXAMPLES = {
     "features": "[{name: amount, type: float64}]",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
     "functions": "[sum, count]",
+    "function": "last_k",
+    "k": "10",
+    "p": "95",
     "windows": "[3d, 30d]",
     "checks": "{not_null: 0.99, min: 0}",
     "allowed": "[gold, silver]",
@@ -49,6 +52,7 @@ EXAMPLES = {
 }
 _WANTED: dict[Any, str] = {
     str: "text",
+    int: "a whole number",
     float: "a number",
     bool: "true or false",
     datetime: "a day or an instant",
@@ -73,8 +77,8 @@ def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
     elif get_origin(bare) is dict and isinstance(value, dict):
         for key, item in value.items():
             yield from shape_problems(get_args(bare)[1], item, (*path, key))
-    elif (kinds := _kinds(bare)) and isinstance(value, dict):
-        yield from _kind_problems(kinds, value, path)
+    elif (structs := _tagged(bare)) and (isinstance(value, dict) or _words(bare)):
+        yield from _tagged_problems(structs, _words(bare), value, path)
     elif _is_struct(bare) and isinstance(value, dict):
         yield from _key_problems(bare, value, path)
     else:
@@ -84,18 +88,29 @@ def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
             yield path, _unlike(bare, value, path)
 
 
-def _kind_problems(
-    kinds: Mapping[str, type[msgspec.Struct]], value: dict[str, Any], path: Path
+def _tagged_problems(
+    structs: Mapping[str, type[msgspec.Struct]], alone: list[str], value: Any, path: Path
 ) -> Iterator[Found]:
-    """Yield the problems of one member of a tagged union: of its tag, then of its own keys."""
-    tag = str(next(iter(kinds.values())).__struct_config__.tag_field)
-    struct = kinds.get(str(value.get(tag)), next(iter(kinds.values())))
-    if tag in value and value[tag] not in list(kinds):
-        yield (*path, tag), _not_a_word(list(kinds), value[tag])
-    elif tag not in value and not any(nearest(key, (tag,)) for key in value):
-        yield (*path, tag), f"required and missing; write one of {', '.join(kinds)}."
-    rest = {key: item for key, item in value.items() if key != tag}
-    yield from _key_problems(struct, rest, path, tag=tag)
+    """Judge what is a mapping that names one of ``structs`` or, where there are any, a word."""
+    words = [*alone, *structs]
+    if not isinstance(value, dict):
+        if isinstance(value, str) and value in structs:
+            example = getattr(structs[value], "example", "a mapping")
+            yield path, f"{value!r} has parameters; write it as in {example}."
+        elif value not in alone:
+            yield path, _not_a_word(words, value)
+        return
+    tag = str(next(iter(structs.values())).__struct_config__.tag_field)
+    name, rest = value.get(tag), {key: item for key, item in value.items() if key != tag}
+    struct = structs.get(name) if isinstance(name, str) else None
+    if tag in value and name in alone:
+        yield (*path, tag), f"{name!r} has no parameters; write it alone, as in [{name}]."
+    elif tag in value and struct is None:
+        yield (*path, tag), _not_a_word(words, name)
+    elif tag not in value and (alone or not any(nearest(key, (tag,)) for key in rest)):
+        yield (*path, tag), f"required and missing. Valid: {', '.join(words)}."
+    if struct is not None or not alone:
+        yield from _key_problems(struct or next(iter(structs.values())), rest, path, tag=tag)
 
 
 def _key_problems(
@@ -122,25 +137,24 @@ def _bare(annotation: Any) -> Any:
     return given[0] if is_union and len(given) == 1 else annotation
 
 
-def _kinds(annotation: Any) -> dict[str, type[msgspec.Struct]]:
-    """Return tag → struct of a tagged struct or a union of them; empty for anything else."""
-    is_union = get_origin(annotation) in (Union, UnionType)
-    structs = get_args(annotation) if is_union else (annotation,)
-    return {
-        str(each.__struct_config__.tag): each
-        for each in structs
-        if _is_struct(each) and each.__struct_config__.tag_field
-    }
-
-
 def _is_struct(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
+
+
+def _tagged(annotation: Any) -> dict[str, type[msgspec.Struct]]:
+    """Return tag → struct of a tagged struct, or of those in a union; empty where there are none."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    members = get_args(annotation) if is_union else (annotation,)
+    structs = [each for each in members if _is_struct(each) and each.__struct_config__.tag_field]
+    return {str(each.__struct_config__.tag): each for each in structs}
 
 
 def _unlike(annotation: Any, value: Any, path: Path) -> str:
     if words := _words(annotation):
         return _not_a_word(words, value)
     got = _GOT.get(type(value), type(value).__name__)
+    if get_origin(annotation) is Annotated and type(value) in (int, float):
+        got = str(value)[:100]  # the number itself is what is wrong
     return f"expected {_wanted(annotation)}, got {got}{_as_in(annotation, value, path)}."
 
 
@@ -151,7 +165,9 @@ def _not_a_word(words: Sequence[str], value: Any) -> str:
 
 
 def _words(annotation: Any) -> list[str]:
-    """Return the words an enumeration allows, none where there is no enumeration."""
+    """Return the words an enumeration allows, also as part of a union; none without one."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [word for each in get_args(annotation) for word in _words(each)]
     if get_origin(annotation) is Literal:
         return list(map(str, get_args(annotation)))
     return list(map(str, annotation)) if isinstance(annotation, EnumType) else []
@@ -162,6 +178,9 @@ def _wanted(annotation: Any) -> str:
         return "a list"
     if _is_struct(annotation) or get_origin(annotation) is dict:
         return "a mapping"
+    if get_origin(annotation) is Annotated:
+        kind, bounds = get_args(annotation)
+        return f"{_WANTED[kind]} from {bounds.ge} to {bounds.le}"
     return _WANTED.get(annotation, "text, a whole number or true or false")
 
 

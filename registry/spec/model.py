@@ -14,7 +14,7 @@ from registry.choices import Sensitivity
 from registry.spec.base import Described, Name, Spec
 from registry.spec.durations import parse_duration
 from registry.spec.sources import Source  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.transforms import AggregationSpec
+from registry.spec.transforms import AggregateOutput, AggregationSpec
 from registry.spec.value_types import ValueType, parse_type
 from registry.spec.view_transforms import Transform, transform_of
 
@@ -88,7 +88,7 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     def ttl_duration(self) -> timedelta | None:
         return parse_duration(self.ttl) if self.ttl else None
 
-    def aggregate_outputs(self) -> dict[str, tuple[str, str, timedelta]]:
+    def aggregate_outputs(self) -> dict[str, AggregateOutput]:
         """Return every column the aggregations can give; see ``AggregationSpec.outputs``."""
         return {
             name: output

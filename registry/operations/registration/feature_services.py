@@ -18,7 +18,8 @@ from registry.models import (
 )
 from registry.operations.registration.applied import Applied
 from registry.queries import NEWEST_FIRST, newest_version
-from registry.reading.rules import MAX_HINTS, MAX_REFERENCES
+from registry.reading.findings import MAX_HINTS
+from registry.reading.rules import MAX_REFERENCES
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import FeatureServiceSpec
 from registry.spec.references import Reference, parse_reference

@@ -28,15 +28,34 @@ ENTITY = "kind: Entity\nname: a\n"
 VIEW = "kind: FeatureView\nname: v\nentities: [e]\nsource: s\nfeatures: [{name: x, type: int64}]\n"
 SOURCE = "kind: DataSource\nname: s\ntype: file\npath: x.csv\nevent_timestamp: t\n"
 SUM = "aggregations: [{column: a, functions: [sum, summ], windows: [3d]}]"
+CALL = "aggregations[0].functions[1]"
 BODIES = {str(kind): body for kind, body in STAND_INS.items()}
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-WORDS = st.sampled_from(["name", "type", "column", "functions", "windows", "every", "unit", "x"])
+WORDS = st.sampled_from(
+    [
+        "name",
+        "type",
+        "column",
+        "functions",
+        "function",
+        "k",
+        "last_k",
+        "windows",
+        "every",
+        "unit",
+        "x",
+    ]
+)
 VALUES = st.recursive(
     SCALARS | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=8,
 )
 TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  - {name: 3}")
+
+
+def calling(function):
+    return VIEW + SUM.replace("summ", function)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +84,27 @@ TWO = VIEW.replace("[{name: x, type: int64}]", "\n  - {name: x, type: int64}\n  
         (VIEW + "tags: {a: b, c: 1}", 6, "tags.c", "1", "got a number; put it in quotes."),
         (VIEW + SUM, 6, "aggregations[0].functions[1]", "summ", "Valid: sum, count, mean"),
         (VIEW + SUM.replace("summ", "avg"), 6, "aggregations[0].functions[1]", "avg", "'mean'?"),
+        # functions with parameters
+        (calling("last_k"), 6, f"{CALL}", "last_k", "write it as in {function: last_k, k: 10}"),
+        (calling("{k: 10}"), 6, f"{CALL}.function", "", "required and missing; write it as in la"),
+        (calling("{function: sum}"), 6, f"{CALL}.function", "sum", "alone, as in [sum]."),
+        (calling("{function: lastk, k: 3}"), 6, f"{CALL}.function", "lastk", "mean 'last_k'?"),
+        (calling("{function: [last_k]}"), 6, f"{CALL}.function", '["last_k"]', "Valid: sum, count"),
+        (calling("{function: last_k}"), 6, f"{CALL}.k", "", "required and missing; write it as in"),
+        (calling("{function: last_k, k: 1, p: 2}"), 6, f"{CALL}.p", "2", "unknown key 'p'"),
+        (calling("{function: last_k, k: ten}"), 6, f"{CALL}.k", "ten", "from 1 to 1000, got text"),
+        (calling("{function: last_k, k: true}"), 6, f"{CALL}.k", "true", "a whole number from 1"),
+        (calling("{function: last_k, k: 2.5}"), 6, f"{CALL}.k", "2.5", "a whole number from 1"),
+        (calling("{function: last_k, k: 0}"), 6, f"{CALL}.k", "0", "from 1 to 1000, got 0; write"),
+        (
+            calling("{function: last_k, k: 1001}"),
+            6,
+            f"{CALL}.k",
+            "1001",
+            "from 1 to 1000, got 1001",
+        ),
+        (calling("{function: percentile, p: -1}"), 6, f"{CALL}.p", "-1", "from 0 to 100, got -1"),
+        (calling("{function: percentile, p: .nan}"), 6, f"{CALL}.p", "null", "100, got nan"),
         (VIEW.replace("[e]", "e"), 3, "entities", "e", "got text; write a list, as in [e]."),
         (
             VIEW.replace("[{", "{").replace("}]", "}"),

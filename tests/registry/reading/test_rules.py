@@ -45,6 +45,13 @@ def feature(**columns):
     return VIEW | {"features": [FEATURE | columns]}
 
 
+LAST_2 = {"function": "last_k", "k": 2}
+
+
+def summing(column="a_sum_3d", **aggregation):
+    return aggregated(column, aggregations=[SUM[0] | aggregation])
+
+
 def aggregated(column="a_sum_3d", **columns):
     return feature(column=column) | {"aggregations": SUM, "schedule": {"every": "1h"}} | columns
 
@@ -153,6 +160,34 @@ def test_a_name_that_cannot_be_one(definition, name):
             "aggregations[0].windows[0]",
             "as in 30d",
         ),
+        (summing(functions=["sum", "sum"]), "aggregations[0].functions[1]", "'sum' stands twice"),
+        (
+            summing(functions=["sum", LAST_2, LAST_2]),
+            "aggregations[0].functions[2]",
+            "'last_k_2' stands twice",
+        ),
+        (
+            summing(
+                functions=[
+                    "sum",
+                    {"function": "percentile", "p": 5},
+                    {"function": "percentile", "p": 5.0},
+                ]
+            ),
+            "aggregations[0].functions[2]",
+            "'percentile_5' stands twice",
+        ),
+        (summing(windows=["3d", "3d"]), "aggregations[0].windows[1]", "'3d' stands twice"),
+        (
+            aggregated(aggregations=[*SUM, SUM[0] | {"functions": ["mean", "sum"]}]),
+            "aggregations[1]",
+            "aggregations[0] gives 'a_sum_3d' already",
+        ),
+        (
+            summing(column="a_last_k_2_3d", functions=[LAST_2]),
+            "features[0].type",
+            "last_k gives a list, not int64; write list<T>",
+        ),
         (SERVICE | {"features": []}, "features", "at least one reference"),
         (SERVICE | {"features": ["v:x", "v:x"]}, "features[1]", "stands twice"),
         (SERVICE | {"features": ["wrong"] * 1001}, "features", "1001 references; at most 1000"),
@@ -176,6 +211,18 @@ def test_every_wrong_column_is_named_and_the_nearest_of_the_first_ones():
 
     assert [key for key, _ in found] == [f"features[{number}].name" for number in range(400)]
     assert ["Did you mean" in message for _, message in found] == [True] * 10 + [False] * 390
+
+
+def test_a_list_of_the_newest_values_is_a_definition():
+    definition = summing(column="a_last_k_2_3d", functions=["sum", LAST_2])
+
+    assert (
+        problems(
+            definition
+            | {"features": [FEATURE | {"type": "list<int64>", "column": "a_last_k_2_3d"}]}
+        )
+        == []
+    )
 
 
 def test_a_bound_that_is_no_number_bounds_nothing():

@@ -1,0 +1,97 @@
+"""What the aggregations of a view must satisfy: schedule, windows, outputs and their types. [pure]
+
+Not for whether a function and its parameters are ones there are: ``shape`` tells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.errors import did_you_mean
+from registry.reading.findings import MAX_HINTS, error_of, repeated
+from registry.spec.aggregate_functions import FunctionWithParameters
+from registry.spec.durations import parse_duration
+from registry.spec.value_types import parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.findings import Found
+    from registry.reading.yaml_documents import Path
+    from registry.spec.aggregate_functions import AggregateFunction
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
+
+#: Far beyond any definition; a view that asks for more is looked at no further.
+MAX_AGGREGATES = 1000
+
+
+def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
+    """Yield what is wrong with the aggregations of a view, and with what hangs on them."""
+    if spec.schedule is None:
+        message = "aggregations need a schedule: it makes the ticks at which windows are closed."
+        yield ("schedule",), message
+    count = sum(len(each.functions) * len(each.windows) for each in spec.aggregations)
+    if count > MAX_AGGREGATES:
+        message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
+        yield ("aggregations",), message
+        return
+    bad_windows: list[Found] = [
+        (("aggregations", i, "windows", j), error)
+        for i, aggregation in enumerate(spec.aggregations)
+        for j, window in enumerate(aggregation.windows)
+        if (error := error_of(parse_duration, window))
+    ]
+    yield from bad_windows
+    if bad_windows:
+        return
+    yield from _twice(spec)
+    yield from _output_rules(spec)
+    yield from _tick_rules(spec)
+
+
+def _twice(spec: FeatureViewSpec) -> Iterator[Found]:
+    """Find what is asked for twice: in one aggregation, or by outputs of one name in two."""
+    first: dict[str, int] = {}
+    for index, aggregation in enumerate(spec.aggregations):
+        path: Path = ("aggregations", index)
+        yield from repeated((*path, "functions"), map(str, aggregation.functions))
+        yield from repeated((*path, "windows"), aggregation.windows)
+        for name in aggregation.outputs():
+            if (earlier := first.setdefault(name, index)) != index:
+                yield path, f"aggregations[{earlier}] gives {name!r} already; keep one."
+                break
+
+
+def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    outputs, hints = spec.aggregate_outputs(), 0
+    for index, feature in enumerate(spec.features):
+        column = feature.source_column
+        if column in outputs:
+            yield from _output_type_rules(index, feature, outputs[column].function)
+            continue
+        hints += 1
+        hint = did_you_mean(column, outputs) if hints <= MAX_HINTS else ""
+        path = ("features", index, "column" if feature.column else "name")
+        yield path, f"the aggregations do not give {column!r}.{hint}"
+
+
+def _output_type_rules(
+    index: int, feature: FeatureSpec, function: AggregateFunction
+) -> Iterator[Found]:
+    if not isinstance(function, FunctionWithParameters) or error_of(parse_type, feature.type):
+        return
+    if problem := function.type_problem(feature.value_type):
+        yield ("features", index, "type"), problem
+
+
+def _tick_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    every = spec.schedule.every if spec.schedule else None
+    if spec.ttl is None or every is None:
+        return
+    if error_of(parse_duration, spec.ttl) or error_of(parse_duration, every):
+        return
+    if parse_duration(spec.ttl) < parse_duration(every):
+        message = (
+            f"{spec.ttl} is shorter than a tick ({every}): values would expire before the next."
+        )
+        yield ("ttl",), message
