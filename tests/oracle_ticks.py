@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from fractions import Fraction
 from statistics import stdev
 
+from registry.spec.aggregate_functions import function_name, parameters
+
+#: Name → what it makes of the values inside, oldest first, and of its parameters.
 FUNCTIONS = {
     "count": len,
-    "count_distinct": lambda values: len({"nan" if _is_nan(v) else v for v in values}),
+    "count_distinct": lambda values: len(set(map(_identity, values))),
     "sum": lambda values: _sum(values) if values else None,
     "mean": lambda values: _sum(values) / len(values) if values else None,
     "min": lambda values: min(values, key=_order) if values else None,
@@ -19,6 +23,8 @@ FUNCTIONS = {
     "first": lambda values: values[0] if values else None,
     "last": lambda values: values[-1] if values else None,
     "stddev": lambda values: _deviation(values) if len(values) > 1 else None,
+    "last_k": lambda values, k: values[::-1][:k] if values else None,
+    "percentile": lambda values, p: _percentile(sorted(values, key=_order), p) if values else None,
 }
 
 
@@ -36,10 +42,15 @@ def snapshot_ticks(rows, ticks, outputs):
         for key in born:
             mine = sorted((row for row in visible if row["key"] == key), key=_time)
             answer[key, tick] = {
-                name: FUNCTIONS[function](_column(mine, column, tick - window))
+                name: evaluate(function, _column(mine, column, tick - window))
                 for name, (column, function, window) in outputs.items()
             }
     return answer
+
+
+def evaluate(function, values):
+    """Return what a function, as a definition names it, makes of ``values``, oldest first."""
+    return FUNCTIONS[function_name(function)](values, **parameters(function))
 
 
 def latest_within(stored, key, at, ttl):
@@ -68,6 +79,22 @@ def _is_nan(value):
 
 def _order(value):
     return (1, 0) if _is_nan(value) else (0, value)
+
+
+def _identity(value):
+    """A stand-in that is equal for equal values: NaN is itself, and lists can be in a set."""
+    return "nan" if _is_nan(value) else str(value) if isinstance(value, list) else value
+
+
+def _percentile(ordered, p):
+    rank = Fraction(str(p)) * (len(ordered) - 1) / 100
+    low, part = float(ordered[int(rank)]), rank % 1
+    high = float(ordered[int(rank) + 1]) if part else low
+    if low == high:
+        return low
+    if math.isfinite(low) and math.isfinite(high):
+        return float(Fraction(low) * (1 - part) + Fraction(high) * part)
+    return low * float(1 - part) + high * float(part)
 
 
 def _sum(values):

@@ -68,7 +68,7 @@ def write_parquet(directory, rows, schema, name="rows.parquet"):
     return path
 
 
-def compute_here(spec, root, *, start=None, end=END, state_files=()):
+def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMITS):
     """Return (table, counters): what the child would give, without starting one."""
     job = ComputeJob(
         spec=spec,
@@ -78,7 +78,7 @@ def compute_here(spec, root, *, start=None, end=END, state_files=()):
         state_files=tuple(map(str, state_files)),
     )
     rows, said = io.BytesIO(), io.StringIO()
-    sandbox_run.run(Envelope(job, LIMITS, str(root), 0), rows=rows, report=said)
+    sandbox_run.run(Envelope(job, limits, str(root), 0), rows=rows, report=said)
     report = msgspec.json.decode(said.getvalue(), type=Report)
     if report.error is not None:
         raise from_report(report.error)

@@ -9,7 +9,7 @@ enters minus what leaves is right to the last bit, and the same however a histor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,19 @@ BITS = 32
 _SHIFT = 60
 #: Below 2^-960 the scale itself would overflow: such values lose their last bits.
 _LOWEST = -30
+
+
+class Found(NamedTuple):
+    """What the rows at hand decide about one column of doubles: its bins, and NaN or infinities."""
+
+    bins: tuple[int, ...]
+    non_finite: bool
+
+
+def facts_sql(value: str) -> str:
+    """Return two aggregates over the rows: the list of bins, and whether any is not finite."""
+    bins = f"list(DISTINCT {bin_sql(value)}) FILTER ({value} IS NOT NULL)"
+    return f"{bins}, bool_or(NOT isfinite({value}))"
 
 
 def bin_sql(value: str) -> str:
@@ -38,7 +51,18 @@ def scaled_sql(value: str, bin_number: int) -> str:
 def total_sql(sums: Sequence[tuple[int, str]]) -> str:
     """Return the double that bins and their sums stand for, smallest first."""
     parts = [
-        f"CAST({expression} AS DOUBLE) * {2.0 ** (BITS * number - _SHIFT)!r}::DOUBLE"
-        for number, expression in sorted(sums)
+        f"{nearest_double_sql(total)} * {2.0 ** (BITS * number - _SHIFT)!r}::DOUBLE"
+        for number, total in sorted(sums)
     ]
     return f"({' + '.join(parts)})" if parts else "0::DOUBLE"
+
+
+def nearest_double_sql(exact: str, have: str = "HUGEINT") -> str:
+    """Return the double nearest to an integer or decimal of type ``have``.
+
+    DuckDB's own cast of what is beyond 2^53 rounds twice; by way of its text it is rounded once.
+    """
+    scale = have.rstrip(")").partition(",")[2]
+    small = 2**53 // 10 ** int(scale or 0)
+    plain, by_text = f"CAST({exact} AS DOUBLE)", f"CAST(CAST({exact} AS VARCHAR) AS DOUBLE)"
+    return f"CASE WHEN {exact} BETWEEN -{small} AND {small} THEN {plain} ELSE {by_text} END"

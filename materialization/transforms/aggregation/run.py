@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only names of our own stages are written into the SQL
 """Run the stages of an aggregated view on a locked connection, one temporary table after another.
 
-Not for their SQL (``stages``). The tables spill to the private temp directory.
+Not for their SQL (``stages``, ``states``). The tables spill to the private temp directory.
 """
 
 from __future__ import annotations
@@ -15,19 +15,9 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
 from materialization.ticks import last_tick
-from materialization.transforms.aggregation import (
-    sparse_ticks,
-    stages,
-    tick_tree,
-)
-from materialization.transforms.aggregation.aggregates import (
-    EXTREMES,
-    SUMS,
-    Aggregates,
-    Found,
-    argument_facts_sql,
-    read_aggregates,
-)
+from materialization.transforms.aggregation import sparse_ticks, stages
+from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
+from materialization.transforms.aggregation.exact_sums import Found, facts_sql
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
 from materialization.transforms.base import base_casts, no_key_sql
 
@@ -91,12 +81,12 @@ def _sliced(
 ) -> Iterator[str]:
     """Compute one slice of the keys after the other and give the query of its rows."""
     _create_ticks(connection, job, grid)
-    facts = _facts(connection, aggregates)
+    aggregates = aggregates.with_found(_facts(connection, aggregates))
     _create(connection, "all_keys", stages.keys_sql(job.spec))
     for number in range(slices):
         sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
         _create(connection, "keys", sql)
-        _stage(connection, job, aggregates, facts, grid)
+        _stage(connection, job, aggregates, grid)
         with_beats = _store(connection, job, grid)
         yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
 
@@ -145,27 +135,20 @@ def _grid(job: ComputeJob, schedule: ScheduleSpec, earliest: int | None) -> Tick
 
 
 def _stage(
-    connection: duckdb.DuckDBPyConnection,
-    job: ComputeJob,
-    aggregates: Aggregates,
-    facts: Mapping[int, Found],
-    grid: TickGrid,
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates, grid: TickGrid
 ) -> None:
     """Create the tables from ``spans`` to ``computed``: the features at every candidate tick."""
     spec = job.spec
     _create(connection, "spans", stages.spans_sql(spec, aggregates, grid))
-    distinct = aggregates.with_function("count_distinct")
-    _create(connection, "islands", stages.islands_sql(distinct, len(aggregates.windows)))
-    _create(connection, "running", stages.running_sql(spec, aggregates, facts, grid))
+    _create(connection, "stays", stages.stays_sql(aggregates))
+    _create(connection, "running", stages.running_sql(spec, aggregates, grid))
     parts = []
-    if aggregates.with_function(*EXTREMES):
-        _create(connection, "nodes", tick_tree.nodes_sql(aggregates, grid))
-        _create(connection, "extremes", tick_tree.extremes_sql(aggregates, grid))
-        parts.append("extremes")
-    if deviations := aggregates.with_function("stddev"):
-        _create(connection, "spread", tick_tree.spread_sql(deviations))
-        parts.append("spread")
-    _create(connection, "computed", stages.values_sql(aggregates, facts, parts))
+    for calls in aggregates.by_kind():
+        tables = calls[0][1].tables(calls, grid)
+        for name, sql in tables.items():
+            _create(connection, name, sql)
+        parts += list(tables)[-1:]
+    _create(connection, "computed", stages.values_sql(aggregates, parts))
 
 
 def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:
@@ -186,13 +169,11 @@ def _create_from(
 
 def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:
     """Look once at the doubles to be added: their exponents decide how they are split."""
-    added = {output.argument for output in aggregates.with_function(*SUMS)}
     facts = {}
-    for number in sorted(added):
-        if aggregates.arguments[number].adds == "float":
-            sql = f"SELECT {argument_facts_sql(number)} FROM raw"
-            bins, non_finite = connection.execute(sql).fetchall()[0]
-            facts[number] = Found(tuple(sorted(bins or [])), bool(non_finite))
+    for number in aggregates.split_arguments:
+        sql = f"SELECT {facts_sql(f'a{number}')} FROM raw"
+        bins, non_finite = connection.execute(sql).fetchall()[0]
+        facts[number] = Found(tuple(sorted(bins or [])), bool(non_finite))
     return facts
 
 

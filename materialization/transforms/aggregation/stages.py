@@ -1,12 +1,12 @@
 # ruff: noqa: S608 - names go through identifier(), the rest are numbers and names of our own
 """Rolling-window aggregations at ticks: the SQL from the source's rows to the features. [pure]
 
-Not for running the stages (``run``), for what each function adds (``aggregates``), nor
-for which ticks are stored (``sparse_ticks``).
+Not for running the stages (``run``), for what a function keeps (``states``) and gives
+(``functions``), nor for which ticks are stored (``sparse_ticks``).
 
 A row is inside a window from the first tick that sees it until the first tick at or after event +
 window. Values change at those ticks only, the *candidates*, so nothing is computed in between.
-Sums and counts are running totals over what enters and leaves; ``tick_tree`` finds extremes.
+Totals run over what enters and leaves; what cannot is looked up for each candidate (``tick_tree``).
 """
 
 from __future__ import annotations
@@ -16,24 +16,17 @@ from typing import TYPE_CHECKING
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, key_list, numbered, text_list
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.transforms.aggregation.aggregates import (
-    CHOICES,
-    Aggregates,
-    Found,
-    Output,
-    amounts,
-    distinct_name,
-    part_name,
-    value_sql,
-)
-from materialization.transforms.casts import cast
+from materialization.transforms.aggregation.exact_sums import nearest_double_sql
+from materialization.transforms.casts import cast, family
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from materialization.transforms.aggregation.aggregates import Aggregates
+    from materialization.transforms.aggregation.function import Call, Column
     from materialization.transforms.aggregation.tick_grid import TickGrid
     from materialization.transforms.base import Base
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 
 def raw_sql(
@@ -110,103 +103,64 @@ def spans_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
     )
 
 
-def islands_sql(outputs: Sequence[Output], windows: int) -> str:
-    """Return when each distinct value is inside: overlapping stays of one value become one.
-
-    ``lane`` numbers go on where the windows' end, one an output.
-    """
-    lanes = []
-    for lane, output in enumerate(outputs, start=windows):
-        value = f"a{output.argument}"
-        before = (
-            f"max(leave) OVER (PARTITION BY kid, {value} ORDER BY enter, leave "
-            "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-        )
-        starts = f"SELECT kid, {value} AS x, enter, leave, {before} AS before FROM spans"
-        numbered = (
-            "SELECT *, sum(CAST(before IS NULL OR enter > before AS INTEGER)) "
-            "OVER (PARTITION BY kid, x ORDER BY enter, leave ROWS UNBOUNDED PRECEDING) AS island "
-            f"FROM ({starts} WHERE w = {output.window} AND {value} IS NOT NULL)"
-        )
-        lanes.append(
-            f"SELECT kid, {lane} AS w, min(enter) AS enter, max(leave) AS leave "
-            f"FROM ({numbered}) GROUP BY kid, x, island"
-        )
-    return (
-        " UNION ALL ".join(lanes) or "SELECT 0 AS kid, 0 AS w, 0 AS enter, 0 AS leave WHERE FALSE"
-    )
+def stays_sql(aggregates: Aggregates) -> str:
+    """Return the stays that are not those of single rows, each in its call's lane."""
+    stays = [call.function.state.stays(call) for call in aggregates.calls]
+    none = "SELECT 0 AS kid, 0 AS w, 0 AS enter, 0 AS leave WHERE FALSE"
+    return " UNION ALL ".join(filter(None, stays)) or none
 
 
-def running_sql(
-    spec: VersionSpec, aggregates: Aggregates, facts: Mapping[int, Found], grid: TickGrid
-) -> str:
+def running_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
     """Return the candidates (kid, i) with every running total as of that tick.
 
     A key with a stored state is a candidate at the first tick: what changed unseen in the source
     (rows replaced, or late without a created time) enters there.
     """
-    counted = amounts(aggregates, facts)
-    for lane, output in enumerate(
-        aggregates.with_function("count_distinct"), start=len(aggregates.windows)
-    ):
-        counted[distinct_name(output)] = (lane, "1")
-    arguments = numbered("a", aggregates.arguments)
-    nothing = "".join(", NULL" for _ in aggregates.arguments)
-    within = f"leave < {grid.count}"
-    keys = key_list(spec.join_keys)
-    sides = " UNION ALL ".join(
-        [
-            f"SELECT kid, enter AS i, 1 AS sign, w, e, c, leave{arguments} FROM spans",
-            f"SELECT kid, leave, -1, w, e, c, leave{arguments} FROM spans WHERE {within}",
-            f"SELECT kid, enter, 1, w, NULL, NULL, NULL{nothing} FROM islands",
-            f"SELECT kid, leave, -1, w, NULL, NULL, NULL{nothing} FROM islands WHERE {within}",
-            f"SELECT kid, 0, 0, -1, NULL, NULL, NULL{nothing} FROM state JOIN keys USING ({keys})",
-        ]
+    columns: dict[str, Column] = {}
+    for call in aggregates.calls:
+        columns |= call.function.state.running(call)
+    changes = "".join(f", {column.change} AS {name}" for name, column in columns.items())
+    totals = "".join(
+        f", {column.fold.format(name)} OVER k AS {name}" for name, column in columns.items()
     )
-    newest = {part_name(output): _newest(output) for output in aggregates.with_function("last")}
-    moves = "".join(
-        f", coalesce(sum(CASE WHEN sign < 0 THEN -({amount}) ELSE {amount} END) "
-        f"FILTER (WHERE w = {lane}), 0) AS {name}"
-        for name, (lane, amount) in counted.items()
-    ) + "".join(f", {sql} AS {name}" for name, sql in newest.items())
-    totals = "".join(f", sum({name}) OVER k AS {name}" for name in counted)
-    totals += "".join(f", max({name}) OVER k AS {name}" for name in newest)
+    moves = _moves_sql(spec, aggregates, grid)
     return (
-        f"SELECT kid, i{totals} FROM (SELECT kid, i{moves} FROM ({sides}) GROUP BY kid, i) "
+        f"SELECT kid, i{totals} FROM (SELECT kid, i{changes} FROM ({moves}) GROUP BY kid, i) "
         "WINDOW k AS (PARTITION BY kid ORDER BY i ROWS UNBOUNDED PRECEDING)"
     )
 
 
-def _newest(output: Output) -> str:
-    """Return the newest row that enters; ties fall to the value, never to chance."""
-    argument = f"a{output.argument}"
-    inside = f"FILTER (WHERE sign = 1 AND w = {output.window} AND {argument} IS NOT NULL)"
-    return f"max({{'e': e, 'c': c, 'x': {argument}, 'leave': leave}}) {inside}"
-
-
-def values_sql(aggregates: Aggregates, facts: Mapping[int, Found], parts: Sequence[str]) -> str:
-    """Return the features at each candidate, in their declared types; ``parts`` are joined in."""
-    values = "".join(
-        f", {value_sql(output, facts)} AS x{n}" for n, output in enumerate(aggregates.outputs)
+def _moves_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
+    """Return what enters (``sign`` 1) and leaves (-1) at each tick, and the states (0)."""
+    arguments = numbered("a", aggregates.arguments)
+    nothing = "".join(", NULL" for _ in aggregates.arguments)
+    within, keys = f"leave < {grid.count}", key_list(spec.join_keys)
+    return " UNION ALL ".join(
+        [
+            f"SELECT kid, enter AS i, 1 AS sign, w, e, c, leave{arguments} FROM spans",
+            f"SELECT kid, leave, -1, w, e, c, leave{arguments} FROM spans WHERE {within}",
+            f"SELECT kid, enter, 1, w, NULL, NULL, NULL{nothing} FROM stays",
+            f"SELECT kid, leave, -1, w, NULL, NULL, NULL{nothing} FROM stays WHERE {within}",
+            f"SELECT kid, 0, 0, -1, NULL, NULL, NULL{nothing} FROM state JOIN keys USING ({keys})",
+        ]
     )
+
+
+def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
+    """Return the features at each candidate, in their declared types; ``parts`` are joined in."""
+    values = "".join(f", {call.sql} AS x{call.number}" for call in aggregates.calls)
     joins = " ".join(f"LEFT JOIN {part} USING (kid, i)" for part in parts)
     typed = "".join(
-        f", {_typed(output, aggregates, n)} AS f{n}" for n, output in enumerate(aggregates.outputs)
+        f", {_typed(feature, aggregates.calls[call])} AS f{n}"
+        for n, (feature, call) in enumerate(aggregates.outputs)
     )
     return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM running {joins})"
 
 
-def _typed(output: Output, aggregates: Aggregates, number: int) -> str:
-    if output.function in CHOICES:
-        return f"x{number}"
-    argument = aggregates.arguments[output.argument]
-    if output.function in ("mean", "stddev") or (
-        output.function == "sum" and argument.adds == "float"
-    ):
-        have = "DOUBLE"
-    else:
-        have = argument.exact_type if output.function == "sum" else "HUGEINT"
-    feature = output.feature
-    return cast(
-        f"x{number}", have=have, want=feature.value_type, column=feature.source_column
-    ).strict
+def _typed(feature: FeatureSpec, call: Call) -> str:
+    value, have, want = f"x{call.number}", call.type, feature.value_type
+    if have == want.duckdb:
+        return value
+    if want.kind == "float64" and family(have) in ("integer", "decimal"):
+        return nearest_double_sql(value, have)
+    return cast(value, have=have, want=want, column=feature.source_column).strict

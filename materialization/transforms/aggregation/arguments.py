@@ -1,0 +1,102 @@
+"""The ways a function can take its column: as it is, as a number, as the feature's own type. [pure]
+
+Not for what is done with it. NULL stays NULL; what cannot be cast is an error, never a NULL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lib.sql_text import identifier
+from materialization.errors import SourceValueInvalid
+from materialization.transforms.casts import Cast, cast, family
+from registry.spec.value_types import ValueType, parse_type
+
+if TYPE_CHECKING:
+    from registry.spec.model import FeatureSpec
+
+#: Sums of these could leave 128 bits.
+_HUGE = ("HUGEINT", "UHUGEINT")
+_FLOAT = parse_type("float64")
+
+
+class Input(NamedTuple):
+    """An aggregated column, its DuckDB type, and the feature it becomes."""
+
+    column: str
+    have: str
+    feature: FeatureSpec
+
+
+class Argument(NamedTuple):
+    """An aggregated expression over the source, and its DuckDB type."""
+
+    sql: str
+    type: str
+
+
+class Taken(NamedTuple):
+    """What a function reads, and the cast its column goes through; None: taken as it is."""
+
+    argument: Argument
+    cast: Cast | None
+
+
+def as_it_is(given: Input) -> Taken:
+    """Take any type: only whether a value is there, or equal to another, matters."""
+    sql = identifier(given.column)
+    sql = _one_zero(sql) if family(given.have) == "float" else sql
+    return Taken(Argument(sql, given.have), None)
+
+
+def as_declared(given: Input) -> Taken:
+    """Take what becomes the feature's type, for functions that choose one of the values."""
+    return _cast(given, given.feature.value_type)
+
+
+def as_item(given: Input) -> Taken:
+    """Take what becomes an item of the feature's list.
+
+    :raises SourceValueInvalid: when the feature is no list.
+    """
+    declared = given.feature.value_type
+    if declared.kind != "list" or declared.item is None:
+        raise SourceValueInvalid(
+            f"feature {given.feature.name!r} becomes a list of values of {given.column!r}, "
+            f"not {declared}; write list<T>, as in list<float64>.",
+            column=given.column,
+            type=str(declared),
+            value=given.have,
+        )
+    return _cast(given, declared.item)
+
+
+def as_double(given: Input) -> Taken:
+    """Take numbers as doubles."""
+    return _cast(given, _FLOAT)
+
+
+def as_number(given: Input) -> Taken:
+    """Take numbers to be added: integers and decimals exactly, in 128 bits, others as doubles."""
+    kind = family(given.have)
+    if kind not in ("integer", "bool", "decimal") or given.have in _HUGE:
+        made = _made(given, _FLOAT)
+        return Taken(Argument(made.strict, _FLOAT.duckdb), made)
+    scale = given.have.rstrip(")").split(",")[1].strip() if kind == "decimal" else ""
+    exact = f"DECIMAL(38,{scale})" if scale else "HUGEINT"
+    return Taken(Argument(f"CAST({identifier(given.column)} AS {exact})", exact), None)
+
+
+def _cast(given: Input, want: ValueType) -> Taken:
+    made = _made(given, want)
+    sql = _one_zero(made.strict) if want.kind in ("float32", "float64") else made.strict
+    return Taken(Argument(sql, want.duckdb), made)
+
+
+def _made(given: Input, want: ValueType) -> Cast:
+    return cast(identifier(given.column), have=given.have, want=want, column=given.column)
+
+
+def _one_zero(expression: str) -> str:
+    """Turn -0.0 into 0.0: they are equal, so which of them is stored must not be chance."""
+    return f"({expression} + 0)"

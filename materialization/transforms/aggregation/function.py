@@ -1,0 +1,126 @@
+"""What an aggregate function declares, and a call of one: the words every stage speaks. [pure]
+
+Not for any function (``functions``) or kind of state (``states``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from materialization.transforms.aggregation.arguments import Argument, Input, Taken
+    from materialization.transforms.aggregation.exact_sums import Found
+    from materialization.transforms.aggregation.tick_grid import TickGrid
+
+
+@dataclass(frozen=True)
+class AggregateFunction:
+    """One function, whole. NULL is never shown to it; NaN is a value, above all others.
+
+    ``takes``: how its column is cast, or a refusal. ``state``: what is kept from tick to tick.
+    ``finish``: SQL of the value where the window holds one, out of the state's columns.
+    ``gives``: the value's DuckDB type; ``{}`` is the argument's. ``empty``: SQL of the value of a
+    window that has emptied. ``parameters``: as a definition names them.
+    """
+
+    takes: Callable[[Input], Taken]
+    state: State
+    finish: Callable[[Call], str]
+    gives: str = "{}"
+    empty: str = "NULL"
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with its parameters over argument ``source`` in window number ``window``.
+
+    ``found`` is what the rows at hand decide about a sum of doubles.
+    """
+
+    number: int
+    function: AggregateFunction
+    parameters: Mapping[str, float]
+    argument: Argument
+    source: int
+    window: int
+    found: Found | None = None
+
+    @property
+    def name(self) -> str:
+        """The column of the state that is this call's alone."""
+        return f"p{self.number}"
+
+    @property
+    def value(self) -> str:
+        """The argument's column in the rows."""
+        return f"a{self.source}"
+
+    @property
+    def shared(self) -> str:
+        """What columns are named after that all calls over one argument and window share."""
+        return f"s{self.source}_{self.window}"
+
+    @property
+    def is_inside(self) -> str:
+        """True of a row that counts: in the window, and not NULL."""
+        return f"w = {self.window} AND {self.value} IS NOT NULL"
+
+    @property
+    def lane(self) -> int:
+        """A number no window has, for stays that are not those of single rows; -1 is taken."""
+        return -2 - self.number
+
+    @property
+    def type(self) -> str:
+        """The DuckDB type of the value."""
+        return self.function.gives.format(self.argument.type)
+
+    @property
+    def sql(self) -> str:
+        """The value at one candidate tick, before its cast to the declared type."""
+        function = self.function
+        holds, value = function.state.holds(self), function.finish(self)
+        return f"CASE WHEN {holds} THEN {value} ELSE {function.empty} END"
+
+
+class Column(NamedTuple):
+    """A column of ``running``.
+
+    ``change``: an aggregate over what enters (``sign`` 1) and leaves (-1) at one tick.
+    ``fold``: the aggregate, with ``{}`` for its argument, of the changes up to a tick.
+    """
+
+    change: str
+    fold: str
+
+
+class State:
+    """A kind of partial state, with what a function keeps in it; a kind overrides its stages."""
+
+    def splits(self, call: Call) -> bool:
+        """Say whether doubles are added, whose exponents have to be looked at first."""
+        return False
+
+    def stays(self, call: Call) -> str | None:
+        """Return a query of stays (kid, w, enter, leave) other than those of single rows."""
+        return None
+
+    def running(self, call: Call) -> dict[str, Column]:
+        """Return the running totals to keep; equal names of several calls are one column."""
+        return {}
+
+    def tables(self, calls: Sequence[tuple[Call, Self]], grid: TickGrid) -> dict[str, str]:
+        """Return tables to make once the candidates are known, in order: name → query.
+
+        ``calls``: all calls that chose this kind, each with its own. The last table has at most
+        one row (kid, i, …) a candidate and is joined to them.
+        """
+        return {}
+
+    def holds(self, call: Call) -> str:
+        """Return SQL that is true at a candidate whose window holds a value."""
+        raise NotImplementedError

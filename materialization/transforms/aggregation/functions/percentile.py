@@ -1,0 +1,62 @@
+"""The value below which ``p`` percent lie, interpolated between the two nearest ranks. [pure]
+
+Not an estimate. Of n values in order, rank 0 to n - 1, it is the one at rank (n - 1) · p / 100, as
+in numpy's default; between two ranks on the straight line between their values. NaN ranks above
+all, and what lies next to it is NaN; so is what lies between the two infinities.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from materialization.transforms.aggregation.arguments import as_double
+from materialization.transforms.aggregation.function import AggregateFunction
+from materialization.transforms.aggregation.states.rows_again import RowsAgain
+
+if TYPE_CHECKING:
+    from materialization.transforms.aggregation.function import Call
+
+#: Digits of ``p`` that count; with them a rank stays inside 128 bits for any number of rows.
+_DIGITS = Decimal("1e-15")
+
+
+def _in_order(call: Call) -> str:
+    return f"list({call.value} ORDER BY {call.value})"
+
+
+def _interpolated(call: Call) -> str:
+    share = _share(call.parameters["p"])
+    # Ranks are whole numbers of ``unit``-ths, so that one that is whole is found to be whole.
+    rank, unit = f"(len({call.name}) - 1)::HUGEINT * {share.numerator}", share.denominator
+    low = f"{call.name}[CAST({rank} // {unit} AS BIGINT) + 1]"
+    high = f"{call.name}[CAST({rank} // {unit} AS BIGINT) + 2]"
+    rest = f"(({rank}) % {unit})"
+    return (
+        f"CASE WHEN {rest} = 0 OR {low} = {high} THEN {low} "
+        f"ELSE {_between(low, high, f'(CAST({rest} AS DOUBLE) / {unit})')} END"
+    )
+
+
+def _share(p: float) -> Fraction:
+    return Fraction(Decimal(repr(p)).quantize(_DIGITS)) / 100
+
+
+def _between(low: str, high: str, part: str) -> str:
+    """Return the value at ``part`` (0 to 1) of the way; from the nearer end, as numpy does."""
+    way = f"({high} - {low})"
+    from_low, from_high = f"{low} + {way} * {part}", f"{high} - {way} * (1 - {part})"
+    # The way between two finite values may be too long for a double, their shares are not.
+    shares = f"{low} * (1 - {part}) + {high} * {part}"
+    line = f"CASE WHEN {part} < 0.5 THEN {from_low} ELSE {from_high} END"
+    return f"CASE WHEN isfinite({way}) THEN {line} ELSE {shares} END"
+
+
+PERCENTILE = AggregateFunction(
+    takes=as_double,
+    state=RowsAgain(_in_order),
+    finish=_interpolated,
+    gives="DOUBLE",
+    parameters=("p",),
+)
