@@ -69,7 +69,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     **{
         str(each.__struct_config__.tag): each.__struct_fields__
         for each in get_args(AggregateFunction)
-        if isinstance(each, type)
+        if isinstance(each, type) and issubclass(each, FunctionWithParameters)
     },
 }
 
