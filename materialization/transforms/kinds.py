@@ -1,6 +1,6 @@
 """Every kind of transform: what each has to do, and the table that finds it.
 
-Not for what a definition says of one (``registry.spec.view_transforms``). A new kind is a module of
+Not for what a definition says of one (``registry.spec.transforms``). A new kind is a module of
 its own here and a line in ``KINDS``; ``tests/contracts/test_transforms.py`` runs on every line.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from materialization.transforms.aggregation.transform import AggregationsKind
 from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.row_sql import RowSqlKind
-from registry.spec.view_transforms import Aggregations, Columns, RowSql, Transform
+from registry.spec.transforms import Aggregations, Columns, RowSql, Transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -28,15 +28,9 @@ from registry.spec.model import (
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_row_sql
 from registry.spec.sources import ENDINGS, FileSource, file_format
+from registry.spec.transforms import KEYED, Aggregations, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
-from registry.spec.view_transforms import (
-    KEYED,
-    Aggregations,
-    RowSql,
-    Transform,
-    asked_for,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

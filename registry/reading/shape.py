@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import msgspec
 
 from lib.errors import did_you_mean, nearest
-from registry.spec.transforms import FUNCTION_SYNONYMS
+from registry.spec.aggregations import FUNCTION_SYNONYMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -142,7 +142,7 @@ def _is_struct(annotation: Any) -> bool:
 
 
 def _tagged(annotation: Any) -> dict[str, type[msgspec.Struct]]:
-    """Return tag → struct of a tagged struct, or of those in a union; empty where there are none."""
+    """Return tag → struct of a tagged struct or of those in a union; empty without any."""
     is_union = get_origin(annotation) in (Union, UnionType)
     members = get_args(annotation) if is_union else (annotation,)
     structs = [each for each in members if _is_struct(each) and each.__struct_config__.tag_field]

@@ -13,7 +13,7 @@ import msgspec
 from registry.choices import SENSITIVITY_ORDER, ChangeClass
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.model import VersionSpec
-from registry.spec.view_transforms import KEYED
+from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

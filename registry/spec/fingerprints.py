@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from registry.spec.view_transforms import KEYED
+from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
     from registry.spec.model import VersionSpec

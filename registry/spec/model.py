@@ -11,12 +11,12 @@ from functools import lru_cache
 import msgspec
 
 from registry.choices import Sensitivity
+from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.durations import parse_duration
 from registry.spec.sources import Source  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.transforms import AggregateOutput, AggregationSpec
+from registry.spec.transforms import Transform, transform_of
 from registry.spec.value_types import ValueType, parse_type
-from registry.spec.view_transforms import Transform, transform_of
 
 
 class JoinKey(Spec, frozen=True):

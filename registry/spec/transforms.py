@@ -1,45 +1,108 @@
-"""How a view makes features out of its source's rows, as values. [pure]
+"""The ways in which a view makes its rows: a tagged union, one class a kind. [pure]
 
-Not for computing them: ``materialization.transforms`` does.
+Not for computing them (``materialization.transforms`` has a module a kind) or for judging what is
+written (``reading.rules``). In a definition the kind is the key that is there: ``sql``,
+``aggregations``, or none of them.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta  # noqa: TC003 - msgspec reads the annotations
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from registry.spec.aggregate_functions import AggregateFunction  # noqa: TC001 - as above
+import msgspec
+
+from registry.spec.aggregations import (
+    AggregationSpec,
+)  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.base import Spec
 from registry.spec.durations import parse_duration
+from registry.spec.row_sql import check_row_sql
 
-#: What other tools call the functions.
-FUNCTION_SYNONYMS = {
-    "avg": "mean",
-    "average": "mean",
-    "std": "stddev",
-    "nunique": "count_distinct",
-}
+if TYPE_CHECKING:
+    from registry.spec.model import FeatureViewSpec, ScheduleSpec
 
 
-class AggregateOutput(NamedTuple):
-    """One column that an aggregation can give."""
+class Transform(Spec, frozen=True):
+    """What every kind says of itself; a new kind changes what is not so for it."""
 
-    column: str
-    function: AggregateFunction
-    window: timedelta
+    #: The key of a view that asks for it; None for the kind that needs none.
+    key: ClassVar[str | None] = None
+    #: What a reviewer reads when it is not the one of the version before.
+    changed: ClassVar[str] = ""
+    #: Its rows are the ticks of the schedule. Each continues from the stored one before it, so its
+    #: windows follow each other without a gap, and schedule and TTL decide which rows there are.
+    makes_ticks: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, view: FeatureViewSpec) -> Self | None:
+        """Return the transform as ``view`` asks for it; None when it asks for another."""
+        given = getattr(view, cls.key) if cls.key else None
+        return cls(given) if given else None
+
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
+        """Return the columns the features are made of, join keys and times aside."""
+        return tuple(feature.source_column for feature in view.features)
+
+    def canonical(self, source: str) -> Self:
+        """Return it as it is stored: written anew where users wrote text.
+
+        :raises BadSql: what is written may not be run.
+        """
+        return self
+
+    def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
+        """Return what of the rest of the view decides the stored rows, because of this kind."""
+        return {}
 
 
-class AggregationSpec(Spec, frozen=True):
-    column: str
-    functions: tuple[AggregateFunction, ...]
-    windows: tuple[str, ...]
+class Columns(Transform, frozen=True):
+    """The source's columns as they are."""
 
-    def outputs(self) -> dict[str, AggregateOutput]:
-        """Return output by name: ``amount_sum_30d``, ``amount_last_k_10_30d``."""
-        return {
-            f"{self.column}_{function}_{window}": AggregateOutput(
-                self.column, function, parse_duration(window)
-            )
-            for function in self.functions
-            for window in self.windows
-        }
+
+class RowSql(Transform, frozen=True):
+    """One row-wise SELECT over the source."""
+
+    key = "sql"
+    changed = "SQL changed"
+    sql: str
+
+    def canonical(self, source: str) -> Self:
+        return msgspec.structs.replace(self, sql=check_row_sql(self.sql, source=source))
+
+
+class Aggregations(Transform, frozen=True):
+    """Rolling windows at the ticks of the schedule."""
+
+    key = "aggregations"
+    changed = "aggregations changed"
+    makes_ticks = True
+    aggregations: tuple[AggregationSpec, ...]
+
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
+        return tuple(aggregation.column for aggregation in self.aggregations)
+
+    def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
+        """The schedule makes the ticks; the TTL says how sparsely they are stored."""
+        return {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
+
+
+#: Every kind that a key of the view asks for, in the order in which they are looked for.
+KEYED: tuple[type[Transform], ...] = (RowSql, Aggregations)
+
+
+def asked_for(view: FeatureViewSpec) -> list[Transform]:
+    """Return each transform that a view asks for; the rules allow one at most."""
+    return [made for kind in KEYED if (made := kind.of(view)) is not None]
+
+
+def transform_of(view: FeatureViewSpec) -> Transform:
+    return next(iter(asked_for(view)), Columns())
+
+
+def _ticks(schedule: ScheduleSpec | None) -> str | float | None:
+    """Return what decides the ticks: `60m` and `1h` are the same ones."""
+    return (schedule.cron or _seconds(schedule.every)) if schedule else None
+
+
+def _seconds(duration: str | None) -> float | None:
+    return parse_duration(duration).total_seconds() if duration else None

@@ -21,7 +21,7 @@ from materialization.stores.columns import INSTANT
 from materialization.transforms.aggregation.arguments import as_double, as_number
 from materialization.transforms.aggregation.functions import FUNCTIONS
 from registry.spec.aggregate_functions import PARAMETERS, LastK, Percentile
-from registry.spec.transforms import AggregationSpec
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.value_types import parse_type
 from tests.materialization.aggregation_cases import (
     BASE,

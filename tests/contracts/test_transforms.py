@@ -12,9 +12,9 @@ from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import find_source, open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import KINDS, kind_of
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.transforms import AggregationSpec
-from registry.spec.view_transforms import Aggregations, Columns, RowSql
+from registry.spec.transforms import Aggregations, Columns, RowSql
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
 
 SUMS = AggregationSpec(column="x", functions=("sum",), windows=("2d",))

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from materialization.stores.columns import INSTANT, SEQUENCE, stored_schema
 from materialization.ticks import ticks_between
 from registry.spec.aggregate_functions import LastK, Percentile, function_name
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec, write_parquet
 
 HOUR = timedelta(hours=1)

@@ -20,8 +20,8 @@ from materialization.ticks import (
     ticks_between,
 )
 from materialization.transforms.aggregation.tick_grid import make_grid
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import at, compute_here, make_spec
 
 HOURLY = ScheduleSpec(every="1h")

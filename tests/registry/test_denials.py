@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from django.urls import Resolver404, ResolverMatch, URLPattern, get_resolver, resolve
+from django.urls import Resolver404, ResolverMatch, get_resolver, resolve
 
 from lib.errors import Forbidden
 from registry.deeds import subject_of
@@ -15,7 +15,7 @@ from registry.models import AuditEntry
 from tests.factories import AT
 
 
-def api_patterns() -> list[URLPattern]:
+def api_patterns():
     """Return every path that the apps mount under ``/api/v1``."""
     mounts = [each for each in get_resolver().url_patterns if str(each.pattern) == "api/v1/"]
     return [pattern for mount in mounts for pattern in mount.url_patterns]

@@ -16,7 +16,7 @@ from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow, b
 from registry.operations.registration.drafts import store_draft
 from registry.queries import newest_version
 from registry.spec.model import FeatureViewSpec, VersionSpec
-from registry.spec.view_transforms import transform_of
+from registry.spec.transforms import transform_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

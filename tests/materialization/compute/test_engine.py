@@ -23,8 +23,8 @@ from materialization.errors import (
 )
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT, computed_schema
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import END, SHARED, at, make_spec, write_parquet
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)

@@ -11,8 +11,8 @@ from materialization.compute.limits import EngineLimits
 from materialization.compute.look import probe
 from materialization.stores.columns import INSTANT
 from registry.operations.registration.probing import bare_version
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.transforms import AggregationSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from registry.spec.aggregate_functions import LastK, Percentile
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.fingerprints import canonical_json
-from registry.spec.transforms import AggregationSpec
 
 
 def test_a_function_without_parameters_is_stored_as_its_name():

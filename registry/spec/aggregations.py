@@ -1,0 +1,45 @@
+"""What an aggregation says: a column, functions, windows; and the columns it can give. [pure]
+
+Not for computing them: ``materialization.transforms`` does.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta  # noqa: TC003 - msgspec reads the annotations
+from typing import NamedTuple
+
+from registry.spec.aggregate_functions import AggregateFunction  # noqa: TC001 - as above
+from registry.spec.base import Spec
+from registry.spec.durations import parse_duration
+
+#: What other tools call the functions.
+FUNCTION_SYNONYMS = {
+    "avg": "mean",
+    "average": "mean",
+    "std": "stddev",
+    "nunique": "count_distinct",
+}
+
+
+class AggregateOutput(NamedTuple):
+    """One column that an aggregation can give."""
+
+    column: str
+    function: AggregateFunction
+    window: timedelta
+
+
+class AggregationSpec(Spec, frozen=True):
+    column: str
+    functions: tuple[AggregateFunction, ...]
+    windows: tuple[str, ...]
+
+    def outputs(self) -> dict[str, AggregateOutput]:
+        """Return output by name: ``amount_sum_30d``, ``amount_last_k_10_30d``."""
+        return {
+            f"{self.column}_{function}_{window}": AggregateOutput(
+                self.column, function, parse_duration(window)
+            )
+            for function in self.functions
+            for window in self.windows
+        }
