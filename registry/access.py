@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
-from registry.choices import Role, State
+from registry.choices import Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.spec.versions import parse_version
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
 
-_READ = {"view_project", "read_online", "read_offline"}
-_AUTHOR = _READ | {"add_featureview", "change_featureview"}
-_OPERATOR = {"view_project", "materialize_featureview", "change_schedule"}
-_STEWARD = _OPERATOR | {"approve_featureview", "release_featureview", "view_auditentry"}
-_OWNER = _AUTHOR | _STEWARD | {"manage_members"}
+_READ = {Right.VIEW_PROJECT, Right.READ_ONLINE, Right.READ_OFFLINE}
+_AUTHOR = _READ | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
+_OPERATOR = {Right.VIEW_PROJECT, Right.MATERIALIZE_FEATUREVIEW, Right.CHANGE_SCHEDULE}
+_STEWARD = _OPERATOR | {Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.VIEW_AUDITENTRY}
+_OWNER = _AUTHOR | _STEWARD | {Right.MANAGE_MEMBERS}
 #: What each role may do in its project; the one place that says so.
-ROLES: dict[Role, frozenset[str]] = {
+ROLES: dict[Role, frozenset[Right]] = {
     Role.CONSUMER: frozenset(_READ),
-    Role.AUTHOR: frozenset(_AUTHOR | {"materialize_featureview"}),
+    Role.AUTHOR: frozenset(_AUTHOR | {Right.MATERIALIZE_FEATUREVIEW}),
     Role.STEWARD: frozenset(_STEWARD),
     Role.OPERATOR: frozenset(_OPERATOR),
-    Role.AUDITOR: frozenset({"view_project", "view_auditentry"}),
+    Role.AUDITOR: frozenset({Right.VIEW_PROJECT, Right.VIEW_AUDITENTRY}),
     Role.OWNER: frozenset(_OWNER),
 }
 
@@ -64,40 +64,40 @@ def acting_user(request: HttpRequest | Request) -> User:
 
 
 def permissions(user: User | AnonymousUser, obj: Project | FeatureView) -> frozenset[str]:
-    """Return the codenames ``user`` holds on ``obj``; on a view those on its project count too."""
+    """Return the rights ``user`` holds on ``obj``; on a view those on its project count too."""
     if not user.is_active:
         return frozenset()
     own = frozenset(get_perms(user, obj))
     return own | frozenset(get_perms(user, obj.project)) if isinstance(obj, FeatureView) else own
 
 
-def can(user: User | AnonymousUser, codename: str, obj: Project | FeatureView) -> bool:
-    return codename in permissions(user, obj)
+def can(user: User | AnonymousUser, right: Right, obj: Project | FeatureView) -> bool:
+    return right in permissions(user, obj)
 
 
-def require(user: User | AnonymousUser, codename: str, obj: Project | FeatureView) -> None:
-    """Return if ``user`` holds ``codename`` on ``obj`` or its project.
+def require(user: User | AnonymousUser, right: Right, obj: Project | FeatureView) -> None:
+    """Return if ``user`` holds ``right`` on ``obj`` or its project.
 
     :raises ActionNotPermitted: naming the right and the roles that carry it.
     """
-    if can(user, codename, obj):
+    if can(user, right, obj):
         return
     project = obj.project if isinstance(obj, FeatureView) else obj
     name = user.get_username() or "anonymous"
-    roles = ", ".join(role for role, codenames in ROLES.items() if codename in codenames)
+    roles = ", ".join(role for role, rights in ROLES.items() if right in rights)
     raise ActionNotPermitted(
-        f"{name} lacks the right {codename} on {obj}; roles that have it: {roles}.",
-        permission=codename,
+        f"{name} lacks the right {right} on {obj}; roles that have it: {roles}.",
+        permission=right,
         project=project.name,
     )
 
 
-def require_still(user: User, codename: str, obj: Project | FeatureView) -> None:
+def require_still(user: User, right: Right, obj: Project | FeatureView) -> None:
     """Require as ``require`` does, of the account as it is now and not as it was loaded.
 
     For use under the lock that rights change under too: whoever lost one meanwhile is refused.
     """
-    require(get_user_model().objects.get(pk=user.pk), codename, obj)
+    require(get_user_model().objects.get(pk=user.pk), right, obj)
 
 
 def require_superuser(user: User | AnonymousUser) -> None:
@@ -123,9 +123,9 @@ def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:
 
 
 def access_project(
-    user: User | AnonymousUser, name: str, codename: str = "view_project"
+    user: User | AnonymousUser, name: str, right: Right = Right.VIEW_PROJECT
 ) -> Project:
-    """Load a project the user may see and require ``codename`` on it.
+    """Load a project the user may see and require ``right`` on it.
 
     :raises ProjectNotFound: there is none, or the user may not know that there is.
     """
@@ -135,14 +135,14 @@ def access_project(
         raise ProjectNotFound(
             f"there is no project {name!r} you can see.{did_you_mean(name, known)}"
         )
-    require(user, codename, project)
+    require(user, right, project)
     return project
 
 
 def access_feature_view(
-    user: User | AnonymousUser, project_name: str, name: str, codename: str = "view_project"
+    user: User | AnonymousUser, project_name: str, name: str, right: Right = Right.VIEW_PROJECT
 ) -> FeatureView:
-    """Load a feature view the user may see and require ``codename`` on it or its project.
+    """Load a feature view the user may see and require ``right`` on it or its project.
 
     :raises ProjectNotFound, FeatureViewNotFound: there is none, or the user may not know of it.
     """
@@ -157,7 +157,7 @@ def access_feature_view(
         raise FeatureViewNotFound(
             f"project {project} has no feature view {name!r}.{did_you_mean(name, known)}"
         )
-    require(user, codename, feature_view)
+    require(user, right, feature_view)
     return feature_view
 
 
@@ -166,14 +166,14 @@ def access_version(
     project_name: str,
     name: str,
     number: str,
-    codename: str = "view_project",
+    right: Right = Right.VIEW_PROJECT,
 ) -> FeatureViewVersion:
     """Load one version by its number; ``draft`` is the newest draft, numbered or not.
 
     :raises BadVersion: neither ``draft`` nor three numbers.
     :raises VersionNotFound: the view has none of that number.
     """
-    feature_view = access_feature_view(user, project_name, name, codename)
+    feature_view = access_feature_view(user, project_name, name, right)
     related = ("feature_view__project", "table", "based_on", "created_by")
     versions = feature_view.versions.select_related(*related)
     if number == State.DRAFT:
@@ -190,12 +190,12 @@ def access_version(
 def sync_permissions(project: Project, user: User) -> None:
     """Make the user's guardian rows on the project exactly what their roles say."""
     roles = Membership.objects.filter(project=project, user=user).values_list("role", flat=True)
-    wanted = {codename for role in roles for codename in ROLES[Role(role)]}
+    wanted = {str(right) for role in roles for right in ROLES[Role(role)]}
     present = set(_granted(project, user))
-    for codename in wanted - present:
-        assign_perm(codename, user, project)
-    for codename in present - wanted:
-        remove_perm(codename, user, project)
+    for right in wanted - present:
+        assign_perm(right, user, project)
+    for right in present - wanted:
+        remove_perm(right, user, project)
 
 
 def _granted(project: Project, user: User) -> list[str]:

@@ -69,6 +69,22 @@ class Role(StrEnum):
     OWNER = "owner"
 
 
+class Right(StrEnum):
+    """What somebody may do in a project or to one feature view; stored as a permission's name."""
+
+    VIEW_PROJECT = "view_project"
+    READ_ONLINE = "read_online"
+    READ_OFFLINE = "read_offline"
+    ADD_FEATUREVIEW = "add_featureview"
+    CHANGE_FEATUREVIEW = "change_featureview"
+    APPROVE_FEATUREVIEW = "approve_featureview"
+    RELEASE_FEATUREVIEW = "release_featureview"
+    MATERIALIZE_FEATUREVIEW = "materialize_featureview"
+    CHANGE_SCHEDULE = "change_schedule"
+    VIEW_AUDITENTRY = "view_auditentry"
+    MANAGE_MEMBERS = "manage_members"
+
+
 class Kind(StrEnum):
     """The kinds of object a definitions file can hold, in the order in which they are applied."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lib.errors import Conflict, Forbidden, Invalid
-from registry.choices import Action, State
+from registry.choices import Action, Right, State
 
 
 class Transition(NamedTuple):
@@ -31,15 +31,15 @@ TRANSITIONS: dict[tuple[State, Action], Transition] = {
     (State.DEPRECATED, Action.RETIRE): Transition(State.RETIRED),
 }
 #: The right each action needs, on the feature view or its project.
-PERMISSION: dict[Action, str] = {
-    Action.SUBMIT: "change_featureview",
-    Action.WITHDRAW: "change_featureview",
-    Action.APPROVE: "approve_featureview",
-    Action.REJECT: "approve_featureview",
-    Action.PROMOTE: "release_featureview",
-    Action.DEPRECATE: "release_featureview",
-    Action.RESTORE: "release_featureview",
-    Action.RETIRE: "release_featureview",
+PERMISSION: dict[Action, Right] = {
+    Action.SUBMIT: Right.CHANGE_FEATUREVIEW,
+    Action.WITHDRAW: Right.CHANGE_FEATUREVIEW,
+    Action.APPROVE: Right.APPROVE_FEATUREVIEW,
+    Action.REJECT: Right.APPROVE_FEATUREVIEW,
+    Action.PROMOTE: Right.RELEASE_FEATUREVIEW,
+    Action.DEPRECATE: Right.RELEASE_FEATUREVIEW,
+    Action.RESTORE: Right.RELEASE_FEATUREVIEW,
+    Action.RETIRE: Right.RELEASE_FEATUREVIEW,
 }
 #: The audit verb each action leaves, past tense and stable for ever.
 VERB: dict[Action, str] = {

@@ -21,6 +21,7 @@ import materialization.words
 import serving.urls
 import serving.words
 from materialization.choices import RunStatus
+from registry.choices import Right
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ def test_every_module_says_what_it_is_for():
     ]
 
     assert silent == []
+
+
+def test_a_right_is_written_as_text_in_one_place():
+    """A slip in a name would be a right that nobody holds; elsewhere it is ``Right.…``."""
+    spelled = {
+        (name(file), node.value)
+        for file in modules()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in set(Right)
+    }
+
+    assert {module for module, _ in spelled} == {"registry.choices"}
+    assert {right for _, right in spelled} == set(Right)
 
 
 def test_pure_modules_lean_on_pure_modules_only():

@@ -11,7 +11,7 @@ from materialization.models import MaterializationSchedule
 from materialization.queries import coverage, covered_until
 from registry import access
 from registry.admin.panels import panel
-from registry.choices import SERVED_STATES
+from registry.choices import SERVED_STATES, Right
 from registry.models import FeatureView, FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "runs": runs[:RUNS_SHOWN],
         "shared_with": table.versions.exclude(pk=version.pk).select_related("feature_view"),
         "schedule": MaterializationSchedule.objects.filter(version=version).first(),
-        "may_run": access.can(request.user, "materialize_featureview", version.feature_view),
+        "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
         "now": timezone.now(),
     }
     return render_to_string("materialization/admin/version_panel.html", context, request=request)

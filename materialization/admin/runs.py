@@ -24,7 +24,7 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
-from registry.choices import SERVED_STATES
+from registry.choices import SERVED_STATES, Right
 from registry.denials import attempting
 from registry.markup import breakable, link, utc
 from registry.models import FeatureViewVersion
@@ -88,7 +88,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         ]
 
     def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
-        may_run = access.can(request.user, "materialize_featureview", obj.version.feature_view)
+        may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, obj.version.feature_view)
         return {
             "run": obj,
             "repaired_by": repaired_by(obj),

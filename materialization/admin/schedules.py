@@ -24,6 +24,7 @@ from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.admin.forms import SeenForm
+from registry.choices import Right
 from registry.markup import badge, breakable, dash, link, utc
 from registry.spec.model import ScheduleSpec
 
@@ -100,7 +101,7 @@ class MaterializationScheduleAdmin(ScopedAdmin):
         return {
             "schedule": obj,
             "form": ScheduleForm(initial=initial),
-            "may_change": access.can(request.user, "change_schedule", obj.version.feature_view),
+            "may_change": access.can(request.user, Right.CHANGE_SCHEDULE, obj.version.feature_view),
             "covered": covered_until(table) if table else None,
             "due": due_end(obj, at=now) if table and obj.enabled else None,
             "runs": table.runs.select_related("version__feature_view")[:10] if table else [],

@@ -22,6 +22,7 @@ from materialization.models import MaterializationRun
 from materialization.requests.runs import NotMaterializable, cancel_run, request_run
 from materialization.windows import BadWindow
 from registry import access
+from registry.choices import Right
 from registry.models import FeatureView
 from registry.queries import ReferenceNotFound, served_versions
 
@@ -130,7 +131,7 @@ def _versions(project: Project, names: Any, request: Request) -> list[FeatureVie
         .order_by("feature_view__name", "major", "minor", "patch")
     )
     if names is None:
-        access.require(request.user, "materialize_featureview", project)
+        access.require(request.user, Right.MATERIALIZE_FEATUREVIEW, project)
         return list(versions)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadWindow("feature_views is a list of names; leave it out for all.")
@@ -141,7 +142,7 @@ def _versions(project: Project, names: Any, request: Request) -> list[FeatureVie
             raise ReferenceNotFound(
                 f"project {project} has no feature view {name!r}. Valid: {valid}."
             )
-        access.require(request.user, "materialize_featureview", known[name])
+        access.require(request.user, Right.MATERIALIZE_FEATUREVIEW, known[name])
     found = list(versions.filter(feature_view__name__in=names))
     if idle := sorted(set(names) - {version.feature_view.name for version in found}):
         raise NotMaterializable(f"{', '.join(idle)}: no version is approved; nothing to run.")

@@ -19,7 +19,7 @@ from materialization.queries import covered_until, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
 from materialization.windows import BadWindow, Window, make_window
 from registry import access, audit
-from registry.choices import SERVED_STATES
+from registry.choices import SERVED_STATES, Right
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def request_run(
     :raises RunInProgress: another run of the same table is under way; names it.
     """
     if actor is not None:
-        access.require(actor, "materialize_featureview", version.feature_view)
+        access.require(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
     if version.table is None:
         raise NotMaterializable(f"{version} is a draft; only approved versions are materialized.")
     _require_served(version, version.state)
@@ -119,7 +119,7 @@ def _create(
         with transaction.atomic():
             _hold_served(version)
             if actor is not None:
-                access.require_still(actor, "materialize_featureview", version.feature_view)
+                access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
             run = MaterializationRun.objects.create(
                 version=version,
                 table=table,
@@ -161,11 +161,11 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
 
     :raises RunFinished: it is over already.
     """
-    access.require(actor, "materialize_featureview", run.version.feature_view)
+    access.require(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
     with transaction.atomic():
         live = MaterializationRun.objects.filter(pk=run.pk)
         live.select_for_update(no_key=True).get()
-        access.require_still(actor, "materialize_featureview", run.version.feature_view)
+        access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
         waiting = live.filter(status=RunStatus.QUEUED)
         if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):
             if not live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):

@@ -13,6 +13,7 @@ from lib.errors import Invalid
 from lib.seen import require_unchanged
 from materialization.models import MaterializationSchedule
 from registry import access, audit
+from registry.choices import Right
 from registry.reading.rules import schedule_problems
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ def change_schedule(
     :raises Invalid: the duration or cron expression cannot be read.
     :raises ChangedMeanwhile: somebody changed it since it was seen.
     """
-    access.require(actor, "change_schedule", schedule.version.feature_view)
+    access.require(actor, Right.CHANGE_SCHEDULE, schedule.version.feature_view)
     for _, message in schedule_problems(spec):
         raise BadSchedule(f"schedule: {message}")
     seen = {name: getattr(schedule, name) for name in RHYTHM} if seen is None else seen
     with transaction.atomic():
         stored = _held(schedule)
-        access.require_still(actor, "change_schedule", stored.version.feature_view)
+        access.require_still(actor, Right.CHANGE_SCHEDULE, stored.version.feature_view)
         require_unchanged(stored, seen)
         before = str(stored)
         stored.every, stored.cron = (spec.every or "", spec.cron or "") if spec else ("", "")

@@ -16,6 +16,7 @@ from registry import verbs
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import column_filter
 from registry.admin.scope import projects_with
+from registry.choices import Right
 from registry.deeds import subject_of
 from registry.markup import breakable, brief, dash, link, utc_stacked
 from registry.models import AuditEntry, Project
@@ -35,7 +36,7 @@ class AuditEntryAdmin(ScopedAdmin):
     """Entries of the projects whose trail the person may read; superusers also see the rest."""
 
     page = "registry/admin/audit_entry.html"
-    view_right = "view_auditentry"
+    view_right = Right.VIEW_AUDITENTRY
     view_refusal = (
         "Reading the audit trail needs the right view_auditentry in a project: "
         "its stewards, auditors and owners have it."
@@ -102,7 +103,7 @@ class AuditEntryAdmin(ScopedAdmin):
 
 def may_read(request: HttpRequest) -> bool:
     """Tell whether the person may read any part of the trail."""
-    return bool(request.user.is_superuser or projects_with(request, "view_auditentry"))
+    return bool(request.user.is_superuser or projects_with(request, Right.VIEW_AUDITENTRY))
 
 
 def readable_entries(request: HttpRequest) -> QuerySet[AuditEntry]:
@@ -138,7 +139,7 @@ def to_the_minute(text: str) -> str:
 
 
 def _names(request: HttpRequest) -> set[str]:
-    visible: Q = Q(pk__in=projects_with(request, "view_auditentry"))
+    visible: Q = Q(pk__in=projects_with(request, Right.VIEW_AUDITENTRY))
     return set(Project.objects.filter(visible).values_list("name", flat=True))
 
 

@@ -20,6 +20,7 @@ from unfold.admin import ModelAdmin
 
 from registry.admin.panels import render_panels
 from registry.admin.scope import project_of, projects_with
+from registry.choices import Right
 from registry.denials import attempting
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ScopedAdmin(ModelAdmin):
     """
 
     project_path: ClassVar[str] = "project"
-    view_right: ClassVar[str] = "view_project"
+    view_right: ClassVar[Right] = Right.VIEW_PROJECT
     page: ClassVar[str] = ""
     posts: ClassVar[dict[str, str]] = {}
     #: What an empty list says: why it is empty and what would fill it.

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from registry.admin.scope import projects_with
-from registry.choices import Role
+from registry.choices import Right, Role
 from registry.models import Membership, Project
 
 if TYPE_CHECKING:
@@ -160,6 +160,6 @@ def token_users(request: HttpRequest) -> Any:
     active = User.objects.filter(is_active=True).order_by("username")
     others = Q(is_superuser=False)
     if not request.user.is_superuser:
-        managed = projects_with(request, "manage_members")
+        managed = projects_with(request, Right.MANAGE_MEMBERS)
         others &= Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships__project__in=managed)
     return active.filter(Q(pk=request.user.pk) | others).distinct()

@@ -27,7 +27,7 @@ from registry.admin.forms import (
     RevokeForm,
 )
 from registry.admin.scope import projects_with
-from registry.choices import Role
+from registry.choices import Right, Role
 from registry.denials import attempting
 from registry.markup import link, utc
 from registry.models import Project
@@ -73,7 +73,7 @@ class ProjectAdmin(ScopedAdmin):
         return bool(request.user.is_superuser)
 
     def content(self, request: HttpRequest, obj: Project) -> dict[str, Any]:
-        may_manage = access.can(request.user, "manage_members", obj)
+        may_manage = access.can(request.user, Right.MANAGE_MEMBERS, obj)
         return {
             "project": obj,
             "may_manage": may_manage,
@@ -130,7 +130,7 @@ class ProjectAdmin(ScopedAdmin):
 
     def grant(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
         # The form says which accounts there are; that is for those who may let one in.
-        may = partial(access.require, request.user, "manage_members", obj)
+        may = partial(access.require, request.user, Right.MANAGE_MEMBERS, obj)
         if attempt(request, lambda: may() or True) is None:
             return None
         form = GrantForm(request.POST)
@@ -202,9 +202,8 @@ def _suggestions() -> list[str]:
 
 def _role_words() -> list[tuple[str, str]]:
     """Return each role with the rights it carries, in words."""
-    rights = Project._meta.permissions
-    words = {codename: str(name).removeprefix("Can ") for codename, name in rights}
+    words = {right: str(name).removeprefix("Can ") for right, name in Project._meta.permissions}
     return [
-        (role, "; ".join(words[codename] for codename in words if codename in codenames))
-        for role, codenames in access.ROLES.items()
+        (role, "; ".join(words[right] for right in words if right in rights))
+        for role, rights in access.ROLES.items()
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from guardian.shortcuts import get_objects_for_user
 
 from registry import access
+from registry.choices import Right
 from registry.models import Project
 
 if TYPE_CHECKING:
@@ -17,22 +18,22 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-def projects_with(request: HttpRequest, codename: str = "view_project") -> frozenset[int]:
-    """Return the ids of the projects in which the asking person holds ``codename``.
+def projects_with(request: HttpRequest, right: Right = Right.VIEW_PROJECT) -> frozenset[int]:
+    """Return the ids of the projects in which the asking person holds ``right``.
 
     A page asks often and the answer holds for one request, so it is kept on the request.
     """
-    known: dict[str, frozenset[int]] = request.__dict__.setdefault("_assay_projects", {})
-    if codename not in known:
-        known[codename] = frozenset(_projects(request, codename).values_list("pk", flat=True))
-    return known[codename]
+    known: dict[Right, frozenset[int]] = request.__dict__.setdefault("_assay_projects", {})
+    if right not in known:
+        known[right] = frozenset(_projects(request, right).values_list("pk", flat=True))
+    return known[right]
 
 
-def _projects(request: HttpRequest, codename: str) -> QuerySet[Project]:
+def _projects(request: HttpRequest, right: Right) -> QuerySet[Project]:
     visible = access.visible_projects(request.user)
-    if codename == "view_project" or request.user.is_superuser or request.user.is_anonymous:
+    if right == Right.VIEW_PROJECT or request.user.is_superuser or request.user.is_anonymous:
         return visible
-    granted: QuerySet[Project] = get_objects_for_user(request.user, codename, Project)
+    granted: QuerySet[Project] = get_objects_for_user(request.user, right, Project)
     return visible.filter(pk__in=granted.values("pk"))
 
 

@@ -18,6 +18,7 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.forms import TokenForm
 from registry.admin.scope import projects_with
+from registry.choices import Right
 from registry.denials import attempting
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
@@ -47,7 +48,7 @@ class ApiTokenAdmin(ScopedAdmin):
         if request.user.is_superuser:
             return rows.order_by("-created_at")
         mine = Q(user=request.user.pk) | Q(created_by=request.user.pk)
-        managed = Q(project__in=projects_with(request, "manage_members"))
+        managed = Q(project__in=projects_with(request, Right.MANAGE_MEMBERS))
         return rows.filter(mine | managed).order_by("-created_at")
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

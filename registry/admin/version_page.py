@@ -11,7 +11,7 @@ import msgspec
 
 from registry import access, lifecycle
 from registry.admin.scope import projects_with
-from registry.choices import Action, State
+from registry.choices import Action, Right, State
 from registry.markup import brief, plain
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.reviews import approvals, approvals_required
@@ -176,7 +176,7 @@ def _services(version: FeatureViewVersion) -> list[dict[str, Any]]:
 
 def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEntry] | None:
     """Return the newest entries about the version; None for those who may not read the trail."""
-    if version.feature_view.project_id not in projects_with(request, "view_auditentry"):
+    if version.feature_view.project_id not in projects_with(request, Right.VIEW_AUDITENTRY):
         return None
     entries = AuditEntry.objects.filter(
         subject_type="featureviewversion", subject_id=str(version.pk)

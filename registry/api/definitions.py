@@ -18,6 +18,7 @@ from registry import access
 from registry.api.parsers import DefinitionsParser, DefinitionsYamlParser
 from registry.api.requests import editor_ids
 from registry.api.serializers import applied_output
+from registry.choices import Right
 from registry.operations.registration.apply import apply_definitions
 from registry.probe import get_probe
 from registry.reading.parsing import parse_files
@@ -44,7 +45,7 @@ class DefinitionsAPI(APIView):
         responses=OpenApiTypes.OBJECT,
     )
     def post(self, request: Request, project: str) -> Response:
-        found = access.access_project(request.user, project, "add_featureview")
+        found = access.access_project(request.user, project, Right.ADD_FEATUREVIEW)
         dry_run = flag(request.query_params, "dry_run")
         body = cast("dict[str, list[Definition]]", request.data)
         changes = apply_definitions(

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from lib.parameters import paged
 from registry import access
 from registry.api.serializers import audit_output
+from registry.choices import Right
 from registry.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class AuditAPI(APIView):
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:
-        found = access.access_project(request.user, project, "view_auditentry")
+        found = access.access_project(request.user, project, Right.VIEW_AUDITENTRY)
         entries = AuditEntry.objects.filter(project_name=found.name)
         for parameter, column in self.FILTERS.items():
             if value := request.query_params.get(parameter):

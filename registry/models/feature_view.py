@@ -12,7 +12,14 @@ from django.db.models import Q
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from lib.errors import Conflict
-from registry.choices import SENSITIVITY_ORDER, SERVED_STATES, ChangeClass, Sensitivity, State
+from registry.choices import (
+    SENSITIVITY_ORDER,
+    SERVED_STATES,
+    ChangeClass,
+    Right,
+    Sensitivity,
+    State,
+)
 from registry.models.project import Project, is_name
 from registry.spec.model import VersionSpec, load_version_spec
 from registry.spec.versions import Version
@@ -47,12 +54,12 @@ class FeatureView(models.Model):
             models.UniqueConstraint(fields=("project", "name"), name="registry_featureview_name"),
         )
         permissions = (
-            ("read_online", "Can read online features"),
-            ("read_offline", "Can read training sets"),
-            ("approve_featureview", "Can approve versions"),
-            ("release_featureview", "Can promote, deprecate and retire versions"),
-            ("materialize_featureview", "Can start and cancel runs"),
-            ("change_schedule", "Can change schedules"),
+            (Right.READ_ONLINE, "Can read online features"),
+            (Right.READ_OFFLINE, "Can read training sets"),
+            (Right.APPROVE_FEATUREVIEW, "Can approve versions"),
+            (Right.RELEASE_FEATUREVIEW, "Can promote, deprecate and retire versions"),
+            (Right.MATERIALIZE_FEATUREVIEW, "Can start and cancel runs"),
+            (Right.CHANGE_SCHEDULE, "Can change schedules"),
         )
 
     def __str__(self) -> str:

@@ -6,6 +6,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
+from registry.choices import Right
+
 is_name = RegexValidator(
     r"^[a-z][a-z0-9_]{0,62}$", "Use lower-case letters, digits and _, beginning with a letter."
 )
@@ -31,16 +33,16 @@ class Project(models.Model):
     class Meta:
         ordering = ("name",)
         permissions = (
-            ("read_online", "Can read online features"),
-            ("read_offline", "Can read training sets"),
-            ("add_featureview", "Can register definitions"),
-            ("change_featureview", "Can edit and submit definitions"),
-            ("approve_featureview", "Can approve feature view versions"),
-            ("release_featureview", "Can promote, deprecate and retire versions"),
-            ("materialize_featureview", "Can start and cancel runs"),
-            ("change_schedule", "Can change schedules"),
-            ("view_auditentry", "Can read the audit trail"),
-            ("manage_members", "Can grant and revoke roles"),
+            (Right.READ_ONLINE, "Can read online features"),
+            (Right.READ_OFFLINE, "Can read training sets"),
+            (Right.ADD_FEATUREVIEW, "Can register definitions"),
+            (Right.CHANGE_FEATUREVIEW, "Can edit and submit definitions"),
+            (Right.APPROVE_FEATUREVIEW, "Can approve feature view versions"),
+            (Right.RELEASE_FEATUREVIEW, "Can promote, deprecate and retire versions"),
+            (Right.MATERIALIZE_FEATUREVIEW, "Can start and cancel runs"),
+            (Right.CHANGE_SCHEDULE, "Can change schedules"),
+            (Right.VIEW_AUDITENTRY, "Can read the audit trail"),
+            (Right.MANAGE_MEMBERS, "Can grant and revoke roles"),
         )
 
     def __str__(self) -> str:

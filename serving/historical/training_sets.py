@@ -12,7 +12,7 @@ from django.db import transaction
 from lib.errors import did_you_mean
 from materialization.queries import table_uri
 from registry import access, audit, queries
-from registry.choices import State
+from registry.choices import Right, State
 from serving.historical.entity_frame import require_keys
 from serving.historical.read import AnswerColumn, TrainingSet, ViewPart, get_historical_features
 from serving.online.plans import FeatureNameCollision, name_collision
@@ -63,7 +63,7 @@ def plan_training_set(
             versions[asked] = queries.served_version(
                 project=project, view=reference.view, pin=reference.pin
             )
-            access.require(actor, "read_offline", versions[asked].feature_view)
+            access.require(actor, Right.READ_OFFLINE, versions[asked].feature_view)
     distinct = {version.pk: version for version in versions.values()}
     places = {pk: place for place, pk in enumerate(distinct)}
     named = _named(references, full=request.full_feature_names)

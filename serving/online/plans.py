@@ -12,7 +12,7 @@ from lib.errors import Invalid, did_you_mean
 from materialization.stores.online import EntityKey, TableLayout, layout_of, marker_key
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
-from registry.choices import State
+from registry.choices import Right, State
 from serving.online.stored_values import stored_to_json
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class _Builder:
             version = queries.served_version(
                 project=self._project, view=reference.view, pin=reference.pin
             )
-            access.require(self._user, "read_online", version.feature_view)
+            access.require(self._user, Right.READ_ONLINE, version.feature_view)
             if not version.spec.view.online:
                 raise NotServedOnline(
                     f"{version} has `online: false`: it is not in the online store. Read it by"

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 
 from lib.errors import Conflict
 from registry import access, audit, epoch
-from registry.choices import Role
+from registry.choices import Right, Role
 from registry.models import Membership, Project
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def managing(project: Project, actor: User) -> Iterator[None]:
     after it, because rights are changed under the same lock.
     :raises ActionNotPermitted: the actor lacks ``manage_members``, or lost it meanwhile.
     """
-    access.require(actor, "manage_members", project)
+    access.require(actor, Right.MANAGE_MEMBERS, project)
     with epoch.change(project.pk):
-        access.require_still(actor, "manage_members", project)
+        access.require_still(actor, Right.MANAGE_MEMBERS, project)
         yield
 
 

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
 from registry import access, audit
-from registry.choices import Role
+from registry.choices import Right, Role
 from registry.file_roots import check_roots
 from registry.models import Project
 from registry.operations.people.members import grant, managing
@@ -82,7 +82,7 @@ def change_project(
     :raises BadPolicy: fewer than one approval, or fewer for sensitive features than for others.
     """
     # Before the roots are looked at: what directories there are is not for everybody.
-    access.require(actor, "manage_members", project)
+    access.require(actor, Right.MANAGE_MEMBERS, project)
     if not 1 <= approvals_required <= approvals_required_sensitive:
         raise BadPolicy(
             f"{approvals_required} and {approvals_required_sensitive} approvals: a version needs "

@@ -16,6 +16,7 @@ from django.db import transaction
 from lib.errors import Forbidden, Invalid
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
+from registry.choices import Right
 from registry.models import ApiToken, Membership
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _require_may_issue(user: User, actor: User, project: Project | None) -> None
                 f"{actor} may make tokens for themselves, and for service accounts in a project"
                 " they manage."
             )
-        access.require(actor, "manage_members", project)
+        access.require(actor, Right.MANAGE_MEMBERS, project)
         if not Membership.objects.filter(project=project, user=user).exists():
             raise NotYourToken(
                 f"{user} has no role in {project}; grant one first, then make the token."
@@ -120,7 +121,7 @@ def _require_may_revoke(token: ApiToken, actor: User) -> None:
         return
     if token.project is None:
         raise NotYourToken(f"{token} is {token.user}'s; its owner or a superuser can revoke it.")
-    access.require(actor, "manage_members", token.project)
+    access.require(actor, Right.MANAGE_MEMBERS, token.project)
 
 
 def _projects_of(token: ApiToken) -> list[int]:

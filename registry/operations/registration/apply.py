@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from registry import access, audit, epoch
-from registry.choices import Kind
+from registry.choices import Kind, Right
 from registry.operations.lifecycle.reviews import submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import store_data_source, store_entity
@@ -58,12 +58,12 @@ def apply_definitions(
     :raises ActionNotPermitted: the actor may not register definitions here.
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
     """
-    access.require(actor, "add_featureview", project)
+    access.require(actor, Right.ADD_FEATUREVIEW, project)
     probe = probe_ahead(definitions, project=project, probe=probe)
     application = Application(project, actor, editor_ids | {actor.pk}, at, probe)
     # One registration a project at a time: the epoch's lock keeps a plan true until it is stored.
     with audit.act(), _rolled_back() if dry_run else epoch.change(project.pk):
-        access.require_still(actor, "add_featureview", project)
+        access.require_still(actor, Right.ADD_FEATUREVIEW, project)
         changes = _apply(application, definitions)
         if application.problems:
             raise InvalidDefinitions(application.problems)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from registry import access, audit
-from registry.choices import Kind, State
+from registry.choices import Kind, Right, State
 from registry.models import Feature, FeatureView, FeatureViewVersion, VersionEditor
 from registry.operations.lifecycle.numbers import assign_number, base_version
 from registry.operations.registration.applied import Applied
@@ -36,7 +36,7 @@ def store_draft(application: Application, spec: VersionSpec, *, editor_ids: set[
         project=application.project, name=spec.view.name, defaults={"created_at": application.at}
     )
     if not created:
-        access.require(application.actor, "change_featureview", feature_view)
+        access.require(application.actor, Right.CHANGE_FEATUREVIEW, feature_view)
     base = base_version(feature_view, spec)
     change = classify(base.spec if base else None, spec)
     same = _open_version_saying(feature_view, spec)
