@@ -101,11 +101,12 @@ def require_still(user: User, right: Right, obj: Project | FeatureView) -> None:
 
 
 def require_superuser(user: User | AnonymousUser) -> None:
-    """Return if ``user`` is an active superuser.
+    """Return if ``user`` is an active superuser now, whenever the object at hand was loaded.
 
     :raises ActionNotPermitted: accounts and what they may do everywhere are a superuser's matter.
     """
-    if not (user.is_active and user.is_superuser):
+    superusers = get_user_model().objects.filter(is_active=True, is_superuser=True)
+    if not superusers.filter(pk=user.pk).exists():
         name = user.get_username() or "anonymous"
         raise ActionNotPermitted(f"{name} is not a superuser; only superusers manage accounts.")
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from lib.errors import Conflict, Forbidden
+from lib.errors import Conflict
 from registry import access, audit, epoch
 from registry.choices import Role
 from registry.models import Membership, Project
@@ -25,10 +25,6 @@ WORDS = ("username", "first_name", "last_name", "email")
 RIGHTS = ("is_staff", "is_superuser")
 
 
-class SuperuserNeeded(Forbidden):
-    code = "superuser_needed"
-
-
 class LastSuperuser(Conflict):
     code = "last_superuser"
 
@@ -40,7 +36,7 @@ class RightsChanged(Conflict):
 @transaction.atomic
 def add_user(*, user: User, actor: User, at: datetime) -> User:
     """Store a new account; it has no role anywhere yet."""
-    _require_superuser(actor)
+    access.require_superuser(actor)
     user.save()
     audit.record(
         actor=actor,
@@ -59,12 +55,12 @@ def change_user(*, user: User, actor: User, at: datetime) -> User:
     :raises LastSuperuser: nobody would be left who can manage accounts.
     :raises RightsChanged: somebody else changed what the account may do a moment ago.
     """
-    _require_superuser(actor)
+    access.require_superuser(actor)
     moves = _moves_rights(User.objects.get(pk=user.pk), user)
     # Projects are locked before people, as everywhere; mere words are in no plan.
     with epoch.change(*(Project.objects.values_list("pk", flat=True) if moves else ())):
         held = _hold_with_superusers(user)
-        _require_superuser(actor)
+        access.require_superuser(actor)
         stored = held.pop(user.pk)
         if _moves_rights(stored, user) and not moves:
             raise RightsChanged(f"{user} may do something else by now. Look again, then repeat.")
@@ -85,7 +81,7 @@ def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
     """
     access.require_superuser(actor)
     with epoch.change(*Project.objects.values_list("pk", flat=True)):
-        access.require_superuser(User.objects.get(pk=actor.pk))
+        access.require_superuser(actor)
         abandoned = [] if active else owned_alone(user)
         User.objects.filter(pk=user.pk).update(is_active=active)
         audit.record(
@@ -142,10 +138,3 @@ def _store(
 
 def _columns(user: User) -> dict[str, object]:
     return {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
-
-
-def _require_superuser(actor: User) -> None:
-    """Ask the account as it is now: the one at hand may have been loaded long ago."""
-    now = User.objects.get(pk=actor.pk)
-    if not (now.is_superuser and now.is_active):
-        raise SuperuserNeeded(f"{actor} is not a superuser; only superusers manage accounts.")
