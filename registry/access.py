@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.db.models import Q
 from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
-from registry.choices import Right, Role, State
+from registry.choices import AccountKind, Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.spec.versions import parse_version
 
@@ -35,6 +37,14 @@ ROLES: dict[Role, frozenset[Right]] = {
     Role.AUDITOR: frozenset({Right.VIEW_PROJECT, Right.VIEW_AUDITENTRY}),
     Role.OWNER: frozenset(_OWNER),
 }
+
+
+#: Which accounts are persons': those that were made or marked as such, with or without a password.
+#: One that nobody said anything of, made in a shell, is a person's only if a password lets somebody
+#: log in to it: an account that nobody can be behind must not decide by a token.
+PERSON = Q(account__kind=AccountKind.PERSON) | (
+    Q(account=None) & ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+)
 
 
 class ActionNotPermitted(Forbidden):
@@ -61,6 +71,18 @@ def acting_user(request: HttpRequest | Request) -> User:
     if not request.user.is_authenticated:
         raise Unauthenticated("nobody is logged in, and this is recorded under somebody's name.")
     return request.user
+
+
+def is_person(user: User) -> bool:
+    """Return whether a person stands behind the account, as it is stored now.
+
+    Only persons decide, and nobody makes tokens in a person's name.
+    """
+    return get_user_model().objects.filter(PERSON, pk=user.pk).exists()
+
+
+def kind_of(user: User) -> AccountKind:
+    return AccountKind.PERSON if is_person(user) else AccountKind.SERVICE
 
 
 def permissions(user: User | AnonymousUser, obj: Project | FeatureView) -> frozenset[str]:
@@ -106,7 +128,7 @@ def require_superuser(user: User | AnonymousUser) -> None:
     :raises ActionNotPermitted: accounts and what they may do everywhere are a superuser's matter.
     """
     superusers = get_user_model().objects.filter(is_active=True, is_superuser=True)
-    if not superusers.filter(pk=user.pk).exists():
+    if not (user.is_authenticated and superusers.filter(pk=user.pk).exists()):
         name = user.get_username() or "anonymous"
         raise ActionNotPermitted(f"{name} is not a superuser; only superusers manage accounts.")
 

@@ -69,6 +69,13 @@ class Role(StrEnum):
     OWNER = "owner"
 
 
+class AccountKind(StrEnum):
+    """Who stands behind an account: somebody who logs in, or a program with tokens."""
+
+    PERSON = "person"
+    SERVICE = "service_account"
+
+
 class Right(StrEnum):
     """What somebody may do in a project or to one feature view; stored as a permission's name."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from registry.choices import Role, State
+from registry.choices import AccountKind, Role, State
 from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
-from registry.operations.people import members, projects, tokens
+from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import parse_files
 
@@ -151,8 +151,10 @@ def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:
 
 
 def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> User:
-    """Return an account nobody can log in with: it has no password."""
-    account = User.objects.create_user(name)
+    """Return a program's account, made by a superuser as one; nobody can log in with it."""
+    account = users.add_user(
+        user=User(username=name), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
+    )
     members.grant_role(project=cast.project, user=account, role=role, actor=cast.owner, at=AT)
     return account
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 PROJECT = "streaming"
-#: login → (role, first name); the service account at the end has no password and cannot log in.
+#: login → (role, first name); the service account beside them cannot log in.
 ROLES = {"ana": "author", "stella": "steward", "olaf": "owner"}
 SERVICE_ACCOUNT = "recommender"
 
@@ -38,18 +38,19 @@ def settle(*, root: Path, at: datetime) -> People:
     django.setup()
     from django.contrib.auth.models import User
 
-    from registry.choices import Role
+    from registry.choices import AccountKind, Role
     from registry.models import Project
     from registry.operations.people.members import grant_role
     from registry.operations.people.projects import create_project
     from registry.operations.people.tokens import issue_token
+    from registry.operations.people.users import add_user
 
     passwords = _passwords()
     users = {name: _user(name, passwords[name], is_admin=name == "olaf") for name in ROLES}
-    users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or (
-        User.objects.create_user(SERVICE_ACCOUNT)
-    )
     owner = users["olaf"]
+    users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or add_user(
+        user=User(username=SERVICE_ACCOUNT), kind=AccountKind.SERVICE, actor=owner, at=at
+    )
     project = Project.objects.filter(name=PROJECT).first() or create_project(
         name=PROJECT, title="Streaming service", roots=[str(root)], actor=owner, at=at
     )

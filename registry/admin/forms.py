@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
 from django.db.models import Q
 
+from registry import access
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
 from registry.models import Membership, Project
@@ -161,5 +161,5 @@ def token_users(request: HttpRequest) -> Any:
     others = Q(is_superuser=False)
     if not request.user.is_superuser:
         managed = projects_with(request, Right.MANAGE_MEMBERS)
-        others &= Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, memberships__project__in=managed)
+        others &= ~access.PERSON & Q(memberships__project__in=managed)
     return active.filter(Q(pk=request.user.pk) | others).distinct()

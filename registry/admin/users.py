@@ -12,17 +12,20 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import BooleanField, ExpressionWrapper
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm
 
 from lib.errors import AssayError
-from registry.access import acting_user
+from registry.access import PERSON, acting_user, is_person
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
-from registry.admin.user_forms import AccountForm, NewAccountForm, PasswordForm
+from registry.admin.user_forms import AccountForm, NewAccountForm
+from registry.choices import AccountKind
 from registry.markup import badge, link, muted, utc
 from registry.operations.people import users
 
@@ -60,7 +63,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     form = AccountForm
     add_form = NewAccountForm
     add_form_template = "registry/admin/user_add.html"
-    change_password_form = PasswordForm
+    change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "kind", "active", "staff", "superuser", "roles")
     list_display_links = ("username",)
     list_filter = ("is_active", "is_staff", "is_superuser")
@@ -69,19 +72,20 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     ordering = ("username",)
     filter_horizontal = ()
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username", "kind", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights everywhere", {"fields": ("is_active", "is_staff", "is_superuser")}),
         ("In projects", {"fields": ("roles",)}),
         ("Dates", {"fields": ("seen", "joined")}),
     )
     add_fieldsets = (
-        (None, {"fields": ("username", "usable_password", "password1", "password2", "is_staff")}),
+        (None, {"fields": ("username", "kind", "password1", "password2", "is_staff")}),
     )
     readonly_fields = ("roles", "seen", "joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return User.objects.prefetch_related("memberships__project").order_by("username")
+        users = User.objects.annotate(is_person=ExpressionWrapper(PERSON, BooleanField()))
+        return users.prefetch_related("memberships__project").order_by("username")
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
@@ -105,7 +109,8 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
-        save(user=obj, actor=acting_user(request), at=timezone.now())
+        kind = AccountKind(form.cleaned_data["kind"])
+        save(user=obj, kind=kind, actor=acting_user(request), at=timezone.now())
         if change and "is_active" in form.changed_data and not obj.is_active:
             _say_what_is_left(request, obj)
 
@@ -123,6 +128,13 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     def user_change_password(
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
+        user = self.get_object(request, id)
+        if user is not None and self.has_change_permission(request, user):
+            try:
+                users.require_login_allowed(user)
+            except AssayError as error:
+                refuse(request, error)
+                return HttpResponseRedirect(reverse("admin:auth_user_change", args=[user.pk]))
         with transaction.atomic():
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and isinstance(response, HttpResponseRedirect):
@@ -134,7 +146,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
 
     @display(description="Kind")
     def kind(self, user: User) -> SafeString:
-        person = user.has_usable_password()
+        person = user.is_person  # type: ignore[attr-defined]
         return badge("info" if person else "neutral", "person" if person else "service account")
 
     @display(description="Active", ordering="is_active", boolean=True)
@@ -167,7 +179,7 @@ def next_step(user: User) -> SafeString:
     """Say what a new account still needs, with links to where it gets that."""
     projects = _link("registry_project_changelist", "Projects & members")
     then: str
-    if not user.has_usable_password():
+    if not is_person(user):
         tokens = _link("registry_apitoken_add", "API tokens")
         then = format_html(", then issue it a token under {}.", tokens)
     elif user.is_staff:

@@ -227,7 +227,7 @@ def _why_not_decide(version: FeatureViewVersion, user: User, *, edited: bool) ->
             "You created, edited or submitted content of this version, "
             "so somebody else has to decide."
         )
-    if not user.has_usable_password():
+    if not access.is_person(user):
         return "A service account cannot decide; a person with a login has to."
     if Review.objects.filter(
         version=version, reviewer=user, packet_hash=version.packet_hash

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.models.access import ApiToken, Membership
+from registry.models.access import Account, ApiToken, Membership
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
 from registry.models.feature_service import (
@@ -27,6 +27,7 @@ from registry.models.project import (
 from registry.models.review import Review
 
 __all__ = [
+    "Account",
     "ApiToken",
     "AuditEntry",
     "AuditHead",

@@ -1,4 +1,7 @@
-"""Who is what in which project, and the tokens that speak for them."""
+"""Who stands behind an account, who is what in which project, and the tokens that speak for them.
+
+Not for what a role may do: ``registry.access`` says that.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,25 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import models
 
-from registry.choices import Role
+from registry.choices import AccountKind, Role
 from registry.models.project import Project
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+class Account(models.Model):
+    """What an account was said to be; ``registry.access.PERSON`` reads it, and has the default."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="account"
+    )
+    kind = models.CharField(max_length=16, choices=[(k, k.replace("_", " ")) for k in AccountKind])
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user} is a {self.kind.replace('_', ' ')}"
 
 
 class Membership(models.Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
@@ -12,9 +13,11 @@ from guardian.shortcuts import assign_perm
 from lib.errors import Forbidden
 from registry import access
 from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
-from registry.choices import Role, State
-from registry.models import ApiToken, AuditEntry, Membership
+from registry.choices import AccountKind, Role, State
+from registry.models import Account, ApiToken, AuditEntry, Membership
+from registry.operations.lifecycle.reviews import ServiceAccountMayNotDecide, approve_version
 from registry.operations.people import members, projects, tokens, users
+from registry.operations.people.users import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion
 from tests.factories import AT, VIEW, make_project, make_version, token_for
 
@@ -196,7 +199,7 @@ DEEDS = {
         user=cast.author, active=False, actor=actor, at=AT
     ),
     "make an account": lambda _, actor: users.add_user(
-        user=User(username="mia"), actor=actor, at=AT
+        user=User(username="mia"), kind=AccountKind.PERSON, actor=actor, at=AT
     ),
     "change an account": lambda cast, actor: users.change_user(
         user=cast.author, actor=actor, at=AT
@@ -305,3 +308,70 @@ def test_whoami_says_who_until_when_and_what(api, cast):
     assert body["expires_at"].endswith("Z")
     assert api(cast.outsider).get(WHOAMI).json()["projects"] == {}
     assert api().get(WHOAMI).status_code == 401
+
+
+# --- what an account is --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("password", "mark", "is_person"),
+    [
+        ("pw", None, True),
+        (None, None, False),
+        ("", None, False),
+        ("pw", AccountKind.PERSON, True),
+        (None, AccountKind.PERSON, True),
+        ("pw", AccountKind.SERVICE, False),
+        (None, AccountKind.SERVICE, False),
+    ],
+)
+def test_who_is_a_person(cast, password, mark, is_person):
+    """The mark says it; of what has none, only an account that somebody can log in to is one."""
+    mia = User(username="mia")
+    if password == "":
+        mia.save()  # as a shell might: what Django itself calls a usable password
+    else:
+        mia = User.objects.create_user("mia", password=password)
+    if mark is not None:
+        Account.objects.create(user=mia, kind=mark, set_by=cast.superuser, set_at=AT)
+
+    assert access.is_person(mia) is is_person
+
+
+def test_a_persons_account_needs_no_password(cast):
+    mia = users.add_user(
+        user=User(username="mia"), kind=AccountKind.PERSON, actor=cast.superuser, at=AT
+    )
+    User.objects.filter(pk=mia.pk).update(password=make_password(None))
+    grant(cast, mia, Role.STEWARD)
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    approve_version(version=version, actor=fresh(mia), at=AT)
+
+    assert version.state == State.APPROVED
+
+
+def test_an_account_that_becomes_a_services_loses_its_login_and_its_say(cast):
+    token_for(cast.steward)
+    users.change_user(
+        user=fresh(cast.steward), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
+    )
+
+    steward = fresh(cast.steward)
+    assert (steward.is_staff, steward.has_usable_password()) == (False, False)
+    changed, password = AuditEntry.objects.order_by("-id")[:2]
+    assert (changed.verb, password.verb) == ("user.changed", "user.password_changed")
+    assert (changed.before["kind"], changed.after["kind"]) == ("person", "service_account")
+    version = make_version(cast, state=State.IN_REVIEW)
+    with pytest.raises(ServiceAccountMayNotDecide):
+        # Also by an object loaded before: what counts is what is stored.
+        approve_version(version=version, actor=cast.steward, at=AT)
+
+
+def test_a_service_account_gets_no_password(cast, robot):
+    with pytest.raises(ServiceAccountHasNoLogin, match="change the kind of the account first"):
+        users.require_login_allowed(robot)
+
+    users.change_user(user=fresh(robot), kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
+    users.require_login_allowed(robot)
+    users.require_login_allowed(User.objects.create_user("made_in_a_shell"))

@@ -207,7 +207,7 @@ def _wanted(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> int
 def _require_person(version: FeatureViewVersion, actor: User, token_owner: User | None) -> None:
     """A decision is a person's own: by their login, or by a token they made themselves."""
     project = version.feature_view.project.name
-    if not actor.has_usable_password():
+    if not access.is_person(actor):
         raise ServiceAccountMayNotDecide(
             f"{actor} is a service account; a person with a login has to decide.", project=project
         )

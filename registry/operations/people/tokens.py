@@ -86,7 +86,7 @@ def _require_may_issue(user: User, actor: User, project: Project | None) -> None
         epoch.hold(project.pk)
     user, actor = User.objects.get(pk=user.pk), User.objects.get(pk=actor.pk)
     if not (actor.is_superuser and actor.is_active):
-        if project is None or user.has_usable_password():
+        if project is None or access.is_person(user):
             raise NotYourToken(
                 f"{actor} may make tokens for themselves, and for service accounts in a project"
                 " they manage."

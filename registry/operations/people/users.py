@@ -13,8 +13,8 @@ from django.db.models import Q
 
 from lib.errors import Conflict
 from registry import access, audit, epoch
-from registry.choices import Role
-from registry.models import Membership, Project
+from registry.choices import AccountKind, Role
+from registry.models import Account, Membership, Project
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,43 +33,85 @@ class RightsChanged(Conflict):
     code = "rights_changed"
 
 
+class ServiceAccountHasNoLogin(Conflict):
+    code = "service_account_has_no_login"
+
+
 @transaction.atomic
-def add_user(*, user: User, actor: User, at: datetime) -> User:
-    """Store a new account; it has no role anywhere yet."""
+def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> User:
+    """Store a new account; it has no role anywhere yet, and a service account has no login."""
     access.require_superuser(actor)
+    if kind is AccountKind.SERVICE:
+        _take_login(user)
     user.save()
+    _mark(user, kind, actor, at)
     audit.record(
         actor=actor,
         verb="user.created",
         subject=user,
-        after=_columns(user) | {"login": user.has_usable_password()},
+        after=_columns(user) | {"kind": kind, "login": user.has_usable_password()},
         at=at,
     )
     return user
 
 
 @transaction.atomic
-def change_user(*, user: User, actor: User, at: datetime) -> User:
-    """Store the words and rights that ``user`` carries now.
+def change_user(*, user: User, actor: User, at: datetime, kind: AccountKind | None = None) -> User:
+    """Store the words and rights that ``user`` carries now, and what the account is.
 
+    ``kind`` None leaves that as it is; an account that becomes a service's loses its login.
     :raises LastSuperuser: nobody would be left who can manage accounts.
     :raises RightsChanged: somebody else changed what the account may do a moment ago.
     """
     access.require_superuser(actor)
-    moves = _moves_rights(User.objects.get(pk=user.pk), user)
+    kind_before = access.kind_of(user)
+    if (kind or kind_before) is AccountKind.SERVICE:
+        _take_login(user)
+    moves = _moves_rights(User.objects.get(pk=user.pk), user) or kind not in (None, kind_before)
     # Projects are locked before people, as everywhere; mere words are in no plan.
     with epoch.change(*(Project.objects.values_list("pk", flat=True) if moves else ())):
         held = _hold_with_superusers(user)
         access.require_superuser(actor)
         stored = held.pop(user.pk)
-        if _moves_rights(stored, user) and not moves:
+        was = access.kind_of(stored)
+        becomes = kind or was
+        if (_moves_rights(stored, user) or becomes is not was) and not moves:
             raise RightsChanged(f"{user} may do something else by now. Look again, then repeat.")
-        if not (user.is_superuser and user.is_active) and not held:
+        if not (user.is_superuser and user.is_active and becomes is AccountKind.PERSON or held):
             raise LastSuperuser(f"{user} is the last active superuser; make another one first.")
         if user.is_active != stored.is_active:
             set_active(user=user, active=user.is_active, actor=actor, at=at)
-        _store(user, actor, at, before=_columns(stored), after=_columns(user))
+        if becomes is not was:
+            _change_kind(user, becomes, actor, at, had_password=stored.has_usable_password())
+        _store(
+            user,
+            actor,
+            at,
+            before=_columns(stored) | {"kind": was},
+            after=_columns(user) | {"kind": becomes},
+        )
     return user
+
+
+def _take_login(user: User) -> None:
+    """Make nobody able to log in to the account, once it is stored."""
+    user.is_staff = False
+    if user.has_usable_password():
+        user.set_unusable_password()
+
+
+def _change_kind(
+    user: User, kind: AccountKind, actor: User, at: datetime, *, had_password: bool
+) -> None:
+    _mark(user, kind, actor, at)
+    if kind is AccountKind.SERVICE and had_password:
+        User.objects.filter(pk=user.pk).update(password=user.password)
+        note_password_changed(user=user, actor=actor, at=at)
+
+
+def _mark(user: User, kind: AccountKind, actor: User, at: datetime) -> None:
+    marks = {"kind": kind, "set_by": actor, "set_at": at}
+    Account.objects.update_or_create(user=user, defaults=marks)
 
 
 def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
@@ -102,8 +144,20 @@ def owned_alone(user: User) -> list[str]:
     return list(alone.order_by("name").values_list("name", flat=True))
 
 
+def require_login_allowed(user: User) -> None:
+    """Return if the account may have a password; asked before one is stored.
+
+    :raises ServiceAccountHasNoLogin: it is marked as a service account.
+    """
+    if Account.objects.filter(user=user, kind=AccountKind.SERVICE).exists():
+        raise ServiceAccountHasNoLogin(
+            f"{user} is a service account and gets no password; if a person is behind it now,"
+            " change the kind of the account first."
+        )
+
+
 def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
-    """Leave the trace of a new password, or of its removal: it decides who counts as a person."""
+    """Leave the trace of a new password, or of its removal, in the transaction that stored it."""
     with transaction.atomic():
         audit.record(
             actor=actor,
@@ -130,7 +184,7 @@ def _store(
     user: User, actor: User, at: datetime, before: dict[str, object], after: dict[str, object]
 ) -> None:
     if before != after:
-        User.objects.filter(pk=user.pk).update(**after)
+        User.objects.filter(pk=user.pk).update(**_columns(user))
         audit.record(
             actor=actor, verb="user.changed", subject=user, before=before, after=after, at=at
         )

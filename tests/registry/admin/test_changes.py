@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lib.seen import ChangedMeanwhile
-from registry import epoch
+from registry import access, epoch
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Membership, Project
 from registry.operations.people import members, projects, tokens, users
@@ -329,6 +329,7 @@ def test_who_revokes_a_token(as_, cast, who, status, ends):
 def account(user: User, **changes: object) -> dict[str, str]:
     """Return the form of an account as a browser would send it back."""
     shown = {"username": user.username, "first_name": "", "last_name": "", "email": user.email}
+    shown |= {"kind": access.kind_of(user)}
     flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
     return (
         shown
@@ -408,20 +409,20 @@ def test_no_group_and_no_django_permission_is_offered(as_, cast):
 def test_a_new_account_and_a_new_password_leave_their_trace(as_, cast):
     client = as_("superuser")
     password = {"password1": "long-enough-42", "password2": "long-enough-42"}
-    client.post(url("auth_user_add"), {"username": "mia", "usable_password": "true", **password})
+    client.post(url("auth_user_add"), {"username": "mia", "kind": "person", **password})
     made = User.objects.get(username="mia")
     assert verbs()[0] == "user.created"
 
-    client.post(url("auth_user_password_change", made.pk), {"usable_password": "true", **password})
+    client.post(url("auth_user_password_change", made.pk), password)
     assert verbs()[0] == "user.password_changed"
 
 
 @pytest.mark.parametrize(
     ("kind", "staff", "says"),
     [
-        ("true", True, "grant mia a role. Until then they see nothing."),
-        ("true", False, "Without admin login they work through the API only."),
-        ("false", True, "then issue it a token"),
+        ("person", True, "grant mia a role. Until then they see nothing."),
+        ("person", False, "Without admin login they work through the API only."),
+        ("service_account", True, "then issue it a token"),
     ],
 )
 def test_a_new_account_may_log_in_and_its_page_says_the_next_step(as_, cast, kind, staff, says):
@@ -430,14 +431,30 @@ def test_a_new_account_may_log_in_and_its_page_says_the_next_step(as_, cast, kin
     assert form["is_staff"].value() is True
     assert "Single Sign-On" not in client.get(page).text
 
-    typed = {"username": "mia", "usable_password": kind} | ({"is_staff": "on"} if staff else {})
-    if kind == "true":
+    typed = {"username": "mia", "kind": kind} | ({"is_staff": "on"} if staff else {})
+    if kind == "person":
         typed |= {"password1": "long-enough-42", "password2": "long-enough-42"}
     response = client.post(page, typed, follow=True)
 
     assert says in response.text
     made = User.objects.get(username="mia")
-    assert (made.is_staff, made.has_usable_password()) == (staff and kind == "true", kind == "true")
+    is_person = kind == "person"
+    assert (made.is_staff, made.has_usable_password()) == (staff and is_person, is_person)
+    assert (made.account.kind, access.kind_of(made)) == (kind, kind)
+
+
+def test_the_kind_of_an_account_is_changed_on_its_page(as_, cast, robot):
+    client, page = as_("superuser"), url("auth_user_change", robot.pk)
+    assert client.get(page).context["adminform"].form["kind"].value() == "service_account"
+    password = {"password1": "long-enough-42", "password2": "long-enough-42"}
+    response = client.post(url("auth_user_password_change", robot.pk), password, follow=True)
+    assert "robot is a service account and gets no password" in response.text
+    assert not User.objects.get(pk=robot.pk).has_usable_password()
+
+    client.post(page, account(robot, kind="person"))
+    assert access.is_person(robot)
+    assert client.post(url("auth_user_password_change", robot.pk), password).status_code == 302
+    assert User.objects.get(pk=robot.pk).has_usable_password()
 
 
 def test_nobody_deletes_an_account(as_, cast):
