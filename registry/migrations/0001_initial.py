@@ -326,6 +326,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='VersionNumber',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('major', models.PositiveIntegerField()),
+                ('minor', models.PositiveIntegerField()),
+                ('patch', models.PositiveIntegerField()),
+                ('feature_view', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.featureview')),
+                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='numbers', to='registry.featureviewversion')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('feature_view', 'major', 'minor', 'patch'), name='registry_versionnumber_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='VersionEditor',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -18,6 +18,7 @@ from registry.models.feature_view import (
     FeatureViewUserObjectPermission,
     FeatureViewVersion,
     VersionEditor,
+    VersionNumber,
 )
 from registry.models.project import (
     Project,
@@ -48,4 +49,5 @@ __all__ = [
     "ProjectUserObjectPermission",
     "Review",
     "VersionEditor",
+    "VersionNumber",
 ]

@@ -141,7 +141,7 @@ class FeatureViewVersion(models.Model):
     class Meta:
         ordering = ("feature_view__name", "-major", "-minor", "-patch", "-id")
         constraints = (
-            # A number is used once; the loser of a race is told and reclassified.
+            # The number a version has now; `VersionNumber` knows every one that was ever given.
             models.UniqueConstraint(
                 fields=("feature_view", "major", "minor", "patch"),
                 name="registry_featureviewversion_number",
@@ -213,6 +213,34 @@ class FeatureViewVersion(models.Model):
 
     def has_edited(self, user_id: int) -> bool:
         return self.editors.filter(user_id=user_id).exists()
+
+
+class VersionNumber(models.Model):
+    """A number a version was given at a submission; it stays that version's for ever."""
+
+    feature_view = models.ForeignKey(FeatureView, on_delete=models.PROTECT, related_name="+")
+    major = models.PositiveIntegerField()
+    minor = models.PositiveIntegerField()
+    patch = models.PositiveIntegerField()
+    version = models.ForeignKey(
+        FeatureViewVersion, on_delete=models.PROTECT, related_name="numbers"
+    )
+
+    class Meta:
+        constraints = (
+            # Of two versions that are submitted at once, one gets the number.
+            models.UniqueConstraint(
+                fields=("feature_view", "major", "minor", "patch"),
+                name="registry_versionnumber_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature_view.name}@{self.number}"
+
+    @property
+    def number(self) -> Version:
+        return Version(self.major, self.minor, self.patch)
 
 
 class VersionEditor(models.Model):

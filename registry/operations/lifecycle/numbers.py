@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.errors import Conflict
-from registry.choices import SERVED_STATES, SUBMITTED_STATES, Action, ChangeClass, State
-from registry.lifecycle import VERB
-from registry.models import AuditEntry, FeatureView, FeatureViewVersion
+from registry.choices import SERVED_STATES, SUBMITTED_STATES, ChangeClass, State
+from registry.models import FeatureView, FeatureViewVersion, VersionNumber
 from registry.queries import latest_submitted
 from registry.spec.versions import FIRST, Version, parse_version
 
@@ -57,19 +56,9 @@ def least_number(base: FeatureViewVersion | None, classification: ChangeClass) -
 
 
 def taken_numbers(*, by_others_than: FeatureViewVersion) -> set[Version]:
-    """Return the numbers other versions of the view have, or had in an earlier submission.
-
-    The trail remembers those a version was given and lost when it came back changed.
-    """
-    others = by_others_than.feature_view.versions.exclude(pk=by_others_than.pk)
-    submitted = AuditEntry.objects.filter(
-        verb=VERB[Action.SUBMIT],
-        subject_type=FeatureViewVersion._meta.model_name,
-        subject_id__in=[str(pk) for pk in others.values_list("pk", flat=True)],
-    )
-    labels = submitted.values_list("subject_label", flat=True)
-    numbers = {parse_version(label.rpartition("@")[2]) for label in labels}
-    return numbers | {other.version for other in others if other.version is not None}
+    """Return the numbers other versions of the view have, or had in an earlier submission."""
+    given = VersionNumber.objects.filter(feature_view=by_others_than.feature_view_id)
+    return {each.number for each in given.exclude(version=by_others_than)}
 
 
 def assign_number(
@@ -99,3 +88,15 @@ def assign_number(
             f" ({'; '.join(change.reasons)}); use {free} or leave it out."
         )
     return wanted
+
+
+def give_number(version: FeatureViewVersion, number: Version) -> None:
+    """Note that the number is this version's for ever; it may have been before.
+
+    :raises VersionTaken: another version was given it since it was found free.
+    """
+    given, _ = VersionNumber.objects.get_or_create(
+        feature_view=version.feature_view, **number._asdict(), defaults={"version": version}
+    )
+    if given.version_id != version.pk:
+        raise VersionTaken(f"{number} was taken a moment ago; submit again to get the next number.")

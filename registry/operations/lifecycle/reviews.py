@@ -16,9 +16,9 @@ from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEdi
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.numbers import (
-    VersionTaken,
     assign_number,
     base_version,
+    give_number,
     relatives,
 )
 from registry.operations.lifecycle.packets import check_base, make_packet
@@ -98,17 +98,12 @@ def _freeze(
         fingerprint=version.data_fingerprint,
         defaults={"created_at": at},
     )
-    try:
-        with transaction.atomic():
-            version.move(
-                expected=State.DRAFT, to=to, submitted_by=actor, submitted_at=at, based_on=base,
-                major=number.major, minor=number.minor, patch=number.patch, table=table,
-                change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
-            )  # fmt: skip
-    except IntegrityError as exc:
-        raise VersionTaken(
-            f"{number} was taken a moment ago; submit again to get the next number."
-        ) from exc
+    give_number(version, number)
+    version.move(
+        expected=State.DRAFT, to=to, submitted_by=actor, submitted_at=at, based_on=base,
+        major=number.major, minor=number.minor, patch=number.patch, table=table,
+        change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
+    )  # fmt: skip
 
 
 def withdraw_version(

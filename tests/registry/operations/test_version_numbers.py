@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import ProtectedError
 
 from registry.choices import State
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle.numbers import VersionTaken, give_number
 from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version, probe
 
@@ -83,3 +85,26 @@ def test_a_view_begins_again_after_its_last_version_was_retired(cast):
     version = make_version(cast, text=VIEW)
 
     assert (version.number, version.packet["reasons"]) == ("2.0.0", ["first version"])
+
+
+def test_whoever_is_second_to_take_a_free_number_is_told(cast):
+    first = make_version(cast, state=State.IN_REVIEW)
+    second = make_version(cast, state=State.DRAFT, text=VIEW.replace("acc_rate", "accept"))
+
+    with pytest.raises(VersionTaken, match="1.0.0 was taken a moment ago; submit again"):
+        give_number(second, first.version)
+    give_number(first, first.version)  # its own, as when it is submitted anew
+
+
+def test_a_version_keeps_every_number_it_was_given(cast):
+    make_version(cast)
+    version = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("Conversion", "The"))
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
+
+    assert [str(each) for each in version.numbers.order_by("pk")] == [
+        "driver_hourly@1.0.1",
+        "driver_hourly@2.0.0",
+    ]
+    with pytest.raises(ProtectedError):
+        version.delete()
