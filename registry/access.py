@@ -15,6 +15,7 @@ from guardian.shortcuts import assign_perm, get_perms, remove_perm
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
+from registry.queries import newest_of
 from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def access_version(
     related = ("feature_view__project", "table", "based_on", "created_by")
     versions = feature_view.versions.select_related(*related)
     if number == State.DRAFT:
-        found = versions.filter(state=State.DRAFT).order_by("-id").first()
+        found = newest_of(versions.filter(state=State.DRAFT))
     else:
         major, minor, patch = parse_version(number)
         found = versions.filter(major=major, minor=minor, patch=patch).first()

@@ -20,7 +20,7 @@ from registry.models import (
     Project,
 )
 from registry.spec.references import Reference, parse_major, parse_reference
-from registry.spec.versions import parse_version
+from registry.spec.versions import FIRST, Version, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,9 +59,34 @@ def _submitted(feature_view: FeatureView) -> QuerySet[FeatureViewVersion]:
 
 
 def newest_version(feature_view: FeatureView) -> FeatureViewVersion | None:
-    """Return the version an author would look at: the newest draft, else the highest submitted."""
-    draft = feature_view.versions.filter(state=State.DRAFT).order_by("-id").first()
-    return draft or latest_submitted(feature_view)
+    """Return the version an author would look at; of versions already prefetched without a query.
+
+    The newest draft; else the highest submitted that is not retired; else the highest of all.
+    """
+    return newest_of(feature_view.versions.all())
+
+
+def newest_of(versions: Iterable[FeatureViewVersion]) -> FeatureViewVersion | None:
+    """Return which of these versions ``newest_version`` would."""
+    return max(versions, key=_newness, default=None)
+
+
+def _newness(version: FeatureViewVersion) -> tuple[bool, bool, Version, int]:
+    is_draft = version.state == State.DRAFT
+    # Of drafts the one made last, whatever number an earlier submission left with it.
+    number = FIRST if is_draft or version.version is None else version.version
+    return is_draft, version.state != State.RETIRED, number, version.pk
+
+
+def shown_version(feature_view: FeatureView) -> FeatureViewVersion | None:
+    """Return the version that speaks for its view: the default, else an author's newest."""
+    return feature_view.default_version or newest_version(feature_view)
+
+
+def newest_first(versions: Iterable[FeatureViewVersion]) -> list[FeatureViewVersion]:
+    """Sort drafts without a number first, then by number: databases differ on where nulls sort."""
+    highest = Version(10**9, 0, 0)
+    return sorted(versions, key=lambda each: (each.version or highest, each.pk), reverse=True)
 
 
 def served_version(*, project: Project, view: str, pin: str | None) -> FeatureViewVersion:

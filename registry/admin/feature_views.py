@@ -14,8 +14,7 @@ from registry.admin.version_page import feature_rows
 from registry.choices import State
 from registry.markup import badge, badges, dash, fallback, link
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
-from registry.queries import newest_version
-from registry.spec.versions import Version
+from registry.queries import newest_first, shown_version
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -50,7 +49,7 @@ class FeatureViewAdmin(ScopedAdmin):
         return rows.prefetch_related("versions__table")
 
     def content(self, request: HttpRequest, obj: FeatureView) -> dict[str, Any]:
-        shown = obj.default_version or newest_version(obj)
+        shown = shown_version(obj)
         return {
             "feature_view": obj,
             "shown": shown,
@@ -66,7 +65,7 @@ class FeatureViewAdmin(ScopedAdmin):
 
     @display(description="Description")
     def description(self, feature_view: FeatureView) -> SafeString:
-        shown = _shown(feature_view)
+        shown = shown_version(feature_view)
         return fallback(shown.spec.view.description if shown else "")
 
     @display(description="Default", ordering="default_version")
@@ -82,19 +81,13 @@ class FeatureViewAdmin(ScopedAdmin):
 
     @display(description="Sensitivity")
     def sensitivity(self, feature_view: FeatureView) -> SafeString:
-        shown = _shown(feature_view)
+        shown = shown_version(feature_view)
         return badge(shown.sensitivity) if shown else dash()
 
     @display(description="Owner")
     def owner(self, feature_view: FeatureView) -> SafeString:
-        shown = _shown(feature_view)
+        shown = shown_version(feature_view)
         return fallback(shown.spec.view.owner if shown else "")
-
-
-def _shown(feature_view: FeatureView) -> FeatureViewVersion | None:
-    """Return the version that speaks for the view in a list, from what is loaded already."""
-    newest = sorted(feature_view.versions.all(), key=lambda version: version.pk, reverse=True)
-    return feature_view.default_version or (newest[0] if newest else None)
 
 
 def versions_newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]:
@@ -105,10 +98,7 @@ def versions_newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]
         feature_count=Count("features", distinct=True),
         approval_count=Count("reviews", filter=Q(reviews__verdict="approved"), distinct=True),
     )
-    highest = Version(10**9, 0, 0)
-    return sorted(
-        versions, key=lambda version: (version.version or highest, version.pk), reverse=True
-    )
+    return newest_first(versions)
 
 
 def _services(feature_view: FeatureView) -> list[tuple[FeatureService, list[str]]]:

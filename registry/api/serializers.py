@@ -5,14 +5,13 @@ Not for parsing definitions: ``parsing`` does, with lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from lib.instants import timestamp
-from registry.choices import State
 from registry.operations.lifecycle.reviews import approvals, approvals_required
-from registry.spec.versions import Version
+from registry.queries import newest_first, shown_version
 
 if TYPE_CHECKING:
     from registry.models import (
@@ -64,9 +63,8 @@ def _words(thing: Entity | DataSource) -> dict[str, Any]:
 
 def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
     """Describe a view by its default version, else by its newest; every view has at least one."""
-    versions = _newest_first(feature_view)
     default = feature_view.default_version
-    shown = default or _newest(versions)
+    shown = cast("FeatureViewVersion", shown_version(feature_view))
     view = shown.spec.view
     return {
         "name": feature_view.name,
@@ -79,7 +77,10 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,
         "default_version": default.number if default else None,
-        "versions": [_version_line(version, feature_view) for version in versions],
+        "versions": [
+            _version_line(version, feature_view)
+            for version in newest_first(feature_view.versions.all())
+        ],
         "features": [
             {
                 "name": feature.name,
@@ -90,21 +91,6 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
             for feature in shown.spec.features
         ],
     }
-
-
-def _newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]:
-    """Drafts without a number first, then by number: databases differ on where nulls sort."""
-    highest = Version(10**9, 0, 0)
-    return sorted(
-        feature_view.versions.all(), key=lambda v: (v.version or highest, v.pk), reverse=True
-    )
-
-
-def _newest(versions: list[FeatureViewVersion]) -> FeatureViewVersion:
-    """Return what an author would look at: a draft, else the highest not retired, else any."""
-    drafts = [version for version in versions if version.state == State.DRAFT]
-    kept = [version for version in versions if version.state != State.RETIRED]
-    return (drafts or kept or versions)[0]
 
 
 def _version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from lib.errors import Invalid
 from registry.choices import State
-from registry.models import FeatureTable
+from registry.models import FeatureTable, FeatureView
 from registry.operations.lifecycle import releases, reviews
 from registry.queries import (
     FeatureServiceNotFound,
@@ -15,8 +15,10 @@ from registry.queries import (
     VersionRetired,
     abandoned_tables,
     expand_references,
+    newest_version,
     served_version,
     service_references,
+    shown_version,
 )
 from registry.spec.references import BadReference, parse_reference
 from tests.factories import AT, VIEW, apply, make_project, make_ready, make_version, probe
@@ -190,3 +192,36 @@ def test_an_open_submission_keeps_its_table(cast):
     releases.retire_version(version=first, actor=cast.steward, at=AT, force=True, comment="wrong")
 
     assert abandoned_tables() == []
+
+
+def test_the_newest_version_is_what_an_author_would_look_at(cast):
+    """The newest draft, else the highest that is not retired, else the highest of all."""
+    first = make_version(cast)
+    view = first.feature_view
+    second = make_version(cast, text=VIEW.replace("acc_rate", "accept_rate"))
+    lower = make_version(cast, text=VIEW.replace("Conversion", "A") + 'based_on: "1.0.0"')
+    assert [each.number for each in (first, second, lower)] == ["1.0.0", "2.0.0", "1.0.1"]
+    assert newest_version(view) == second  # the highest, not the one made last
+
+    releases.retire_version(version=second, actor=cast.steward, at=AT)
+    assert newest_version(view) == lower
+
+    waiting = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "rate"))
+    assert newest_version(view) == waiting
+    draft = make_version(cast, state=State.DRAFT, text=VIEW.replace("acc_rate", "acceptance"))
+    assert newest_version(view) == draft
+    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    assert newest_version(view) == draft  # made after the one withdrawn, which has a number
+
+    prefetched = FeatureView.objects.prefetch_related("versions").get(pk=view.pk)
+    assert newest_version(prefetched) == shown_version(prefetched) == draft
+
+
+def test_of_retired_versions_alone_the_highest_is_the_newest(cast):
+    first = make_version(cast)
+    second = make_version(cast, text=VIEW.replace("acc_rate", "accept_rate"))
+    for version in (second, first):
+        releases.retire_version(version=version, actor=cast.steward, at=AT)
+
+    assert newest_version(first.feature_view) == second
+    assert newest_version(FeatureView(project=cast.project, name="empty", pk=0)) is None

@@ -15,7 +15,7 @@ from registry import epoch
 from registry.choices import SERVED_STATES, Action, State
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import steps
-from registry.queries import consumers_of
+from registry.queries import NEWEST_FIRST, consumers_of
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -136,7 +136,7 @@ def mark_table_ready(*, table: FeatureTable, at: datetime, kept_for: timedelta |
         tables = FeatureTable.objects.filter(pk=table.pk)
         tables.update(ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for)
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
-        newest = served.select_related("table").order_by("-major", "-minor", "-patch")
+        newest = served.select_related("table").order_by(*NEWEST_FIRST)
         if first := next((version for version in newest if version.is_ready), None):
             default_if_none(first, at=at)
 

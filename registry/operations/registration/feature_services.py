@@ -17,7 +17,7 @@ from registry.models import (
     FeatureViewVersion,
 )
 from registry.operations.registration.applied import Applied
-from registry.queries import NEWEST_FIRST, newest_version
+from registry.queries import NEWEST_FIRST, newest_of
 from registry.reading.findings import MAX_HINTS
 from registry.reading.rules import MAX_REFERENCES
 from registry.spec.fingerprints import canonical_json
@@ -124,7 +124,7 @@ def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVers
     """Return the version to check names against: the pinned, else the default, else the newest."""
     versions = feature_view.versions.exclude(state=State.RETIRED)
     if reference.pin is None:
-        return feature_view.default_version or newest_version(feature_view)
+        return feature_view.default_version or newest_of(versions)
     if reference.major is not None:
         return versions.filter(major=reference.major).order_by(*NEWEST_FIRST).first()
     wanted = parse_version(reference.pin)

@@ -14,7 +14,7 @@ from registry.choices import Kind, State
 from registry.models import DataSource, Entity, FeatureView
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow, base_version
 from registry.operations.registration.drafts import store_draft
-from registry.queries import newest_version
+from registry.queries import newest_of
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 
@@ -91,7 +91,7 @@ def dependent_views(application: Application, moved: Moved, *, already: set[str]
     changes: list[Applied] = []
     views = FeatureView.objects.filter(project=application.project).exclude(name__in=already)
     for feature_view in views if moved else ():
-        newest = newest_version(feature_view)
+        newest = newest_of(feature_view.versions.exclude(state=State.RETIRED))
         uses = [name for name in moved if newest and name in _embedded(newest)]
         if newest is not None and uses:
             changes += _follow(application, newest, {name: moved[name] for name in uses})
