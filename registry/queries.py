@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from django.db.models import F
 
 from lib.errors import Gone, NotFound, Unavailable, did_you_mean
-from registry.choices import SERVED_STATES, SUBMITTED_STATES, State
+from registry.choices import SERVED_STATES, SUBMITTED_STATES, Role, State
 from registry.models import (
     FeatureService,
     FeatureServiceMember,
     FeatureTable,
     FeatureView,
     FeatureViewVersion,
+    Membership,
     Project,
 )
 from registry.spec.references import Reference, parse_major, parse_reference
@@ -25,7 +26,10 @@ from registry.spec.versions import FIRST, Version, parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from django.contrib.auth.models import User
     from django.db.models import QuerySet
+
+    from registry.spec.model import VersionSpec
 
 
 #: The order of numbered versions; a draft without a number has no place in it.
@@ -56,6 +60,30 @@ def latest_submitted(feature_view: FeatureView) -> FeatureViewVersion | None:
 def _submitted(feature_view: FeatureView) -> QuerySet[FeatureViewVersion]:
     versions = feature_view.versions.filter(state__in=SUBMITTED_STATES)
     return versions.select_related("table", "feature_view__project")
+
+
+def base_version(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
+    """Return the version this one is based on: the one it names, else the highest submitted."""
+    if spec.view.based_on is None:
+        return latest_submitted(feature_view)
+    wanted = parse_version(spec.view.based_on)
+    submitted = _submitted(feature_view).exclude(state=State.RETIRED)
+    return submitted.filter(**wanted._asdict()).first()
+
+
+def relatives(
+    feature_view: FeatureView, base: FeatureViewVersion | None, number: Version | None
+) -> list[FeatureViewVersion]:
+    """Return the versions whose readers a version of this number would get.
+
+    Its base; the default; and the highest one served below it, which ``view@vN`` means now.
+    Comparing with the base alone would let somebody base a change on what came before a protection.
+    """
+    served = feature_view.versions.filter(state__in=SERVED_STATES)
+    below = [each for each in served if each.version and number and each.version < number]
+    followed = max(below, key=lambda each: each.version or FIRST, default=None)
+    known = {each.pk: each for each in (base, feature_view.default_version, followed) if each}
+    return list(known.values())
 
 
 def newest_version(feature_view: FeatureView) -> FeatureViewVersion | None:
@@ -233,3 +261,12 @@ def waiting_for_review(projects: Iterable[Project]) -> QuerySet[FeatureViewVersi
         state=State.IN_REVIEW, feature_view__project__in=projects
     )
     return versions.select_related("feature_view__project", "submitted_by").order_by("submitted_at")
+
+
+def owned_alone(user: User) -> list[str]:
+    """Return the names of the projects that nobody active but ``user`` owns."""
+    owners = Membership.objects.filter(role=Role.OWNER)
+    others = owners.filter(user__is_active=True).exclude(user=user)
+    alone = Project.objects.filter(pk__in=owners.filter(user=user).values("project"))
+    alone = alone.exclude(pk__in=others.values("project"))
+    return list(alone.order_by("name").values_list("name", flat=True))

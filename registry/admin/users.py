@@ -28,6 +28,7 @@ from registry.admin.user_forms import AccountForm, NewAccountForm
 from registry.choices import AccountKind
 from registry.markup import badge, link, muted, utc
 from registry.operations.people import users
+from registry.queries import owned_alone
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -197,6 +198,6 @@ def _link(page: str, words: str) -> SafeString:
 
 def _say_what_is_left(request: HttpRequest, user: User) -> None:
     """Name the projects that lost their last active owner: somebody has to see to them."""
-    if names := users.owned_alone(user):
+    if names := owned_alone(user):
         told = ", ".join(names)
         messages.warning(request, f"{told}: no active owner is left. Grant somebody that role.")

@@ -11,10 +11,10 @@ import msgspec
 
 from registry import access, lifecycle
 from registry.admin.scope import projects_with
+from registry.approval import approvals_given, approvals_required
 from registry.choices import Action, Right, State
 from registry.markup import brief, plain
 from registry.models import AuditEntry, FeatureService, Review
-from registry.operations.lifecycle.reviews import approvals, approvals_required
 from registry.queries import consumers_of
 from registry.spec.change import classify, differences
 
@@ -188,7 +188,7 @@ def _review(version: FeatureViewVersion) -> dict[str, Any]:
     reviews = list(version.reviews.select_related("reviewer"))
     return {
         "reviews": [(review, review.packet_hash == version.packet_hash) for review in reviews],
-        "approvals": approvals(version) if version.packet_hash else 0,
+        "approvals": approvals_given(version),
         "required": approvals_required(version),
     }
 

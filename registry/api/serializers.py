@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from lib.instants import timestamp
-from registry.operations.lifecycle.reviews import approvals, approvals_required
+from registry.approval import approvals_given, approvals_required
 from registry.queries import newest_first, shown_version
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
             }
             for review in version.reviews.select_related("reviewer")
         ],
-        "given": approvals(version) if version.packet_hash else 0,
+        "given": approvals_given(version),
         "required": approvals_required(version),
     }
 

@@ -13,9 +13,10 @@ from guardian.shortcuts import assign_perm
 from lib.errors import Forbidden
 from registry import access
 from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
+from registry.approval import ServiceAccountMayNotDecide
 from registry.choices import AccountKind, Role, State
 from registry.models import Account, ApiToken, AuditEntry, Membership
-from registry.operations.lifecycle.reviews import ServiceAccountMayNotDecide, approve_version
+from registry.operations.lifecycle.reviews import approve_version
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.people.users import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion

@@ -1,6 +1,6 @@
-"""Which version a change is based on and which number it gets; a number is never given twice.
+"""Which number a submission gets; a number is never given twice.
 
-Not for the class of a change: ``change`` says that.
+Not for the class of a change (``spec.change``) or the version it is based on (``queries``).
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.errors import Conflict
-from registry.choices import SERVED_STATES, SUBMITTED_STATES, ChangeClass, State
-from registry.models import FeatureView, FeatureViewVersion, VersionNumber
-from registry.queries import latest_submitted
+from registry.choices import ChangeClass
+from registry.models import FeatureViewVersion, VersionNumber
 from registry.spec.versions import FIRST, Version, parse_version
 
 if TYPE_CHECKING:
     from registry.spec.change import Change
-    from registry.spec.model import VersionSpec
 
 
 class VersionTaken(Conflict):
@@ -24,30 +22,6 @@ class VersionTaken(Conflict):
 
 class VersionTooLow(Conflict):
     code = "version_too_low"
-
-
-def base_version(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
-    """Return the version this one is based on: the one it names, else the highest submitted."""
-    if spec.view.based_on is None:
-        return latest_submitted(feature_view)
-    wanted = parse_version(spec.view.based_on)
-    submitted = feature_view.versions.filter(state__in=SUBMITTED_STATES)
-    return submitted.exclude(state=State.RETIRED).filter(**wanted._asdict()).first()
-
-
-def relatives(
-    feature_view: FeatureView, base: FeatureViewVersion | None, number: Version | None
-) -> list[FeatureViewVersion]:
-    """Return the versions whose readers a version of this number would get.
-
-    Its base; the default; and the highest one served below it, which ``view@vN`` means now.
-    Comparing with the base alone would let somebody base a change on what came before a protection.
-    """
-    served = feature_view.versions.filter(state__in=SERVED_STATES)
-    below = [each for each in served if each.version and number and each.version < number]
-    followed = max(below, key=lambda each: each.version or FIRST, default=None)
-    known = {each.pk: each for each in (base, feature_view.default_version, followed) if each}
-    return list(known.values())
 
 
 def least_number(base: FeatureViewVersion | None, classification: ChangeClass) -> Version:

@@ -1,6 +1,7 @@
 """Submit, withdraw, approve, reject: the four steps by which a draft becomes a version.
 
-Each checks, changes by conditional update and writes its audit entry in one transaction.
+Each checks, changes by conditional update and writes its audit entry in one transaction. Not for
+who may approve and how many have to: ``registry.approval`` says that.
 """
 
 from __future__ import annotations
@@ -9,20 +10,16 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
-from lib.errors import Conflict, Forbidden, Invalid
-from registry import access, lifecycle
-from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, State, Verdict
+from lib.errors import Conflict, Invalid
+from registry.approval import approvals_given, approvals_required, require_person, wanted_now
+from registry.choices import Action, State, Verdict
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
-from registry.operations.lifecycle.numbers import (
-    assign_number,
-    base_version,
-    give_number,
-    relatives,
-)
+from registry.operations.lifecycle.numbers import assign_number, give_number
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
+from registry.queries import base_version, relatives
 from registry.spec.change import classify, with_guards
 from registry.spec.fingerprints import fingerprint
 
@@ -44,10 +41,6 @@ class SourceProblems(Invalid):
 
 class AlreadyReviewed(Conflict):
     code = "already_reviewed"
-
-
-class ServiceAccountMayNotDecide(Forbidden):
-    code = "service_account_may_not_decide"
 
 
 def submit_version(
@@ -91,7 +84,7 @@ def _freeze(
     change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
     packet = make_packet(
         version, number=number, base=base, change=change, report=report, actor=actor, at=at,
-        required=_wanted(version, known),
+        required=wanted_now(version, known),
     )  # fmt: skip
     table, _ = FeatureTable.objects.get_or_create(
         feature_view=version.feature_view,
@@ -138,11 +131,11 @@ def approve_version(
     :raises BaseNotApproved: what it was compared with is not approved itself.
     """
     with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
-        _require_person(version, actor, token_owner)
+        require_person(version, actor, token_owner)
         _require_seen(version, packet_hash)
         check_base(version)
         _store_review(Verdict.APPROVED, version, actor, at, comment)
-        enough = approvals(version) >= approvals_required(version)
+        enough = approvals_given(version) >= approvals_required(version)
         if enough:
             version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
         _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment)
@@ -162,55 +155,12 @@ def reject_version(
 ) -> FeatureViewVersion:
     """Send a version back to its authors with a comment; who edited it stays known."""
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
-        _require_person(version, actor, token_owner)
+        require_person(version, actor, token_owner)
         _require_seen(version, packet_hash)
         _store_review(Verdict.REJECTED, version, actor, at, comment)
         version.move(expected=State.IN_REVIEW, to=transition.target)
         _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
     return version
-
-
-def approvals(version: FeatureViewVersion) -> int:
-    """Return how many people approved exactly this packet and may still approve."""
-    given = version.reviews.filter(verdict=Verdict.APPROVED, packet_hash=version.packet_hash)
-    right = lifecycle.PERMISSION[Action.APPROVE]
-    reviewers = [review.reviewer for review in given.select_related("reviewer")]
-    return sum(access.can(reviewer, right, version.feature_view) for reviewer in reviewers)
-
-
-def approvals_required(version: FeatureViewVersion) -> int:
-    """Return how many approvals this version needs.
-
-    As many as the project's policy wants now, and not fewer than it wanted at submit: whoever
-    waits for review cannot make it easier.
-    """
-    known = relatives(version.feature_view, version.based_on, version.version)
-    at_submit: int = version.packet.get("approvals_required", 0)
-    return max(_wanted(version, known), at_submit)
-
-
-def _wanted(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> int:
-    """The highest sensitivity counts, so that lowering one takes as many people as keeping it."""
-    project = version.feature_view.project
-    sensitivities = [each.sensitivity for each in (version, *known)]
-    highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
-    if highest in (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED):
-        return max(project.approvals_required, project.approvals_required_sensitive)
-    return project.approvals_required
-
-
-def _require_person(version: FeatureViewVersion, actor: User, token_owner: User | None) -> None:
-    """A decision is a person's own: by their login, or by a token they made themselves."""
-    project = version.feature_view.project.name
-    if not access.is_person(actor):
-        raise ServiceAccountMayNotDecide(
-            f"{actor} is a service account; a person with a login has to decide.", project=project
-        )
-    if token_owner is not None and token_owner.pk != actor.pk:
-        raise ServiceAccountMayNotDecide(
-            f"the token is {actor}'s but {token_owner} made it; decide with a token of your own.",
-            project=project,
-        )
 
 
 def _require_seen(version: FeatureViewVersion, packet_hash: str | None) -> None:

@@ -13,8 +13,9 @@ from django.db.models import Q
 
 from lib.errors import Conflict
 from registry import access, audit, epoch
-from registry.choices import AccountKind, Role
-from registry.models import Account, Membership, Project
+from registry.choices import AccountKind
+from registry.models import Account, Project
+from registry.queries import owned_alone
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -133,15 +134,6 @@ def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
             data={"without_active_owner": abandoned} if abandoned else {},
             at=at,
         )
-
-
-def owned_alone(user: User) -> list[str]:
-    """Return the names of the projects that nobody active but ``user`` owns."""
-    owners = Membership.objects.filter(role=Role.OWNER)
-    others = owners.filter(user__is_active=True).exclude(user=user)
-    alone = Project.objects.filter(pk__in=owners.filter(user=user).values("project"))
-    alone = alone.exclude(pk__in=others.values("project"))
-    return list(alone.order_by("name").values_list("name", flat=True))
 
 
 def require_login_allowed(user: User) -> None:

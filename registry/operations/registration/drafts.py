@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from registry import access, audit
 from registry.choices import Kind, Right, State
 from registry.models import Feature, FeatureView, FeatureViewVersion, VersionEditor
-from registry.operations.lifecycle.numbers import assign_number, base_version
+from registry.operations.lifecycle.numbers import assign_number
 from registry.operations.registration.applied import Applied
+from registry.queries import base_version
 from registry.spec.change import classify
 from registry.spec.fingerprints import (
     canonical_json,

@@ -12,9 +12,9 @@ import msgspec
 from lib.errors import did_you_mean
 from registry.choices import Kind, State
 from registry.models import DataSource, Entity, FeatureView
-from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow, base_version
+from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import store_draft
-from registry.queries import newest_of
+from registry.queries import base_version, newest_of
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 

@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from registry import lifecycle
+from registry import approval, lifecycle
 from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases
 from registry.operations.people import tokens
 from tests.factories import (
     AT,
@@ -297,4 +297,4 @@ def test_two_approvals_are_two_people_over_http_too(api, cast):
     assert act(first, version, Action.APPROVE).json()["state"] == "in_review"
     assert act(first, version, Action.APPROVE).json()["code"] == "already_reviewed"
     assert act(api(cast.second_steward), version, Action.APPROVE).json()["state"] == "approved"
-    assert reviews.approvals(FeatureViewVersion.objects.get(pk=version.pk)) == 2
+    assert approval.approvals_given(FeatureViewVersion.objects.get(pk=version.pk)) == 2

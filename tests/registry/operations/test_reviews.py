@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from registry import lifecycle
+from registry import approval, lifecycle
 from registry.access import ActionNotPermitted
 from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
@@ -115,7 +115,7 @@ def test_a_service_account_cannot_approve(cast):
     members.grant_role(project=cast.project, user=robot, role=Role.STEWARD, actor=cast.owner, at=AT)
     version = make_version(cast, state=State.IN_REVIEW)
 
-    with pytest.raises(reviews.ServiceAccountMayNotDecide):
+    with pytest.raises(approval.ServiceAccountMayNotDecide):
         reviews.approve_version(version=version, actor=robot, at=AT)
 
 
@@ -247,7 +247,7 @@ def test_an_old_base_does_not_lower_the_number_of_eyes(cast):
     text = VIEW.replace("Conversion rate", "Share") + 'based_on: "1.0.0"'
     third = make_version(cast, state=State.IN_REVIEW, text=text)
 
-    assert reviews.approvals_required(third) == 2
+    assert approval.approvals_required(third) == 2
 
 
 def test_a_change_based_on_what_came_before_a_protection_is_measured_by_it(cast):
@@ -262,7 +262,7 @@ def test_a_change_based_on_what_came_before_a_protection_is_measured_by_it(cast)
 
     assert (third.packet["based_on"], third.packet["guard"]) == ("1.0.0", True)
     assert "lowered from restricted to internal, against 1.0.1" in str(third.packet["reasons"])
-    assert reviews.approvals_required(third) == 2
+    assert approval.approvals_required(third) == 2
 
 
 def change_policy(cast, *, usual: int, sensitive: int) -> None:
@@ -298,7 +298,7 @@ def test_an_approval_counts_while_its_reviewer_may_approve(cast, lost):
         users.set_active(user=cast.steward, active=False, actor=cast.superuser, at=AT)
 
     assert approve(loaded(version), cast.second_steward).state == State.IN_REVIEW
-    assert reviews.approvals(version) == 1
+    assert approval.approvals_given(version) == 1
 
 
 def test_rights_taken_while_a_step_waits_for_its_turn_are_gone(cast):
@@ -324,7 +324,7 @@ def test_lowering_a_sensitivity_is_a_guard_and_takes_as_many(cast):
     lowered = make_version(cast, state=State.IN_REVIEW, text=VIEW)
 
     assert (lowered.change_class, lowered.packet["guard"]) == ("guard", True)
-    assert reviews.approvals_required(lowered) == 2
+    assert approval.approvals_required(lowered) == 2
 
 
 def test_what_says_the_same_has_nothing_to_review(cast):
