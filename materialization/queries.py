@@ -72,7 +72,3 @@ def failures_in_a_row(table: FeatureTable) -> list[MaterializationRun]:
             break
         failures.append(run)
     return failures
-
-
-def latest_success(table: FeatureTable) -> MaterializationRun | None:
-    return table.runs.filter(status=RunStatus.SUCCEEDED).order_by("-id").first()

@@ -1,4 +1,4 @@
-"""Roles, rights and the only ways to load what somebody may see.
+"""Roles, rights, who is a person, and the only ways to load what somebody may see.
 
 Loading an object and authorising it is one call. ``assign_perm`` stands here and nowhere else.
 """

@@ -1,7 +1,7 @@
 """A project's epoch: a nonce in Redis that changes with every fact a read plan holds.
 
 Readers fetch it in the round trip of the values, so a revoked right or a promoted version counts
-from the very next request. Not for the plans themselves: ``serving.plan_cache`` keeps those.
+from the very next request. Not for the plans themselves: ``serving.online.plan_cache`` keeps those.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is registered: versions that answer, references resolved, who uses what.
+"""What is registered: versions that answer, references resolved, who uses and who owns what.
 
-Not for rights (``access``) and not for changes (``operations``).
+Not for rights (``access``), for who may approve (``approval``) or for changes (``operations``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The forms of accounts in our words: persons log in, service accounts have tokens.
 
-Not for storing: ``operations.users`` does, and leaves the trace.
+Not for storing: ``operations.people.users`` does, and leaves the trace.
 """
 
 from __future__ import annotations

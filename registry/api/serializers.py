@@ -1,6 +1,6 @@
 """How the registry's objects look on the wire; plain functions, one an object.
 
-Not for parsing definitions: ``parsing`` does, with lines.
+Not for parsing definitions: ``reading.parsing`` does, with lines.
 """
 
 from __future__ import annotations

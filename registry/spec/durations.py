@@ -18,8 +18,6 @@ _UNITS = {
     "s": timedelta(seconds=1),
 }
 _TEXT = re.compile(r"([0-9]{1,9})([wdhms])")
-#: Longest first and without weeks, so that `7d` stays what its author wrote.
-_CANONICAL = ("d", "h", "m", "s")
 LONGEST = timedelta(days=36_525)
 
 
@@ -41,9 +39,3 @@ def parse_duration(text: str) -> timedelta:
     if not 0 < days <= LONGEST.days:
         raise BadDuration(f"duration {text!r}: it must be above zero and at most 100 years.")
     return int(match[1]) * _UNITS[match[2]]
-
-
-def format_duration(value: timedelta) -> str:
-    """Write ``value`` (whole seconds) in its largest exact unit: 86400 s is ``1d``."""
-    unit = next(unit for unit in _CANONICAL if value % _UNITS[unit] == timedelta())
-    return f"{value // _UNITS[unit]}{unit}"

@@ -1,6 +1,7 @@
 """Registering definitions: plan what a set of them changes, and store it as drafts.
 
-Not for reviews. Everything a request brings is stored in one transaction, or nothing is.
+Not for what submitting or reviewing a draft does (``operations.lifecycle``). Everything a request
+brings is stored in one transaction, or nothing is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a feature view's definition to a draft: resolved against what is registered, and checked.
 
-Not for storing the draft (``drafts``) or for numbers (``numbers``).
+Not for storing the draft (``drafts``) or for its number (``operations.lifecycle.numbers``).
 """
 
 from __future__ import annotations

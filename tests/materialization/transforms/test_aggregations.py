@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
-from registry.spec.durations import format_duration
 from tests.materialization.aggregation_cases import (
     BASE,
     CRON,
@@ -36,6 +35,11 @@ from tests.materialization.engine_cases import LIMITS
 from tests.oracle_ticks import MICROSECOND, latest_within, snapshot_ticks
 
 
+def in_seconds(ttl):
+    """Write a duration as definitions do."""
+    return f"{ttl // timedelta(seconds=1)}s" if ttl else None
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     histories(quarters),
@@ -43,7 +47,7 @@ from tests.oracle_ticks import MICROSECOND, latest_within, snapshot_ticks
     st.sampled_from([None, HOUR, 2 * HOUR, 150 * HOUR / 60, 5 * HOUR + timedelta(seconds=1)]),
 )
 def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl):
-    spec, outputs = make_view(schedule=schedule, ttl=format_duration(ttl) if ttl else None)
+    spec, outputs = make_view(schedule=schedule, ttl=in_seconds(ttl))
 
     stored = as_dict(run(spec, rows), outputs)
 
@@ -72,7 +76,7 @@ def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl
     st.lists(offsets, min_size=1, max_size=3),
 )
 def test_pieces_store_the_rows_of_one_run(rows, schedule, ttl, cuts):
-    spec, _ = make_view(schedule=schedule, ttl=format_duration(ttl) if ttl else None)
+    spec, _ = make_view(schedule=schedule, ttl=in_seconds(ttl))
 
     whole = run(spec, rows)
 
