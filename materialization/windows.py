@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.errors import Invalid
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

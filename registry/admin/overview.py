@@ -16,9 +16,9 @@ from registry.admin.audit import latest_deeds, may_read
 from registry.admin.panels import Card, Tile, overview
 from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
+from registry.approval import approvals_required
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
-from registry.operations.lifecycle.reviews import approvals_required
 from registry.queries import waiting_for_review
 
 if TYPE_CHECKING:
