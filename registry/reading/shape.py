@@ -108,7 +108,8 @@ def _tagged_problems(
     elif tag in value and struct is None:
         yield (*path, tag), _not_a_word(words, name)
     elif tag not in value and (alone or not any(nearest(key, (tag,)) for key in rest)):
-        yield (*path, tag), f"required and missing. Valid: {', '.join(words)}."
+        hint = _as_in(str, None, (*path, tag)) if alone else f"; write {' or '.join(structs)}"
+        yield (*path, tag), f"required and missing{hint}."
     if struct is not None or not alone:
         yield from _key_problems(struct or next(iter(structs.values())), rest, path, tag=tag)
 
