@@ -66,8 +66,9 @@ def whole_run(version: FeatureViewVersion) -> float:
 def online_write(version: FeatureViewVersion, file: Path) -> float:
     """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
     from lib.connections import get_redis
+    from materialization.edges import online_store
     from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-    from materialization.stores.online import OnlineStore, layout_of
+    from materialization.stores.layout import layout_of
 
     get_redis().flushdb(asynchronous=True)
     while get_redis().info("memory")["lazyfree_pending_objects"]:
@@ -80,7 +81,7 @@ def online_write(version: FeatureViewVersion, file: Path) -> float:
         query = f"SELECT driver_id, {header}, {NUMBERS} FROM read_parquet('{file}')"
         rows = connection.sql(query).to_arrow_table()
     begin = time.perf_counter()
-    store = OnlineStore(get_redis())
+    store = online_store()
     store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=datetime.now(UTC))
     return time.perf_counter() - begin
 

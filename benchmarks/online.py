@@ -40,8 +40,8 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     parts.use_server(folder, redis_url)
     import pyarrow as pa
 
-    from lib.connections import get_redis
-    from materialization.stores.online import OnlineStore, layout_of
+    from materialization.edges import online_store
+    from materialization.stores.layout import layout_of
     from registry.operations.lifecycle.releases import mark_table_ready
     from tests import factories
 
@@ -54,9 +54,12 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
         "__sequence", pa.array([1] * rows.num_rows, pa.int64())
     ).combine_chunks()
     layout = layout_of(version.spec, uid=version.table.uid, project_id=people.project.pk)
-    store, now = OnlineStore(get_redis()), datetime.now(UTC)
+    store, now = online_store(), datetime.now(UTC)
     store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=now)
-    store.mark_loaded(version.table.uid, generation=1, as_of=now, run=1)
+    ticket = store.begin_load(version.table.uid)
+    store.finish_load(
+        version.table.uid, ticket, generation=1, as_of=now, sequence=1, ttl=version.spec.ttl
+    )
     mark_table_ready(table=version.table, at=now, kept_for=None)
     prefix = layout.key_prefix + layout.entity.head
     return factories.token_for(people.consumer), prefix.decode()

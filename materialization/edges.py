@@ -14,24 +14,36 @@ from django.conf import settings
 from lib.connections import get_redis
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import ProbeReport, probe
-from materialization.stores.offline import OfflineStore
-from materialization.stores.online import OnlineStore
+from materialization.stores.offline import DeltaOfflineStore
+from materialization.stores.online import RedisOnlineStore
+from registry.epoch import epoch_key
 from registry.file_roots import allowed_roots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from materialization.stores.protocols import OfflineStore, OnlineStore
     from registry.models import Project
     from registry.spec.model import VersionSpec
 
 #: How long somebody who plans or submits definitions waits for a look at the files.
 PROBE_SECONDS = 60.0
 
+#: The stores there are, by kind; every contract of ``tests/contracts`` runs on each.
+OFFLINE: dict[str, Callable[[], OfflineStore]] = {
+    "delta": lambda: DeltaOfflineStore(settings.OFFLINE_STORE),
+}
+ONLINE: dict[str, Callable[[], OnlineStore]] = {
+    "redis": lambda: RedisOnlineStore(get_redis(), epoch_key=epoch_key),
+}
+
 
 def offline_store() -> OfflineStore:
-    return OfflineStore(settings.OFFLINE_STORE)
+    return OFFLINE["delta"]()
 
 
 def online_store() -> OnlineStore:
-    return OnlineStore(get_redis())
+    return ONLINE["redis"]()
 
 
 def engine_limits() -> EngineLimits:

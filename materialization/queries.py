@@ -50,9 +50,9 @@ def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) 
     return missing(wanted, coverage(table))
 
 
-def stored_since(table: FeatureTable, run: int) -> QuerySet[StoredWindow]:
-    """Return the windows stored by runs after ``run``; one at a time, they are in order."""
-    return table.stored_windows.filter(run__gt=run)
+def stored_since(table: FeatureTable, sequence: int) -> QuerySet[StoredWindow]:
+    """Return the windows whose rows carry a later sequence: the id of the run that stored them."""
+    return table.stored_windows.filter(run__gt=sequence)
 
 
 def live_run(table: FeatureTable) -> MaterializationRun | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.online import Marker, OnlineStore
+    from materialization.stores.protocols import Marker, OnlineStore
     from registry.models import FeatureTable
 
 
@@ -50,7 +50,7 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     as_of = covered_until(run.table) or run.window_end
     only_run = None if is_complete else run.pk
     written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
-    if not store.finish_load(uid, ticket, as_of=as_of, run=run.pk, ttl=ttl):
+    if not store.finish_load(uid, ticket, generation=run.pk, as_of=as_of, sequence=run.pk, ttl=ttl):
         raise StoreEmptied(
             "Redis lost its data or restarted while the run was writing; it will be loaded again."
         )
@@ -69,7 +69,7 @@ def _merge(
     at: datetime,
 ) -> int:
     """Write the newest rows and return how many entities they were for."""
-    snapshot = offline_store().snapshot(table_uri(run.table), run=only_run)
+    snapshot = offline_store().snapshot(table_uri(run.table), sequence=only_run)
     if snapshot.is_empty:
         return 0
     spec = run.version.spec
@@ -102,7 +102,7 @@ def holds_all(
     Rows that run ``but`` stored are left out. A run that ended between storing and loading leaves
     rows behind that no later run's own rows make up for.
     """
-    if marker is None or stored_since(table, marker.run).exclude(run=but).exists():
+    if marker is None or stored_since(table, marker.sequence).exclude(run=but).exists():
         return False
     return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
 

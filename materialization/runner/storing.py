@@ -84,7 +84,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
             store.commit,
             uri,
             schema=stored_schema(spec),
-            run=run.pk,
+            sequence=run.pk,
             transaction=transaction_name(run.pk, window),
         )
         result = write_aside(commit, _checked(run, window, computation, heartbeat))

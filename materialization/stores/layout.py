@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from registry.spec.model import VersionSpec
 
-#: What every stored row begins with: when it was true, when it was known, which run wrote it.
+#: What every stored row begins with: when it was true, when it was known, its sequence.
 HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__sequence")
 #: Where a row's bytes have the three header numbers: array16 marker and size, then three int64.
 HEADER_START, HEADER_END = 3, 30
@@ -89,7 +89,7 @@ class EntityKey:
 class TableLayout:
     """One FeatureTable: its uid, its entity, and its features sorted by name.
 
-    A row is one msgpack array: event and created time in microseconds, run sequence, features.
+    A row is one msgpack array: event and created time in microseconds, sequence, features.
     """
 
     uid: str
@@ -99,12 +99,21 @@ class TableLayout:
 
     @cached_property
     def key_prefix(self) -> bytes:
-        return b"a:v:%s:" % self.uid.encode()
+        return value_prefix(self.uid)
+
+    @cached_property
+    def marker_key(self) -> bytes:
+        return marker_key(self.uid)
+
+    @cached_property
+    def width(self) -> int:
+        """How many numbers and values a decoded row has."""
+        return len(HEADER_COLUMNS) + len(self.features)
 
     @cached_property
     def missing(self) -> bytes:
         """The row that stands for no row: every number and feature nil."""
-        return msgspec.msgpack.encode([None] * (len(HEADER_COLUMNS) + len(self.features)))
+        return msgspec.msgpack.encode([None] * self.width)
 
     def position(self, feature: str) -> int:
         """Return where a decoded row has the feature."""
@@ -141,13 +150,21 @@ def layout_of(spec: VersionSpec, *, uid: str, project_id: int) -> TableLayout:
     )
 
 
-def keys_for(layout: TableLayout, columns: Sequence[Sequence[Any]]) -> list[bytes]:
-    """Return the value key of each row of typed columns, one for each name of the entity."""
-    return layout.keys(layout.entity.tags(columns))
+def value_prefix(uid: str) -> bytes:
+    """Return what the keys of a table's rows begin with, and no other keys."""
+    return b"a:v:%s:" % uid.encode()
+
+
+def marker_key(uid: str) -> bytes:
+    return b"a:m:" + uid.encode()
+
+
+def ticket_key(uid: str) -> bytes:
+    return b"a:l:" + uid.encode()
 
 
 def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[Any]]:
-    """Return the stored rows ``[event µs, created µs, run, feature, …]``; all None where a blob is.
+    """Return the rows ``[event µs, created µs, sequence, feature, …]``; all None where a blob is.
 
     The blobs are joined to one msgpack array: one decoding for all costs a third of one for each.
     """
@@ -156,7 +173,7 @@ def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[A
 
 
 def header_numbers(batch: pa.RecordBatch) -> list[np.ndarray]:
-    """Return event and created time in microseconds and the run sequence, as int64."""
+    """Return event and created time in microseconds and the sequence, as int64."""
     instant = SCALARS["timestamp"][0]
     types = dict(zip(HEADER_COLUMNS, (instant, instant, pa.int64()), strict=True))
     return [

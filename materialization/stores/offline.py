@@ -1,4 +1,4 @@
-"""Delta tables of computed rows: idempotent commits, snapshots, deletion.
+"""The offline store in Delta tables: idempotent commits, snapshots, deletion.
 
 Not for computing or joining: the engine gives Arrow, readers give a snapshot's files to DuckDB.
 """
@@ -9,54 +9,30 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from lib.errors import Invalid, Unavailable
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.protocols import (
+    CommitResult,
+    OfflineStoreUnavailable,
+    Snapshot,
+    TableOutsideStore,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-#: Statistics are kept for these only: they find a run's files; features need none.
+#: Statistics are kept for these only: they find a sequence's files; features need none.
 _CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
 
 
-class TableOutsideStore(Invalid):
-    code = "table_outside_store"
+class DeltaOfflineStore:
+    """The Delta tables under ``root``; a ``table_uri`` is the directory of one of them.
 
-
-class OfflineStoreUnavailable(Unavailable):
-    """The table could not be written or read now; nothing of the attempt is visible."""
-
-    code = "offline_store_unavailable"
-
-
-class CommitResult(msgspec.Struct, frozen=True):
-    """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
-
-    version: int
-    rows: int
-    files: tuple[str, ...]
-    already: bool
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """One version of a table; a whole question reads these files and lists no folder."""
-
-    version: int
-    files: tuple[str, ...]
-    rows: int
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.files
-
-
-class OfflineStore:
-    """The Delta tables under ``root``; a ``table_uri`` is the directory of one of them."""
+    What each method promises stands in ``protocols.OfflineStore``.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).resolve()
@@ -67,25 +43,17 @@ class OfflineStore:
         batches: Iterable[pa.RecordBatch],
         *,
         schema: pa.Schema,
-        run: int,
+        sequence: int,
         transaction: str,
     ) -> CommitResult:
-        """Append rows of ``run``, all or none, once however often it is asked.
-
-        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without
-        ``__sequence`` and are written as they come. ``transaction`` names the commit: one the
-        table knows already is not read again.
-
-        :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
-        :raises OfflineStoreUnavailable: the table could not be written.
-        """
         table = self._open_or_create(table_uri, schema)
         if table.transaction_version(transaction) is not None:
-            return _result(table, run, before=(), already=True)
-        before = [file["uri"] for file in _of_run(table, run)]
-        feed = _Feed(batches, schema, run)
+            return _result(table, sequence, before=(), already=True)
+        before = [file["uri"] for file in _of_sequence(table, sequence)]
+        feed = _Feed(batches, schema, sequence)
         properties = CommitProperties(
-            custom_metadata={"assay.run": str(run)}, app_transactions=[Transaction(transaction, 1)]
+            custom_metadata={"assay.sequence": str(sequence)},
+            app_transactions=[Transaction(transaction, 1)],
         )
         try:
             write_deltalake(table, feed.reader, mode="append", commit_properties=properties)
@@ -97,15 +65,11 @@ class OfflineStore:
                 if isinstance(exc, (DeltaError, OSError)):
                     raise OfflineStoreUnavailable(f"{table_uri} cannot be written: {exc}") from exc
                 raise
-            return _result(table, run, before=(), already=True)
+            return _result(table, sequence, before=(), already=True)
         table.update_incremental()
-        return _result(table, run, before=before, already=False)
+        return _result(table, sequence, before=before, already=False)
 
     def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
-        """Return those of the ``transactions`` that the table has, as it is now.
-
-        :raises OfflineStoreUnavailable: the table's log cannot be read.
-        """
         if not self.exists(table_uri):
             return set()
         table = self._open(table_uri)
@@ -114,17 +78,11 @@ class OfflineStore:
     def exists(self, table_uri: str) -> bool:
         return DeltaTable.is_deltatable(str(self._inside(table_uri)))
 
-    def snapshot(self, table_uri: str, *, run: int | None = None) -> Snapshot:
-        """Return the table as it is now; no files before its first rows.
-
-        With ``run`` only the files that hold rows of it, and after a compaction others' rows too.
-
-        :raises OfflineStoreUnavailable: the table's log cannot be read.
-        """
+    def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:
         if not self.exists(table_uri):
             return Snapshot(version=-1, files=(), rows=0)
         table = self._open(table_uri)
-        files = _added_files(table) if run is None else _of_run(table, run)
+        files = _added_files(table) if sequence is None else _of_sequence(table, sequence)
         return Snapshot(
             version=table.version(),
             files=tuple(file["uri"] for file in files),
@@ -132,7 +90,6 @@ class OfflineStore:
         )
 
     def delete_table(self, table_uri: str) -> None:
-        """Remove the table and its history; gone already is fine."""
         shutil.rmtree(self._inside(table_uri), ignore_errors=True)
 
     def _inside(self, table_uri: str) -> Path:
@@ -171,17 +128,17 @@ class OfflineStore:
 class _Feed:
     """A reader with ``__sequence`` added, that keeps the error delta-rs would replace by a text."""
 
-    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, run: int) -> None:
+    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, sequence: int) -> None:
         self.error: Exception | None = None
-        self._source, self._schema, self._run = batches, schema, run
+        self._source, self._schema, self._sequence = batches, schema, sequence
         self.reader = pa.RecordBatchReader.from_batches(schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._source:
-                run = pa.repeat(pa.scalar(self._run, pa.int64()), batch.num_rows)
+                sequence = pa.repeat(pa.scalar(self._sequence, pa.int64()), batch.num_rows)
                 columns = [
-                    run if field.name == SEQUENCE else batch.column(field.name)
+                    sequence if field.name == SEQUENCE else batch.column(field.name)
                     for field in self._schema
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
@@ -196,13 +153,15 @@ def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
     return [{**action, "uri": str(root / action["path"])} for action in actions]
 
 
-def _of_run(table: DeltaTable, run: int) -> list[dict[str, Any]]:
+def _of_sequence(table: DeltaTable, sequence: int) -> list[dict[str, Any]]:
     low, high = f"min.{SEQUENCE}", f"max.{SEQUENCE}"
-    return [file for file in _added_files(table) if file[low] <= run <= file[high]]
+    return [file for file in _added_files(table) if file[low] <= sequence <= file[high]]
 
 
-def _result(table: DeltaTable, run: int, *, before: Sequence[str], already: bool) -> CommitResult:
-    files = [file for file in _of_run(table, run) if file["uri"] not in before]
+def _result(
+    table: DeltaTable, sequence: int, *, before: Sequence[str], already: bool
+) -> CommitResult:
+    files = [file for file in _of_sequence(table, sequence) if file["uri"] not in before]
     return CommitResult(
         version=table.version(),
         rows=sum(file["num_records"] for file in files),

@@ -1,4 +1,4 @@
-"""The online store: each entity's newest row in Redis, and the marker that says all are there.
+"""The online store in one Redis: each entity's newest row, and the marker that says all are there.
 
 Not for the bytes of keys and rows (``layout``) or for choosing rows: a run does that.
 """
@@ -10,8 +10,7 @@ import secrets
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 import msgspec
@@ -19,45 +18,32 @@ import numpy as np
 import pyarrow as pa
 import redis
 
+from lib import connections
 from lib.connections import RedisUnreachable
 from lib.instants import MICROSECOND, to_us
 from materialization.stores.layout import (
-    NO_KEY,
-    BadOnlineRows,
-    EntityKey,
-    TableLayout,
     decode_rows,
     header_numbers,
-    keys_for,
-    layout_of,
+    marker_key,
+    ticket_key,
+    value_prefix,
 )
+from materialization.stores.protocols import GRACE, LoadTicket, Marker, OnlineRows, WriteResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime, timedelta
 
-__all__ = [
-    "NO_KEY",
-    "BadOnlineRows",
-    "EntityKey",
-    "LoadTicket",
-    "Marker",
-    "OnlineStore",
-    "TableLayout",
-    "WriteResult",
-    "decode_rows",
-    "keys_for",
-    "layout_of",
-    "marker_key",
-]
+    from materialization.stores.layout import TableLayout
 
-#: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
-GRACE = timedelta(days=1)
 ROWS_PER_CALL = 500
 #: Rows packed at once and sent as one pipeline; two are on their way while the next is packed.
 ROWS_PER_PIPELINE = 10_000
 PIPELINES_IN_FLIGHT = 2
+#: The part of a load's ticket that Redis keeps; after it stands the server process it is kept in.
+TOKEN_BYTES = 8
 
-#: Keeps the greater row by (event time, created time, run), each compared as two halves of 32 bits:
+#: Keeps the greater row by (event, created, sequence), each compared as two halves of 32 bits:
 #: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
 #: A replay of the row that is there only moves its expiry, and only to later.
 MERGE = """
@@ -101,46 +87,17 @@ return 1
 """
 
 
-class WriteResult(NamedTuple):
-    """``skipped`` rows met a row as new or newer."""
-
-    written: int
-    skipped: int
-
-
-class LoadTicket(NamedTuple):
-    """What a load left in Redis, and the server process it left it in."""
-
-    token: bytes
-    server: str
-
-
-class Marker(msgspec.Struct, frozen=True):
-    """Says that a table's values are all in this Redis, as of an instant."""
-
-    generation: int
-    as_of: datetime
-    run: int
-    #: For how long after their event rows are kept in memory at least; None: for ever.
-    ttl: timedelta | None = None
-
-
-def marker_key(uid: str) -> bytes:
-    return b"a:m:" + uid.encode()
-
-
-def _ticket_key(uid: str) -> bytes:
-    return b"a:l:" + uid.encode()
-
-
-class OnlineStore:
+class RedisOnlineStore:
     """The values of one Redis. Takes a layout and Arrow, knows no models.
 
-    Every method raises RedisUnreachable when Redis does not answer.
+    What each method promises stands in ``protocols.OnlineStore``; every one raises RedisUnreachable
+    when Redis does not answer.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, epoch_key: Callable[[int], bytes]) -> None:
+        """``epoch_key`` says under which key of this Redis a project's epoch is."""
         self._redis = client
+        self._epoch_key = epoch_key
 
     def write(
         self,
@@ -151,15 +108,6 @@ class OnlineStore:
         at: datetime,
         grace: timedelta = GRACE,
     ) -> WriteResult:
-        """Merge rows: the greatest by (event, created, run) stays, in whatever order they come.
-
-        Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__sequence`` and
-        the features; a RecordBatchReader is read as it flows. ``ttl`` is the longest of the
-        versions that share the table, None when one never expires; memory is freed at
-        ``max(event + ttl, at) + grace``. Repeating a write changes nothing.
-
-        :raises BadOnlineRows: a column is missing or mistyped, a key or time is null.
-        """
         rows = written = 0
         pending: deque[Future[int]] = deque()
         with _unavailable(), ThreadPoolExecutor(PIPELINES_IN_FLIGHT, "online-write") as pool:
@@ -192,7 +140,22 @@ class OnlineStore:
                 pipeline.evalsha(_MERGE_SHA, len(keys[part]), *arguments)
             return sum(cast("list[int]", pipeline.execute()))
 
-    def read(self, keys: list[bytes]) -> list[bytes | None]:
+    def read(
+        self, project_id: int, tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]]
+    ) -> OnlineRows:
+        keys = [self._epoch_key(project_id), *[layout.marker_key for layout, _ in tables]]
+        for layout, tags in tables:
+            keys += layout.keys(tags)
+        found = self._get(keys)
+        rows, end = [], 1 + len(tables)
+        for (layout, tags), marker in zip(tables, found[1:], strict=False):
+            start, end = end, end + len(tags)
+            is_loaded = marker is not None
+            blobs = found[start:end]
+            rows.append(decode_rows(blobs, missing=layout.missing) if is_loaded else None)
+        return OnlineRows(found[0], connections.generation(), rows)
+
+    def _get(self, keys: list[bytes]) -> list[bytes | None]:
         """Return what is under each key, in one round trip; None where there is nothing.
 
         Goes to the connection itself: the client's own layers cost as much as the reading.
@@ -210,31 +173,30 @@ class OnlineStore:
             finally:
                 pool.release(connection)
 
-    def mark_loaded(self, uid: str, generation: int, as_of: datetime, run: int) -> None:
-        """Say that the table's values are all in Redis; until then reads answer ``not_loaded``."""
-        marker = Marker(generation=generation, as_of=as_of, run=run)
-        with _unavailable():
-            self._redis.set(marker_key(uid), msgspec.msgpack.encode(marker))
-
     def begin_load(self, uid: str) -> LoadTicket:
-        """Leave a ticket in Redis that stays while its data stays; ``finish_load`` wants it."""
-        token = secrets.token_bytes(8)
+        """Leave a ticket in Redis that stays while its data stays."""
+        token = secrets.token_bytes(TOKEN_BYTES)
         with _unavailable():
-            self._redis.set(_ticket_key(uid), token)
+            self._redis.set(ticket_key(uid), token)
             server = self._redis.info("server")["run_id"]
-        return LoadTicket(token, server)
+        return LoadTicket(token + server.encode())
 
     def finish_load(
-        self, uid: str, ticket: LoadTicket, *, as_of: datetime, run: int, ttl: timedelta | None
+        self,
+        uid: str,
+        ticket: LoadTicket,
+        *,
+        generation: int,
+        as_of: datetime,
+        sequence: int,
+        ttl: timedelta | None,
     ) -> bool:
-        """Set the marker, unless Redis lost the ticket or restarted: what was written may be lost.
-
-        Returns whether the marker was set.
-        """
-        marker = Marker(generation=run, as_of=as_of, run=run, ttl=ttl)
-        arguments = (ticket.token, msgspec.msgpack.encode(marker), ticket.server)
+        """Set the marker, unless Redis lost the ticket or restarted: rows may be lost then."""
+        marker = Marker(generation=generation, as_of=as_of, sequence=sequence, ttl=ttl)
+        token, server = ticket[:TOKEN_BYTES], ticket[TOKEN_BYTES:]
+        arguments = (token, msgspec.msgpack.encode(marker), server)
         with _unavailable():
-            done = self._redis.eval(MARK, 2, _ticket_key(uid), marker_key(uid), *arguments)
+            done = self._redis.eval(MARK, 2, ticket_key(uid), marker_key(uid), *arguments)
         return bool(done)
 
     def marker(self, uid: str) -> Marker | None:
@@ -242,17 +204,11 @@ class OnlineStore:
             found = cast("bytes | None", self._redis.get(marker_key(uid)))
         return msgspec.msgpack.decode(found, type=Marker) if found else None
 
-    def unmark(self, uid: str) -> None:
-        with _unavailable():
-            self._redis.delete(marker_key(uid))
-
     def drop(self, uid: str) -> int:
-        """Remove a table's marker, then its values; return how many values there were."""
-        self.unmark(uid)
         dropped = 0
         with _unavailable():
-            self._redis.delete(_ticket_key(uid))
-            found = self._redis.scan_iter(match=b"a:v:%s:*" % uid.encode(), count=ROWS_PER_CALL)
+            self._redis.delete(marker_key(uid), ticket_key(uid))
+            found = self._redis.scan_iter(match=value_prefix(uid) + b"*", count=ROWS_PER_CALL)
             for keys in _chunks(found, ROWS_PER_CALL):
                 dropped += self._redis.unlink(*keys)
         return dropped

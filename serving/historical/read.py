@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lib.sql_text import text_list
 from materialization.errors import EngineLimitExceeded
 from materialization.stores.columns import PLACE, stored_schema
-from materialization.stores.offline import OfflineStoreUnavailable
+from materialization.stores.protocols import OfflineStoreUnavailable
 from serving.historical.entity_frame import EVENT_TIMESTAMP, key_column, with_instants
 from serving.historical.join import (
     FOUND_EVENT,

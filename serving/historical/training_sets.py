@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
     from materialization.compute.limits import EngineLimits
-    from materialization.stores.offline import OfflineStore
+    from materialization.stores.protocols import OfflineStore
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType

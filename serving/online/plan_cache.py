@@ -1,4 +1,4 @@
-"""Plans kept in the process, each good for one epoch of its project and one connection to Redis.
+"""Plans kept in the process, each for one epoch of its project and one generation of the store.
 
 Not for making plans (``plans``). The ORM is asked only where no kept plan fits.
 """
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connection
 
-from lib import connections
+from materialization.edges import online_store
 from registry import epoch
 from serving.online.plans import Question, ReadPlan, authorise, make_plan
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from materialization.stores.protocols import OnlineRows
 
 #: Plans a process keeps; one is some kilobytes.
 CAPACITY = 4096
@@ -26,16 +28,15 @@ class KeptPlan(NamedTuple):
     """A plan and the facts it was made under."""
 
     read: ReadPlan
-    epoch_key: bytes
     epoch: bytes
     generation: int
 
-    def holds(self, seen: bytes | None) -> bool:
-        """Tell whether the epoch read with the values is this plan's, over no newer connection.
+    def holds(self, seen: OnlineRows) -> bool:
+        """Tell whether the epoch read with the values is this plan's, in the same generation.
 
         A new connection may lead to another server or to an older dump, with an epoch of long ago.
         """
-        return seen == self.epoch and self.generation == connections.generation()
+        return seen.epoch == self.epoch and seen.generation == self.generation
 
 
 class PlanCache:
@@ -67,11 +68,10 @@ class PlanCache:
             close_old_connections()
         # Who may not know that the project exists learns nothing of Redis either.
         _, project = authorise(question, token=token, at=at)
-        seen = epoch.ensure(project.pk)
-        generation = connections.generation()
-        read = make_plan(question, token=token, at=at)
-        kept = KeptPlan(read, epoch.epoch_key(read.project_id), seen, generation)
-        if not seen.startswith(epoch.PENDING):
+        current = epoch.ensure(project.pk)
+        generation = online_store().read(project.pk, ()).generation
+        kept = KeptPlan(make_plan(question, token=token, at=at), current, generation)
+        if not current.startswith(epoch.PENDING):
             self._keep(question, kept)
         return kept
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import Invalid, did_you_mean
-from materialization.stores.online import EntityKey, TableLayout, layout_of, marker_key
+from materialization.stores.layout import EntityKey, TableLayout, layout_of
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import Right, State
@@ -65,8 +65,6 @@ class TableRead(NamedTuple):
     version: str
     layout: TableLayout
     entity: int
-    marker: bytes
-    missing: bytes
     ttl_micros: int | None
 
 
@@ -198,8 +196,6 @@ class _Builder:
                 version=name,
                 layout=layout,
                 entity=self._entities.index(layout.entity),
-                marker=marker_key(layout.uid),
-                missing=layout.missing,
                 ttl_micros=None if ttl is None else ttl // timedelta(microseconds=1),
             )
             for key in version.spec.join_keys:

@@ -1,17 +1,15 @@
-"""Online features: the newest values of many entities in one round trip to Redis.
+"""Online features: the newest values of many entities in one round trip to the online store.
 
-Not for HTTP or JSON. While its plan holds, a question asks Redis once and the database never.
+Not for HTTP or JSON. While its plan holds, a question asks the store once and the database never.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lib.connections import get_redis
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable
 from lib.instants import to_us
-from materialization.stores.online import OnlineStore, decode_rows
-from registry import epoch
+from materialization.edges import online_store
 from registry.authentication import TokenExpired, digest
 from serving import values
 from serving.online.plan_cache import PLANS, KeptPlan
@@ -19,9 +17,9 @@ from serving.online.plans import Question, ReadPlan
 from serving.online.rows import AnswerColumn, TableRows, key_column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
+    from materialization.stores.protocols import OnlineRows
     from serving.online.request import OnlineRequest
 
 #: How often a plan is made anew when the project changes under one question.
@@ -80,20 +78,20 @@ def get_online_features(
     :raises Unauthenticated, Forbidden, NotFound: who asks, or what they ask for; from the first
         request after a change on.
     :raises Invalid, TooLarge: what is wrong with the entities.
-    :raises NotLoaded: a version's values are not in Redis; never answered as NOT_FOUND.
+    :raises NotLoaded: a version's values are not in the store; never answered as NOT_FOUND.
     """
-    rows = count_rows(request.entities, max_rows)
+    require_rectangle(request.entities, max_rows)
     features = tuple(request.features or ())
     question = Question(
         project, digest(token), features, request.feature_service, request.full_feature_names
     )
-    columns, plan = _answer(question, token, request.entities, rows, at)
+    columns, plan = _answer(question, token, request.entities, at)
     views = plan.feature_views if request.include_feature_view_version_metadata else None
     return OnlineAnswer([*request.entities, *plan.names], columns, views, plan.warnings)
 
 
-def count_rows(entities: Entities, max_rows: int) -> int:
-    """Return how many rows the columns have.
+def require_rectangle(entities: Entities, max_rows: int) -> None:
+    """Return if all columns have one length, of ``max_rows`` at most.
 
     :raises UnequalLengths: naming each column and its length.
     :raises TooManyEntityRows: naming the limit.
@@ -112,28 +110,27 @@ def count_rows(entities: Entities, max_rows: int) -> int:
             rows=rows,
             limit=max_rows,
         )
-    return rows
 
 
 def _answer(
-    question: Question, token: str, entities: Entities, rows: int, at: datetime
+    question: Question, token: str, entities: Entities, at: datetime
 ) -> tuple[list[AnswerColumn], ReadPlan]:
     kept = PLANS.find(question)
     if kept is not None:
         try:
-            return _read(kept, entities, rows, at, fresh=False), kept.read
+            return _read(kept, entities, at, fresh=False), kept.read
         except PlanOutdated:
             pass
         except Unavailable:
             raise
         except AssayError:
             # It may be right since a change: only a plan that still holds may refuse.
-            if kept.holds(epoch.current(kept.read.project_id)):
+            if kept.holds(online_store().read(kept.read.project_id, ())):
                 raise
     for _ in range(ATTEMPTS):
         kept = PLANS.make(question, token=token, at=at)
         try:
-            return _read(kept, entities, rows, at, fresh=True), kept.read
+            return _read(kept, entities, at, fresh=True), kept.read
         except PlanOutdated:
             continue
     raise ProjectChanging(
@@ -141,26 +138,18 @@ def _answer(
     )
 
 
-def _read(
-    kept: KeptPlan, entities: Entities, rows: int, at: datetime, *, fresh: bool
-) -> list[AnswerColumn]:
-    """Fetch epoch, markers and values at once; a plan just made needs the same epoch only."""
+def _read(kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool) -> list[AnswerColumn]:
+    """Fetch epoch and rows at once; a plan just made needs the same epoch only."""
     plan = kept.read
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
     typed = _typed_keys(plan, entities)
     tags = [entity.tags([typed[column] for column in columns]) for entity, columns in plan.entities]
-    keys = [kept.epoch_key, *[table.marker for table in plan.tables]]
-    for table in plan.tables:
-        keys += table.layout.keys(tags[table.entity])
-    found = OnlineStore(get_redis()).read(keys)
-    if not (found[0] == kept.epoch if fresh else kept.holds(found[0])):
+    asked = [(table.layout, tags[table.entity]) for table in plan.tables]
+    found = online_store().read(plan.project_id, asked)
+    if not (found.epoch == kept.epoch if fresh else kept.holds(found)):
         raise PlanOutdated
-    _require_loaded(plan, found[1:])
-    return [
-        *_key_columns(plan, entities, typed),
-        *_feature_columns(plan, found[1 + len(plan.tables) :], rows, at),
-    ]
+    return [*_key_columns(plan, entities, typed), *_feature_columns(plan, found, at)]
 
 
 def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
@@ -184,16 +173,6 @@ def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
     return [values.parse_keys(entities[key.name], key.type, name=key.name) for key in plan.keys]
 
 
-def _require_loaded(plan: ReadPlan, markers: Sequence[bytes | None]) -> None:
-    for table, marker in zip(plan.tables, markers, strict=False):
-        if marker is None:
-            raise NotLoaded(
-                f"{table.version} is not loaded into the online store now. The next sweep loads it;"
-                " see its runs, or request a materialization.",
-                version=table.version,
-            )
-
-
 def _key_columns(plan: ReadPlan, entities: Entities, typed: list[list[Any]]) -> list[AnswerColumn]:
     """Return the join keys as they were understood, in the order of the request."""
     understood = {}
@@ -203,16 +182,17 @@ def _key_columns(plan: ReadPlan, entities: Entities, typed: list[list[Any]]) -> 
     return [key_column(understood[name]) for name in entities]
 
 
-def _feature_columns(
-    plan: ReadPlan, found: Sequence[bytes | None], rows: int, at: datetime
-) -> list[AnswerColumn]:
+def _feature_columns(plan: ReadPlan, found: OnlineRows, at: datetime) -> list[AnswerColumn]:
+    """:raises NotLoaded: naming the first version whose table is not."""
     now = to_us(at)
     tables = []
-    for index, table in enumerate(plan.tables):
-        blobs = found[index * rows : (index + 1) * rows]
+    for table, rows in zip(plan.tables, found.tables, strict=True):
+        if rows is None:
+            raise NotLoaded(
+                f"{table.version} is not loaded into the online store now. The next sweep loads it;"
+                " see its runs, or request a materialization.",
+                version=table.version,
+            )
         oldest = None if table.ttl_micros is None else now - table.ttl_micros
-        decoded = decode_rows(blobs, missing=table.missing)
-        tables.append(
-            TableRows(decoded, width=3 + len(table.layout.features), oldest_micros=oldest)
-        )
+        tables.append(TableRows(rows, width=table.layout.width, oldest_micros=oldest))
     return [tables[column.table].column(column) for column in plan.columns]

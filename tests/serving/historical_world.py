@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 URL = "/api/v1/projects/rides/get-historical-features"
 
 
-def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, run: int = 1) -> None:
+def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, sequence: int = 1) -> None:
     """Append rows of join keys, ``event``, ``created`` (default: the event) and features."""
     assert version.table is not None
     schema = computed_schema(version.spec)
@@ -44,8 +44,8 @@ def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, run: int 
         table_uri(version.table),
         table.to_batches(),
         schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__sequence", pa.int64())),
-        run=run,
-        transaction=f"run-{run}",
+        sequence=sequence,
+        transaction=f"commit-{sequence}",
     )
 
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from django.test import TestCase
 
-from lib.connections import get_redis
+from materialization.edges import online_store
 from materialization.stores.layout import HEADER_COLUMNS, layout_of
-from materialization.stores.online import OnlineStore
 from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
 
@@ -36,7 +35,7 @@ def table_of(version: FeatureViewVersion) -> FeatureTable:
 
 
 def write(
-    version: FeatureViewVersion, rows: list[dict[str, Any]], *, at: datetime, run: int = 1
+    version: FeatureViewVersion, rows: list[dict[str, Any]], *, at: datetime, sequence: int = 1
 ) -> None:
     """Write rows of join keys, ``event`` and features; what a row leaves out is null."""
     spec = version.spec
@@ -44,10 +43,12 @@ def write(
     kinds |= {feature.name: feature.value_type.arrow for feature in spec.features}
     arrays = [pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()]
     events = pa.array([row["event"] for row in rows], INSTANT)
-    runs = pa.array([run] * len(rows), pa.int64())
-    batch = pa.RecordBatch.from_arrays([*arrays, events, events, runs], [*kinds, *HEADER_COLUMNS])
+    sequences = pa.array([sequence] * len(rows), pa.int64())
+    batch = pa.RecordBatch.from_arrays(
+        [*arrays, events, events, sequences], [*kinds, *HEADER_COLUMNS]
+    )
     layout = layout_of(spec, uid=table_of(version).uid, project_id=version.feature_view.project_id)
-    OnlineStore(get_redis()).write(layout, [batch], ttl=spec.ttl, at=at)
+    online_store().write(layout, [batch], ttl=spec.ttl, at=at)
 
 
 def load(
@@ -55,7 +56,9 @@ def load(
 ) -> FeatureViewVersion:
     """Write rows, mark the table loaded and ready; the first ready version becomes default."""
     write(version, rows, at=at)
-    OnlineStore(get_redis()).mark_loaded(table_of(version).uid, generation=1, as_of=at, run=1)
+    store, uid = online_store(), table_of(version).uid
+    ticket = store.begin_load(uid)
+    assert store.finish_load(uid, ticket, generation=1, as_of=at, sequence=1, ttl=None)
     with committed():
         mark_table_ready(table=table_of(version), at=at, kept_for=None)
     table_of(version).refresh_from_db()

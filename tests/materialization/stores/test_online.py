@@ -1,30 +1,32 @@
-"""The online store on a real Redis: the greatest row stays, whatever the order; memory, markers."""
+"""The online store on a real Redis: keys, bytes, memory, and a server that forgets or is away.
+
+What any online store promises is in ``contracts``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pyarrow as pa
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from lib.connections import RedisUnreachable
-from materialization.stores.online import (
-    BadOnlineRows,
+from materialization.stores.layout import (
     EntityKey,
-    Marker,
-    OnlineStore,
     TableLayout,
-    WriteResult,
     decode_rows,
-    keys_for,
     layout_of,
     marker_key,
 )
+from materialization.stores.online import RedisOnlineStore
+from materialization.stores.protocols import Marker
+from registry.epoch import epoch_key
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
@@ -35,56 +37,28 @@ from registry.spec.model import (
 from registry.spec.sources import FileSource, TimeColumn
 from registry.spec.value_types import parse_type
 from tests import servers
+from tests.materialization.store_cases import INT, TEXT, TRIPS, load, trips
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-INSTANT = pa.timestamp("us", tz="UTC")
-INT, TEXT = parse_type("int64"), parse_type("string")
-DRIVER = EntityKey(1, ("driver_id",), (INT,))
-TRIPS = TableLayout("00000000000000a1", DRIVER, ("trips",), (INT,))
-#: Around zero, the 32-bit halves, the last exact double, and the ends of what a datetime can hold.
-EDGES = [
-    -62135596800000000,
-    -(2**53) - 1,
-    -(2**53),
-    -(2**32),
-    -1,
-    0,
-    1,
-    2**31,
-    2**32 - 1,
-    2**32,
-    2**32 + 1,
-]
-EDGES += [2**53, 2**53 + 1, 2**53 + 2, 253402300799999999]
-MICROS = st.sampled_from(EDGES) | st.integers(-62135596800000000, 253402300799999999)
-RUNS = st.sampled_from([1, 2, 2**31, 2**53, 2**53 + 1]) | st.integers(1, 2**63 - 1)
+
+
+def store_on(client: redis.Redis) -> RedisOnlineStore:
+    return RedisOnlineStore(client, epoch_key=epoch_key)
 
 
 @pytest.fixture
 def store(online_redis):
-    return OnlineStore(online_redis)
+    return store_on(online_redis)
 
 
-def batch(*rows: tuple[int, int, int, int, int], layout: TableLayout = TRIPS) -> pa.RecordBatch:
-    """Make (driver, event µs, created µs, run, trips) rows an Arrow batch."""
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    kinds = [pa.int64(), INSTANT, INSTANT, pa.int64(), pa.int64()]
-    arrays = [
-        pa.array(column, pa.int64()).cast(kind) for column, kind in zip(columns, kinds, strict=True)
-    ]
-    names = ["driver_id", "event_timestamp", "created_timestamp", "__sequence", "trips"]
-    return pa.RecordBatch.from_arrays(arrays, names)
+def keys_for(layout, columns):
+    return layout.keys(layout.entity.tags(columns))
 
 
-def read(store: OnlineStore, *drivers: int) -> list[list[int | None]]:
-    return decode_rows(store.read(keys_for(TRIPS, [drivers])), missing=TRIPS.missing)
-
-
-def test_a_row_is_read_back_as_written(store, at):
-    result = store.write(TRIPS, [batch((1001, 5, 6, 7, 42))], ttl=None, at=at)
-
-    assert result == WriteResult(written=1, skipped=0)
-    assert read(store, 1001, 1002) == [[5, 6, 7, 42], [None, None, None, None]]
+def stored(client: redis.Redis, *drivers: int) -> list[list[int | None]]:
+    """Return the rows that lie in Redis, loaded or not."""
+    found = cast("list[bytes | None]", client.mget(keys_for(TRIPS, [drivers])))
+    return decode_rows(found, missing=TRIPS.missing)
 
 
 def test_the_key_can_be_read_by_people():
@@ -94,49 +68,13 @@ def test_the_key_can_be_read_by_people():
     ]
 
 
-@given(rows=st.lists(st.tuples(MICROS, MICROS, RUNS), min_size=1, max_size=6), data=st.data())
-@settings(
-    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
-def test_any_order_of_writes_leaves_the_greatest_triple(store, at, rows, data):
-    store.drop(TRIPS.uid)
-    order = data.draw(st.permutations([*rows, *rows]))
-    cut = data.draw(st.integers(0, len(order)))
-
-    for part in (order[:cut], order[cut:]):
-        store.write(TRIPS, [batch(*[(1, *row, 0) for row in part])], ttl=None, at=at)
-
-    assert read(store, 1) == [[*max(rows), 0]]
-
-
-def test_a_replay_and_a_straggler_are_skipped(store, at):
-    newest, older = batch((1, 20, 20, 2, 9)), batch((1, 20, 19, 3, 8))
-
-    assert store.write(TRIPS, [newest, newest, older], ttl=None, at=at) == WriteResult(
-        written=1, skipped=2
-    )
-    assert read(store, 1) == [[20, 20, 2, 9]]
-
-
-def test_a_large_batch_is_cut_into_calls(store, at):
-    rows = 21_001
-    numbers = pa.array(range(rows))
-    times = pa.array([0] * rows, pa.int64()).cast(INSTANT)
-    whole = pa.RecordBatch.from_arrays(
-        [numbers, times, times, pa.array([1] * rows), numbers], batch((1, 1, 1, 1, 1)).schema.names
-    )
-
-    assert store.write(TRIPS, [whole], ttl=timedelta(days=1), at=at) == WriteResult(rows, 0)
-    assert [row[3] for row in read(store, 0, 20_999, 21_000)] == [0, 20_999, 21_000]
-
-
 def test_a_server_that_lost_the_script_gets_it_again(store, online_redis, at):
-    store.write(TRIPS, [batch((1, 1, 1, 1, 1))], ttl=None, at=at)
+    store.write(TRIPS, [trips((1, 1, 1, 1, 1))], ttl=None, at=at)
     online_redis.script_flush()
 
-    store.write(TRIPS, [batch((1, 2, 2, 2, 2))], ttl=None, at=at)
+    store.write(TRIPS, [trips((1, 2, 2, 2, 2))], ttl=None, at=at)
 
-    assert read(store, 1) == [[2, 2, 2, 2]]
+    assert stored(online_redis, 1) == [[2, 2, 2, 2]]
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -160,7 +98,7 @@ def test_memory_is_freed_a_grace_after_the_ttl_or_the_write(store, online_redis,
 
     store.write(
         TRIPS,
-        [batch((1, event, event, 1, 1))],
+        [trips((1, event, event, 1, 1))],
         ttl=timedelta(days=2),
         at=at,
         grace=timedelta(days=1),
@@ -172,9 +110,9 @@ def test_memory_is_freed_a_grace_after_the_ttl_or_the_write(store, online_redis,
 def test_without_a_ttl_nothing_expires_and_a_new_row_forgets_the_old_expiry(
     store, online_redis, at
 ):
-    store.write(TRIPS, [batch((1, 1, 1, 1, 1))], ttl=timedelta(days=1), at=at)
+    store.write(TRIPS, [trips((1, 1, 1, 1, 1))], ttl=timedelta(days=1), at=at)
 
-    store.write(TRIPS, [batch((1, 2, 2, 2, 2))], ttl=None, at=at)
+    store.write(TRIPS, [trips((1, 2, 2, 2, 2))], ttl=None, at=at)
 
     assert milliseconds_left(online_redis, 1) == -1
 
@@ -183,7 +121,7 @@ def test_a_replay_under_a_longer_ttl_moves_the_expiry_and_a_shorter_one_does_not
     store, online_redis, at
 ):
     event = (at - EPOCH) // timedelta(microseconds=1)
-    row, grace = batch((1, event, event, 1, 1)), timedelta(milliseconds=1)
+    row, grace = trips((1, event, event, 1, 1)), timedelta(milliseconds=1)
 
     left = []
     for days in (2, 5, 3):
@@ -196,38 +134,6 @@ def test_a_replay_under_a_longer_ttl_moves_the_expiry_and_a_shorter_one_does_not
 
 
 # --- keys ---------------------------------------------------------------------------------------
-
-
-def test_composite_keys_are_never_concatenated(store, at):
-    entity = EntityKey(1, ("a", "b"), (TEXT, TEXT))
-    layout = TableLayout("00000000000000a2", entity, ("x",), (INT,))
-    pairs = [
-        ("1", "23"),
-        ("12", "3"),
-        ("1/2", "3"),
-        ("1", "2/3"),
-        ("", "1:23"),
-        ("}", "{"),
-        ("é", ""),
-    ]
-    times = pa.array([1] * len(pairs), pa.int64()).cast(INSTANT)
-    rows = pa.RecordBatch.from_arrays(
-        [
-            *map(pa.array, zip(*pairs, strict=True)),
-            times,
-            times,
-            pa.array([1] * len(pairs)),
-            pa.array(range(len(pairs))),
-        ],
-        ["a", "b", "event_timestamp", "created_timestamp", "__sequence", "x"],
-    )
-
-    store.write(layout, [rows], ttl=None, at=at)
-    found = decode_rows(
-        store.read(keys_for(layout, list(zip(*pairs, strict=True)))), missing=layout.missing
-    )
-
-    assert [row[3] for row in found] == list(range(len(pairs)))
 
 
 KEYS = {
@@ -306,31 +212,17 @@ def test_the_layout_does_not_depend_on_the_order_of_keys_or_features():
     )
 
 
-def test_rows_that_cannot_be_right_are_refused_by_name(store, at):
-    rows = batch((1, 1, 1, 1, 1))
-    null_key = rows.set_column(0, "driver_id", pa.array([None], pa.int64()))
-    text = rows.set_column(4, "trips", pa.array(["many"]))
-
-    for wrong, name in (
-        (null_key, "driver_id"),
-        (text, "trips"),
-        (rows.drop_columns("trips"), "trips"),
-    ):
-        with pytest.raises(BadOnlineRows, match=name):
-            store.write(TRIPS, [wrong], ttl=None, at=at)
-
-
 # --- markers, drop, health ----------------------------------------------------------------------
 
 
 def test_a_marker_says_that_a_table_is_loaded(store, online_redis, at):
     assert store.marker(TRIPS.uid) is None
 
-    store.mark_loaded(TRIPS.uid, generation=2, as_of=at, run=7)
+    load(store, generation=2, sequence=7)
 
-    assert store.marker(TRIPS.uid) == Marker(generation=2, as_of=at, run=7)
+    assert store.marker(TRIPS.uid) == Marker(generation=2, as_of=at, sequence=7)
     assert online_redis.exists(marker_key(TRIPS.uid))
-    store.unmark(TRIPS.uid)
+    store.drop(TRIPS.uid)
     assert store.marker(TRIPS.uid) is None
 
 
@@ -338,40 +230,41 @@ def test_a_load_is_marked_unless_redis_was_emptied_meanwhile(store, online_redis
     ticket = store.begin_load(TRIPS.uid)
     online_redis.flushall()
 
-    assert not store.finish_load(TRIPS.uid, ticket, as_of=at, run=7, ttl=None)
+    assert not store.finish_load(TRIPS.uid, ticket, generation=7, as_of=at, sequence=7, ttl=None)
     assert store.marker(TRIPS.uid) is None
 
-    ticket = store.begin_load(TRIPS.uid)
-    assert store.finish_load(TRIPS.uid, ticket, as_of=at, run=7, ttl=timedelta(days=2))
-    assert store.marker(TRIPS.uid) == Marker(generation=7, as_of=at, run=7, ttl=timedelta(days=2))
+    ticket, days = store.begin_load(TRIPS.uid), timedelta(days=2)
+    assert store.finish_load(TRIPS.uid, ticket, generation=7, as_of=at, sequence=7, ttl=days)
+    assert store.marker(TRIPS.uid) == Marker(generation=7, as_of=at, sequence=7, ttl=days)
 
 
 def test_a_load_that_a_snapshot_cut_in_two_is_not_marked(tmp_path, at):
     """The ticket is in the snapshot, half of the values is not."""
     with servers.redis_server(tmp_path) as url:
         client = redis.Redis.from_url(url)
-        before = OnlineStore(client)
+        before = store_on(client)
         ticket = before.begin_load(TRIPS.uid)
-        before.write(TRIPS, [batch((1, 1, 1, 7, 10))], ttl=None, at=at)
+        before.write(TRIPS, [trips((1, 1, 1, 7, 10))], ttl=None, at=at)
         client.save()
-        before.write(TRIPS, [batch((2, 1, 1, 7, 20))], ttl=None, at=at)
+        before.write(TRIPS, [trips((2, 1, 1, 7, 20))], ttl=None, at=at)
         client.shutdown(nosave=True)
     with servers.redis_server(tmp_path) as url:
-        after = OnlineStore(redis.Redis.from_url(url))
+        client = redis.Redis.from_url(url)
+        after, facts = store_on(client), {"generation": 7, "as_of": at, "sequence": 7, "ttl": None}
 
-        assert [row[3] for row in read(after, 1, 2)] == [10, None]
-        assert not after.finish_load(TRIPS.uid, ticket, as_of=at, run=7, ttl=None)
+        assert [row[3] for row in stored(client, 1, 2)] == [10, None]
+        assert not after.finish_load(TRIPS.uid, ticket, **facts)
         assert after.marker(TRIPS.uid) is None
 
         again = after.begin_load(TRIPS.uid)
-        assert after.finish_load(TRIPS.uid, again, as_of=at, run=7, ttl=None)
+        assert after.finish_load(TRIPS.uid, again, **facts)
 
 
 def test_drop_removes_one_table_and_no_other(store, online_redis, at):
     other = replace(TRIPS, uid="00000000000000b2")
     for layout in (TRIPS, other):
-        store.write(layout, [batch(*[(i, 1, 1, 1, 1) for i in range(1_200)])], ttl=None, at=at)
-        store.mark_loaded(layout.uid, generation=1, as_of=at, run=1)
+        store.write(layout, [trips(*[(i, 1, 1, 1, 1) for i in range(1_200)])], ttl=None, at=at)
+        load(store, layout)
 
     assert store.drop(TRIPS.uid) == 1_200
     assert store.marker(TRIPS.uid) is None
@@ -379,12 +272,13 @@ def test_drop_removes_one_table_and_no_other(store, online_redis, at):
 
 
 def test_a_redis_that_does_not_answer_is_unavailable(tmp_path, at):
-    gone = OnlineStore(redis.Redis(unix_socket_path=str(tmp_path / "none.sock"), retry=None))
+    gone = store_on(redis.Redis(unix_socket_path=str(tmp_path / "none.sock"), retry=None))
 
     for call in (
-        lambda: gone.read([b"k"]),
+        lambda: gone.read(1, ()),
+        lambda: gone.begin_load("u"),
         lambda: gone.marker("u"),
-        lambda: gone.write(TRIPS, [batch((1, 1, 1, 1, 1))], ttl=None, at=at),
+        lambda: gone.write(TRIPS, [trips((1, 1, 1, 1, 1))], ttl=None, at=at),
     ):
         with pytest.raises(RedisUnreachable):
             call()

@@ -207,7 +207,9 @@ def test_a_service_and_a_star_give_all_they_name(client, token, cast, drivers):
 
 
 def test_a_later_run_corrects_an_equal_row(client, token, drivers):
-    commit(drivers, [{"driver_id": 1001, "event": NOON - 3 * HOUR, "avg_daily_trips": 8}], run=2)
+    commit(
+        drivers, [{"driver_id": 1001, "event": NOON - 3 * HOUR, "avg_daily_trips": 8}], sequence=2
+    )
 
     assert answer(ask(client, token, body(ids=[1001])))["avg_daily_trips"] == [8]
 

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from lib.connections import get_redis
-from materialization.stores.online import OnlineStore
+from materialization.edges import online_store
 from tests import factories
 from tests.serving.online_world import ask, columns, load, loaded_view
 
@@ -160,7 +160,7 @@ def test_a_version_that_was_never_materialized_is_not_ready(client, token, cast)
 
 def test_a_table_without_its_marker_is_not_loaded_and_never_not_found(client, token, version):
     assert ask(client, token, REQUEST).status_code == 200
-    OnlineStore(get_redis()).unmark(version.table.uid)
+    online_store().drop(version.table.uid)
 
     response = ask(client, token, REQUEST)
 

@@ -1,0 +1,218 @@
+"""What an online and an offline store do: what they take and give, what is atomic. [pure]
+
+Not for any one of them: ``online`` keeps rows in Redis, ``offline`` in Delta tables, and
+``materialization.edges`` has a table of each. Runs and reads know stores by these protocols only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol
+
+import msgspec
+
+from lib.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+
+    from materialization.stores.layout import TableLayout
+
+#: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
+GRACE = timedelta(days=1)
+
+#: What a store left of a load that began; only the store that gave it can read it.
+LoadTicket = NewType("LoadTicket", bytes)
+
+
+class TableOutsideStore(Invalid):
+    code = "table_outside_store"
+
+
+class OfflineStoreUnavailable(Unavailable):
+    """The table could not be written or read now; nothing of the attempt is visible."""
+
+    code = "offline_store_unavailable"
+
+
+class WriteResult(NamedTuple):
+    """``skipped`` rows met a row as new or newer."""
+
+    written: int
+    skipped: int
+
+
+class OnlineRows(NamedTuple):
+    """What one read found; ``tables`` are in the order asked.
+
+    A table that is loaded has one row an entity, ``[event µs, created µs, sequence, feature, …]``
+    with the features as its layout orders them, all None where the entity has no row. One that is
+    not loaded is None: what is stored of it may not be all there is.
+    """
+
+    #: The project's epoch; None where the store has lost it.
+    epoch: bytes | None
+    #: Another number than before: since then this process may have met another server, or an older
+    #: state of the same one.
+    generation: int
+    tables: list[list[list[Any]] | None]
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """Says that a table's rows up to ``sequence`` are all in the online store, as of an instant."""
+
+    #: Which load set it: the number of its run.
+    generation: int
+    as_of: datetime
+    sequence: int
+    #: For how long after their event rows are kept in memory at least; None: for ever.
+    ttl: timedelta | None = None
+
+
+class OnlineStore(Protocol):
+    """Each entity's newest row of each table, by the table's ``uid``.
+
+    Every method raises ``lib.errors.Unavailable`` when the store does not answer; what was asked of
+    it may then have happened or not, and may be asked again.
+    """
+
+    def write(
+        self,
+        layout: TableLayout,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> WriteResult:
+        """Merge rows: the greatest by (event, created, sequence) stays, whatever the order.
+
+        Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__sequence`` and
+        the features, in any order; a RecordBatchReader is read as it flows. ``ttl`` is the longest
+        of the versions that share the table, None when one never expires; memory is freed at
+        ``max(event + ttl, at) + grace``. Atomic for each row, not for the batch: a reader sees a
+        row whole, old or new. Repeating a write changes nothing.
+
+        :raises BadOnlineRows: a column is missing or mistyped, a key or time is null; what came
+            before in the batches may be written.
+        """
+        ...
+
+    def read(
+        self, project_id: int, tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]]
+    ) -> OnlineRows:
+        """Return the epoch, and of each table the rows of the entities with these tags.
+
+        Tags are the layout's ``entity.tags(…)``; None gives the row of no entity. One round trip:
+        epoch, markers and rows are what the store had after the call began, so that a change which
+        ended before it is never missed.
+        """
+        ...
+
+    def begin_load(self, uid: str) -> LoadTicket:
+        """Begin to write all of a table's rows; ``finish_load`` wants the ticket back.
+
+        An earlier ticket of the table is worth nothing then.
+        """
+        ...
+
+    def finish_load(
+        self,
+        uid: str,
+        ticket: LoadTicket,
+        *,
+        generation: int,
+        as_of: datetime,
+        sequence: int,
+        ttl: timedelta | None,
+    ) -> bool:
+        """Mark the table loaded, unless the store may have lost rows since the ticket was given.
+
+        Returns whether it is marked. Checking and marking are one step.
+        """
+        ...
+
+    def marker(self, uid: str) -> Marker | None:
+        """Return the marker of a loaded table; None: reads find it not loaded."""
+        ...
+
+    def drop(self, uid: str) -> int:
+        """Unmark a table, then remove its rows; return how many there were.
+
+        A load that is under way ends unmarked.
+        """
+        ...
+
+
+class CommitResult(msgspec.Struct, frozen=True):
+    """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
+
+    version: int
+    rows: int
+    files: tuple[str, ...]
+    already: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One version of a table; a whole question reads these Parquet files and lists no folder."""
+
+    version: int
+    files: tuple[str, ...]
+    rows: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.files
+
+
+class OfflineStore(Protocol):
+    """Every row there ever was, in tables that only grow; ``table_uri`` names one.
+
+    Every method raises TableOutsideStore for a name that is no table of this store.
+    """
+
+    def commit(
+        self,
+        table_uri: str,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        schema: pa.Schema,
+        sequence: int,
+        transaction: str,
+    ) -> CommitResult:
+        """Append rows that all carry ``sequence``, all or none, once however often it is asked.
+
+        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without
+        ``__sequence`` and are written as they come. ``transaction`` names the commit: one the
+        table knows already is not read again. The first commit makes the table.
+
+        :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
+        :raises OfflineStoreUnavailable: the table could not be written.
+        """
+        ...
+
+    def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
+        """Return those of the ``transactions`` that the table has, as it is now.
+
+        :raises OfflineStoreUnavailable: the table cannot be read.
+        """
+        ...
+
+    def exists(self, table_uri: str) -> bool:
+        """Return whether the table is there; it may have no rows yet."""
+        ...
+
+    def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:
+        """Return the table as it is now; no files before its first rows.
+
+        With ``sequence`` only the files that hold rows of it, which may hold others' rows too.
+
+        :raises OfflineStoreUnavailable: the table cannot be read.
+        """
+        ...
+
+    def delete_table(self, table_uri: str) -> None:
+        """Remove the table and its history; gone already is fine."""
+        ...

@@ -1,0 +1,256 @@
+"""What every online store promises: the greatest row stays, and nobody reads half a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from materialization.edges import ONLINE
+from materialization.stores.layout import BadOnlineRows, EntityKey, TableLayout
+from materialization.stores.protocols import Marker, WriteResult
+from registry import epoch
+from tests.materialization.store_cases import (
+    INSTANT,
+    INT,
+    NOON,
+    PROJECT,
+    TEXT,
+    TRIPS,
+    load,
+    read_online,
+    trips,
+)
+
+OTHER = replace(TRIPS, uid="00000000000000b2")
+#: Around zero, the 32-bit halves, the last exact double, and the ends of what a datetime can hold.
+EDGES = [
+    -62135596800000000,
+    -(2**53) - 1,
+    -(2**53),
+    -(2**32),
+    -1,
+    0,
+    1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**32 + 1,
+]
+EDGES += [2**53, 2**53 + 1, 2**53 + 2, 253402300799999999]
+MICROS = st.sampled_from(EDGES) | st.integers(-62135596800000000, 253402300799999999)
+SEQUENCES = st.sampled_from([1, 2, 2**31, 2**53, 2**53 + 1]) | st.integers(1, 2**63 - 1)
+
+
+@pytest.fixture(params=ONLINE)
+def store(request, online_redis):
+    return ONLINE[request.param]()
+
+
+def tags(*drivers):
+    return TRIPS.entity.tags([drivers])
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def test_a_row_is_read_back_as_written(store, at):
+    result = store.write(TRIPS, [trips((1001, 5, 6, 7, 42))], ttl=None, at=at)
+    load(store)
+
+    assert result == WriteResult(written=1, skipped=0)
+    assert read_online(store, [[1001, 1002]]) == [[5, 6, 7, 42], [None, None, None, None]]
+
+
+@given(rows=st.lists(st.tuples(MICROS, MICROS, SEQUENCES), min_size=1, max_size=6), data=st.data())
+@settings(
+    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_any_order_of_writes_leaves_the_greatest_triple(store, at, rows, data):
+    store.drop(TRIPS.uid)
+    order = data.draw(st.permutations([*rows, *rows]))
+    cut = data.draw(st.integers(0, len(order)))
+
+    for part in (order[:cut], order[cut:]):
+        store.write(TRIPS, [trips(*[(1, *row, 0) for row in part])], ttl=None, at=at)
+    load(store)
+
+    assert read_online(store, [[1]]) == [[*max(rows), 0]]
+
+
+def test_a_replay_and_a_straggler_are_skipped(store, at):
+    newest, older = trips((1, 20, 20, 2, 9)), trips((1, 20, 19, 3, 8))
+
+    assert store.write(TRIPS, [newest, newest, older], ttl=None, at=at) == WriteResult(
+        written=1, skipped=2
+    )
+    load(store)
+    assert read_online(store, [[1]]) == [[20, 20, 2, 9]]
+
+
+@pytest.mark.parametrize("order", [(5, 7), (7, 5)])
+def test_of_equal_times_the_later_sequence_stays(store, at, order):
+    for sequence in order:
+        store.write(TRIPS, [trips((1, 20, 20, sequence, sequence))], ttl=None, at=at)
+    load(store)
+
+    assert read_online(store, [[1]]) == [[20, 20, 7, 7]]
+
+
+def test_a_large_batch_arrives_whole(store, at):
+    rows = 21_001
+    numbers = pa.array(range(rows))
+    times = pa.array([0] * rows, pa.int64()).cast(INSTANT)
+    whole = pa.RecordBatch.from_arrays(
+        [numbers, times, times, pa.array([1] * rows), numbers], trips((1, 1, 1, 1, 1)).schema.names
+    )
+
+    assert store.write(TRIPS, [whole], ttl=timedelta(days=1), at=at) == WriteResult(rows, 0)
+    load(store)
+    assert [row[3] for row in read_online(store, [[0, 20_999, 21_000]])] == [0, 20_999, 21_000]
+
+
+def test_composite_keys_are_never_concatenated(store, at):
+    entity = EntityKey(PROJECT, ("a", "b"), (TEXT, TEXT))
+    layout = TableLayout("00000000000000a2", entity, ("x",), (INT,))
+    pairs = [
+        ("1", "23"),
+        ("12", "3"),
+        ("1/2", "3"),
+        ("1", "2/3"),
+        ("", "1:23"),
+        ("}", "{"),
+        ("é", ""),
+    ]
+    times = pa.array([1] * len(pairs), pa.int64()).cast(INSTANT)
+    rows = pa.RecordBatch.from_arrays(
+        [
+            *map(pa.array, zip(*pairs, strict=True)),
+            times,
+            times,
+            pa.array([1] * len(pairs)),
+            pa.array(range(len(pairs))),
+        ],
+        ["a", "b", "event_timestamp", "created_timestamp", "__sequence", "x"],
+    )
+
+    store.write(layout, [rows], ttl=None, at=at)
+    load(store, layout)
+    found = read_online(store, list(zip(*pairs, strict=True)), layout)
+
+    assert [row[3] for row in found] == list(range(len(pairs)))
+
+
+def test_rows_that_cannot_be_right_are_refused_by_name(store, at):
+    rows = trips((1, 1, 1, 1, 1))
+    null_key = rows.set_column(0, "driver_id", pa.array([None], pa.int64()))
+    text = rows.set_column(4, "trips", pa.array(["many"]))
+
+    for wrong, name in (
+        (null_key, "driver_id"),
+        (text, "trips"),
+        (rows.drop_columns("trips"), "trips"),
+    ):
+        with pytest.raises(BadOnlineRows, match=name):
+            store.write(TRIPS, [wrong], ttl=None, at=at)
+
+
+# --- one read -----------------------------------------------------------------------------------
+
+
+def test_one_read_answers_for_several_tables_each_in_its_order(store, at):
+    store.write(TRIPS, [trips((1, 1, 1, 1, 10), (2, 2, 2, 1, 20))], ttl=None, at=at)
+    store.write(OTHER, [trips((2, 3, 3, 1, 30))], ttl=None, at=at)
+    for layout in (TRIPS, OTHER):
+        load(store, layout)
+
+    found = store.read(PROJECT, [(OTHER, tags(2, None)), (TRIPS, tags(2, 4711, 1, 2))])
+
+    none = [None] * 4
+    assert found.tables == [
+        [[3, 3, 1, 30], none],
+        [[2, 2, 1, 20], none, [1, 1, 1, 10], [2, 2, 1, 20]],
+    ]
+
+
+def test_a_table_that_is_not_loaded_is_told_apart_from_missing_rows(store, at):
+    for layout in (TRIPS, OTHER):
+        store.write(layout, [trips((1, 1, 1, 1, 10))], ttl=None, at=at)
+    load(store, OTHER)
+
+    found = store.read(PROJECT, [(TRIPS, tags(1)), (OTHER, tags(1, 2)), (OTHER, tags())])
+
+    assert found.tables == [None, [[1, 1, 1, 10], [None] * 4], []]
+
+
+def test_a_read_tells_the_epoch_of_its_project(store):
+    assert store.read(PROJECT, ()) == (None, store.read(PROJECT, ()).generation, [])
+
+    ours, theirs = epoch.ensure(PROJECT), epoch.ensure(PROJECT + 1)
+
+    assert store.read(PROJECT, [(TRIPS, tags(1))]).epoch == ours
+    assert store.read(PROJECT + 1, ()).epoch == theirs
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+def test_a_marker_says_that_a_table_is_loaded(store):
+    assert store.marker(TRIPS.uid) is None
+
+    load(store, sequence=7, generation=2)
+
+    assert store.marker(TRIPS.uid) == Marker(generation=2, as_of=NOON, sequence=7)
+    assert store.marker(OTHER.uid) is None
+
+
+def test_a_marker_keeps_for_how_long_rows_stay(store, at):
+    ticket, ttl = store.begin_load(TRIPS.uid), timedelta(days=2)
+
+    assert store.finish_load(TRIPS.uid, ticket, generation=7, as_of=at, sequence=3, ttl=ttl)
+    assert store.marker(TRIPS.uid) == Marker(generation=7, as_of=at, sequence=3, ttl=ttl)
+
+
+def test_a_load_that_another_overtook_is_not_marked(store):
+    first = store.begin_load(TRIPS.uid)
+    load(store, sequence=7)
+    facts = {"generation": 1, "as_of": NOON, "sequence": 6, "ttl": None}
+
+    assert not store.finish_load(TRIPS.uid, first, **facts)
+    assert store.marker(TRIPS.uid).sequence == 7
+
+
+def test_a_table_loaded_again_stays_readable(store, at):
+    store.write(TRIPS, [trips((1, 1, 1, 1, 10))], ttl=None, at=at)
+    load(store)
+
+    store.begin_load(TRIPS.uid)
+
+    assert read_online(store, [[1]]) == [[1, 1, 1, 10]]
+
+
+def test_drop_removes_one_table_and_no_other(store, at):
+    for layout in (TRIPS, OTHER):
+        rows = trips(*[(i, 1, 1, 1, i) for i in range(1_200)])
+        store.write(layout, [rows], ttl=None, at=at)
+        load(store, layout)
+
+    assert store.drop(TRIPS.uid) == 1_200
+
+    assert store.marker(TRIPS.uid) is None
+    assert store.read(PROJECT, [(TRIPS, tags(1))]).tables == [None]
+    assert read_online(store, [[1_199]], OTHER) == [[1, 1, 1, 1_199]]
+    load(store)
+    assert read_online(store, [[1]]) == [[None] * 4]
+
+
+def test_a_load_of_a_table_that_was_dropped_meanwhile_is_not_marked(store, at):
+    ticket = store.begin_load(TRIPS.uid)
+    store.drop(TRIPS.uid)
+
+    assert not store.finish_load(TRIPS.uid, ticket, generation=1, as_of=at, sequence=1, ttl=None)
+    assert store.marker(TRIPS.uid) is None

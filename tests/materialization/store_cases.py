@@ -1,0 +1,97 @@
+"""Small tables for both stores, and the few lines that write and read them.
+
+Not for one store's own ways: ``contracts`` runs these on every kind, ``stores`` looks inside.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from materialization.stores.columns import computed_schema, stored_schema
+from materialization.stores.layout import EntityKey, TableLayout
+from registry.spec.value_types import parse_type
+from tests.materialization.engine_cases import at, make_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from materialization.stores.protocols import CommitResult, OfflineStore, OnlineStore
+    from registry.spec.model import VersionSpec
+
+# --- Online -------------------------------------------------------------------------------------
+
+INSTANT = pa.timestamp("us", tz="UTC")
+INT, TEXT = parse_type("int64"), parse_type("string")
+PROJECT = 1
+DRIVER = EntityKey(PROJECT, ("driver_id",), (INT,))
+TRIPS = TableLayout("00000000000000a1", DRIVER, ("trips",), (INT,))
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def trips(*rows: tuple[int, int, int, int, int]) -> pa.RecordBatch:
+    """Make (driver, event µs, created µs, sequence, trips) rows a batch for ``TRIPS``."""
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    kinds = [pa.int64(), INSTANT, INSTANT, pa.int64(), pa.int64()]
+    arrays = [
+        pa.array(column, pa.int64()).cast(kind) for column, kind in zip(columns, kinds, strict=True)
+    ]
+    names = ["driver_id", "event_timestamp", "created_timestamp", "__sequence", "trips"]
+    return pa.RecordBatch.from_arrays(arrays, names)
+
+
+def load(
+    store: OnlineStore, layout: TableLayout = TRIPS, *, sequence: int = 1, generation: int = 1
+) -> None:
+    """Mark what was written as all there is."""
+    ticket = store.begin_load(layout.uid)
+    assert store.finish_load(
+        layout.uid, ticket, generation=generation, as_of=NOON, sequence=sequence, ttl=None
+    )
+
+
+def read_online(
+    store: OnlineStore, columns: list[Any], layout: TableLayout = TRIPS
+) -> list[list[Any]]:
+    """Return the rows of a loaded table for columns of keys, one for each of the entity's names."""
+    (rows,) = store.read(PROJECT, [(layout, layout.entity.tags(columns))]).tables
+    assert rows is not None
+    return rows
+
+
+# --- Offline ------------------------------------------------------------------------------------
+
+T = at("1969-12-31T12:00")
+US = timedelta(microseconds=1)
+SPEC = make_spec(keys=[("a", "string"), ("b", "string")], features=[("x", "float64")])
+
+
+def batch(*rows: tuple[Any, ...], spec: VersionSpec = SPEC) -> pa.RecordBatch:
+    schema = computed_schema(spec)
+    return pa.RecordBatch.from_pylist(
+        [dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema
+    )
+
+
+def row(
+    key: tuple[str, str] = ("1", "23"),
+    event: datetime = T,
+    created: datetime | None = None,
+    x: float = 1.0,
+) -> tuple[Any, ...]:
+    return (*key, event, created or event, x)
+
+
+def commit(
+    store: OfflineStore,
+    uri: str,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    sequence: int = 1,
+    transaction: str = "run-1",
+    spec: VersionSpec = SPEC,
+) -> CommitResult:
+    schema = stored_schema(spec)
+    return store.commit(uri, batches, schema=schema, sequence=sequence, transaction=transaction)
