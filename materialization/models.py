@@ -1,4 +1,7 @@
-"""Runs and schedules: when versions are turned into data, and what came of it."""
+"""Runs and schedules: when versions are turned into data, and what came of it.
+
+Not for the data: the stores have the rows.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,7 @@ class MaterializationSchedule(models.Model):
 
 
 class MaterializationRun(models.Model):
-    """One attempt to bring a FeatureTable to ``window_end``; the row is the truth, a task wakes it.
-
-    Its id is the run sequence stored with every row: a later run's rows win ties.
-    """
+    """A FeatureTable is brought to ``window_end``; the row is the truth, a task wakes it."""
 
     version = models.ForeignKey(FeatureViewVersion, on_delete=models.PROTECT, related_name="runs")
     table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="runs")
@@ -68,6 +68,9 @@ class MaterializationRun(models.Model):
         max_length=16, choices=[(s, s) for s in RunStep], default=RunStep.QUEUED
     )
     progress = models.FloatField(default=0.0)
+    #: Drawn when the run first stores and kept by its later attempts: every row it stores carries
+    #: it, and a later one's rows win ties. Null: it has stored nothing.
+    sequence = models.PositiveBigIntegerField(null=True, blank=True)
     rows_read = models.PositiveBigIntegerField(default=0)
     rows_offline = models.PositiveBigIntegerField(default=0)
     rows_online = models.PositiveBigIntegerField(default=0)
@@ -98,6 +101,9 @@ class MaterializationRun(models.Model):
                 fields=("table",),
                 condition=Q(status__in=LIVE_STATUSES),
                 name="materialization_run_one_live",
+            ),
+            models.UniqueConstraint(
+                fields=("table", "sequence"), name="materialization_run_sequence"
             ),
             models.CheckConstraint(
                 condition=Q(window_start=None) | Q(window_start__lte=F("window_end")),
@@ -131,6 +137,18 @@ class MaterializationRun(models.Model):
         return MaterializationRun.objects.filter(
             pk=self.pk, attempt=self.attempt, status=RunStatus.RUNNING
         )
+
+
+class TableSequence(models.Model):
+    """The number that was drawn last for rows of one table; see ``sequences.draw_sequence``."""
+
+    table = models.OneToOneField(
+        FeatureTable, primary_key=True, on_delete=models.PROTECT, related_name="+"
+    )
+    last = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.last}"
 
 
 class StoredWindow(models.Model):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db.models import Max
 
 from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.models import MaterializationRun
@@ -51,8 +52,13 @@ def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) 
 
 
 def stored_since(table: FeatureTable, sequence: int) -> QuerySet[StoredWindow]:
-    """Return the windows whose rows carry a later sequence: the id of the run that stored them."""
-    return table.stored_windows.filter(run__gt=sequence)
+    """Return the windows whose rows carry a later sequence."""
+    return table.stored_windows.filter(run__sequence__gt=sequence)
+
+
+def newest_sequence(table: FeatureTable) -> int:
+    """Return the latest sequence that rows of a stored window carry; 0 before the first."""
+    return table.stored_windows.aggregate(newest=Max("run__sequence"))["newest"] or 0
 
 
 def live_run(table: FeatureTable) -> MaterializationRun | None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from django.db.models import Max
-
-from materialization.choices import LIVE_STATUSES, RunKind
+from materialization.choices import LIVE_STATUSES
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
-from materialization.queries import table_uri, uncovered
+from materialization.queries import newest_sequence, table_uri, uncovered
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -54,6 +52,6 @@ def adopt_windows(table: FeatureTable) -> None:
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
     """Return the ended runs since the last that recorded a window: it looked at those before."""
-    newest = table.stored_windows.aggregate(newest=Max("run"))["newest"] or 0
-    ended = table.runs.exclude(status__in=LIVE_STATUSES).exclude(kind=RunKind.RELOAD)
-    return ended.filter(pk__gte=newest, attempt__gt=0).select_related("version").order_by("pk")
+    ended = table.runs.exclude(status__in=LIVE_STATUSES)
+    stored = ended.filter(sequence__gte=newest_sequence(table))
+    return stored.select_related("version").order_by("sequence")

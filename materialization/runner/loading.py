@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib.errors import Unavailable
 from materialization.choices import RunKind, RunStep
 from materialization.edges import engine_limits, offline_store, online_store
-from materialization.queries import covered_until, stored_since, table_uri
+from materialization.queries import covered_until, newest_sequence, stored_since, table_uri
 from materialization.runner.adopting import adopt_windows
 from materialization.stores.latest import latest_rows
 from materialization.stores.layout import layout_of
@@ -36,21 +36,22 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     """Merge the newest stored row of each entity into Redis, then set the table's marker.
 
     Returns for how long after their event rows stay there; None: for ever.
-    Where all earlier runs are loaded only the rows this one stored can be new; else all are read.
+    Where all earlier rows are loaded only those this run stored can be new; else all are read.
     :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
     """
     run.advance(step=RunStep.ONLINE)
-    if run.kind == RunKind.RELOAD:  # as before storing: the marker speaks for all earlier runs
+    if run.kind == RunKind.RELOAD:  # as before storing: the marker speaks for all that is stored
         adopt_windows(run.table)
     store, uid = online_store(), run.table.uid
     ticket = store.begin_load(uid)
     marker = store.marker(uid)
     ttl = longest_ttl(run.table)
-    is_complete = run.kind == RunKind.RELOAD or not holds_all(run.table, marker, ttl, but=run.pk)
+    is_complete = run.sequence is None or not holds_all(run.table, marker, ttl, but=run.sequence)
     as_of = covered_until(run.table) or run.window_end
-    only_run = None if is_complete else run.pk
-    written = _merge(run, heartbeat, store, only_run=only_run, as_of=as_of, ttl=ttl, at=at)
-    if not store.finish_load(uid, ticket, generation=run.pk, as_of=as_of, sequence=run.pk, ttl=ttl):
+    loaded = newest_sequence(run.table)
+    only = None if is_complete else run.sequence
+    written = _merge(run, heartbeat, store, only=only, as_of=as_of, ttl=ttl, at=at)
+    if not store.finish_load(uid, ticket, generation=run.pk, as_of=as_of, sequence=loaded, ttl=ttl):
         raise StoreEmptied(
             "Redis lost its data or restarted while the run was writing; it will be loaded again."
         )
@@ -63,13 +64,13 @@ def _merge(
     heartbeat: Heartbeat,
     store: OnlineStore,
     *,
-    only_run: int | None,
+    only: int | None,
     as_of: datetime,
     ttl: timedelta | None,
     at: datetime,
 ) -> int:
-    """Write the newest rows and return how many entities they were for."""
-    snapshot = offline_store().snapshot(table_uri(run.table), sequence=only_run)
+    """Write the newest rows, ``only`` those of one sequence; return how many entities they had."""
+    snapshot = offline_store().snapshot(table_uri(run.table), sequence=only)
     if snapshot.is_empty:
         return 0
     spec = run.version.spec
@@ -79,7 +80,7 @@ def _merge(
         snapshot.files,
         spec,
         as_of=as_of,
-        run=only_run,
+        run=only,
         memory_limit_mb=limits.memory_limit_mb,
         threads=limits.threads,
     ) as reader:
@@ -99,10 +100,10 @@ def holds_all(
 ) -> bool:
     """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old.
 
-    Rows that run ``but`` stored are left out. A run that ended between storing and loading leaves
+    Rows of the sequence ``but`` are left out. A run that ended between storing and loading leaves
     rows behind that no later run's own rows make up for.
     """
-    if marker is None or stored_since(table, marker.sequence).exclude(run=but).exists():
+    if marker is None or stored_since(table, marker.sequence).exclude(run__sequence=but).exists():
         return False
     return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
 

@@ -10,6 +10,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.compute.child import compute
@@ -21,6 +23,8 @@ from materialization.quality.profiling import Profiler
 from materialization.queries import table_uri, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
+from materialization.runner.heartbeat import LeaseLost
+from materialization.sequences import draw_sequence
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import stored_schema
 from materialization.windows import Window
@@ -84,7 +88,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
             store.commit,
             uri,
             schema=stored_schema(spec),
-            sequence=run.pk,
+            sequence=_sequence(run),
             transaction=transaction_name(run.pk, window),
         )
         result = write_aside(commit, _checked(run, window, computation, heartbeat))
@@ -101,6 +105,21 @@ def _state_files(
     if not spec.transform.makes_ticks or window.start is None:
         return ()
     return store.snapshot(uri).files
+
+
+def _sequence(run: MaterializationRun) -> int:
+    """Return what the run's rows carry, drawn at its first window and never again.
+
+    A commit that is repeated by a later attempt is the same commit.
+    :raises LeaseLost: another attempt has the run, and may have drawn for it.
+    """
+    if run.sequence is not None:
+        return run.sequence
+    with transaction.atomic():
+        sequence = draw_sequence(run.table)
+        if not run.advance(sequence=sequence):
+            raise LeaseLost("another attempt owns the run")
+    return sequence
 
 
 def _checked(
