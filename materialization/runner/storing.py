@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from materialization.compute.child import Computation
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.offline import OfflineStore
+    from materialization.stores.protocols import OfflineStore
     from registry.spec.model import VersionSpec
 
 #: How often a run's counters are written while rows flow.
