@@ -122,7 +122,9 @@ def test_compressed_files_are_read_as_plain_ones_beside_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"k,event,x\na,2024-01-01,1\n", gzip.compress(b"k,event,x\n" * 5000)[:40]]
+    "content",
+    [b"k,event,x\na,2024-01-01,1\n", gzip.compress(b"k,event,x\n" * 5000)[:40]],
+    ids=["plain", "cut"],
 )
 def test_what_is_not_compressed_or_cut_short_is_named_with_its_file(tmp_path, content):
     (tmp_path / "a.csv.gz").write_bytes(content)
