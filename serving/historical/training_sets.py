@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
 
-from lib.errors import did_you_mean
 from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import Right, State
 from serving.historical.entity_frame import require_keys
 from serving.historical.read import AnswerColumn, TrainingSet, ViewPart, get_historical_features
-from serving.online.plans import FeatureNameCollision, name_collision
+from serving.names import FeatureNameCollision, answer_names, asked_references, check_feature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -55,7 +53,9 @@ def plan_training_set(
     :raises ActionNotPermitted: the actor may not read one of the views.
     :raises FeatureNameCollision: two features would have one name; names both.
     """
-    references = _references(project, request)
+    references = asked_references(
+        project=project, features=request.features, feature_service=request.feature_service
+    )
     versions: dict[tuple[str, str | None], FeatureViewVersion] = {}
     for reference in references:
         asked = (reference.view, reference.pin)
@@ -66,7 +66,7 @@ def plan_training_set(
             access.require(actor, Right.READ_OFFLINE, versions[asked].feature_view)
     distinct = {version.pk: version for version in versions.values()}
     places = {pk: place for place, pk in enumerate(distinct)}
-    named = _named(references, full=request.full_feature_names)
+    named = answer_names(references, full=request.full_feature_names)
     columns = [
         _column(name, reference, versions[reference.view, reference.pin], places)
         for name, reference in named.items()
@@ -132,34 +132,11 @@ def _record(
     )
 
 
-def _references(project: Project, request: HistoricalRequest) -> tuple[Reference, ...]:
-    if request.feature_service is not None:
-        return queries.service_references(project=project, name=request.feature_service)
-    return queries.expand_references(project=project, references=request.features or [])
-
-
-def _named(references: Sequence[Reference], *, full: bool) -> dict[str, Reference]:
-    """Return name in the answer → reference, in order."""
-    named: dict[str, Reference] = {}
-    for reference in references:
-        view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
-        name = f"{view}__{reference.feature}" if full else reference.feature
-        if name in named:
-            raise name_collision(named[name], reference, name)
-        named[name] = reference
-    return named
-
-
 def _column(
     name: str, reference: Reference, version: FeatureViewVersion, places: dict[int, int]
 ) -> AnswerColumn:
     types = {feature.name: feature.type for feature in version.spec.features}
-    if reference.feature not in types:
-        raise queries.ReferenceNotFound(
-            f"{version} has no feature {reference.feature!r}."
-            f"{did_you_mean(reference.feature, types)}",
-            name=reference.feature,
-        )
+    check_feature(reference, version, types)
     return AnswerColumn(name, places[version.pk], reference.feature, types[reference.feature])
 
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lib.errors import Invalid, did_you_mean
+from lib.errors import Invalid
 from materialization.stores.layout import EntityKey, TableLayout, layout_of
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import Right, State
+from serving.names import (
+    FeatureNameCollision,
+    KeyColumn,
+    answer_names,
+    asked_references,
+    check_feature,
+)
 from serving.online.stored_values import stored_to_json
 
 if TYPE_CHECKING:
@@ -24,10 +31,6 @@ if TYPE_CHECKING:
     from registry.models import ApiToken, FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType
-
-
-class FeatureNameCollision(Invalid):
-    code = "feature_name_collision"
 
 
 class NotServedOnline(Invalid):
@@ -42,14 +45,6 @@ class Question(NamedTuple):
     features: tuple[str, ...]
     feature_service: str | None
     full_feature_names: bool
-
-
-class KeyColumn(NamedTuple):
-    """One entity column a plan needs; ``view`` is the first that needs it."""
-
-    name: str
-    type: ValueType
-    view: str
 
 
 class EntityRead(NamedTuple):
@@ -98,9 +93,14 @@ def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
     :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
     """
     found, project = authorise(question, token=token, at=at)
-    builder = _Builder(project, found.user, question.full_feature_names)
-    for reference in _references(project, question):
-        builder.add(reference)
+    builder = _Builder(project, found.user)
+    references = asked_references(
+        project=project, features=question.features, feature_service=question.feature_service
+    )
+    for reference in references:  # rights first: a collision names what may be hidden
+        builder.version(reference)
+    for name, reference in answer_names(references, full=question.full_feature_names).items():
+        builder.add(name, reference)
     return builder.plan(expires_at=found.expires_at)
 
 
@@ -116,34 +116,23 @@ def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken
     return found, access.access_project(found.user, question.project)
 
 
-def _references(project: Project, question: Question) -> tuple[Reference, ...]:
-    if question.feature_service is not None:
-        return queries.service_references(project=project, name=question.feature_service)
-    return queries.expand_references(project=project, references=question.features)
-
-
 class _Builder:
     """Collects a plan's parts; each view version and entity enters once."""
 
-    def __init__(self, project: Project, user: User, full_feature_names: bool) -> None:
-        self._project, self._user, self._full = project, user, full_feature_names
+    def __init__(self, project: Project, user: User) -> None:
+        self._project, self._user = project, user
         self._versions: dict[tuple[str, str | None], FeatureViewVersion] = {}
         self._tables: dict[str, TableRead] = {}
         self._entities: list[EntityKey] = []
         self._keys: dict[tuple[str, ValueType], KeyColumn] = {}
         self._columns: dict[str, tuple[Reference, FeatureColumn]] = {}
 
-    def add(self, reference: Reference) -> None:
-        version = self._version(reference)
+    def add(self, name: str, reference: Reference) -> None:
+        """Add a column of the answer: what it is called and the feature it has."""
+        version = self.version(reference)
         table = self._table(version)
         layout = self._tables[str(version)].layout
-        if reference.feature not in layout.features:
-            raise queries.ReferenceNotFound(
-                f"{version} has no feature {reference.feature!r}."
-                + did_you_mean(reference.feature, layout.features),
-                name=reference.feature,
-            )
-        name = self._name(reference)
+        check_feature(reference, version, layout.features)
         kind = layout.types[layout.features.index(reference.feature)]
         column = FeatureColumn(table, layout.position(reference.feature), stored_to_json(kind))
         self._columns[name] = (reference, column)
@@ -168,7 +157,8 @@ class _Builder:
         columns = zip(entity.names, entity.types, strict=True)
         return EntityRead(entity, tuple(keys.index(column) for column in columns))
 
-    def _version(self, reference: Reference) -> FeatureViewVersion:
+    def version(self, reference: Reference) -> FeatureViewVersion:
+        """Return the version a reference reads; its reader may."""
         asked = (reference.view, reference.pin)
         if asked not in self._versions:
             version = queries.served_version(
@@ -205,13 +195,6 @@ class _Builder:
                 )
         return list(self._tables).index(name)
 
-    def _name(self, reference: Reference) -> str:
-        view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
-        name = f"{view}__{reference.feature}" if self._full else reference.feature
-        if name in self._columns:
-            raise name_collision(self._columns[name][0], reference, name)
-        return name
-
     def _refuse_key_names(self) -> None:
         for key in self._keys.values():
             if key.name in self._columns:
@@ -221,18 +204,6 @@ class _Builder:
                     ' Send "full_feature_names": true.',
                     features=[str(reference), f"{key.view}: join key {key.name}"],
                 )
-
-
-def name_collision(first: Reference, second: Reference, name: str) -> FeatureNameCollision:
-    """Return the refusal of two references that would both be called ``name`` in the answer."""
-    features = [str(first), str(second)]
-    if first == second:
-        return FeatureNameCollision(f"{first} is asked for twice; name it once.", features=features)
-    return FeatureNameCollision(
-        f"{first} and {second} would both be called {name!r}."
-        ' Ask for one of them, or send "full_feature_names": true.',
-        features=features,
-    )
 
 
 def _metadata(version: FeatureViewVersion) -> dict[str, Any]:

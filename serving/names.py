@@ -1,0 +1,87 @@
+"""What a request for features names: its references, their names in the answer, its entity columns.
+
+Not for whether they may be read now: each read's own plan says that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lib.errors import Invalid, did_you_mean
+from registry import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.models import FeatureViewVersion, Project
+    from registry.spec.references import Reference
+    from registry.spec.value_types import ValueType
+
+
+class FeatureNameCollision(Invalid):
+    code = "feature_name_collision"
+
+
+class KeyColumn(NamedTuple):
+    """One entity column a read needs; ``view`` is the first that needs it.
+
+    Two views may declare one name with different types: each is a key column of its own.
+    """
+
+    name: str
+    type: ValueType
+    view: str
+
+
+def asked_references(
+    *, project: Project, features: Sequence[str] | None, feature_service: str | None
+) -> tuple[Reference, ...]:
+    """Return the references a request asks for, in its order, ``view:*`` written out.
+
+    :raises BadReference, ReferenceNotFound, FeatureServiceNotFound: there is no such thing.
+    """
+    if feature_service is not None:
+        return queries.service_references(project=project, name=feature_service)
+    return queries.expand_references(project=project, references=features or ())
+
+
+def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Reference]:
+    """Return name in the answer → reference, in order; ``full``: ``view__feature``.
+
+    :raises FeatureNameCollision: two would have one name; names both.
+    """
+    named: dict[str, Reference] = {}
+    for reference in references:
+        view = f"{reference.view}@{reference.pin}" if reference.pin else reference.view
+        name = f"{view}__{reference.feature}" if full else reference.feature
+        if name in named:
+            raise _collision(named[name], reference, name)
+        named[name] = reference
+    return named
+
+
+def check_feature(
+    reference: Reference, version: FeatureViewVersion, features: Iterable[str]
+) -> None:
+    """Return if the reference's feature is one of ``features``, which the version has.
+
+    :raises ReferenceNotFound: naming the nearest.
+    """
+    known = list(features)
+    if reference.feature not in known:
+        raise queries.ReferenceNotFound(
+            f"{version} has no feature {reference.feature!r}."
+            f"{did_you_mean(reference.feature, known)}",
+            name=reference.feature,
+        )
+
+
+def _collision(first: Reference, second: Reference, name: str) -> FeatureNameCollision:
+    features = [str(first), str(second)]
+    if first == second:
+        return FeatureNameCollision(f"{first} is asked for twice; name it once.", features=features)
+    return FeatureNameCollision(
+        f"{first} and {second} would both be called {name!r}."
+        ' Ask for one of them, or send "full_feature_names": true.',
+        features=features,
+    )
