@@ -25,7 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
+from materialization.compute.questions import Timing
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
@@ -34,8 +36,7 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import FileSource, TimeColumn
-from serving.historical.join import Timing
-from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
+from serving.historical.read import AskedFeature, ViewPart, get_historical_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,9 +112,10 @@ def ours(
     features: Path, entities: pa.Table, arguments: argparse.Namespace, timing: Timing
 ) -> pa.Table:
     limits = EngineLimits(memory_limit_mb=arguments.memory_mb, threads=arguments.threads)
+    engine = ENGINES["duckdb"](limits)
     part = ViewPart("bench", version(), (str(features),), FEATURES)
-    columns = [AnswerColumn(name, 0, name, "float64") for name in FEATURES]
-    return get_historical_features(entities, [part], columns, limits=limits, timing=timing).table
+    columns = [AskedFeature(name, 0, name, "float64") for name in FEATURES]
+    return get_historical_features(entities, [part], columns, engine=engine, timing=timing).table
 
 
 def version() -> VersionSpec:

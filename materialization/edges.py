@@ -1,4 +1,4 @@
-"""Where materialization meets the settings: stores, limits and roots, made from them.
+"""Where materialization meets the settings: stores, engine and roots, made from them.
 
 Everything below takes these as arguments and reads no settings itself.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
 from django.conf import settings
 
 from lib.connections import get_redis
+from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import ProbeReport, probe
 from materialization.stores.offline import DeltaOfflineStore
@@ -22,6 +22,7 @@ from registry.file_roots import allowed_roots
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from materialization.compute.engine import Engine
     from materialization.stores.protocols import OfflineStore, OnlineStore
     from registry.models import Project
     from registry.spec.model import VersionSpec
@@ -46,12 +47,14 @@ def online_store() -> OnlineStore:
     return ONLINE["redis"]()
 
 
-def engine_limits() -> EngineLimits:
-    return EngineLimits(
+def engine(*, timeout_s: float | None = None) -> Engine:
+    """Return the engine; ``timeout_s`` where somebody waits for less than a run may take."""
+    limits = EngineLimits(
         memory_limit_mb=settings.ENGINE_MEMORY_LIMIT_MB,
         threads=settings.ENGINE_THREADS or os.cpu_count() or 1,
-        timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS,
+        timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS if timeout_s is None else timeout_s,
     )
+    return ENGINES["duckdb"](limits)
 
 
 def source_roots(project: Project) -> list[str]:
@@ -70,5 +73,5 @@ def probe_source(*, spec: VersionSpec, project: Project) -> ProbeReport:
         spec,
         roots=source_roots(project),
         forbidden=forbidden_directories(),
-        limits=msgspec.structs.replace(engine_limits(), timeout_s=PROBE_SECONDS),
+        engine=engine(timeout_s=PROBE_SECONDS),
     )

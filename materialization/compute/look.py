@@ -12,15 +12,14 @@ import msgspec
 
 from lib.errors import Invalid
 from lib.instants import from_us
-from materialization.compute.child import start_child
-from materialization.compute.jobs import ProbeJob
 from materialization.errors import RowSqlRefused, UnknownColumn
 from materialization.sources.files import resolve_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from materialization.compute.limits import EngineLimits
+    from materialization.compute.engine import Engine
+    from materialization.compute.jobs import Report
     from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
@@ -51,18 +50,21 @@ class _Found(msgspec.Struct):
 
 
 def probe(
-    spec: VersionSpec, *, roots: Sequence[str], forbidden: Sequence[str], limits: EngineLimits
+    spec: VersionSpec, *, roots: Sequence[str], forbidden: Sequence[str], engine: Engine
 ) -> ProbeReport:
-    """Read the source once in a child process and report; refusals of input become problems.
+    """Look at the files the version would read; refusals of input become problems.
 
-    :raises EngineLimitExceeded, EngineStopped: as ``child.compute``.
+    :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        files = resolve_source(spec.source, roots=roots, forbidden=forbidden)
-        with start_child(ProbeJob(spec, files), limits) as child:
-            found = msgspec.convert(child.report().probe, _Found)
+        return engine.look(spec, resolve_source(spec.source, roots=roots, forbidden=forbidden))
     except Invalid as exc:
         return ProbeReport(problems=[(_path(exc), exc.message)])
+
+
+def report_of(report: Report) -> ProbeReport:
+    """Return what a child found, with its instants as such."""
+    found = msgspec.convert(report.probe, _Found)
     return ProbeReport(
         problems=found.problems,
         warnings=found.warnings,

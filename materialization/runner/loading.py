@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from lib.errors import Unavailable
 from materialization.choices import RunKind, RunStep
-from materialization.edges import engine_limits, offline_store, online_store
+from materialization.edges import engine, offline_store, online_store
 from materialization.queries import covered_until, newest_sequence, stored_since, table_uri
 from materialization.runner.adopting import adopt_windows
-from materialization.stores.latest import latest_rows
 from materialization.stores.layout import layout_of
 from registry.choices import SERVED_STATES
 
@@ -75,15 +74,7 @@ def _merge(
         return 0
     spec = run.version.spec
     layout = layout_of(spec, uid=run.table.uid, project_id=run.table.feature_view.project_id)
-    limits = engine_limits()
-    with latest_rows(
-        snapshot.files,
-        spec,
-        as_of=as_of,
-        run=only,
-        memory_limit_mb=limits.memory_limit_mb,
-        threads=limits.threads,
-    ) as reader:
+    with engine().latest_rows(snapshot.files, spec, as_of=as_of, sequence=only) as reader:
         result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at)
     return result.written + result.skipped
 

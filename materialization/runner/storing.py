@@ -14,9 +14,8 @@ from django.db import transaction
 
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
-from materialization.compute.child import compute
 from materialization.compute.jobs import ComputeJob
-from materialization.edges import engine_limits, forbidden_directories, offline_store, source_roots
+from materialization.edges import engine, forbidden_directories, offline_store, source_roots
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from materialization.compute.child import Computation
+    from materialization.compute.engine import Computation
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.stores.protocols import OfflineStore
@@ -83,7 +82,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
         window_end=window.end,
         state_files=state,
     )
-    with compute(job, engine_limits()) as computation:
+    with engine().compute(job) as computation:
         commit = partial(
             store.commit,
             uri,

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from lib.errors import AssayError
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
+from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.sandbox import look
 from materialization.sandbox.failures import translate
-from materialization.sandbox.session import open_locked
 from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import kind_of
@@ -36,8 +36,8 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
     try:
         job, limits = envelope.job, envelope.limits
         state = job.state_files if isinstance(job, ComputeJob) else ()
-        connection = open_locked(
-            [*job.source.paths, *state], limits=limits, temp_directory=envelope.temp_directory
+        connection = open_session(
+            limits, directory=envelope.temp_directory, only=[*job.source.paths, *state]
         )
         opened = open_source(connection, job.spec, job.source)
         if isinstance(job, ComputeJob):

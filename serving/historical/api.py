@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from lib.bodies import check_length
 from lib.errors import Invalid
-from materialization.edges import engine_limits, offline_store
+from materialization.edges import engine, offline_store
 from registry import access
 from serving.historical.answers import ANSWERS, write_answer
 from serving.historical.openapi import documented
@@ -96,7 +96,7 @@ class HistoricalFeaturesAPI(APIView):
             actor=request.user,
             request=asked,
             store=offline_store(),
-            limits=engine_limits(),
+            engine=engine(),
             at=timezone.now(),
         )
         response = HttpResponse(write_answer(answer, accepted), content_type=accepted)

@@ -1,11 +1,11 @@
 """What an entity frame must have: times as instants, join keys as their declared types. [pure]
 
-Not for reading bytes (``uploads``) and not for the join (``join``).
+Not for reading bytes (``uploads``) and not for the join.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +15,10 @@ from serving.historical.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from registry.spec.model import JoinKey
+    from registry.spec.value_types import ValueType
 
 EVENT_TIMESTAMP = "event_timestamp"
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -53,6 +54,30 @@ def check_rows(count: int, *, most: int) -> None:
             limit=most,
             setting="HISTORICAL_MAX_ROWS",
         )
+
+
+class EntityFrame(NamedTuple):
+    """A frame that is what it must be; ``keys`` has each join key as a view declares it.
+
+    Two views may declare one name with different types: then it is there in each of them.
+    """
+
+    table: pa.Table
+    keys: dict[tuple[str, ValueType], pa.ChunkedArray]
+
+
+def typed_frame(frame: pa.Table, keys: Sequence[tuple[JoinKey, str]]) -> EntityFrame:
+    """Return the frame with its times as instants, and the join keys typed as declared, each once.
+
+    ``keys``: each join key that is asked for, with the view that needs it.
+
+    :raises BadEntityFrame: a column is missing, or its values are not what they must be.
+    """
+    needed = {key.name: view for key, view in reversed(keys)}
+    require_keys(frame, {key.name: needed[key.name] for key, _ in keys})
+    table = with_instants(frame)
+    distinct = {(key.name, key.value_type): key for key, _ in keys}
+    return EntityFrame(table, {kind: key_column(table, key) for kind, key in distinct.items()})
 
 
 def with_instants(frame: pa.Table) -> pa.Table:
@@ -101,15 +126,13 @@ def require_keys(frame: pa.Table, keys: Mapping[str, str]) -> None:
             )
 
 
-def key_column(frame: pa.Table, key: JoinKey, *, view: str) -> pa.ChunkedArray:
+def key_column(frame: pa.Table, key: JoinKey) -> pa.ChunkedArray:
     """Return a join key's column as exactly the values it is declared to have; null stays null.
 
     A whole number is that int64 from whatever number type it comes (``1.0`` is 1); text never is.
 
-    :raises MissingEntityColumn: naming the view that needs it.
     :raises BadEntityValue: naming the column, a value and what would be valid.
     """
-    require_keys(frame, {key.name: view})
     try:
         return _typed(plain(frame[key.name]), key)
     except pa.ArrowException as exc:

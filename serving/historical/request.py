@@ -12,7 +12,7 @@ import msgspec
 
 from lib.errors import did_you_mean
 from lib.json_bodies import MAX_DEPTH, is_too_deep
-from serving.historical.join import Timing
+from materialization.compute.questions import Timing
 from serving.request_body import SHOWN_LENGTH, BadRequest, check_asked, read_body
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from django.db import transaction
 from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import Right, State
-from serving.historical.entity_frame import require_keys
-from serving.historical.read import AnswerColumn, TrainingSet, ViewPart, get_historical_features
+from serving.historical.read import AskedFeature, TrainingSet, ViewPart, get_historical_features
 from serving.names import FeatureNameCollision, answer_names, asked_references, check_feature
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.compute.limits import EngineLimits
+    from materialization.compute.engine import Engine
     from materialization.stores.protocols import OfflineStore
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
@@ -34,7 +33,7 @@ class TrainingPlan(NamedTuple):
     """A resolved and authorised request: the versions it reads and the columns it gives."""
 
     versions: tuple[FeatureViewVersion, ...]
-    columns: tuple[AnswerColumn, ...]
+    columns: tuple[AskedFeature, ...]
     references: tuple[Reference, ...]
 
     @property
@@ -82,7 +81,7 @@ def read_training_set(
     actor: User | AnonymousUser,
     request: HistoricalRequest,
     store: OfflineStore,
-    limits: EngineLimits,
+    engine: Engine,
     at: datetime,
 ) -> TrainingSet:
     """Join the plan's features to ``frame``, each table read at one snapshot, and record the read.
@@ -91,12 +90,11 @@ def read_training_set(
     :raises BadEntityFrame: see ``get_historical_features``.
     """
     _refuse_frame_names(frame, plan, full=request.full_feature_names)
-    require_keys(frame, {name: str(v) for v in plan.versions for name in _key_names(v)})
     answer = get_historical_features(
         frame,
         _parts(plan, store),
         plan.columns,
-        limits=limits,
+        engine=engine,
         timing=request.timing,
         explain=request.explain,
     )
@@ -134,10 +132,10 @@ def _record(
 
 def _column(
     name: str, reference: Reference, version: FeatureViewVersion, places: dict[int, int]
-) -> AnswerColumn:
+) -> AskedFeature:
     types = {feature.name: feature.type for feature in version.spec.features}
     check_feature(reference, version, types)
-    return AnswerColumn(name, places[version.pk], reference.feature, types[reference.feature])
+    return AskedFeature(name, places[version.pk], reference.feature, types[reference.feature])
 
 
 def _parts(plan: TrainingPlan, store: OfflineStore) -> list[ViewPart]:
@@ -155,10 +153,6 @@ def _parts(plan: TrainingPlan, store: OfflineStore) -> list[ViewPart]:
         )
         for place, version in enumerate(plan.versions)
     ]
-
-
-def _key_names(version: FeatureViewVersion) -> list[str]:
-    return [key.name for key in version.spec.join_keys]
 
 
 def _refuse_frame_names(frame: pa.Table, plan: TrainingPlan, *, full: bool) -> None:

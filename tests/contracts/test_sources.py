@@ -13,7 +13,7 @@ import pytest
 
 from lib.errors import Invalid
 from materialization.compute.jobs import ComputeJob, Envelope
-from materialization.sandbox.session import open_locked
+from materialization.compute.session import open_session
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import KINDS, find_source, open_source
 from registry.spec.sources import FileSource
@@ -64,7 +64,7 @@ def rows_of(world, tmp_path):
     temp = tmp_path / "temp"
     temp.mkdir(exist_ok=True)
     source = found(world)
-    with open_locked(source.paths, limits=LIMITS, temp_directory=str(temp)) as connection:
+    with open_session(LIMITS, directory=str(temp), only=source.paths) as connection:
         opened = open_source(connection, world.spec, source)
         rows = connection.execute(f"SELECT k, event, x FROM {opened.relation}").fetchall()
         return sorted(rows), opened.columns
@@ -98,7 +98,7 @@ def test_its_identity_changes_with_the_data_and_with_nothing_else(world):
 def test_the_sandbox_opens_what_was_found_and_nothing_beside_it(world, tmp_path):
     temp = tmp_path / "temp"
     temp.mkdir()
-    connection = open_locked(found(world).paths, limits=LIMITS, temp_directory=str(temp))
+    connection = open_session(LIMITS, directory=str(temp), only=found(world).paths)
     with pytest.raises(duckdb.PermissionException):
         connection.execute(f"SELECT * FROM read_csv('{world.secret}')").fetchall()
 

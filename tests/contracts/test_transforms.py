@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.sandbox.session import open_locked
+from materialization.compute.session import open_session
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import find_source, open_source
 from materialization.stores.columns import computed_schema
@@ -79,7 +79,7 @@ def test_a_check_leads_to_where_the_definition_names_the_column(spec, folder, tm
     found = find_source(spec.source, Whereabouts(roots=(str(folder),)))
     temp = tmp_path / "temp"
     temp.mkdir()
-    with open_locked(found.paths, limits=LIMITS, temp_directory=str(temp)) as connection:
+    with open_session(LIMITS, directory=str(temp), only=found.paths) as connection:
         opened = open_source(connection, spec, found)
         checks = list(kind_of(spec).checks(spec, opened.columns))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -15,11 +15,14 @@ from materialization.compute.limits import EngineLimits
 from materialization.errors import from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
+from materialization.stores.columns import INSTANT
+from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
     FeatureViewSpec,
     JoinKey,
+    ScheduleSpec,
     VersionSpec,
 )
 from registry.spec.sources import FileSource, TimeColumn
@@ -66,6 +69,19 @@ def write_parquet(directory, rows, schema, name="rows.parquet"):
     path = Path(directory) / name
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return path
+
+
+def heavy_spec(root):
+    """A view whose deviations look at some 10^10 pairs of rows."""
+    event = at("2024-03-01T12:00")
+    schema = pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", pa.float64())])
+    many = [{"k": 1, "event": event + timedelta(seconds=n), "x": float(n)} for n in range(200_000)]
+    write_parquet(root, many, schema)
+    return make_spec(
+        features=[("x_stddev_30d", "float64")],
+        aggregations=(AggregationSpec(column="x", functions=("stddev",), windows=("30d",)),),
+        schedule=ScheduleSpec(every="1s"),
+    )
 
 
 def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMITS):

@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from django.contrib.auth.models import User
 from django.test import TestCase
 
-from materialization.edges import engine_limits, offline_store, online_store
+from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun
 from materialization.queries import table_uri
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
-from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
+from serving.historical.read import AskedFeature, ViewPart, get_historical_features
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
@@ -142,6 +142,6 @@ def offline(
     columns = {name: pa.array(values, types[name]) for name, values in entities.items()}
     frame = pa.table({**columns, "event_timestamp": pa.array([at] * length, INSTANT)})
     part = ViewPart("view", spec, snapshot(version).files, names)
-    asked = [AnswerColumn(f.name, 0, f.name, f.type) for f in spec.features]
-    answer = get_historical_features(frame, [part], asked, limits=engine_limits())
+    asked = [AskedFeature(f.name, 0, f.name, f.type) for f in spec.features]
+    answer = get_historical_features(frame, [part], asked, engine=engine())
     return {name: answer.table[name].to_pylist() for name in names}

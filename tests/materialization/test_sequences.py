@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from lib.errors import Unavailable
-from materialization.edges import offline_store, online_store
+from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun, TableSequence
 from materialization.queries import table_uri
 from materialization.runner import run as runner
@@ -20,7 +20,6 @@ from materialization.runner import storing
 from materialization.runner.heartbeat import Heartbeat, LeaseLost
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import computed_schema, stored_schema
-from materialization.stores.latest import latest_rows
 from materialization.stores.layout import layout_of
 from tests.factories import DEFINITIONS, make_ready, make_version
 from tests.materialization.run_world import (
@@ -48,7 +47,7 @@ OTHER_TABLE = DEFINITIONS.replace("name: driver_hourly", "name: driver_daily")
 
 def sequences(version) -> set[int]:
     """Return the sequences that the latest stored rows of the version's keys carry."""
-    with latest_rows(snapshot(version).files, version.spec) as reader:
+    with engine().latest_rows(snapshot(version).files, version.spec) as reader:
         return set(reader.read_all()["__sequence"].to_pylist())
 
 

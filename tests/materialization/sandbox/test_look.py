@@ -7,6 +7,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import probe
 from materialization.stores.columns import INSTANT
@@ -15,7 +16,7 @@ from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
 
-LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)
+ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30))
 T = at("2024-03-01T12:00")
 SCHEMA = pa.schema(
     [("k", pa.int64()), ("event", INSTANT), ("created", INSTANT), ("x", pa.string())]
@@ -30,7 +31,7 @@ def rows(*texts, late=timedelta()):
 
 
 def look(spec, root):
-    return probe(spec, roots=[str(root)], forbidden=[], limits=LIMITS)
+    return probe(spec, roots=[str(root)], forbidden=[], engine=ENGINE)
 
 
 def test_a_sound_definition_has_no_problems(tmp_path):

@@ -1,20 +1,21 @@
-"""Delta tables read back: every type as it was, and the latest row of each key.
+"""Delta tables read back: every type as it was.
 
 What any offline store promises is in ``contracts``.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 
+from materialization.compute.engine import ENGINES
+from materialization.compute.limits import EngineLimits
 from materialization.stores.columns import stored_schema
-from materialization.stores.latest import latest_rows
 from materialization.stores.offline import DeltaOfflineStore
 from tests.materialization.engine_cases import make_spec
-from tests.materialization.store_cases import SPEC, US, T, batch, commit, row
+from tests.materialization.store_cases import US, T, batch, commit
 
 
 @pytest.fixture
@@ -49,7 +50,8 @@ def test_every_type_comes_back_as_it_was(store, uri):
 
     commit(store, uri, [batch((1, T, T, *values.values()), nulls, spec=spec)], spec=spec)
 
-    with latest_rows(store.snapshot(uri).files, spec) as reader:
+    engine = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1))
+    with engine.latest_rows(store.snapshot(uri).files, spec) as reader:
         table = reader.read_all()
     assert table.schema == stored_schema(spec)
     found = sorted(table.to_pylist(), key=lambda r: r["k"])
@@ -60,27 +62,3 @@ def test_every_type_comes_back_as_it_was(store, uri):
         ]
     )
     assert [found[1][name] for name, _ in features] == [None] * len(values)
-
-
-def test_the_latest_row_is_the_greatest_by_event_created_and_sequence(store, uri):
-    late = T + timedelta(hours=1)
-    other = ("12", "3")
-    first = batch(row(x=1.0), row(created=late, x=2.0), row(other, x=3.0), row(other, late, x=4.0))
-    commit(store, uri, [first])
-    commit(store, uri, [batch(row(created=late, x=5.0))], sequence=2, transaction="run-2")
-    files = store.snapshot(uri).files
-
-    def latest(**kwargs):
-        with latest_rows(files, SPEC, **kwargs) as reader:
-            return {
-                (r["a"], r["b"]): (r["x"], r["__sequence"]) for r in reader.read_all().to_pylist()
-            }
-
-    assert latest() == {("1", "23"): (5.0, 2), ("12", "3"): (4.0, 1)}
-    assert latest(run=1) == {("1", "23"): (2.0, 1), ("12", "3"): (4.0, 1)}
-    assert latest(as_of=late - US) == {("1", "23"): (1.0, 1), ("12", "3"): (3.0, 1)}
-
-
-def test_the_latest_of_nothing_is_nothing():
-    with latest_rows((), SPEC) as reader:
-        assert reader.read_all().num_rows == 0

@@ -16,6 +16,7 @@ from serving.historical.entity_frame import (
     instants,
     key_column,
     require_keys,
+    typed_frame,
     with_instants,
 )
 from serving.historical.uploads import CSV, PARQUET, frame_of_columns, read_frame
@@ -112,7 +113,7 @@ KEPT = [
 def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
     frame = pa.table({"k": pa.array(sent, kind)})
 
-    found = key_column(frame, JoinKey(name="k", type=declared), view="v")
+    found = key_column(frame, JoinKey(name="k", type=declared))
 
     assert (found.type, found.to_pylist()) == (parse_type(declared).arrow, expected)
 
@@ -139,13 +140,13 @@ def test_keys_of_another_value_are_refused(declared, sent, kind, says):
     frame = pa.table({"k": pa.array(sent, kind)})
 
     with pytest.raises((BadEntityFrame, BadKeyValue), match=says):
-        key_column(frame, JoinKey(name="k", type=declared), view="v")
+        key_column(frame, JoinKey(name="k", type=declared))
 
 
 def test_a_missing_key_names_its_view_and_the_nearest_column():
     with pytest.raises(BadEntityFrame, match="a join key of spend.*Did you mean 'custmer_id'"):
-        key_column(
-            pa.table({"custmer_id": [1]}), JoinKey(name="customer_id", type="int64"), view="spend"
+        typed_frame(
+            pa.table({"custmer_id": [1]}), [(JoinKey(name="customer_id", type="int64"), "spend")]
         )
 
 

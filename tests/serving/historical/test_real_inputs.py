@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
+from materialization.compute.questions import Timing
 from materialization.stores.columns import stored_schema
 from registry.spec.model import (
     EntitySpec,
@@ -23,15 +25,14 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import FileSource, TimeColumn
-from serving.historical.join import Timing
-from serving.historical.read import AnswerColumn, ViewPart, get_historical_features
+from serving.historical.read import AskedFeature, ViewPart, get_historical_features
 from tests.oracle import latest_known
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason=f"the real inputs are not here: no folder {DATA}"
 )
-LIMITS = EngineLimits(memory_limit_mb=512, threads=2)
+ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=512, threads=2))
 DRIVER = {"conv_rate": "float32", "acc_rate": "float32", "avg_daily_trips": "int32"}
 
 
@@ -61,12 +62,12 @@ def stored(folder: Path, frame: pd.DataFrame, spec: VersionSpec) -> ViewPart:
 
 def ask(frame: pa.Table, parts: list[ViewPart], timing: Timing):
     columns = [
-        AnswerColumn(feature.name, place, feature.name, feature.type)
+        AskedFeature(feature.name, place, feature.name, feature.type)
         for place, part in enumerate(parts)
         for feature in part.spec.features
     ]
     return get_historical_features(
-        frame, parts, columns, limits=LIMITS, timing=timing, explain=True
+        frame, parts, columns, engine=ENGINE, timing=timing, explain=True
     )
 
 

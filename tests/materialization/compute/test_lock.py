@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from materialization.compute.limits import EngineLimits
-from materialization.sandbox.session import open_locked
+from materialization.compute.session import open_session
 
 LIMITS = EngineLimits(memory_limit_mb=100, threads=1, timeout_s=1)
 
@@ -16,8 +16,8 @@ def connection(tmp_path):
     (tmp_path / "own.csv").write_text("x\n1\n")
     (tmp_path / "secret.csv").write_text("x\n2\n")
     (tmp_path / "private").mkdir()
-    with open_locked(
-        [str(tmp_path / "own.csv")], limits=LIMITS, temp_directory=str(tmp_path / "private")
+    with open_session(
+        LIMITS, directory=str(tmp_path / "private"), only=[str(tmp_path / "own.csv")]
     ) as opened:
         yield opened
 

@@ -1,0 +1,146 @@
+"""The engine as DuckDB does it: users' SQL and files in a child process, our own stored rows here.
+
+Not for the SQL (``stored_rows_sql``, ``point_in_time_sql``, ``transforms``) nor for opening DuckDB
+(``session``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from materialization.compute import child
+from materialization.compute.jobs import ProbeJob
+from materialization.compute.look import report_of
+from materialization.compute.point_in_time_sql import (
+    ENTITY_ROWS,
+    ROW,
+    difference_sql,
+    point_in_time_sql,
+)
+from materialization.compute.questions import JoinAnswer
+from materialization.compute.session import open_session
+from materialization.compute.stored_rows_sql import latest_sql
+from materialization.errors import EngineLimitExceeded
+from materialization.stores.columns import stored_schema
+from materialization.stores.protocols import OfflineStoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from lib.errors import AssayError
+    from materialization.compute.engine import Computation
+    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.limits import EngineLimits
+    from materialization.compute.look import ProbeReport
+    from materialization.compute.questions import JoinQuestion
+    from materialization.sources.inputs import SourceInput
+    from registry.spec.model import VersionSpec
+
+
+class DuckDBEngine:
+    """One machine's engine; see ``engine.Engine`` for what each method promises."""
+
+    def __init__(self, limits: EngineLimits) -> None:
+        self._limits = limits
+
+    def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
+        return child.compute(job, self._limits)
+
+    def look(self, spec: VersionSpec, source: SourceInput) -> ProbeReport:
+        with child.start_child(ProbeJob(spec, source), self._limits) as started:
+            return report_of(started.report())
+
+    @contextlib.contextmanager
+    def latest_rows(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        as_of: datetime | None = None,
+        sequence: int | None = None,
+    ) -> Iterator[pa.RecordBatchReader]:
+        schema = stored_schema(spec)
+        if not files:
+            yield pa.RecordBatchReader.from_batches(schema, [])
+            return
+        advice = "raise ENGINE_MEMORY_LIMIT_MB or ENGINE_TIME_LIMIT_SECONDS"
+        with self._session() as session, _own_failures("finding the latest rows", advice):
+            query = session.sql(latest_sql(files, spec, as_of=as_of, sequence=sequence))
+            reader = query.to_arrow_reader(self._limits.batch_rows)
+            batches = (batch.cast(schema) for batch in reader)
+            yield pa.RecordBatchReader.from_batches(schema, batches)
+
+    def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
+        # One session for all: opening DuckDB takes tens of milliseconds.
+        with (
+            self._session() as session,
+            _own_failures("the training set", "ask for fewer rows or features"),
+        ):
+            return [_answer(session, question) for question in questions]
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a private session for our own stored files and the rows we register."""
+        with (
+            tempfile.TemporaryDirectory(prefix="assay-engine-", dir=self._limits.temp_root) as own,
+            open_session(self._limits, directory=own) as session,
+        ):
+            yield session
+
+
+def _answer(session: duckdb.DuckDBPyConnection, question: JoinQuestion) -> JoinAnswer:
+    rows, schema = question.entity_rows, question.answer_schema
+    if not question.files or not rows.num_rows:
+        nothing = [pa.nulls(rows.num_rows, field.type) for field in schema]
+        return JoinAnswer(pa.table(nothing, schema=schema), 0 if question.explain else None)
+    numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
+    session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
+    joined = session.sql(point_in_time_sql(question)).to_arrow_table().cast(schema)
+    if not question.explain:
+        return JoinAnswer(joined)
+    return JoinAnswer(joined, session.sql(difference_sql(question)).to_arrow_table()[0][0].as_py())
+
+
+@contextlib.contextmanager
+def _own_failures(what: str, advice: str) -> Iterator[None]:
+    """Raise what went wrong with a question of our own as an error that says what to do.
+
+    Rows that come as a stream bring DuckDB's errors as Arrow's, so the message tells them apart.
+    """
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as exc:
+        if (refusal := _refusal(exc, what, advice)) is None:
+            raise
+        raise refusal from exc
+
+
+def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
+    """Return None for what is neither a limit nor a file: then the mistake is ours."""
+    message = str(error)
+    said = message.strip().partition("\n")[0]
+    limit = next((name for text, name in _LIMITS.items() if text in message), None)
+    if limit is not None:
+        return EngineLimitExceeded(
+            f"{what} needs more memory, disk or time than one question may use; {advice}. ({said})",
+            limit=limit,
+        )
+    if said.startswith("IO Error"):
+        return OfflineStoreUnavailable(f"the stored rows cannot be read: {said}")
+    return None
+
+
+#: What DuckDB says when a limit is reached → which of ours it is.
+_LIMITS = {
+    "maximum execution time": "time",
+    "Out of Memory": "memory",
+    "max_temp_directory_size": "memory",
+}

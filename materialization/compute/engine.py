@@ -1,0 +1,91 @@
+"""What an engine promises, and the engines there are. Values in, Arrow out.
+
+Not for how one keeps it: each of ``ENGINES`` has a module of its own. No models, no settings and no
+SQL in here, so that another engine can promise the same; ``tests/contracts/test_engine.py`` runs on
+each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from materialization.compute.duckdb_engine import DuckDBEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from materialization.compute.jobs import ComputeJob, Counters
+    from materialization.compute.limits import EngineLimits
+    from materialization.compute.look import ProbeReport
+    from materialization.compute.questions import JoinAnswer, JoinQuestion
+    from materialization.sources.inputs import SourceInput
+    from registry.spec.model import VersionSpec
+
+
+class Computation(Protocol):
+    """A job's rows, in batches of ``columns.computed_schema``; ``counters`` once all are read."""
+
+    @property
+    def reader(self) -> pa.RecordBatchReader: ...
+
+    @property
+    def counters(self) -> Counters | None: ...
+
+
+class Engine(Protocol):
+    """Computes from sources, and answers from stored rows, within the limits it was made with.
+
+    :raises EngineLimitExceeded: any method: time, memory or disk; ``limit`` says which.
+    """
+
+    def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
+        """Give a job's rows while they are computed; leaving the block ends the work.
+
+        Memory is bounded, whatever the window holds. Errors come when the block is entered or while
+        ``reader`` is read; a reader that ended without one gave every row.
+
+        :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
+        :raises EngineStopped: the work ended without a word; the same job may succeed later.
+        """
+
+    def look(self, spec: VersionSpec, source: SourceInput) -> ProbeReport:
+        """Read a source once as the version would, and say what a definition gets wrong about it.
+
+        :raises Invalid: SQL or files that end the whole look, as ``compute`` raises them.
+        :raises EngineStopped: as ``compute``.
+        """
+
+    def latest_rows(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        as_of: datetime | None = None,
+        sequence: int | None = None,
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Give the greatest stored row of each key by (event, created, sequence).
+
+        Input:  Parquet files of one snapshot. With ``as_of`` only rows visible then count, with
+                ``sequence`` only those of it.
+        Output: batches of ``columns.stored_schema``, in no order; memory bounded.
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
+    def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
+        """Answer each question: of each entity row's stored rows the latest known at its time.
+
+        A row qualifies if ``entity - ttl <= event_timestamp <= entity`` (both inclusive; no ttl: no
+        lower bound) and, with known timing, ``created_timestamp <= entity``. Of several the
+        greatest by (event, created, sequence) is taken. Each entity row has one row in the answer,
+        in the same order; nulls where nothing qualifies.
+
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
+
+#: Each engine by name, made from its limits.
+ENGINES: dict[str, Callable[[EngineLimits], Engine]] = {"duckdb": DuckDBEngine}

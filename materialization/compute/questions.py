@@ -1,0 +1,79 @@
+"""What a training set asks an engine: one point-in-time join, and its answer. [pure]
+
+Not for how an engine joins: DuckDB's way is ``point_in_time_sql``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from materialization.stores.columns import EVENT, INSTANT
+
+if TYPE_CHECKING:
+    from registry.spec.model import VersionSpec
+
+# Join keys and features may have any name of the registry's, which never has "__": every column of
+# ours that stands beside theirs begins with it.
+#: What the answer calls the stamp of the row it took; null where nothing qualified.
+FOUND_EVENT = "__event"
+
+
+class Timing(StrEnum):
+    """Whether a row must have been known at the entity row's time, or only be true by then."""
+
+    KNOWN = "known"
+    EVENT = "event"
+
+    @property
+    def other(self) -> Timing:
+        return Timing.EVENT if self is Timing.KNOWN else Timing.KNOWN
+
+
+class JoinQuestion(NamedTuple):
+    """Which row of one table answers each of ``entity_rows``, and its ``features``.
+
+    ``files`` are the Parquet files of one snapshot of the version's table, of
+    ``columns.stored_schema``; none: nothing is stored. ``entity_rows`` has the version's join keys,
+    typed as declared (null matches nothing), and ``event_timestamp`` in UTC microseconds, never
+    null. With ``explain`` the rows on which the two timings differ are counted too.
+    """
+
+    spec: VersionSpec
+    files: tuple[str, ...]
+    features: tuple[str, ...]
+    entity_rows: pa.Table
+    timing: Timing = Timing.KNOWN
+    explain: bool = False
+
+    @property
+    def join_keys(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self.spec.join_keys)
+
+    @property
+    def answer_schema(self) -> pa.Schema:
+        """The stamp of the row taken, then the features as declared."""
+        types = {feature.name: feature.value_type.arrow for feature in self.spec.features}
+        features = [(name, types[name]) for name in self.features]
+        return pa.schema([(FOUND_EVENT, INSTANT), *features])
+
+    @property
+    def time_bounds_us(self) -> tuple[int, int]:
+        """The first and the last instant asked about, in microseconds; there must be a row."""
+        times = self.entity_rows[EVENT].cast(pa.int64())
+        bounds = pc.min_max(times)
+        return bounds["min"].as_py(), bounds["max"].as_py()
+
+
+class JoinAnswer(NamedTuple):
+    """``rows`` has ``answer_schema``, one row an entity row, in their order.
+
+    ``differing`` counts the entity rows for which the two timings take different rows; None: not
+    asked.
+    """
+
+    rows: pa.Table
+    differing: int | None = None

@@ -1,0 +1,44 @@
+# ruff: noqa: S608 - names and texts are quoted by sql_text
+"""Our stored rows in DuckDB's SQL: the files of a snapshot, and the latest row of each key. [pure]
+
+Not for joining them to entity rows: ``point_in_time_sql`` does that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.sql_text import identifier, instant, text_list
+from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, stored_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from registry.spec.model import VersionSpec
+
+
+def stored_rows(files: Sequence[str]) -> str:
+    """Return SQL for the files' own columns; ``region=eu`` in a path would else replace one."""
+    return f"read_parquet({text_list(files)}, hive_partitioning = false)"
+
+
+def latest_sql(
+    files: Sequence[str], spec: VersionSpec, *, as_of: datetime | None, sequence: int | None
+) -> str:
+    """Return SQL for the greatest row of each key by (event, created, sequence, place).
+
+    With ``as_of`` only rows visible then count, with ``sequence`` only those of it.
+    """
+    columns = ", ".join(identifier(name) for name in stored_schema(spec).names)
+    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
+    order = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, SEQUENCE, *PLACE))
+    conditions = [f"{SEQUENCE} = {sequence:d}"] if sequence is not None else []
+    if as_of is not None:
+        conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
+    wanted = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    return (
+        f"SELECT {columns} FROM {stored_rows(files)} "
+        f"{wanted}QUALIFY row_number() OVER "
+        f"(PARTITION BY {keys} ORDER BY {order}) = 1"
+    )
