@@ -98,4 +98,5 @@ class Kind(StrEnum):
     ENTITY = "Entity"
     DATA_SOURCE = "DataSource"
     FEATURE_VIEW = "FeatureView"
+    ON_DEMAND_FEATURE_VIEW = "OnDemandFeatureView"
     FEATURE_SERVICE = "FeatureService"

@@ -6,7 +6,7 @@ works in a child process). The registry stays below materialization this way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -33,6 +33,16 @@ class ProbeReport(Protocol):
     def first_event(self) -> datetime | None: ...
     @property
     def last_event(self) -> datetime | None: ...
+
+
+class NothingLooked(NamedTuple):
+    """The report where there is nothing to look at, or another look says it all."""
+
+    problems: tuple[tuple[Path, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    rows: int | None = None
+    first_event: datetime | None = None
+    last_event: datetime | None = None
 
 
 class Probe(Protocol):

@@ -245,8 +245,11 @@ def _current_members(feature_view: FeatureView) -> QuerySet[FeatureServiceMember
 
 
 def served_versions() -> QuerySet[FeatureViewVersion]:
-    """Return the versions whose data is to be kept fresh: approved and deprecated ones."""
-    versions = FeatureViewVersion.objects.filter(state__in=SERVED_STATES)
+    """Return the versions whose data is to be kept fresh: approved and deprecated ones.
+
+    Those of on-demand views have no table: nothing of them is stored.
+    """
+    versions = FeatureViewVersion.objects.filter(state__in=SERVED_STATES, table__isnull=False)
     return versions.select_related("feature_view__project", "table")
 
 

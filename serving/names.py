@@ -22,6 +22,10 @@ class FeatureNameCollision(Invalid):
     code = "feature_name_collision"
 
 
+class OnDemandNotServed(Invalid):
+    code = "on_demand_not_served"
+
+
 class KeyColumn(NamedTuple):
     """One entity column a read needs; ``view`` is the first that needs it.
 
@@ -58,6 +62,19 @@ def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Re
             raise _collision(named[name], reference, name)
         named[name] = reference
     return named
+
+
+def check_stored(version: FeatureViewVersion) -> None:
+    """Return if the version's values are stored, so that they can be read.
+
+    :raises OnDemandNotServed: they are computed at the request, which no read does yet.
+    """
+    if not version.spec.transform.is_stored:
+        raise OnDemandNotServed(
+            f"{version} is computed at the request, which this server does not do yet. Read the"
+            " features it is computed from, and compute it where you read them.",
+            version=str(version),
+        )
 
 
 def check_feature(

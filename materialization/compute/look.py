@@ -57,7 +57,7 @@ def probe(
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        return engine.look(spec, resolve_source(spec.source, roots=roots, forbidden=forbidden))
+        return engine.look(spec, resolve_source(spec.rows_from, roots=roots, forbidden=forbidden))
     except Invalid as exc:
         return ProbeReport(problems=[(_path(exc), exc.message)])
 

@@ -63,7 +63,10 @@ def request_run(
     if actor is not None:
         access.require(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
     if version.table is None:
-        raise NotMaterializable(f"{version} is a draft; only approved versions are materialized.")
+        why = "is a draft; only approved versions are materialized."
+        if not version.spec.transform.is_stored:
+            why = "is computed at the request; nothing of it is stored."
+        raise NotMaterializable(f"{version} {why}")
     _require_served(version, version.state)
     _check_window(window_start, window_end, at)
     covered = covered_until(version.table)

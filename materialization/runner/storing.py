@@ -70,7 +70,7 @@ def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> Non
     store, uri = offline_store(), table_uri(run.table)
     spec = run.version.spec
     source = resolve_source(
-        spec.source,
+        spec.rows_from,
         roots=source_roots(run.table.feature_view.project),
         forbidden=forbidden_directories(),
     )

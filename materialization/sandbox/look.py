@@ -54,7 +54,7 @@ def probe(
 
 def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
     """Times first, event before created: their positions are how the facts are found again."""
-    source = spec.source
+    source = spec.rows_from
     event = partial(time_cast, source.event_timestamp, columns)
     yield Check(("source", "event_timestamp"), event)
     if source.created_timestamp is not None:
@@ -114,7 +114,7 @@ def _warnings(
     spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
 ) -> Iterator[str]:
     if not facts["rows"]:
-        yield f"source {spec.source.name!r} has no rows."
+        yield f"source {spec.rows_from.name!r} has no rows."
         return
     for number, (path, made) in enumerate(casts):
         nulls = facts[f"nulls{number}"]

@@ -53,4 +53,4 @@ def open_source(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, found: SourceInput
 ) -> OpenedSource:
     """Open a version's source in the sandbox; see ``SourceKind.open``."""
-    return KINDS[type(spec.source)].open(connection, spec, found)
+    return KINDS[type(spec.rows_from)].open(connection, spec, found)

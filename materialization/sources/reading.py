@@ -94,7 +94,7 @@ def _refuse_other_delimiters(spec: VersionSpec, found: Mapping[str, str]) -> Non
 
     Beside other files such a column would only make rows that have no key.
     """
-    needed = {*(key.name for key in spec.join_keys), spec.source.event_timestamp.column}
+    needed = {*(key.name for key in spec.join_keys), spec.rows_from.event_timestamp.column}
     for name in found:
         for delimiter in _OTHER_DELIMITERS:
             if needed & {part.strip(' "') for part in name.split(delimiter)} - {name}:
@@ -175,9 +175,9 @@ def _is_empty_json(
 
 def _empty(spec: VersionSpec) -> OpenedSource:
     names = {key.name: None for key in spec.join_keys}
-    names[spec.source.event_timestamp.column] = None
-    if spec.source.created_timestamp:
-        names[spec.source.created_timestamp.column] = None
+    names[spec.rows_from.event_timestamp.column] = None
+    if spec.rows_from.created_timestamp:
+        names[spec.rows_from.created_timestamp.column] = None
     names |= dict.fromkeys(spec.transform.source_columns(spec.view))
     nothing = ", ".join(f"NULL AS {identifier(name)}" for name in names)
     return OpenedSource(f"(SELECT {nothing} WHERE FALSE)", dict.fromkeys(names, "NULL"), {})

@@ -62,10 +62,10 @@ def time_cast(time: TimeColumn, columns: Mapping[str, str]) -> Cast:
 
 
 def base_casts(spec: VersionSpec, columns: Mapping[str, str]) -> Base:
-    created = spec.source.created_timestamp
+    created = spec.rows_from.created_timestamp
     return Base(
         keys=key_casts(spec, columns),
-        event=time_cast(spec.source.event_timestamp, columns),
+        event=time_cast(spec.rows_from.event_timestamp, columns),
         created=time_cast(created, columns) if created else None,
     )
 

@@ -26,7 +26,7 @@ class RowSqlKind(ColumnsKind):
     def relation(self, spec: VersionSpec, reader: str) -> str:
         sql = str(spec.view.sql)
         refuse_other_than_select(sql)
-        return f"(WITH {identifier(spec.source.name)} AS (SELECT * FROM {reader})\n{sql}\n)"
+        return f"(WITH {identifier(spec.rows_from.name)} AS (SELECT * FROM {reader})\n{sql}\n)"
 
 
 def refuse_other_than_select(sql: str) -> None:

@@ -72,7 +72,7 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
         "owner": view.owner,
         "tags": view.tags,
         "entities": list(view.entities),
-        "source": view.source,
+        "source": view.source or None,
         "online": view.online,
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,

@@ -399,7 +399,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='featureviewversion',
-            constraint=models.CheckConstraint(condition=models.Q(('state', registry.choices.State['DRAFT']), models.Q(('major__isnull', False), ('table__isnull', False)), _connector='OR'), name='registry_featureviewversion_submitted_is_numbered'),
+            constraint=models.CheckConstraint(condition=models.Q(('state', registry.choices.State['DRAFT']), ('major__isnull', False), _connector='OR'), name='registry_featureviewversion_submitted_is_numbered'),
         ),
         migrations.AddIndex(
             model_name='feature',

@@ -147,7 +147,7 @@ class FeatureViewVersion(models.Model):
                 name="registry_featureviewversion_number",
             ),
             models.CheckConstraint(
-                condition=Q(state=State.DRAFT) | Q(major__isnull=False, table__isnull=False),
+                condition=Q(state=State.DRAFT) | Q(major__isnull=False),
                 name="registry_featureviewversion_submitted_is_numbered",
             ),
         )
@@ -178,7 +178,11 @@ class FeatureViewVersion(models.Model):
         Loaded for this version: a neighbour of a shorter TTL, or one that is not online, does not
         load what it has no use for.
         """
-        if self.state not in SERVED_STATES or self.table is None or self.table.ready_at is None:
+        if self.state not in SERVED_STATES:
+            return False
+        if not self.spec.transform.is_stored:
+            return True
+        if self.table is None or self.table.ready_at is None:
             return False
         return not self.spec.view.online or self.table.keeps(self.spec.ttl)
 

@@ -20,6 +20,7 @@ from registry.reading.shape import shape_problems
 from registry.reading.yaml_documents import BadYaml, Document, Path, load_documents
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
+from registry.spec.on_demand import OnDemandViewSpec
 from registry.spec.sources import SOURCE_KINDS, Source
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ STRUCTS: dict[Kind, type[Described]] = {
     Kind.ENTITY: EntitySpec,
     Kind.DATA_SOURCE: Source,
     Kind.FEATURE_VIEW: FeatureViewSpec,
+    Kind.ON_DEMAND_FEATURE_VIEW: OnDemandViewSpec,
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }
 #: What stands in for required parts that cannot be read, while the rules judge the others.
@@ -42,6 +44,11 @@ STAND_INS: dict[Kind, dict[str, Any]] = {
         "entities": ["a"],
         "source": "a",
         "features": [{"name": "a", "type": "string"}],
+    },
+    Kind.ON_DEMAND_FEATURE_VIEW: {
+        "name": "a",
+        "inputs": {"request": {"a": "string"}},
+        "features": [{"name": "a", "type": "string", "sql": "1"}],
     },
     Kind.FEATURE_SERVICE: {"name": "a", "features": ["a:a"]},
 }

@@ -15,6 +15,7 @@ from croniter import croniter
 
 from registry.reading.aggregation_rules import aggregation_problems
 from registry.reading.findings import error_of, repeated, too_many
+from registry.reading.on_demand_rules import on_demand_problems
 from registry.spec.base import Described
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
@@ -25,6 +26,7 @@ from registry.spec.model import (
     FeatureViewSpec,
     ScheduleSpec,
 )
+from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_row_sql
 from registry.spec.sources import ENDINGS, FileSource, file_format
@@ -33,7 +35,7 @@ from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
@@ -133,10 +135,13 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     else:
         yield from repeated(("entities",), spec.entities)
     yield from _features_rules(spec.features)
-    for key in ("version", "based_on"):
-        value = getattr(spec, key)
-        if value is not None and (error := error_of(parse_version, value)):
-            yield (key,), error
+    yield from _number_rules(spec)
+    if spec.inputs is not None:
+        yield ("inputs",), "a FeatureView reads a source; inputs are for an OnDemandFeatureView."
+    for index, feature in enumerate(spec.features):
+        if feature.sql is not None:
+            message = "a feature's own sql is for an OnDemandFeatureView; give the view `sql`."
+            yield ("features", index, "sql"), message
     if spec.start is not None and spec.start.year not in YEARS:
         yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
     if spec.ttl is not None and (error := error_of(parse_duration, spec.ttl)):
@@ -145,7 +150,14 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     yield from _transform_rules(spec)
 
 
-def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
+def _number_rules(spec: FeatureViewSpec | OnDemandViewSpec) -> Iterator[Found]:
+    for key in ("version", "based_on"):
+        value = getattr(spec, key)
+        if value is not None and (error := error_of(parse_version, value)):
+            yield (key,), error
+
+
+def _features_rules(features: Sequence[FeatureSpec | OnDemandFeature]) -> Iterator[Found]:
     if not features:
         yield ("features",), "a feature view needs at least one feature."
     if excess := too_many(("features",), "features", features, MAX_FEATURES):
@@ -156,7 +168,7 @@ def _features_rules(features: tuple[FeatureSpec, ...]) -> Iterator[Found]:
         yield from _name_problems((*path, "name"), feature.name)
         if error := error_of(parse_type, feature.type):
             yield (*path, "type"), error
-        else:
+        elif isinstance(feature, FeatureSpec):
             yield from _check_rules((*path, "checks"), feature)
     yield from repeated(("features",), [feature.name for feature in features])
 
@@ -208,9 +220,9 @@ def _is_cron(text: str) -> bool:
 
 
 def _transform_rules(spec: FeatureViewSpec) -> Iterator[Found]:
-    asked = asked_for(spec)
+    asked = [each for each in asked_for(spec) if each.is_stored]
     if len(asked) > 1:
-        words = " or ".join(f"`{kind.key}`" for kind in KEYED)
+        words = " or ".join(f"`{kind.key}`" for kind in KEYED if kind.is_stored)
         yield (str(asked[0].key),), f"a view has {words}, not both."
         asked = asked[1:]
     for transform in asked:
@@ -231,6 +243,13 @@ def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
 @_of_transform.register(Aggregations)
 def _(transform: Aggregations, spec: FeatureViewSpec) -> Iterator[Found]:
     yield from aggregation_problems(spec)
+
+
+@_rules.register(OnDemandViewSpec)
+def _(spec: OnDemandViewSpec) -> Iterator[Found]:
+    yield from _features_rules(spec.features)
+    yield from _number_rules(spec)
+    yield from on_demand_problems(spec)
 
 
 @_rules.register(FeatureServiceSpec)

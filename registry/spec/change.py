@@ -82,6 +82,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
+        "expressions": "an expression changed",
     }
     for key, text in names.items():
         if before.get(key) != after.get(key):

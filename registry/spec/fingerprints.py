@@ -41,7 +41,7 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
     view = spec.view
     content: dict[str, Any] = {
         "join_keys": spec.join_keys,
-        "source": spec.source.decides(),
+        "source": spec.source.decides() if spec.source else None,
         **{key: getattr(view, key) for key in _TRANSFORM_KEYS},
         # By name, as the stores lay them out: another order of the same features is the same data.
         "features": [
@@ -73,15 +73,15 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
     content = version_content(spec)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "start"),
-        "source": tuple(spec.source.decides()),
+        "source": tuple(spec.source.decides()) if spec.source else (),
         "entities": ("join_keys",),
     }
     for part, keys in decides_rows.items():
-        inside = content[part]
+        inside = content.get(part, {})
         for item in [inside] if isinstance(inside, dict) else inside:
             for key in keys:
                 item.pop(key, None)
     for feature in content["view"]["features"]:
-        for key in ("type", "column", "checks"):
+        for key in ("type", "column", "checks", "sql"):
             feature.pop(key, None)
     return fingerprint(content)

@@ -14,6 +14,8 @@ from registry.choices import Sensitivity
 from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.durations import parse_duration
+from registry.spec.on_demand import OnDemandInputs, OnDemandViewSpec
+from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.transforms import Transform, transform_of
 from registry.spec.value_types import ValueType, parse_type
@@ -51,6 +53,8 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     description: str = ""
     sensitivity: Sensitivity = Sensitivity.INTERNAL
     checks: Checks = Checks()
+    #: The expression of a feature that is computed at the request; None for stored ones.
+    sql: str | None = None
 
     @property
     def source_column(self) -> str:
@@ -78,6 +82,8 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     source: Name
     sql: str | None = None
     aggregations: tuple[AggregationSpec, ...] = ()
+    #: What a view without a source is computed from, at the request.
+    inputs: OnDemandInputs | None = None
     features: tuple[FeatureSpec, ...]
     start: datetime | None = None
     ttl: str | None = None
@@ -105,8 +111,19 @@ class VersionSpec(Spec, frozen=True):
     """One version whole: its source and entities are embedded, so that nothing moves behind it."""
 
     view: FeatureViewSpec
-    source: Source
-    entities: tuple[EntitySpec, ...]
+    #: None where nothing is stored: an on-demand view is computed at the request.
+    source: Source | None = None
+    entities: tuple[EntitySpec, ...] = ()
+
+    @property
+    def rows_from(self) -> Source:
+        """The source of a view that is stored.
+
+        :raises LookupError: nothing of it is; ask ``transform.is_stored`` first.
+        """
+        if self.source is None:
+            raise LookupError(f"{self.view.name} has no source: it is computed at the request")
+        return self.source
 
     @property
     def join_keys(self) -> tuple[JoinKey, ...]:
@@ -124,6 +141,33 @@ class VersionSpec(Spec, frozen=True):
     @property
     def transform(self) -> Transform:
         return transform_of(self.view)
+
+
+def stored_view(view: OnDemandViewSpec) -> FeatureViewSpec:
+    """Return an on-demand view as versions keep it: a view of no source and no entities.
+
+    :raises BadSql: an expression may not be run.
+    """
+    features = (
+        FeatureSpec(
+            name=each.name,
+            type=each.type,
+            description=each.description,
+            sensitivity=each.sensitivity,
+            sql=check_expression(each.sql),
+        )
+        for each in view.features
+    )
+    words = {name: getattr(view, name) for name in Described.__struct_fields__}
+    return FeatureViewSpec(
+        **words,
+        version=view.version,
+        based_on=view.based_on,
+        entities=(),
+        source="",
+        inputs=view.inputs,
+        features=tuple(features),
+    )
 
 
 @lru_cache(maxsize=1024)

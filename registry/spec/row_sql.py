@@ -24,6 +24,10 @@ MAX_LENGTH = 20_000
 PARSER_ERRORS = (SqlglotError, AttributeError, TypeError, ValueError, LookupError)
 
 
+#: What an expression is checked as: a column of this name, over a source of that.
+_VALUE, _INPUTS = "value__", "inputs__"
+
+
 class BadSql(Invalid):
     code = "invalid_sql"
 
@@ -39,6 +43,31 @@ def check_row_sql(sql: str, *, source: str) -> str:
     if _canonical(canonical, source) != canonical:
         raise BadSql(f"it reads differently once written anew: {canonical[:200]!r}; write it so.")
     return canonical
+
+
+def check_expression(sql: str) -> str:
+    """Return the canonical text of one scalar expression, by the rules of ``check_row_sql``.
+
+    :raises BadSql: for anything else, naming what and why.
+    """
+    return _expression(sql).sql(dialect=DIALECT, comments=False)
+
+
+def columns_of(sql: str) -> list[str]:
+    """Return the names an expression that was checked uses, in order, each once."""
+    found = (column.name for column in _expression(sql).find_all(exp.Column))
+    return list(dict.fromkeys(found))
+
+
+def _expression(sql: str) -> exp.Expr:
+    """Check it as the one column of a SELECT, in brackets and on lines that it cannot leave."""
+    text = f"SELECT (\n{sql}\n) AS {_VALUE} FROM {_INPUTS}"  # noqa: S608 - checked in the next line
+    (column,) = _one_select(check_row_sql(text, source=_INPUTS)).expressions
+    inside = column.this.unnest()
+    if not isinstance(column.this, exp.Paren) or isinstance(inside, exp.Tuple):
+        raise BadSql("write one scalar expression over the inputs, as in a / nullif(b, 0).")
+    expression: exp.Expr = inside
+    return expression
 
 
 def _canonical(sql: str, source: str) -> str:

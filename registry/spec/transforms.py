@@ -16,6 +16,7 @@ from registry.spec.aggregations import (
 )  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.base import Spec
 from registry.spec.durations import parse_duration
+from registry.spec.on_demand import OnDemandInputs  # noqa: TC001 - as above
 from registry.spec.row_sql import check_row_sql
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Transform(Spec, frozen=True):
     #: Its rows are the ticks of the schedule. Each continues from the stored one before it, so its
     #: windows follow each other without a gap, and schedule and TTL decide which rows there are.
     makes_ticks: ClassVar[bool] = False
+    #: Its rows come from a source and lie in a table; else its values are made at the request.
+    is_stored: ClassVar[bool] = True
 
     @classmethod
     def of(cls, view: FeatureViewSpec) -> Self | None:
@@ -86,8 +89,23 @@ class Aggregations(Transform, frozen=True):
         return {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
 
 
+class OnDemand(Transform, frozen=True):
+    """Nothing stored: each feature is an expression over other features and the request's data."""
+
+    key = "inputs"
+    changed = "inputs changed"
+    is_stored = False
+    inputs: OnDemandInputs
+
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
+        return ()
+
+    def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
+        return {"expressions": {feature.name: feature.sql for feature in view.features}}
+
+
 #: Every kind that a key of the view asks for, in the order in which they are looked for.
-KEYED: tuple[type[Transform], ...] = (RowSql, Aggregations)
+KEYED: tuple[type[Transform], ...] = (RowSql, Aggregations, OnDemand)
 
 
 def asked_for(view: FeatureViewSpec) -> list[Transform]:

@@ -13,7 +13,13 @@ from materialization.queries import table_uri
 from registry import access, audit, queries
 from registry.choices import Right, State
 from serving.historical.read import AskedFeature, TrainingSet, ViewPart, get_historical_features
-from serving.names import FeatureNameCollision, answer_names, asked_references, check_feature
+from serving.names import (
+    FeatureNameCollision,
+    answer_names,
+    asked_references,
+    check_feature,
+    check_stored,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,6 +69,7 @@ def plan_training_set(
                 project=project, view=reference.view, pin=reference.pin
             )
             access.require(actor, Right.READ_OFFLINE, versions[asked].feature_view)
+            check_stored(versions[asked])
     distinct = {version.pk: version for version in versions.values()}
     places = {pk: place for place, pk in enumerate(distinct)}
     named = answer_names(references, full=request.full_feature_names)

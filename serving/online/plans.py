@@ -19,6 +19,7 @@ from serving.names import (
     answer_names,
     asked_references,
     check_feature,
+    check_stored,
 )
 from serving.online.stored_values import stored_to_json
 
@@ -165,6 +166,7 @@ class _Builder:
                 project=self._project, view=reference.view, pin=reference.pin
             )
             access.require(self._user, Right.READ_ONLINE, version.feature_view)
+            check_stored(version)
             if not version.spec.view.online:
                 raise NotServedOnline(
                     f"{version} has `online: false`: it is not in the online store. Read it by"

@@ -19,6 +19,7 @@ from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.numbers import assign_number, give_number
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
+from registry.probe import NothingLooked
 from registry.queries import base_version, relatives
 from registry.spec.change import classify, with_guards
 from registry.spec.fingerprints import fingerprint
@@ -61,7 +62,7 @@ def submit_version(
     """
     steps.permit(version, Action.SUBMIT, actor)
     # Reading files takes its time, so it happens before anything is locked.
-    report = probe(spec=version.spec, project=version.feature_view.project)
+    report = _look(version, probe)
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
         if report.problems:
             messages = "; ".join(message for _, message in report.problems)
@@ -70,6 +71,12 @@ def submit_version(
         _freeze(version, transition.target, actor, at, report)
         _record(Action.SUBMIT, version, actor, State.DRAFT, at, comment)
     return version
+
+
+def _look(version: FeatureViewVersion, probe: Probe) -> ProbeReport:
+    if version.spec.transform.is_stored:
+        return probe(spec=version.spec, project=version.feature_view.project)
+    return NothingLooked(warnings=("computed at the request: there are no rows to look at",))
 
 
 def _freeze(
@@ -86,17 +93,22 @@ def _freeze(
         version, number=number, base=base, change=change, report=report, actor=actor, at=at,
         required=wanted_now(version, known),
     )  # fmt: skip
-    table, _ = FeatureTable.objects.get_or_create(
-        feature_view=version.feature_view,
-        fingerprint=version.data_fingerprint,
-        defaults={"created_at": at},
-    )
+    table = _table(version, at) if version.spec.transform.is_stored else None
     give_number(version, number)
     version.move(
         expected=State.DRAFT, to=to, submitted_by=actor, submitted_at=at, based_on=base,
         major=number.major, minor=number.minor, patch=number.patch, table=table,
         change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
     )  # fmt: skip
+
+
+def _table(version: FeatureViewVersion, at: datetime) -> FeatureTable:
+    table, _ = FeatureTable.objects.get_or_create(
+        feature_view=version.feature_view,
+        fingerprint=version.data_fingerprint,
+        defaults={"created_at": at},
+    )
+    return table
 
 
 def withdraw_version(

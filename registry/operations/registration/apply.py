@@ -17,6 +17,7 @@ from registry.operations.lifecycle.reviews import submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import store_data_source, store_entity
 from registry.operations.registration.feature_services import store_feature_service
+from registry.operations.registration.on_demand import store_on_demand_view
 from registry.operations.registration.probing import probe_ahead
 from registry.operations.registration.view_drafts import dependent_views, store_feature_view
 from registry.reading.parsing import InvalidDefinitions
@@ -36,6 +37,7 @@ STORES: dict[Kind, Callable[[Application, Definition], Applied | None]] = {
     Kind.ENTITY: store_entity,
     Kind.DATA_SOURCE: store_data_source,
     Kind.FEATURE_VIEW: store_feature_view,
+    Kind.ON_DEMAND_FEATURE_VIEW: store_on_demand_view,
     Kind.FEATURE_SERVICE: store_feature_service,
 }
 #: What versions carry a copy of: changing one makes drafts of the views that use it.

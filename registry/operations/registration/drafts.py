@@ -54,7 +54,7 @@ def store_draft(application: Application, spec: VersionSpec, *, editor_ids: set[
         at=application.at,
     )
     return Applied(
-        Kind.FEATURE_VIEW,
+        _kind(spec),
         spec.view.name,
         "created" if created else "updated",
         classification=change.classification,
@@ -65,9 +65,13 @@ def store_draft(application: Application, spec: VersionSpec, *, editor_ids: set[
     )
 
 
+def _kind(spec: VersionSpec) -> Kind:
+    return Kind.FEATURE_VIEW if spec.transform.is_stored else Kind.ON_DEMAND_FEATURE_VIEW
+
+
 def _unchanged(feature_view: FeatureView, standing: FeatureViewVersion) -> Applied:
     applied = Applied(
-        Kind.FEATURE_VIEW,
+        _kind(standing.spec),
         feature_view.name,
         "unchanged",
         version=standing.number,

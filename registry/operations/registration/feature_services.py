@@ -6,35 +6,24 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from lib.errors import AssayError, NotFound, did_you_mean
+from lib.errors import AssayError
 from registry import audit
 from registry.choices import State
 from registry.models import (
     FeatureService,
     FeatureServiceMember,
     FeatureServiceVersion,
-    FeatureView,
-    FeatureViewVersion,
 )
 from registry.operations.registration.applied import Applied
-from registry.queries import NEWEST_FIRST, newest_of
-from registry.reading.findings import MAX_HINTS
+from registry.operations.registration.references import Catalogue
 from registry.reading.rules import MAX_REFERENCES
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import FeatureServiceSpec
 from registry.spec.references import Reference, parse_reference
-from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from registry.models import Project
     from registry.operations.registration.applied import Application
     from registry.reading.parsing import Definition, Problem
-
-
-class ReferenceUnknown(NotFound):
-    code = "reference_not_found"
 
 
 def store_feature_service(application: Application, definition: Definition) -> Applied | None:
@@ -43,7 +32,7 @@ def store_feature_service(application: Application, definition: Definition) -> A
     A reference to a view that the request defines and cannot store is not a problem of its own.
     """
     spec = cast("FeatureServiceSpec", definition.spec)
-    catalogue = _Catalogue(application.project)
+    catalogue = Catalogue(application.project)
     members: dict[str, FeatureServiceMember] = {}
     problems: list[Problem] = []
     for index, text in enumerate(spec.features):
@@ -51,7 +40,7 @@ def store_feature_service(application: Application, definition: Definition) -> A
             reference = parse_reference(text)
             if reference.view in application.refused_views:
                 continue
-            named = {str(member): member for member in catalogue.members(reference)}
+            named = {str(member): member for member in _members(catalogue, reference)}
         except AssayError as exc:
             problems.append(definition.problem(("features", index), exc.message))
             continue
@@ -69,72 +58,23 @@ def store_feature_service(application: Application, definition: Definition) -> A
     return _store(application, definition, expanded, list(members.values()))
 
 
-class _Catalogue:
-    """What a service may refer to: views read at once, versions when named, hints for the first."""
+def _members(catalogue: Catalogue, reference: Reference) -> list[FeatureServiceMember]:
+    """Return the members one reference stands for.
 
-    def __init__(self, project: Project) -> None:
-        self._views = {view.name: view for view in FeatureView.objects.filter(project=project)}
-        self._versions: dict[tuple[str, str | None], FeatureViewVersion | None] = {}
-        self._hints = 0
-
-    def members(self, reference: Reference) -> list[FeatureServiceMember]:
-        """Return the members one reference stands for.
-
-        :raises ReferenceUnknown: the view, the version or the feature; names the nearest.
-        """
-        feature_view = self._views.get(reference.view)
-        if feature_view is None:
-            hint = self._hint(reference.view, self._views)
-            raise ReferenceUnknown(f"there is no feature view {reference.view!r}.{hint}")
-        version = self._version(feature_view, reference)
-        known = [feature.name for feature in version.spec.features]
-        names = known if reference.feature == "*" else [reference.feature]
-        if missing := [name for name in names if name not in known]:
-            hint = self._hint(missing[0], known)
-            raise ReferenceUnknown(f"{version} has no feature {missing[0]!r}.{hint}")
-        # A draft has no number to hold on to yet; its pin alone says which it will be.
-        pinned = reference.pin == version.number and version.state != State.DRAFT
-        return [
-            FeatureServiceMember(
-                feature_view=feature_view,
-                version=version if pinned else None,
-                pin=reference.pin or "",
-                feature=name,
-            )
-            for name in names
-        ]
-
-    def _version(self, feature_view: FeatureView, reference: Reference) -> FeatureViewVersion:
-        named = reference.view, reference.pin
-        if named not in self._versions:
-            self._versions[named] = _version(feature_view, reference)
-        found = self._versions[named]
-        if found is None:
-            numbers = _numbers(feature_view) if self._hints < MAX_HINTS else []
-            hint = self._hint(str(reference.pin), numbers)
-            raise ReferenceUnknown(f"{feature_view} has no version {reference.pin!r} to use.{hint}")
-        return found
-
-    def _hint(self, value: str, known: Iterable[str]) -> str:
-        self._hints += 1
-        return did_you_mean(value, known) if self._hints <= MAX_HINTS else ""
-
-
-def _version(feature_view: FeatureView, reference: Reference) -> FeatureViewVersion | None:
-    """Return the version to check names against: the pinned, else the default, else the newest."""
-    versions = feature_view.versions.exclude(state=State.RETIRED)
-    if reference.pin is None:
-        return feature_view.default_version or newest_of(versions)
-    if reference.major is not None:
-        return versions.filter(major=reference.major).order_by(*NEWEST_FIRST).first()
-    wanted = parse_version(reference.pin)
-    asking = (v for v in versions.filter(major=None) if v.spec.view.version == reference.pin)
-    return versions.filter(**wanted._asdict()).first() or next(asking, None)
-
-
-def _numbers(feature_view: FeatureView) -> list[str]:
-    usable = feature_view.versions.exclude(state=State.RETIRED)
-    return [version.number for version in usable if version.number]
+    :raises ReferenceUnknown: the view, the version or the feature; names the nearest.
+    """
+    version, names = catalogue.find(reference)
+    # A draft has no number to hold on to yet; its pin alone says which it will be.
+    pinned = reference.pin == version.number and version.state != State.DRAFT
+    return [
+        FeatureServiceMember(
+            feature_view=version.feature_view,
+            version=version if pinned else None,
+            pin=reference.pin or "",
+            feature=name,
+        )
+        for name in names
+    ]
 
 
 def _store(

@@ -5,38 +5,26 @@ Not for reading files: ``registry.probe`` says who does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from registry.choices import Kind
 from registry.models import DataSource, Entity
 from registry.operations.registration.view_drafts import resolve
+from registry.probe import NothingLooked
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import EntitySpec, FeatureViewSpec, VersionSpec
 from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from registry.models import Project
     from registry.probe import Probe, ProbeReport
     from registry.reading.parsing import Definition
-    from registry.reading.yaml_documents import Path
-
-
-class NotLooked(NamedTuple):
-    """The report on a source that a view of the same request reads: its look says it all."""
-
-    problems: tuple[tuple[Path, str], ...] = ()
-    warnings: tuple[str, ...] = ()
-    rows: int | None = None
-    first_event: datetime | None = None
-    last_event: datetime | None = None
 
 
 def bare_version(source: Source) -> VersionSpec:
     """Return a version of nothing but a source: probing it looks at the files and the times."""
     view = FeatureViewSpec(name=source.name, entities=(), source=source.name, features=())
-    return VersionSpec(view=view, source=source, entities=())
+    return VersionSpec(view=view, source=source)
 
 
 def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe) -> Probe:
@@ -60,12 +48,12 @@ def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe
             spec = known.version_spec(cast("FeatureViewSpec", definition.spec))
             if spec is not None:
                 remembering(spec=spec, project=project)
-                read.add(spec.source.name)
+                read.add(spec.rows_from.name)
     for definition in definitions:
         if isinstance(definition.spec, SourceSpec):
             spec = bare_version(cast("Source", definition.spec))
-            if spec.source.name in read:
-                seen[canonical_json(spec)] = NotLooked()
+            if spec.rows_from.name in read:
+                seen[canonical_json(spec)] = NothingLooked()
             else:
                 remembering(spec=spec, project=project)
     return remembering

@@ -57,7 +57,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
     report = application.probe(spec=spec, project=application.project)
     found = [*_name_clashes(spec), *report.problems]
     applied = None
-    if based := _base_problems(application.project, spec):
+    if based := base_problems(application.project, spec):
         found += based
     else:
         # Also where problems were found, to find those of the number; none of it stays then.
@@ -169,7 +169,7 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
     return clashes
 
 
-def _base_problems(project: Project, spec: VersionSpec) -> list[Found]:
+def base_problems(project: Project, spec: VersionSpec) -> list[Found]:
     if spec.view.based_on is None:
         return []
     feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()

@@ -1,0 +1,168 @@
+"""Views without a source or a table: defined, reviewed, released; never stored, not read yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from materialization.requests.runs import NotMaterializable, request_run
+from materialization.requests.sweep import sweep
+from registry import queries
+from registry.models import FeatureTable, FeatureView, FeatureViewVersion
+from registry.operations.lifecycle import releases, reviews
+from registry.reading.parsing import InvalidDefinitions
+from tests.factories import AT, DEFINITIONS, apply, make_version
+
+pytestmark = pytest.mark.django_db
+
+RISK = """
+kind: OnDemandFeatureView
+name: ride_risk
+inputs:
+  features: ["driver_hourly:conv_rate"]
+  request: {fare: float64}
+features:
+  - {name: expected_fare, type: float64, sql: "fare * coalesce(conv_rate, 0)", description: "USD"}
+"""
+
+
+def refused(text, cast):
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(f"{DEFINITIONS}\n---\n{text}", cast)
+    return [(problem.key, problem.message) for problem in caught.value.problems]
+
+
+@pytest.fixture
+def approved(cast) -> FeatureViewVersion:
+    """The on-demand view's first version, approved."""
+    make_version(cast)
+    (applied,) = apply(RISK, cast, submit=True)
+    assert applied.draft is not None
+    return reviews.approve_version(version=applied.draft, actor=cast.steward, at=AT)
+
+
+def test_it_is_planned_as_what_it_is(cast):
+    *_, applied = apply(f"{DEFINITIONS}\n---\n{RISK}", cast)
+
+    said = applied.kind, applied.change, applied.classification, applied.version
+    assert said == ("OnDemandFeatureView", "created", "major", "1.0.0")
+    *_, again = apply(f"{DEFINITIONS}\n---\n{RISK}", cast)
+    assert (again.kind, again.change) == ("OnDemandFeatureView", "unchanged")
+
+
+def test_approved_it_is_ready_and_default_without_a_table(cast, approved):
+    view = FeatureView.objects.get(name="ride_risk")
+
+    assert (approved.state, approved.is_ready, approved.table) == ("approved", True, None)
+    assert view.default_version == approved
+    assert not FeatureTable.objects.filter(feature_view=view).exists()
+
+
+def test_a_further_version_is_classified_and_waits_to_be_promoted(cast, approved):
+    changed = RISK.replace("coalesce(conv_rate, 0)", "coalesce(conv_rate, 0.5)")
+    (applied,) = apply(changed, cast, submit=True)
+    second = reviews.approve_version(version=applied.draft, actor=cast.steward, at=AT)
+
+    assert (second.number, applied.reasons) == ("2.0.0", ["an expression changed"])
+    assert second.feature_view.default_version == approved
+    releases.promote_version(version=second, actor=cast.steward, at=AT)
+    assert FeatureView.objects.get(name="ride_risk").default_version == second
+
+
+def test_words_are_a_patch_and_retiring_is_as_ever(cast, approved):
+    (applied,) = apply(RISK.replace("USD", "Expected fare, USD"), cast, submit=True)
+
+    assert (applied.classification, applied.version) == ("patch", "1.0.1")
+    with pytest.raises(releases.VersionInUse):
+        releases.retire_version(version=approved, actor=cast.steward, at=AT)
+
+
+def test_nothing_is_materialized_of_it(cast, approved):
+    with pytest.raises(NotMaterializable, match="computed at the request"):
+        request_run(version=approved, window_end=AT, at=AT, actor=cast.operator)
+
+    sweep(at=AT)
+    assert approved not in queries.served_versions()
+    assert not approved.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "says"),
+    [
+        (("fare *", "fares *"), "features[0].sql", "Did you mean 'fare'?"),
+        (("fare *", "sum(fare) *"), "features[0].sql", "looks at several rows"),
+        (("conv_rate, 0)", "conv_rate, 0), 1"), "features[0].sql", "one scalar expression"),
+        (("conv_rate, 0)", "conv_rate, 0) AS x, (1"), "features[0].sql", "cannot be parsed"),
+        (("conv_rate, 0)", "conv_rate, 0) FROM inputs__ --"), "features[0].sql", "be parsed"),
+        (("fare *", "(SELECT 1) *"), "features[0].sql", "not allowed"),
+        (("fare: float64", "fare: flot64"), "inputs.request.fare", "unknown type"),
+        (("driver_hourly:", "driver_hourl:"), "inputs.features[0]", "Did you mean"),
+        (("hourly:conv_rate", "hourly:conv_rat"), "features[0].sql", "not among the inputs"),
+        (("hourly:conv_rate", "hourly:*"), "inputs.features[0]", "name each feature"),
+        (("name: ride_risk", "name: driver_hourly"), "name", "a FeatureView already"),
+        (("inputs:", "input:"), "input", "Did you mean 'inputs'?"),
+    ],
+)
+def test_a_mistake_is_named_where_it_stands(cast, change, key, says):
+    problems = refused(RISK.replace(*change), cast)
+
+    # What hangs on the mistake may be named too, where it stands.
+    assert says in dict(problems)[key]
+
+
+def test_a_view_computed_at_the_request_is_no_input_of_another(cast, approved):
+    text = RISK.replace("ride_risk", "other").replace("driver_hourly:conv", "ride_risk:conv")
+
+    text = text.replace("ride_risk:conv_rate", "ride_risk:expected_fare")
+    problems = refused(text.replace("coalesce(conv_rate", "coalesce(expected_fare"), cast)
+    assert any("computed at the request itself" in message for _, message in problems)
+
+
+def test_what_only_it_may_say_is_refused_of_a_feature_view(cast):
+    text = DEFINITIONS + "inputs: {request: {fare: float64}}\n"
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(text, cast)
+    assert "OnDemandFeatureView" in caught.value.problems[0].message
+
+
+def test_reading_it_says_that_it_cannot_be_yet(api, cast, approved):
+    for call, entities in (
+        ("get-online-features", {"driver_id": [1]}),
+        ("get-historical-features", {"driver_id": [1], "event_timestamp": ["2026-03-01"]}),
+    ):
+        response = api(cast.consumer).post(
+            f"/api/v1/projects/rides/{call}",
+            {"features": ["ride_risk:expected_fare"], "entities": entities},
+            format="json",
+        )
+        assert (response.status_code, response.json()["code"]) == (422, "on_demand_not_served")
+
+
+def test_it_is_listed_and_shown(api, cast, approved):
+    path = "/api/v1/projects/rides/feature-views/ride_risk"
+
+    described = api(cast.consumer).get(path).json()
+    assert (described["source"], described["default_version"]) == (None, "1.0.0")
+    version = api(cast.consumer).get(f"{path}/versions/1.0.0").json()
+    assert version["spec"]["view"]["inputs"]["features"] == ["driver_hourly:conv_rate"]
+
+
+def test_the_review_desk_shows_what_it_is_computed_from(as_, cast, approved):
+    page = as_("steward").get(f"/admin/registry/featureviewversion/{approved.pk}/change/")
+
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "driver_hourly:conv_rate" in text
+    assert "fare * COALESCE(conv_rate, 0)" in text
+    view = as_("steward").get(f"/admin/registry/featureview/{approved.feature_view_id}/change/")
+    assert "computed at the request" in view.content.decode()
+
+
+def test_the_look_at_files_is_not_asked_for_it(cast, approved):
+    (applied,) = apply(RISK.replace("USD", "Fare, USD"), cast)
+
+    def never(**_):
+        raise AssertionError("there are no files to look at")
+
+    version = reviews.submit_version(version=applied.draft, actor=cast.author, at=AT, probe=never)
+    assert version.packet["source"]["rows"] is None
