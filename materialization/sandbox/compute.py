@@ -15,8 +15,8 @@ from lib.errors import AssayError
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
 from materialization.compute.session import open_session
 from materialization.errors import to_report
+from materialization.failures import translate
 from materialization.sandbox import look
-from materialization.sandbox.failures import translate
 from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import kind_of

@@ -14,7 +14,7 @@ import duckdb
 
 from lib.sql_text import identifier
 from materialization.errors import SourceUnreadable
-from materialization.sandbox.failures import translate
+from materialization.failures import translate
 from materialization.sources.readers import csv_columns_sql, csv_lines_sql, reader_sql
 from materialization.transforms.casts import family
 from materialization.transforms.kinds import kind_of
