@@ -62,9 +62,9 @@ def wide_rows(rows: int, *, drivers: int) -> pd.DataFrame:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as look:
+        look.bind(("127.0.0.1", 0))
+        return int(look.getsockname()[1])
 
 
 @contextmanager

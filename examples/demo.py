@@ -299,10 +299,10 @@ def _await_ready(server: Child, url: str) -> None:
 
 
 def check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as look:
+        look.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            look.bind(("127.0.0.1", port))
         except OSError as exc:
             raise DemoFailed(
                 f"port {port} is in use. Choose another: make demo PORT={port + 1}"

@@ -101,7 +101,7 @@ SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 
 # The function that looks at a source's files when definitions are planned.
-SOURCE_PROBE = "materialization.edges.probe_source"
+SOURCE_LOOK = "materialization.edges.look_at_source"
 
 # --- Celery ------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from django.conf import settings
 from lib.connections import get_redis
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
-from materialization.compute.look import ProbeReport, probe
+from materialization.compute.look import Look, look
+from materialization.sources.files import Whereabouts
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_key
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 #: How long somebody who plans or submits definitions waits for a look at the files.
-PROBE_SECONDS = 60.0
+LOOK_SECONDS = 60.0
 
 #: The stores there are, by kind; every contract of ``tests/contracts`` runs on each.
 OFFLINE: dict[str, Callable[[], OfflineStore]] = {
@@ -57,21 +58,12 @@ def engine(*, timeout_s: float | None = None) -> Engine:
     return ENGINES["duckdb"](limits)
 
 
-def source_roots(project: Project) -> list[str]:
-    """Return the directories the project's file sources may be read from."""
-    return allowed_roots(project)
+def whereabouts(project: Project) -> Whereabouts:
+    """Return where the project's sources may be read from, and where none may: our own stores."""
+    forbidden = (str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis"))
+    return Whereabouts(roots=tuple(allowed_roots(project)), forbidden=forbidden)
 
 
-def forbidden_directories() -> list[str]:
-    """Return our own stores, which no source may read."""
-    return [str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis")]
-
-
-def probe_source(*, spec: VersionSpec, project: Project) -> ProbeReport:
-    """Look at the files a version would read; ``settings.SOURCE_PROBE`` names this function."""
-    return probe(
-        spec,
-        roots=source_roots(project),
-        forbidden=forbidden_directories(),
-        engine=engine(timeout_s=PROBE_SECONDS),
-    )
+def look_at_source(*, spec: VersionSpec, project: Project) -> Look:
+    """Look at the files a version would read; ``settings.SOURCE_LOOK`` names this function."""
+    return look(spec, where=whereabouts(project), engine=engine(timeout_s=LOOK_SECONDS))

@@ -55,7 +55,7 @@ DEFINITIONS = "\n---\n".join((ENTITY, SOURCE, VIEW))
 
 @dataclass
 class Report:
-    """What a probe would have seen; the registry's own rules are tested without files."""
+    """What a look would have seen; the registry's own rules are tested without files."""
 
     problems: list[tuple[tuple[str | int, ...], str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Report:
     last_event: datetime | None = AT
 
 
-def probe(*, spec: VersionSpec, project: Project) -> Report:
+def look(*, spec: VersionSpec, project: Project) -> Report:
     return Report()
 
 
@@ -126,7 +126,7 @@ def apply(text: str, cast: Cast, *, actor: User | None = None, **options: object
         project=cast.project,
         actor=actor or cast.author,
         at=AT,
-        probe=probe,
+        look=look,
         **options,  # type: ignore[arg-type]
     )
 
@@ -138,7 +138,7 @@ def make_version(
     applied = apply(text, cast)
     draft = next(a.draft for a in applied if a.draft is not None)
     if state is not State.DRAFT:
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, probe=probe)
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
     if state is State.APPROVED:
         reviews.approve_version(version=draft, actor=cast.steward, at=AT)
     return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(

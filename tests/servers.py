@@ -49,9 +49,9 @@ def redis_server(state_dir: Path) -> Iterator[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as look:
+        look.bind(("127.0.0.1", 0))
+        return int(look.getsockname()[1])
 
 
 def server_env(state_dir: Path, **extra: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from materialization.compute.jobs import ComputeJob, Counters, Envelope, ProbeJob, Report
+from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
 from materialization.errors import EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def compute(job: ComputeJob, limits: EngineLimits) -> Iterator[Computation]:
 
 
 @contextlib.contextmanager
-def start_child(job: ComputeJob | ProbeJob, limits: EngineLimits) -> Iterator[Child]:
+def start_child(job: ComputeJob | LookJob, limits: EngineLimits) -> Iterator[Child]:
     """Start the sandbox in a private directory; end it and remove the directory afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="assay-engine-", dir=limits.temp_root) as directory,

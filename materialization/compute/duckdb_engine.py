@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from materialization.compute import child
-from materialization.compute.jobs import ProbeJob
+from materialization.compute.jobs import LookJob
 from materialization.compute.look import report_of
 from materialization.compute.point_in_time_sql import (
     ENTITY_ROWS,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from materialization.compute.engine import Computation
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
-    from materialization.compute.look import ProbeReport
+    from materialization.compute.look import Look
     from materialization.compute.questions import JoinQuestion
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -54,8 +54,8 @@ class DuckDBEngine:
     def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
         return child.compute(job, self._limits)
 
-    def look(self, spec: VersionSpec, source: SourceInput) -> ProbeReport:
-        with child.start_child(ProbeJob(spec, source), self._limits) as started:
+    def look(self, spec: VersionSpec, source: SourceInput) -> Look:
+        with child.start_child(LookJob(spec, source), self._limits) as started:
             return report_of(started.report())
 
     @contextlib.contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob, Counters
     from materialization.compute.limits import EngineLimits
-    from materialization.compute.look import ProbeReport
+    from materialization.compute.look import Look
     from materialization.compute.questions import JoinAnswer, JoinQuestion
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -52,7 +52,7 @@ class Engine(Protocol):
         :raises EngineStopped: the work ended without a word; the same job may succeed later.
         """
 
-    def look(self, spec: VersionSpec, source: SourceInput) -> ProbeReport:
+    def look(self, spec: VersionSpec, source: SourceInput) -> Look:
         """Read a source once as the version would, and say what a definition gets wrong about it.
 
         :raises Invalid: SQL or files that end the whole look, as ``compute`` raises them.

@@ -31,7 +31,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     state_files: tuple[str, ...] = ()
 
 
-class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
+class LookJob(msgspec.Struct, frozen=True, tag="look"):
     """Look at the source as the version would read it."""
 
     spec: VersionSpec
@@ -39,7 +39,7 @@ class ProbeJob(msgspec.Struct, frozen=True, tag="probe"):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    job: ComputeJob | ProbeJob
+    job: ComputeJob | LookJob
     limits: EngineLimits
     temp_directory: str
     parent: int
@@ -55,8 +55,8 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The child's last line: exactly one of ``counters``, ``probe`` and ``error`` is set."""
+    """The child's last line: exactly one of ``counters``, ``look`` and ``error`` is set."""
 
     counters: Counters | None = None
-    probe: dict[str, Any] | None = None
+    look: dict[str, Any] | None = None
     error: dict[str, Any] | None = None

@@ -13,19 +13,18 @@ import msgspec
 from lib.errors import Invalid
 from lib.instants import from_us
 from materialization.errors import RowSqlRefused, UnknownColumn
-from materialization.sources.files import resolve_source
+from materialization.sources.kinds import find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from materialization.compute.engine import Engine
     from materialization.compute.jobs import Report
+    from materialization.sources.files import Whereabouts
     from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
 
 
-class ProbeReport(msgspec.Struct, frozen=True):
+class Look(msgspec.Struct, frozen=True):
     """What the source holds now, seen as the version would read it.
 
     Paths of ``problems`` lead into the view (``("features", 0, "column")``) or, with ``"source"``
@@ -49,23 +48,21 @@ class _Found(msgspec.Struct):
     columns: dict[str, str]
 
 
-def probe(
-    spec: VersionSpec, *, roots: Sequence[str], forbidden: Sequence[str], engine: Engine
-) -> ProbeReport:
+def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
     """Look at the files the version would read; refusals of input become problems.
 
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        return engine.look(spec, resolve_source(spec.rows_from, roots=roots, forbidden=forbidden))
+        return engine.look(spec, find_source(spec.rows_from, where))
     except Invalid as exc:
-        return ProbeReport(problems=[(_path(exc), exc.message)])
+        return Look(problems=[(_path(exc), exc.message)])
 
 
-def report_of(report: Report) -> ProbeReport:
+def report_of(report: Report) -> Look:
     """Return what a child found, with its instants as such."""
-    found = msgspec.convert(report.probe, _Found)
-    return ProbeReport(
+    found = msgspec.convert(report.look, _Found)
+    return Look(
         problems=found.problems,
         warnings=found.warnings,
         rows=found.rows,

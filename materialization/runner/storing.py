@@ -15,7 +15,7 @@ from django.db import transaction
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.compute.jobs import ComputeJob
-from materialization.edges import engine, forbidden_directories, offline_store, source_roots
+from materialization.edges import engine, offline_store, whereabouts
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
@@ -24,7 +24,7 @@ from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
 from materialization.sequences import draw_sequence
-from materialization.sources.files import resolve_source
+from materialization.sources.kinds import find_source
 from materialization.stores.columns import stored_schema
 from materialization.windows import Window
 
@@ -69,11 +69,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
 def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> None:
     store, uri = offline_store(), table_uri(run.table)
     spec = run.version.spec
-    source = resolve_source(
-        spec.rows_from,
-        roots=source_roots(run.table.feature_view.project),
-        forbidden=forbidden_directories(),
-    )
+    source = find_source(spec.rows_from, whereabouts(run.table.feature_view.project))
     state = _state_files(store, uri, spec, window)
     job = ComputeJob(
         spec=spec,

@@ -1,4 +1,4 @@
-"""What happens inside the child: open the source, compute or probe, write rows and the report.
+"""What happens inside the child: open the source, compute or look, write rows and the report.
 
 Not for confinement (``main``, ``session``). Nothing here is called in the parent.
 """
@@ -16,7 +16,7 @@ from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
 from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
-from materialization.sandbox import look
+from materialization.sandbox.look import look
 from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import kind_of
@@ -43,7 +43,7 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
         if isinstance(job, ComputeJob):
             outcome = Report(counters=_compute(connection, job, limits, opened, rows))
         else:
-            outcome = Report(probe=look.probe(connection, job.spec, opened))
+            outcome = Report(look=look(connection, job.spec, opened))
     except BrokenPipeError:
         return 2
     except (AssayError, duckdb.Error, pa.ArrowException, OSError) as exc:

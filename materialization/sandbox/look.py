@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FEW_LOADS, _MANY_ROWS = 3, 100
 
 
-def probe(
+def look(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``."""

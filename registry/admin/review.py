@@ -21,10 +21,10 @@ from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
+from registry.looking import get_looking
 from registry.markup import badge, badges, breakable, dash, link, utc
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.actions import OPERATIONS
-from registry.probe import get_probe
 from registry.words import DOING
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             # What the page showed: without it, a decision could fall on what nobody looked at.
             options["packet_hash"] = request.POST.get("packet_hash", "")
         if action is Action.SUBMIT:
-            options["probe"] = get_probe()
+            options["look"] = get_looking()
         if action is Action.RETIRE:
             options["force"] = request.POST.get("force") == "on"
         operation = partial(

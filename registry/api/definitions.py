@@ -19,8 +19,8 @@ from registry.api.parsers import DefinitionsParser, DefinitionsYamlParser
 from registry.api.requests import editor_ids
 from registry.api.serializers import applied_output
 from registry.choices import Right
+from registry.looking import get_looking
 from registry.operations.registration.apply import apply_definitions
-from registry.probe import get_probe
 from registry.reading.parsing import parse_files
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DefinitionsAPI(APIView):
             project=found,
             actor=access.acting_user(request),
             at=timezone.now(),
-            probe=get_probe(),
+            look=get_looking(),
             editor_ids=editor_ids(request),
             dry_run=dry_run,
             submit=flag(request.query_params, "submit"),

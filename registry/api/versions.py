@@ -20,8 +20,8 @@ from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
 from registry.authentication import token_of
 from registry.choices import Action
+from registry.looking import get_looking
 from registry.operations.lifecycle.actions import OPERATIONS
-from registry.probe import get_probe
 from registry.words import DOING
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
     options: dict[str, Any] = {"comment": body.comment}
     token = token_of(request)
     if action is Action.SUBMIT:
-        options |= {"probe": get_probe(), "editor_ids": editor_ids(request)}
+        options |= {"look": get_looking(), "editor_ids": editor_ids(request)}
     elif action in (Action.APPROVE, Action.REJECT):
         owner = token.created_by if token else None
         options |= {"token_owner": owner, "packet_hash": body.packet_hash}

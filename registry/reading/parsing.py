@@ -1,7 +1,7 @@
 """Definitions text to specs, with every problem's file, line, key and value. [pure]
 
 Not for what needs the registry (does the source exist?) or the data (does the column?):
-``operations.registration`` and the source probe check that.
+``operations.registration`` and the source look check that.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def test_a_token_is_shown_once(login, cast):
 
 
 def test_drafts_open_and_can_be_submitted_from_the_page(login, cast, settings):
-    settings.SOURCE_PROBE = "tests.factories.probe"
+    settings.SOURCE_LOOK = "tests.factories.look"
     make_version(cast, state=State.DRAFT)
     page = login("author")
     page.goto("/admin/registry/featureviewversion/?state=draft")

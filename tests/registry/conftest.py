@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def api(settings) -> Callable[..., APIClient]:
     """Make a client that speaks with a token of ``user``; for nobody, one without a token."""
-    settings.SOURCE_PROBE = "tests.factories.probe"
+    settings.SOURCE_LOOK = "tests.factories.look"
 
     def client(user: User | None = None, *, token: str = "") -> APIClient:
         made = APIClient()

@@ -164,5 +164,5 @@ def test_the_look_at_files_is_not_asked_for_it(cast, approved):
     def never(**_):
         raise AssertionError("there are no files to look at")
 
-    version = reviews.submit_version(version=applied.draft, actor=cast.author, at=AT, probe=never)
+    version = reviews.submit_version(version=applied.draft, actor=cast.author, at=AT, look=never)
     assert version.packet["source"]["rows"] is None

@@ -21,7 +21,7 @@ from registry.queries import (
     shown_version,
 )
 from registry.spec.references import BadReference, parse_reference
-from tests.factories import AT, VIEW, apply, make_project, make_ready, make_version, probe
+from tests.factories import AT, VIEW, apply, look, make_project, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -188,7 +188,7 @@ def test_an_open_submission_keeps_its_table(cast):
     first = make_ready(make_version(cast))
     words = VIEW.replace("Conversion rate", "Share")
     version = make_version(cast, state=State.DRAFT, text=words)
-    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
+    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
     releases.retire_version(version=first, actor=cast.steward, at=AT, force=True, comment="wrong")
 
     assert abandoned_tables() == []

@@ -184,10 +184,10 @@ def only_one(state_dir: Path) -> Iterator[None]:
 def check_port(host: str, port: int) -> None:
     """:raises CommandError: somebody listens there, or the address is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, socket.SOCK_STREAM) as look:
+        look.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            look.bind((host, port))
         except OSError as error:
             raise CommandError(
                 f"port {port} on {host} cannot be used: {error.strerror}. "

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
+    from registry.looking import Look
     from registry.models import FeatureViewVersion
-    from registry.probe import ProbeReport
     from registry.spec.change import Change
     from registry.spec.versions import Version
 
@@ -34,7 +34,7 @@ def make_packet(
     number: Version,
     base: FeatureViewVersion | None,
     change: Change,
-    report: ProbeReport,
+    report: Look,
     actor: User,
     at: datetime,
     required: int,

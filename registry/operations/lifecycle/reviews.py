@@ -13,13 +13,13 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict, Invalid
 from registry.approval import approvals_given, approvals_required, require_person, wanted_now
 from registry.choices import Action, State, Verdict
+from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.numbers import assign_number, give_number
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
-from registry.probe import NothingLooked
 from registry.queries import base_version, relatives
 from registry.spec.change import classify, with_guards
 from registry.spec.fingerprints import fingerprint
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-    from registry.probe import Probe, ProbeReport
+    from registry.looking import Look, Looking
 
 
 class NothingToReview(Conflict):
@@ -49,7 +49,7 @@ def submit_version(
     version: FeatureViewVersion,
     actor: User,
     at: datetime,
-    probe: Probe,
+    look: Looking,
     comment: str = "",
     editor_ids: frozenset[int] = frozenset(),
 ) -> FeatureViewVersion:
@@ -62,7 +62,7 @@ def submit_version(
     """
     steps.permit(version, Action.SUBMIT, actor)
     # Reading files takes its time, so it happens before anything is locked.
-    report = _look(version, probe)
+    report = _look(version, look)
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
         if report.problems:
             messages = "; ".join(message for _, message in report.problems)
@@ -73,14 +73,14 @@ def submit_version(
     return version
 
 
-def _look(version: FeatureViewVersion, probe: Probe) -> ProbeReport:
+def _look(version: FeatureViewVersion, look: Looking) -> Look:
     if version.spec.transform.is_stored:
-        return probe(spec=version.spec, project=version.feature_view.project)
-    return NothingLooked(warnings=("computed at the request: there are no rows to look at",))
+        return look(spec=version.spec, project=version.feature_view.project)
+    return NothingSeen(warnings=("computed at the request: there are no rows to look at",))
 
 
 def _freeze(
-    version: FeatureViewVersion, to: State, actor: User, at: datetime, report: ProbeReport
+    version: FeatureViewVersion, to: State, actor: User, at: datetime, report: Look
 ) -> None:
     base = base_version(version.feature_view, version.spec)
     change = classify(base.spec if base else None, version.spec)

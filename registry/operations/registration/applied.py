@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.choices import Kind
+    from registry.looking import Looking
     from registry.models import FeatureViewVersion, Project
-    from registry.probe import Probe
     from registry.reading.parsing import Definition, Problem
 
 
@@ -39,7 +39,7 @@ class Application:
     actor: User
     editor_ids: frozenset[int]
     at: datetime
-    probe: Probe
+    look: Looking
     problems: list[Problem] = field(default_factory=list)
     #: The data sources the request defines, by name.
     sources: dict[str, Definition] = field(default_factory=dict)

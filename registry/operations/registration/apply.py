@@ -17,8 +17,8 @@ from registry.operations.lifecycle.reviews import submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import store_data_source, store_entity
 from registry.operations.registration.feature_services import store_feature_service
+from registry.operations.registration.looking_ahead import look_ahead
 from registry.operations.registration.on_demand import store_on_demand_view
-from registry.operations.registration.probing import probe_ahead
 from registry.operations.registration.view_drafts import dependent_views, store_feature_view
 from registry.reading.parsing import InvalidDefinitions
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
+    from registry.looking import Looking
     from registry.models import Project
     from registry.operations.registration.view_drafts import Moved
-    from registry.probe import Probe
     from registry.reading.parsing import Definition
 
 STORES: dict[Kind, Callable[[Application, Definition], Applied | None]] = {
@@ -50,7 +50,7 @@ def apply_definitions(
     project: Project,
     actor: User,
     at: datetime,
-    probe: Probe,
+    look: Looking,
     editor_ids: frozenset[int] = frozenset(),
     dry_run: bool = False,
     submit: bool = False,
@@ -62,8 +62,8 @@ def apply_definitions(
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
     """
     access.require(actor, Right.ADD_FEATUREVIEW, project)
-    probe = probe_ahead(definitions, project=project, probe=probe)
-    application = Application(project, actor, editor_ids | {actor.pk}, at, probe)
+    look = look_ahead(definitions, project=project, look=look)
+    application = Application(project, actor, editor_ids | {actor.pk}, at, look)
     # One registration a project at a time: the epoch's lock keeps a plan true until it is stored.
     with audit.act(), _rolled_back() if dry_run else epoch.change(project.pk):
         access.require_still(actor, Right.ADD_FEATUREVIEW, project)
@@ -105,7 +105,7 @@ def _submit(application: Application, changes: list[Applied]) -> None:
             version=applied.draft,
             actor=application.actor,
             at=application.at,
-            probe=application.probe,
+            look=application.look,
             editor_ids=application.editor_ids,
         )
         applied.version, applied.state = version.number, version.state

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from registry import audit
 from registry.models import DataSource, Entity
 from registry.operations.registration.applied import Applied
-from registry.operations.registration.probing import bare_version
+from registry.operations.registration.looking_ahead import bare_version
 from registry.spec.fingerprints import canonical_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def store_entity(application: Application, definition: Definition) -> Applied:
 def store_data_source(application: Application, definition: Definition) -> Applied:
     """Store a data source; what is wrong with its files is a problem of its own lines."""
     application.sources[definition.spec.name] = definition
-    report = application.probe(
+    report = application.look(
         spec=bare_version(cast("Source", definition.spec)), project=application.project
     )
     for path, message in report.problems:

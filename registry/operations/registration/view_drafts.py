@@ -54,7 +54,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
         return None
     parts = _parts(application.project, view)
     spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
-    report = application.probe(spec=spec, project=application.project)
+    report = application.look(spec=spec, project=application.project)
     found = [*_name_clashes(spec), *report.problems]
     applied = None
     if based := base_problems(application.project, spec):

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from materialization.compute import look as looks
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
-from materialization.compute.look import probe
+from materialization.sources.files import Whereabouts
 from materialization.stores.columns import INSTANT
-from registry.operations.registration.probing import bare_version
+from registry.operations.registration.looking_ahead import bare_version
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
@@ -31,7 +32,7 @@ def rows(*texts, late=timedelta()):
 
 
 def look(spec, root):
-    return probe(spec, roots=[str(root)], forbidden=[], engine=ENGINE)
+    return looks.look(spec, where=Whereabouts(roots=(str(root),)), engine=ENGINE)
 
 
 def test_a_sound_definition_has_no_problems(tmp_path):

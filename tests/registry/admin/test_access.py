@@ -208,7 +208,7 @@ def test_a_comment_with_a_nul_is_refused(as_, waiting):
 
 
 def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
-    settings.SOURCE_PROBE = "tests.factories.probe"
+    settings.SOURCE_LOOK = "tests.factories.look"
     act(as_("author"), waiting, "withdraw")
     assert state(waiting) == State.DRAFT
 

@@ -14,7 +14,7 @@ from registry import audit, epoch
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
-from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, probe, view_of
+from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_ready, make_version, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_one_of_two_submissions_gets_the_number(committed_cast):
     results = together(
         *[
             lambda: reviews.submit_version(
-                version=fresh(version), actor=cast.author, at=AT, probe=probe
+                version=fresh(version), actor=cast.author, at=AT, look=look
             )
         ]
         * 2
@@ -101,9 +101,7 @@ def test_an_edit_never_lands_in_what_was_submitted(committed_cast):
     edited = VIEW.replace("Conversion rate", "Share")
 
     together(
-        lambda: reviews.submit_version(
-            version=fresh(version), actor=cast.author, at=AT, probe=probe
-        ),
+        lambda: reviews.submit_version(version=fresh(version), actor=cast.author, at=AT, look=look),
         lambda: apply(edited, cast, actor=cast.owner),
     )
 

@@ -63,8 +63,8 @@ def test_one_mistake_stores_nothing_of_the_rest(cast):
     assert not DataSource.objects.exists()
 
 
-def test_what_the_probe_finds_is_named_at_its_line(cast):
-    def probe(*, spec, project):
+def test_what_the_look_finds_is_named_at_its_line(cast):
+    def look(*, spec, project):
         return Report(problems=[(("features", 1, "name"), "the source has no column 'acc_rate'")])
 
     with pytest.raises(InvalidDefinitions) as caught:
@@ -73,7 +73,7 @@ def test_what_the_probe_finds_is_named_at_its_line(cast):
             project=cast.project,
             actor=cast.author,
             at=AT,
-            probe=probe,
+            look=look,
         )
     (problem,) = caught.value.problems
     line = DEFINITIONS.splitlines().index("  - {name: acc_rate, type: float32}") + 1
@@ -81,22 +81,22 @@ def test_what_the_probe_finds_is_named_at_its_line(cast):
 
 
 def wrong_source(*paths):
-    """Return a probe that finds something wrong at each path."""
+    """Return a look that finds something wrong at each path."""
 
-    def probe(*, spec, project):
+    def look(*, spec, project):
         return Report(problems=[(path, f"wrong in {spec.view.name}") for path in paths])
 
-    return probe
+    return look
 
 
-def problems_with(probe, text, cast):
+def problems_with(look, text, cast):
     with pytest.raises(InvalidDefinitions) as caught:
         apply_definitions(
             parse_files([("f.yaml", text)]),
             project=cast.project,
             actor=cast.author,
             at=AT,
-            probe=probe,
+            look=look,
         )
     return [(problem.line, problem.key, problem.message) for problem in caught.value.problems]
 
@@ -135,10 +135,10 @@ def test_a_source_that_no_view_of_the_request_reads_is_looked_at_by_itself(cast)
 def test_two_views_of_one_source_tell_its_problem_once(cast):
     text = DEFINITIONS + "\n---\n" + VIEW.replace("driver_hourly", "driver_daily")
 
-    def probe(*, spec, project):
+    def look(*, spec, project):
         return Report(problems=[(PATH, "no file matches")])
 
-    assert [key for _, key, _ in problems_with(probe, text, cast)] == ["path"]
+    assert [key for _, key, _ in problems_with(look, text, cast)] == ["path"]
 
 
 def test_what_is_wrong_with_the_number_comes_with_what_is_wrong_with_the_data(cast):
@@ -287,7 +287,7 @@ def test_files_are_read_once_for_a_plan_and_its_submission(cast):
         project=cast.project,
         actor=cast.author,
         at=AT,
-        probe=counting,
+        look=counting,
         submit=True,
     )
 

@@ -20,9 +20,9 @@ from tests.factories import (
     VIEW,
     Report,
     apply,
+    look,
     make_ready,
     make_version,
-    probe,
 )
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def test_whoever_edited_it_cannot_approve_it_whatever_their_rights(cast, who):
     apply(DEFINITIONS, cast)
     apply(VIEW.replace("Conversion rate", "x"), cast, actor=getattr(cast, who))
     version = FeatureViewVersion.objects.get()
-    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
+    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(version=version, actor=getattr(cast, who), at=AT)
@@ -84,7 +84,7 @@ def test_whoever_edited_it_cannot_approve_it_whatever_their_rights(cast, who):
 def test_whoever_made_the_token_that_wrote_it_cannot_approve_it(cast):
     apply(DEFINITIONS, cast, editor_ids=frozenset({cast.steward.pk}))
     version = FeatureViewVersion.objects.get()
-    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
+    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(version=version, actor=cast.steward, at=AT)
@@ -97,7 +97,7 @@ def test_rejecting_does_not_wipe_the_list_of_editors(cast):
         project=cast.project, user=cast.author, role=Role.STEWARD, actor=cast.owner, at=AT
     )
     author = User.objects.get(pk=cast.author.pk)
-    reviews.submit_version(version=version, actor=cast.owner, at=AT, probe=probe)
+    reviews.submit_version(version=version, actor=cast.owner, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(version=version, actor=author, at=AT)
@@ -156,7 +156,7 @@ def test_every_step_not_in_the_table_is_refused(state, action):
 
 
 def submit(version, actor):
-    return reviews.submit_version(version=version, actor=actor, at=AT, probe=probe)
+    return reviews.submit_version(version=version, actor=actor, at=AT, look=look)
 
 
 def approve(version, actor):
@@ -193,7 +193,7 @@ def test_submitting_again_unchanged_asks_everybody_again(cast):
     approve(version, cast.steward)
     reviews.reject_version(version=version, actor=cast.second_steward, at=AT, comment="Why?")
     later = AT.replace(hour=13)
-    reviews.submit_version(version=version, actor=cast.author, at=later, probe=probe)
+    reviews.submit_version(version=version, actor=cast.author, at=later, look=look)
 
     approve(version, cast.second_steward)
     assert version.state == State.IN_REVIEW
@@ -311,7 +311,7 @@ def test_rights_taken_while_a_step_waits_for_its_turn_are_gone(cast):
         return Report()
 
     with pytest.raises(ActionNotPermitted):
-        reviews.submit_version(version=version, actor=cast.author, at=AT, probe=slow)
+        reviews.submit_version(version=version, actor=cast.author, at=AT, look=slow)
     assert loaded(version).state == State.DRAFT
 
 
@@ -350,7 +350,7 @@ def test_files_that_no_longer_fit_are_found_at_submit(cast):
         return Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])
 
     with pytest.raises(reviews.SourceProblems, match="nothing matches"):
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, probe=broken)
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=broken)
     assert loaded(draft).state == State.DRAFT
 
 
@@ -358,7 +358,7 @@ def test_who_may_not_submit_makes_nobody_read_files(cast):
     draft = make_version(cast, state=State.DRAFT)
 
     with pytest.raises(ActionNotPermitted):
-        reviews.submit_version(version=draft, actor=cast.consumer, at=AT, probe=None)
+        reviews.submit_version(version=draft, actor=cast.consumer, at=AT, look=None)
 
 
 def test_an_editor_of_the_withdrawn_version_stays_one(cast):

@@ -10,7 +10,7 @@ from registry.models import FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.lifecycle.numbers import VersionTaken, give_number
 from registry.reading.parsing import InvalidDefinitions
-from tests.factories import AT, DEFINITIONS, VIEW, apply, make_version, probe
+from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def loaded(version):
 def test_a_rejected_version_keeps_its_number(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="no")
-    reviews.submit_version(version=version, actor=cast.author, at=AT, probe=probe)
+    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     assert version.number == "1.0.0"
 
@@ -31,7 +31,7 @@ def test_a_number_once_taken_is_never_given_again(cast):
     make_version(cast, state=State.IN_REVIEW)
     second = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
     reviews.withdraw_version(version=second, actor=cast.author, at=AT)
-    reviews.submit_version(version=second, actor=cast.author, at=AT, probe=probe)
+    reviews.submit_version(version=second, actor=cast.author, at=AT, look=look)
 
     assert second.number == "2.0.0"
 

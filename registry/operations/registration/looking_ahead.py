@@ -1,6 +1,6 @@
 """Looking at the files of what is sent before anything is locked: disks are slow.
 
-Not for reading files: ``registry.probe`` says who does.
+Not for reading files: ``registry.looking`` says who does.
 """
 
 from __future__ import annotations
@@ -8,37 +8,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from registry.choices import Kind
+from registry.looking import NothingSeen
 from registry.models import DataSource, Entity
 from registry.operations.registration.view_drafts import resolve
-from registry.probe import NothingLooked
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import EntitySpec, FeatureViewSpec, VersionSpec
 from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
+    from registry.looking import Look, Looking
     from registry.models import Project
-    from registry.probe import Probe, ProbeReport
     from registry.reading.parsing import Definition
 
 
 def bare_version(source: Source) -> VersionSpec:
-    """Return a version of nothing but a source: probing it looks at the files and the times."""
+    """Return a version of nothing but a source: a look at it sees the files and the times."""
     view = FeatureViewSpec(name=source.name, entities=(), source=source.name, features=())
     return VersionSpec(view=view, source=source)
 
 
-def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe) -> Probe:
-    """Probe each view as it would read its source now; the probe returned remembers.
+def look_ahead(definitions: list[Definition], *, project: Project, look: Looking) -> Looking:
+    """Look at each view's source as the view would read it now; the look returned remembers.
 
     A view that names what is not there is left out: storing it says so. A source that no view of
     the request reads is looked at by itself.
     """
-    seen: dict[str, ProbeReport] = {}
+    seen: dict[str, Look] = {}
 
-    def remembering(*, spec: VersionSpec, project: Project) -> ProbeReport:
+    def remembering(*, spec: VersionSpec, project: Project) -> Look:
         key = canonical_json(spec)
         if key not in seen:
-            seen[key] = probe(spec=spec, project=project)
+            seen[key] = look(spec=spec, project=project)
         return seen[key]
 
     known = _Known(definitions, project)
@@ -53,7 +53,7 @@ def probe_ahead(definitions: list[Definition], *, project: Project, probe: Probe
         if isinstance(definition.spec, SourceSpec):
             spec = bare_version(cast("Source", definition.spec))
             if spec.rows_from.name in read:
-                seen[canonical_json(spec)] = NothingLooked()
+                seen[canonical_json(spec)] = NothingSeen()
             else:
                 remembering(spec=spec, project=project)
     return remembering

@@ -1,6 +1,6 @@
 """What an operation may ask about the files behind a definition, without knowing who answers.
 
-Not for reading files: ``settings.SOURCE_PROBE`` names the function that does (the engine's, which
+Not for reading files: ``settings.SOURCE_LOOK`` names the function that does (the engine's, which
 works in a child process). The registry stays below materialization this way.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 
-class ProbeReport(Protocol):
+class Look(Protocol):
     """What the source holds now: its extent, and problems by path (in the view, or ``source``)."""
 
     @property
@@ -35,7 +35,7 @@ class ProbeReport(Protocol):
     def last_event(self) -> datetime | None: ...
 
 
-class NothingLooked(NamedTuple):
+class NothingSeen(NamedTuple):
     """The report where there is nothing to look at, or another look says it all."""
 
     problems: tuple[tuple[Path, str], ...] = ()
@@ -45,9 +45,9 @@ class NothingLooked(NamedTuple):
     last_event: datetime | None = None
 
 
-class Probe(Protocol):
-    def __call__(self, *, spec: VersionSpec, project: Project) -> ProbeReport: ...
+class Looking(Protocol):
+    def __call__(self, *, spec: VersionSpec, project: Project) -> Look: ...
 
 
-def get_probe() -> Probe:
-    return cast("Probe", import_string(settings.SOURCE_PROBE))
+def get_looking() -> Looking:
+    return cast("Looking", import_string(settings.SOURCE_LOOK))
