@@ -29,6 +29,14 @@ def stored_schema(spec: VersionSpec) -> pa.Schema:
     return pa.schema([*_leading(spec), pa.field(SEQUENCE, pa.int64()), *_features(spec)])
 
 
+def stored_types(spec: VersionSpec) -> dict[str, str]:
+    """Return the columns of ``stored_schema``, in its order, with types as definitions say them."""
+    types = {EVENT: "timestamp", CREATED: "timestamp", SEQUENCE: "int64"}
+    types |= {key.name: str(key.value_type) for key in spec.join_keys}
+    types |= {feature.name: str(feature.value_type) for feature in spec.features}
+    return {name: types[name] for name in stored_schema(spec).names}
+
+
 def _leading(spec: VersionSpec) -> list[pa.Field]:
     keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
     return [*keys, pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]

@@ -6,6 +6,7 @@ Not for computing or joining: the engine gives Arrow, readers give a snapshot's 
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.protocols import (
     CommitResult,
+    FileList,
     OfflineStoreUnavailable,
     Snapshot,
+    StoredFile,
     TableOutsideStore,
 )
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Statistics are kept for these only: they find a sequence's files; features need none.
 _CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
+#: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
+_CUT_OFF = timedelta(microseconds=999)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class DeltaOfflineStore:
@@ -89,6 +95,11 @@ class DeltaOfflineStore:
             rows=sum(file["num_records"] for file in files),
         )
 
+    def list_files(self, table_uri: str) -> FileList:
+        table = self._open(table_uri)
+        files = sorted(map(_stored_file, _added_files(table)), key=_by_first_event)
+        return FileList(table.version(), tuple(files))
+
     def delete_table(self, table_uri: str) -> None:
         shutil.rmtree(self._inside(table_uri), ignore_errors=True)
 
@@ -151,6 +162,20 @@ def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     root = Path(table.table_uri.removeprefix("file://"))
     return [{**action, "uri": str(root / action["path"])} for action in actions]
+
+
+def _stored_file(action: dict[str, Any]) -> StoredFile:
+    first, last = action.get(f"min.{EVENT}"), action.get(f"max.{EVENT}")
+    return StoredFile(
+        uri=action["uri"],
+        rows=action["num_records"],
+        first_event=first and first.astimezone(UTC),
+        last_event=last and last.astimezone(UTC) + _CUT_OFF,
+    )
+
+
+def _by_first_event(file: StoredFile) -> tuple[datetime, str]:
+    return file.first_event or _LATEST, file.uri
 
 
 def _of_sequence(table: DeltaTable, sequence: int) -> list[dict[str, Any]]:

@@ -167,6 +167,32 @@ class Snapshot(msgspec.Struct, frozen=True):
         return not self.files
 
 
+class StoredFile(msgspec.Struct, frozen=True):
+    """One Parquet file of a table; ``uri`` is what a reader opens.
+
+    No row's event time lies before ``first_event`` or after ``last_event``, though the nearest may
+    be a millisecond away: statistics are that coarse. None: the table has none of this file.
+    """
+
+    uri: str
+    rows: int
+    first_event: datetime | None
+    last_event: datetime | None
+
+    def may_hold(self, start: datetime | None, end: datetime | None) -> bool:
+        """Return whether a row's event time may be in ``[start, end]``; None is no bound."""
+        if start is not None and self.last_event is not None and self.last_event < start:
+            return False
+        return end is None or self.first_event is None or self.first_event <= end
+
+
+class FileList(NamedTuple):
+    """The files of one version of a table, earliest events first; those without statistics last."""
+
+    version: int
+    files: tuple[StoredFile, ...]
+
+
 class OfflineStore(Protocol):
     """Every row there ever was, in tables that only grow; ``table_uri`` names one.
 
@@ -210,6 +236,13 @@ class OfflineStore(Protocol):
         With ``sequence`` only the files that hold rows of it, which may hold others' rows too.
 
         :raises OfflineStoreUnavailable: the table cannot be read.
+        """
+        ...
+
+    def list_files(self, table_uri: str) -> FileList:
+        """Return the table's files as they are now, each with what the table knows of it.
+
+        :raises OfflineStoreUnavailable: the table cannot be read, or is not there.
         """
         ...
 

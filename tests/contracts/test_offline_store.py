@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import duckdb
 import pytest
 
 from lib.errors import Invalid
 from materialization.edges import OFFLINE
-from materialization.stores.protocols import TableOutsideStore
-from tests.materialization.store_cases import batch, commit, row
+from materialization.stores.protocols import (
+    OfflineStoreUnavailable,
+    StoredFile,
+    TableOutsideStore,
+)
+from tests.materialization.store_cases import US, T, batch, commit, row
+
+HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 
 
 @pytest.fixture(params=OFFLINE)
@@ -139,3 +146,52 @@ def test_a_deleted_table_is_gone_and_deleting_it_again_is_fine(store, uri):
 def test_nothing_outside_the_store_is_touched(store, tmp_path, place):
     with pytest.raises(TableOutsideStore):
         store.delete_table(str(tmp_path / place))
+
+
+def test_each_file_is_listed_with_its_rows_and_the_event_times_it_may_hold(store, uri):
+    later = T + HOUR + 123_456 * US
+    commit(store, uri, [batch(row(event=later), row(event=later - US))], transaction="late")
+    commit(store, uri, [batch(row(event=T))], sequence=2, transaction="early")
+
+    listed = store.list_files(uri)
+
+    assert [file.rows for file in listed.files] == [1, 2]
+    assert {file.uri for file in listed.files} == set(store.snapshot(uri).files)
+    assert listed.version == store.snapshot(uri).version
+    for file in listed.files:
+        events = [r[2] for r in read([file.uri])]
+        assert file.first_event <= min(events) < file.first_event + MILLISECOND
+        assert file.last_event - MILLISECOND < max(events) <= file.last_event
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "kept"),
+    [
+        (None, None, True),
+        (T, T, True),
+        (T + 456 * US, T + 456 * US, True),
+        (T + MILLISECOND, None, False),
+        (None, T - US, False),
+        (T - HOUR, T + HOUR, True),
+    ],
+)
+def test_a_file_is_left_out_only_if_it_can_hold_no_row_of_the_range(store, uri, start, end, kept):
+    commit(store, uri, [batch(row(event=T), row(event=T + 456 * US))])
+
+    (file,) = store.list_files(uri).files
+
+    assert file.may_hold(start, end) is kept
+
+
+def test_a_file_without_statistics_may_hold_anything():
+    file = StoredFile(uri="file.parquet", rows=1, first_event=None, last_event=None)
+
+    assert file.may_hold(T, T)
+
+
+def test_the_files_of_a_table_that_is_not_there_are_not_none(store, uri):
+    with pytest.raises(OfflineStoreUnavailable):
+        store.list_files(uri)
+
+    commit(store, uri, [])
+    assert store.list_files(uri).files == ()
