@@ -1,4 +1,4 @@
-"""Instants as microseconds since 1970, and the other way round; all in UTC. [pure]
+"""Instants as text and as microseconds since 1970, and the other way round; all in UTC. [pure]
 
 Not for schedules or windows: ``materialization.ticks`` and ``materialization.windows`` have those.
 """
@@ -19,6 +19,18 @@ def to_us(instant: datetime) -> int:
 
 def from_us(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant in UTC; one without a zone is UTC, a date is its midnight.
+
+    :raises ValueError: there is no such instant, or none between the years 1 and 9999 of UTC.
+    """
+    parsed = datetime.fromisoformat(text)
+    try:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except OverflowError as exc:
+        raise ValueError(f"{text} lies outside the calendar in UTC") from exc
 
 
 def timestamp(value: datetime | None) -> str | None:

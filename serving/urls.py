@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from serving.historical.api import HistoricalFeaturesAPI
+from serving.historical.files_api import OfflineFilesAPI
 from serving.online.api import OnlineFeaturesAPI
 
 _PROJECT = "projects/<slug:project>"
@@ -20,4 +21,5 @@ urlpatterns = [
         HistoricalFeaturesAPI.as_view(),
         name="get-historical-features",
     ),
+    path(f"{_PROJECT}/offline-files", OfflineFilesAPI.as_view(), name="offline-files"),
 ]

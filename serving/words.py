@@ -9,6 +9,7 @@ from registry import verbs
 from registry.verbs import Verb
 
 VERBS = {
+    "offline_files.listed": Verb("listed the files of", "folder_open", is_routine=True),
     "training_set.read": Verb("read a training set of", "download", is_routine=True),
 }
 

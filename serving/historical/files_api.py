@@ -1,0 +1,127 @@
+"""``GET offline-files`` over HTTP: query parameters in, one call, JSON out.
+
+Not for what is listed and who may see it: ``offline_files`` says that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lib.errors import did_you_mean
+from lib.instants import parse_instant, timestamp
+from materialization.edges import offline_store
+from registry import access
+from serving.historical.offline_files import FilesRequest, list_offline_files
+from serving.openapi import problems
+from serving.request_body import SHOWN_LENGTH, BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from rest_framework.request import Request
+
+    from materialization.stores.protocols import StoredFile
+    from serving.historical.offline_files import OfflineFiles
+
+PARAMETERS = {
+    "feature_view": "The view whose files are asked for.",
+    "version": "1.2.0, or v2 for the newest ready one of major 2; without it the default version.",
+    "start": "Only files that may hold rows with this event time or a later one; ISO 8601, UTC.",
+    "end": "Only files that may hold rows with this event time or an earlier one.",
+}
+_PROBLEMS = problems(
+    {
+        401: "no live token.",
+        403: "the token's user lacks read_offline.",
+        404: "no such project, view or version.",
+        410: "the version was retired.",
+        422: "an unknown parameter, a missing view or no instant; says what would be valid.",
+        503: "not_ready or offline_store_unavailable; ask again.",
+    }
+)
+
+
+class OfflineFilesAPI(APIView):
+    """The Parquet files of a version, to be read in bulk by oneself."""
+
+    attempt = "listing offline files"
+
+    @extend_schema(
+        operation_id="list_offline_files",
+        parameters=[
+            OpenApiParameter(name, str, description=says, required=name == "feature_view")
+            for name, says in PARAMETERS.items()
+        ],
+        responses={200: OpenApiTypes.OBJECT, **_PROBLEMS},
+    )
+    def get(self, request: Request, project: str) -> Response:
+        """List the Parquet files that hold a version's rows, and the Delta version they are of.
+
+        Files hold every row there ever was: of rows with the same keys and event time the one with
+        the greatest created time counts, then the one with the greatest ``__sequence``.
+        """
+        found = access.access_project(request.user, project)
+        files = list_offline_files(
+            project=found,
+            actor=request.user,
+            request=parse_parameters(request.query_params),
+            store=offline_store(),
+            at=timezone.now(),
+        )
+        return Response(files_output(files))
+
+
+def parse_parameters(parameters: Mapping[str, str]) -> FilesRequest:
+    """Read the query parameters; an empty one is as good as none.
+
+    :raises BadRequest: an unknown one, no view, no instant, or an end before the start.
+    """
+    for name in parameters:
+        if name not in PARAMETERS:
+            shown = name[:SHOWN_LENGTH]
+            raise BadRequest(f"unknown query parameter {shown!r}.{did_you_mean(shown, PARAMETERS)}")
+    view = parameters.get("feature_view", "")
+    if not view or "\x00" in view:
+        raise BadRequest(f"feature_view={view[:SHOWN_LENGTH]!r}: send the name of a feature view.")
+    start, end = _instant(parameters, "start"), _instant(parameters, "end")
+    if start and end and end < start:
+        raise BadRequest(f"end {timestamp(end)} is before start {timestamp(start)}; swap them.")
+    return FilesRequest(view, parameters.get("version") or None, start, end)
+
+
+def _instant(parameters: Mapping[str, str], name: str) -> datetime | None:
+    value = parameters.get(name, "")
+    try:
+        return parse_instant(value) if value else None
+    except ValueError as exc:
+        raise BadRequest(
+            f"{name}={value[:SHOWN_LENGTH]!r}: write an instant, as in 2026-01-31T12:00:00Z."
+        ) from exc
+
+
+def files_output(found: OfflineFiles) -> dict[str, Any]:
+    return {
+        "feature_view": found.version.feature_view.name,
+        "version": found.version.number,
+        "delta_version": found.table_version,
+        "rows": found.rows,
+        "warnings": found.warnings,
+        "columns": [{"name": name, "type": kind} for name, kind in found.columns.items()],
+        "files": [_file_output(file) for file in found.files],
+    }
+
+
+def _file_output(file: StoredFile) -> dict[str, Any]:
+    return {
+        "uri": file.uri,
+        "rows": file.rows,
+        "first_event": timestamp(file.first_event),
+        "last_event": timestamp(file.last_event),
+    }
