@@ -1,4 +1,4 @@
-"""Calls that read feature values: the latest ones, and those known at past instants.
+"""Calls that read feature values: the latest ones, those known at past instants, whole files.
 Not for how answers are used; see online and historical.
 """
 
@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from assay.calls import Calls
+from assay.encoding import instant
 from assay.errors import Invalid
 from assay.extras import require
 from assay.frames import arrow_or_columns, key_columns
@@ -84,6 +86,31 @@ class ReadCalls(Calls):
             read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
         )
         return RetrievalJob(answer, rows=len(next(iter(frame.values()), [])))
+
+    def offline_files(
+        self,
+        feature_view: str,
+        *,
+        version: str | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+    ) -> JSON:
+        """List the Parquet files of a view's rows, to read them in bulk by oneself.
+
+        ``version`` is ``1.2.0`` or ``v2``, without it the default. With ``start`` or ``end`` only
+        files that may hold rows with an event time in ``[start, end]``; naive times are UTC. Gives
+        ``{"version", "delta_version", "rows", "columns", "files": [{"uri", "rows", …}], …}``.
+
+        :raises Unavailable: the version is not ready, or the offline store is down.
+        """
+        query = {
+            "feature_view": feature_view,
+            "version": version,
+            "start": None if start is None else instant(start),
+            "end": None if end is None else instant(end),
+        }
+        found: JSON = self._get("offline-files", query=query)
+        return found
 
     def _upload(self, path: str, options: JSON, table: Any) -> Answer:
         headers = {"Content-Type": ARROW_STREAM, "Accept": ARROW_STREAM}

@@ -1,4 +1,4 @@
-"""Subcommands that read feature values: the latest ones, and training sets from file to file.
+"""Subcommands that read feature values: the latest ones, training sets, and lists of whole files.
 Not for formats; the server writes those.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from assay.cli.arguments import Commands, Context, add_features, entity_argument
+from assay.cli.arguments import Commands, Context, add_features, entity_argument, instant_argument
 from assay.cli.output import cell
 from assay.online import OnlineResponse
 
@@ -43,6 +43,13 @@ def add(commands: Commands) -> None:
         help="known: only what had arrived by then (default); event: also what arrived later",
     )
     history.add_argument("--explain", action="store_true", help="count rows the timings differ on")
+    files = commands.add(
+        "offline-files", run_offline_files, "List a view's Parquet files, to read them by oneself."
+    )
+    files.add_argument("view", metavar="VIEW")
+    files.add_argument("--version", metavar="VERSION", help="1.2.0 or v2; without it the default")
+    files.add_argument("--start", type=instant_argument, help="event times from here on, UTC")
+    files.add_argument("--end", type=instant_argument, help="event times up to here, UTC")
 
 
 def run_online(context: Context, args: argparse.Namespace) -> None:
@@ -75,6 +82,18 @@ def run_historical(context: Context, args: argparse.Namespace) -> None:
         context.out.json({"output": args.output, "warnings": warnings})
     else:
         context.out.line(f"wrote {args.output}")
+
+
+def run_offline_files(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.offline_files(
+        args.view, version=args.version, start=args.start, end=args.end
+    )
+    _warn(context, found["warnings"])
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        facts = ("feature_view", "version", "delta_version", "rows", "columns", "files")
+        context.out.describe({name: found[name] for name in facts})
 
 
 def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:

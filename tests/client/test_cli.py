@@ -285,3 +285,24 @@ def test_wrong_usage_exits_with_2(argv):
         main(argv)
 
     assert caught.value.code == 2
+
+
+def test_offline_files_are_shown_one_a_line(assay, peer, capsys):
+    answer = {
+        "feature_view": "v",
+        "version": "1.0.0",
+        "delta_version": 3,
+        "rows": 12,
+        "warnings": ["v@1.0.0 is deprecated."],
+        "columns": [{"name": "user_id", "type": "int64"}],
+        "files": [{"uri": "/o/a.parquet", "rows": 12, "first_event": None, "last_event": None}],
+    }
+    peer.answers_with("GET offline-files", answer)
+
+    assert assay("offline-files", "v", "--end", "2026-01-02") == 0
+    shown = capsys.readouterr()
+    assert "warning: v@1.0.0 is deprecated." in shown.err
+    assert any(line.split()[:2] == ["/o/a.parquet", "12"] for line in shown.out.splitlines())
+    assert assay("offline-files", "v", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == answer
+    assert peer.requests[0].query == {"feature_view": ["v"], "end": ["2026-01-02T00:00:00Z"]}

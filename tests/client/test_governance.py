@@ -195,3 +195,16 @@ def test_waiting_ends_when_patience_does(peer, store):
 
     with pytest.raises(WaitTimedOut, match="still running: 7"):
         store.wait_for_run(7, timeout_seconds=0.1)
+
+
+def test_offline_files_are_asked_for_in_utc(peer, store):
+    peer.answers_with("GET offline-files", {"files": []})
+    start = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+
+    assert store.offline_files("v", version="v2", start=start) == {"files": []}
+    assert store.offline_files("v") == {"files": []}
+
+    assert [sent.query for sent in peer.requests] == [
+        {"feature_view": ["v"], "version": ["v2"], "start": ["2025-12-31T22:00:00Z"]},
+        {"feature_view": ["v"]},
+    ]
