@@ -82,7 +82,10 @@ class DeltaOfflineStore:
         return {name for name in transactions if table.transaction_version(name) is not None}
 
     def exists(self, table_uri: str) -> bool:
-        return DeltaTable.is_deltatable(str(self._inside(table_uri)))
+        try:
+            return DeltaTable.is_deltatable(str(self._inside(table_uri)))
+        except (DeltaError, OSError) as exc:
+            raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {exc}") from exc
 
     def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:
         if not self.exists(table_uri):

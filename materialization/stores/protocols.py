@@ -227,7 +227,10 @@ class OfflineStore(Protocol):
         ...
 
     def exists(self, table_uri: str) -> bool:
-        """Return whether the table is there; it may have no rows yet."""
+        """Return whether the table is there; it may have no rows yet.
+
+        :raises OfflineStoreUnavailable: the store cannot tell.
+        """
         ...
 
     def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:

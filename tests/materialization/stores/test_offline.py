@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.stores.columns import stored_schema
 from materialization.stores.offline import DeltaOfflineStore
+from materialization.stores.protocols import OfflineStoreUnavailable
 from tests.materialization.engine_cases import make_spec
 from tests.materialization.store_cases import US, T, batch, commit
 
@@ -62,3 +64,12 @@ def test_every_type_comes_back_as_it_was(store, uri):
         ]
     )
     assert [found[1][name] for name, _ in features] == [None] * len(values)
+
+
+def test_a_place_that_can_be_no_table_is_an_error_and_not_an_absence(store, uri):
+    Path(uri).parent.mkdir(parents=True)
+    Path(uri).write_text("no table")
+
+    for ask in (store.exists, store.snapshot, store.list_files):
+        with pytest.raises(OfflineStoreUnavailable):
+            ask(uri)
