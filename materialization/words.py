@@ -38,6 +38,9 @@ TONES: dict[str, str] = {
     # schedules
     "on": "good",
     "paused": "neutral",
+    # what the offline store says of a table
+    "no answer": "bad",
+    "missing": "bad",
     # checks; one that did not pass has failed, as a run has
     "passed": "good",
 }

@@ -1,10 +1,10 @@
-"""Runs and schedules for people in a browser, and what of them shows on pages of others.
+"""Runs, schedules, stored data: pages for people, and what of them shows on pages of others.
 
 Not for performing runs or deciding what is due: ``runner`` and ``requests`` do.
 """
 
 from __future__ import annotations
 
-from materialization.admin import overview, panels, runs, schedules
+from materialization.admin import overview, panels, runs, schedules, stored
 
-__all__ = ["overview", "panels", "runs", "schedules"]
+__all__ = ["overview", "panels", "runs", "schedules", "stored"]

@@ -28,6 +28,7 @@ LISTS = (
     "registry_project",
     "materialization_materializationrun",
     "materialization_materializationschedule",
+    "registry_featuretable",
 )
 MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")
 

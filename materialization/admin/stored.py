@@ -1,0 +1,141 @@
+"""Stored data: what each table holds in the stores, for whom, and up to when. Read only.
+
+Not for filling or emptying tables: runs fill them, and retiring every version empties them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.db.models import OuterRef, Prefetch, Subquery
+from django.http import HttpResponseRedirect
+from django.utils.html import format_html, format_html_join
+from unfold.decorators import display
+
+from lib.errors import Unavailable
+from materialization.edges import offline_store
+from materialization.models import StoredWindow
+from materialization.queries import table_uri
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter
+from registry.markup import badge, breakable, link, muted, utc_stacked
+from registry.models import FeatureTable, FeatureViewVersion
+from registry.queries import newest_first
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+@admin.register(FeatureTable)
+class StoredDataAdmin(ScopedAdmin):
+    """One line a table. Its rows are asked of the offline store, one short look a line."""
+
+    project_path = "feature_view__project"
+    list_display = (
+        "title",
+        "project",
+        "versions",
+        "offline",
+        "covered",
+        "ready",
+        "online",
+    )
+    list_filter = (ProjectFilter,)
+    search_fields = ("feature_view__name", "uid")
+    search_help_text = "Search by view or table"
+    ordering = ("feature_view__name", "-id")
+    empty_hint = "A version gets its table when it is submitted, and rows after its approval"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureTable]:
+        # Definitions and packets are long and not shown.
+        versions = FeatureViewVersion.objects.defer("spec_json", "packet")
+        windows = StoredWindow.objects.filter(table=OuterRef("pk")).order_by("-window_end")
+        rows: QuerySet[FeatureTable] = super().get_queryset(request)
+        return (
+            rows.select_related("feature_view__project")
+            .prefetch_related(Prefetch("versions", versions))
+            .annotate(covered_until=Subquery(windows.values("window_end")[:1]))
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Stored data", **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Lead to the view's page, which shows all there is to say of one table."""
+        table = self.get_object(request, unquote(object_id))
+        if table is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        return HttpResponseRedirect(self.url_of(table.feature_view))
+
+    @display(description="Feature view", ordering="feature_view__name")
+    def title(self, table: FeatureTable) -> SafeString:
+        return format_html(
+            '{}<br><small class="as-muted">{}</small>', link(table.feature_view), table.uid
+        )
+
+    @display(description="Project", ordering="feature_view__project__name")
+    def project(self, table: FeatureTable) -> SafeString:
+        return breakable(table.feature_view.project.name)
+
+    @display(description="Versions")
+    def versions(self, table: FeatureTable) -> SafeString:
+        """Name the versions that share the table; later ones first."""
+        lines = (
+            (link(version, version.number or "draft"), badge(version.state))
+            for version in newest_first(table.versions.all())
+        )
+        return format_html_join("", '<div class="as-nowrap">{} {}</div>', lines)
+
+    @display(description="Offline store")
+    def offline(self, table: FeatureTable) -> SafeString:
+        return stored_rows(table, is_expected=table.covered_until is not None)  # type: ignore[attr-defined]
+
+    @display(description="Covered until")
+    def covered(self, table: FeatureTable) -> SafeString:
+        return utc_stacked(table.covered_until)  # type: ignore[attr-defined]
+
+    @display(description="Ready since", ordering="ready_at")
+    def ready(self, table: FeatureTable) -> SafeString:
+        return utc_stacked(table.ready_at)
+
+    @display(description="Kept online for", ordering="kept_for")
+    def online(self, table: FeatureTable) -> SafeString | str:
+        return kept_words(table.kept_for)
+
+
+def stored_rows(table: FeatureTable, *, is_expected: bool) -> SafeString:
+    """Show a table's rows and Delta version as the store has them now.
+
+    A store that does not answer, or that lost a table which ``is_expected``, is said to have: it
+    must not look like one without rows.
+    """
+    store, uri = offline_store(), table_uri(table)
+    try:
+        if not store.exists(uri):
+            return badge("missing") if is_expected else muted("nothing yet")
+        found = store.snapshot(uri)
+    except Unavailable:
+        return badge("no answer")
+    return format_html(
+        '<span class="as-nowrap">{}<br><small class="as-muted">Delta version {}</small></span>',
+        f"{found.rows:,} {'row' if found.rows == 1 else 'rows'}",
+        found.version,
+    )
+
+
+def kept_words(kept_for: timedelta | None) -> SafeString | str:
+    """Say for how long after their event rows stay in the online store."""
+    if kept_for is None:
+        return "for ever"
+    if not kept_for:
+        return muted("not online")
+    return str(kept_for).removesuffix(", 0:00:00")
