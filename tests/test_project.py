@@ -33,6 +33,9 @@ PACKAGES = ("assay", "featurestore_project", "lib", "materialization", "registry
 ACTING = {"celery", "deltalake", "django", "duckdb", "guardian", "redis", "rest_framework"}
 ENVIRONMENT_READ = re.compile(r'\benv(?:_bool|_int|_list|_secret)?\(\s*"([A-Z_]+)"')
 
+#: A path in a text: inside backticks, with a slash and without a blank.
+NAMED_PATH = re.compile(r"`([^`\s]*/[^`\s]*)`")
+
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -82,6 +85,13 @@ def test_the_operations_guide_explains_every_setting():
     names = set(ENVIRONMENT_READ.findall(settings))
     assert len(names) > 20
     assert sorted(name for name in names if f"`{name}`" not in guide) == []
+
+
+def test_every_path_that_a_recipe_names_is_there():
+    named = set(NAMED_PATH.findall((ROOT / "docs" / "recipes.md").read_text()))
+
+    assert len(named) > 40
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
 def test_every_module_says_what_it_is_for():
