@@ -19,7 +19,7 @@ from registry.operations.lifecycle.releases import deprecate_version
 from registry.operations.people import members, projects
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import parse_files
-from tests.factories import AT, DEFINITIONS, VIEW, make_version, probe
+from tests.factories import AT, DEFINITIONS, VIEW, look, make_version
 from tests.materialization.run_world import materialize, table_of
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +84,7 @@ def test_who_sees_which_tables(as_, cast, version, who):
         project=other, user=cast.outsider, role=Role.AUTHOR, actor=cast.superuser, at=AT
     )
     files = parse_files([("a.yaml", DEFINITIONS.replace("driver_hourly", "driver_daily"))])
-    apply_definitions(files, project=other, actor=cast.outsider, at=AT, probe=probe, submit=True)
+    apply_definitions(files, project=other, actor=cast.outsider, at=AT, look=look, submit=True)
 
     seen = " ".join(lines(as_(who)))
 
