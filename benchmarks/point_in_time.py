@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.point_in_time [--rows 1000000] [--entities 100000] [--repeat 5]``.
 All sides read the same Parquet file and the same Arrow entity frame and give the same columns as
-Arrow. Ours is the whole answer of ``get_historical_features``: keys checked, ties settled, rows in
+Arrow. Ours is the whole way of ``serving.historical``: keys checked, ties settled, rows in
 order. ``FEAST_PYTHON`` names the interpreter of a separate environment with Feast in it.
 Not for HTTP: what travels is measured nowhere here.
 """
@@ -36,7 +36,10 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import FileSource, TimeColumn
-from serving.historical.read import AskedFeature, ViewPart, get_historical_features
+from serving.historical.entity_frame import entity_frame
+from serving.historical.forms import ArrowFrame
+from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.values import KeyColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,10 +115,12 @@ def ours(
     features: Path, entities: pa.Table, arguments: argparse.Namespace, timing: Timing
 ) -> pa.Table:
     limits = EngineLimits(memory_limit_mb=arguments.memory_mb, threads=arguments.threads)
-    engine = ENGINES["duckdb"](limits)
     part = ViewPart("bench", version(), (str(features),), FEATURES)
-    columns = [AskedFeature(name, 0, name, "float64") for name in FEATURES]
-    return get_historical_features(entities, [part], columns, engine=engine, timing=timing).table
+    columns = [JoinedFeature(name, 0, name, "float64") for name in FEATURES]
+    keys = [KeyColumn(key.name, key.value_type, part.label) for key in part.spec.join_keys]
+    frame = entity_frame(ArrowFrame(entities), keys)
+    engine = ENGINES["duckdb"](limits)
+    return join_features(frame, [part], columns, engine=engine, timing=timing).table
 
 
 def version() -> VersionSpec:

@@ -1,11 +1,11 @@
-"""What a request for features names: its references, their names in the answer, its entity columns.
+"""What a request for features names: its references, and their names in the answer.
 
 Not for whether they may be read now: each read's own plan says that.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lib.errors import Invalid, did_you_mean
 from registry import queries
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
-    from registry.spec.value_types import ValueType
 
 
 class FeatureNameCollision(Invalid):
@@ -24,17 +23,6 @@ class FeatureNameCollision(Invalid):
 
 class OnDemandNotServed(Invalid):
     code = "on_demand_not_served"
-
-
-class KeyColumn(NamedTuple):
-    """One entity column a read needs; ``view`` is the first that needs it.
-
-    Two views may declare one name with different types: each is a key column of its own.
-    """
-
-    name: str
-    type: ValueType
-    view: str
 
 
 def asked_references(

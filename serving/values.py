@@ -1,6 +1,6 @@
 """Values on the wire: stored value → JSON, and JSON → typed join key. [pure]
 
-Not for whole frames (``historical.uploads``) or for how the stores pack values.
+Not for whole frames (``historical.forms``) or for how the stores pack values.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import binascii
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite, isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -143,6 +143,17 @@ def _other_ready(value: Any) -> Any:
 
 
 # --- JSON → typed join key --------------------------------------------------------------------
+
+
+class KeyColumn(NamedTuple):
+    """One entity column a read needs; ``view`` is the first that needs it.
+
+    Two views may declare one name with different types: each is a key column of its own.
+    """
+
+    name: str
+    type: ValueType
+    view: str
 
 
 def parse_key(value: Any, value_type: ValueType, *, name: str) -> Any:

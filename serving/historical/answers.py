@@ -1,6 +1,6 @@
 """Training sets as they leave: Feast's JSON, Parquet, Arrow stream, CSV. [pure]
 
-Not for what is in them: ``read`` says that.
+Not for what is in them: ``training_set`` says that.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from lib.errors import Invalid
+from serving.historical.forms import ARROW, CSV, JSON, PARQUET
 from serving.historical.plain_columns import decoded, first_line, plain
-from serving.historical.uploads import ARROW, CSV, JSON, PARQUET
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serving.historical.read import TrainingSet
+    from serving.historical.training_set import TrainingSet
 
 _encode = msgspec.json.Encoder().encode
 #: What writers say of values they cannot hold: Arrow's errors, and Python's of dates out of range

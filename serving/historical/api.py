@@ -1,6 +1,6 @@
 """``POST get-historical-features`` over HTTP: translate, one call, translate.
 
-Not for what a training set is: ``training_sets`` says that. Online reads: ``serving.online.api``.
+Not for what a training set is: ``read`` says that. Online reads: ``serving.online.api``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from lib.errors import Invalid
 from materialization.edges import engine, offline_store
 from registry import access
 from serving.historical.answers import ANSWERS, write_answer
+from serving.historical.forms import JSON, UPLOADS
 from serving.historical.openapi import documented
+from serving.historical.read import read_training_set
 from serving.historical.request import parse_body, parse_parameters
-from serving.historical.training_sets import plan_training_set, read_training_set
-from serving.historical.uploads import JSON, UPLOADS, frame_of_columns, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,20 +83,15 @@ class HistoricalFeaturesAPI(APIView):
         media_type, accepted = _content_type(request), _accepted(request)
         body = _body(request)
         asked = parse_body(body) if media_type == JSON else parse_parameters(_parameters(request))
-        plan = plan_training_set(project=found, actor=request.user, request=asked)
-        most = settings.HISTORICAL_MAX_ROWS
-        if asked.entities is not None:
-            frame = frame_of_columns(asked.entities, plan.key_types, max_rows=most)
-        else:
-            frame = read_frame(body, media_type, plan.key_types, max_rows=most)
         answer = read_training_set(
-            frame,
-            plan=plan,
+            body,
+            media_type,
+            request=asked,
             project=found,
             actor=request.user,
-            request=asked,
-            store=offline_store(),
             engine=engine(),
+            store=offline_store(),
+            max_rows=settings.HISTORICAL_MAX_ROWS,
             at=timezone.now(),
         )
         response = HttpResponse(write_answer(answer, accepted), content_type=accepted)

@@ -1,6 +1,6 @@
 """Arrow columns without their packing: dictionaries, runs, views, extensions → values. [pure]
 
-Not for what the values must be (``entity_frame``) nor for how they are written (``answers``).
+Not for what the values must be (``typed_columns``) nor for how they are written (``answers``).
 """
 
 from __future__ import annotations

@@ -1,133 +1,114 @@
-"""Training sets: an entity frame and what to join to it → one Arrow table. No HTTP, no models.
+"""A request for a training set, from what it names to the answer: the whole way, in order.
 
-Not for finding what a reference means or who may read it (``training_sets``), nor for how a row is
-found: the engine does that.
+Not for HTTP (``api``), nor for how each step is done: it calls them one after the other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from django.db import transaction
 
-from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
-from serving.historical.entity_frame import EVENT_TIMESTAMP, EntityFrame, typed_frame
+from registry import audit
+from registry.choices import State
+from serving.historical.entity_frame import entity_frame
+from serving.historical.forms import read_columns, read_upload
+from serving.historical.plan import plan_training_set
+from serving.historical.training_set import join_features
+from serving.names import FeatureNameCollision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from django.contrib.auth.models import AnonymousUser, User
 
     from materialization.compute.engine import Engine
-    from materialization.compute.questions import JoinAnswer
-    from registry.spec.model import VersionSpec
+    from materialization.stores.protocols import OfflineStore
+    from registry.models import Project
+    from serving.historical.forms import SentFrame
+    from serving.historical.plan import TrainingPlan
+    from serving.historical.request import HistoricalRequest
+    from serving.historical.training_set import TrainingSet
 
 
-class ViewPart(NamedTuple):
-    """One version of one view within a question; ``files`` are one Delta snapshot's."""
-
-    label: str
-    spec: VersionSpec
-    files: tuple[str, ...]
-    features: tuple[str, ...]
-
-
-class AskedFeature(NamedTuple):
-    """One feature of the answer: its name there, which part's which feature it is, its type."""
-
-    name: str
-    part: int
-    feature: str
-    type: str
-
-
-class PartAnswer(NamedTuple):
-    """What one part gave. ``found`` is the stamp of the row each entity row took, else null.
-
-    ``differing`` counts the rows for which the two timings take different rows; None: not asked.
-    """
-
-    label: str
-    found: pa.ChunkedArray
-    differing: int | None
-
-    @property
-    def matched(self) -> int:
-        return len(self.found) - int(self.found.null_count)
-
-    def counts(self) -> dict[str, str | int | None]:
-        """Return what ``explain`` shows of this part."""
-        return {
-            "feature_view": self.label,
-            "rows": len(self.found),
-            "matched": self.matched,
-            "timings_differ": self.differing,
-        }
-
-
-class TrainingSet(NamedTuple):
-    """``table`` has the entity frame's columns, then ``columns`` in order; rows as in the frame."""
-
-    table: pa.Table
-    columns: tuple[AskedFeature, ...]
-    parts: tuple[PartAnswer, ...]
-    warnings: tuple[str, ...]
-
-
-def get_historical_features(
-    frame: pa.Table,
-    parts: Sequence[ViewPart],
-    columns: Sequence[AskedFeature],
+def read_training_set(
+    body: bytes,
+    media_type: str,
     *,
+    request: HistoricalRequest,
+    project: Project,
+    actor: User | AnonymousUser,
     engine: Engine,
-    timing: Timing = Timing.KNOWN,
-    explain: bool = False,
+    store: OfflineStore,
+    max_rows: int,
+    at: datetime,
 ) -> TrainingSet:
-    """Join to each row of ``frame`` the feature values of its keys at its ``event_timestamp``.
+    """Answer a request, each table read at one snapshot, and record the read.
 
-    Rows keep their order and duplicates, the frame's columns their values; only
-    ``event_timestamp`` becomes UTC microseconds. Nothing qualifies: null.
+    ``body`` is the entity frame, where the request does not have it in ``entities``.
 
-    :raises BadEntityFrame: a column is missing or its values are not what they must be.
+    :raises NotFound, Forbidden, Gone, Unavailable, FeatureNameCollision: as ``plan_training_set``;
+        a collision also where a column of the frame has the name of a feature.
+    :raises BadEntityFrame, TooManyRows: as ``read_upload``, ``read_columns`` and ``entity_frame``.
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
-    asked = typed_frame(frame, [(key, part.label) for part in parts for key in part.spec.join_keys])
-    joined = engine.point_in_time_joins(
-        [
-            JoinQuestion(
-                part.spec, part.files, part.features, _entity_rows(asked, part), timing, explain
-            )
-            for part in parts
-        ]
+    plan = plan_training_set(project=project, actor=actor, request=request)
+    sent = _read(body, media_type, request=request, max_rows=max_rows)
+    _refuse_names(sent.names, plan, full=request.full_feature_names)
+    frame = entity_frame(sent, plan.keys)
+    answer = join_features(
+        frame,
+        plan.parts(store),
+        plan.columns,
+        engine=engine,
+        timing=request.timing,
+        explain=request.explain,
     )
-    table = asked.table
-    for column in columns:
-        table = table.append_column(column.name, joined[column.part].rows[column.feature])
-    answers = tuple(map(_part_answer, parts, joined))
-    warnings = [warning for answer in answers for warning in _warnings(answer, timing)]
-    return TrainingSet(table, tuple(columns), answers, tuple(warnings))
+    _record(answer, plan=plan, project=project, actor=actor, request=request, at=at)
+    deprecated = [f"{v} is deprecated." for v in plan.versions if v.state == State.DEPRECATED]
+    return answer._replace(warnings=(*deprecated, *answer.warnings))
 
 
-def _entity_rows(asked: EntityFrame, part: ViewPart) -> pa.Table:
-    """Return what the join asks of the frame: this part's typed keys, and the times."""
-    keys = {key.name: asked.keys[key.name, key.value_type] for key in part.spec.join_keys}
-    return pa.table({**keys, EVENT_TIMESTAMP: asked.table[EVENT_TIMESTAMP]})
+def _read(body: bytes, media_type: str, *, request: HistoricalRequest, max_rows: int) -> SentFrame:
+    if request.entities is not None:
+        return read_columns(request.entities, max_rows=max_rows)
+    return read_upload(body, media_type, max_rows=max_rows)
 
 
-def _part_answer(part: ViewPart, answer: JoinAnswer) -> PartAnswer:
-    return PartAnswer(part.label, answer.rows[FOUND_EVENT], answer.differing)
+def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> None:
+    other = "." if full else ', or send "full_feature_names": true.'
+    for column, reference in zip(plan.columns, plan.references, strict=True):
+        if column.name in names:
+            raise FeatureNameCollision(
+                f"{reference} and the entity frame's column {column.name!r} have the same name."
+                f" Rename or leave out the column{other}",
+                features=[str(reference), f"entity frame: {column.name}"],
+            )
 
 
-def _warnings(answer: PartAnswer, timing: Timing) -> Iterator[str]:
-    rows, matched = len(answer.found), answer.matched
-    if rows and matched * 2 < rows:
-        yield (
-            f"{answer.label} gave nothing to {rows - matched} of {rows} rows with timing"
-            f' "{timing}". {_ADVICE[timing]}'
-        )
-    if answer.differing:
-        yield f"{answer.label}: the two timings differ on {answer.differing} of {rows} rows."
-
-
-_ADVICE = {
-    Timing.KNOWN: 'Its created times may be those of one bulk load: compare with timing "event".',
-    Timing.EVENT: 'Check keys, times and TTL; timing "known" would not find more.',
-}
+@transaction.atomic
+def _record(
+    answer: TrainingSet,
+    *,
+    plan: TrainingPlan,
+    project: Project,
+    actor: User | AnonymousUser,
+    request: HistoricalRequest,
+    at: datetime,
+) -> None:
+    audit.record(
+        actor=actor,
+        verb="training_set.read",
+        subject=project,
+        data={
+            "features": [str(reference) for reference in plan.references],
+            "feature_service": request.feature_service,
+            "versions": [str(version) for version in plan.versions],
+            "timing": request.timing,
+            "rows": answer.table.num_rows,
+            "matched": {part.label: part.matched for part in answer.parts},
+        },
+        project=project,
+        at=at,
+    )

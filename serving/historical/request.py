@@ -1,6 +1,6 @@
 """What a get-historical-features request may say, in JSON or in query parameters. [pure]
 
-Not for the entity frame (``uploads``) or for whether its features exist (``training_sets``).
+Not for the entity frame (``forms``) or for whether its features exist (``plan``).
 """
 
 from __future__ import annotations

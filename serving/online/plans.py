@@ -15,13 +15,13 @@ from registry.authentication import TokenUnknown, find_token
 from registry.choices import Right, State
 from serving.names import (
     FeatureNameCollision,
-    KeyColumn,
     answer_names,
     asked_references,
     check_feature,
     check_stored,
 )
 from serving.online.stored_values import stored_to_json
+from serving.values import KeyColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

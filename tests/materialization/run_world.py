@@ -21,7 +21,8 @@ from materialization.queries import table_uri
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
-from serving.historical.read import AskedFeature, ViewPart, get_historical_features
+from serving.historical.entity_frame import EntityFrame
+from serving.historical.training_set import JoinedFeature, ViewPart, join_features
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
@@ -138,10 +139,12 @@ def offline(
     spec = version.spec
     names = tuple(feature.name for feature in spec.features)
     length = len(next(iter(entities.values())))
-    types = {key.name: key.value_type.arrow for key in spec.join_keys}
-    columns = {name: pa.array(values, types[name]) for name, values in entities.items()}
-    frame = pa.table({**columns, "event_timestamp": pa.array([at] * length, INSTANT)})
+    keys = {
+        (key.name, key.value_type): pa.array(entities[key.name], key.value_type.arrow)
+        for key in spec.join_keys
+    }
+    frame = EntityFrame(pa.table({"event_timestamp": pa.array([at] * length, INSTANT)}), keys)
     part = ViewPart("view", spec, snapshot(version).files, names)
-    asked = [AskedFeature(f.name, 0, f.name, f.type) for f in spec.features]
-    answer = get_historical_features(frame, [part], asked, engine=engine())
+    asked = [JoinedFeature(f.name, 0, f.name, f.type) for f in spec.features]
+    answer = join_features(frame, [part], asked, engine=engine())
     return {name: answer.table[name].to_pylist() for name in names}

@@ -13,8 +13,8 @@ import pytest
 from pyarrow import ipc
 
 from serving.historical.answers import ANSWERS, UnwritableColumn, write_answer
-from serving.historical.read import TrainingSet
-from serving.historical.uploads import ARROW, CSV, JSON, PARQUET
+from serving.historical.forms import ARROW, CSV, JSON, PARQUET
+from serving.historical.training_set import TrainingSet
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("12345678-1234-5678-1234-567812345678")

@@ -12,16 +12,22 @@ from hypothesis import strategies as st
 
 from registry.spec.value_types import parse_type
 from serving.historical.answers import write_answer
-from serving.historical.entity_frame import BadEntityValue
-from serving.historical.read import TrainingSet
-from serving.historical.uploads import CSV, read_frame
+from serving.historical.forms import CSV, read_upload
+from serving.historical.training_set import TrainingSet
+from serving.historical.typed_columns import BadEntityValue
+from serving.values import KeyColumn
 
-INT64 = {"k": parse_type("int64")}
+KEY = KeyColumn("k", parse_type("int64"), "view")
+
+
+def read(body: bytes) -> pa.Table:
+    """Return the frame as an answer repeats it."""
+    frame = read_upload(body, CSV, max_rows=10)
+    return frame.shown({"k": frame.key(KEY)})
 
 
 def column_of(cells: list[str]) -> pa.ChunkedArray:
-    body = "\n".join(["k,other", *(f"1,{cell}" for cell in cells), ""])
-    return read_frame(body.encode(), CSV, INT64, max_rows=10)["other"]
+    return read("\n".join(["k,other", *(f"1,{cell}" for cell in cells), ""]).encode())["other"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_what_a_number_is_not_written_as_stays_text(cells):
 )
 def test_integer_keys_written_otherwise_are_refused_by_cell(cell):
     with pytest.raises(BadEntityValue) as refused:
-        read_frame(f"k,x\n5,1\n{cell},2\n".encode(), CSV, INT64, max_rows=10)
+        read(f"k,x\n5,1\n{cell},2\n".encode())
 
     shown = cell.replace('""', "")
     assert f"join key 'k' is int64: \"{shown}\" is not. Send a whole" in refused.value.message
@@ -81,7 +87,7 @@ def test_integer_keys_written_otherwise_are_refused_by_cell(cell):
 def test_integer_keys_reach_to_both_ends_of_their_type():
     body = f"k\n{-(2**63)}\n{2**63 - 1}\n0\n".encode()
 
-    found = read_frame(body, CSV, INT64, max_rows=10)["k"]
+    found = read(body)["k"]
 
     assert found.to_pylist() == [-(2**63), 2**63 - 1, 0]
 
@@ -113,12 +119,12 @@ def test_csv_out_has_the_cells_of_csv_in(names, left, right):
     lines = [["k", *names], *rows]
     body = "".join(",".join(map(quoted, line)) + "\r\n" for line in lines)
 
-    table = read_frame(body.encode(), CSV, INT64, max_rows=10)
+    table = read(body.encode())
     sent_back = write_answer(TrainingSet(table, (), (), ()), CSV)
 
     found = list(csv.reader(io.StringIO(sent_back.decode(), newline=""), strict=True))
     assert found == [[cell or "" for cell in line] for line in lines]
     # csv.reader does not tell null from the empty string.
     nulls = [[cell is None for cell in column] for column in (left, right)]
-    for one in (table, read_frame(sent_back, CSV, INT64, max_rows=10)):
+    for one in (table, read(sent_back)):
         assert [one.column(i).is_null().to_pylist() for i in (1, 2)] == nulls

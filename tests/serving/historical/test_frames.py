@@ -8,23 +8,22 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from registry.spec.model import JoinKey
 from registry.spec.value_types import parse_type
-from serving.historical.entity_frame import (
-    BadEntityFrame,
+from serving.historical.entity_frame import entity_frame, require_columns
+from serving.historical.forms import (
+    CSV,
+    PARQUET,
+    ArrowFrame,
     TooManyRows,
-    instants,
-    key_column,
-    require_keys,
-    typed_frame,
-    with_instants,
+    read_columns,
+    read_upload,
 )
-from serving.historical.uploads import CSV, PARQUET, frame_of_columns, read_frame
-from serving.values import BadKeyValue
+from serving.historical.typed_columns import BadEntityFrame, instants, typed_key
+from serving.values import BadKeyValue, KeyColumn
 from tests.serving.historical.test_api import parquet
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-INT = {"driver_id": parse_type("int64")}
+INT = KeyColumn("driver_id", parse_type("int64"), "v")
 
 
 def chunked(values, kind=None):
@@ -111,9 +110,7 @@ KEPT = [
 
 @pytest.mark.parametrize(("declared", "sent", "kind", "expected"), KEPT)
 def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
-    frame = pa.table({"k": pa.array(sent, kind)})
-
-    found = key_column(frame, JoinKey(name="k", type=declared))
+    found = typed_key(chunked(sent, kind), KeyColumn("k", parse_type(declared), "v"))
 
     assert (found.type, found.to_pylist()) == (parse_type(declared).arrow, expected)
 
@@ -137,24 +134,23 @@ def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
     ],
 )
 def test_keys_of_another_value_are_refused(declared, sent, kind, says):
-    frame = pa.table({"k": pa.array(sent, kind)})
-
     with pytest.raises((BadEntityFrame, BadKeyValue), match=says):
-        key_column(frame, JoinKey(name="k", type=declared))
+        typed_key(chunked(sent, kind), KeyColumn("k", parse_type(declared), "v"))
 
 
 def test_a_missing_key_names_its_view_and_the_nearest_column():
     with pytest.raises(BadEntityFrame, match="a join key of spend.*Did you mean 'custmer_id'"):
-        typed_frame(
-            pa.table({"custmer_id": [1]}), [(JoinKey(name="customer_id", type="int64"), "spend")]
-        )
+        require_columns(["custmer_id"], [KeyColumn("customer_id", parse_type("int64"), "spend")])
 
 
 def test_a_missing_key_is_not_taken_for_a_column_that_has_its_use_already():
-    frame = pa.table({"customer_id": [1], "event_timestamp": [2], "label": [3]})
+    keys = [
+        KeyColumn("customer_id", parse_type("int64"), "profile"),
+        KeyColumn("store_id", parse_type("int64"), "balance"),
+    ]
 
     with pytest.raises(BadEntityFrame) as caught:
-        require_keys(frame, {"customer_id": "profile", "store_id": "balance"})
+        require_columns(["customer_id", "event_timestamp", "label"], keys)
 
     message = "the entity frame has no column 'store_id', a join key of balance."
     assert str(caught.value) == f"{message} Its columns: customer_id, event_timestamp, label."
@@ -164,41 +160,66 @@ def test_two_columns_of_one_name_are_refused():
     frame = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
 
     with pytest.raises(BadEntityFrame, match="two columns 'a'"):
-        with_instants(frame)
+        entity_frame(ArrowFrame(frame), [])
 
 
 def test_unequal_lengths_name_the_columns_and_their_lengths():
     with pytest.raises(BadEntityFrame, match=r"a: 1, b: 2"):
-        frame_of_columns({"a": [1], "b": [1, 2]}, INT, max_rows=10)
+        read_columns({"a": [1], "b": [1, 2]}, max_rows=10)
 
 
 def test_numbers_too_large_for_any_column_are_refused():
+    sent = read_columns({"driver_id": [1], "event_timestamp": [0], "a": [2**70]}, max_rows=10)
+
     with pytest.raises(BadEntityFrame, match="column 'a'"):
-        frame_of_columns({"a": [2**70]}, INT, max_rows=10)
+        entity_frame(sent, [INT])
 
 
 def test_an_empty_body_and_an_empty_csv_are_refused():
     for body in (b"", b"\n"):
         with pytest.raises(BadEntityFrame):
-            read_frame(body, CSV, INT, max_rows=10)
+            read_upload(body, CSV, max_rows=10)
 
 
 def test_rows_over_the_limit_are_refused_before_parquet_is_unpacked():
     body = parquet(pa.table({"driver_id": [1, 2, 3]}))
 
     with pytest.raises(TooManyRows, match="3 rows; one question takes at most 2"):
-        read_frame(body, PARQUET, INT, max_rows=2)
+        read_upload(body, PARQUET, max_rows=2)
 
 
 def test_csv_keys_are_read_as_declared_and_codes_stay_text():
-    keys = {"zip": parse_type("string"), "n": parse_type("int64"), "ok": parse_type("bool")}
+    types = {"zip": "string", "n": "int64", "ok": "bool"}
+    keys = [KeyColumn(name, parse_type(kind), "v") for name, kind in types.items()]
+    body = b"zip,n,ok,code,x,event_timestamp\n007,7,true,008,1.5,2026-03-01\n,,,1,,2026-03-01\n"
 
-    table = read_frame(b"zip,n,ok,code,x\n007,7,true,008,1.5\n,,,1,\n", CSV, keys, max_rows=10)
+    frame = entity_frame(read_upload(body, CSV, max_rows=10), keys)
 
-    assert table.to_pydict() == {
-        "zip": ["007", None],
-        "n": [7, None],
-        "ok": [True, None],
+    typed = {"zip": ["007", None], "n": [7, None], "ok": [True, None]}
+    assert {name: column.to_pylist() for (name, _), column in frame.keys.items()} == typed
+    assert frame.table.drop_columns("event_timestamp").to_pydict() == {
+        **typed,
         "code": ["008", "1"],
         "x": [1.5, None],
     }
+
+
+def test_one_name_declared_with_two_types_is_each_of_them_and_shown_as_the_first():
+    keys = [KeyColumn("k", parse_type(kind), kind) for kind in ("bytes", "string")]
+    sent = read_columns({"k": ["AP8="], "event_timestamp": ["2026-03-01"]}, max_rows=10)
+
+    frame = entity_frame(sent, keys)
+
+    assert [column.to_pylist() for column in frame.keys.values()] == [[b"\x00\xff"], ["AP8="]]
+    assert frame.table["k"].to_pylist() == [b"\x00\xff"]
+
+
+def test_csv_repeats_times_and_bytes_as_they_were_written_and_joins_them_as_declared():
+    keys = [KeyColumn("day", parse_type("date"), "v"), KeyColumn("raw", parse_type("bytes"), "v")]
+    body = b"day,raw,event_timestamp\n20260301,AP8=,2026-03-01\n"
+
+    frame = entity_frame(read_upload(body, CSV, max_rows=10), keys)
+
+    typed = [[date(2026, 3, 1)], [b"\x00\xff"]]
+    assert [column.to_pylist() for column in frame.keys.values()] == typed
+    assert frame.table.select(["day", "raw"]).to_pydict() == {"day": ["20260301"], "raw": ["AP8="]}

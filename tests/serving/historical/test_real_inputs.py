@@ -25,7 +25,10 @@ from registry.spec.model import (
     VersionSpec,
 )
 from registry.spec.sources import FileSource, TimeColumn
-from serving.historical.read import AskedFeature, ViewPart, get_historical_features
+from serving.historical.entity_frame import entity_frame
+from serving.historical.forms import ArrowFrame
+from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.values import KeyColumn
 from tests.oracle import latest_known
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -62,13 +65,17 @@ def stored(folder: Path, frame: pd.DataFrame, spec: VersionSpec) -> ViewPart:
 
 def ask(frame: pa.Table, parts: list[ViewPart], timing: Timing):
     columns = [
-        AskedFeature(feature.name, place, feature.name, feature.type)
+        JoinedFeature(feature.name, place, feature.name, feature.type)
         for place, part in enumerate(parts)
         for feature in part.spec.features
     ]
-    return get_historical_features(
-        frame, parts, columns, engine=ENGINE, timing=timing, explain=True
-    )
+    keys = [
+        KeyColumn(key.name, key.value_type, part.label)
+        for part in parts
+        for key in part.spec.join_keys
+    ]
+    sent = entity_frame(ArrowFrame(frame), keys)
+    return join_features(sent, parts, columns, engine=ENGINE, timing=timing, explain=True)
 
 
 @pytest.fixture

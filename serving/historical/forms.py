@@ -1,0 +1,271 @@
+"""The forms in which entity frames arrive: Parquet, Arrow stream, CSV, JSON columns. [pure]
+
+Each says what its columns are: which values of a join key, and what of them the answer repeats. Not
+for which columns a frame must have (``entity_frame``) and not for answers (``answers``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.ipc
+import pyarrow.parquet
+
+from lib.errors import TooLarge
+from serving.historical.plain_columns import first_line
+from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, typed_key
+from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from serving.values import KeyColumn
+
+JSON = "application/json"
+PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.stream"
+CSV = "text/csv"
+#: Whole numbers as we write them; Arrow also reads ``0x10``, ``007`` and `` 1``.
+_INTEGER = r"^-?(0|[1-9][0-9]*)$"
+#: Digits beyond what a float tells apart: an identifier, also where a float has the same digits.
+_LONG = r"^-?[0-9]{16,}$"
+
+
+class TooManyRows(TooLarge):
+    code = "too_many_rows"
+
+
+class SentFrame(Protocol):
+    """A frame as it was sent, before anything is asked of its columns."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def key(self, key: KeyColumn) -> pa.ChunkedArray:
+        """Return a join key's column as exactly the values it is declared to have.
+
+        :raises BadEntityValue, BadKeyValue: naming the column, a value and what would be valid.
+        """
+
+    def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+        """Return the columns as the answer repeats them; ``typed`` are join keys by name."""
+
+
+class ArrowFrame(NamedTuple):
+    """Columns that have types already, and are repeated as they are."""
+
+    table: pa.Table
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.table.column_names  # type: ignore[no-any-return]
+
+    def key(self, key: KeyColumn) -> pa.ChunkedArray:
+        return typed_key(self.table[key.name], key)
+
+    def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+        return self.table
+
+
+class TextFrame(NamedTuple):
+    """Columns of text: numbers where all cells are, join keys as declared, else text."""
+
+    table: pa.Table
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.table.column_names  # type: ignore[no-any-return]
+
+    def key(self, key: KeyColumn) -> pa.ChunkedArray:
+        column = self.table[key.name]
+        if key.type.kind in INTEGER_RANGES:
+            _refuse_odd_integers(column, key)
+        elif key.type.kind != "bool":
+            return typed_key(column, key)
+        try:
+            return column.cast(key.type.arrow)
+        except pa.ArrowInvalid as exc:
+            raise _bad_key(key, _first_bad(column, key)) from exc
+
+    def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+        columns = [self._shown(name, typed.get(name)) for name in self.names]
+        return pa.table(columns, names=self.names)
+
+    def _shown(self, name: str, typed: pa.ChunkedArray | None) -> pa.ChunkedArray:
+        if typed is None:
+            return _guessed(self.table[name])
+        is_typed = pa.types.is_integer(typed.type) or pa.types.is_boolean(typed.type)
+        return typed if is_typed else self.table[name]  # times and bytes as they were written
+
+
+class JsonFrame(NamedTuple):
+    """Columns of JSON values: join keys as declared, else what all values of one are."""
+
+    columns: Mapping[str, Sequence[Any]]
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self.columns)
+
+    def key(self, key: KeyColumn) -> pa.ChunkedArray:
+        values = parse_keys(self.columns[key.name], key.type, name=key.name)
+        return pa.chunked_array([pa.array(values, key.type.arrow)])
+
+    def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+        return pa.table(
+            {
+                name: typed[name] if name in typed else _json_column(name, values)
+                for name, values in self.columns.items()
+            }
+        )
+
+
+def read_upload(body: bytes, media_type: str, *, max_rows: int) -> SentFrame:
+    """Read an uploaded frame, one of ``UPLOADS``.
+
+    :raises BadEntityFrame: empty, damaged or another format than ``media_type`` says.
+    :raises TooManyRows: over ``max_rows``.
+    """
+    if not body:
+        raise BadEntityFrame("the body is empty; send an entity frame with a header or schema.")
+    try:
+        if media_type == PARQUET:  # a few bytes can say many rows: look before unpacking
+            _check_rows(pyarrow.parquet.read_metadata(pa.BufferReader(body)).num_rows, max_rows)
+        frame = _READERS[media_type](body)
+        _check_rows(frame.table.num_rows, max_rows)
+        frame.table.validate(full=True)  # bytes from outside: offsets may point anywhere
+        _decode(pa.struct(frame.table.schema))
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as exc:
+        raise BadEntityFrame(
+            f"the body is not a readable {media_type}: {first_line(exc)}."
+        ) from exc
+    return frame
+
+
+def read_columns(columns: Mapping[str, Sequence[Any]], *, max_rows: int) -> SentFrame:
+    """Return JSON's columnar ``entities`` as a frame.
+
+    :raises BadEntityFrame: no columns or unequal lengths; names the columns and their lengths.
+    :raises TooManyRows: over ``max_rows``.
+    """
+    if not columns:
+        raise BadEntityFrame(
+            '"entities" has no columns; it needs event_timestamp and the join keys.'
+        )
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise BadEntityFrame(
+            f"the columns of entities have different lengths ({listed}); send one value a row.",
+            lengths=lengths,
+        )
+    _check_rows(max(lengths.values()), max_rows)
+    return JsonFrame(columns)
+
+
+def _check_rows(count: int, most: int) -> None:
+    """:raises TooManyRows: naming the limit, its setting and what to do."""
+    if count > most:
+        raise TooManyRows(
+            f"the entity frame has {count} rows; one question takes at most {most}"
+            " (HISTORICAL_MAX_ROWS). Split the frame, or set a higher limit on the server.",
+            limit=most,
+            setting="HISTORICAL_MAX_ROWS",
+        )
+
+
+def _decode(kind: pa.DataType) -> None:
+    """Read all names and zones within a type, which Arrow does not validate.
+
+    :raises UnicodeDecodeError: one is not UTF-8.
+    """
+    _ = getattr(kind, "tz", None), [kind.field(i).name for i in range(kind.num_fields)]
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    inner += [getattr(kind, of) for of in ("value_type", "storage_type") if hasattr(kind, of)]
+    for one in inner:
+        _decode(one)
+
+
+def _json_column(name: str, values: Sequence[Any]) -> pa.Array:
+    """:raises BadEntityValue: values of several types; names the column."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError) as exc:
+        raise BadEntityValue(
+            f"column {name!r} of entities has values of different types, or too large ones"
+            f" ({first_line(exc)}). Send one type a column.",
+            column=name,
+        ) from exc
+
+
+def _read_parquet(body: bytes) -> ArrowFrame:
+    return ArrowFrame(pyarrow.parquet.read_table(pa.BufferReader(body)))
+
+
+def _read_arrow(body: bytes) -> ArrowFrame:
+    with pyarrow.ipc.open_stream(pa.BufferReader(body)) as stream:
+        return ArrowFrame(stream.read_all())
+
+
+def _read_csv(body: bytes) -> TextFrame:
+    """Read all cells as text. An empty cell is null, ``""`` is the empty string."""
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    names = pyarrow.csv.open_csv(pa.BufferReader(body), parse_options=parse).schema.names
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    texts = pyarrow.csv.read_csv(
+        pa.BufferReader(body), parse_options=parse, convert_options=convert
+    )
+    return TextFrame(texts)
+
+
+def _refuse_odd_integers(column: pa.ChunkedArray, key: KeyColumn) -> None:
+    row = pc.index(pc.match_substring_regex(column, _INTEGER), False).as_py()
+    if row >= 0:
+        raise _bad_key(key, column[row].as_py())
+
+
+def _first_bad(column: pa.ChunkedArray, key: KeyColumn) -> str | None:
+    for cell in column:
+        try:
+            cell.cast(key.type.arrow)
+        except pa.ArrowInvalid:
+            return str(cell)
+    return None
+
+
+def _bad_key(key: KeyColumn, cell: str | None) -> BadEntityValue:
+    return BadEntityValue(
+        f"join key {key.name!r} is {key.type}: {shown(cell)} is not."
+        f" Send {KEY_FORMS[key.type.kind]}.",
+        column=key.name,
+    )
+
+
+def _guessed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers where each cell is exactly what its number is written as; else the text."""
+    long = pc.any(pc.match_substring_regex(column, _LONG)).as_py()
+    for kind in (pa.int64(),) if long else (pa.int64(), pa.float64()):
+        try:
+            numbers = column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        if numbers.cast(pa.string()).equals(column):
+            return numbers
+    return column
+
+
+_READERS: dict[str, Callable[[bytes], ArrowFrame | TextFrame]] = {
+    PARQUET: _read_parquet,
+    ARROW: _read_arrow,
+    CSV: _read_csv,
+}
+#: What an upload may be, beside JSON.
+UPLOADS = tuple(_READERS)
