@@ -31,6 +31,22 @@ def pytest_configure() -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another database than the default one, leave out what no database touches."""
+    if connection.vendor == "sqlite":
+        return
+    untouched = [item for item in items if not _touches_database(item)]
+    config.hook.pytest_deselected(items=untouched)
+    items[:] = [item for item in items if _touches_database(item)]
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    """Servers that a test starts have a database that the test itself does not ask for."""
+    starts_servers = {"journeys", "browser", "project"} & set(item.path.parts)
+    asked = _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(starts_servers or asked) or item.get_closest_marker("django_db") is not None
+
+
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[str]:
     """The session's real redis-server, at ``settings.REDIS_URL``."""
@@ -46,6 +62,7 @@ def online_redis(redis_process: str) -> redis.Redis:
     return client
 
 
+_DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 #: False once a test that commits took the audit trail's triggers away, to be emptied.
 _trail = {"guarded": True}
 
@@ -70,7 +87,7 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _has_database(request: pytest.FixtureRequest) -> bool:
-    asked = {"db", "transactional_db", "live_server"} & set(request.fixturenames)
+    asked = _DATABASE_FIXTURES & set(request.fixturenames)
     return bool(asked) or request.node.get_closest_marker("django_db") is not None
 
 

@@ -203,7 +203,9 @@ def sandboxes(server: servers.Server) -> list[psutil.Process]:
 def is_sandbox(process: psutil.Process) -> bool:
     """Tell whether it is one at work; before its imports it has not tied itself to its parent."""
     try:
-        is_ours = any(part.endswith("materialization/sandbox.py") for part in process.cmdline())
+        is_ours = any(
+            part.endswith("materialization/sandbox/main.py") for part in process.cmdline()
+        )
         return is_ours and any("duckdb" in mapped.path for mapped in process.memory_maps())
     except psutil.NoSuchProcess:
         return False
