@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lib import instants
 from lib.errors import Invalid
 from lib.instants import from_us
 from lib.json_bodies import UNREADABLE, is_too_deep
@@ -192,10 +193,9 @@ def parse_keys(values: Sequence[Any], value_type: ValueType, *, name: str) -> li
 def parse_instant(text: str) -> datetime:
     """Read ISO 8601; without a zone it is UTC, with one it is converted. Finer digits are cut.
 
-    :raises ValueError: it is not an ISO 8601 date or time.
+    :raises ValueError: it is not an ISO 8601 date or time, or none of the calendar in UTC.
     """
-    instant = datetime.fromisoformat(text.strip())
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return instants.parse_instant(text.strip())
 
 
 def _integer_key(value: Any, kind: str) -> int:
