@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from lib.decoding import json_reader
 from lib.errors import Invalid, did_you_mean
 from lib.json_bodies import UNREADABLE, why_unreadable
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 T = TypeVar("T")
+_read_keys = json_reader(dict[str, msgspec.Raw])
 #: Characters of a key that a message repeats.
 SHOWN_LENGTH = 100
 
@@ -54,7 +56,7 @@ def check_asked(features: Sequence[str] | None, feature_service: str | None) -> 
 def _unknown_key(body: bytes, request: Any) -> str:
     """Say which key the request does not have; empty where it has all of them."""
     try:
-        sent = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        sent = _read_keys(body)
     except UNREADABLE:  # no object at all or, further on, no JSON
         return ""
     known = request.__struct_fields__

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+from lib.decoding import json_reader
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
 from materialization.errors import EngineLimitExceeded, EngineStopped, from_report
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SANDBOX = Path(__file__).parents[1] / "sandbox" / "main.py"
 #: Time for the child to say itself that its limit is reached, before it is killed.
 _GRACE_S = 5.0
+_read_report = json_reader(Report)
 
 
 class Computation:
@@ -155,7 +157,7 @@ class Child:
         self._report_file.seek(0)
         said = self._report_file.read().decode(errors="replace").strip().splitlines()
         try:
-            return msgspec.json.decode(said[-1], type=Report)
+            return _read_report(said[-1])
         except (IndexError, msgspec.DecodeError) as exc:
             code = self._process.returncode
             raise EngineStopped(

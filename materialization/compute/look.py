@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lib.decoding import converter
 from lib.errors import Invalid
 from lib.instants import from_us
 from materialization.errors import RowSqlRefused, UnknownColumn
@@ -48,6 +49,9 @@ class _Found(msgspec.Struct):
     columns: dict[str, str]
 
 
+_read_found = converter(_Found)
+
+
 def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
     """Look at the files the version would read; refusals of input become problems.
 
@@ -61,7 +65,7 @@ def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
 
 def report_of(report: Report) -> Look:
     """Return what a child found, with its instants as such."""
-    found = msgspec.convert(report.look, _Found)
+    found = _read_found(report.look)
     return Look(
         problems=found.problems,
         warnings=found.warnings,

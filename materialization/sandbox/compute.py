@@ -11,6 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from lib.decoding import json_reader
 from lib.errors import AssayError
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
 from materialization.compute.session import open_session
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from materialization.sources.reading import OpenedSource
 
 
+_read_envelope = json_reader(Envelope)
+
+
 def read_envelope(data: bytes) -> Envelope:
-    return msgspec.json.decode(data, type=Envelope)
+    return _read_envelope(data)
 
 
 def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:

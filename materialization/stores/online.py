@@ -20,6 +20,7 @@ import redis
 
 from lib import connections
 from lib.connections import RedisUnreachable
+from lib.decoding import msgpack_reader
 from lib.instants import MICROSECOND, to_us
 from materialization.stores.layout import (
     decode_rows,
@@ -42,6 +43,7 @@ ROWS_PER_PIPELINE = 10_000
 PIPELINES_IN_FLIGHT = 2
 #: The part of a load's ticket that Redis keeps; after it stands the server process it is kept in.
 TOKEN_BYTES = 8
+_read_marker = msgpack_reader(Marker)
 
 #: Keeps the greater row by (event, created, sequence), each compared as two halves of 32 bits:
 #: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
@@ -202,7 +204,7 @@ class RedisOnlineStore:
     def marker(self, uid: str) -> Marker | None:
         with _unavailable():
             found = cast("bytes | None", self._redis.get(marker_key(uid)))
-        return msgspec.msgpack.decode(found, type=Marker) if found else None
+        return _read_marker(found) if found else None
 
     def drop(self, uid: str) -> int:
         dropped = 0

@@ -12,6 +12,7 @@ from django.conf import settings
 from rest_framework.parsers import BaseParser
 
 from lib.bodies import BadBody, json_object, read_limited
+from lib.decoding import converter
 from registry.reading.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class DefinitionsParser(BaseParser):
         if body.keys() == {"definitions"} and isinstance(body["definitions"], list):
             return {"definitions": parse_objects(body["definitions"])}
         try:
-            files = msgspec.convert(body, _Files).files
+            files = _read_files(body).files
         except msgspec.ValidationError as exc:
             raise BadBody(
                 'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}:'
@@ -67,3 +68,6 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Files(msgspec.Struct, forbid_unknown_fields=True):
     files: list[_File]
+
+
+_read_files = converter(_Files)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from lib.bodies import BadBody, LooseJsonParser
+from lib.decoding import converter
 from registry import access
 from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
@@ -64,6 +65,9 @@ class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
     packet_hash: str | None = None
 
 
+_read_action = converter(ActionInput)
+
+
 class ActionAPI(APIView):
     """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
 
@@ -90,7 +94,7 @@ class ActionAPI(APIView):
 def _options(request: Request, action: Action) -> dict[str, Any]:
     """Return what an action's operation takes beside the version, the actor and the time."""
     try:
-        body = msgspec.convert(request.data, ActionInput)
+        body = _read_action(request.data)
     except msgspec.ValidationError as exc:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
     given = {name for name in ("force", "packet_hash") if getattr(body, name)}

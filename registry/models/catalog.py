@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import msgspec
 from django.conf import settings
 from django.db import models
 
+from lib.decoding import json_reader
 from registry.models.project import Project, is_name
 from registry.spec.model import EntitySpec
 from registry.spec.sources import Source
+
+_read_entity = json_reader(EntitySpec)
+_read_source = json_reader(Source)
 
 
 class CatalogObject(models.Model):
@@ -51,7 +54,7 @@ class Entity(CatalogObject):
 
     @cached_property
     def spec(self) -> EntitySpec:
-        return msgspec.json.decode(self.spec_json, type=EntitySpec)
+        return _read_entity(self.spec_json)
 
 
 class DataSource(CatalogObject):
@@ -59,4 +62,4 @@ class DataSource(CatalogObject):
 
     @cached_property
     def spec(self) -> Source:
-        return msgspec.json.decode(self.spec_json, type=Source)
+        return _read_source(self.spec_json)

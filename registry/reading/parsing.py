@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lib.decoding import converter
 from lib.errors import Invalid, did_you_mean
 from registry.choices import Kind
 from registry.reading.rules import rule_problems
@@ -35,6 +36,7 @@ STRUCTS: dict[Kind, type[Described]] = {
     Kind.ON_DEMAND_FEATURE_VIEW: OnDemandViewSpec,
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }
+_READERS = {kind: converter(struct) for kind, struct in STRUCTS.items()}
 #: What stands in for required parts that cannot be read, while the rules judge the others.
 STAND_INS: dict[Kind, dict[str, Any]] = {
     Kind.ENTITY: {"name": "a", "join_keys": [{"name": "a", "type": "string"}]},
@@ -152,7 +154,7 @@ def _definition(file: str, document: Document) -> Definition | list[Problem]:
     found = _form_problems(document, kind, body)
     missing = {(key, None) for key in _stand_ins(kind, body) if key not in body}
     wrong = missing | {_part(path) for path in found}
-    spec = msgspec.convert(_mended(kind, body, wrong), STRUCTS[kind], strict=True)
+    spec = _READERS[kind](_mended(kind, body, wrong))
     rules = [
         each for each in rule_problems(spec) if not wrong & {_part(each[0]), _part(each[0][:1])}
     ]
@@ -166,7 +168,7 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
     """Return what keeps the document from being read, by path; the rules are another matter."""
     found: dict[Path, str] = {}
     try:
-        msgspec.convert(body, STRUCTS[kind], strict=True)
+        _READERS[kind](body)
     except msgspec.ValidationError:
         found |= shape_problems(STRUCTS[kind], body, ())
     for path in _unstorable(body, ()):

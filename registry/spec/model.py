@@ -8,8 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
 from functools import lru_cache
 
-import msgspec
-
+from lib.decoding import json_reader
 from registry.choices import Sensitivity
 from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
@@ -170,7 +169,10 @@ def stored_view(view: OnDemandViewSpec) -> FeatureViewSpec:
     )
 
 
+_read_version_spec = json_reader(VersionSpec)
+
+
 @lru_cache(maxsize=1024)
 def load_version_spec(text: str) -> VersionSpec:
     """Read back what ``canonical_json`` of a VersionSpec wrote; equal texts give one value."""
-    return msgspec.json.decode(text, type=VersionSpec)
+    return _read_version_spec(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lib.decoding import converter
 from lib.errors import did_you_mean
 from lib.json_bodies import MAX_DEPTH, is_too_deep
 from materialization.compute.questions import Timing
@@ -33,6 +34,7 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 #: What uploads say in query parameters.
 PARAMETERS = tuple(name for name in HistoricalRequest.__struct_fields__ if name != "entities")
 _decoder = msgspec.json.Decoder(HistoricalRequest)
+_read_parameters = converter(HistoricalRequest, strict=False)
 _TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
 _BAD_WORD = re.compile(r"Invalid enum value (.+) - at `\$\.timing`")
 
@@ -71,7 +73,7 @@ def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
     if "features" in parameters:
         sent["features"] = parameters["features"]
     try:
-        request = msgspec.convert(sent, HistoricalRequest, strict=False)
+        request = _read_parameters(sent)
     except msgspec.ValidationError as exc:
         _refuse_timing(str(exc))
         raise BadRequest(f"query parameters: {exc}. {_TIMINGS}") from exc
