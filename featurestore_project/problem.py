@@ -23,6 +23,7 @@ from rest_framework.exceptions import APIException, AuthenticationFailed, NotAut
 from rest_framework.views import set_rollback
 
 from lib import errors
+from lib.bodies import LengthRequired
 from registry.denials import record_denial
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ RESERVED = {"type", "title", "status", "code", "detail"}
 
 #: Kind to status. An error gets the first kind it is an instance of.
 STATUS: dict[type[errors.AssayError], HTTPStatus] = {
+    LengthRequired: HTTPStatus.LENGTH_REQUIRED,
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
@@ -147,18 +149,18 @@ def _from_rest(error: APIException) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's ``handler400``: problem+json for the API, a page for the admin."""
-    return respond(exception) if _is_api(request) else defaults.bad_request(request, exception)
+    return respond(exception) if is_api(request) else defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's ``handler404``."""
-    return respond(Http404()) if _is_api(request) else defaults.page_not_found(request, exception)
+    return respond(Http404()) if is_api(request) else defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's ``handler500``."""
-    return unexpected() if _is_api(request) else defaults.server_error(request)
+    return unexpected() if is_api(request) else defaults.server_error(request)
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")

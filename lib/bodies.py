@@ -1,27 +1,25 @@
-"""Request bodies: read up to a limit, and a small JSON object where one is sent.
+"""Request bodies: read to their end up to a limit, and a small JSON object where one is sent.
 
 Not for what a body means: each door knows its own.
 """
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-from django.conf import settings
-from rest_framework.parsers import BaseParser
-
-from lib.errors import Invalid, TooLarge
-from lib.json_bodies import MAX_DEPTH, UNREADABLE, is_too_deep, why_unreadable
+from lib.errors import SHOWN_LENGTH, Invalid, TooLarge, did_you_mean
+from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from django.http import HttpRequest
     from rest_framework.request import Request
 
 #: Bytes of a body that holds a comment, a few names or instants.
 SMALL_BODY = 100_000
+#: Bytes asked of the server at a time: a body over its limit is not read much further.
+_PIECE = 256 * 1024
 
 
 class BadBody(Invalid):
@@ -32,28 +30,104 @@ class BodyTooLarge(TooLarge):
     code = "body_too_large"
 
 
-class LooseJsonParser(BaseParser):
-    """A small JSON object or nothing at all, which counts as ``{}``."""
+class LengthRequired(Invalid):
+    """In chunks, a body whose sender broke off looks like one that ended there."""
 
-    media_type = "*/*"
+    code = "length_required"
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        raw = read_limited(stream, SMALL_BODY)
-        return json_object(raw) if raw.strip() else {}
+
+class Stream(Protocol):
+    """What ``wsgi.input`` promises."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_body(
+    request: HttpRequest | Request, *, limit: int, setting: str = "", advice: str = ""
+) -> bytes:
+    """Return the whole body, whether its length is announced or it comes in chunks.
+
+    ``limit`` is in bytes; ``setting`` is what sets it, where something does.
+
+    :raises BodyTooLarge: there is more: told by the announced length, else after ``limit`` bytes.
+    :raises BadBody: it ended before its announced length.
+    """
+    http: Any = getattr(request, "_request", request)  # DRF's request wraps Django's
+    environ = http.META
+    length = announced_length(environ)
+    if length is not None and length > limit:
+        raise _too_large(f"{length} bytes; at most {limit}", limit, setting, advice)
+    if hasattr(http, "_body"):  # a form that was looked through for its CSRF token
+        return bytes(http.body)
+    if length is None and not is_chunked(environ):
+        return b""
+    raw = read_up_to(environ["wsgi.input"], limit + 1 if length is None else length)
+    if len(raw) > limit:
+        raise _too_large(f"more than {limit} bytes", limit, setting, advice)
+    if length is not None and len(raw) < length:
+        raise BadBody(f"the body ended after {len(raw)} of {length} bytes; send it whole.")
+    return raw
+
+
+def read_up_to(stream: Stream, most: int) -> bytes:
+    """Return the next ``most`` bytes, fewer where the body ends before."""
+    pieces, wanted = [], most
+    while wanted and (piece := stream.read(min(wanted, _PIECE))):
+        pieces.append(piece)
+        wanted -= len(piece)
+    return b"".join(pieces)
+
+
+def announced_length(environ: Mapping[str, Any]) -> int | None:
+    """Return the length of the body in bytes, None where it is not announced.
+
+    :raises BadBody: it is no length.
+    """
+    text = environ.get("CONTENT_LENGTH") or ""
+    if text and not (text.isascii() and text.isdecimal()):
+        raise BadBody(f"Content-Length {text[:SHOWN_LENGTH]!r} is not a number of bytes.")
+    return int(text) if text else None
+
+
+def is_chunked(environ: Mapping[str, Any]) -> bool:
+    return bool(environ.get("HTTP_TRANSFER_ENCODING"))
+
+
+def require_length(request: HttpRequest | Request, what: str) -> None:
+    """Return if the body's length is announced, as is needed where ``what`` does not say its end.
+
+    :raises LengthRequired: it comes in chunks.
+    """
+    if is_chunked(request.META):
+        raise LengthRequired(
+            f"{what} in chunks does not say where it ends: half of it would pass for the whole."
+            " Send it with a Content-Length."
+        )
+
+
+def small_object(request: HttpRequest | Request, known: Iterable[str]) -> dict[str, Any]:
+    """Return the small JSON object of a body, ``{}`` where there is no body.
+
+    :raises BadBody: as ``json_object``, or it has a key that is not ``known``; names the nearest.
+    :raises BodyTooLarge: it is no small one.
+    """
+    raw = read_body(request, limit=SMALL_BODY)
+    body = json_object(raw) if raw.strip() else {}
+    names = list(known)
+    if unknown := sorted(body.keys() - set(names)):
+        key = unknown[0][:SHOWN_LENGTH]
+        hint = did_you_mean(key, names) or " This call takes none."
+        raise BadBody(f"unknown key {key!r} in the body.{hint}", key=key)
+    return body
 
 
 def json_object(raw: bytes) -> dict[str, Any]:
     """Return the object a body holds.
 
-    :raises BadBody: it is not JSON, no object, or nested too deeply.
+    :raises BadBody: it is not JSON, no object, has a key twice, or is nested too deeply.
     """
     try:
-        body = msgspec.json.decode(raw)
+        body = decode(raw)
     except UNREADABLE as exc:
         raise BadBody(f"the body is not valid JSON: {why_unreadable(exc)}.") from exc
     if not isinstance(body, dict):
@@ -63,26 +137,9 @@ def json_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def read_limited(stream: IO[bytes], limit: int) -> bytes:
-    """Read a body of at most ``limit`` bytes.
-
-    :raises BodyTooLarge: there is more; the rest is left unread.
-    """
-    raw = stream.read(limit + 1)
-    if len(raw) > limit:
-        raise BodyTooLarge(f"the body has more than {limit} bytes; send it in parts.", limit=limit)
-    return raw
-
-
-def check_length(request: HttpRequest | Request, setting: str, advice: str) -> None:
-    """Refuse a body by its announced length, before any of it is read.
-
-    ``setting`` names the limit in bytes. :raises BodyTooLarge: says both and ``advice``.
-    """
-    length, most = request.META.get("CONTENT_LENGTH") or "0", getattr(settings, setting)
-    if length.isdecimal() and int(length) > most:
-        raise BodyTooLarge(
-            f"the body has {length} bytes; at most {most} ({setting}). {advice}",
-            limit=most,
-            setting=setting,
-        )
+def _too_large(fact: str, limit: int, setting: str, advice: str) -> BodyTooLarge:
+    named = f" ({setting})" if setting else ""
+    data = {"setting": setting} if setting else {}
+    return BodyTooLarge(
+        f"the body has {fact}{named}. {advice or 'Send it in parts.'}", limit=limit, **data
+    )

@@ -83,6 +83,8 @@ class Unavailable(AssayError):
 
 #: Names a message lists before it only counts them.
 SHOWN = 20
+#: Characters of a name or value that a message repeats.
+SHOWN_LENGTH = 100
 
 
 def nearest(

@@ -10,21 +10,52 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from lib.errors import Invalid, did_you_mean
+from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from django.http import QueryDict
     from rest_framework.request import Request
 
 MAX_LIMIT = 500
 #: More rows than any list has; keeps an offset inside what databases can count to.
 MAX_OFFSET = 1_000_000_000
+#: What every list takes beside its filters.
+PAGE = {"limit": f"1 to {MAX_LIMIT}, default 50", "offset": "rows to pass over"}
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 class BadFilter(Invalid):
     code = "invalid_filter"
+
+
+class UnknownParameter(Invalid):
+    code = "unknown_parameter"
+
+
+class RepeatedParameter(Invalid):
+    code = "repeated_parameter"
+
+
+def check_parameters(
+    sent: QueryDict, known: Collection[str], repeatable: Collection[str] = ()
+) -> None:
+    """Return if a request has only known parameters, each once unless it is ``repeatable``.
+
+    :raises UnknownParameter: naming the nearest known one: ignored, it would seem to be obeyed.
+    :raises RepeatedParameter: one that is there twice; only one of its values could count.
+    """
+    for name, values in sent.lists():
+        shown = name[:SHOWN_LENGTH]
+        if name not in known:
+            hint = did_you_mean(shown, known) or " This call takes none."
+            raise UnknownParameter(f"unknown query parameter {shown!r}.{hint}", parameter=shown)
+        if len(values) > 1 and name not in repeatable:
+            raise RepeatedParameter(
+                f"the query parameter {shown!r} is there {len(values)} times; send it once.",
+                parameter=shown,
+            )
 
 
 def stored_text(parameters: Mapping[str, str], name: str) -> str:
@@ -35,7 +66,7 @@ def stored_text(parameters: Mapping[str, str], name: str) -> str:
     value = parameters.get(name, "")
     if "\x00" in value:
         raise BadFilter(
-            f"{name}={value[:100]!r} holds a NUL, which no text here has; leave it out."
+            f"{name}={value[:SHOWN_LENGTH]!r} holds a NUL, which no text here has; leave it out."
         )
     return value
 
@@ -47,7 +78,9 @@ def one_of(parameters: Mapping[str, str], name: str, known: Iterable[str]) -> st
     """
     value = parameters.get(name, "")
     if value and value not in (valid := list(known)):
-        raise BadFilter(f"unknown {name} {value[:100]!r}.{did_you_mean(value[:100], valid)}")
+        raise BadFilter(
+            f"unknown {name} {value[:SHOWN_LENGTH]!r}.{did_you_mean(value[:SHOWN_LENGTH], valid)}"
+        )
     return value
 
 

@@ -9,35 +9,37 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from lib.decoding import json_reader
-from lib.errors import Invalid, did_you_mean
-from lib.json_bodies import UNREADABLE, why_unreadable
+from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
+from lib.json_bodies import UNREADABLE, decode, why_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-T = TypeVar("T")
-_read_keys = json_reader(dict[str, msgspec.Raw])
-#: Characters of a key that a message repeats.
-SHOWN_LENGTH = 100
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class BadRequest(Invalid):
     code = "invalid_request"
 
 
-def read_body(body: bytes, decoder: msgspec.json.Decoder[T], *, what: str, valid: str = "") -> T:
-    """Read a request for ``what``; ``valid`` says what its values can be, where that needs words.
+def read_json(
+    body: bytes, request: type[T], read: Callable[[Any], T], *, what: str, valid: str = ""
+) -> T:
+    """Read a request for ``what`` with ``read``, its converter.
 
-    :raises BadRequest: it is not JSON, has an unknown key or a wrong type.
+    ``valid`` says what its values can be, where that needs words.
+
+    :raises BadRequest: it is not JSON, has an unknown key, one twice, or a wrong type.
     """
     try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as exc:
-        reason = _unknown_key(body, decoder.type) or f"the body is not a {what} request: {exc}."
-        raise BadRequest(f"{reason} {valid}".strip()) from exc
+        sent = decode(body)
     except UNREADABLE as exc:
         raise BadRequest(f"the body is not JSON: {why_unreadable(exc)}.") from exc
+    try:
+        return read(sent)
+    except msgspec.ValidationError as exc:
+        reason = _unknown_key(sent, request) or f"the body is not a {what} request: {exc}."
+        raise BadRequest(f"{reason} {valid}".strip()) from exc
 
 
 def check_asked(features: Sequence[str] | None, feature_service: str | None) -> None:
@@ -53,14 +55,10 @@ def check_asked(features: Sequence[str] | None, feature_service: str | None) -> 
         raise BadRequest(f"feature_service {feature_service!r} holds a NUL; no name has one.")
 
 
-def _unknown_key(body: bytes, request: Any) -> str:
+def _unknown_key(sent: object, request: type[msgspec.Struct]) -> str:
     """Say which key the request does not have; empty where it has all of them."""
-    try:
-        sent = _read_keys(body)
-    except UNREADABLE:  # no object at all or, further on, no JSON
-        return ""
     known = request.__struct_fields__
-    unknown = sorted(set(sent) - set(known))
+    unknown = sorted(set(sent) - set(known)) if isinstance(sent, dict) else []
     if not unknown:
         return ""
     key = unknown[0][:SHOWN_LENGTH]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from lib.bodies import LooseJsonParser
+from lib.api import API, described
+from lib.bodies import small_object
 from lib.errors import NotFound
-from lib.parameters import one_of, paged, stored_text
+from lib.parameters import PAGE, one_of, paged, stored_text
 from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
@@ -39,17 +39,27 @@ class RunNotFound(NotFound):
     code = "run_not_found"
 
 
-class MaterializeAPI(APIView):
+class MaterializeAPI(API):
     """``{"start_ts", "end_ts", "feature_views"?}``: a run of each served version of the views."""
 
     attempt = "starting a run"
-    parser_classes = (LooseJsonParser,)
     incremental: ClassVar[bool] = False
+    #: What the body may say; Feast's clients send the last one, which is false unless asked for.
+    keys: ClassVar[tuple[str, ...]] = (
+        "start_ts",
+        "end_ts",
+        "feature_views",
+        "disable_event_timestamp",
+    )
 
-    @extend_schema(request=OpenApiTypes.OBJECT, responses={202: OpenApiTypes.OBJECT})
+    @extend_schema(
+        request={"application/json": OpenApiTypes.OBJECT}, responses={202: OpenApiTypes.OBJECT}
+    )
     def post(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
-        body = cast("dict[str, Any]", request.data)
+        body = small_object(request, self.keys)
+        if body.get("disable_event_timestamp"):
+            raise BadWindow("disable_event_timestamp is not offered: a run has a window.")
         start = None if self.incremental else _instant(body, "start_ts")
         end = _instant(body, "end_ts")
         versions = _versions(found, body.get("feature_views"), request)
@@ -71,16 +81,22 @@ class MaterializeIncrementalAPI(MaterializeAPI):
     """``{"end_ts", "feature_views"?}``: the same from where each table's coverage ends."""
 
     incremental = True
+    keys = ("end_ts", "feature_views")
 
 
-class RunsAPI(APIView):
+class RunsAPI(API):
+    """The runs of a project, newest first."""
+
     attempt = "listing runs"
+    parameters: ClassVar[dict[str, str]] = {
+        "feature_view": "its name",
+        "status": ", ".join(RunStatus),
+        **PAGE,
+    }
 
     @extend_schema(
         operation_id="list_runs",
-        parameters=[
-            OpenApiParameter(name, str) for name in ("feature_view", "status", "limit", "offset")
-        ],
+        parameters=described(parameters),
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:
@@ -92,7 +108,9 @@ class RunsAPI(APIView):
         return paged(request, runs, run_output)
 
 
-class RunAPI(APIView):
+class RunAPI(API):
+    """One run: how far it is, and how it ended."""
+
     attempt = "looking at run {run_id}"
 
     @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
@@ -100,15 +118,17 @@ class RunAPI(APIView):
         return Response(run_output(_run(request, project, run_id)))
 
 
-class CancelRunAPI(APIView):
+class CancelRunAPI(API):
+    """``POST`` without a body: ends a run, at once or at its next heartbeat."""
+
     attempt = "cancelling run {run_id}"
 
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, project: str, run_id: int) -> Response:
-        run = cancel_run(
-            run=_run(request, project, run_id), actor=access.acting_user(request), at=timezone.now()
-        )
-        return Response(run_output(run))
+        run = _run(request, project, run_id)
+        small_object(request, known=())
+        cancelled = cancel_run(run=run, actor=access.acting_user(request), at=timezone.now())
+        return Response(run_output(cancelled))
 
 
 def _runs(project: Project) -> QuerySet[MaterializationRun]:

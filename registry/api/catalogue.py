@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from lib.api import API, described
 from lib.errors import NotFound, did_you_mean
-from lib.parameters import paged
+from lib.parameters import PAGE, paged
 from registry import access
 from registry.api.filters import matching
 from registry.api.serializers import (
@@ -37,8 +37,7 @@ QUERY = {
     "entity": "entity name",
     "sensitivity": "of any feature",
     "state": "of any version",
-    "limit": "1 to 500, default 50",
-    "offset": "rows to pass over",
+    **PAGE,
 }
 
 
@@ -65,24 +64,22 @@ FEATURE_SERVICES = Catalogue(
 )
 
 
-class CatalogueListAPI(APIView):
+class CatalogueListAPI(API):
     """What all lists share: who may see them, their filters and their pages."""
 
     attempt = "looking through the catalogue"
+    parameters = QUERY
     catalogue: ClassVar[Catalogue]
 
-    @extend_schema(
-        parameters=[OpenApiParameter(name, str, description=text) for name, text in QUERY.items()],
-        responses=OpenApiTypes.OBJECT,
-    )
+    @extend_schema(parameters=described(QUERY), responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
         rows = self.catalogue.rows.filter(project=found)
-        described = (self.catalogue.output(row) for row in rows)
-        return paged(request, matching(described, request.query_params))
+        outputs = (self.catalogue.output(row) for row in rows)
+        return paged(request, matching(outputs, request.query_params))
 
 
-class CatalogueDetailAPI(APIView):
+class CatalogueDetailAPI(API):
     """What all single objects share: who may see them, and the nearest name for a wrong one."""
 
     attempt = "looking at {name}"
@@ -100,7 +97,7 @@ class CatalogueDetailAPI(APIView):
         return Response(self.catalogue.output(row))
 
 
-def _operation(name: str, does: str) -> Callable[[type[APIView]], type[APIView]]:
+def _operation(name: str, does: str) -> Callable[[type[API]], type[API]]:
     return extend_schema_view(get=extend_schema(operation_id=name, description=does))
 
 

@@ -5,60 +5,60 @@ Not for what a definition means: ``parsing`` knows. No body is read beyond its l
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from django.conf import settings
-from rest_framework.parsers import BaseParser
+from rest_framework.exceptions import UnsupportedMediaType
 
-from lib.bodies import BadBody, json_object, read_limited
+from lib.bodies import BadBody, json_object, read_body, require_length
 from lib.decoding import converter
 from registry.reading.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+
+    from rest_framework.request import Request
 
     from registry.reading.parsing import Definition
 
 
-class DefinitionsYamlParser(BaseParser):
-    media_type = "application/yaml"
+def sent_definitions(request: Request) -> list[Definition]:
+    """Return the definitions of a body, in the form its ``Content-Type`` says.
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, list[Definition]]:
-        raw = read_limited(stream, settings.DEFINITIONS_MAX_BYTES)
-        try:
-            return {"definitions": parse_files([("definitions.yaml", raw.decode())])}
-        except UnicodeDecodeError as exc:
-            raise BadBody(f"the body is not UTF-8: {exc}.") from exc
+    :raises UnsupportedMediaType: neither YAML nor JSON.
+    :raises BadBody, BodyTooLarge, LengthRequired: it cannot be read whole.
+    :raises InvalidDefinitions: with every mistake in it, or there is none at all.
+    """
+    media_type = (request.content_type or "").partition(";")[0].strip().lower()
+    if media_type not in _READ:
+        raise UnsupportedMediaType(media_type)
+    if media_type == YAML:
+        require_length(request, "YAML")
+    raw = read_body(request, limit=settings.DEFINITIONS_MAX_BYTES, setting="DEFINITIONS_MAX_BYTES")
+    return _READ[media_type](raw) if raw else parse_files([])
 
 
-class DefinitionsParser(BaseParser):
-    """JSON: ``{"files": [{"path", "text"}]}`` or ``{"definitions": [{…}]}``."""
+def _from_yaml(raw: bytes) -> list[Definition]:
+    try:
+        return parse_files([("definitions.yaml", raw.decode())])
+    except UnicodeDecodeError as exc:
+        raise BadBody(f"the body is not UTF-8: {exc}.") from exc
 
-    media_type = "application/json"
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, list[Definition]]:
-        body = json_object(read_limited(stream, settings.DEFINITIONS_MAX_BYTES))
-        if body.keys() == {"definitions"} and isinstance(body["definitions"], list):
-            return {"definitions": parse_objects(body["definitions"])}
-        try:
-            files = _read_files(body).files
-        except msgspec.ValidationError as exc:
-            raise BadBody(
-                'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}:'
-                f" {exc}."
-            ) from exc
-        return {"definitions": parse_files([(file.path, file.text) for file in files])}
+def _from_json(raw: bytes) -> list[Definition]:
+    """Read ``{"files": [{"path", "text"}]}`` or ``{"definitions": [{…}]}``."""
+    body = json_object(raw)
+    if body.keys() == {"definitions"} and isinstance(body["definitions"], list):
+        return parse_objects(body["definitions"])
+    try:
+        files = _read_files(body).files
+    except msgspec.ValidationError as exc:
+        raise BadBody(
+            'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}:'
+            f" {exc}."
+        ) from exc
+    return parse_files([(file.path, file.text) for file in files])
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,3 +71,10 @@ class _Files(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _read_files = converter(_Files)
+
+
+YAML = "application/yaml"
+_READ: dict[str, Callable[[bytes], list[Definition]]] = {
+    YAML: _from_yaml,
+    "application/json": _from_json,
+}

@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from lib.api import API
 from lib.instants import timestamp
 from registry import access
 from registry.authentication import token_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class ProjectsAPI(APIView):
+class ProjectsAPI(API):
     """The projects in which the asking user has a role."""
 
     attempt = "listing projects"
@@ -33,7 +33,7 @@ class ProjectsAPI(APIView):
         return Response({"results": [{"name": p.name, "title": p.title} for p in projects]})
 
 
-class WhoAmIAPI(APIView):
+class WhoAmIAPI(API):
     """Who a token speaks for, until when, and what they are in each project."""
 
     attempt = "asking who a token speaks for"

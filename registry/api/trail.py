@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from lib.parameters import paged
+from lib.api import API, described
+from lib.parameters import PAGE, paged
 from registry import access
 from registry.api.serializers import audit_output
 from registry.choices import Right
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class AuditAPI(APIView):
+class AuditAPI(API):
     """Who did what, newest first."""
 
     attempt = "reading the audit trail"
@@ -31,10 +31,16 @@ class AuditAPI(APIView):
         "subject": "subject_label__startswith",
         "actor": "actor_name",
     }
+    parameters: ClassVar[dict[str, str]] = {
+        "verb": "as in feature_view_version.approved",
+        "subject": "how the subject's name begins",
+        "actor": "user name",
+        **PAGE,
+    }
 
     @extend_schema(
         operation_id="list_audit_entries",
-        parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "limit", "offset")],
+        parameters=described(parameters),
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:

@@ -12,9 +12,9 @@ from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from lib.bodies import BadBody, LooseJsonParser
+from lib.api import API
+from lib.bodies import BadBody, small_object
 from lib.decoding import converter
 from registry import access
 from registry.api.requests import editor_ids
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class VersionAPI(APIView):
+class VersionAPI(API):
     """One version: its state and everything it means. ``draft`` names the newest draft."""
 
     attempt = "looking at {name}@{version}"
@@ -39,7 +39,7 @@ class VersionAPI(APIView):
         return Response(version_output(access.access_version(request.user, project, name, version)))
 
 
-class ReviewAPI(APIView):
+class ReviewAPI(API):
     """What a reviewer decides on, who decided so far, and how many have to agree."""
 
     attempt = "looking at the review of {name}@{version}"
@@ -68,17 +68,17 @@ class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
 _read_action = converter(ActionInput)
 
 
-class ActionAPI(APIView):
+class ActionAPI(API):
     """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
-
-    parser_classes = (LooseJsonParser,)
 
     @staticmethod
     def attempt(*, name: str, version: str, action: str, **_: str) -> str:
         return f"{DOING[Action(action)]} {name}@{version}"
 
     @extend_schema(
-        operation_id="act_on_version", request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT
+        operation_id="act_on_version",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
     )
     def post(
         self, request: Request, project: str, name: str, version: str, action: str
@@ -94,7 +94,7 @@ class ActionAPI(APIView):
 def _options(request: Request, action: Action) -> dict[str, Any]:
     """Return what an action's operation takes beside the version, the actor and the time."""
     try:
-        body = _read_action(request.data)
+        body = _read_action(small_object(request, ActionInput.__struct_fields__))
     except msgspec.ValidationError as exc:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
     given = {name for name in ("force", "packet_hash") if getattr(body, name)}

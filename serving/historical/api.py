@@ -6,31 +6,31 @@ Not for what a training set is: ``read`` says that. Online reads: ``serving.onli
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
-from rest_framework.views import APIView
 
-from lib.bodies import check_length
+from lib.api import API
+from lib.bodies import read_body, require_length
 from lib.errors import Invalid
 from materialization.edges import engine, offline_store
 from registry import access
 from serving.historical.answers import ANSWERS, write_answer
-from serving.historical.forms import JSON, UPLOADS
+from serving.historical.forms import ARROW, CSV, JSON, UPLOADS
 from serving.historical.openapi import documented
 from serving.historical.read import read_training_set
-from serving.historical.request import parse_body, parse_parameters
+from serving.historical.request import PARAMETERS, parse_body, parse_parameters
+from serving.request_body import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rest_framework.request import Request
+
+    from serving.historical.request import HistoricalRequest
 
 WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
@@ -40,35 +40,22 @@ class UnsupportedFrame(Invalid):
     code = "unsupported_media_type"
 
 
-class WholeBody(BaseParser):
-    """Any body as bytes: what it is, ``Content-Type`` says and the view decides."""
-
-    media_type = "*/*"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return stream.read()
-
-
 class AnswerNegotiation(BaseContentNegotiation):
     """Leave ``Accept`` to the view: it does not answer through DRF's renderers."""
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
+    def select_parser(self, request: Request, parsers: Any) -> None:
+        return None
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], JSON
 
 
-class HistoricalFeaturesAPI(APIView):
+class HistoricalFeaturesAPI(API):
     """Training sets: what was known of each entity at each row's time."""
 
     attempt = "reading a training set"
-    parser_classes = (WholeBody,)
+    parameters = PARAMETERS
+    repeatable: ClassVar[frozenset[str]] = frozenset({"features"})
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AnswerNegotiation
 
@@ -81,8 +68,8 @@ class HistoricalFeaturesAPI(APIView):
         """
         found = access.access_project(request.user, project)
         media_type, accepted = _content_type(request), _accepted(request)
-        body = _body(request)
-        asked = parse_body(body) if media_type == JSON else parse_parameters(_parameters(request))
+        body = _body(request, media_type)
+        asked = _asked(request, media_type, body)
         answer = read_training_set(
             body,
             media_type,
@@ -129,13 +116,24 @@ def _accepted(request: Request) -> str:
     raise NotAcceptable(f"Accept {wanted!r}: an answer can be {', '.join(ANSWERS)}.")
 
 
-def _body(request: Request) -> bytes:
-    check_length(
-        request, "HISTORICAL_MAX_BYTES", "Send Parquet instead of text, or split the frame."
-    )
-    body: Any = request.data  # DRF gives an empty dict where there is no body
-    return body if isinstance(body, bytes) else b""
+def _body(request: Request, media_type: str) -> bytes:
+    if media_type in (ARROW, CSV):
+        require_length(request, media_type)
+    setting = "HISTORICAL_MAX_BYTES"
+    advice = "Send Parquet instead of text, or split the frame."
+    return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)
 
 
-def _parameters(request: Request) -> dict[str, list[str]]:
-    return {name: request.query_params.getlist(name) for name in request.query_params}
+def _asked(request: Request, media_type: str, body: bytes) -> HistoricalRequest:
+    """Return what is asked: a JSON body says it all, beside an upload the query does.
+
+    :raises BadRequest: as the readers of both, or a JSON body with a query beside it.
+    """
+    if media_type != JSON:
+        return parse_parameters(dict(request.query_params.lists()))
+    if name := next(iter(request.query_params), None):
+        raise BadRequest(
+            f"the query has {name!r} and the body is JSON: it goes into the body, beside entities.",
+            parameter=name,
+        )
+    return parse_body(body)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from lib.errors import did_you_mean
+from lib.api import API, described
+from lib.errors import SHOWN_LENGTH
 from lib.instants import parse_instant, timestamp
 from materialization.edges import offline_store
 from registry import access
 from serving.historical.offline_files import FilesRequest, list_offline_files
 from serving.openapi import problems
-from serving.request_body import SHOWN_LENGTH, BadRequest
+from serving.request_body import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,17 +48,15 @@ _PROBLEMS = problems(
 )
 
 
-class OfflineFilesAPI(APIView):
+class OfflineFilesAPI(API):
     """The Parquet files of a version, to be read in bulk by oneself."""
 
     attempt = "listing offline files"
+    parameters = PARAMETERS
 
     @extend_schema(
         operation_id="list_offline_files",
-        parameters=[
-            OpenApiParameter(name, str, description=says, required=name == "feature_view")
-            for name, says in PARAMETERS.items()
-        ],
+        parameters=described(PARAMETERS, required="feature_view"),
         responses={200: OpenApiTypes.OBJECT, **_PROBLEMS},
     )
     def get(self, request: Request, project: str) -> Response:
@@ -81,12 +79,8 @@ class OfflineFilesAPI(APIView):
 def parse_parameters(parameters: Mapping[str, str]) -> FilesRequest:
     """Read the query parameters; an empty one is as good as none.
 
-    :raises BadRequest: an unknown one, no view, no instant, or an end before the start.
+    :raises BadRequest: no view, no instant, or an end before the start.
     """
-    for name in parameters:
-        if name not in PARAMETERS:
-            shown = name[:SHOWN_LENGTH]
-            raise BadRequest(f"unknown query parameter {shown!r}.{did_you_mean(shown, PARAMETERS)}")
     view = parameters.get("feature_view", "")
     if not view or "\x00" in view:
         raise BadRequest(f"feature_view={view[:SHOWN_LENGTH]!r}: send the name of a feature view.")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lib.decoding import converter
-from lib.errors import did_you_mean
+from lib.errors import SHOWN_LENGTH
 from lib.json_bodies import MAX_DEPTH, is_too_deep
 from materialization.compute.questions import Timing
-from serving.request_body import SHOWN_LENGTH, BadRequest, check_asked, read_body
+from serving.request_body import BadRequest, check_asked, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,14 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 #: What uploads say in query parameters.
-PARAMETERS = tuple(name for name in HistoricalRequest.__struct_fields__ if name != "entities")
-_decoder = msgspec.json.Decoder(HistoricalRequest)
+PARAMETERS = {
+    "features": "Repeat it for each; uploads only.",
+    "feature_service": "Uploads only.",
+    "timing": "known (default) or event; uploads only.",
+    "full_feature_names": "true or false; uploads only.",
+    "explain": "true or false; uploads only.",
+}
+_read = converter(HistoricalRequest)
 _read_parameters = converter(HistoricalRequest, strict=False)
 _TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
 _BAD_WORD = re.compile(r"Invalid enum value (.+) - at `\$\.timing`")
@@ -45,7 +51,9 @@ def parse_body(body: bytes) -> HistoricalRequest:
     :raises BadRequest: not JSON, unknown keys, wrong types, nothing asked.
     """
     try:
-        request = read_body(body, _decoder, what="get-historical-features", valid=_TIMINGS)
+        request = read_json(
+            body, HistoricalRequest, _read, what="get-historical-features", valid=_TIMINGS
+        )
     except BadRequest as exc:
         _refuse_timing(exc.message)
         raise
@@ -60,15 +68,11 @@ def parse_body(body: bytes) -> HistoricalRequest:
 
 
 def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
-    """Read the query parameters beside an uploaded frame; ``features`` may be repeated.
+    """Read the query parameters beside an uploaded frame: ``PARAMETERS``, of which ``features`` is
+    a list.
 
-    :raises BadRequest: an unknown parameter or value; names it and what is valid.
+    :raises BadRequest: a value that is none; names it and what is valid.
     """
-    unknown = sorted(set(parameters) - set(PARAMETERS))
-    if unknown:
-        name = unknown[0][:SHOWN_LENGTH]
-        raise BadRequest(f"unknown query parameter {name!r}.{did_you_mean(name, PARAMETERS)}")
-    # The last of a repeated one counts, as everywhere on the web; features are a list.
     sent: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
     if "features" in parameters:
         sent["features"] = parameters["features"]

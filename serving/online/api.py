@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
-from rest_framework.views import APIView
 
-from lib.bodies import check_length
+from lib.api import API
+from lib.bodies import read_body
 from lib.errors import AssayError, Unauthenticated, Unavailable
+from lib.parameters import check_parameters
 from registry.authentication import TokenMissing, bearer_token, find_token
 from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.openapi import documented
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 
-class OnlineFeaturesAPI(APIView):
+class OnlineFeaturesAPI(API):
     """Latest feature values of many entities, in Feast's JSON.
 
     ``dispatch`` is ours for POST: DRF's parsers, negotiation and sessions would cost more than the
@@ -54,6 +55,7 @@ class OnlineFeaturesAPI(APIView):
         Statuses: PRESENT, NULL_VALUE (stored null), NOT_FOUND (no row), OUTSIDE_MAX_AGE (older than
         the TTL now; the value is null). Deprecated versions answer and say so in Assay-Warnings.
         """
+        check_parameters(request.GET, self.parameters)
         answer = get_online_features(
             project=project,
             token=_token(request),
@@ -88,6 +90,6 @@ def _token(request: HttpRequest) -> str:
 
 
 def _body(request: HttpRequest) -> bytes:
-    rows = settings.ONLINE_MAX_ENTITY_ROWS
-    check_length(request, "ONLINE_MAX_BYTES", f"One call takes {rows} entity rows.")
-    return request.body
+    setting = "ONLINE_MAX_BYTES"
+    advice = f"One call takes {settings.ONLINE_MAX_ENTITY_ROWS} entity rows."
+    return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)

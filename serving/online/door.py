@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils import timezone
 
+from lib.bodies import read_up_to
 from registry.authentication import bearer_token
 from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.read import get_online_features
@@ -38,9 +39,10 @@ class OnlineFirst:
         found = _PATH.fullmatch(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         is_short = length.isdecimal() and int(length) <= settings.ONLINE_MAX_BYTES
-        if found is None or not is_short or environ["REQUEST_METHOD"] != "POST":
+        is_plain = environ["REQUEST_METHOD"] == "POST" and not environ.get("QUERY_STRING")
+        if found is None or not is_short or not is_plain:
             return self._application(environ, start_response)
-        body = environ["wsgi.input"].read(int(length))
+        body = read_up_to(environ["wsgi.input"], int(length))
         try:
             answer, headers = _answer(found[1], environ.get("HTTP_AUTHORIZATION", ""), body)
         except Exception:  # noqa: BLE001 - the view meets it again and says, logs and records it

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from serving.request_body import check_asked, read_body
+from lib.decoding import converter
+from serving.request_body import check_asked, read_json
 
 
 class OnlineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +23,7 @@ class OnlineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     include_feature_view_version_metadata: bool = False
 
 
-_decoder = msgspec.json.Decoder(OnlineRequest)
+_read = converter(OnlineRequest)
 
 
 def parse_request(body: bytes) -> OnlineRequest:
@@ -30,6 +31,6 @@ def parse_request(body: bytes) -> OnlineRequest:
 
     :raises BadRequest: it is not JSON, has an unknown key or a wrong type, or asks for nothing.
     """
-    request = read_body(body, _decoder, what="get-online-features")
+    request = read_json(body, OnlineRequest, _read, what="get-online-features")
     check_asked(request.features, request.feature_service)
     return request

@@ -252,9 +252,9 @@ def test_without_a_token_nothing_is_said(client, drivers):
     [
         (b"{", 422, "not JSON"),
         (b'{"entities": {"k": ["\xff"]}}', 422, "not JSON: 'utf-8'"),
-        (b"[" * 5000, 422, "Expected `object`"),
+        (b"[" * 5000, 422, "nested too deeply"),
         (b'{"entities": {"k": [' + b"[" * 5000, 422, "nested too deeply"),
-        (b'{"zz": "\\ud800"}', 422, "`zz`"),
+        (b'{"zz": "\\ud800"}', 422, "not JSON"),
         (b'{"entities": {"k": [1e400]}}', 422, "Number out of range"),
         (b'{"entities": {"k": [%s]}}' % (b"[" * 900 + b"]" * 900), 422, "'k' is nested deeper"),
         (body(labels={"a\0": [1]}), 422, "holds a NUL"),
