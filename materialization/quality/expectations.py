@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from materialization.quality.profiling import shown_number
+from registry.spec.bounds import bound_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from materialization.quality.profiling import ColumnProfile, Profile
+    from materialization.quality.profiling import ColumnProfile, Extreme, Profile
+    from registry.spec.bounds import Bound
     from registry.spec.model import FeatureSpec, VersionSpec
 
 
@@ -59,7 +63,7 @@ def _checks(feature: FeatureSpec, column: ColumnProfile) -> Iterator[CheckResult
         ("max", checks.max, column.maximum),
     ):
         if bound is not None:
-            yield _bound(name, check, bound, found)
+            yield _bound(feature, check, bound, found)
     if checks.allowed is not None:
         example = f", as {column.not_allowed_example!r}" if column.not_allowed else ""
         observed = f"{column.not_allowed} rows hold other values{example}"
@@ -67,9 +71,13 @@ def _checks(feature: FeatureSpec, column: ColumnProfile) -> Iterator[CheckResult
         yield CheckResult(name, "allowed", column.not_allowed == 0, observed, f"one of {expected}")
 
 
-def _bound(name: str, check: str, bound: float, found: float | int | str | None) -> CheckResult:
-    if not isinstance(found, (int, float)):
-        return CheckResult(name, check, True, "there is no number", f"{check} {bound:g}")
-    passed = found >= bound if check == "min" else found <= bound
+def _bound(feature: FeatureSpec, check: str, bound: Bound, found: Extreme | None) -> CheckResult:
+    """Compare in the feature's own type: 0.1 in float32 is not the 0.1 of a definition."""
+    asked = f"{check} {bound}"
+    if found is None or isinstance(found, str):
+        return CheckResult(feature.name, check, True, "there is no number", asked)
+    limit = bound_in(feature.value_type, bound)
+    passed = found >= limit if check == "min" else found <= limit
     word = "least" if check == "min" else "greatest"
-    return CheckResult(name, check, passed, f"the {word} value is {found:g}", f"{check} {bound:g}")
+    seen = f"the {word} value is {shown_number(found, feature.value_type)}"
+    return CheckResult(feature.name, check, passed, seen, asked)

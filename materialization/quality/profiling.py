@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -18,25 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.value_types import ValueType
 
 #: The smallest hashes a sketch keeps: exact below this many distinct values, some 3 % off above.
 SKETCH = 1024
 _HASHES = 2.0**64
+#: Texts are shown up to here; NUL, which not every database keeps, as its picture.
+_SHOWN = 200
+_NUL = str.maketrans({"\x00": "\u2400"})
+#: The least or greatest value of a column.
+Extreme: TypeAlias = float | int | Decimal | str
 
 
 class ColumnProfile(msgspec.Struct, frozen=True):
     """One feature over ``rows`` rows. NULL and NaN are told apart; numbers leave both out.
 
-    ``minimum`` and ``maximum`` are numbers, or texts for what has another order; ``total`` is the
-    sum behind the mean. ``not_allowed`` counts values outside the definition's ``allowed`` list.
+    ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order; ``total`` is
+    the sum behind the mean, to the digits of a double. ``not_allowed`` counts values outside the
+    definition's ``allowed`` list.
     """
 
     name: str
     rows: int = 0
     nulls: int = 0
     nans: int = 0
-    minimum: float | int | str | None = None
-    maximum: float | int | str | None = None
+    minimum: Extreme | None = None
+    maximum: Extreme | None = None
     total: float = 0.0
     numbers: int = 0
     sketch: tuple[int, ...] = ()
@@ -66,7 +74,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             "distinct": self.distinct,
             "not_allowed": self.not_allowed,
         }
-        return {key: _finite(value) for key, value in shown.items()}
+        return {key: _plain(value) for key, value in shown.items()}
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -167,20 +175,26 @@ def _extent(values: pa.Array) -> tuple[Any, Any]:
     if not len(values) or pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         return None, None
     low, high = pc.min_max(values).as_py().values()
-    if _is_number(values.type):
-        plain = int if pa.types.is_integer(values.type) else float
-        return plain(low), plain(high)
-    return _shown(low), _shown(high)
+    return (low, high) if _is_number(values.type) else (_shown(low), _shown(high))
 
 
 def _shown(value: Any) -> str:
-    return (value.isoformat() if hasattr(value, "isoformat") else str(value))[:200]
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return text[:_SHOWN].translate(_NUL)
+
+
+def shown_number(value: float | Decimal, value_type: ValueType) -> str:
+    """Write a number in the fewest digits that say which value of the type it is."""
+    if isinstance(value, float):
+        return str(np.float32(value)) if value_type.kind == "float32" else repr(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def _total(values: pa.Array) -> float | None:
     if not _is_number(values.type):
         return None
-    doubles = values.cast(pa.float64())
+    # Not safe: of an integer beyond 2^53 the mean needs the first digits only.
+    doubles = values.cast(pa.float64(), safe=False)
     # Infinities of both signs have no sum; the mean is then NaN, which is what it is.
     return float(pc.sum(doubles).as_py() or 0.0)
 
@@ -190,7 +204,7 @@ def _not_allowed(values: pa.Array, feature: FeatureSpec) -> tuple[int, str | Non
         return 0, None
     counts = pc.value_counts(values).to_pylist()
     outside = [item for item in counts if not _is_allowed(item["values"], feature.checks.allowed)]
-    example = str(outside[0]["values"])[:80] if outside else None
+    example = _shown(outside[0]["values"])[:80] if outside else None
     return sum(item["counts"] for item in outside), example
 
 
@@ -229,6 +243,8 @@ def _text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinities: they are written as words."""
+def _plain(value: Any) -> Any:
+    """JSON has no infinities and no decimals: they are written as words and as exact text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -151,9 +151,9 @@ def check_texts(checks: Checks) -> Iterator[str]:
     if checks.not_null is not None:
         yield f"at least {checks.not_null * 100:g} % not null"
     if checks.min is not None:
-        yield f"min {checks.min:g}"
+        yield f"min {checks.min}"
     if checks.max is not None:
-        yield f"max {checks.max:g}"
+        yield f"max {checks.max}"
     if checks.allowed is not None:
         yield f"one of {', '.join(map(str, checks.allowed))}"
 

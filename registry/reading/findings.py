@@ -5,7 +5,7 @@ Not for rules: ``rules`` and ``aggregation_rules`` have those.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import AssayError
 
@@ -20,7 +20,7 @@ Found = tuple["Path", str]
 MAX_HINTS = 10
 
 
-def error_of(check: Callable[[str], object], value: str) -> str | None:
+def error_of(check: Callable[[Any], object], value: object) -> str | None:
     """Return the words in which ``check`` refuses ``value``; None when it does not."""
     try:
         check(value)

@@ -14,6 +14,7 @@ import msgspec
 
 from lib.errors import did_you_mean, nearest
 from registry.spec.aggregations import FUNCTION_SYNONYMS
+from registry.spec.bounds import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +57,7 @@ _WANTED: dict[Any, str] = {
     float: "a number",
     bool: "true or false",
     datetime: "a day or an instant",
+    Bound | None: "a number",
 }
 _GOT: dict[type, str] = {
     str: "text",

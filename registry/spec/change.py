@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from registry.choices import SENSITIVITY_ORDER, ChangeClass
+from registry.spec.bounds import number
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
@@ -118,9 +119,9 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
 def _loosened(old: Checks, new: Checks) -> Iterator[str]:
     for name in ("not_null", "min"):
         before, after = getattr(old, name), getattr(new, name)
-        if before is not None and (after is None or after < before):
+        if before is not None and (after is None or number(after) < number(before)):
             yield name
-    if old.max is not None and (new.max is None or new.max > old.max):
+    if old.max is not None and (new.max is None or number(new.max) > number(old.max)):
         yield "max"
     if old.allowed is not None and (new.allowed is None or set(new.allowed) - set(old.allowed)):
         yield "allowed"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC
+from decimal import Context, Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.quality.expectations import check_profile
@@ -134,3 +137,88 @@ def test_a_failure_reads_as_a_sentence():
         str(result) == "x: allowed fails, 1 rows hold other values, as 'z' (asked: one of 'a', 'b')"
     )
     assert result.to_json()["passed"] is False
+
+
+#: Every type with values at its edges, and whatever else it can hold.
+EDGES = {
+    "bool": st.booleans(),
+    "int32": st.integers(-(2**31), 2**31 - 1),
+    "int64": st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**53 + 1, 2**63 - 1, -(2**63)]),
+    "float32": st.floats(width=32),
+    "float64": st.floats(),
+    "string": st.text(max_size=300) | st.just("\x00") | st.just("x" * 100_000),
+    "bytes": st.binary(max_size=300),
+    "timestamp": st.datetimes(timezones=st.just(UTC))
+    | st.sampled_from([at("0001-01-01T00:00"), at("9999-12-31T23:59:59.999999")]),
+    "date": st.dates(),
+    "decimal(38,0)": st.decimals(-(10**38) + 1, 10**38 - 1, places=0),
+    "decimal(38,38)": st.integers(-(10**38) + 1, 10**38 - 1).map(
+        lambda n: Decimal(n).scaleb(-38, Context(prec=38))
+    ),
+    "list<int64>": st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=3),
+    "list<list<timestamp>>": st.lists(st.lists(st.datetimes(timezones=st.just(UTC)), max_size=2)),
+    "vector<2>": st.lists(st.floats(width=32), min_size=2, max_size=2),
+    "json": st.sampled_from(["null", "{}", '{"a":[1]}', '"\\u0000"']),
+}
+
+
+@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("kind", EDGES)
+@given(data=st.data())
+def test_no_value_a_type_can_hold_fails_the_profile(kind, data):
+    parts = data.draw(st.lists(st.lists(st.none() | EDGES[kind], max_size=6), max_size=3))
+    spec = view(kind)
+
+    found = profile(spec, *parts)
+
+    values = [value for part in parts for value in part]
+    [column] = found.to_json()["columns"]
+    assert json.dumps(column, allow_nan=False)
+    assert not any("\x00" in each for each in column.values() if isinstance(each, str))
+    assert (column["rows"], column["nulls"]) == (len(values), values.count(None))
+    numbers = [v for v in values if v is not None and v == v]
+    if kind.startswith(("int", "decimal", "float")) and numbers:
+        assert found.columns[0].minimum == min(numbers)
+        assert found.columns[0].maximum == max(numbers)
+    assert check_profile(spec, found) == []
+
+
+def near(value):
+    return float(np.float32(value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "checks", "value", "passed"),
+    [
+        ("float32", {"max": 0.1}, near(0.1), True),
+        ("float32", {"min": 0.1}, near(0.1), True),
+        ("float32", {"min": 0.7}, near(0.7), True),
+        ("float32", {"max": 0.1}, float(np.nextafter(np.float32(0.1), np.float32(1))), False),
+        ("float64", {"max": 0.1}, math.nextafter(0.1, 1), False),
+        ("int64", {"max": 2**53}, 2**53 + 1, False),
+        ("int64", {"min": 2**63 - 1}, 2**63 - 2, False),
+        ("int64", {"min": -(2**63)}, -(2**63), True),
+        ("decimal(10,2)", {"max": 0.1}, Decimal("0.10"), True),
+        ("decimal(10,2)", {"max": 0.1}, Decimal("0.11"), False),
+        ("decimal(38,2)", {"max": "123456789012345678901234567890.12"},
+         Decimal("123456789012345678901234567890.13"), False),
+        ("decimal(38,2)", {"max": "123456789012345678901234567890.13"},
+         Decimal("123456789012345678901234567890.13"), True),
+        ("float64", {"min": 0}, math.inf, True),
+        ("float64", {"max": 0}, math.inf, False),
+    ],
+)  # fmt: skip
+def test_bounds_are_compared_in_the_features_own_type(kind, checks, value, passed):
+    spec = view(kind, **checks)
+
+    [result] = check_profile(spec, profile(spec, [value], [value, None]))
+
+    assert result.passed is passed
+
+
+def test_a_bound_and_what_was_found_are_written_with_all_their_digits():
+    spec = view("float32", max=0.1)
+
+    [result] = check_profile(spec, profile(spec, [near(0.7)]))
+
+    assert str(result) == "x: max fails, the greatest value is 0.7 (asked: max 0.1)"
