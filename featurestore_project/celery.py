@@ -35,4 +35,5 @@ def check_redis(**_: object) -> None:
 @worker_process_init.connect
 def end_with_the_worker(**_: object) -> None:
     """Let no run go on without its worker: the sweep gives it to another when its lease ends."""
-    processes.end_with_parent(MAIN_PROCESS, signal.SIGKILL)
+    if os.getpid() != MAIN_PROCESS:  # the solo pool has no process but the worker's own
+        processes.end_with_parent(MAIN_PROCESS, signal.SIGKILL)

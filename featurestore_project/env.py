@@ -12,6 +12,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
+#: Characters of a secret that signs sessions.
+SECRET_LENGTH = 50
+#: What the keys of examples and of development say of themselves.
+KNOWN = ("insecure", "changeme", "changethis", "replaceme", "yoursecret", "secretkey", "example")
 
 
 class BadEnvironment(ValueError):
@@ -65,6 +69,23 @@ def env_secret(name: str, default: str = "") -> str:
         return Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise BadEnvironment(f"{name}_FILE={file!r} cannot be read: {error.strerror}.") from None
+
+
+def weakness_of(secret: str) -> str:
+    """Return in words why a secret can be guessed, without repeating it; empty where it cannot.
+
+    Random text of ``SECRET_LENGTH`` has hardly a run of three characters twice; what people type
+    to make up the length has many.
+    """
+    if len(secret) < SECRET_LENGTH:
+        return f"it has {len(secret)} characters, fewer than {SECRET_LENGTH}"
+    plain = "".join(letter for letter in secret.lower() if letter.isalnum())
+    if word := next((word for word in KNOWN if word in plain), ""):
+        return f"it has {word!r} in it, as the keys of examples do"
+    runs = {secret[start : start + 3] for start in range(len(secret) - 2)}
+    if len(runs) < SECRET_LENGTH * 0.8:
+        return "it repeats itself"
+    return ""
 
 
 def database_from_url(url: str) -> dict[str, Any]:

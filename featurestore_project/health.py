@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import resource
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
@@ -17,12 +19,16 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from redis.exceptions import RedisError
 
 from featurestore_project import startup
+from lib.clock import database_now, measure_skew
+from materialization.clocks import skew_in_words
 from materialization.models import MaterializationRun
+from materialization.requests.turns import last_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STARTED = time.time()
+OK = "ok"
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -31,9 +37,13 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when every part answers, else 503; ``checks`` says what each one said."""
+    """Answer 200 when every part answers, else 503; ``checks`` says what each one said.
+
+    What does not keep this process from answering is ``ok, but …``: taking it away from its readers
+    would not help them.
+    """
     checks = {name: check() for name, check in CHECKS.items()}
-    ready = all(word == "ok" for word in checks.values())
+    ready = all(word.startswith(OK) for word in checks.values())
     return JsonResponse(
         {"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503
     )
@@ -65,10 +75,34 @@ def check_redis() -> str:
     return "ok" if policy in startup.KEEPING_POLICIES else startup.advice(policy)
 
 
+def check_sweep() -> str:
+    """Say when the sweep is late: nothing due is started then, and nothing that died taken up."""
+    try:
+        last, now = last_turn(), database_now()
+    except DatabaseError as error:
+        return f"unknown: {type(error).__name__}"
+    late = timedelta(seconds=max(6 * settings.SWEEP_EVERY_SECONDS, 60))
+    if last is not None and last > now - late:
+        return OK
+    ago = "never ran" if last is None else f"last ran {(now - last).total_seconds():.0f} s ago"
+    return f"{OK}, but the sweep {ago}: see to the beat and sweep processes"
+
+
+def check_clocks() -> str:
+    """Say when this process's clock, or that of Redis, is not the database's."""
+    try:
+        words = skew_in_words(measure_skew())
+    except DatabaseError as error:
+        return f"unknown: {type(error).__name__}"
+    return f"{OK}, but {words}" if words else OK
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "database": check_database,
     "migrations": check_migrations,
     "redis": check_redis,
+    "sweep": check_sweep,
+    "clocks": check_clocks,
 }
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+#: The exit code of a part that refuses to start as things are configured: another start would too.
+REFUSED = 78  # EX_CONFIG of sysexits.h
 #: Loaded here: between fork and exec nothing may be.
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -92,7 +94,7 @@ def stop(children: Sequence[Child], *, grace_seconds: float = 8.0) -> None:
         deadline = time.monotonic() + grace_seconds
         while child.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        _signal_group(child, signal.SIGKILL)
+        kill_group(child)
         child.process.wait()
 
 
@@ -101,7 +103,10 @@ def _signal(child: Child, number: signal.Signals) -> None:
         child.process.send_signal(number)
 
 
-def _signal_group(child: Child, number: signal.Signals) -> None:
-    # The leader may be gone and its own children not; an empty group is what we want.
+def kill_group(child: Child) -> None:
+    """Kill what is left of a child and of its own children.
+
+    The leader may be gone and its own children not; an empty group is what we want.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
+        os.killpg(child.process.pid, signal.SIGKILL)

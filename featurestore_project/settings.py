@@ -12,7 +12,15 @@ from celery.schedules import schedule
 from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project.embedded import broker_url, redis_url, secret_key
-from featurestore_project.env import database_from_url, env, env_bool, env_int, env_list, env_secret
+from featurestore_project.env import (
+    database_from_url,
+    env,
+    env_bool,
+    env_int,
+    env_list,
+    env_secret,
+    weakness_of,
+)
 from featurestore_project.unfold import UNFOLD  # noqa: F401 - the admin reads it here
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -44,6 +52,11 @@ if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set, and with DATABASE_URL or REDIS_URL set none is made up: "
         "set SECRET_KEY or SECRET_KEY_FILE to at least 50 random characters."
+    )
+if not EMBEDDED and (weakness := weakness_of(SECRET_KEY)):
+    raise ImproperlyConfigured(
+        f"SECRET_KEY is too weak: {weakness}. Whoever guesses it can make sessions. Make one with "
+        'python3 -c "import secrets; print(secrets.token_urlsafe(64))".'
     )
 # Cookies travel over HTTPS only; off in the embedded default, which speaks plain HTTP on loopback.
 SECURE_COOKIES = env_bool("SECURE_COOKIES", not EMBEDDED and not DEBUG)
@@ -97,6 +110,8 @@ ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
+# Seconds by which a clock may differ from the database's before it is said to.
+CLOCK_SKEW_SECONDS = env_int("CLOCK_SKEW_SECONDS", 2, minimum=1)
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 
@@ -124,13 +139,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any task: a shorter one would deliver a task again while it runs.
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
 }
+# Two queues, so that runs which take long never delay the sweep; each has a process of its own.
+CELERY_TASK_DEFAULT_QUEUE = "runs"
+CELERY_TASK_ROUTES = {"materialization.beat.sweep": {"queue": "sweep"}}
+# No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "materialization.beat.sweep",
-        "schedule": schedule(SWEEP_EVERY_SECONDS),
-        # A sweep that waited longer than its successor is superfluous.
-        "options": {"expires": SWEEP_EVERY_SECONDS},
-    }
+    "sweep": {"task": "materialization.beat.sweep", "schedule": schedule(SWEEP_EVERY_SECONDS)}
 }
 
 # --- Django ------------------------------------------------------------------------------------

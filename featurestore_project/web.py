@@ -6,25 +6,45 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 from argparse import ArgumentParser
 from importlib import import_module
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from granian import Granian
 from granian.constants import Interfaces
 
 from featurestore_project import processes
+
+#: Seconds for which a worker may finish what it answers when the server ends.
+KILL_AFTER_SECONDS = 6
+#: Set by a worker that refuses to start; shared with its main process.
+_refused = multiprocessing.Event()
 
 
 def load(module: str) -> Any:
     """Return the application of ``module``; granian calls this in each worker process.
 
     A worker whose main process was killed would go on answering, on a port nobody else can take.
+    Until granian sets the worker's own handlers it has those of its main process, which would note
+    a signal and go on; a worker that still loads has nothing to finish.
     """
-    if (main := multiprocessing.parent_process()) is not None and main.pid is not None:
-        processes.end_with_parent(main.pid, signal.SIGKILL)
-    return import_module(module).application
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    main = multiprocessing.parent_process()
+    if main is None or main.pid is None:
+        return import_module(module).application
+    processes.end_with_parent(main.pid, signal.SIGKILL)
+    try:
+        return import_module(module).application
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n")
+        _refused.set()
+        os.kill(main.pid, signal.SIGTERM)  # it would start another that refuses as well
+        sys.exit(processes.REFUSED)
 
 
 def main() -> None:
@@ -42,8 +62,12 @@ def main() -> None:
         websockets=False,
         workers=options.workers,
         blocking_threads=options.threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=KILL_AFTER_SECONDS,
     )
     server.serve(target_loader=load)
+    if _refused.is_set():
+        sys.exit(processes.REFUSED)
 
 
 if __name__ == "__main__":

@@ -151,6 +151,35 @@ class TableSequence(models.Model):
         return f"{self.table}: {self.last}"
 
 
+class SweepTurn(models.Model):
+    """The one row of whose turn it is to sweep, by the database's clock; see ``requests.turns``."""
+
+    started_at = models.DateTimeField()
+    #: Null while the sweep runs, and after one that died.
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"the sweep of {self.started_at.isoformat()}"
+
+
+class ProcessClock(models.Model):
+    """What one process measured of the clocks around it the last time it looked."""
+
+    #: As Celery names workers: kind@host.
+    process = models.CharField(max_length=200, unique=True)
+    measured_at = models.DateTimeField()
+    #: How far the process's clock was ahead of the database's.
+    ahead = models.DurationField()
+    #: How far the clock of Redis was ahead of the database's; null: Redis did not answer.
+    redis_ahead = models.DurationField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("process",)
+
+    def __str__(self) -> str:
+        return f"the clock of {self.process}"
+
+
 class StoredWindow(models.Model):
     """One window whose rows are in the offline store; no other run computes it again."""
 

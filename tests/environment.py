@@ -24,10 +24,13 @@ if "featurestore_project.settings" in sys.modules:
 STATE_DIR = Path(tempfile.mkdtemp(prefix="assay-test-"))
 atexit.register(shutil.rmtree, STATE_DIR, ignore_errors=True)
 
+#: Long and varied enough for a server in production; of no use to anybody.
+SECRET_KEY = "u8jzPde0IgxLd6GncfBAepfJBd0Kh8oOOL8dKLzdocJ2isAjIhKtJ0Rl"
+
 #: What the session runs with; a server that a test starts has an environment of its own.
 VARIABLES = {
     "STATE_DIR": str(STATE_DIR),
-    "SECRET_KEY": "tests-only",
+    "SECRET_KEY": SECRET_KEY,
     "SECURE_COOKIES": "false",
     "FILE_ROOTS": str(STATE_DIR / "sources"),
     "LOG_LEVEL": "WARNING",

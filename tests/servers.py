@@ -48,6 +48,20 @@ def redis_server(state_dir: Path) -> Iterator[str]:
         processes.stop([child])
 
 
+@contextmanager
+def evicting_redis(state_dir: Path) -> Iterator[str]:
+    """Run a redis-server that drops values when memory is short; gives its URL."""
+    command = embedded.redis_command(state_dir)
+    command[command.index("noeviction")] = "allkeys-lru"
+    log = state_dir / "logs" / "redis.log"
+    child = processes.start("redis", command, log=log)
+    try:
+        embedded.wait_for_redis(state_dir, child.process, log)
+        yield embedded.redis_url(state_dir)
+    finally:
+        processes.stop([child])
+
+
 def free_port() -> int:
     with socket.socket() as look:
         look.bind(("127.0.0.1", 0))

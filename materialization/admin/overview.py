@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
-from materialization.models import MaterializationRun
+from materialization.clocks import clocks_apart
+from materialization.models import MaterializationRun, ProcessClock
 from registry.admin.panels import Card, Tile, overview
 from registry.admin.scope import projects_with
 
@@ -49,6 +50,16 @@ def runs(request: HttpRequest) -> Iterator[Tile | Card]:
     )
     context = {"live": live.order_by("id")[:LINES], "failed": failed[:LINES], "now": now}
     yield Card(20, render_to_string("materialization/admin/overview.html", context, request))
+
+
+@overview
+def clocks(request: HttpRequest) -> Iterator[Tile]:
+    """Show superusers, who run the server, that clocks differ; nothing while they do not."""
+    apart = clocks_apart() if request.user.is_superuser else ProcessClock.objects.none()
+    if count := apart.count():
+        names = ", ".join(clock.process for clock in apart[:LINES])
+        url = reverse("admin:index")
+        yield Tile(31, "Clocks apart", "schedule", url, count, f"as seen by {names}", is_bad=True)
 
 
 def _runs(visible: frozenset[int]) -> QuerySet[MaterializationRun]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect, JsonResponse
 from django.urls import path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
+from lib.clock import database_now
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
@@ -102,7 +102,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         }
 
     def cancel(self, request: HttpRequest, obj: MaterializationRun) -> None:
-        end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=timezone.now())
+        end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=database_now())
         attempt(request, end, done=f"{obj} ends at its next step; nothing half-done is published.")
 
     @attempting("starting a run")
@@ -113,7 +113,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         version = versions.filter(pk=version_id, feature_view__project__in=visible).first()
         if version is None:
             raise Http404
-        now = timezone.now()
+        now = database_now()
         start = partial(
             request_run, version=version, window_end=now, at=now, actor=access.acting_user(request)
         )

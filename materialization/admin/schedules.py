@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from lib.clock import database_now
 from lib.errors import AssayError
 from lib.seen import ChangedMeanwhile
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
@@ -97,7 +98,7 @@ class MaterializationScheduleAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: MaterializationSchedule) -> dict[str, Any]:
         initial = {"every": obj.every, "cron": obj.cron, "enabled": obj.enabled}
-        table, now = obj.version.table, timezone.now()
+        table, now = obj.version.table, database_now()
         return {
             "schedule": obj,
             "form": ScheduleForm(initial=initial),

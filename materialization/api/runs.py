@@ -6,7 +6,6 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -14,6 +13,7 @@ from rest_framework.response import Response
 
 from lib.api import API, described
 from lib.bodies import small_object
+from lib.clock import database_now
 from lib.errors import NotFound
 from lib.parameters import PAGE, one_of, paged, stored_text
 from materialization.api.serializers import run_output
@@ -69,7 +69,7 @@ class MaterializeAPI(API):
                     version=version,
                     window_start=start,
                     window_end=end,
-                    at=timezone.now(),
+                    at=database_now(),
                     actor=access.acting_user(request),
                 )
                 for version in versions
@@ -127,7 +127,7 @@ class CancelRunAPI(API):
     def post(self, request: Request, project: str, run_id: int) -> Response:
         run = _run(request, project, run_id)
         small_object(request, known=())
-        cancelled = cancel_run(run=run, actor=access.acting_user(request), at=timezone.now())
+        cancelled = cancel_run(run=run, actor=access.acting_user(request), at=database_now())
         return Response(run_output(cancelled))
 
 

@@ -17,6 +17,27 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='ProcessClock',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('process', models.CharField(max_length=200, unique=True)),
+                ('measured_at', models.DateTimeField()),
+                ('ahead', models.DurationField()),
+                ('redis_ahead', models.DurationField(blank=True, null=True)),
+            ],
+            options={
+                'ordering': ('process',),
+            },
+        ),
+        migrations.CreateModel(
+            name='SweepTurn',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('started_at', models.DateTimeField()),
+                ('finished_at', models.DateTimeField(blank=True, null=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name='TableSequence',
             fields=[
                 ('table', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='+', serialize=False, to='registry.featuretable')),

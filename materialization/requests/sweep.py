@@ -10,7 +10,9 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from lib.errors import AssayError
 from materialization.choices import RunKind, RunStatus, RunStep
@@ -18,6 +20,7 @@ from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import covered_until, failures_in_a_row, live_run
 from materialization.requests.runs import enqueue, request_run
+from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.loading import holds_all, longest_ttl
 from materialization.ticks import last_tick
@@ -58,10 +61,11 @@ def sweep(*, at: datetime) -> None:
 
 def requeue_dead(*, at: datetime) -> None:
     """Queue runs whose worker stopped renewing its lease; after too many attempts give up."""
-    dead = MaterializationRun.objects.filter(status=RunStatus.RUNNING, lease_expires_at__lt=at)
+    is_dead = _lease_is_over(at)
+    dead = MaterializationRun.objects.filter(is_dead, status=RunStatus.RUNNING)
     for run in dead.select_related("version__feature_view__project"):
         # It may have come back to life meanwhile, or somebody else may have seen to it.
-        unchanged = run.owned().filter(lease_expires_at__lt=at)
+        unchanged = run.owned().filter(is_dead)
         ending = _end_of_dead(run)
         if ending is not None:
             end_run(run, ending, among=unchanged, actor=None, at=at)
@@ -71,6 +75,12 @@ def requeue_dead(*, at: datetime) -> None:
                 verb = "materialization_run.requeued"
                 audit.record(actor=None, verb=verb, subject=run, at=at)
                 enqueue(run)
+
+
+def _lease_is_over(at: datetime) -> Q:
+    """Leases that ran out, and those longer than any: they were written before a step back."""
+    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
+    return Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
 
 
 def _end_of_dead(run: MaterializationRun) -> Ending | None:
@@ -85,9 +95,8 @@ def _end_of_dead(run: MaterializationRun) -> Ending | None:
 
 def resend_lost(*, at: datetime) -> None:
     """Wake a worker again for runs whose message was lost, for instance with its broker."""
-    lost = MaterializationRun.objects.filter(
-        status=RunStatus.QUEUED, enqueued_at__lt=at - RESEND_AFTER
-    )
+    is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
+    lost = MaterializationRun.objects.filter(is_old, status=RunStatus.QUEUED)
     for run in lost:
         if lost.filter(pk=run.pk).update(enqueued_at=at):
             enqueue(run)
@@ -126,7 +135,7 @@ def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | No
     if covered is None:
         return at
     if table.ready_at is None:
-        return covered
+        return min(covered, at)
     if schedule.spec is None:
         return None
     tick = last_tick(schedule.spec, at)
@@ -137,7 +146,8 @@ def _is_resting(failures: list[MaterializationRun], at: datetime) -> bool:
     if not failures or failures[0].finished_at is None:
         return False
     wait: timedelta = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LONGEST_BACKOFF)
-    return at < failures[0].finished_at + wait
+    # A failure from the future was written before the clock was set back.
+    return failures[0].finished_at <= at + STEPPED_BACK and at < failures[0].finished_at + wait
 
 
 def reload_missing(*, at: datetime) -> None:
@@ -156,7 +166,7 @@ def reload_missing(*, at: datetime) -> None:
         if is_held or live_run(table) is not None or _loading_rests(table, at):
             continue
         if (covered := covered_until(table)) is not None:
-            _attempt(version, covered, at, kind=RunKind.RELOAD)
+            _attempt(version, min(covered, at), at, kind=RunKind.RELOAD)
 
 
 def _loading_rests(table: FeatureTable, at: datetime) -> bool:

@@ -21,7 +21,7 @@ import yaml
 
 from featurestore_project import embedded, processes
 from tests import servers
-from tests.environment import without_ours
+from tests.environment import SECRET_KEY, without_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def environment(tmp_path_factory) -> Iterator[dict[str, str]]:
             "REDIS_URL": started["redis"],
             "BROKER_URL": embedded.broker_url(started["redis-broker"]),
             "FILE_ROOTS": str(state),
-            "SECRET_KEY": "x" * 50,
+            "SECRET_KEY": SECRET_KEY,
             "SWEEP_EVERY_SECONDS": "1",
         }
         yield without_ours() | image | compose | ours
@@ -103,7 +103,10 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
 
     port = str(servers.free_port())
     web = [part.replace(CONTAINER_PORT, port) for part in json.loads(instructions("CMD")[0])]
-    commands = {"web": web, **{name: SERVICES[name]["command"] for name in ("worker", "beat")}}
+    commands = {
+        "web": web,
+        **{name: SERVICES[name]["command"] for name in ("worker", "sweep", "beat")},
+    }
     children = []
     try:
         for name, command in commands.items():
@@ -113,15 +116,16 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
         health = json.loads(instructions("HEALTHCHECK")[0].split("CMD", 1)[1])
         healthy = run([part.replace(CONTAINER_PORT, port) for part in health], image, environment)
         assert healthy.returncode == 0, healthy.stderr
-        assert any(ping(image, environment) == 0 for _ in range(6))  # it may still be starting
+        for name in ("worker", "sweep"):  # each may still be starting
+            assert any(ping(name, image, environment) == 0 for _ in range(6))
         assert all(child.process.poll() is None for child in children)
     finally:
         processes.stop(children)
 
 
-def ping(image: Path, environment: dict[str, str]) -> int:
-    """Run the worker's own health check; an engine gives a container its name as HOSTNAME."""
-    (kind, command) = SERVICES["worker"]["healthcheck"]["test"]
+def ping(name: str, image: Path, environment: dict[str, str]) -> int:
+    """Run a worker's own health check; an engine gives a container its name as HOSTNAME."""
+    (kind, command) = SERVICES[name]["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
     shell = ["sh", "-c", command.replace("$$", "$")]
     return run(shell, image, environment | {"HOSTNAME": socket.gethostname()}).returncode

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.utils import timezone
 
 from featurestore_project import startup
+from materialization.requests.turns import take_turn
 
 
 def test_alive_needs_no_other_part(client):
@@ -17,7 +22,10 @@ def test_ready_when_every_part_answers(client):
     response = client.get("/readyz")
 
     assert response.status_code == 200
-    assert response.json()["checks"] == {"database": "ok", "migrations": "ok", "redis": "ok"}
+    said = response.json()["checks"]
+    never = "ok, but the sweep never ran: see to the beat and sweep processes"
+    assert said.pop("sweep") == never
+    assert said == {"database": "ok", "migrations": "ok", "redis": "ok", "clocks": "ok"}
 
 
 @pytest.mark.django_db
@@ -42,6 +50,31 @@ def test_not_ready_on_a_redis_that_drops_values(client, online_redis):
             startup.refuse_evicting_redis()
     finally:
         online_redis.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("ago", "word"), [(0, "ok"), (59, "ok"), (61, "last ran 61 s ago")])
+def test_a_late_sweep_is_said_and_readers_keep_their_server(client, settings, ago, word):
+    settings.SWEEP_EVERY_SECONDS = 10
+    take_turn(every=timedelta(seconds=10), at=timezone.now() - timedelta(seconds=ago))
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 200
+    assert word in response.json()["checks"]["sweep"]
+
+
+@pytest.mark.django_db
+def test_a_clock_that_is_off_is_said(client, monkeypatch):
+    real = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(minutes=10))
+
+    said = client.get("/readyz").json()["checks"]["clocks"]
+
+    # SQLite has no clock but this machine's; the server of Redis has one of its own.
+    ours = "this process is 600." if connection.vendor == "postgresql" else "Redis is 600."
+    assert said.startswith("ok, but the clock of ")
+    assert ours in said or "Redis is 599." in said
 
 
 @pytest.mark.django_db

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -42,6 +44,30 @@ def test_it_starts_every_part_and_ends_them_all(tmp_path):
     assert not still_running(parts)
 
 
+def swept_within(server: servers.Server, seconds: float) -> bool:
+    """Tell whether a sweep is said to have run a moment ago, now or soon."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{server.url}/readyz", timeout=10) as answer:
+            if json.load(answer)["checks"]["sweep"] == "ok":
+                return True
+        time.sleep(0.2)
+    return False
+
+
+def test_workers_that_do_not_get_on_hold_up_no_sweep(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        worker = part(server, "worker@")
+        stopped = [worker, *worker.children(recursive=True)]
+        for each in stopped:
+            each.suspend()
+
+        assert swept_within(server, 30)
+        assert "ended by itself" not in server.child.tail(lines=40)
+        for each in stopped:
+            each.resume()
+
+
 def test_nothing_outlives_it_when_it_is_killed_outright(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
         parts = family(server.child.process.pid)
@@ -63,14 +89,80 @@ def test_the_web_server_does_not_answer_on_without_its_main_process(tmp_path):
         server.child.process.send_signal(signal.SIGCONT)
 
 
-def test_a_part_that_dies_ends_the_rest_and_shows_its_log(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        parts = family(server.child.process.pid)
-        next(part for part in parts if "beat" in part.cmdline()).kill()
+def part(server: servers.Server, word: str) -> psutil.Process:
+    """Return the running process of one part, the one that ``serve`` itself started."""
+    parts = psutil.Process(server.child.process.pid).children()
+    return next(each for each in parts if word in " ".join(each.cmdline()))
 
-        assert server.child.process.wait(30) == 1
-        assert "beat ended by itself (exit -9). The end of" in server.child.tail(lines=40)
-        assert not still_running(parts)
+
+def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil.Process:
+    """Return the process that took the place of one that died; wait until there is one."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(StopIteration, psutil.Error):
+            found = part(server, word)
+            if found != dead and found.is_running():
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"no other {word}:\n{server.child.tail(lines=40)}")
+
+
+def test_each_part_that_dies_is_started_again_and_said(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        for word in ("beat", "worker@", "sweep@", "featurestore_project.web"):
+            dead = part(server, word)
+            dead.kill()
+            restarted(server, word, dead)
+        servers.await_ready(server.child, f"{server.url}/readyz")
+
+        said = server.child.tail(lines=40)
+        for name in ("beat", "worker", "sweep", "web"):
+            assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
+
+
+def test_a_process_that_answers_is_replaced_when_it_dies(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        web = part(server, "featurestore_project.web")
+        web.children()[0].kill()
+
+        servers.await_ready(server.child, f"{server.url}/readyz")
+        assert web.is_running()
+        assert "web ended by itself" not in server.child.tail(lines=40)
+
+
+def test_redis_that_dies_comes_back_with_what_it_had_saved(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
+        redis.kill()
+
+        assert not still_running([redis])
+        servers.await_ready(server.child, f"{server.url}/readyz")
+
+
+def test_a_part_that_refuses_to_start_ends_the_rest_and_shows_why(tmp_path):
+    # A Redis that evicts, named in REDIS_URL: the web part refuses it.
+    with servers.evicting_redis(tmp_path / "redis") as url:
+        env = servers.server_env(tmp_path / "state", REDIS_URL=url, BROKER_URL=url)
+        outcome = serve(env, "--port", str(servers.free_port()))
+
+    assert outcome.returncode == 1
+    assert "refuses to start" in outcome.stderr
+    assert "maxmemory-policy is allkeys-lru" in outcome.stderr
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 1.6, 3.2, 5.0, 8.0, 11.0])
+def test_being_asked_to_end_while_it_starts_is_never_lost(tmp_path, delay):
+    command = [sys.executable, str(servers.ROOT / "manage.py"), "serve"]
+    command += ["--port", str(servers.free_port())]
+    env = servers.server_env(tmp_path / "state")
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, cwd=os.sep) as process:
+        time.sleep(delay)
+        started = family(process.pid)
+        process.send_signal(signal.SIGTERM)
+
+        # Before it has handlers the signal ends it outright; nothing has been started by then.
+        assert process.wait(40) in {0, -signal.SIGTERM}
+        assert not still_running(started)
 
 
 def test_a_second_one_on_the_same_state_is_refused(tmp_path):
@@ -95,4 +187,4 @@ def test_a_busy_port_is_said_before_anything_starts(tmp_path):
 
 def serve(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(servers.ROOT / "manage.py"), "serve", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, cwd=os.sep)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, cwd=os.sep)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.environment import without_ours
+from tests.environment import SECRET_KEY, without_ours
 from tests.servers import ROOT
 
 QUESTION = "from featurestore_project import settings as s; print(({}))"
@@ -42,12 +42,35 @@ def test_production_does_not_start_without_a_secret(tmp_path, variable):
     assert "ImproperlyConfigured: SECRET_KEY is not set" in asked.stderr
 
 
+WEAK = {
+    "short": ("s3cr3t!", "7 characters"),
+    "one short": (SECRET_KEY[:49], "49 characters"),
+    "one letter": ("x" * 64, "repeats itself"),
+    "a word again and again": ("assay-production-" * 4, "repeats itself"),
+    "an alphabet twice": ("abcdefghijklmnopqrstuvwxyz0123456789" * 2, "repeats itself"),
+    "made by Django for development": ("django-insecure-" + SECRET_KEY, "'insecure'"),
+    "of an example": ("Change-Me" + SECRET_KEY, "'changeme'"),
+}
+
+
+@pytest.mark.parametrize(("key", "why"), WEAK.values(), ids=WEAK)
+def test_production_does_not_start_on_a_secret_that_can_be_guessed(tmp_path, key, why):
+    production = {"STATE_DIR": str(tmp_path), "DATABASE_URL": "postgresql://a:b@db/c"}
+    asked = settings_with("s.SECRET_KEY", SECRET_KEY=key, **production)
+
+    assert asked.returncode != 0
+    assert "ImproperlyConfigured: SECRET_KEY is too weak" in asked.stderr
+    assert why in asked.stderr
+    assert "secrets.token_urlsafe(64)" in asked.stderr
+    assert key not in asked.stderr
+
+
 def test_production_sends_cookies_over_https_only(tmp_path):
     asked = settings_with(
         "s.EMBEDDED, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE",
         STATE_DIR=str(tmp_path),
         DATABASE_URL="postgresql://a:b@db/c",
-        SECRET_KEY="x" * 50,
+        SECRET_KEY=SECRET_KEY,
     )
 
     assert asked.stdout.strip() == "(False, True, True)"

@@ -22,21 +22,19 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from featurestore_project import embedded, processes
+from featurestore_project import embedded
+from featurestore_project.supervision import Part, PartFailed, Supervisor
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
     from pathlib import Path
 
-    from featurestore_project.processes import Child
-
-READY_TIMEOUT_SECONDS = 60.0
+READY_TIMEOUT_SECONDS = 120.0
+#: For each part, between being asked to end and being killed.
+GRACE_SECONDS = 8.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PROJECT = "featurestore_project"
-
-
-class Stopped(Exception):  # noqa: N818 - an event, not an error
-    """Somebody asked the server to end."""
 
 
 def port_number(text: str) -> int:
@@ -46,7 +44,7 @@ def port_number(text: str) -> int:
 
 
 class Command(BaseCommand):
-    help = "Run Redis (unless REDIS_URL is set), worker, beat and web here. Ctrl-C ends them all."
+    help = "Run Redis (unless REDIS_URL is set) and all other parts here. Ctrl-C ends them all."
     requires_system_checks: list[str] = []  # noqa: RUF012 - Django's own declaration
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -59,49 +57,46 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, _stop)
-        children: list[Child] = []
+        supervisor = Supervisor(self._say)
+        for number in SIGNALS:
+            # A flag, not an exception: whatever is under way ends as it should, a start included.
+            signal.signal(number, lambda *_: supervisor.asked_to_stop.set())
         try:
             with only_one(settings.STATE_DIR):
                 check_port(host, port)
-                self._start(children, host=host, port=port, workers=workers)
-                self._watch(children)
-        except Stopped:
-            self._say("stopping")
+                self._start(supervisor, host=host, port=port, workers=workers)
+                supervisor.watch()
+                self._say("stopping")
+                supervisor.stop(grace_seconds=GRACE_SECONDS)
+        except PartFailed as failed:
+            raise CommandError(str(failed)) from failed
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave parts behind
-            processes.stop(children)
+            supervisor.stop(grace_seconds=GRACE_SECONDS)
 
-    def _start(self, children: list[Child], *, host: str, port: int, workers: int) -> None:
-        """Start the parts, each after what it needs; append to ``children`` as they start."""
+    def _start(self, supervisor: Supervisor, *, host: str, port: int, workers: int) -> None:
+        """Start the parts, each after what it needs; leave off when asked to stop."""
         if not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_URL_FILE"):
-            children.append(start_redis(settings.STATE_DIR))
+            start_redis(supervisor, settings.STATE_DIR)
         self._say("database: applying migrations")
         call_command("migrate", interactive=False, verbosity=0)
         connections.close_all()  # children open their own
         for name, command in parts(host=host, port=port, workers=workers):
-            log = fresh_log(settings.STATE_DIR, name)
-            children.append(processes.start(name, command, log=log))
-        self._await_web(children, f"http://{url_host(host)}:{port}")
+            if not supervisor.asked_to_stop.is_set():
+                log = fresh_log(settings.STATE_DIR, name)
+                supervisor.start(Part(name, command, log, folder=settings.BASE_DIR))
+        self._await_web(supervisor, f"http://{url_host(host)}:{port}")
 
-    def _await_web(self, children: list[Child], url: str) -> None:
+    def _await_web(self, supervisor: Supervisor, url: str) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-        while not answers(f"{url}/healthz"):
-            raise_if_ended(children)
-            if time.monotonic() > deadline:
-                tail = children[-1].tail()
-                raise CommandError(f"the web part does not answer at {url}. Its log ends:\n{tail}")
-            time.sleep(0.1)
+        supervisor.watch(until=lambda: time.monotonic() > deadline or answers(f"{url}/healthz"))
+        if supervisor.asked_to_stop.is_set():
+            return
+        if time.monotonic() > deadline:
+            log = settings.STATE_DIR / "logs" / "web.log"
+            raise CommandError(f"the web part does not answer at {url}. See {log}.")
         self._say(
             f"ready at {url}/admin/ · logs in {settings.STATE_DIR}/logs · Ctrl-C ends everything"
         )
-
-    def _watch(self, children: list[Child]) -> None:
-        while True:
-            raise_if_ended(children)
-            time.sleep(0.2)
 
     def _say(self, text: str) -> None:
         self.stdout.write(f"assay: {text}")
@@ -111,37 +106,36 @@ class Command(BaseCommand):
 def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
     """Return (name, command) of every part but Redis, in starting order."""
     celery = [sys.executable, "-m", "celery", "--app", PROJECT]
-    worker = [
-        "worker",
-        "--concurrency",
-        str(workers),
-        "--loglevel",
-        "INFO",
-        "--without-gossip",
-        "--without-mingle",
-    ]
+    quiet = ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+    worker = ["worker", "--hostname", "worker@%h", "--queues", "runs", *quiet]
+    # A process of its own: however long runs take, the sweep is not behind them.
+    sweep = ["worker", "--hostname", "sweep@%h", "--queues", "sweep", "--pool", "solo", *quiet]
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
     web = [sys.executable, "-m", f"{PROJECT}.web", "--host", host, "--port", str(port)]
-    return [("worker", [*celery, *worker]), ("beat", [*celery, *beat]), ("web", web)]
+    return [
+        ("worker", [*celery, *worker, "--concurrency", str(workers)]),
+        ("sweep", [*celery, *sweep]),
+        ("beat", [*celery, *beat]),
+        ("web", web),
+    ]
 
 
-def start_redis(state_dir: Path) -> Child:
-    log = fresh_log(state_dir, "redis")
+def start_redis(supervisor: Supervisor, state_dir: Path) -> None:
+    """Start the embedded Redis and wait until it has read its data."""
     if embedded.redis_answers(embedded.redis_url(state_dir)):
         raise CommandError(
             f"a Redis of somebody else already answers at {embedded.socket_path(state_dir)}. "
             "End it, or set STATE_DIR to another folder."
         )
-    command = embedded.redis_command(state_dir)
+    log = fresh_log(state_dir, "redis")
     # TERM lets it save what it holds.
-    child = processes.start("redis", command, log=log, death_signal=signal.SIGTERM)
+    part = Part("redis", embedded.redis_command(state_dir), log, signal.SIGTERM)
+    child = supervisor.start(part)
     try:
         embedded.wait_for_redis(state_dir, child.process, log)
     except embedded.EmbeddedRedisFailed as error:
-        processes.stop([child])
         raise CommandError(str(error)) from error
-    return child
 
 
 def fresh_log(state_dir: Path, name: str) -> Path:
@@ -150,15 +144,6 @@ def fresh_log(state_dir: Path, name: str) -> Path:
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     return log
-
-
-def raise_if_ended(children: list[Child]) -> None:
-    """:raises CommandError: a part ended; the others are ended by the caller."""
-    for child in children:
-        code = child.process.poll()
-        if code is not None:
-            tail = f"The end of {child.log}:\n{child.tail()}"
-            raise CommandError(f"{child.name} ended by itself (exit {code}). {tail}")
 
 
 @contextmanager
@@ -210,7 +195,3 @@ def answers(url: str) -> bool:
         return True  # it answers; what it says is for its log
     except OSError:
         return False
-
-
-def _stop(number: int, frame: object) -> None:
-    raise Stopped

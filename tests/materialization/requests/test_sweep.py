@@ -185,7 +185,7 @@ def test_a_dead_run_somebody_cancelled_is_not_queued_again(cast, version):
 
 def queued_messages() -> int:
     with app.connection_for_read() as connection:
-        return connection.default_channel.client.llen("celery")
+        return connection.default_channel.client.llen("runs")
 
 
 def test_a_lost_message_is_sent_again_once_a_minute(version):
@@ -320,3 +320,32 @@ def test_a_duty_that_fails_does_not_hold_up_the_others(version, settings, caplog
 
     assert [run.kind for run in swept()] == ["backfill"]
     assert "sweep: clear_epochs: Redis does not answer" in caplog.text
+
+
+@pytest.mark.parametrize("back", [timedelta(seconds=70), HOUR, timedelta(days=40)])
+def test_a_clock_set_back_holds_up_no_dead_run(version, back):
+    run = claimed(version)
+
+    sweep.requeue_dead(at=AT - back)
+
+    run.refresh_from_db()
+    assert run.status == "queued"
+
+
+def test_a_clock_set_back_holds_up_no_lost_message(version):
+    run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+
+    sweep.resend_lost(at=AT - HOUR)
+
+    run.refresh_from_db()
+    assert run.enqueued_at == AT - HOUR
+
+
+def test_a_clock_set_back_neither_lets_failures_rest_for_long_nor_refuses_a_reload(version):
+    work()
+    online_store().drop(table_of(version).uid)
+    MaterializationRun.objects.update(status="failed", step="online")
+
+    (run,) = swept(AT - HOUR)
+
+    assert (run.kind, run.window_end) == ("reload", AT - HOUR)
