@@ -16,13 +16,14 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from redis.exceptions import RedisError
 
 from featurestore_project import startup
 from lib.clock import database_now, measure_skew
+from lib.connections import RedisUnavailable
 from materialization.clocks import skew_in_words
 from materialization.models import MaterializationRun
 from materialization.requests.turns import last_turn
+from materialization.stores.online import KEEPING_POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def check_database() -> str:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
         return f"does not answer: {type(error).__name__}"
-    return "ok"
+    return OK
 
 
 def check_migrations() -> str:
@@ -64,15 +65,18 @@ def check_migrations() -> str:
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         return f"unknown: {type(error).__name__}"
-    return f"{len(missing)} not applied: run manage.py migrate" if missing else "ok"
+    return f"{len(missing)} not applied: run manage.py migrate" if missing else OK
 
 
 def check_redis() -> str:
     try:
         policy = startup.eviction_policy()
-    except RedisError as error:
-        return f"does not answer: {type(error).__name__}"
-    return "ok" if policy in startup.KEEPING_POLICIES else startup.advice(policy)
+        refused = startup.refuses_values()
+    except RedisUnavailable as error:
+        return error.message
+    if policy not in KEEPING_POLICIES:
+        return startup.advice(policy)
+    return f"{OK}, but {refused}" if refused else OK
 
 
 def check_sweep() -> str:

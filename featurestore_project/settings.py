@@ -112,6 +112,9 @@ RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Seconds by which a clock may differ from the database's before it is said to.
 CLOCK_SKEW_SECONDS = env_int("CLOCK_SKEW_SECONDS", 2, minimum=1)
+# Seconds after which a reader asks the database whether what it knows of rights and versions holds.
+# Redis says so at once; this is for when Redis cannot be told, or went back to an older dump.
+PLAN_CONFIRM_SECONDS = env_int("PLAN_CONFIRM_SECONDS", 1, minimum=0)
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 

@@ -8,26 +8,49 @@ from __future__ import annotations
 import logging
 
 from django.core.exceptions import ImproperlyConfigured
-from redis.exceptions import RedisError, ResponseError
 
-from lib.connections import get_redis
+from lib.connections import (
+    RedisFull,
+    RedisReadOnly,
+    RedisRefused,
+    RedisUnavailable,
+    get_redis,
+    translated,
+)
+from materialization.stores.online import KEEPING_POLICIES
 
 logger = logging.getLogger(__name__)
 
-#: Under any other policy Redis drops values when memory is short, and a read answers NOT_FOUND.
-#: Managed servers that hide their configuration answer nothing, which is let pass.
-KEEPING_POLICIES = {"noeviction", "unknown"}
+#: No key there is: removing it is a write that changes nothing.
+NOTHING = b"a:-"
 
 
 def eviction_policy() -> str:
     """Return the values server's ``maxmemory-policy``, ``unknown`` where it does not say.
 
-    :raises RedisError: it does not answer.
+    :raises RedisUnavailable: it does not answer.
     """
     try:
-        return str(get_redis().info("memory").get("maxmemory_policy", "unknown"))
-    except ResponseError:
+        with translated():
+            return str(get_redis().info("memory").get("maxmemory_policy", "unknown"))
+    except RedisRefused:
         return "unknown"
+
+
+def refuses_values() -> str:
+    """Return why the values server takes no new values, empty when it does.
+
+    :raises RedisUnavailable: it does not answer.
+    """
+    try:
+        with translated():
+            memory = get_redis().info("memory")
+            get_redis().unlink(NOTHING)
+    except RedisReadOnly as error:
+        return error.message
+    limit = int(memory.get("maxmemory", 0))
+    full = limit and int(memory["used_memory"]) > limit
+    return RedisFull(f"maxmemory is {limit} bytes").message if full else ""
 
 
 def advice(policy: str) -> str:
@@ -41,8 +64,8 @@ def refuse_evicting_redis() -> None:
     """
     try:
         policy = eviction_policy()
-    except RedisError as error:
-        logger.warning("Redis does not answer yet (%s); reads answer 503 until it does", error)
+    except RedisUnavailable as error:
+        logger.warning("%s", error)
         return
     if policy not in KEEPING_POLICIES:
         raise ImproperlyConfigured(

@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from django.db import connection
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from lib.connections import get_redis
-from lib.errors import Unavailable
+from lib.connections import RedisUnavailable, get_redis, translated
 from lib.instants import EPOCH
 
 
@@ -52,8 +50,9 @@ def measure_skew() -> Skew:
     process = _middle(before) - database if connection.vendor == "postgresql" else timedelta(0)
     before = timezone.now()
     try:
-        seconds, microseconds = get_redis().time()
-    except (RedisError, Unavailable):
+        with translated():
+            seconds, microseconds = get_redis().time()
+    except RedisUnavailable:
         return Skew(process, None)
     redis = EPOCH + timedelta(seconds=int(seconds), microseconds=int(microseconds))
     return Skew(process, redis - _middle(before) + process)

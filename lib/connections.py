@@ -1,59 +1,120 @@
 """The process's one pooled connection to the Redis that holds values, markers and epochs.
 
-Not for the broker: Celery opens its own. Settings are read here, at the edge.
+Not for the broker: Celery opens its own. Settings are read here, at the edge. What goes wrong is
+named here too, once for everybody: silent, full, refusing writes, refusing at all.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import re
 import threading
-from typing import Any, cast
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis
 from django.conf import settings
 
 from lib.errors import Unavailable
 
-_generations = itertools.count(1)
-_lock = threading.Lock()
-_state: dict[str, Any] = {"generation": 0, "client": None, "made_for": None}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: How long one command may take, and how long nobody asks again after one that took longer.
+TIMEOUT_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+
+_RUN_ID = re.compile(rb"run_id:([0-9a-f]+)")
+#: Why a server that reads may not write: it follows another, its disk is full, or its followers are
+#: away.
+_READ_ONLY = ("READONLY", "MISCONF", "NOREPLICAS", "read only replica", "unable to persist")
 
 
-class RedisUnreachable(Unavailable):
+class RedisUnavailable(Unavailable):
+    """Redis does not do what is asked of it now."""
+
+
+class RedisUnreachable(RedisUnavailable):
     code = "redis_unreachable"
 
-    def __init__(self, cause: Exception) -> None:
+    def __init__(self, cause: object) -> None:
         super().__init__(
             f"Redis does not answer ({cause}). Reads resume by themselves when it is back;"
             " see REDIS_URL."
         )
 
 
-class _Counted:
-    """Mix-in: counts connections made, because what was cached before a new one may be stale."""
+class RedisFull(RedisUnavailable):
+    code = "redis_full"
 
-    def on_connect(self) -> None:
-        super().on_connect()  # type: ignore[misc]
-        _state["generation"] = next(_generations)
-
-
-class _TcpConnection(_Counted, redis.Connection):
-    pass
+    def __init__(self, cause: object) -> None:
+        super().__init__(
+            f"Redis is full and takes no more values ({cause}). What it holds is still read."
+            " Raise its maxmemory, or retire versions that nobody reads."
+        )
 
 
-class _TlsConnection(_Counted, redis.SSLConnection):
-    pass
+class RedisReadOnly(RedisUnavailable):
+    code = "redis_read_only"
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(
+            f"Redis refuses to write ({cause}). What it holds is still read. Point REDIS_URL at"
+            " the primary, or mend its disk or its replicas."
+        )
 
 
-class _SocketConnection(_Counted, redis.UnixDomainSocketConnection):
-    pass
+class RedisRefused(RedisUnavailable):
+    code = "redis_refused"
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(
+            f"Redis refuses a command ({cause}). See the rights of REDIS_URL's user, and that the"
+            " server is 6.2 or newer."
+        )
 
 
-def _connection_class(url: str) -> type:
-    if url.startswith("unix://"):
-        return _SocketConnection
-    return _TlsConnection if url.startswith("rediss://") else _TcpConnection
+class _Silence:
+    """After a command that was never answered nobody asks for a moment, then one finds out.
+
+    Without it every thread would wait for the whole time-out of a server that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """:raises RedisUnreachable: it hung a moment ago, and nobody has found it well since."""
+        if not self._until:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if self._until and now < self._until:
+                raise RedisUnreachable(f"it took longer than {TIMEOUT_SECONDS:g} s a moment ago")
+            if self._until:
+                self._until = now + TIMEOUT_SECONDS + PAUSE_SECONDS
+
+    def began(self) -> None:
+        self._until = time.monotonic() + PAUSE_SECONDS
+
+    def ended(self) -> None:
+        self._until = 0.0
+
+
+class _Server(NamedTuple):
+    """What this process has of one server; a forked process has its own."""
+
+    made_for: tuple[str, int]
+    client: redis.Redis
+    silence: _Silence
+
+
+_lock = threading.Lock()
+_state: dict[str, _Server] = {}
+_nameless = itertools.count(1)
 
 
 def get_redis() -> redis.Redis:
@@ -61,22 +122,61 @@ def get_redis() -> redis.Redis:
 
     A changed URL or a forked process gets a client of its own.
     """
+    return _server().client
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Run commands; what Redis says against them is raised as what it means.
+
+    :raises RedisUnreachable: it does not answer; at once where it did not a moment ago.
+    :raises RedisFull, RedisReadOnly, RedisRefused: it answers, and does not do it.
+    """
+    silence = _server().silence
+    silence.check()
+    try:
+        yield
+    except redis.TimeoutError as exc:
+        silence.began()
+        raise RedisUnreachable(exc) from exc
+    except redis.RedisError as exc:
+        silence.ended()
+        raise _meaning(exc) from exc
+    silence.ended()
+
+
+def _meaning(error: redis.RedisError) -> RedisUnavailable:
+    """Scripts quote the refusal in a longer message, so its words are looked for."""
+    said = str(error)
+    if isinstance(error, redis.ConnectionError):
+        return RedisUnreachable(said)
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in said:
+        return RedisFull(said)
+    if isinstance(error, redis.exceptions.ReadOnlyError) or any(w in said for w in _READ_ONLY):
+        return RedisReadOnly(said)
+    return RedisRefused(said)
+
+
+def _server() -> _Server:
     made_for = (settings.REDIS_URL, os.getpid())
-    if _state["made_for"] != made_for:
+    found = _state.get("server")
+    if found is None or found.made_for != made_for:
         with _lock:
-            if _state["made_for"] != made_for:
-                _state["client"] = _new_client(settings.REDIS_URL)
-                _state["made_for"] = made_for
-    return cast("redis.Redis", _state["client"])
+            found = _state.get("server")
+            if found is None or found.made_for != made_for:
+                found = _Server(made_for, new_client(settings.REDIS_URL), _Silence())
+                _state["server"] = found
+    return found
 
 
-def _new_client(url: str) -> redis.Redis:
+def new_client(url: str) -> redis.Redis:
+    """Return a client of its own for a server; its connections know which server it is."""
     pool = redis.BlockingConnectionPool.from_url(
         url,
-        connection_class=_connection_class(url),
+        redis_connect_func=_greet,
         max_connections=64,
         timeout=5,
-        socket_timeout=5,
+        socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=2,
         health_check_interval=0,
         protocol=2,
@@ -84,6 +184,24 @@ def _new_client(url: str) -> redis.Redis:
     return redis.Redis(connection_pool=pool)
 
 
-def generation() -> int:
-    """Return a number that grows whenever this process opens a new connection to Redis."""
-    return cast("int", _state["generation"])
+def _greet(connection: Any) -> None:
+    """Log in as redis-py does, and ask the server process for its name.
+
+    redis-py calls this for every connection it makes or makes again.
+    """
+    connection.on_connect()
+    connection.send_command("INFO", "server", check_health=False)
+    try:
+        found = _RUN_ID.search(connection.read_response(disable_decoding=True))
+    except redis.ResponseError:
+        found = None
+    # One that does not tell could be another each time.
+    connection.server = found[1].decode() if found else f"connection {next(_nameless)}"
+
+
+def server_of(connection: Any) -> str:
+    """Return which server process a connection of ``get_redis`` leads to.
+
+    Another name than before: it started again, perhaps from an older dump, or is another server.
+    """
+    return str(connection.server)

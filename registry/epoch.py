@@ -1,7 +1,9 @@
-"""A project's epoch: a nonce in Redis that changes with every fact a read plan holds.
+"""A project's epoch: a nonce that changes with every fact a read plan holds.
 
-Readers fetch it in the round trip of the values, so a revoked right or a promoted version counts
-from the very next request. Not for the plans themselves: ``serving.online.plan_cache`` keeps those.
+Redis has one that readers fetch in the round trip of the values, so that a revoked right or a
+promoted version counts from the very next request. The project's row has another, which changes in
+the transaction of the facts: what a reader asks now and then, in case Redis could not be told or
+went back to what it was. Not for the plans themselves: ``serving.online.plan_cache`` keeps those.
 """
 
 from __future__ import annotations
@@ -10,32 +12,23 @@ import logging
 import secrets
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-import redis
+from django.conf import settings
 from django.db import transaction
 
-from lib.connections import RedisUnreachable, get_redis
+from lib.connections import RedisFull, RedisReadOnly, RedisUnavailable, get_redis, translated
 from registry.models import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
-PENDING = b"pending:"
-#: A change takes well under this; what is pending longer was left by a process that died.
-STUCK_AFTER_SECONDS = 60
-#: Gives each key the fresh nonce (ARGV 2), except where another change than ours (ARGV 1) is
-#: under way by now: that one will give its own.
-FINISH = """
-for _, key in ipairs(KEYS) do
-  local now = redis.call('GET', key)
-  if not now or now == ARGV[1] or string.sub(now, 1, #ARGV[3]) ~= ARGV[3] then
-    redis.call('SET', key, ARGV[2])
-  end
-end
-"""
+#: The projects that a change under way will tell of at its end.
+_under_change: ContextVar[frozenset[int]] = ContextVar("_under_change", default=frozenset())
 
 
 def epoch_key(project_id: int) -> bytes:
@@ -43,58 +36,52 @@ def epoch_key(project_id: int) -> bytes:
 
 
 def current(project_id: int) -> bytes | None:
-    try:
+    with translated():
         return cast("bytes | None", get_redis().get(epoch_key(project_id)))
-    except redis.RedisError as exc:
-        raise RedisUnreachable(exc) from exc
 
 
-def ensure(project_id: int) -> bytes:
-    """Return the epoch, making one when Redis has none; of several makers one wins."""
+def ensure(project_id: int) -> bytes | None:
+    """Return the epoch in Redis, making one when it has none; of several makers one wins.
+
+    None: Redis has none and takes none, being full or read-only; no plan can be kept then.
+    :raises RedisUnavailable: it does not answer.
+    """
+    if (found := current(project_id)) is not None:
+        return found
     try:
-        get_redis().set(epoch_key(project_id), _nonce(), nx=True)
-    except redis.RedisError as exc:
-        raise RedisUnreachable(exc) from exc
-    return current(project_id) or b""
+        with translated():
+            get_redis().set(epoch_key(project_id), _nonce(), nx=True)
+    except (RedisFull, RedisReadOnly):
+        return None
+    return current(project_id)
+
+
+def confirmed_for() -> timedelta:
+    """Return for how long a reader goes by the project's row before it asks again."""
+    return timedelta(seconds=settings.PLAN_CONFIRM_SECONDS)
 
 
 @contextmanager
 def change(*project_ids: int) -> Iterator[None]:
     """Run a change of facts that plans of these projects hold, in one transaction.
 
-    While it is under way plans are made but not kept; after the commit, the outermost one where
-    transactions are nested, they are all made anew. Changes of one project wait for each other.
-    :raises RedisUnreachable: and nothing is changed, because readers could not be told.
+    After the commit, the outermost one where transactions are nested, every plan is made anew from
+    the next request on. Changes of one project wait for each other. Whatever state Redis is in, the
+    change stands: what cannot be told is waited for, until readers have found it by themselves.
     """
-    pending = PENDING + _nonce() + b":%d" % int(time.time())
-    finish = partial(_finish, project_ids, pending)
+    told = _under_change.get()
     with transaction.atomic():
+        if told.issuperset(project_ids):
+            yield
+            return
         hold(*project_ids)
-        _set(project_ids, pending)
+        Project.objects.filter(pk__in=project_ids).update(epoch=_nonce().decode())
+        token = _under_change.set(told | set(project_ids))
         try:
             yield
-        except BaseException:
-            finish()  # nobody saw what is rolled back now
-            raise
-        # Should an outer transaction roll back instead, the sweep ends what stays pending.
-        transaction.on_commit(finish)
-
-
-def clear_stuck(project_ids: list[int], *, now_seconds: float) -> int:
-    """Give a fresh epoch to projects whose change never finished; return how many."""
-    stuck = [pk for pk in project_ids if _is_stuck(current(pk), now_seconds)]
-    _set(tuple(stuck), _nonce())
-    return len(stuck)
-
-
-def _is_stuck(epoch: bytes | None, now_seconds: float) -> bool:
-    if epoch is None or not epoch.startswith(PENDING):
-        return False
-    return now_seconds - int(epoch.rsplit(b":", 1)[1]) > STUCK_AFTER_SECONDS
-
-
-def _nonce() -> bytes:
-    return secrets.token_hex(8).encode()
+        finally:
+            _under_change.reset(token)
+        transaction.on_commit(partial(_tell, project_ids))
 
 
 def hold(*project_ids: int) -> None:
@@ -106,21 +93,29 @@ def hold(*project_ids: int) -> None:
     list(projects.order_by("pk").values_list("pk", flat=True))
 
 
-def _set(project_ids: tuple[int, ...], value: bytes) -> None:
-    if not project_ids:
-        return
+def _tell(project_ids: tuple[int, ...]) -> None:
+    """Let no reader go by an earlier plan; return when none does."""
     try:
-        get_redis().mset({epoch_key(pk): value for pk in project_ids})
-    except redis.RedisError as exc:
-        raise RedisUnreachable(exc) from exc
+        _renew(project_ids)
+    except RedisUnavailable as exc:
+        # A question that is being asked right now may answer the last of them for as long again.
+        wait = 2 * confirmed_for()
+        logger.warning("readers cannot be told of a change, waiting for them: %s", exc)
+        time.sleep(wait.total_seconds())
 
 
-def _finish(project_ids: tuple[int, ...], pending: bytes) -> None:
-    """Tell readers that the change is over; if Redis went away, it stays pending for the sweep."""
+def _renew(project_ids: tuple[int, ...]) -> None:
+    """Give the projects fresh epochs in Redis; where it is full, none, which it takes as well."""
     if not project_ids:
         return
-    keys = [epoch_key(pk) for pk in project_ids]
+    fresh = {epoch_key(pk): _nonce() for pk in project_ids}
     try:
-        get_redis().eval(FINISH, len(keys), *keys, pending, _nonce(), PENDING)
-    except redis.RedisError as exc:
-        logger.warning("the epoch of projects %s stays pending: %s", project_ids, exc)
+        with translated():
+            get_redis().mset(fresh)
+    except RedisFull:
+        with translated():
+            get_redis().delete(*fresh)
+
+
+def _nonce() -> bytes:
+    return secrets.token_hex(8).encode()

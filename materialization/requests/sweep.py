@@ -24,8 +24,8 @@ from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.loading import holds_all, longest_ttl
 from materialization.ticks import last_tick
-from registry import audit, epoch
-from registry.models import FeatureTable, Project
+from registry import audit
+from registry.models import FeatureTable
 from registry.queries import abandoned_tables, served_versions
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def sweep(*, at: datetime) -> None:
         resend_lost,
         add_schedules,
         start_due,
+        unmark_evicted,
         reload_missing,
         drop_abandoned,
-        clear_epochs,
     ):
         try:
             duty(at=at)
@@ -150,6 +150,13 @@ def _is_resting(failures: list[MaterializationRun], at: datetime) -> bool:
     return failures[0].finished_at <= at + STEPPED_BACK and at < failures[0].finished_at + wait
 
 
+def unmark_evicted(*, at: datetime) -> None:
+    """Take no table for loaded of which Redis may have dropped rows for want of memory."""
+    ready = FeatureTable.objects.filter(ready_at__isnull=False)
+    if lost := online_store().unmark_evicted(ready.values_list("uid", flat=True)):
+        log.warning("Redis evicted keys since these tables were loaded: %s", ", ".join(lost))
+
+
 def reload_missing(*, at: datetime) -> None:
     """Fill the online store again where values are missing.
 
@@ -187,12 +194,6 @@ def drop_abandoned(*, at: datetime) -> None:
                 ready_at=None, kept_for=timedelta(0)
             ):
                 audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)
-
-
-def clear_epochs(*, at: datetime) -> None:
-    epoch.clear_stuck(
-        list(Project.objects.values_list("pk", flat=True)), now_seconds=at.timestamp()
-    )
 
 
 def _attempt(

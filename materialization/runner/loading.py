@@ -92,9 +92,12 @@ def holds_all(
     """Return whether what is in Redis is complete for readers that want rows up to ``ttl`` old.
 
     Rows of the sequence ``but`` are left out. A run that ended between storing and loading leaves
-    rows behind that no later run's own rows make up for.
+    rows behind that no later run's own rows make up for. A marker of an older load than the last
+    came back with an older state of Redis.
     """
-    if marker is None or stored_since(table, marker.sequence).exclude(run__sequence=but).exists():
+    if marker is None or marker.generation < table.generation:
+        return False
+    if stored_since(table, marker.sequence).exclude(run__sequence=but).exists():
         return False
     return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
 

@@ -104,11 +104,12 @@ def _perform(
     if claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
     heartbeat.check()
-    kept_for = claimed.table.kept_for
+    kept_for, generation = claimed.table.kept_for, 0
     if claimed.version.spec.view.online:
         kept_for = loading.load_online(claimed, heartbeat, at=clock())
+        generation = claimed.pk
     heartbeat.check()
-    _publish(claimed, clock(), kept_for=kept_for)
+    _publish(claimed, clock(), kept_for=kept_for, generation=generation)
 
 
 def _require_served(claimed: MaterializationRun) -> None:
@@ -124,7 +125,9 @@ def _require_served(claimed: MaterializationRun) -> None:
         )
 
 
-def _publish(claimed: MaterializationRun, at: datetime, *, kept_for: timedelta | None) -> None:
+def _publish(
+    claimed: MaterializationRun, at: datetime, *, kept_for: timedelta | None, generation: int
+) -> None:
     """End the run and make its table ready in one transaction: neither is seen without the other.
 
     :raises LeaseLost: another attempt has the run; it will publish.
@@ -135,4 +138,4 @@ def _publish(claimed: MaterializationRun, at: datetime, *, kept_for: timedelta |
         epoch.hold(claimed.table.feature_view.project_id)
         if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
-        mark_table_ready(table=claimed.table, at=at, kept_for=kept_for)
+        mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)

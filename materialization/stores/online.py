@@ -9,7 +9,6 @@ import hashlib
 import secrets
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -18,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 import redis
 
-from lib import connections
-from lib.connections import RedisUnreachable
+from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
 from lib.instants import MICROSECOND, to_us
 from materialization.stores.layout import (
@@ -29,7 +27,15 @@ from materialization.stores.layout import (
     ticket_key,
     value_prefix,
 )
-from materialization.stores.protocols import GRACE, LoadTicket, Marker, OnlineRows, WriteResult
+from materialization.stores.protocols import (
+    GRACE,
+    LoadTicket,
+    Marker,
+    OnlineRows,
+    OnlineStoreEvicts,
+    StoredRows,
+    WriteResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,9 +47,12 @@ ROWS_PER_CALL = 500
 #: Rows packed at once and sent as one pipeline; two are on their way while the next is packed.
 ROWS_PER_PIPELINE = 10_000
 PIPELINES_IN_FLIGHT = 2
-#: The part of a load's ticket that Redis keeps; after it stands the server process it is kept in.
-TOKEN_BYTES = 8
-_read_marker = msgpack_reader(Marker)
+#: The part of a load's ticket that Redis keeps; after it stand the server process it is kept in,
+#: and how many keys that had evicted.
+TOKEN_BYTES, SERVER_BYTES = 8, 40
+#: Under any other policy Redis drops values when memory is short, and a read answers NOT_FOUND.
+#: Managed servers that hide their configuration answer nothing, which is let pass.
+KEEPING_POLICIES = {"noeviction", "unknown"}
 
 #: Keeps the greater row by (event, created, sequence), each compared as two halves of 32 bits:
 #: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
@@ -88,12 +97,16 @@ redis.call('SET', KEYS[2], ARGV[2])
 return 1
 """
 
+#: Removes a key that still has this value.
+UNMARK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+_read_marker = msgpack_reader(Marker)
+
 
 class RedisOnlineStore:
     """The values of one Redis. Takes a layout and Arrow, knows no models.
 
-    What each method promises stands in ``protocols.OnlineStore``; every one raises RedisUnreachable
-    when Redis does not answer.
+    What each method promises stands in ``protocols.OnlineStore``; every one raises RedisUnavailable
+    when Redis does not answer, or does not do what is asked.
     """
 
     def __init__(self, client: redis.Redis, *, epoch_key: Callable[[int], bytes]) -> None:
@@ -112,7 +125,7 @@ class RedisOnlineStore:
     ) -> WriteResult:
         rows = written = 0
         pending: deque[Future[int]] = deque()
-        with _unavailable(), ThreadPoolExecutor(PIPELINES_IN_FLIGHT, "online-write") as pool:
+        with translated(), ThreadPoolExecutor(PIPELINES_IN_FLIGHT, "online-write") as pool:
             for batch in _slices(batches):
                 keys, values = (
                     layout.arrow_keys(batch).to_pylist(),
@@ -148,40 +161,44 @@ class RedisOnlineStore:
         keys = [self._epoch_key(project_id), *[layout.marker_key for layout, _ in tables]]
         for layout, tags in tables:
             keys += layout.keys(tags)
-        found = self._get(keys)
-        rows, end = [], 1 + len(tables)
+        found, server = self._get(keys)
+        rows: list[StoredRows | None] = []
+        end = 1 + len(tables)
         for (layout, tags), marker in zip(tables, found[1:], strict=False):
             start, end = end, end + len(tags)
-            is_loaded = marker is not None
-            blobs = found[start:end]
-            rows.append(decode_rows(blobs, missing=layout.missing) if is_loaded else None)
-        return OnlineRows(found[0], connections.generation(), rows)
+            rows.append(_stored_rows(marker, found[start:end], layout.missing))
+        return OnlineRows(found[0], server, rows)
 
-    def _get(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return what is under each key, in one round trip; None where there is nothing.
+    def _get(self, keys: list[bytes]) -> tuple[list[bytes | None], str]:
+        """Return what is under each key, in one round trip, and which server said so.
 
         Goes to the connection itself: the client's own layers cost as much as the reading.
         """
         command = hiredis.pack_command(cast("Any", (b"MGET", *keys)))
-        with _unavailable():
+        with translated():
             pool = self._redis.connection_pool
             connection: Any = pool.get_connection()
             try:
-                return _round_trip(connection, command)
+                return _round_trip(connection, command), server_of(connection)
             except redis.ConnectionError:
                 # A connection that lay idle while Redis restarted is dead; a new one may not be.
                 connection.disconnect()
-                return _round_trip(connection, command)
+                return _round_trip(connection, command), server_of(connection)
             finally:
                 pool.release(connection)
 
     def begin_load(self, uid: str) -> LoadTicket:
         """Leave a ticket in Redis that stays while its data stays."""
         token = secrets.token_bytes(TOKEN_BYTES)
-        with _unavailable():
+        with translated():
             self._redis.set(ticket_key(uid), token)
             server = self._redis.info("server")["run_id"]
-        return LoadTicket(token + server.encode())
+            evicted = self._evicted()
+        return LoadTicket(token + server.encode() + b"%d" % evicted)
+
+    def _evicted(self) -> int:
+        """Return how many keys the server process has dropped for want of memory."""
+        return int(self._redis.info("stats").get("evicted_keys", 0))
 
     def finish_load(
         self,
@@ -194,21 +211,39 @@ class RedisOnlineStore:
         ttl: timedelta | None,
     ) -> bool:
         """Set the marker, unless Redis lost the ticket or restarted: rows may be lost then."""
-        marker = Marker(generation=generation, as_of=as_of, sequence=sequence, ttl=ttl)
-        token, server = ticket[:TOKEN_BYTES], ticket[TOKEN_BYTES:]
+        token, rest = ticket[:TOKEN_BYTES], ticket[TOKEN_BYTES:]
+        server, evicted = rest[:SERVER_BYTES], int(rest[SERVER_BYTES:])
+        marker = Marker(generation, as_of, sequence, ttl, evicted)
         arguments = (token, msgspec.msgpack.encode(marker), server)
-        with _unavailable():
+        with translated():
+            policy = self._redis.info("memory").get("maxmemory_policy", "unknown")
+            if policy not in KEEPING_POLICIES:
+                raise OnlineStoreEvicts(
+                    f"the Redis at REDIS_URL drops values (maxmemory-policy is {policy}), so that"
+                    " no table in it counts as loaded. Set noeviction; the next run loads again."
+                )
             done = self._redis.eval(MARK, 2, ticket_key(uid), marker_key(uid), *arguments)
         return bool(done)
 
     def marker(self, uid: str) -> Marker | None:
-        with _unavailable():
+        with translated():
             found = cast("bytes | None", self._redis.get(marker_key(uid)))
         return _read_marker(found) if found else None
 
+    def unmark_evicted(self, uids: Iterable[str]) -> list[str]:
+        unmarked = []
+        with translated():
+            evicted = self._evicted()
+            for uid in uids:
+                found = cast("bytes | None", self._redis.get(marker_key(uid)))
+                if found and _read_marker(found).evicted != evicted:
+                    unmarked.append(uid)
+                    self._redis.eval(UNMARK, 1, marker_key(uid), found)
+        return unmarked
+
     def drop(self, uid: str) -> int:
         dropped = 0
-        with _unavailable():
+        with translated():
             self._redis.delete(marker_key(uid), ticket_key(uid))
             found = self._redis.scan_iter(match=value_prefix(uid) + b"*", count=ROWS_PER_CALL)
             for keys in _chunks(found, ROWS_PER_CALL):
@@ -239,6 +274,14 @@ def _round_trip(connection: Any, command: bytes) -> list[bytes | None]:
     return cast("list[bytes | None]", connection.read_response())
 
 
+def _stored_rows(
+    marker: bytes | None, blobs: list[bytes | None], missing: bytes
+) -> StoredRows | None:
+    if marker is None:
+        return None
+    return StoredRows(_read_marker(marker).generation, decode_rows(blobs, missing=missing))
+
+
 def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     for key in keys:
@@ -248,11 +291,3 @@ def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as exc:
-        raise RedisUnreachable(exc) from exc

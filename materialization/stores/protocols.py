@@ -37,6 +37,12 @@ class OfflineStoreUnavailable(Unavailable):
     code = "offline_store_unavailable"
 
 
+class OnlineStoreEvicts(Unavailable):
+    """It drops rows when memory is short, so that a missing one means nothing."""
+
+    code = "online_store_evicts"
+
+
 class WriteResult(NamedTuple):
     """``skipped`` rows met a row as new or newer."""
 
@@ -44,20 +50,29 @@ class WriteResult(NamedTuple):
     skipped: int
 
 
+class StoredRows(NamedTuple):
+    """The rows of a loaded table, one an entity: ``[event µs, created µs, sequence, feature, …]``.
+
+    Features are as the layout orders them; all of a row is None where the entity has none.
+    """
+
+    #: Which load they are all of at least. An older one than the database knows: the store went
+    #: back, and what was written since is missing.
+    generation: int
+    rows: list[list[Any]]
+
+
 class OnlineRows(NamedTuple):
     """What one read found; ``tables`` are in the order asked.
 
-    A table that is loaded has one row an entity, ``[event µs, created µs, sequence, feature, …]``
-    with the features as its layout orders them, all None where the entity has no row. One that is
-    not loaded is None: what is stored of it may not be all there is.
+    A table that is not loaded is None: what is stored of it may not be all there is.
     """
 
     #: The project's epoch; None where the store has lost it.
     epoch: bytes | None
-    #: Another number than before: since then this process may have met another server, or an older
-    #: state of the same one.
-    generation: int
-    tables: list[list[list[Any]] | None]
+    #: Which server process answered. Another than before: what it holds may be of any time.
+    server: str
+    tables: list[StoredRows | None]
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -69,6 +84,8 @@ class Marker(msgspec.Struct, frozen=True):
     sequence: int
     #: For how long after their event rows are kept in memory at least; None: for ever.
     ttl: timedelta | None = None
+    #: How many keys the server had dropped for want of memory when the load began.
+    evicted: int = 0
 
 
 class OnlineStore(Protocol):
@@ -131,11 +148,17 @@ class OnlineStore(Protocol):
         """Mark the table loaded, unless the store may have lost rows since the ticket was given.
 
         Returns whether it is marked. Checking and marking are one step.
+
+        :raises OnlineStoreEvicts: it may drop rows at any time; nothing is marked.
         """
         ...
 
     def marker(self, uid: str) -> Marker | None:
         """Return the marker of a loaded table; None: reads find it not loaded."""
+        ...
+
+    def unmark_evicted(self, uids: Iterable[str]) -> list[str]:
+        """Unmark those tables whose rows the store may have dropped since they were loaded."""
         ...
 
     def drop(self, uid: str) -> int:

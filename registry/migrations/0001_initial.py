@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                 ('roots', models.JSONField(blank=True, default=list, help_text='Absolute directories that file sources may read.')),
                 ('approvals_required', models.PositiveSmallIntegerField(default=1, help_text='Approvals a version needs.')),
                 ('approvals_required_sensitive', models.PositiveSmallIntegerField(default=2, help_text='Approvals a version with confidential or restricted features needs.')),
+                ('epoch', models.CharField(blank=True, default='', editable=False, max_length=16)),
                 ('created_at', models.DateTimeField()),
             ],
             options={
@@ -102,6 +103,9 @@ class Migration(migrations.Migration):
                 ('uid', models.CharField(default=registry.models.feature_view.new_uid, max_length=16, unique=True)),
                 ('ready_at', models.DateTimeField(blank=True, null=True)),
                 ('kept_for', models.DurationField(blank=True, default=datetime.timedelta(0), null=True)),
+                ('generation', models.PositiveBigIntegerField(default=0)),
+                ('stored_as', models.CharField(blank=True, default='', max_length=64)),
+                ('stored_version', models.BigIntegerField(default=-1)),
                 ('created_at', models.DateTimeField()),
                 ('feature_view', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tables', to='registry.featureview')),
             ],

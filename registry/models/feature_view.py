@@ -86,6 +86,12 @@ class FeatureTable(models.Model):
     #: For how long after their event its rows stay in the online store: zero before they were
     #: loaded, null for ever.
     kept_for = models.DurationField(null=True, blank=True, default=timedelta(0))
+    #: Which load the online store has at least: the number of its run. Zero before the first.
+    generation = models.PositiveBigIntegerField(default=0)
+    #: What the offline store called the table at its last commit, and the version that commit made.
+    #: Another name or a lower version there: it is not the store this database belongs to.
+    stored_as = models.CharField(max_length=64, default="", blank=True)
+    stored_version = models.BigIntegerField(default=-1)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -28,6 +28,8 @@ class Project(models.Model):
     approvals_required_sensitive = models.PositiveSmallIntegerField(
         default=2, help_text="Approvals a version with confidential or restricted features needs."
     )
+    #: Another one after every change of a fact that read plans hold; see ``registry.epoch``.
+    epoch = models.CharField(max_length=16, default="", blank=True, editable=False)
     created_at = models.DateTimeField()
 
     class Meta:

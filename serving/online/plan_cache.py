@@ -1,18 +1,24 @@
-"""Plans kept in the process, each for one epoch of its project and one generation of the store.
+"""Plans kept in the process, each for one epoch of its project and one server process of the store.
 
-Not for making plans (``plans``). The ORM is asked only where no kept plan fits.
+Not for making plans (``plans``). The ORM is asked only where no kept plan fits, and once in a while
+whether those of a project still do.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.db import Error as DjangoDatabaseError
 from django.db import close_old_connections, connection
 
+from lib.errors import Unavailable
 from materialization.edges import online_store
 from registry import epoch
+from registry.models import Project
 from serving.online.plans import Question, ReadPlan, authorise, make_plan
 
 if TYPE_CHECKING:
@@ -20,23 +26,26 @@ if TYPE_CHECKING:
 
     from materialization.stores.protocols import OnlineRows
 
+logger = logging.getLogger(__name__)
 #: Plans a process keeps; one is some kilobytes.
 CAPACITY = 4096
+_NOW = timedelta(0)
 
 
 class KeptPlan(NamedTuple):
-    """A plan and the facts it was made under."""
+    """A plan and the facts it was made under: the epochs of store and registry, and the server."""
 
     read: ReadPlan
-    epoch: bytes
-    generation: int
+    epoch: bytes | None
+    registered: str
+    server: str
 
     def holds(self, seen: OnlineRows) -> bool:
-        """Tell whether the epoch read with the values is this plan's, in the same generation.
+        """Tell whether the epoch read with the values is this plan's, on the same server process.
 
-        A new connection may lead to another server or to an older dump, with an epoch of long ago.
+        Another may be another server or have an older dump, with an epoch of long ago.
         """
-        return seen.epoch == self.epoch and seen.generation == self.generation
+        return seen.epoch == self.epoch and seen.server == self.server
 
 
 class PlanCache:
@@ -46,32 +55,36 @@ class PlanCache:
         self._plans: OrderedDict[Question, KeptPlan] = OrderedDict()
         self._capacity = capacity
         self._lock = Lock()
+        self._registered = Registered()
 
     def __len__(self) -> int:
         return len(self._plans)
 
-    def find(self, question: Question) -> KeptPlan | None:
+    def find(self, question: Question, *, at: datetime) -> KeptPlan | None:
+        """Return the question's plan, unless the registry has changed since it was made."""
         with self._lock:
             kept = self._plans.get(question)
             if kept is not None:
                 self._plans.move_to_end(question)
+        if kept is None or kept.registered != self._registered.epoch(kept.read.project_id, at=at):
+            return None
         return kept
 
     def make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
-        """Make a plan from the registry and keep it, unless a change is under way.
+        """Make a plan from the registry and keep it, unless the store can hold no epoch now.
 
-        The epoch is read before the facts, rights included: if they change meanwhile, the next
-        reader sees another.
+        The epochs are read before the facts, rights included: if they change meanwhile, the next
+        reader sees others.
         """
-        # Not every door is Django's: only its requests drop connections the database has closed.
-        if not connection.in_atomic_block:
-            close_old_connections()
+        _close_lost_connections()
         # Who may not know that the project exists learns nothing of Redis either.
         _, project = authorise(question, token=token, at=at)
+        self._registered.note(project.pk, project.epoch, at=at)
         current = epoch.ensure(project.pk)
-        generation = online_store().read(project.pk, ()).generation
-        kept = KeptPlan(make_plan(question, token=token, at=at), current, generation)
-        if not current.startswith(epoch.PENDING):
+        server = online_store().read(project.pk, ()).server
+        plan = make_plan(question, token=token, at=at)
+        kept = KeptPlan(plan, current, project.epoch, server)
+        if current is not None:
             self._keep(question, kept)
         return kept
 
@@ -85,6 +98,50 @@ class PlanCache:
             self._plans.move_to_end(question)
             while len(self._plans) > self._capacity:
                 self._plans.popitem(last=False)
+
+
+class Registered:
+    """The epochs in the registry's rows, each asked for again after ``epoch.confirmed_for``.
+
+    The store's epoch makes this superfluous, except where it could not be changed or went back.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, datetime]] = {}
+        self._asking = Lock()
+
+    def note(self, project_id: int, value: str, *, at: datetime) -> None:
+        self._known[project_id] = (value, at)
+
+    def epoch(self, project_id: int, *, at: datetime) -> str | None:
+        """Return the project's epoch as it was a moment ago; None: not known.
+
+        One thread asks at a time, the others go by what is known until it has the answer: a
+        database that hangs takes one of them. One that does not answer changes no rights either.
+        """
+        value, asked = self._known.get(project_id, (None, at))
+        is_recent = value is not None and _NOW <= at - asked < epoch.confirmed_for()
+        if is_recent or not self._asking.acquire(blocking=False):
+            return value
+        try:
+            value = self._ask(project_id)
+        except (DjangoDatabaseError, Unavailable) as exc:
+            logger.warning("the epoch of project %d cannot be asked for: %s", project_id, exc)
+        finally:
+            self._asking.release()
+        if value is not None:
+            self.note(project_id, value, at=at)
+        return value
+
+    def _ask(self, project_id: int) -> str | None:
+        _close_lost_connections()
+        return Project.objects.filter(pk=project_id).values_list("epoch", flat=True).first()
+
+
+def _close_lost_connections() -> None:
+    """Not every door is Django's: only its requests drop connections the database has closed."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 #: The process's plans.

@@ -56,12 +56,16 @@ class EntityRead(NamedTuple):
 
 
 class TableRead(NamedTuple):
-    """One FeatureTable as one version serves it; ``entity`` is the index of its entity."""
+    """One FeatureTable as one version serves it; ``entity`` is the index of its entity.
+
+    ``generation`` is the load that the registry knows of: an older one is not all there is.
+    """
 
     version: str
     layout: TableLayout
     entity: int
     ttl_micros: int | None
+    generation: int
 
 
 class FeatureColumn(NamedTuple):
@@ -189,6 +193,7 @@ class _Builder:
                 layout=layout,
                 entity=self._entities.index(layout.entity),
                 ttl_micros=None if ttl is None else ttl // timedelta(microseconds=1),
+                generation=version.table.generation,
             )
             for key in version.spec.join_keys:
                 self._keys.setdefault(

@@ -115,7 +115,7 @@ def require_rectangle(entities: Entities, max_rows: int) -> None:
 def _answer(
     question: Question, token: str, entities: Entities, at: datetime
 ) -> tuple[list[AnswerColumn], ReadPlan]:
-    kept = PLANS.find(question)
+    kept = PLANS.find(question, at=at)
     if kept is not None:
         try:
             return _read(kept, entities, at, fresh=False), kept.read
@@ -186,13 +186,13 @@ def _feature_columns(plan: ReadPlan, found: OnlineRows, at: datetime) -> list[An
     """:raises NotLoaded: naming the first version whose table is not."""
     now = to_us(at)
     tables = []
-    for table, rows in zip(plan.tables, found.tables, strict=True):
-        if rows is None:
+    for table, stored in zip(plan.tables, found.tables, strict=True):
+        if stored is None or stored.generation < table.generation:
             raise NotLoaded(
                 f"{table.version} is not loaded into the online store now. The next sweep loads it;"
                 " see its runs, or request a materialization.",
                 version=table.version,
             )
         oldest = None if table.ttl_micros is None else now - table.ttl_micros
-        tables.append(TableRows(rows, width=table.layout.width, oldest_micros=oldest))
+        tables.append(TableRows(stored.rows, width=table.layout.width, oldest_micros=oldest))
     return [tables[column.table].column(column) for column in plan.columns]

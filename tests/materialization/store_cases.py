@@ -56,9 +56,9 @@ def read_online(
     store: OnlineStore, columns: list[Any], layout: TableLayout = TRIPS
 ) -> list[list[Any]]:
     """Return the rows of a loaded table for columns of keys, one for each of the entity's names."""
-    (rows,) = store.read(PROJECT, [(layout, layout.entity.tags(columns))]).tables
-    assert rows is not None
-    return rows
+    (found,) = store.read(PROJECT, [(layout, layout.entity.tags(columns))]).tables
+    assert found is not None
+    return found.rows
 
 
 # --- Offline ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A project's epoch: pending while facts change, fresh once they have, whatever goes wrong."""
+"""A project's epoch: another one once facts have changed, the same when nothing did."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import time
 import pytest
 from django.db import transaction
 
-from lib.connections import RedisUnreachable
 from registry import epoch
 from registry.choices import Role
-from registry.models import AuditEntry, Membership, Project
+from registry.models import Membership, Project
 from registry.operations.lifecycle import releases
 from registry.operations.people import members, tokens, users
 from registry.reading.parsing import InvalidDefinitions
@@ -31,8 +30,14 @@ def title(project: Project) -> str:
     return Project.objects.get(pk=project.pk).title
 
 
-def pending(project: Project) -> bool:
-    return (epoch.current(project.pk) or b"").startswith(epoch.PENDING)
+def epochs(project: Project) -> tuple[bytes | None, str]:
+    """Return what Redis and what the registry says."""
+    return epoch.current(project.pk), Project.objects.get(pk=project.pk).epoch
+
+
+def are_others(project: Project, before: tuple[bytes | None, str]) -> tuple[bool, bool]:
+    now = epochs(project)
+    return now[0] != before[0], now[1] != before[1]
 
 
 class Mishap(Exception):
@@ -47,106 +52,126 @@ def test_there_is_none_until_somebody_asks(cast, online_redis):
     assert made == epoch.ensure(cast.project.pk) == epoch.current(cast.project.pk)
 
 
-def test_it_is_pending_during_a_change_and_another_one_after(cast):
-    before = epoch.ensure(cast.project.pk)
+def test_both_are_others_after_a_change_and_not_before_its_commit(cast):
+    before = (epoch.ensure(cast.project.pk), epochs(cast.project)[1])
 
     with epoch.change(cast.project.pk):
-        assert pending(cast.project)
+        assert epoch.current(cast.project.pk) == before[0]
 
-    after = epoch.current(cast.project.pk)
-    assert after != before
-    assert not pending(cast.project)
+    assert are_others(cast.project, before) == (True, True)
 
 
 def test_a_change_touches_its_own_projects_only(cast):
     other, third = make_project("trips", cast.owner), make_project("food", cast.owner)
-    untouched = epoch.ensure(third.pk)
+    before = {each: epochs(each) for each in (cast.project, other, third)}
 
     with epoch.change(cast.project.pk, other.pk):
-        assert (pending(cast.project), pending(other)) == (True, True)
+        pass
 
-    assert (pending(cast.project), pending(other)) == (False, False)
-    assert epoch.current(third.pk) == untouched
+    assert are_others(cast.project, before[cast.project]) == (True, True)
+    assert are_others(other, before[other]) == (True, True)
+    assert are_others(third, before[third]) == (False, False)
     with epoch.change():
         pass
 
 
-def test_inside_a_transaction_it_is_pending_until_that_commits(cast):
+def test_inside_a_transaction_they_change_when_that_commits(cast):
+    before = epochs(cast.project)
     with transaction.atomic():
         with epoch.change(cast.project.pk):
             titled(cast.project, "new")
-        assert pending(cast.project)
+        assert epoch.current(cast.project.pk) == before[0]
 
-    assert not pending(cast.project)
+    assert are_others(cast.project, before) == (True, True)
     assert title(cast.project) == "new"
 
 
 def test_changes_inside_changes_are_one(cast):
+    other = make_project("trips", cast.owner)
+    before = epochs(cast.project), epochs(other)
     with epoch.change(cast.project.pk):
         with epoch.change(cast.project.pk):
             titled(cast.project, "inner")
-        assert pending(cast.project)
+        with epoch.change(cast.project.pk, other.pk):
+            titled(other, "inner too")
+        assert epoch.current(cast.project.pk) == before[0][0]
         titled(cast.project, "outer")
 
-    assert not pending(cast.project)
+    assert are_others(cast.project, before[0]) == are_others(other, before[1]) == (True, True)
     assert title(cast.project) == "outer"
 
 
-def test_a_change_that_fails_leaves_nothing_and_nothing_pending(cast):
-    before = epoch.ensure(cast.project.pk)
+def test_an_inner_change_that_fails_does_not_end_the_outer_one(cast):
+    before = epochs(cast.project)
+
+    with epoch.change(cast.project.pk):
+        with pytest.raises(Mishap), epoch.change(cast.project.pk):
+            titled(cast.project, "inner")
+            raise Mishap
+        assert epoch.current(cast.project.pk) == before[0]
+        titled(cast.project, "outer")
+
+    assert are_others(cast.project, before) == (True, True)
+    assert title(cast.project) == "outer"
+
+
+def test_a_change_that_fails_leaves_nothing(cast):
+    before = epochs(cast.project)
 
     with pytest.raises(Mishap), epoch.change(cast.project.pk):
         titled(cast.project, "new")
         raise Mishap
 
     assert title(cast.project) == "rides"
-    assert not pending(cast.project)
-    assert epoch.current(cast.project.pk) != before
+    assert epochs(cast.project) == before
 
 
-def test_a_refused_registration_leaves_nothing_pending(cast):
+@pytest.mark.parametrize("options", [{"dry_run": True}, {"dry_run": True, "submit": True}])
+def test_a_plan_leaves_both_as_they_were(cast, options):
+    """Its submissions are rolled back with it: readers keep their plans."""
+    epoch.ensure(cast.project.pk)
+    before = epochs(cast.project)
+
+    apply(DEFINITIONS, cast, **options)
+
+    assert epochs(cast.project) == before
+
+
+def test_a_refused_registration_leaves_both_as_they_were(cast):
+    before = epochs(cast.project)
+
     with pytest.raises(InvalidDefinitions):
         apply(DEFINITIONS.replace("source: driver_stats", "source: nothing"), cast)
 
-    assert not pending(cast.project)
+    assert epochs(cast.project) == before
 
 
-def test_what_an_outer_rollback_leaves_pending_the_sweep_ends(cast):
+def test_what_an_outer_transaction_rolls_back_nobody_is_told(cast):
+    before = epochs(cast.project)
+
     with pytest.raises(Mishap), transaction.atomic():
         with epoch.change(cast.project.pk):
             titled(cast.project, "new")
         raise Mishap
-    assert pending(cast.project)
 
-    ids, now = [cast.project.pk], time.time()
-    assert epoch.clear_stuck(ids, now_seconds=now) == 0
-    assert epoch.clear_stuck(ids, now_seconds=now + epoch.STUCK_AFTER_SECONDS + 1) == 1
-    assert not pending(cast.project)
+    assert epochs(cast.project) == before
 
 
-def test_with_redis_down_nothing_is_changed(cast, settings):
+def test_with_redis_away_the_change_stands_and_returns_when_readers_know(cast, settings):
+    settings.PLAN_CONFIRM_SECONDS = 0.2
+    here, before = settings.REDIS_URL, epochs(cast.project)
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    entries = AuditEntry.objects.count()
 
-    with pytest.raises(RedisUnreachable, match="resume by themselves"):
-        members.grant_role(
-            project=cast.project, user=cast.outsider, role=Role.OWNER, actor=cast.owner, at=AT
-        )
+    started = time.monotonic()
+    members.grant_role(
+        project=cast.project, user=cast.outsider, role=Role.OWNER, actor=cast.owner, at=AT
+    )
+    waited = time.monotonic() - started
 
-    assert not Membership.objects.filter(user=cast.outsider).exists()
-    assert AuditEntry.objects.count() == entries
-
-
-def test_with_redis_gone_in_the_middle_the_change_stands_and_stays_pending(cast, settings):
-    here = settings.REDIS_URL
-
-    with epoch.change(cast.project.pk):
-        titled(cast.project, "new")
-        settings.REDIS_URL = "unix:///nowhere/redis.sock"
     settings.REDIS_URL = here
-
-    assert title(cast.project) == "new"
-    assert pending(cast.project)
+    assert Membership.objects.filter(user=cast.outsider).exists()
+    assert are_others(cast.project, before) == (False, True)
+    assert waited >= 0.4
 
 
 def test_with_redis_emptied_in_the_middle_there_is_a_fresh_one(cast, online_redis):
@@ -154,16 +179,19 @@ def test_with_redis_emptied_in_the_middle_there_is_a_fresh_one(cast, online_redi
         online_redis.flushall()
 
     assert epoch.current(cast.project.pk) is not None
-    assert not pending(cast.project)
 
 
-def test_another_change_under_way_is_not_called_over(cast, online_redis):
-    key, others = epoch.epoch_key(cast.project.pk), epoch.PENDING + b"other:1"
+def test_a_full_redis_has_none_after_a_change(cast, online_redis):
+    epoch.ensure(cast.project.pk)
+    online_redis.config_set("maxmemory", "1")
+    try:
+        with epoch.change(cast.project.pk):
+            titled(cast.project, "new")
+        assert epoch.current(cast.project.pk) is None
+    finally:
+        online_redis.config_set("maxmemory", "0")
 
-    with epoch.change(cast.project.pk):
-        online_redis.set(key, others)
-
-    assert epoch.current(cast.project.pk) == others
+    assert title(cast.project) == "new"
 
 
 def test_every_change_of_a_right_or_a_version_shows(cast):
@@ -189,4 +217,3 @@ def test_every_change_of_a_right_or_a_version_shows(cast):
         seen.append(epoch.current(cast.project.pk))
 
     assert len(set(seen)) == len(changes) + 1
-    assert not any(each.startswith(epoch.PENDING) for each in seen)

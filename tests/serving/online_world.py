@@ -5,6 +5,7 @@ Not for runs: rows are written as a run would write them.
 
 from __future__ import annotations
 
+import io
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 #: Finishes a block's changes: a test's own transaction never commits, so epochs would stay pending.
 committed = partial(TestCase.captureOnCommitCallbacks, execute=True)
 INSTANT = pa.timestamp("us", tz="UTC")
+PATH = "/api/v1/projects/rides/get-online-features"
 
 
 def table_of(version: FeatureViewVersion) -> FeatureTable:
@@ -52,15 +54,20 @@ def write(
 
 
 def load(
-    version: FeatureViewVersion, rows: list[dict[str, Any]], *, at: datetime
+    version: FeatureViewVersion,
+    rows: list[dict[str, Any]],
+    *,
+    at: datetime,
+    sequence: int = 1,
+    generation: int = 1,
 ) -> FeatureViewVersion:
     """Write rows, mark the table loaded and ready; the first ready version becomes default."""
-    write(version, rows, at=at)
+    write(version, rows, at=at, sequence=sequence)
     store, uid = online_store(), table_of(version).uid
     ticket = store.begin_load(uid)
-    assert store.finish_load(uid, ticket, generation=1, as_of=at, sequence=1, ttl=None)
+    assert store.finish_load(uid, ticket, generation=generation, as_of=at, sequence=1, ttl=None)
     with committed():
-        mark_table_ready(table=table_of(version), at=at, kept_for=None)
+        mark_table_ready(table=table_of(version), at=at, kept_for=None, generation=generation)
     table_of(version).refresh_from_db()
     return version
 
@@ -91,3 +98,27 @@ def columns(response: Any) -> dict[str, tuple[list[Any], list[str]]]:
     answer = response.json()
     pairs = zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
     return {name: (result["values"], result["statuses"]) for name, result in pairs}
+
+
+def call(
+    application: Any, *, body: dict[str, Any], method: str = "POST", path: str = PATH, token: str
+) -> tuple[str, dict[str, str], bytes]:
+    """Return (status line, headers, body) of one WSGI call."""
+    text = json.dumps(body).encode()
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(text)),
+        "HTTP_AUTHORIZATION": f"Bearer {token}",
+        "HTTP_HOST": "localhost",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(text),
+        "wsgi.errors": io.StringIO(),
+    }
+    said: list[tuple[str, list[tuple[str, str]]]] = []
+    answer = b"".join(application(environ, lambda status, headers: said.append((status, headers))))
+    return said[0][0], dict(said[0][1]), answer

@@ -122,13 +122,18 @@ def _move(
     return version
 
 
-def mark_table_ready(*, table: FeatureTable, at: datetime, kept_for: timedelta | None) -> None:
+def mark_table_ready(
+    *, table: FeatureTable, at: datetime, kept_for: timedelta | None, generation: int = 0
+) -> None:
     """Note that a table is backfilled, checked and loaded; a view without a default gets one.
 
-    ``kept_for`` says how long after their event rows stay online; None is for ever.
+    ``kept_for`` says how long after their event rows stay online; None is for ever. ``generation``
+    is the load that brought them there: plans made from now on take no older one for all there is.
     Saying the same again changes nothing: only what makes a version ready moves a default, so that
     a regular run does not undo a forced retirement.
     """
+    loaded = FeatureTable.objects.filter(pk=table.pk, generation__lt=generation)
+    loaded.update(generation=generation)
     # Not what the instance says: while a run was under way, its table may have been dropped.
     if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False, kept_for=kept_for).exists():
         return

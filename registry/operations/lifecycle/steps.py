@@ -46,7 +46,6 @@ def taking(
     :raises ActionNotPermitted, EditorMayNotDecide: the actor may not.
     :raises StateChanged, TransitionNotAllowed: the version is not what, or where, it has to be.
     :raises CommentNeeded, BadComment: the action wants a reason, or cannot store this one.
-    :raises RedisUnreachable: readers could not be told; nothing is changed.
     """
     permit(version, action, actor)
     if "\x00" in comment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -16,7 +15,8 @@ from materialization.requests import sweep
 from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
-from registry import epoch, queries
+from materialization.stores.protocols import OnlineStoreEvicts
+from registry import queries
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases
@@ -200,7 +200,7 @@ def test_a_lost_message_is_sent_again_once_a_minute(version):
     assert [sent(MINUTE), sent(MINUTE * 1.5), sent(MINUTE * 2), sent(MINUTE * 3)] == [0, 1, 0, 1]
 
 
-# --- The online store and the epochs --------------------------------------------------------------
+# --- The online store ---------------------------------------------------------------------------
 
 
 def test_an_emptied_redis_is_filled_again(version):
@@ -304,22 +304,34 @@ def test_values_of_a_table_whose_versions_are_all_retired_are_dropped(cast, vers
     assert AuditEntry.objects.filter(verb="feature_table.dropped_online").count() == 1
 
 
-def test_a_change_that_never_finished_is_ended(cast):
-    project = cast.project.pk
-    pending = epoch.PENDING + b"nonce:%d" % int(time.time())
-    get_redis().set(epoch.epoch_key(project), pending)
-
-    sweep.sweep(at=AT.fromtimestamp(time.time() + 50, tz=AT.tzinfo))
-    assert epoch.current(project) == pending
-    sweep.sweep(at=AT.fromtimestamp(time.time() + 70, tz=AT.tzinfo))
-    assert not epoch.current(project).startswith(epoch.PENDING)
-
-
 def test_a_duty_that_fails_does_not_hold_up_the_others(version, settings, caplog):
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
 
     assert [run.kind for run in swept()] == ["backfill"]
-    assert "sweep: clear_epochs: Redis does not answer" in caplog.text
+    assert "sweep: unmark_evicted: Redis does not answer" in caplog.text
+
+
+def test_a_table_is_not_loaded_once_redis_has_dropped_keys(version, online_redis):
+    """Values may go while the marker stays: under this policy those that expire."""
+    materialize(version)
+    try:
+        online_redis.config_set("maxmemory-policy", "volatile-random")
+        sweep.sweep(at=AT)
+        assert marker(version)  # it may drop some, and has not yet
+
+        online_redis.config_set("maxmemory", "1")
+        online_redis.config_set("maxmemory", "0")
+        assert (online_redis.keys(b"a:v:*"), marker(version) is None) == ([], False)
+
+        (reload,) = swept()
+        assert marker(version) is None
+        with pytest.raises(OnlineStoreEvicts, match="volatile-random"):
+            perform(reload)
+        assert marker(version) is None
+    finally:
+        online_redis.config_set("maxmemory", "0")
+        online_redis.config_set("maxmemory-policy", "noeviction")
+        online_redis.config_resetstat()
 
 
 @pytest.mark.parametrize("back", [timedelta(seconds=70), HOUR, timedelta(days=40)])

@@ -151,4 +151,3 @@ def test_changes_of_one_project_wait_for_each_other(committed_cast):
     together(*[add] * 6)
 
     assert Project.objects.get(pk=project.pk).title == "rides!!!!!!"
-    assert not epoch.ensure(project.pk).startswith(epoch.PENDING)

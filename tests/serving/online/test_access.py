@@ -9,14 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from lib.connections import get_redis
-from registry import epoch
 from registry.authentication import TokenExpired
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry
 from registry.operations.lifecycle import releases
 from registry.operations.people import members, tokens
-from serving.online.plan_cache import PLANS
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
@@ -211,11 +208,3 @@ def test_a_retired_version_is_gone(client, cast, token, version, now):
 
     assert ask(client, token, pinned).status_code == 410
     assert ask(client, token, REQUEST).status_code == 503
-
-
-def test_a_plan_made_during_a_change_answers_once_and_is_not_kept(client, cast, token, version):
-    PLANS.clear()
-    get_redis().set(epoch.epoch_key(cast.project.pk), epoch.PENDING + b"x:1")
-
-    assert ask(client, token, REQUEST).status_code == 200
-    assert len(PLANS) == 0

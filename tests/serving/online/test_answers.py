@@ -309,8 +309,9 @@ def test_a_second_major_version_answers_beside_the_first(client, token, cast, dr
 
 
 def test_a_warm_read_asks_redis_once_and_the_database_never(
-    client, token, drivers, django_assert_num_queries
+    client, token, drivers, settings, django_assert_num_queries
 ):
+    settings.PLAN_CONFIRM_SECONDS = 600
     request = body(["driver_hourly:*"], driver_id=[1001, 1002, 1003])
     ask(client, token, request)
 

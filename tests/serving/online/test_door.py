@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
+from functools import partial
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
 from django.utils import timezone
 
 from serving.online.door import OnlineFirst
 from tests import factories
-from tests.serving.online_world import ask, committed, loaded_view
+from tests.serving.online_world import PATH, ask, committed, loaded_view
+from tests.serving.online_world import call as call_with
 
 pytestmark = pytest.mark.django_db
 
-PATH = "/api/v1/projects/rides/get-online-features"
 REQUEST = {"features": ["driver_hourly:conv_rate"], "entities": {"driver_id": [1001, 1]}}
-
-
-class Behind:
-    """Django's application; counts what came through to it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self._application = get_wsgi_application()
-
-    def __call__(self, environ, start_response):
-        self.calls += 1
-        return self._application(environ, start_response)
-
-
-@pytest.fixture
-def behind():
-    # As Django's own test client does: a request's end would close the test's transaction.
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield Behind()
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
+call = partial(call_with, body=REQUEST, token="")
 
 
 @pytest.fixture
@@ -52,30 +28,6 @@ def token(db):
         people, factories.DEFINITIONS, [{"driver_id": 1001, "event": now, "conv_rate": 0.5}], at=now
     )
     return factories.token_for(people.consumer)
-
-
-def call(
-    application, *, body=REQUEST, method="POST", path=PATH, token=""
-) -> tuple[str, dict, bytes]:
-    """Return (status line, headers, body) of one WSGI call."""
-    text = json.dumps(body).encode()
-    environ = {
-        "REQUEST_METHOD": method,
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(text)),
-        "HTTP_AUTHORIZATION": f"Bearer {token}",
-        "HTTP_HOST": "localhost",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(text),
-        "wsgi.errors": io.StringIO(),
-    }
-    said = []
-    answer = b"".join(application(environ, lambda status, headers: said.append((status, headers))))
-    return said[0][0], dict(said[0][1]), answer
 
 
 def test_an_answer_is_the_views_byte_for_byte(client, behind, token):
