@@ -86,6 +86,8 @@ class MaterializationRun(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=200, blank=True)
     cancel_requested = models.BooleanField(default=False)
+    #: Its rows are being made visible, or are by now: it is not cancelled any more.
+    publishing = models.BooleanField(default=False)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)

@@ -97,7 +97,7 @@ class MaterializationRunAdmin(ScopedAdmin):
             "steps": list(_steps(obj)),
             "profile": profile_table(obj.profile, obj.version.spec.features),
             "took": duration(obj),
-            "may_cancel": may_run and obj.is_live and not obj.cancel_requested,
+            "may_cancel": may_run and obj.is_live and not (obj.cancel_requested or obj.publishing),
             "may_see_traceback": request.user.is_superuser,
         }
 

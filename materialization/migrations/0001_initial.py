@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
                 ('worker', models.CharField(blank=True, max_length=200)),
                 ('cancel_requested', models.BooleanField(default=False)),
+                ('publishing', models.BooleanField(default=False)),
                 ('error_code', models.CharField(blank=True, max_length=60)),
                 ('error', models.TextField(blank=True)),
                 ('traceback', models.TextField(blank=True)),

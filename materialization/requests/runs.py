@@ -42,6 +42,10 @@ class RunFinished(Conflict):
     code = "run_finished"
 
 
+class RunPublishing(Conflict):
+    code = "run_publishing"
+
+
 def request_run(
     *,
     version: FeatureViewVersion,
@@ -160,21 +164,32 @@ def enqueue(run: MaterializationRun) -> None:
 
 
 def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:
-    """End a queued run now and a running one at its next heartbeat; nothing half-done is published.
+    """End a queued run now and a running one at its next heartbeat; nothing of it is published.
 
     :raises RunFinished: it is over already.
+    :raises RunPublishing: what it computed is being stored or loaded, or is in part already.
     """
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
     with transaction.atomic():
         live = MaterializationRun.objects.filter(pk=run.pk)
         live.select_for_update(no_key=True).get()
         access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
-        waiting = live.filter(status=RunStatus.QUEUED)
+        waiting = live.filter(status=RunStatus.QUEUED, publishing=False)
         if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):
-            if not live.filter(status=RunStatus.RUNNING).update(cancel_requested=True):
+            running = live.filter(status=RunStatus.RUNNING, publishing=False)
+            if not running.update(cancel_requested=True):
                 run.refresh_from_db()
-                raise RunFinished(f"{run} has {run.status} already.")
+                raise _too_late(run)
             verb = "materialization_run.cancel_requested"
             audit.record(actor=actor, verb=verb, subject=run, at=at)
     run.refresh_from_db()
     return run
+
+
+def _too_late(run: MaterializationRun) -> Conflict:
+    if not run.is_live:
+        return RunFinished(f"{run} has {run.status} already.")
+    return RunPublishing(
+        f"{run} is publishing what it computed, and readers see a part of it already. It ends by"
+        " itself; then materialize again, or promote another version."
+    )

@@ -66,6 +66,17 @@ class Heartbeat:
         if self._outcome is not None:
             raise self._outcome
 
+    def begin_publishing(self) -> None:
+        """Go on to make rows visible; from here on nobody can cancel the run.
+
+        :raises LeaseLost: another attempt has it. :raises RunCancelled: somebody was first.
+        """
+        uncancelled = self._run.owned().filter(cancel_requested=False)
+        if not uncancelled.update(publishing=True):
+            self._renew()
+        if self._outcome is not None:
+            raise self._outcome
+
     @property
     def stopped(self) -> Exception | None:
         """Return why the run should stop, as far as the last beat knows; costs no query."""
@@ -87,5 +98,4 @@ class Heartbeat:
         if not owned.update(lease_expires_at=self._clock() + self._lease):
             self._outcome = LeaseLost("another attempt owns the run")
         elif owned.filter(cancel_requested=True).exists():
-            kept = "the rows it had stored stay" if self._run.rows_offline else "nothing was stored"
-            self._outcome = RunCancelled(f"cancelled on request; {kept}.")
+            self._outcome = RunCancelled("cancelled on request; nothing was stored.")

@@ -1,7 +1,8 @@
 """One run from claim to end: compute → check → offline commit → online merge → done.
 
 One visible sequence. Not for deciding that a run is due (``sweep``) or for retrying (``tasks``).
-Nothing is published before its checks passed; each step can be repeated without a trace.
+Nothing is published before its checks passed, and nothing at all of a run that is cancelled; each
+step can be repeated without a trace.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _perform(
     _require_served(claimed)
     if claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
-    heartbeat.check()
+    heartbeat.begin_publishing()
     kept_for, generation = claimed.table.kept_for, 0
     if claimed.version.spec.view.online:
         kept_for = loading.load_online(claimed, heartbeat, at=clock())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -254,3 +256,23 @@ def test_a_load_of_a_table_that_was_dropped_meanwhile_is_not_marked(store, at):
 
     assert not store.finish_load(TRIPS.uid, ticket, generation=1, as_of=at, sequence=1, ttl=None)
     assert store.marker(TRIPS.uid) is None
+
+
+def test_a_reader_sees_each_row_wholly_old_or_wholly_new_while_many_are_merged(store, at):
+    """Of one question some rows may be old and some new: rows change one by one."""
+    drivers = range(60_000)
+
+    def rows(n: int) -> Any:
+        return trips(*[(driver, n, n, n, n) for driver in drivers])
+
+    store.write(TRIPS, [rows(1)], ttl=None, at=at)
+    load(store)
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        merge = pool.submit(store.write, TRIPS, [rows(2)], ttl=None, at=at)
+        while not merge.done():
+            seen |= {tuple(row) for row in read_online(store, [list(drivers[::1_000])])}
+    seen |= {tuple(row) for row in read_online(store, [list(drivers[::1_000])])}
+
+    assert merge.result().written == len(drivers)
+    assert seen == {(1, 1, 1, 1), (2, 2, 2, 2)}
