@@ -38,7 +38,7 @@ def eviction_policy() -> str:
 
 
 def refuses_values() -> str:
-    """Return why the values server takes no new values, empty when it does.
+    """Return why the values server takes no new values; empty when it does, or does not say.
 
     :raises RedisUnavailable: it does not answer.
     """
@@ -48,6 +48,8 @@ def refuses_values() -> str:
             get_redis().unlink(NOTHING)
     except RedisReadOnly as error:
         return error.message
+    except RedisRefused:
+        return ""
     limit = int(memory.get("maxmemory", 0))
     full = limit and int(memory["used_memory"]) > limit
     return RedisFull(f"maxmemory is {limit} bytes").message if full else ""
