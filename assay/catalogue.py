@@ -37,6 +37,10 @@ class CatalogueCalls(Calls):
     def list_data_sources(self, **filters: Any) -> list[JSON]:
         return self._list("data-sources", query=filters)
 
+    def list_roots(self) -> list[JSON]:
+        """Give the roots that sources can name; ``path`` is there for the project's owners."""
+        return self._list("roots")
+
     def list_feature_views(self, **filters: Any) -> list[JSON]:
         return self._list("feature-views", query=filters)
 

@@ -40,7 +40,7 @@ def approved_version(folder: Path, redis_url: str) -> FeatureViewVersion:
     parts.use_server(folder, redis_url)
     from tests import factories
 
-    people = factories.make_cast(roots=[str(folder)])
+    people = factories.make_cast(root=str(folder))
     return factories.make_version(people, text=parts.definitions("wide.parquet"))
 
 

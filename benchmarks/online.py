@@ -47,7 +47,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
 
     frame = parts.wide_rows(ENTITIES, drivers=ENTITIES)
     frame.to_parquet(folder / "wide.parquet")
-    people = factories.make_cast(roots=[str(folder)])
+    people = factories.make_cast(root=str(folder))
     version = factories.make_version(people, text=parts.definitions("wide.parquet"))
     rows = pa.Table.from_pandas(frame.rename(columns={"created": "created_timestamp"}))
     rows = rows.append_column(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from lib.connections import get_redis
+from lib.errors import Invalid
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import Look, look
@@ -18,7 +19,7 @@ from materialization.sources.files import Whereabouts
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_key
-from registry.file_roots import allowed_roots
+from registry.file_roots import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +59,20 @@ def engine(*, timeout_s: float | None = None) -> Engine:
     return ENGINES["duckdb"](limits)
 
 
-def whereabouts(project: Project) -> Whereabouts:
-    """Return where the project's sources may be read from, and where none may: our own stores."""
+def whereabouts(spec: VersionSpec, project: Project) -> Whereabouts:
+    """Return where a version's source is read from, and where none may: our own stores.
+
+    :raises RootUnknown, RootMoved, RootNotAllowed: as ``root_of``; nothing may be read.
+    """
     forbidden = (str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis"))
-    return Whereabouts(roots=tuple(allowed_roots(project)), forbidden=forbidden)
+    root = root_of(spec, project)
+    return Whereabouts(root=root.path, name=root.name, forbidden=forbidden)
 
 
 def look_at_source(*, spec: VersionSpec, project: Project) -> Look:
     """Look at the files a version would read; ``settings.SOURCE_LOOK`` names this function."""
-    return look(spec, where=whereabouts(project), engine=engine(timeout_s=LOOK_SECONDS))
+    try:
+        where = whereabouts(spec, project)
+    except Invalid as exc:
+        return Look(problems=[(("source", "root"), exc.message)])
+    return look(spec, where=where, engine=engine(timeout_s=LOOK_SECONDS))

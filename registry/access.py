@@ -126,12 +126,12 @@ def require_still(user: User, right: Right, obj: Project | FeatureView) -> None:
 def require_superuser(user: User | AnonymousUser) -> None:
     """Return if ``user`` is an active superuser now, whenever the object at hand was loaded.
 
-    :raises ActionNotPermitted: accounts and what they may do everywhere are a superuser's matter.
+    :raises ActionNotPermitted: accounts, and where files are, are a superuser's matter.
     """
     superusers = get_user_model().objects.filter(is_active=True, is_superuser=True)
     if not (user.is_authenticated and superusers.filter(pk=user.pk).exists()):
         name = user.get_username() or "anonymous"
-        raise ActionNotPermitted(f"{name} is not a superuser; only superusers manage accounts.")
+        raise ActionNotPermitted(f"{name} is not a superuser; only superusers do that.")
 
 
 def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:

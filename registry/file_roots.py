@@ -1,7 +1,7 @@
-"""The directories file sources may be read from: the project's, inside the installation's.
+"""The roots of a project: directories with a name, which its file sources are read from.
 
-``settings.FILE_ROOTS`` is the outer bound, so that whoever manages a project cannot open the rest
-of the machine. Not for resolving a source's path: ``materialization.sources.files`` does.
+``settings.FILE_ROOTS`` is the outer bound. Not for assigning one (``operations.file_roots``) or for
+finding files under it (``materialization.sources.files``).
 """
 
 from __future__ import annotations
@@ -11,38 +11,130 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from lib.errors import Invalid
+from lib.errors import Conflict, Invalid, did_you_mean
+from lib.places import place_of
+from registry.models import FileRoot
 
 if TYPE_CHECKING:
     from registry.models import Project
+    from registry.spec.model import VersionSpec
+
+#: The root that a source without ``root`` is read from, where the project has several.
+DEFAULT = "default"
 
 
 class RootNotAllowed(Invalid):
     code = "root_not_allowed"
 
 
-def check_roots(roots: list[str]) -> list[str]:
-    """Return the roots resolved.
+class RootUnknown(Invalid):
+    code = "root_unknown"
 
-    :raises RootNotAllowed: one is not a directory, or outside the installation's ``FILE_ROOTS``.
+
+class RootMoved(Invalid):
+    """A version was approved for another place than its root has now; it is never read there."""
+
+    code = "root_moved"
+
+
+class RootsOverlap(Conflict):
+    code = "roots_overlap"
+
+
+def check_directory(path: str) -> str:
+    """Return the real path of a directory that may become a root.
+
+    :raises RootNotAllowed: it is none, is outside ``FILE_ROOTS``, or meets our own state.
     """
-    resolved = [str(Path(root).resolve()) for root in roots]
-    for root in resolved:
-        if not _inside(root):
-            allowed = ", ".join(settings.FILE_ROOTS)
+    real = str(Path(path).resolve())
+    if not _inside(real):
+        allowed = ", ".join(settings.FILE_ROOTS)
+        raise RootNotAllowed(
+            f"root {real!r} is outside FILE_ROOTS ({allowed}); name a directory inside, or"
+            " set FILE_ROOTS on the server and restart it.",
+            root=real,
+        )
+    if not Path(real).is_dir():
+        raise RootNotAllowed(f"root {real!r} is not a directory on the server.", root=real)
+    for own in (settings.STATE_DIR, settings.OFFLINE_STORE):
+        if place_of(real).overlaps(place_of(str(own))):
             raise RootNotAllowed(
-                f"root {root!r} is outside FILE_ROOTS ({allowed}); name a directory inside, or"
-                " set FILE_ROOTS on the server and restart it.",
-                root=root,
+                f"root {real!r} overlaps {str(own)!r}, where Assay keeps its own state; name a"
+                " directory that holds source data only.",
+                root=real,
             )
-        if not Path(root).is_dir():
-            raise RootNotAllowed(f"root {root!r} is not a directory on the server.", root=root)
-    return resolved
+    return real
 
 
-def allowed_roots(project: Project) -> list[str]:
-    """Return the project's roots that are still inside the installation's."""
-    return [root for root in project.roots if _inside(str(Path(root).resolve()))]
+def check_apart(path: str, others: list[FileRoot]) -> None:
+    """Return if no file can be under ``path`` and under one of ``others``, by whatever mounts.
+
+    :raises RootsOverlap: naming the root it meets and whose it is.
+    """
+    place = place_of(path)
+    for other in others:
+        if place.overlaps(place_of(other.path)):
+            raise RootsOverlap(
+                f"{path!r} overlaps {other.path!r}, which is the root {other.name} of project"
+                f" {other.project}; one directory belongs to one root. Name another, or"
+                " release that one first.",
+                project=other.project.name,
+                root=other.name,
+            )
+
+
+def find_root(project: Project, name: str) -> FileRoot | None:
+    """Return the root a source means: by name, else ``default``, else the only one there is."""
+    roots = {root.name: root for root in FileRoot.objects.filter(project=project)}
+    if name or len(roots) != 1:
+        return roots.get(name or DEFAULT)
+    return next(iter(roots.values()))
+
+
+def root_of(spec: VersionSpec, project: Project) -> FileRoot:
+    """Return the root a version's source is read from: the place it embeds, and no other.
+
+    :raises RootUnknown: the project has no root of that name, or several and none is named.
+    :raises RootMoved: it is in another place than when the version was written.
+    :raises RootNotAllowed: it left ``FILE_ROOTS``, or a link took the directory's place.
+    """
+    name = spec.rows_from.root
+    root = find_root(project, name)
+    if root is None:
+        raise _unknown(project, name)
+    if root.identity != spec.root_identity:
+        raise RootMoved(
+            f"root {root.name!r} is in another place than when {spec.view.name} was written, and"
+            " another place holds other data: nothing is read. Submit the view's new draft (or"
+            " plan it again), or let whoever runs the server move the root back.",
+            root=root.name,
+        )
+    if check_directory(root.path) != root.path:
+        raise RootNotAllowed(
+            f"root {root.name!r} is behind a symbolic link by now; whoever runs the server has to"
+            " move the root to the directory itself.",
+            root=root.name,
+        )
+    return root
+
+
+def _unknown(project: Project, name: str) -> RootUnknown:
+    known = list(FileRoot.objects.filter(project=project).values_list("name", flat=True))
+    if not known:
+        return RootUnknown(
+            f"project {project} has no root to read files from; whoever runs the server assigns"
+            f" one: manage.py assign_root {project} DIRECTORY.",
+            known=[],
+        )
+    if not name:
+        return RootUnknown(
+            f"project {project} has several roots; say which: root: {known[0]}, or another of"
+            f" {', '.join(known)}.",
+            known=known,
+        )
+    return RootUnknown(
+        f"project {project} has no root {name!r}.{did_you_mean(name, known)}", known=known
+    )
 
 
 def _inside(root: str) -> bool:

@@ -14,6 +14,7 @@ from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVe
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
+from registry.operations.registration.roots import assign_root
 from registry.reading.parsing import parse_files
 
 if TYPE_CHECKING:
@@ -92,13 +93,16 @@ def make_user(name: str, **columns: Any) -> User:
     return User.objects.create_user(name, password="pw", **columns)
 
 
-def make_project(name: str, owner: User, *, roots: list[str] | None = None) -> Project:
-    return projects.create_project(name=name, actor=owner, at=AT, roots=roots or [])
+def make_project(name: str, owner: User, *, root: str | None = None) -> Project:
+    project = projects.create_project(name=name, actor=owner, at=AT)
+    if root is not None:
+        assign_root(project=project, path=root, actor=None, at=AT)
+    return project
 
 
-def make_cast(*, roots: list[str] | None = None) -> Cast:
+def make_cast(*, root: str | None = None) -> Cast:
     owner = make_user("owner", is_staff=True)
-    project = make_project("rides", owner, roots=roots)
+    project = make_project("rides", owner, root=root)
     roles = {
         "author": Role.AUTHOR,
         "steward": Role.STEWARD,

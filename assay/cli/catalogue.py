@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     for option in ("--verb", "--subject", "--actor"):
         audit.add_argument(option)
     audit.add_argument("--limit", type=int, default=50)
+    commands.add("roots", run_roots, "List the directories that file sources can name.")
     commands.add("whoami", run_whoami, "Show whose token this is and what it may do where.")
 
 
@@ -54,6 +55,14 @@ def run_list(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
 
 def run_describe(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
     _show(context, kind.get(context.store, args.name))
+
+
+def run_roots(context: Context, args: argparse.Namespace) -> None:
+    roots = context.store.list_roots()
+    if context.out.as_json:
+        context.out.json(roots)
+    else:
+        context.out.table(roots, ("name", "path", "identity", "since"))
 
 
 def run_audit(context: Context, args: argparse.Namespace) -> None:

@@ -44,6 +44,7 @@ def settle(*, root: Path, at: datetime) -> People:
     from registry.operations.people.projects import create_project
     from registry.operations.people.tokens import issue_token
     from registry.operations.people.users import add_user
+    from registry.operations.registration.roots import assign_root
 
     passwords = _passwords()
     users = {name: _user(name, passwords[name], is_admin=name == "olaf") for name in ROLES}
@@ -51,9 +52,10 @@ def settle(*, root: Path, at: datetime) -> People:
     users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or add_user(
         user=User(username=SERVICE_ACCOUNT), kind=AccountKind.SERVICE, actor=owner, at=at
     )
-    project = Project.objects.filter(name=PROJECT).first() or create_project(
-        name=PROJECT, title="Streaming service", roots=[str(root)], actor=owner, at=at
-    )
+    project = Project.objects.filter(name=PROJECT).first()
+    if project is None:
+        project = create_project(name=PROJECT, title="Streaming service", actor=owner, at=at)
+        assign_root(project=project, path=str(root), actor=owner, at=at)
     roles = {**ROLES, SERVICE_ACCOUNT: "consumer"}
     for name, role in roles.items():
         grant_role(project=project, user=users[name], role=Role(role), actor=owner, at=at)

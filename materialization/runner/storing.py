@@ -69,7 +69,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
 def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> None:
     store, uri = offline_store(), table_uri(run.table)
     spec = run.version.spec
-    source = find_source(spec.rows_from, whereabouts(run.table.feature_view.project))
+    source = find_source(spec.rows_from, whereabouts(spec, run.table.feature_view.project))
     state = _state_files(store, uri, spec, window)
     job = ComputeJob(
         spec=spec,

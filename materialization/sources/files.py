@@ -1,4 +1,4 @@
-"""From a source's path to the files a run reads, inside the project's allow-listed roots.
+"""From a source's path to the files a run reads, inside the one root it is read from.
 
 Not for how they are read (``reading``, ``readers``): only the sandbox opens users' files.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib.errors import Invalid
 from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
@@ -34,22 +33,19 @@ if TYPE_CHECKING:
 _GLOB_CHARACTERS = frozenset("*?[]")
 
 
-class SourceAmbiguous(Invalid):
-    code = "source_ambiguous"
-
-
 class Whereabouts(msgspec.Struct, frozen=True):
-    """What the operator allows a project to read, and what nobody may: our own stores."""
+    """The root a source is read from, its name in words, and what nobody may: our own stores."""
 
-    roots: tuple[str, ...] = ()
+    root: str
+    name: str = "default"
     forbidden: tuple[str, ...] = ()
 
 
 class FilesKind:
-    """Files of one format under the project's roots."""
+    """Files of one format under one root of the project."""
 
     def find(self, source: FileSource, where: Whereabouts) -> SourceFiles:
-        return resolve_source(source, roots=where.roots, forbidden=where.forbidden)
+        return resolve_source(source, root=where.root, name=where.name, forbidden=where.forbidden)
 
     def open(
         self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, found: SourceFiles
@@ -58,46 +54,29 @@ class FilesKind:
 
 
 def resolve_source(
-    source: FileSource, *, roots: Sequence[str], forbidden: Sequence[str] = ()
+    source: FileSource, *, root: str, name: str = "default", forbidden: Sequence[str] = ()
 ) -> SourceFiles:
-    """Return the files that ``source.path`` names under the one root where it names any.
-
-    Which root is no part of a definition, so a path found under two would mean another thing once
-    they are reordered.
+    """Return the files that ``source.path`` names under the root, which messages call ``name``.
 
     ``forbidden`` directories (our own stores) are left out. Symbolic links are followed only as
     long as they stay inside the root.
 
     :raises SourceFileMissing: nothing matches.
-    :raises SourceAmbiguous: it names files under several roots.
-    :raises SourceOutsideRoots: the path, or a link it matches, leads out of every root.
+    :raises SourceOutsideRoots: the path, or a link it matches, leads out of the root.
     :raises SourceFileEmpty: a file of 0 bytes.
     :raises SourceFileUnsupported: a format we do not read, or a name DuckDB would expand.
     """
     _refuse_escape(source.path)
     closed = [Path(directory).resolve() for directory in forbidden]
-    named = {root: _named(source.path, root, closed) for root in map(_resolved, roots)}
-    holding = [root for root, files in named.items() if files]
-    if not holding:
-        where = ", ".join(map(str, roots)) or "no root at all"
+    files = _named(source.path, Path(root).resolve(), closed)
+    if not files:
         raise SourceFileMissing(
-            f"no file matches {source.path!r} under {where}; "
-            "check the path, or ask an owner to allow the directory it is in.",
+            f"no file matches {source.path!r} under the root {name}; "
+            "check the path, or name the root it is in.",
             path=source.path,
-            roots=list(map(str, roots)),
+            root=name,
         )
-    if len({tuple(named[root]) for root in holding}) > 1:
-        raise SourceAmbiguous(
-            f"{source.path!r} names files under {' and under '.join(map(str, holding))}; "
-            "write the path so that it is found under one root only, or remove a root.",
-            path=source.path,
-        )
-    files = named[holding[0]]
     return SourceFiles(tuple(map(str, files)), _format_of(files))
-
-
-def _resolved(root: str) -> Path:
-    return Path(root).resolve()
 
 
 def _named(path: str, root: Path, closed: Sequence[Path]) -> list[Path]:
@@ -116,7 +95,7 @@ def _named(path: str, root: Path, closed: Sequence[Path]) -> list[Path]:
 def _refuse_escape(path: str) -> None:
     if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
         raise SourceOutsideRoots(
-            f"source path {path!r} leaves the project's roots; write it relative to one of them.",
+            f"source path {path!r} leaves its root; write it relative to the root's directory.",
             path=path,
         )
 

@@ -15,6 +15,7 @@ from django.db.models import Q
 from registry import access
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
+from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
 
 if TYPE_CHECKING:
@@ -58,25 +59,8 @@ class SeenForm(StyledForm):
             return None
 
 
-class Lines(forms.CharField):
-    """Text of one entry a line, as a list."""
-
-    widget = forms.Textarea(attrs={"rows": 3, "class": "as-input as-mono"})
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def clean(self, value: Any) -> list[str]:
-        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
-
-
 class ProjectForm(SeenForm):
     title = forms.CharField(max_length=200, required=False, strip=False)
-    roots = Lines(
-        label="Directories its sources may read",
-        required=False,
-        help_text="One absolute directory a line, inside the server's FILE_ROOTS.",
-    )
     approvals_required = forms.IntegerField(
         label="Approvals a version needs", min_value=1, max_value=9
     )
@@ -91,6 +75,17 @@ class NewProjectForm(StyledForm):
         help_text="Lower-case letters, digits and _; it is part of every address and stays.",
     )
     title = forms.CharField(max_length=200, required=False)
+
+
+class RootForm(StyledForm):
+    """A directory of the server, and what definitions call it."""
+
+    name = forms.CharField(label="Root", max_length=63, initial=DEFAULT)
+    path = forms.CharField(
+        label="Directory",
+        max_length=1024,
+        help_text="Absolute, inside the server's FILE_ROOTS, apart from every other root.",
+    )
 
 
 class GrantForm(StyledForm):

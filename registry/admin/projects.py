@@ -25,6 +25,7 @@ from registry.admin.forms import (
     NewProjectForm,
     ProjectForm,
     RevokeForm,
+    RootForm,
 )
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
@@ -32,6 +33,7 @@ from registry.denials import attempting
 from registry.markup import link, utc
 from registry.models import Project
 from registry.operations.people import members, projects
+from registry.operations.registration import roots
 
 if TYPE_CHECKING:
     from django import forms
@@ -48,6 +50,9 @@ class ProjectAdmin(ScopedAdmin):
         "edit": "changing the project",
         "grant": "changing who has which role",
         "revoke": "changing who has which role",
+        "assign_root": "changing where the project's files are",
+        "move_root": "changing where the project's files are",
+        "release_root": "changing where the project's files are",
     }
     list_display = ("title_link", "title", "people", "views", "policy", "created")
     list_display_links = ("title_link",)
@@ -79,6 +84,9 @@ class ProjectAdmin(ScopedAdmin):
             "may_manage": may_manage,
             "form": ProjectForm(initial=projects.columns(obj)),
             "grant_form": GrantForm(),
+            "may_assign": request.user.is_superuser,
+            "root_form": RootForm(),
+            "roots": obj.roots.select_related("assigned_by"),
             "people": _suggestions() if may_manage else [],
             "memberships": obj.memberships.select_related("user", "granted_by"),
             "roles": _role_words(),
@@ -166,6 +174,52 @@ class ProjectAdmin(ScopedAdmin):
         attempt(request, take)
         if obj.memberships.count() < before:
             messages.success(request, f"{membership.user} is no longer {membership.role} of {obj}.")
+
+    def assign_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
+        form = self._root_form(request, obj)
+        if form is None:
+            return None
+        if not form.is_valid():
+            return self._page(request, obj, status=422, root_form=form)
+        actor, at = access.acting_user(request), timezone.now()
+        assign = partial(roots.assign_root, project=obj, actor=actor, at=at, **form.cleaned_data)
+        attempt(request, assign, done="The root is assigned.")
+        return None
+
+    def move_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
+        form = self._root_form(request, obj)
+        if form is None:
+            return None
+        if not form.is_valid():
+            return self._page(request, obj, status=422, root_form=form)
+        root = obj.roots.filter(name=form.cleaned_data["name"]).first()
+        if root is None:
+            messages.error(request, "There is no such root here. Look at the list again.")
+            return None
+        path, actor = form.cleaned_data["path"], access.acting_user(request)
+        move = partial(roots.move_root, root=root, path=path, actor=actor, at=timezone.now())
+        drafts = attempt(request, move)
+        if drafts is not None:
+            names = ", ".join(draft.name for draft in drafts) or "no view"
+            messages.success(request, f"Root {root} is moved; new drafts of {names}.")
+        return None
+
+    def release_root(self, request: HttpRequest, obj: Project) -> None:
+        root = obj.roots.filter(name=request.POST.get("name", "")).first()
+        may = partial(access.require_superuser, request.user)
+        if attempt(request, lambda: may() or True) is None:
+            return
+        if root is None:
+            messages.error(request, "There is no such root here. Look at the list again.")
+            return
+        actor, at = access.acting_user(request), timezone.now()
+        release = partial(roots.release_root, root=root, actor=actor, at=at)
+        attempt(request, lambda: release() or True, done=f"Root {root} is released.")
+
+    def _root_form(self, request: HttpRequest, obj: Project) -> RootForm | None:
+        """Return what was typed; None, with the refusal said, from who may not assign roots."""
+        may = partial(access.require_superuser, request.user)
+        return RootForm(request.POST) if attempt(request, lambda: may() or True) else None
 
     def _page(
         self, request: HttpRequest, obj: Project, *, status: int, **forms_by_name: forms.Form

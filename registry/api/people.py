@@ -1,10 +1,11 @@
-"""Who asks and what they see: whoami, and the projects they are in.
+"""Who asks and what they see: whoami, the projects they are in, and what those may read.
 
 Not for changing roles: the admin and the commands do.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import QuerySet
@@ -12,11 +13,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from lib.api import API
+from lib.api import API, described
 from lib.instants import timestamp
+from lib.parameters import PAGE, paged
 from registry import access
 from registry.authentication import token_of
-from registry.models import Membership
+from registry.choices import Right
+from registry.models import FileRoot, Membership
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -53,6 +56,26 @@ class WhoAmIAPI(API):
                 "projects": roles,
             }
         )
+
+
+class RootsAPI(API):
+    """The directories a project's file sources are read from; where one is, for its owners only."""
+
+    attempt = "listing roots"
+    parameters = PAGE
+
+    @extend_schema(
+        operation_id="list_roots", parameters=described(PAGE), responses=OpenApiTypes.OBJECT
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project)
+        see_paths = access.can(request.user, Right.MANAGE_MEMBERS, found)
+        return paged(request, found.roots.all(), partial(_root, see_path=see_paths))
+
+
+def _root(root: FileRoot, *, see_path: bool) -> dict[str, Any]:
+    facts = {"name": root.name, "identity": root.identity, "since": timestamp(root.assigned_at)}
+    return facts | ({"path": root.path} if see_path else {})
 
 
 def _projects(request: Request) -> QuerySet[Any]:

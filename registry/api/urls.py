@@ -40,6 +40,7 @@ urlpatterns = [
     path("projects", people.ProjectsAPI.as_view(), name="projects"),
     path("whoami", people.WhoAmIAPI.as_view(), name="whoami"),
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
+    path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
     *_lists,
     *_details,
     re_path(rf"{_VERSION}$", versions.VersionAPI.as_view(), name="version"),

@@ -51,7 +51,6 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]{0,62}$', 'Use lower-case letters, digits and _, beginning with a letter.')])),
                 ('title', models.CharField(blank=True, max_length=200)),
-                ('roots', models.JSONField(blank=True, default=list, help_text='Absolute directories that file sources may read.')),
                 ('approvals_required', models.PositiveSmallIntegerField(default=1, help_text='Approvals a version needs.')),
                 ('approvals_required_sensitive', models.PositiveSmallIntegerField(default=2, help_text='Approvals a version with confidential or restricted features needs.')),
                 ('epoch', models.CharField(blank=True, default='', editable=False, max_length=16)),
@@ -60,6 +59,21 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ('name',),
                 'permissions': (('read_online', 'Can read online features'), ('read_offline', 'Can read training sets'), ('add_featureview', 'Can register definitions'), ('change_featureview', 'Can edit and submit definitions'), ('approve_featureview', 'Can approve feature view versions'), ('release_featureview', 'Can promote, deprecate and retire versions'), ('materialize_featureview', 'Can start and cancel runs'), ('change_schedule', 'Can change schedules'), ('view_auditentry', 'Can read the audit trail'), ('manage_members', 'Can grant and revoke roles')),
+            },
+        ),
+        migrations.CreateModel(
+            name='FileRoot',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]{0,62}$', 'Use lower-case letters, digits and _, beginning with a letter.')])),
+                ('path', models.CharField(max_length=1024)),
+                ('assigned_at', models.DateTimeField()),
+                ('assigned_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='roots', to='registry.project')),
+            ],
+            options={
+                'ordering': ('name',),
+                'constraints': [models.UniqueConstraint(fields=('project', 'name'), name='registry_fileroot_name'), models.UniqueConstraint(fields=('path',), name='registry_fileroot_path')],
             },
         ),
         migrations.CreateModel(

@@ -20,6 +20,7 @@ from registry.models.feature_view import (
     VersionEditor,
     VersionNumber,
 )
+from registry.models.file_root import FileRoot
 from registry.models.project import (
     Project,
     ProjectGroupObjectPermission,
@@ -43,6 +44,7 @@ __all__ = [
     "FeatureViewGroupObjectPermission",
     "FeatureViewUserObjectPermission",
     "FeatureViewVersion",
+    "FileRoot",
     "Membership",
     "Project",
     "ProjectGroupObjectPermission",

@@ -18,10 +18,6 @@ class Project(models.Model):
 
     name = models.CharField(max_length=63, unique=True, validators=[is_name])
     title = models.CharField(max_length=200, blank=True)
-    #: Absolute directories file sources may be read from; a source outside all of them is refused.
-    roots = models.JSONField(
-        default=list, blank=True, help_text="Absolute directories that file sources may read."
-    )
     approvals_required = models.PositiveSmallIntegerField(
         default=1, help_text="Approvals a version needs."
     )

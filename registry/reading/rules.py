@@ -107,6 +107,8 @@ def _(spec: EntitySpec) -> Iterator[Found]:
 @_rules.register(FileSource)
 def _(spec: FileSource) -> Iterator[Found]:
     yield from _path_rules(spec.path)
+    if spec.root and not NAME.fullmatch(spec.root):
+        yield ("root",), f"{spec.root[:100]!r} names no root; a name is as in sales."
     yield from _time_rules(spec)
 
 
@@ -121,7 +123,7 @@ def _path_rules(path: str) -> Iterator[Found]:
         message = f"{path[:100]!r} has ** more than once; one crosses directories of any depth."
         yield ("path",), message
     if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
-        yield ("path",), f"{path!r} leaves the project's roots; write it relative to one of them."
+        yield ("path",), f"{path!r} leaves its root; write it relative to the root's directory."
 
 
 def _time_rules(spec: SourceSpec) -> Iterator[Found]:

@@ -28,6 +28,7 @@ EXAMPLES = {
     "join_keys": "[{name: customer_id, type: int64}]",
     "type": "int64",
     "path": "data/events/*.parquet",
+    "root": "default",
     "event_timestamp": "purchased_at, or {column: loaded_ms, unit: ms}",
     "created_timestamp": "loaded_at, or {column: loaded_ms, unit: ms}",
     "column": "amount",

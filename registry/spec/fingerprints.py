@@ -42,6 +42,7 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
     content: dict[str, Any] = {
         "join_keys": spec.join_keys,
         "source": spec.source.decides() if spec.source else None,
+        "root": spec.root_identity,
         **{key: getattr(view, key) for key in _TRANSFORM_KEYS},
         # By name, as the stores lay them out: another order of the same features is the same data.
         "features": [
@@ -71,6 +72,7 @@ def content_fingerprint(spec: VersionSpec) -> str:
 def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
+    content.pop("root_identity", None)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),

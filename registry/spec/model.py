@@ -115,6 +115,8 @@ class VersionSpec(Spec, frozen=True):
     #: None where nothing is stored: an on-demand view is computed at the request.
     source: Source | None = None
     entities: tuple[EntitySpec, ...] = ()
+    #: Which place the source's root was when the version was written; see ``FileRoot.identity``.
+    root_identity: str = ""
 
     @property
     def rows_from(self) -> Source:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from registry.spec.base import Described, Spec
+from registry.spec.base import Described, Name, Spec
 
 TimeUnit = Literal["timestamp", "s", "ms", "us", "ns"]
 
@@ -48,14 +48,18 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
 
 
 class FileSource(SourceSpec, frozen=True, kw_only=True, tag="file"):
-    """Files of one format under the project's roots; ``path`` may be a glob."""
+    """Files of one format under one root of the project; ``path`` may be a glob.
+
+    ``root`` is empty where a definition names none; what versions embed always names it.
+    """
 
     example = {"path": "data/events/*.parquet"}
 
     path: str
+    root: Name = ""
 
     def where(self) -> str:
-        return self.path
+        return f"{self.root}: {self.path}" if self.root else self.path
 
 
 #: A source of any kind; further kinds are added with ``|``.

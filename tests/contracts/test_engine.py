@@ -59,7 +59,7 @@ def engine(make_engine):
 
 
 def job(root, spec, **window):
-    source = resolve_source(spec.source, roots=[str(root)])
+    source = resolve_source(spec.source, root=str(root))
     return ComputeJob(spec, source, **{"window_end": END, **window})
 
 

@@ -33,7 +33,7 @@ class FileWorld:
         self.root.mkdir()
         self.secret = folder / "secret.csv"
         self.secret.write_text("k,event,x\ns,2024-01-01,secret\n")
-        self.where = Whereabouts(roots=(str(self.root),))
+        self.where = Whereabouts(root=str(self.root))
         self.spec = make_spec("*.csv", keys=[("k", "string")], features=[("x", "string")])
 
     def write(self, rows: list[tuple[str, str, str]]) -> None:
@@ -103,8 +103,8 @@ def test_the_sandbox_opens_what_was_found_and_nothing_beside_it(world, tmp_path)
         connection.execute(f"SELECT * FROM read_csv('{world.secret}')").fetchall()
 
 
-def test_nothing_to_read_says_where_it_looked(world):
-    nowhere = Whereabouts(roots=())
+def test_nothing_to_read_says_where_it_looked(world, tmp_path):
+    nowhere = Whereabouts(root=str(tmp_path / "empty"))
 
     with pytest.raises(Invalid) as caught:
         find_source(world.spec.source, nowhere)

@@ -76,7 +76,7 @@ def test_a_source_without_rows_gives_none(spec, tmp_path):
 
 
 def test_a_check_leads_to_where_the_definition_names_the_column(spec, folder, tmp_path):
-    found = find_source(spec.source, Whereabouts(roots=(str(folder),)))
+    found = find_source(spec.source, Whereabouts(root=str(folder)))
     temp = tmp_path / "temp"
     temp.mkdir()
     with open_session(LIMITS, directory=str(temp), only=found.paths) as connection:

@@ -35,9 +35,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
 from registry.operations.people import members, projects, tokens
+from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner")
-project = projects.create_project(name="rides", actor=owner, at=now, roots=[{roots!r}])
+project = projects.create_project(name="rides", actor=owner, at=now)
+roots.assign_root(project=project, path={root!r}, actor=None, at=now)
 for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
@@ -102,7 +104,7 @@ def server(tmp_path_factory: Any, folder: Path) -> Iterator[servers.Server]:
 @pytest.fixture(scope="module")
 def people(server: servers.Server, folder: Path) -> tuple[str, str]:
     """Return the tokens of the author and of the steward."""
-    ana, sam = shell(server, PEOPLE.format(roots=str(folder)))
+    ana, sam = shell(server, PEOPLE.format(root=str(folder)))
     return ana, sam
 
 

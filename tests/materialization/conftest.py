@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def cast(db: None, settings, sources: Path, tmp_path: Path) -> Cast:
     """The people of every test, with a folder to read and a store of their own."""
     settings.OFFLINE_STORE = tmp_path / "offline"
-    return make_cast(roots=[str(sources)])
+    return make_cast(root=str(sources))
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMI
     """Return (table, counters): what the child would give, without starting one."""
     job = ComputeJob(
         spec=spec,
-        source=resolve_source(spec.source, roots=[str(root)]),
+        source=resolve_source(spec.source, root=str(root)),
         window_start=start,
         window_end=end,
         state_files=tuple(map(str, state_files)),

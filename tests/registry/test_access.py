@@ -182,7 +182,6 @@ DEEDS = {
         actor=actor,
         at=AT,
         title="Theirs",
-        roots=[],
         approvals_required=1,
         approvals_required_sensitive=1,
     ),

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 
 from lib.errors import AssayError
+from registry.file_roots import DEFAULT
 from registry.operations.people.projects import create_project
+from registry.operations.registration.roots import assign_root
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 
 class Command(BaseCommand):
-    help = "Create a project with its first owner and its allow-listed roots."
+    help = "Create a project with its first owner and the directories its sources may read."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
@@ -27,7 +30,8 @@ class Command(BaseCommand):
             "--root",
             action="append",
             default=[],
-            help="directory file sources may read; repeatable",
+            metavar="[NAME=]DIRECTORY",
+            help="directory file sources may read, repeatable; the name is default unless given",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,15 +40,20 @@ class Command(BaseCommand):
             raise CommandError(
                 f"there is no user {options['owner']!r}; `manage.py createsuperuser` makes one."
             )
-        roots = [str(Path(root).resolve()) for root in options["root"]]
+        at = timezone.now()
         try:
-            project = create_project(
-                name=options["name"],
-                title=options["title"],
-                roots=roots,
-                actor=owner,
-                at=timezone.now(),
-            )
+            # All or nothing: a project without the root that was asked for is no use.
+            with transaction.atomic():
+                project = create_project(
+                    name=options["name"], title=options["title"], actor=owner, at=at
+                )
+                for name, path in map(_named, options["root"]):
+                    assign_root(project=project, name=name, path=path, actor=None, at=at)
         except AssayError as exc:
             raise CommandError(exc.message) from exc
         self.stdout.write(f"project {project} created; {owner} owns it.")
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, found, path = text.partition("=")
+    return (name, str(Path(path).resolve())) if found else (DEFAULT, str(Path(text).resolve()))

@@ -1,6 +1,6 @@
-"""Projects: made with a first owner; their words, roots and policy changed.
+"""Projects: made with a first owner; their words and policy changed.
 
-Not for who else is in them: ``members``.
+Not for who else is in them (``members``) or which directories they read (``registration.roots``).
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
 from registry import access, audit
 from registry.choices import Right, Role
-from registry.file_roots import check_roots
 from registry.models import Project
 from registry.operations.people.members import grant, managing
 from registry.reading.rules import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-COLUMNS = ("title", "roots", "approvals_required", "approvals_required_sensitive")
+COLUMNS = ("title", "approvals_required", "approvals_required_sensitive")
 
 
 class ProjectNameTaken(Conflict):
@@ -36,28 +35,20 @@ class BadPolicy(Invalid):
 
 
 @transaction.atomic
-def create_project(
-    *, name: str, actor: User, at: datetime, title: str = "", roots: list[str] | None = None
-) -> Project:
+def create_project(*, name: str, actor: User, at: datetime, title: str = "") -> Project:
     """Create a project with ``actor`` as its first owner.
 
     :raises ProjectNameTaken: names are unique in an installation.
-    :raises RootNotAllowed: a root is no directory or outside the installation's ``FILE_ROOTS``.
     """
     if not NAME.fullmatch(name):
         rule = "use lower-case letters, digits and _, beginning with a letter, at most 63."
         raise Invalid(f"project name {name!r}: {rule}")
-    allowed = check_roots(roots or [])
     try:
         with transaction.atomic():
-            project = Project.objects.create(
-                name=name, title=title.strip() or name, roots=allowed, created_at=at
-            )
+            project = Project.objects.create(name=name, title=title.strip() or name, created_at=at)
     except IntegrityError as exc:
         raise ProjectNameTaken(f"there is a project {name!r} already.") from exc
-    audit.record(
-        actor=actor, verb="project.created", subject=project, after={"roots": project.roots}, at=at
-    )
+    audit.record(actor=actor, verb="project.created", subject=project, at=at)
     grant(project, actor, Role.OWNER, actor, at)
     return project
 
@@ -68,20 +59,17 @@ def change_project(
     actor: User,
     at: datetime,
     title: str,
-    roots: Sequence[str],
     approvals_required: int,
     approvals_required_sensitive: int,
     seen: Mapping[str, Any] | None = None,
 ) -> Project:
-    """Change what a project is called, which directories its sources may read, and its policy.
+    """Change what a project is called and its policy.
 
     ``seen`` are the columns the actor looked at, None for those of ``project`` as it was loaded.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
     :raises ChangedMeanwhile: somebody changed them since they were seen.
-    :raises RootNotAllowed: a root is no directory or outside the installation's ``FILE_ROOTS``.
     :raises BadPolicy: fewer than one approval, or fewer for sensitive features than for others.
     """
-    # Before the roots are looked at: what directories there are is not for everybody.
     access.require(actor, Right.MANAGE_MEMBERS, project)
     if not 1 <= approvals_required <= approvals_required_sensitive:
         raise BadPolicy(
@@ -90,7 +78,6 @@ def change_project(
         )
     after = {
         "title": title.strip() or project.name,
-        "roots": check_roots(list(roots)),
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
     }

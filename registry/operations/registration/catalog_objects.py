@@ -24,7 +24,8 @@ def store_data_source(application: Application, definition: Definition) -> Appli
     """Store a data source; what is wrong with its files is a problem of its own lines."""
     application.sources[definition.spec.name] = definition
     report = application.look(
-        spec=bare_version(cast("Source", definition.spec)), project=application.project
+        spec=bare_version(cast("Source", definition.spec), application.project),
+        project=application.project,
     )
     for path, message in report.problems:
         application.refuse(definition.problem(path[1:], message))

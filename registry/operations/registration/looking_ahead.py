@@ -12,19 +12,20 @@ from registry.looking import NothingSeen
 from registry.models import DataSource, Entity
 from registry.operations.registration.view_drafts import resolve
 from registry.spec.fingerprints import canonical_json
-from registry.spec.model import EntitySpec, FeatureViewSpec, VersionSpec
+from registry.spec.model import EntitySpec, FeatureViewSpec
 from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
     from registry.looking import Look, Looking
     from registry.models import Project
     from registry.reading.parsing import Definition
+    from registry.spec.model import VersionSpec
 
 
-def bare_version(source: Source) -> VersionSpec:
+def bare_version(source: Source, project: Project) -> VersionSpec:
     """Return a version of nothing but a source: a look at it sees the files and the times."""
     view = FeatureViewSpec(name=source.name, entities=(), source=source.name, features=())
-    return VersionSpec(view=view, source=source)
+    return resolve(view, source, (), project=project)
 
 
 def look_ahead(definitions: list[Definition], *, project: Project, look: Looking) -> Looking:
@@ -51,7 +52,7 @@ def look_ahead(definitions: list[Definition], *, project: Project, look: Looking
                 read.add(spec.rows_from.name)
     for definition in definitions:
         if isinstance(definition.spec, SourceSpec):
-            spec = bare_version(cast("Source", definition.spec))
+            spec = bare_version(cast("Source", definition.spec), project)
             if spec.rows_from.name in read:
                 seen[canonical_json(spec)] = NothingSeen()
             else:
@@ -63,6 +64,7 @@ class _Known:
     """Sources and entities by name: as they are sent, else as they are registered."""
 
     def __init__(self, definitions: list[Definition], project: Project) -> None:
+        self._project = project
         registered = {"project": project}
         self._sources = {each.name: each.spec for each in DataSource.objects.filter(**registered)}
         self._entities = {each.name: each.spec for each in Entity.objects.filter(**registered)}
@@ -77,4 +79,4 @@ class _Known:
         entities = [self._entities[name] for name in view.entities if name in self._entities]
         if source is None or len(entities) < len(view.entities):
             return None
-        return resolve(view, source, entities)
+        return resolve(view, source, entities, project=self._project)

@@ -11,6 +11,7 @@ import msgspec
 
 from lib.errors import did_you_mean
 from registry.choices import Kind, State
+from registry.file_roots import find_root
 from registry.models import DataSource, Entity, FeatureView
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import store_draft
@@ -21,7 +22,7 @@ from registry.spec.transforms import transform_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import FeatureViewVersion, Project
+    from registry.models import FeatureViewVersion, FileRoot, Project
     from registry.operations.registration.applied import Application, Applied
     from registry.reading.parsing import Definition
     from registry.reading.yaml_documents import Path
@@ -45,6 +46,10 @@ class Parts(NamedTuple):
         parts = (self.source, *self.entities)
         return {pk for part in parts for pk in part.editors.values_list("pk", flat=True)}
 
+    def resolve(self, view: FeatureViewSpec) -> VersionSpec:
+        entities = [entity.spec for entity in self.entities]
+        return resolve(view, self.source.spec, entities, project=self.source.project)
+
 
 def store_feature_view(application: Application, definition: Definition) -> Applied | None:
     """Store one view's draft; on problems add them to the application and return None."""
@@ -53,7 +58,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
         _refuse(application, definition, missing)
         return None
     parts = _parts(application.project, view)
-    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    spec = parts.resolve(view)
     report = application.look(spec=spec, project=application.project)
     found = [*_name_clashes(spec), *report.problems]
     applied = None
@@ -99,20 +104,38 @@ def dependent_views(application: Application, moved: Moved, *, already: set[str]
 
 
 def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) -> list[Applied]:
-    """Make the draft that says what ``newest`` says, with today's source and entities."""
-    view = msgspec.structs.replace(newest.spec.view, version=None)
-    if newest.state != State.DRAFT:
-        view = msgspec.structs.replace(view, based_on=None)
-    parts = _parts(application.project, view)
-    spec = resolve(view, parts.source.spec, [entity.spec for entity in parts.entities])
+    """Make the draft of ``newest`` anew, or say why what changed does not fit it."""
+    spec, editor_ids = _as_of_now(application.project, newest)
     if clashes := _name_clashes(spec):
-        message = f"feature view {view.name} uses it: {clashes[0][1]}"
+        message = f"feature view {spec.view.name} uses it: {clashes[0][1]}"
         application.problems += [each.problem(("name",), message) for each in moved.values()]
         return []
-    applied = store_draft(application, spec, editor_ids=parts.editor_ids)
+    applied = store_draft(application, spec, editor_ids=editor_ids)
     names = ", ".join(sorted(name for _, name in moved))
     applied.warnings.append(f"uses {names}, which changed")
     return [applied]
+
+
+def views_over_root(application: Application, root: FileRoot) -> list[Applied]:
+    """Make drafts of the views whose files lie under a root that is in another place now."""
+    changes: list[Applied] = []
+    for feature_view in FeatureView.objects.filter(project=application.project):
+        newest = newest_of(feature_view.versions.exclude(state=State.RETIRED))
+        source = newest.spec.source if newest is not None else None
+        if newest is not None and source is not None and source.root == root.name:
+            spec, editor_ids = _as_of_now(application.project, newest)
+            changes.append(store_draft(application, spec, editor_ids=editor_ids))
+            changes[-1].warnings.append(f"root {root.name} is in another place now")
+    return changes
+
+
+def _as_of_now(project: Project, newest: FeatureViewVersion) -> tuple[VersionSpec, set[int]]:
+    """Return what ``newest`` says with today's source, root and entities, and who wrote those."""
+    view = msgspec.structs.replace(newest.spec.view, version=None)
+    if newest.state != State.DRAFT:
+        view = msgspec.structs.replace(view, based_on=None)
+    parts = _parts(project, view)
+    return parts.resolve(view), parts.editor_ids
 
 
 def _embedded(version: FeatureViewVersion) -> set[tuple[Kind, str]]:
@@ -144,12 +167,26 @@ def _parts(project: Project, view: FeatureViewSpec) -> Parts:
     return Parts(source, [entities[name] for name in view.entities])
 
 
-def resolve(view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec]) -> VersionSpec:
-    """Return the version a view means: its transform canonical, source and entities embedded."""
+def resolve(
+    view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], *, project: Project
+) -> VersionSpec:
+    """Return the version a view means: its transform canonical, source and entities embedded.
+
+    The source names its root from here on, and the version which place that is. Where there is no
+    such root it names none: a look at the source says so.
+    """
+    root = find_root(project, source.root)
+    if root is not None:
+        source = msgspec.structs.replace(source, root=root.name)
     transform = transform_of(view).canonical(view.source)
     if transform.key is not None:
         view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
-    return VersionSpec(view=view, source=source, entities=tuple(entities))
+    return VersionSpec(
+        view=view,
+        source=source,
+        entities=tuple(entities),
+        root_identity=root.identity if root else "",
+    )
 
 
 def _name_clashes(spec: VersionSpec) -> list[Found]:

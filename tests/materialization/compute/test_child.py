@@ -27,7 +27,7 @@ SCHEMA = pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", pa.float64())])
 
 
 def job(root, spec, **window):
-    source = resolve_source(spec.source, roots=[str(root)])
+    source = resolve_source(spec.source, root=str(root))
     return ComputeJob(spec, source, **{"window_end": END, **window})
 
 

@@ -32,7 +32,7 @@ def rows(*texts, late=timedelta()):
 
 
 def look(spec, root):
-    return looks.look(spec, where=Whereabouts(roots=(str(root),)), engine=ENGINE)
+    return looks.look(spec, where=Whereabouts(root=str(root)), engine=ENGINE)
 
 
 def test_a_sound_definition_has_no_problems(tmp_path):

@@ -19,7 +19,7 @@ from registry.operations.people import members, projects, tokens, users
 
 pytestmark = pytest.mark.django_db(transaction=False)
 
-POLICY = {"title": "Rides", "roots": "", "approvals_required": 1, "approvals_required_sensitive": 2}
+POLICY = {"title": "Rides", "approvals_required": 1, "approvals_required_sensitive": 2}
 
 
 def url(name: str, *args: object) -> str:
@@ -58,7 +58,6 @@ def test_who_changes_the_policy_of_a_project(
     [
         ({"approvals_required": 0}, "greater than or equal to 1"),
         ({"approvals_required": 4}, "no fewer than others"),
-        ({"roots": "/etc"}, "outside"),
     ],
 )
 def test_what_a_project_refuses_is_said_and_what_was_typed_stays(as_, cast, post, words):
@@ -70,14 +69,6 @@ def test_what_a_project_refuses_is_said_and_what_was_typed_stays(as_, cast, post
     assert words in response.text
     assert 'value="Typed"' in response.text
     assert "project.changed" not in verbs()
-
-
-def test_roots_are_given_one_a_line(as_, cast, sources):
-    as_("owner").post(
-        url("registry_project_edit", cast.project.pk), POLICY | {"roots": f"\n{sources}\n"}
-    )
-
-    assert Project.objects.get(pk=cast.project.pk).roots == [str(sources)]
 
 
 def shown(page) -> dict[str, str]:
@@ -108,24 +99,18 @@ def test_a_page_that_is_outdated_changes_nothing_and_says_what_changed(as_, cast
     assert entry.after["title"] == "Mine"
 
 
-def test_a_page_that_shows_what_still_holds_is_saved(as_, cast, sources):
+def test_a_page_that_shows_what_still_holds_is_saved(as_, cast):
     client = as_("owner")
-    roots = [sources / name for name in ("a", "b")]
-    for root in roots:
-        root.mkdir()
     edit = url("registry_project_edit", cast.project.pk)
-    client.post(edit, POLICY | {"roots": f"{roots[0]}\n{roots[1]}"})
     seen = shown(client.get(url("registry_project_change", cast.project.pk)))
-    assert seen["initial-roots"].split() == [str(root) for root in roots]
 
-    sent = {name: value.replace("\n", "\r\n") for name, value in seen.items()}
-    assert client.post(edit, POLICY | sent | {"roots": str(roots[1])}).status_code == 302
-    assert Project.objects.get(pk=cast.project.pk).roots == [str(roots[1])]
+    assert client.post(edit, POLICY | seen | {"title": "Trips"}).status_code == 302
+    assert Project.objects.get(pk=cast.project.pk).title == "Trips"
 
 
 def test_an_object_loaded_before_another_change_is_outdated_too(cast):
     first, second = (Project.objects.get(pk=cast.project.pk) for _ in range(2))
-    change = {"actor": cast.owner, "at": timezone.now(), "title": "rides", "roots": []}
+    change = {"actor": cast.owner, "at": timezone.now(), "title": "rides"}
     projects.change_project(
         project=first, **change, approvals_required=3, approvals_required_sensitive=4
     )
@@ -137,14 +122,13 @@ def test_an_object_loaded_before_another_change_is_outdated_too(cast):
     assert Project.objects.get(pk=cast.project.pk).approvals_required == 3
 
 
-@pytest.mark.parametrize("field", ["title", "roots"])
-def test_a_text_no_database_takes_is_refused_beside_its_field(as_, cast, field):
+def test_a_text_no_database_takes_is_refused_beside_its_field(as_, cast):
     edit = url("registry_project_edit", cast.project.pk)
 
-    response = as_("owner").post(edit, POLICY | {field: "a\0b"})
+    response = as_("owner").post(edit, POLICY | {"title": "a\0b"})
     assert (response.status_code, "Null characters" in response.text) == (422, True)
 
-    response = as_("owner").post(edit, POLICY | {f"initial-{field}": "a\0b"})
+    response = as_("owner").post(edit, POLICY | {"initial-title": "a\0b"})
     assert response.status_code == 302
 
 

@@ -268,7 +268,7 @@ def test_a_change_based_on_what_came_before_a_protection_is_measured_by_it(cast)
 def change_policy(cast, *, usual: int, sensitive: int) -> None:
     projects.change_project(
         project=Project.objects.get(pk=cast.project.pk), actor=cast.owner, at=AT, title="Rides",
-        roots=[], approvals_required=usual, approvals_required_sensitive=sensitive,
+        approvals_required=usual, approvals_required_sensitive=sensitive,
     )  # fmt: skip
 
 

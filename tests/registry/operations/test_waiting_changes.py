@@ -81,7 +81,6 @@ def change(cast, project: Project, approvals: int) -> Project:
         actor=cast.owner,
         at=AT,
         title="rides",
-        roots=[],
         approvals_required=approvals,
         approvals_required_sensitive=5,
     )

@@ -1,0 +1,164 @@
+"""Roots assigned to a project, moved and released: only whoever runs the server decides that.
+
+Where a root points decides what approved versions read, so a move makes drafts for review, and what
+was approved for the old place is refused until then. Not for finding a version's root:
+``registry.file_roots``.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import Conflict, Invalid, NotFound
+from registry import access, audit, epoch
+from registry.choices import State
+from registry.file_roots import DEFAULT, check_apart, check_directory
+from registry.looking import get_looking
+from registry.models import FeatureViewVersion, FileRoot, Project
+from registry.operations.registration.applied import Application
+from registry.operations.registration.view_drafts import views_over_root
+from registry.reading.rules import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.operations.registration.applied import Applied
+
+
+class RootNameTaken(Conflict):
+    code = "root_name_taken"
+
+
+class RootInUse(Conflict):
+    code = "root_in_use"
+
+
+class RootNotFound(NotFound):
+    code = "root_not_found"
+
+
+def assign_root(
+    *, project: Project, path: str, actor: User | None, at: datetime, name: str = DEFAULT
+) -> FileRoot:
+    """Give a project a directory to read; without ``actor`` at the shell of the server.
+
+    :raises ActionNotPermitted: the actor is no superuser.
+    :raises RootNotAllowed: it is no directory, or not one that projects may read.
+    :raises RootsOverlap: some file of it is under another root already, of whichever project.
+    :raises RootNameTaken: the project calls another root that; ``move_root`` moves it.
+    """
+    _require_operator(actor)
+    if not NAME.fullmatch(name):
+        rule = "use lower-case letters, digits and _, beginning with a letter, at most 63."
+        raise Invalid(f"root name {name!r}: {rule}")
+    real = check_directory(path)
+    with _all_roots_held(project):
+        if project.roots.filter(name=name).exists():
+            raise RootNameTaken(f"project {project} has a root {name!r} already; move that one.")
+        check_apart(real, _others())
+        root = FileRoot.objects.create(
+            project=project, name=name, path=real, assigned_at=at, assigned_by=actor
+        )
+        audit.record(
+            actor=actor, verb="file_root.assigned", subject=root, after=_facts(root), at=at
+        )
+    return root
+
+
+def move_root(*, root: FileRoot, path: str, actor: User, at: datetime) -> list[Applied]:
+    """Let a root be another directory, and make drafts of the views that read under it.
+
+    What is approved keeps answering from its stores and computes nothing until its draft, or a
+    version after it, is approved for the new place.
+    :raises ActionNotPermitted, RootNotAllowed, RootsOverlap: as ``assign_root``.
+    """
+    _require_operator(actor)
+    real = check_directory(path)
+    with audit.act(), _all_roots_held(root.project):
+        stored = _stored(root)
+        if stored.path == real:
+            return []
+        check_apart(real, _others(stored))
+        before = _facts(stored)
+        stored.path, stored.assigned_at, stored.assigned_by = real, at, actor
+        stored.save(update_fields=["path", "assigned_at", "assigned_by"])
+        audit.record(
+            actor=actor,
+            verb="file_root.moved",
+            subject=stored,
+            before=before,
+            after=_facts(stored),
+            at=at,
+        )
+        editors = frozenset({actor.pk})
+        application = Application(root.project, actor, editors, at, get_looking())
+        return views_over_root(application, stored)
+
+
+def release_root(*, root: FileRoot, actor: User, at: datetime) -> None:
+    """Take a root away from its project; its directory may be assigned anew.
+
+    :raises ActionNotPermitted: the actor is no superuser.
+    :raises RootInUse: a version that is not retired reads under it; names some.
+    """
+    _require_operator(actor)
+    with _all_roots_held(root.project):
+        stored = _stored(root)
+        if using := _readers(stored):
+            more = f" and {len(using) - 3} more" if len(using) > 3 else ""
+            raise RootInUse(
+                f"root {stored} of {stored.project} is read by {', '.join(using[:3])}{more};"
+                " retire them first, or move the root."
+            )
+        audit.record(
+            actor=actor, verb="file_root.released", subject=stored, before=_facts(stored), at=at
+        )
+        stored.delete()
+
+
+def _require_operator(actor: User | None) -> None:
+    if actor is not None:
+        access.require_superuser(actor)
+
+
+@contextmanager
+def _all_roots_held(project: Project) -> Iterator[None]:
+    """Change a root while no other is changed: whether two overlap is asked of all of them."""
+    with transaction.atomic():
+        epoch.hold(*Project.objects.values_list("pk", flat=True))
+        with epoch.change(project.pk):
+            yield
+
+
+def _stored(root: FileRoot) -> FileRoot:
+    """:raises RootNotFound: somebody released it meanwhile."""
+    found = FileRoot.objects.select_related("project").filter(pk=root.pk).first()
+    if found is None:
+        raise RootNotFound(f"there is no root {root} any more; look at the list again.")
+    return found
+
+
+def _others(own: FileRoot | None = None) -> list[FileRoot]:
+    roots = FileRoot.objects.select_related("project")
+    return list(roots.exclude(pk=own.pk) if own else roots)
+
+
+def _readers(root: FileRoot) -> list[str]:
+    """Return the versions, drafts aside, whose source names the root."""
+    versions = FeatureViewVersion.objects.filter(feature_view__project=root.project)
+    closed = (State.DRAFT, State.RETIRED)
+    return [
+        str(version)
+        for version in versions.exclude(state__in=closed).select_related("feature_view")
+        if version.spec.source is not None and version.spec.source.root == root.name
+    ]
+
+
+def _facts(root: FileRoot) -> dict[str, str]:
+    return {"name": root.name, "path": root.path, "identity": root.identity}
