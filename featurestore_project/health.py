@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFailed
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from featurestore_project import startup
+from featurestore_project.problem import RETRY_AFTER_SECONDS
 from lib.clock import database_now, measure_skew
 from lib.connections import RedisUnavailable
 from materialization.clocks import skew_in_words
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 STARTED = time.time()
 OK = "ok"
+#: Below this, the next file that is written may be cut short.
+LEAST_FREE_BYTES = 256 * 1024 * 1024
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -45,16 +51,18 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """
     checks = {name: check() for name, check in CHECKS.items()}
     ready = all(word.startswith(OK) for word in checks.values())
-    return JsonResponse(
-        {"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503
-    )
+    words = {"status": OK if ready else "unavailable", "checks": checks}
+    if ready:
+        return JsonResponse(words)
+    again = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return JsonResponse(words, status=503, headers=again)
 
 
 def check_database() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
+    except DatabaseFailed as error:
         return f"does not answer: {type(error).__name__}"
     return OK
 
@@ -63,7 +71,7 @@ def check_migrations() -> str:
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as error:
+    except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
     return f"{len(missing)} not applied: run manage.py migrate" if missing else OK
 
@@ -79,11 +87,31 @@ def check_redis() -> str:
     return f"{OK}, but {refused}" if refused else OK
 
 
+def check_disk() -> str:
+    """Say where there is no room left: runs wait for it, reads go on."""
+    folders = {str(settings.OFFLINE_STORE), str(settings.STATE_DIR), tempfile.gettempdir()}
+    problems = [problem for folder in sorted(folders) if (problem := disk_problem(Path(folder)))]
+    return f"{OK}, but {'; '.join(problems)}" if problems else OK
+
+
+def disk_problem(folder: Path) -> str:
+    """Return why nothing can be written in a folder, or where it would be made; empty: it can."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    try:
+        disk = os.statvfs(there)
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    if disk.f_flag & os.ST_RDONLY:
+        return f"{folder} is on a read-only file system"
+    free = disk.f_bavail * disk.f_frsize
+    return f"{folder} has {free >> 20} MB left" if free < LEAST_FREE_BYTES else ""
+
+
 def check_sweep() -> str:
     """Say when the sweep is late: nothing due is started then, and nothing that died taken up."""
     try:
         last, now = last_turn(), database_now()
-    except DatabaseError as error:
+    except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
     late = timedelta(seconds=max(6 * settings.SWEEP_EVERY_SECONDS, 60))
     if last is not None and last > now - late:
@@ -96,7 +124,7 @@ def check_clocks() -> str:
     """Say when this process's clock, or that of Redis, is not the database's."""
     try:
         words = skew_in_words(measure_skew())
-    except DatabaseError as error:
+    except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
     return f"{OK}, but {words}" if words else OK
 
@@ -107,6 +135,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "redis": check_redis,
     "sweep": check_sweep,
     "clocks": check_clocks,
+    "disk": check_disk,
 }
 
 

@@ -6,6 +6,7 @@ Not for deciding what is an error: the apps raise, this translates. Unknown ones
 from __future__ import annotations
 
 import logging
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from rest_framework.views import set_rollback
 
 from lib import errors
 from lib.bodies import LengthRequired
+from lib.outages import outage
 from registry.denials import record_denial
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def respond(error: Exception) -> HttpResponse:
     """Return the problem+json answer of an exception; logs and hides what is not known."""
     if isinstance(error, errors.AssayError):
         return _from_assay(error)
+    if (lacking := outage(error)) is not None:
+        return _from_outage(lacking, error)
     if isinstance(error, APIException):
         return _from_rest(error)
     for kind, (status, code, detail) in DJANGO.items():
@@ -128,6 +132,12 @@ def _from_assay(error: errors.AssayError) -> HttpResponse:
     return problem(status, error.code, error.message, **error.data)
 
 
+def _from_outage(lacking: errors.Unavailable, error: Exception) -> HttpResponse:
+    """Answer what a database or a disk could not do; its own words are for the log."""
+    logger.warning("%s: %s", lacking.code, error)
+    return _from_assay(lacking)
+
+
 def _from_rest(error: APIException) -> HttpResponse:
     """Translate DRF's own: what it collects per field goes to ``errors``."""
     code = (
@@ -158,8 +168,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's ``handler500``."""
-    return unexpected() if is_api(request) else defaults.server_error(request)
+    """Django's ``handler500``: what left a view or a middleware, of which some passes by itself."""
+    error = sys.exc_info()[1]
+    lacking = outage(error) if error is not None else None
+    if is_api(request):
+        return _from_assay(lacking) if lacking is not None else unexpected()
+    page = defaults.server_error(request)
+    if lacking is not None:
+        page.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        page["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return page
 
 
 def is_api(request: HttpRequest) -> bool:

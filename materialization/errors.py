@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
+from lib.outages import OUTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +97,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     EngineLimitExceeded,
     TooManyTicks,
     NoTick,
+    *OUTAGES,
 )
 
 

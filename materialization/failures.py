@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lib.errors import AssayError
+from lib.outages import outage
 from materialization.errors import (
     EngineLimitExceeded,
     RowSqlRefused,
@@ -44,6 +45,8 @@ def translate(error: Exception, *, known: Iterable[str] | None = None) -> AssayE
     """Return the error a person can act on; ``known`` are the source's columns."""
     if isinstance(error, AssayError):
         return error
+    if (lacking := outage(error)) is not None:
+        return lacking
     message = str(error)
     if MARK in message:
         return _bad_value(message)

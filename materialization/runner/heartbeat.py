@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFailed
+from django.db import connection
 
 from lib.errors import AssayError
 from materialization.models import MaterializationRun
@@ -87,7 +88,7 @@ class Heartbeat:
             while not self._stop.wait(self._lease.total_seconds() / 4) and self._outcome is None:
                 try:
                     self._renew()
-                except DatabaseError:
+                except DatabaseFailed:
                     # The lease outlives a few missed beats; if they go on, the sweep takes over.
                     connection.close()
         finally:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from lib.errors import AssayError, Unavailable
+from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
 from materialization.runner import loading, storing
@@ -47,7 +48,7 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     if claimed is None:
         return
     try:
-        with Heartbeat(claimed, clock=clock) as heartbeat:
+        with translated(), Heartbeat(claimed, clock=clock) as heartbeat:
             _perform(claimed, heartbeat, clock)
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 
-from featurestore_project import startup
+from featurestore_project import health, startup
 from materialization.requests.turns import take_turn
 
 
@@ -25,7 +25,13 @@ def test_ready_when_every_part_answers(client):
     said = response.json()["checks"]
     never = "ok, but the sweep never ran: see to the beat and sweep processes"
     assert said.pop("sweep") == never
-    assert said == {"database": "ok", "migrations": "ok", "redis": "ok", "clocks": "ok"}
+    assert said == {
+        "database": "ok",
+        "migrations": "ok",
+        "redis": "ok",
+        "clocks": "ok",
+        "disk": "ok",
+    }
 
 
 @pytest.mark.django_db
@@ -34,7 +40,7 @@ def test_not_ready_while_redis_is_away(client, settings, tmp_path):
 
     response = client.get("/readyz")
 
-    assert response.status_code == 503
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert response.json()["checks"]["redis"].startswith("Redis does not answer (")
 
 
@@ -75,6 +81,13 @@ def test_a_clock_that_is_off_is_said(client, monkeypatch):
     ours = "this process is 600." if connection.vendor == "postgresql" else "Redis is 600."
     assert said.startswith("ok, but the clock of ")
     assert ours in said or "Redis is 599." in said
+
+
+def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
+    assert health.disk_problem(tmp_path / "made" / "later") == ""
+
+    monkeypatch.setattr(health, "LEAST_FREE_BYTES", 1 << 62)
+    assert health.disk_problem(tmp_path).endswith("MB left")
 
 
 @pytest.mark.django_db
