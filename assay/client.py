@@ -4,12 +4,14 @@ Not for the calls themselves; each group has its own file.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from types import TracebackType
 
 from assay import config
 from assay.catalogue import CatalogueCalls
+from assay.errors import NotConfigured
 from assay.lifecycle import LifecycleCalls
 from assay.reads import ReadCalls
 from assay.runs import RunCalls
@@ -23,16 +25,27 @@ class FeatureStore(CatalogueCalls, LifecycleCalls, RunCalls, ReadCalls, Transfer
 
     ``url``, ``token`` and ``project`` default to ``ASSAY_URL``, ``ASSAY_TOKEN`` (or
     ``ASSAY_TOKEN_FILE``) and ``ASSAY_PROJECT``, then to the nearest ``assay.toml``. Nothing is
-    sent before the first call. Threads may share it; forked processes each make their own.
+    sent before the first call. ``timeout`` is how many seconds to wait for any answer; without it
+    a training set has more time than other calls. Reads are asked again when the server says when.
+
+    Threads may share it, and a forked process may go on with it. It can be pickled, with the
+    token: keep such a pickle as you keep a token.
     """
 
     def __init__(
-        self, url: str | None = None, token: str | None = None, project: str | None = None
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        project: str | None = None,
+        *,
+        timeout: float | None = None,
     ) -> None:
+        if timeout is not None and not 0 < timeout < math.inf:
+            raise NotConfigured(f"timeout is {timeout!r}; give seconds, more than 0, or None")
         settings = config.load(
             url=url, token=token, project=project, environ=os.environ, cwd=Path.cwd()
         )
-        self._transport = Transport(settings)
+        self._transport = Transport(settings, timeout_seconds=timeout)
 
     def __repr__(self) -> str:
         settings = self._transport.config

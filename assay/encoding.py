@@ -26,7 +26,7 @@ def to_json(value: Any) -> bytes:
     Instants become RFC 3339 in UTC (naive ones are UTC), bytes base64, NaN and infinities the
     strings of proto3 JSON, decimals strings, durations ``30d``, NumPy scalars what they hold.
     """
-    return json.dumps(_plain(value), allow_nan=False, separators=(",", ":")).encode()
+    return json.dumps(plain(value), allow_nan=False, separators=(",", ":")).encode()
 
 
 def instant(value: datetime | date | str) -> str:
@@ -83,41 +83,16 @@ def described(value: Any) -> str:
     return f"{'an' if kind[0] in 'aeioAEIO' else 'a'} {kind}"
 
 
-def decode_column(values: list[Any]) -> list[Any]:
-    """Turn "NaN", "Infinity" and "-Infinity" into floats where the column holds numbers or lists.
-
-    A column counts as numeric when each value is null, a number or one of the three; the answer
-    carries no types, so text that consists of nothing but these words reads as numbers too.
-    """
-    if all(_is_numeric(value) for value in values):
-        return [_number(value) for value in values]
-    return values
-
-
-def _is_numeric(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_numeric(item) for item in value)
-    if isinstance(value, str):
-        return value in NON_FINITE
-    return value is None or isinstance(value, int | float)
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    return NON_FINITE[value] if isinstance(value, str) else value
-
-
-def _plain(value: Any) -> Any:
-    """Give ``value`` in terms of what JSON has."""
+def plain(value: Any) -> Any:
+    """Give ``value`` in terms of what JSON has, as ``to_json`` says."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else _non_finite(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return _scalar(value)
 
 
@@ -140,7 +115,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if callable(getattr(value, "tolist", None)):  # NumPy: scalars and arrays alike
-        return _plain(_from_numpy(value))
+        return plain(_from_numpy(value))
     message = f"{described(value)} cannot be sent; give text, numbers, times, bytes, lists, dicts"
     raise Invalid(message, type=type(value).__name__)
 

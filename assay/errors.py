@@ -13,9 +13,11 @@ class AssayError(Exception):
 
     ``code`` is stable and meant for programs, ``data`` holds the facts the message names,
     ``status`` is the HTTP status, or None where the error never reached the server.
+    ``retry_after`` is in how many seconds the server says to ask again, where it does.
     """
 
     code = "error"
+    retry_after: float | None = None
 
     def __init__(
         self, message: str, *, code: str | None = None, status: int | None = None, **data: Any
@@ -135,6 +137,15 @@ class WaitTimedOut(AssayError):
     """Runs were still going when the caller's patience ended; they go on."""
 
     code = "wait_timed_out"
+
+
+def another_question(column: str) -> ServerError:
+    """Make the error of an answer whose keys are not the ones that were asked about."""
+    return ServerError(
+        f"the answer is about other entity rows than were asked about: see column {column!r}. "
+        "Another process or thread may have read from this connection; ask again",
+        column=column,
+    )
 
 
 BY_CODE: dict[str, type[AssayError]] = {

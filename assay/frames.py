@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from assay.encoding import described, is_null, parse_instant
 from assay.errors import Invalid
@@ -22,12 +22,13 @@ def key_columns(rows: EntityFrame) -> Columns:
     No join key is a float, so NaN can only be how a frame spells a key that is missing.
     """
     frame: Any = rows
-    if _is_instance(frame, "pyarrow", "Table"):
-        columns = _unique(zip(frame.column_names, frame.columns, strict=True))
-    elif _is_instance(frame, "pandas", "DataFrame"):
+    if _is_instance(frame, "pandas", "DataFrame"):
         columns = _unique(frame.items())
+    elif _gives_arrow(frame):
+        table = _from_arrow(frame)
+        columns = _unique(zip(table.column_names, table.columns, strict=True))
     else:
-        columns = columns_of(rows)
+        columns = columns_of(frame)
     return {
         name: [None if is_null(value) else value for value in values]
         for name, values in columns.items()
@@ -53,7 +54,7 @@ def columns_of(rows: EntityRows) -> Columns:
     if not isinstance(rows, list | tuple):
         raise Invalid(
             f"entity rows are {described(rows)}; give a list of dicts, a dict of lists, "
-            "a pandas frame or an Arrow table"
+            "a pandas or polars frame or an Arrow table"
         )
     if not rows:
         raise Invalid("there are no entity rows; give at least one, like [{'user_id': 1}]")
@@ -89,20 +90,68 @@ def _check_row(index: int, row: Mapping[str, Any], first: Mapping[str, Any]) -> 
         )
 
 
-def arrow_or_columns(frame: EntityFrame) -> Any:
-    """Give an entity frame as a ``pyarrow.Table``, or as columns where pyarrow is not installed.
+class SentFrame(NamedTuple):
+    """An entity frame as it is sent: a ``pyarrow.Table``, or columns where pyarrow is missing.
+
+    ``pandas`` is the caller's own frame, where it was one.
+    """
+
+    table: Any
+    columns: Columns
+    pandas: Any = None
+
+    @property
+    def rows(self) -> int:
+        if self.table is not None:
+            return int(self.table.num_rows)
+        return len(next(iter(self.columns.values()), []))
+
+    def changed_column(self, answer: Any) -> str | None:
+        """Name a column that the answer (a ``pyarrow.Table``) repeats with other values."""
+        for name, column in zip(self.table.column_names, self.table.columns, strict=True):
+            if name == EVENT_TIMESTAMP:  # comes back as the server understood it
+                continue
+            if name not in answer.column_names or not _equal(column, answer[name]):
+                return str(name)
+        return None
+
+
+def entity_frame(frame: EntityFrame) -> SentFrame:
+    """Take an entity frame in any form: pandas, whatever gives Arrow, dicts and lists.
 
     :raises Invalid: the rows are uneven, or a column mixes types.
-    :raises MissingExtra: a pandas frame without pyarrow.
+    :raises MissingExtra: a pandas or Arrow frame without pyarrow.
     """
-    if _is_instance(frame, "pyarrow", "Table"):
-        return frame
     if _is_instance(frame, "pandas", "DataFrame"):
-        return _to_arrow(frame, "sending a pandas frame")
-    columns = columns_of(frame)
+        own: Any = frame
+        return SentFrame(_to_arrow(frame, "sending a pandas frame"), {}, own.copy())
+    if _gives_arrow(frame):
+        return SentFrame(_from_arrow(frame), {})
+    columns = columns_of(cast("EntityRows", frame))
     if EVENT_TIMESTAMP in columns:
         columns[EVENT_TIMESTAMP] = _instants(columns[EVENT_TIMESTAMP])
-    return _to_arrow(columns, "sending a frame") if has_arrow() else columns
+    return SentFrame(_to_arrow(columns, "sending a frame") if has_arrow() else None, columns)
+
+
+def _gives_arrow(frame: object) -> bool:
+    """Tell whether a frame of whatever library (polars, DuckDB, Arrow itself) gives Arrow."""
+    return hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__")
+
+
+def _from_arrow(frame: object) -> Any:
+    pa = require("pyarrow", f"sending {described(frame)}")
+    try:
+        return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as exc:
+        raise Invalid(f"{described(frame)} is not a table of columns: {exc}") from exc
+
+
+def _equal(sent: Any, received: Any) -> bool:
+    """Compare a column; of types in which equal values need not be equal, the length alone."""
+    kind = str(sent.type)
+    if any(word in kind for word in ("float", "double", "dictionary", "extension", "run_end")):
+        return len(sent) == len(received)
+    return bool(sent.equals(received))
 
 
 def _instants(values: list[Any]) -> list[Any]:

@@ -8,12 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from assay.encoding import decode_column, parse_instant
-from assay.errors import ServerError
+from assay.errors import ServerError, another_question
 from assay.extras import require
-from assay.frames import EVENT_TIMESTAMP
+from assay.frames import EVENT_TIMESTAMP, SentFrame
 from assay.shapes import JSON, ArrowTable, Columns, DataFrame
+from assay.tables import beside, columns_of_table, table_of, to_pandas, with_one_json_text
 from assay.transport import Answer
+from assay.value_types import decode_values
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 WARNINGS_HEADER = "Assay-Warnings"
@@ -23,15 +24,16 @@ EXPLAIN_HEADER = "Assay-Explain"
 class RetrievalJob:
     """A training set: the entity frame's columns, then the features, one row an entity row.
 
-    The answer has arrived when this object exists. Over Arrow every column keeps its type; over
-    JSON (no pyarrow) only ``event_timestamp`` is parsed, other instants stay RFC 3339 text.
+    The answer has arrived when this object exists. Values are what their declared types say, the
+    same as an online answer gives: docs/http-api.md has the Python type of each.
     """
 
-    def __init__(self, answer: Answer, *, rows: int) -> None:
-        """Read the answer to a question about ``rows`` entity rows.
+    def __init__(self, answer: Answer, *, frame: SentFrame) -> None:
+        """Read the answer to a question about ``frame``.
 
         :raises ServerError: it is not that frame, whole.
         """
+        self._sent = frame
         self._table: Any = None
         self._columns: Columns = {}
         self.metadata: JSON = {}
@@ -43,7 +45,7 @@ class RetrievalJob:
             self._read_arrow(answer)
         else:
             self._read_json(answer.json())
-        self._check_rows(rows)
+        self._check_rows()
 
     def __len__(self) -> int:
         if self._table is not None:
@@ -63,26 +65,29 @@ class RetrievalJob:
     def to_arrow(self) -> ArrowTable:
         """Give the frame as a ``pyarrow.Table``. Needs the extra ``assay[pandas]``."""
         if self._table is None:
-            self._table = require("pyarrow", "RetrievalJob.to_arrow").table(self._columns)
+            kinds = dict(zip(self.metadata["feature_names"], self._kinds(), strict=True))
+            self._table = table_of(self._columns, kinds, "RetrievalJob.to_arrow")
         return self._table
 
     def to_df(self) -> DataFrame:
-        """Give the frame as a pandas frame. Needs the extra ``assay[pandas]``."""
+        """Give the frame as a pandas frame. Needs the extra ``assay[pandas]``.
+
+        Columns and index of a pandas frame that was asked about are as they were, but for
+        ``event_timestamp``, which is in UTC. Integers stay integers where others are null.
+        """
         require("pandas", "RetrievalJob.to_df")
-        return self.to_arrow().to_pandas()
+        table = self.to_arrow()
+        return to_pandas(table) if self._sent.pandas is None else beside(self._sent.pandas, table)
 
     def to_dict(self) -> Columns:
         """Give ``{column: [values]}``."""
-        if self._table is None:
-            return dict(self._columns)
-        columns: Columns = self._table.to_pydict()
-        return columns
+        return dict(self._columns) if self._table is None else columns_of_table(self._table)
 
     def _read_arrow(self, answer: Answer) -> None:
         pa = require("pyarrow", "reading an Arrow answer")
         ipc = require("pyarrow.ipc", "reading an Arrow answer")
         try:
-            self._table = ipc.open_stream(answer.body).read_all()
+            self._table = with_one_json_text(ipc.open_stream(answer.body).read_all())
         except pa.ArrowException as exc:
             raise ServerError(f"the Arrow answer is damaged: {exc}") from exc
         self.metadata = {
@@ -91,19 +96,28 @@ class RetrievalJob:
             "explain": read_header(answer.headers, EXPLAIN_HEADER),
         }
 
-    def _check_rows(self, rows: int) -> None:
+    def _check_rows(self) -> None:
         # An Arrow stream may end after any batch, so one that broke off reads as a shorter frame.
-        if len(self) != rows:
-            message = f"the answer has {len(self)} rows for {rows} entity rows; it broke off"
-            raise ServerError(message, status=200)
+        if len(self) != self._sent.rows:
+            message = f"the answer has {len(self)} rows for {self._sent.rows} entity rows; "
+            raise ServerError(message + "it broke off", status=200)
+        if self._table is not None and (name := self._sent.changed_column(self._table)):
+            raise another_question(name)
 
     def _read_json(self, answer: JSON) -> None:
         self.metadata = answer["metadata"]
-        pairs = zip(self.metadata["feature_names"], answer["results"], strict=True)
-        self._columns = {name: decode_column(result["values"]) for name, result in pairs}
-        if EVENT_TIMESTAMP in self._columns:
-            stamps = self._columns[EVENT_TIMESTAMP]
-            self._columns[EVENT_TIMESTAMP] = [at and parse_instant(at) for at in stamps]
+        names, results = self.metadata["feature_names"], answer["results"]
+        for name, kind, result in zip(names, self._kinds(), results, strict=True):
+            # The caller's own columns need no way back: JSON would not carry all of their types.
+            own = None if name == EVENT_TIMESTAMP else self._sent.columns.get(name)
+            self._columns[name] = decode_values(result["values"], kind) if own is None else own
+
+    def _kinds(self) -> list[str | None]:
+        names = self.metadata["feature_names"]
+        kinds = self.metadata.get("value_types") or [None] * len(names)
+        return [
+            "timestamp" if n == EVENT_TIMESTAMP else k for n, k in zip(names, kinds, strict=True)
+        ]
 
 
 def read_header(headers: Mapping[str, str], name: str) -> list[Any]:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from assay.encoding import decode_column, parse_instant
+from assay.encoding import parse_instant, plain
+from assay.errors import another_question
 from assay.extras import require
-from assay.shapes import JSON, Columns, DataFrame
+from assay.shapes import JSON, ArrowTable, Columns, DataFrame
+from assay.tables import table_of, to_pandas
+from assay.value_types import decode_values
 
 TIMESTAMP_POSTFIX = "__ts"
 
@@ -18,8 +21,8 @@ TIMESTAMP_POSTFIX = "__ts"
 class OnlineResponse:
     """Values, statuses and event times, one column a name: join keys first, then the features.
 
-    Each column is as long as the entity rows that were asked for, in their order. Instants and
-    bytes are as JSON carries them: RFC 3339 text and base64.
+    Each column is as long as the entity rows that were asked for, in their order. Values are what
+    their declared types say, the same as a training set gives.
     """
 
     def __init__(self, answer: JSON, *, warnings: Sequence[str] = ()) -> None:
@@ -27,6 +30,9 @@ class OnlineResponse:
         #: What the server thinks you should know, such as a version that is deprecated.
         self.warnings: list[str] = list(warnings)
         self.names: list[str] = list(self.metadata["feature_names"])
+        kinds = self.metadata.get("value_types") or [None] * len(self.names)
+        #: ``{name: declared type}``, as in ``decimal(10,2)``.
+        self.value_types: dict[str, str | None] = dict(zip(self.names, kinds, strict=True))
         self._results: list[JSON] = answer["results"]
 
     def __repr__(self) -> str:
@@ -42,19 +48,34 @@ class OnlineResponse:
         """
         columns: Columns = {}
         for name, result in zip(self.names, self._results, strict=True):
-            columns[name] = decode_column(result["values"])
+            columns[name] = decode_values(result["values"], self.value_types[name])
             if include_event_timestamps:
                 columns[name + TIMESTAMP_POSTFIX] = _seconds(result["event_timestamps"])
         return columns
 
-    def to_df(self, include_event_timestamps: bool = False) -> DataFrame:
-        """Give :meth:`to_dict` as a frame. Needs the extra ``assay[pandas]``.
+    def to_arrow(self, include_event_timestamps: bool = False) -> ArrowTable:
+        """Give :meth:`to_dict` as a ``pyarrow.Table``. Needs the extra ``assay[pandas]``."""
+        stamps = dict.fromkeys((name + TIMESTAMP_POSTFIX for name in self.names), "int64")
+        columns = self.to_dict(include_event_timestamps)
+        return table_of(columns, {**stamps, **self.value_types}, "OnlineResponse.to_arrow")
 
-        The answer carries no types, so columns are what pandas makes of JSON: decimals, dates and
-        instants are text, a column of nulls is ``object``. Cast them; docs/recipes.md has how.
+    def to_df(self, include_event_timestamps: bool = False) -> DataFrame:
+        """Give :meth:`to_arrow` as a frame of the same types a training set has."""
+        require("pandas", "OnlineResponse.to_df")
+        return to_pandas(self.to_arrow(include_event_timestamps))
+
+    def check_keys(self, asked: Columns) -> None:
+        """Return if the join keys in the answer are those that were asked about.
+
+        :raises ServerError: naming the first column that is not.
         """
-        pandas = require("pandas", "OnlineResponse.to_df")
-        return pandas.DataFrame(self.to_dict(include_event_timestamps))
+        if len(self) != max(map(len, asked.values()), default=0):
+            raise another_question(next(iter(asked)))
+        found = self.to_dict()
+        for name, values in asked.items():
+            kind = self.value_types.get(name)
+            if kind and found.get(name) != decode_values(plain(values), kind):
+                raise another_question(name)
 
     def statuses(self) -> dict[str, list[str]]:
         """Give ``{name: [PRESENT | NULL_VALUE | NOT_FOUND | OUTSIDE_MAX_AGE]}``."""

@@ -13,7 +13,7 @@ from assay.calls import Calls
 from assay.encoding import instant
 from assay.errors import Invalid
 from assay.extras import require
-from assay.frames import arrow_or_columns, key_columns
+from assay.frames import entity_frame, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
 from assay.shapes import JSON, EntityFrame, Features, Timing
@@ -37,21 +37,24 @@ class ReadCalls(Calls):
         """Read the latest values for each entity row, in the rows' order.
 
         ``features`` is a list of references, or the name of a feature service;
-        ``entity_rows`` is ``[{"user_id": 1}, …]``, ``{"user_id": [1, …]}``, a pandas frame or an
-        Arrow table of join keys; NaN, NaT and NA are nulls.
+        ``entity_rows`` is ``[{"user_id": 1}, …]``, ``{"user_id": [1, …]}``, a pandas frame or
+        whatever gives Arrow (polars, a RecordBatch) of join keys; NaN, NaT and NA are nulls.
 
         :raises Invalid: rows have unequal keys, or what is asked for does not exist.
         :raises Unavailable: a version is not loaded, or the online store is down.
         """
+        keys = key_columns(entity_rows)
         body = {
             **selection(features, feature_service),
-            "entities": key_columns(entity_rows),
+            "entities": keys,
             "full_feature_names": full_feature_names,
         }
         path = self._transport.project_path("get-online-features")
-        answer = self._transport.request("POST", path, json=body)
+        answer = self._transport.request("POST", path, json=body, is_read=True)
         warnings = read_header(answer.headers, WARNINGS_HEADER)
-        return OnlineResponse(answer.json(), warnings=warnings)
+        response = OnlineResponse(answer.json(), warnings=warnings)
+        response.check_keys(keys)
+        return response
 
     def get_historical_features(
         self,
@@ -66,8 +69,9 @@ class ReadCalls(Calls):
         """Join features to each entity row as they were at its ``event_timestamp``.
 
         ``entity_df`` has the join keys and ``event_timestamp`` (naive times are UTC): a pandas
-        frame, an Arrow table, a dict of lists or a list of dicts. ``timing="known"`` uses only
-        what had arrived by then, ``"event"`` also what arrived later.
+        frame, whatever gives Arrow (polars, a Table, a RecordBatch), a dict of lists or a list of
+        dicts. ``timing="known"`` uses only what had arrived by then, ``"event"`` also what arrived
+        later.
         """
         options: JSON = {
             **selection(features, feature_service),
@@ -76,16 +80,17 @@ class ReadCalls(Calls):
             "explain": explain,
         }
         path = self._transport.project_path("get-historical-features")
-        frame = arrow_or_columns(entity_df)
-        if not isinstance(frame, dict):
-            return RetrievalJob(self._upload(path, options, frame), rows=frame.num_rows)
+        frame = entity_frame(entity_df)
+        if frame.table is not None:
+            return RetrievalJob(self._upload(path, options, frame.table), frame=frame)
         answer = self._transport.request(
             "POST",
             path,
-            json={**options, "entities": frame},
+            json={**options, "entities": frame.columns},
             read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
+            is_read=True,
         )
-        return RetrievalJob(answer, rows=len(next(iter(frame.values()), [])))
+        return RetrievalJob(answer, frame=frame)
 
     def offline_files(
         self,
@@ -121,6 +126,7 @@ class ReadCalls(Calls):
             body=arrow_bytes(table),
             headers=headers,
             read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
+            is_read=True,
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from assay.version import __version__
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 20
+# As many connections stay open as threads have read at once, up to this many.
+MOST_IDLE_CONNECTIONS = 256
+# A read that the server cannot answer now is asked again, as often and as late as it says.
+READ_ATTEMPTS = 4
+LONGEST_WAIT_SECONDS = 30.0
 CHECK_ADDRESS = (
     "is the server running, and is the address right (--url, ASSAY_URL or url in assay.toml)?"
 )
@@ -78,16 +84,38 @@ class RetryBroken(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
-# For GET only: anything else may have been done already when the connection broke.
-RETRY_GET = RetryBroken(total=3, status=0, redirect=0, other=0, backoff_factor=0.1)
+# For reads only: anything else may have been done already when the connection broke.
+RETRY_READ = RetryBroken(
+    total=3, status=0, redirect=0, other=0, backoff_factor=0.1, allowed_methods=None
+)
 
 
 class Transport:
-    """Sends requests for one :class:`Config`. Safe to share between threads."""
+    """Sends requests for one :class:`Config`. Safe to share between threads, and across a fork.
 
-    def __init__(self, config: Config) -> None:
+    ``timeout_seconds`` is how long to wait for an answer; None leaves that to each call.
+    """
+
+    def __init__(self, config: Config, *, timeout_seconds: float | None = None) -> None:
         self.config = config
-        self._pool = urllib3.PoolManager(maxsize=10)
+        self.timeout_seconds = timeout_seconds
+        self._pools: dict[int, urllib3.PoolManager] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (self.config, self.timeout_seconds)
+
+    @property
+    def _pool(self) -> urllib3.PoolManager:
+        """The pool of this process: what a fork inherits are the parent's own connections.
+
+        Two processes that wrote to one of them would read each other's answers.
+        """
+        process = os.getpid()
+        if process not in self._pools:
+            made = urllib3.PoolManager(maxsize=MOST_IDLE_CONNECTIONS)
+            # The parent's are let go, not closed by us: closing may speak to the server.
+            self._pools = {process: self._pools.get(process, made)}
+        return self._pools[process]
 
     def close(self) -> None:
         self._pool.clear()
@@ -120,17 +148,31 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        is_read: bool = False,
     ) -> Answer:
         """Send and read the whole answer; ``json`` is encoded, ``body`` goes as it is.
+
+        A GET and what else ``is_read`` is asked again where the server says when.
 
         :raises AssayError: of the kind that the answer's problem or the broken connection means.
         """
         sent = dict(headers or {})
         if json is not None:
             body, sent["Content-Type"] = to_json(json), "application/json"
-        wait = read_timeout_seconds
-        with self._open(method, path, query, body=body, headers=sent, wait=wait) as response:
-            return Answer(response.status, response.headers, response.data)
+        wait = self.timeout_seconds or read_timeout_seconds
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                with self._open(
+                    method, path, query, body=body, headers=sent, wait=wait, is_read=is_read
+                ) as response:
+                    return Answer(response.status, response.headers, response.data)
+            except (errors.Unavailable, errors.TooManyRequests) as exc:
+                pause = exc.retry_after
+                is_last = attempt == READ_ATTEMPTS or not (is_read or method == "GET")
+                if is_last or pause is None or pause > min(wait, LONGEST_WAIT_SECONDS):
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last attempt answers or raises")
 
     @contextmanager
     def download(
@@ -144,7 +186,7 @@ class Transport:
     ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         """POST an open file; yield the answer without its body, and the body in chunks."""
         sent = {**headers, "Content-Length": str(os.fstat(body.fileno()).st_size)}
-        wait = read_timeout_seconds
+        wait = self.timeout_seconds or read_timeout_seconds
         with self._open("POST", path, query, body=body, headers=sent, wait=wait) as response:
             head = Answer(response.status, response.headers, b"")
             yield head, response.stream(CHUNK_BYTES)
@@ -159,6 +201,7 @@ class Transport:
         body: bytes | IO[bytes] | None,
         headers: Mapping[str, str],
         wait: float,
+        is_read: bool = False,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Yield a successful response, its body unread; the connection goes back afterwards."""
         with self._translated():
@@ -171,7 +214,7 @@ class Transport:
                 timeout=Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=wait),
                 # A redirect would carry the token to an address that nobody configured.
                 redirect=False,
-                retries=RETRY_GET if method == "GET" else False,
+                retries=RETRY_READ if is_read or method == "GET" else False,
             )
             try:
                 self._raise_for_page(response)
@@ -261,7 +304,18 @@ def _raise_for_status(response: urllib3.BaseHTTPResponse) -> None:
         target = response.headers.get("Location", "nowhere")
         message = f"the server redirects to {target}; give that address if you trust it"
         raise errors.ServerError(message, status=response.status, location=target)
-    raise errors.from_problem(response.status, _problem(response.status, response.data))
+    error = errors.from_problem(response.status, _problem(response.status, response.data))
+    error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    raise error
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Read a Retry-After in seconds; one that is a date is not obeyed: clocks differ."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
+
+
+def _made_again(config: Config, timeout_seconds: float | None) -> Transport:
+    return Transport(config, timeout_seconds=timeout_seconds)
 
 
 def _problem(status: int, body: bytes) -> dict[str, Any]:

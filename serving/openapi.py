@@ -50,7 +50,15 @@ def answer_schema(*, statuses: list[str], **metadata: dict[str, Any]) -> dict[st
             "metadata": {
                 "type": "object",
                 "required": ["feature_names"],
-                "properties": {"feature_names": TEXTS, **metadata},
+                "properties": {
+                    "feature_names": TEXTS,
+                    "value_types": {
+                        "type": "array",
+                        "description": "The declared type of each, as in decimal(10,2).",
+                        "items": {"type": "string", "nullable": True},
+                    },
+                    **metadata,
+                },
             },
             "results": {
                 "type": "array",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from assay.cli.arguments import Commands, Context, add_features, entity_argument, instant_argument
 from assay.cli.output import cell
+from assay.encoding import plain
 from assay.online import OnlineResponse
 
 
@@ -61,7 +62,7 @@ def run_online(context: Context, args: argparse.Namespace) -> None:
     )
     _warn(context, answer.warnings)
     if context.out.as_json:
-        context.out.json({"values": answer.to_dict(), "statuses": answer.statuses()})
+        context.out.json({"values": plain(answer.to_dict()), "statuses": answer.statuses()})
     else:
         context.out.table(online_rows(answer), answer.names)
 
@@ -106,7 +107,7 @@ def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 def online_rows(answer: OnlineResponse) -> list[dict[str, Text]]:
     """Give one dict a row; in place of a value that is not there, its status."""
-    values, statuses = answer.to_dict(), answer.statuses()
+    values, statuses = plain(answer.to_dict()), answer.statuses()
     return [
         {
             name: cell(values[name][row])

@@ -16,6 +16,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from lib.errors import Invalid
+from registry.spec.value_types import SCALARS
 from serving.historical.forms import ARROW, CSV, JSON, PARQUET
 from serving.historical.plain_columns import decoded, first_line, plain
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
@@ -29,6 +30,9 @@ _encode = msgspec.json.Encoder().encode
 #: What writers say of values they cannot hold: Arrow's errors, and Python's of dates out of range
 #: (overflow), zones nobody knows (lookup) and JSON nested too deep (recursion).
 _UNWRITABLE = (pa.ArrowException, ValueError, OverflowError, LookupError, RecursionError)
+
+
+_TYPE_NAMES = {arrow: name for name, (arrow, _) in SCALARS.items() if name != "json"}
 
 
 class UnwritableColumn(Invalid):
@@ -75,12 +79,24 @@ def _write_json(answer: TrainingSet) -> bytes:
 
     PRESENT, NULL_VALUE (the row taken has null) or NOT_FOUND (no row within the TTL was known).
     """
-    metadata: dict[str, Any] = {"feature_names": answer.table.column_names}
+    own = answer.table.num_columns - len(answer.columns)
+    types = [_type_name(kind) for kind in answer.table.schema.types[:own]]
+    metadata: dict[str, Any] = {
+        "feature_names": answer.table.column_names,
+        "value_types": [*types, *(column.type for column in answer.columns)],
+    }
     if answer.warnings:
         metadata["warnings"] = answer.warnings
     if any(part.differing is not None for part in answer.parts):
         metadata["explain"] = [part.counts() for part in answer.parts]
     return b'{"metadata":%b,"results":[%b]}' % (_encode(metadata), b",".join(_results(answer)))
+
+
+def _type_name(kind: pa.DataType) -> str | None:
+    """Return what definitions call the type of a frame's own column; None where they have none."""
+    if pa.types.is_decimal128(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    return _TYPE_NAMES.get(kind)
 
 
 def _results(answer: TrainingSet) -> list[bytes]:

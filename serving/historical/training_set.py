@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+
 from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
-
     from materialization.compute.engine import Engine
     from materialization.compute.questions import JoinAnswer
     from registry.spec.model import VersionSpec
     from serving.historical.entity_frame import EntityFrame
+
+
+#: Where a feature's column says the type its values are declared with.
+VALUE_TYPE = "assay.value_type"
 
 
 class ViewPart(NamedTuple):
@@ -97,7 +101,9 @@ def join_features(
     )
     table = frame.table
     for column in columns:
-        table = table.append_column(column.name, joined[column.part].rows[column.feature])
+        values = joined[column.part].rows[column.feature]
+        said = {VALUE_TYPE: column.type}  # text and JSON have one type in Arrow
+        table = table.append_column(pa.field(column.name, values.type, metadata=said), values)
     answers = tuple(map(_part_answer, parts, joined))
     warnings = [warning for answer in answers for warning in _warnings(answer, timing)]
     return TrainingSet(table, tuple(columns), answers, tuple(warnings))

@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 def answer_json(answer: OnlineAnswer) -> bytes:
     """Return ``{"metadata": {…}, "results": [{"values", "statuses", "event_timestamps"}, …]}``."""
-    metadata: dict[str, Any] = {"feature_names": answer.names}
+    metadata: dict[str, Any] = {"feature_names": answer.names, "value_types": answer.types}
     if answer.feature_views is not None:
         metadata["feature_view_metadata"] = answer.feature_views
     return _encode({"metadata": metadata, "results": answer.columns})

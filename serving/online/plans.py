@@ -74,6 +74,7 @@ class FeatureColumn(NamedTuple):
     table: int
     position: int
     to_json: Callable[[Any], Any] | None
+    type: str
 
 
 class ReadPlan(NamedTuple):
@@ -86,6 +87,8 @@ class ReadPlan(NamedTuple):
     tables: tuple[TableRead, ...]
     columns: tuple[FeatureColumn, ...]
     names: tuple[str, ...]
+    #: The declared type of each name, as in ``decimal(10,2)``.
+    types: tuple[str, ...]
     feature_views: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
 
@@ -139,7 +142,8 @@ class _Builder:
         layout = self._tables[str(version)].layout
         check_feature(reference, version, layout.features)
         kind = layout.types[layout.features.index(reference.feature)]
-        column = FeatureColumn(table, layout.position(reference.feature), stored_to_json(kind))
+        position = layout.position(reference.feature)
+        column = FeatureColumn(table, position, stored_to_json(kind), str(kind))
         self._columns[name] = (reference, column)
 
     def plan(self, *, expires_at: datetime) -> ReadPlan:
@@ -153,6 +157,7 @@ class _Builder:
             tables=tuple(self._tables.values()),
             columns=tuple(column for _, column in self._columns.values()),
             names=tuple(self._columns),
+            types=tuple(column.type for _, column in self._columns.values()),
             feature_views=tuple(_metadata(version) for version in versions),
             warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
         )

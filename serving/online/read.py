@@ -57,9 +57,10 @@ class PlanOutdated(Exception):
 
 
 class OnlineAnswer(NamedTuple):
-    """Columns and their names, join keys first. ``feature_views`` is None unless asked for."""
+    """Columns, names and declared types, keys first; ``feature_views`` is None unless asked for."""
 
     names: list[str]
+    types: list[str]
     columns: list[AnswerColumn]
     feature_views: tuple[dict[str, Any], ...] | None
     warnings: tuple[str, ...]
@@ -87,7 +88,9 @@ def get_online_features(
     )
     columns, plan = _answer(question, token, request.entities, at)
     views = plan.feature_views if request.include_feature_view_version_metadata else None
-    return OnlineAnswer([*request.entities, *plan.names], columns, views, plan.warnings)
+    keys = {key.name: str(key.type) for key in plan.keys}
+    types = [*(keys[name] for name in request.entities), *plan.types]
+    return OnlineAnswer([*request.entities, *plan.names], types, columns, views, plan.warnings)
 
 
 def require_rectangle(entities: Entities, max_rows: int) -> None:

@@ -93,7 +93,7 @@ def test_a_value_that_is_not_there_shows_its_status_and_text_cannot_steer_the_te
 ):
     peer.answers_with("POST get-online-features", ONLINE)
 
-    assert assay("get-online-features", "-s", "ranker", "-e", "user_id=1") == 0
+    assert assay("get-online-features", "-s", "ranker", "-e", "user_id=1", "user_id=2") == 0
 
     shown = capsys.readouterr().out
     assert "docu[red]\\x1b[2J" in shown

@@ -78,7 +78,11 @@ def test_without_pyarrow_json_goes_both_ways(peer, store, monkeypatch):
     names = ["driver_id", "event_timestamp", "conv_rate"]
     columns = [[1], ["2026-01-02T03:04:05.000006Z"], ["NaN"]]
     answer = {
-        "metadata": {"feature_names": names, "warnings": ["w"]},
+        "metadata": {
+            "feature_names": names,
+            "value_types": ["int64", "timestamp", "float64"],
+            "warnings": ["w"],
+        },
         "results": [{"values": values} for values in columns],
     }
     peer.answers_with("POST get-historical-features", answer)

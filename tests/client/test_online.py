@@ -11,10 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from assay import Invalid, MissingExtra
+from assay import Invalid, MissingExtra, ServerError
 
 ANSWER = {
-    "metadata": {"feature_names": ["driver_id", "conv_rate", "avg_trips", "embedding"]},
+    "metadata": {
+        "feature_names": ["driver_id", "conv_rate", "avg_trips", "embedding"],
+        "value_types": ["int64", "float64", "int64", "vector<2>"],
+    },
     "results": [
         {
             "values": [1001, 1002, 1001],
@@ -39,11 +42,12 @@ ANSWER = {
     ],
 }
 DAY = datetime(2026, 1, 2, tzinfo=UTC)
+ROWS = {"driver_id": [1001, 1002, 1001]}
 REFERENCES = ["driver_stats:conv_rate", "driver_stats@1.0.0:avg_trips"]
 
 
-def ask(peer, store, **arguments):
-    peer.answers_with("POST get-online-features", ANSWER)
+def ask(peer, store, answer=ANSWER, **arguments):
+    peer.answers_with("POST get-online-features", answer)
     return store.get_online_features(**arguments)
 
 
@@ -77,14 +81,23 @@ def test_rows_are_sent_as_columns_in_their_order(peer, store):
     ids=["pandas", "arrow", "columns", "rows"],
 )
 def test_rows_come_in_any_form_and_a_missing_key_is_null(peer, store, rows):
-    ask(peer, store, features=REFERENCES, entity_rows=rows)
+    echoed = {
+        "metadata": {"feature_names": ["driver_id", "day"], "value_types": ["int64", "timestamp"]},
+        "results": [{"values": [1001, None]}, {"values": ["2026-01-02T00:00:00.000000Z", None]}],
+    }
+    ask(peer, store, echoed, features=REFERENCES, entity_rows=rows)
 
     sent = peer.requests[0].json()["entities"]
     assert sent == {"driver_id": [1001, None], "day": ["2026-01-02T00:00:00Z", None]}
 
 
 def test_keys_of_a_pandas_frame_with_gaps_are_floats_that_hold_integers(peer, store):
-    ask(peer, store, features=REFERENCES, entity_rows=pd.DataFrame({"driver_id": [1001, None]}))
+    echoed = {
+        "metadata": {"feature_names": ["driver_id"], "value_types": ["int64"]},
+        "results": [{"values": [1001, None]}],
+    }
+    rows = pd.DataFrame({"driver_id": [1001, None]})
+    ask(peer, store, echoed, features=REFERENCES, entity_rows=rows)
 
     assert peer.requests[0].json()["entities"] == {"driver_id": [1001.0, None]}
 
@@ -99,14 +112,14 @@ def test_keys_of_a_pandas_frame_with_gaps_are_floats_that_hold_integers(peer, st
     ],
 )
 def test_features_are_references_or_a_service(peer, store, arguments, sent):
-    ask(peer, store, entity_rows={"driver_id": [1001]}, **arguments)
+    ask(peer, store, entity_rows=ROWS, **arguments)
 
     body = peer.requests[0].json()
     assert {key: body[key] for key in body if key in {"features", "feature_service"}} == sent
 
 
 def test_to_dict_has_feasts_shape_and_keeps_nan_apart_from_null(peer, store):
-    values = ask(peer, store, features=REFERENCES, entity_rows=[{"driver_id": 1001}]).to_dict()
+    values = ask(peer, store, features=REFERENCES, entity_rows=ROWS).to_dict()
 
     assert list(values) == ["driver_id", "conv_rate", "avg_trips", "embedding"]
     assert values["driver_id"] == [1001, 1002, 1001]
@@ -116,7 +129,7 @@ def test_to_dict_has_feasts_shape_and_keeps_nan_apart_from_null(peer, store):
 
 
 def test_statuses_and_event_times_are_told_for_each_value(peer, store):
-    answer = ask(peer, store, features=REFERENCES, entity_rows=[{"driver_id": 1001}])
+    answer = ask(peer, store, features=REFERENCES, entity_rows=ROWS)
 
     assert answer.statuses()["avg_trips"] == ["NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
     assert answer.event_timestamps()["conv_rate"][1:] == [
@@ -127,22 +140,21 @@ def test_statuses_and_event_times_are_told_for_each_value(peer, store):
     assert answer.to_dict(include_event_timestamps=True)["conv_rate__ts"] == [-1, None, 1767323045]
 
 
-def test_text_that_only_contains_nan_stays_text(peer, store):
-    result = {
-        "values": ["NaN", "bread"],
-        "statuses": ["PRESENT"] * 2,
-        "event_timestamps": [None] * 2,
+@pytest.mark.parametrize(
+    ("echoed", "says"), [([2, 1], "column 'driver_id'"), ([1], "column 'driver_id'")]
+)
+def test_an_answer_about_other_keys_is_an_error(peer, store, echoed, says):
+    answer = {
+        "metadata": {"feature_names": ["driver_id"], "value_types": ["int64"]},
+        "results": [{"values": echoed}],
     }
-    answer = {"metadata": {"feature_names": ["food"]}, "results": [result]}
-    peer.answers_with("POST get-online-features", answer)
 
-    values = store.get_online_features("menu", {"id": [1, 2]}).to_dict()
-
-    assert values == {"food": ["NaN", "bread"]}
+    with pytest.raises(ServerError, match=says):
+        ask(peer, store, answer, features=REFERENCES, entity_rows={"driver_id": [1, 2]})
 
 
 def test_to_df_without_the_extra_says_what_to_install(peer, store, monkeypatch):
-    answer = ask(peer, store, features=REFERENCES, entity_rows=[{"driver_id": 1001}])
+    answer = ask(peer, store, features=REFERENCES, entity_rows=ROWS)
     assert answer.to_df()["driver_id"].tolist() == [1001, 1002, 1001]
     monkeypatch.setitem(sys.modules, "pandas", None)
 
@@ -158,7 +170,7 @@ def test_to_df_without_the_extra_says_what_to_install(peer, store, monkeypatch):
         ({"a": "12"}, "column 'a' must be a list"),
         ([], "no entity rows"),
         ([("a", 1)], "entity row 0 is a tuple"),
-        (object(), "entity rows are an object; give a list of dicts, .* pandas frame or an Arrow"),
+        (object(), "entity rows are an object; give a list of dicts, .* frame or an Arrow"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns 'a'; keep one"),
     ],
 )

@@ -55,6 +55,7 @@ def test_json_answers_in_feasts_shape_with_three_statuses(client, token, drivers
     assert response.json() == {
         "metadata": {
             "feature_names": ["driver_id", "event_timestamp", "avg_daily_trips", "conv_rate"],
+            "value_types": ["int64", "timestamp", "int32", "float32"],
         },
         "results": [
             {

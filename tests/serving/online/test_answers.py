@@ -97,7 +97,10 @@ def test_the_answer_is_feasts_to_the_letter(client, token, drivers, now):
     assert response.status_code == 200
     assert response["Content-Type"] == "application/json"
     assert response.json() == {
-        "metadata": {"feature_names": ["driver_id", "conv_rate", "avg_daily_trips"]},
+        "metadata": {
+            "feature_names": ["driver_id", "conv_rate", "avg_daily_trips"],
+            "value_types": ["int64", "float32", "int32"],
+        },
         "results": [
             {
                 "values": [1001],
@@ -231,6 +234,7 @@ def test_full_names_and_the_version_asked_for(client, token, drivers):
             "driver_hourly@v1__acc_rate",
             "driver_hourly__avg_daily_trips",
         ],
+        "value_types": ["int64", "float32", "float32", "int32"],
         "feature_view_metadata": [{"name": "driver_hourly", "version": 1, "full_version": "1.0.0"}],
     }
 
