@@ -86,7 +86,13 @@ class RetryBroken(Retry):
 
 # For reads only: anything else may have been done already when the connection broke.
 RETRY_READ = RetryBroken(
-    total=3, status=0, redirect=0, other=0, backoff_factor=0.1, allowed_methods=None
+    total=3,
+    status=0,
+    redirect=0,
+    other=0,
+    backoff_factor=0.1,
+    allowed_methods=None,
+    respect_retry_after_header=False,  # ours, in `request`: also for what is not a GET
 )
 
 
