@@ -92,8 +92,20 @@ BROKER_URL = env_secret("BROKER_URL") or broker_url(REDIS_URL)
 ONLINE_MAX_ENTITY_ROWS = env_int("ONLINE_MAX_ENTITY_ROWS", 10_000, minimum=1)
 # Bytes of request body one get-online-features call may send.
 ONLINE_MAX_BYTES = env_int("ONLINE_MAX_BYTES", 8 * 1024 * 1024, minimum=1)
+# Entity columns one get-online-features call may send.
+ONLINE_MAX_COLUMNS = env_int("ONLINE_MAX_COLUMNS", 100, minimum=1)
+# Features one get-online-features call may ask for, view:* and services written out.
+ONLINE_MAX_FEATURES = env_int("ONLINE_MAX_FEATURES", 2_000, minimum=1)
+# Values (entity rows times features) of one get-online-features answer.
+ONLINE_MAX_VALUES = env_int("ONLINE_MAX_VALUES", 1_000_000, minimum=1)
 # Rows of an entity frame a get-historical-features call answers while the caller waits.
 HISTORICAL_MAX_ROWS = env_int("HISTORICAL_MAX_ROWS", 1_000_000, minimum=1)
+# Columns of an entity frame.
+HISTORICAL_MAX_COLUMNS = env_int("HISTORICAL_MAX_COLUMNS", 1_000, minimum=1)
+# Features one get-historical-features call may ask for, view:* and services written out.
+HISTORICAL_MAX_FEATURES = env_int("HISTORICAL_MAX_FEATURES", 2_000, minimum=1)
+# Values (rows times columns and features) of one get-historical-features answer.
+HISTORICAL_MAX_VALUES = env_int("HISTORICAL_MAX_VALUES", 50_000_000, minimum=1)
 # Bytes of an uploaded entity frame.
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of one definitions upload.

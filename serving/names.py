@@ -5,9 +5,10 @@ Not for whether they may be read now: each read's own plan says that.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from lib.errors import Invalid, did_you_mean
+from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
 from registry import queries
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
+    from serving.limits import ReadLimits
 
 
 class FeatureNameCollision(Invalid):
@@ -26,15 +28,32 @@ class OnDemandNotServed(Invalid):
 
 
 def asked_references(
-    *, project: Project, features: Sequence[str] | None, feature_service: str | None
+    *,
+    project: Project,
+    features: Sequence[str] | None,
+    feature_service: str | None,
+    limits: ReadLimits,
 ) -> tuple[Reference, ...]:
     """Return the references a request asks for, in its order, ``view:*`` written out.
 
     :raises BadReference, ReferenceNotFound, FeatureServiceNotFound: there is no such thing.
+    :raises FeatureNameCollision: one is there twice.
+    :raises TooManyFeatures: as soon as there are too many.
     """
     if feature_service is not None:
-        return queries.service_references(project=project, name=feature_service)
-    return queries.expand_references(project=project, references=features or ())
+        found = queries.service_references(project=project, name=feature_service)
+        limits.check_features(len(found))
+        return found
+    asked = features or ()
+    limits.check_features(len(asked))
+    if twice := next((name for name, count in Counter(asked).items() if count > 1), None):
+        shown = twice[:SHOWN_LENGTH]
+        raise FeatureNameCollision(f"{shown!r} is asked for twice; name it once.", features=[shown])
+    expanded: list[Reference] = []
+    for reference in asked:
+        expanded += queries.expand_references(project=project, references=[reference])
+        limits.check_features(len(expanded))
+    return tuple(expanded)
 
 
 def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Reference]:

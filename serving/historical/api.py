@@ -20,6 +20,7 @@ from lib.bodies import read_body, require_length
 from lib.errors import Invalid
 from materialization.edges import engine, offline_store
 from registry import access
+from serving.edges import historical_limits
 from serving.historical.answers import ANSWERS, write_answer
 from serving.historical.forms import ARROW, CSV, JSON, UPLOADS
 from serving.historical.openapi import documented
@@ -78,7 +79,7 @@ class HistoricalFeaturesAPI(API):
             actor=request.user,
             engine=engine(),
             store=offline_store(),
-            max_rows=settings.HISTORICAL_MAX_ROWS,
+            limits=historical_limits(),
             at=timezone.now(),
         )
         response = HttpResponse(write_answer(answer, accepted), content_type=accepted)

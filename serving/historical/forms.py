@@ -44,6 +44,9 @@ class SentFrame(Protocol):
     @property
     def names(self) -> Sequence[str]: ...
 
+    @property
+    def rows(self) -> int: ...
+
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
         """Return a join key's column as exactly the values it is declared to have.
 
@@ -63,6 +66,10 @@ class ArrowFrame(NamedTuple):
     def names(self) -> Sequence[str]:
         return self.table.column_names  # type: ignore[no-any-return]
 
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
         return typed_key(self.table[key.name], key)
 
@@ -78,6 +85,10 @@ class TextFrame(NamedTuple):
     @property
     def names(self) -> Sequence[str]:
         return self.table.column_names  # type: ignore[no-any-return]
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
 
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
         column = self.table[key.name]
@@ -109,6 +120,10 @@ class JsonFrame(NamedTuple):
     @property
     def names(self) -> Sequence[str]:
         return list(self.columns)
+
+    @property
+    def rows(self) -> int:
+        return max(map(len, self.columns.values()), default=0)
 
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
         values = parse_keys(self.columns[key.name], key.type, name=key.name)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from serving.historical.request import HistoricalRequest
+    from serving.limits import ReadLimits
 
 
 class TrainingPlan(NamedTuple):
@@ -55,7 +56,11 @@ class TrainingPlan(NamedTuple):
 
 
 def plan_training_set(
-    *, project: Project, actor: User | AnonymousUser, request: HistoricalRequest
+    *,
+    project: Project,
+    actor: User | AnonymousUser,
+    request: HistoricalRequest,
+    limits: ReadLimits,
 ) -> TrainingPlan:
     """Resolve what a request names and require ``read_offline`` on every view of it.
 
@@ -64,7 +69,10 @@ def plan_training_set(
     :raises FeatureNameCollision: two features would have one name; names both.
     """
     references = asked_references(
-        project=project, features=request.features, feature_service=request.feature_service
+        project=project,
+        features=request.features,
+        feature_service=request.feature_service,
+        limits=limits,
     )
     versions: dict[tuple[str, str | None], FeatureViewVersion] = {}
     for reference in references:  # rights first: a collision names what may be hidden

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serving.historical.plan import TrainingPlan
     from serving.historical.request import HistoricalRequest
     from serving.historical.training_set import TrainingSet
+    from serving.limits import ReadLimits
 
 
 def read_training_set(
@@ -41,7 +42,7 @@ def read_training_set(
     actor: User | AnonymousUser,
     engine: Engine,
     store: OfflineStore,
-    max_rows: int,
+    limits: ReadLimits,
     at: datetime,
 ) -> TrainingSet:
     """Answer a request, each table read at one snapshot, and record the read.
@@ -50,11 +51,14 @@ def read_training_set(
 
     :raises NotFound, Forbidden, Gone, Unavailable, FeatureNameCollision: as ``plan_training_set``;
         a collision also where a column of the frame has the name of a feature.
+    :raises TooManyColumns, TooManyFeatures, TooManyValues: over ``limits``.
     :raises BadEntityFrame, TooManyRows: as ``read_upload``, ``read_columns`` and ``entity_frame``.
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
-    plan = plan_training_set(project=project, actor=actor, request=request)
-    sent = _read(body, media_type, request=request, max_rows=max_rows)
+    plan = plan_training_set(project=project, actor=actor, request=request, limits=limits)
+    sent = _read(body, media_type, request=request, max_rows=limits.rows)
+    limits.check_columns(len(sent.names))
+    limits.check_values(sent.rows, len(sent.names) + len(plan.columns))
     _refuse_names(sent.names, plan, full=request.full_feature_names)
     frame = entity_frame(sent, plan.keys)
     answer = join_features(

@@ -16,6 +16,7 @@ from lib.bodies import read_body
 from lib.errors import AssayError, Unauthenticated, Unavailable
 from lib.parameters import check_parameters
 from registry.authentication import TokenMissing, bearer_token, find_token
+from serving.edges import online_limits
 from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.openapi import documented
 from serving.online.read import get_online_features
@@ -61,7 +62,7 @@ class OnlineFeaturesAPI(API):
             token=_token(request),
             request=parse_request(_body(request)),
             at=timezone.now(),
-            max_rows=settings.ONLINE_MAX_ENTITY_ROWS,
+            limits=online_limits(),
         )
         response = HttpResponse(answer_json(answer), content_type="application/json")
         if answer.warnings:

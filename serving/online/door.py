@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from lib.bodies import read_up_to
 from registry.authentication import bearer_token
+from serving.edges import online_limits
 from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
@@ -58,7 +59,7 @@ def _answer(project: str, authorization: str, body: bytes) -> tuple[bytes, list[
         token=bearer_token(authorization) or "",
         request=parse_request(body),
         at=timezone.now(),
-        max_rows=settings.ONLINE_MAX_ENTITY_ROWS,
+        limits=online_limits(),
     )
     text = answer_json(answer)
     headers = [

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from registry.models import ApiToken, FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType
+    from serving.limits import ReadLimits
 
 
 class NotServedOnline(Invalid):
@@ -46,6 +47,7 @@ class Question(NamedTuple):
     features: tuple[str, ...]
     feature_service: str | None
     full_feature_names: bool
+    limits: ReadLimits
 
 
 class EntityRead(NamedTuple):
@@ -91,6 +93,7 @@ class ReadPlan(NamedTuple):
     types: tuple[str, ...]
     feature_views: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
+    limits: ReadLimits
 
 
 def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
@@ -103,13 +106,16 @@ def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
     found, project = authorise(question, token=token, at=at)
     builder = _Builder(project, found.user)
     references = asked_references(
-        project=project, features=question.features, feature_service=question.feature_service
+        project=project,
+        features=question.features,
+        feature_service=question.feature_service,
+        limits=question.limits,
     )
     for reference in references:  # rights first: a collision names what may be hidden
         builder.version(reference)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(expires_at=found.expires_at)
+    return builder.plan(expires_at=found.expires_at, limits=question.limits)
 
 
 def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken, Project]:
@@ -146,7 +152,7 @@ class _Builder:
         column = FeatureColumn(table, position, stored_to_json(kind), str(kind))
         self._columns[name] = (reference, column)
 
-    def plan(self, *, expires_at: datetime) -> ReadPlan:
+    def plan(self, *, expires_at: datetime, limits: ReadLimits) -> ReadPlan:
         self._refuse_key_names()
         versions = {str(version): version for version in self._versions.values()}.values()
         return ReadPlan(
@@ -160,6 +166,7 @@ class _Builder:
             types=tuple(column.type for _, column in self._columns.values()),
             feature_views=tuple(_metadata(version) for version in versions),
             warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
+            limits=limits,
         )
 
     def _entity_read(self, entity: EntityKey) -> EntityRead:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.stores.protocols import OnlineRows
+    from serving.limits import ReadLimits
     from serving.online.request import OnlineRequest
 
 #: How often a plan is made anew when the project changes under one question.
@@ -72,19 +73,26 @@ def get_online_features(
     token: str,
     request: OnlineRequest,
     at: datetime,
-    max_rows: int,
+    limits: ReadLimits,
 ) -> OnlineAnswer:
     """Answer a request as of ``at``: one value a feature and entity row, order and duplicates kept.
 
     :raises Unauthenticated, Forbidden, NotFound: who asks, or what they ask for; from the first
         request after a change on.
-    :raises Invalid, TooLarge: what is wrong with the entities.
+    :raises Invalid, TooLarge: what is wrong with the entities, or over ``limits``.
     :raises NotLoaded: a version's values are not in the store; never answered as NOT_FOUND.
     """
-    require_rectangle(request.entities, max_rows)
+    limits.check_columns(len(request.entities))
+    require_rectangle(request.entities, limits.rows)
     features = tuple(request.features or ())
+    limits.check_features(len(features))
     question = Question(
-        project, digest(token), features, request.feature_service, request.full_feature_names
+        project,
+        digest(token),
+        features,
+        request.feature_service,
+        request.full_feature_names,
+        limits,
     )
     columns, plan = _answer(question, token, request.entities, at)
     views = plan.feature_views if request.include_feature_view_version_metadata else None
@@ -146,6 +154,8 @@ def _read(kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool) -> l
     plan = kept.read
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+    rows = max(map(len, entities.values()), default=0)
+    plan.limits.check_values(rows, len(plan.columns))
     typed = _typed_keys(plan, entities)
     tags = [entity.tags([typed[column] for column in columns]) for entity, columns in plan.entities]
     asked = [(table.layout, tags[table.entity]) for table in plan.tables]

@@ -21,6 +21,7 @@ from materialization.queries import table_uri
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
+from serving.edges import online_limits
 from serving.historical.entity_frame import EntityFrame
 from serving.historical.training_set import JoinedFeature, ViewPart, join_features
 from serving.online.read import get_online_features
@@ -120,7 +121,7 @@ def online(
         token=factories.token_for(owner),
         request=OnlineRequest(entities=entities, features=_references(version)),
         at=at,
-        max_rows=10_000,
+        limits=online_limits(),
     )
     wanted = [feature.name for feature in version.spec.features]
     found = dict(zip(answer.names, answer.columns, strict=True))
