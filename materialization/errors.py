@@ -30,10 +30,28 @@ class SourceFileUnsupported(Invalid):
     code = "source_file_unsupported"
 
 
+class SourceFolderUnreadable(Invalid):
+    """The operating system refuses a folder that the path leads through."""
+
+    code = "source_folder_unreadable"
+
+
+class SourceFolderTooLarge(Invalid):
+    """A pattern under which more names lie than one look may walk over."""
+
+    code = "source_folder_too_large"
+
+
 class SourceUnreadable(Invalid):
     """The file is there and is not what its name says."""
 
     code = "source_unreadable"
+
+
+class SourceDrifted(Invalid):
+    """The files no longer have the columns that the version took at submit."""
+
+    code = "source_drifted"
 
 
 class SourceValueInvalid(Invalid):
@@ -90,7 +108,10 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceFileEmpty,
     SourceOutsideRoots,
     SourceFileUnsupported,
+    SourceFolderUnreadable,
+    SourceFolderTooLarge,
     SourceUnreadable,
+    SourceDrifted,
     SourceValueInvalid,
     RowSqlRefused,
     UnknownColumn,

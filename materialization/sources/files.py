@@ -5,9 +5,9 @@ Not for how they are read (``reading``, ``readers``): only the sandbox opens use
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,6 +19,7 @@ from materialization.errors import (
 )
 from materialization.sources.inputs import SourceFiles
 from materialization.sources.reading import OpenedSource, open_files
+from materialization.sources.walking import Walk, is_under, require_inside
 from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 #: DuckDB would expand these in a file's own name and read its neighbours as well.
 _GLOB_CHARACTERS = frozenset("*?[]")
+#: The folder that makes the one it is in a table of files, and what such a table is called.
+_TABLE_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+#: How Hive, Spark and Arrow write NULL as a folder's value.
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -58,38 +63,133 @@ def resolve_source(
 ) -> SourceFiles:
     """Return the files that ``source.path`` names under the root, which messages call ``name``.
 
-    ``forbidden`` directories (our own stores) are left out. Symbolic links are followed only as
-    long as they stay inside the root.
+    ``forbidden`` directories (our own stores) are left out, and hidden files. Symbolic links are
+    followed only as long as they stay inside the root. ``key=value`` folders are read where the
+    path's wildcards matched them, never above.
 
     :raises SourceFileMissing: nothing matches.
     :raises SourceOutsideRoots: the path, or a link it matches, leads out of the root.
+    :raises SourceFolderUnreadable, SourceFolderTooLarge: a folder that may not, or cannot, be read.
     :raises SourceFileEmpty: a file of 0 bytes.
-    :raises SourceFileUnsupported: a format we do not read, or a name DuckDB would expand.
+    :raises SourceFileUnsupported: what is no file of a format we read, or a name DuckDB would
+        expand.
     """
     _refuse_escape(source.path)
     closed = [Path(directory).resolve() for directory in forbidden]
-    files = _named(source.path, Path(root).resolve(), closed)
-    if not files:
+    named = _named(source.path, Path(root).resolve(), closed)
+    if not named.files:
+        hidden = f" Hidden files match no wildcard, as {named.left[0]}." if named.left else ""
         raise SourceFileMissing(
             f"no file matches {source.path!r} under the root {name}; "
-            "check the path, or name the root it is in.",
+            f"check the path, or name the root it is in.{hidden}",
             path=source.path,
             root=name,
         )
-    return SourceFiles(tuple(map(str, files)), _format_of(files))
+    paths = sorted(named.files)
+    said = [partitions_of(named.files[path]) for path in paths]
+    return SourceFiles(
+        tuple(map(str, paths)),
+        _format_of(paths),
+        partitions=tuple(said) if any(said) else (),
+        left_out=tuple(sorted(set(named.left))),
+    )
 
 
-def _named(path: str, root: Path, closed: Sequence[Path]) -> list[Path]:
+class _Named(NamedTuple):
+    """``files``: real path → the folders that wildcards matched; ``left``: hidden names."""
+
+    files: dict[Path, tuple[str, ...]]
+    left: list[str]
+
+
+def _named(path: str, root: Path, closed: Sequence[Path]) -> _Named:
     """:raises SourceOutsideRoots: it matches under this root, but only files of our own stores."""
-    matches = [match for match in _matches(path, root) if match.is_file()]
-    found = _contained(matches, root=root, closed=closed)
-    if matches and not found:
+    walk = Walk(root, closed=closed)
+    files: dict[Path, tuple[str, ...]] = {}
+    folders = []
+    for match in sorted(walk.matches(path)):
+        real = _real(match.path, root)
+        if is_under(real, closed):
+            walk.met_closed = True
+        elif real.is_dir():
+            folders.append(match.path)
+        else:
+            files.setdefault(real, match.folders)
+    if walk.met_closed and not files:
         raise SourceOutsideRoots(
             f"source path {path!r} matches only files of Assay's own stores; "
             "name files that belong to the project.",
             path=path,
         )
-    return found
+    _refuse_folders(path, folders, files)
+    _refuse_tables(files, root)
+    return _Named(files, walk.left_out)
+
+
+def _real(path: Path, root: Path) -> Path:
+    """Return where a match really is: a file or a folder inside the root.
+
+    :raises SourceOutsideRoots: it is a link out of the root.
+    :raises SourceFileUnsupported: a link to nothing, a pipe or a device.
+    """
+    try:
+        real = path.resolve()
+    except (RuntimeError, OSError):  # a link round and round
+        real = root / path.name / "nothing"
+    require_inside(path, real, root)
+    if not real.exists():
+        raise SourceFileUnsupported(
+            f"{path} is a link to nothing; put the file back, or take the link away.",
+            path=str(path),
+        )
+    if not (real.is_file() or real.is_dir()):
+        raise SourceFileUnsupported(f"{path} is no regular file; take it away.", path=str(path))
+    return real
+
+
+def _refuse_folders(path: str, folders: Sequence[Path], files: Iterable[Path]) -> None:
+    """Refuse folders that are called as files are, unless what is in them is read as well."""
+    inside = {parent for file in files for parent in file.parents}
+    for folder in folders:
+        if file_format(folder.name) and folder.resolve() not in inside:
+            raise SourceFileUnsupported(
+                f"{folder} is a folder; name the files in it, as in {path}/*{_ending(folder)}.",
+                path=str(folder),
+            )
+
+
+def _refuse_tables(files: Iterable[Path], root: Path) -> None:
+    """A table's folder also holds the files it no longer has: only its log tells them apart."""
+    for folder in {parent for file in files for parent in file.parents}:
+        if not folder.is_relative_to(root):
+            continue
+        for log, name in _TABLE_LOGS.items():
+            if (folder / log).is_dir():
+                raise SourceFileUnsupported(
+                    f"{folder} is a {name} table, and its folder also holds files that the table "
+                    "no longer has; write its rows to files of their own, and name those.",
+                    path=str(folder),
+                )
+
+
+def partitions_of(folders: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
+    """Return what ``key=value`` folders say, as text; the innermost of equal keys counts.
+
+    Values are what their writers wrote: percent-encoded where they hold what no folder's name may.
+    """
+    said: dict[str, str | None] = {}
+    for folder in folders:
+        key, sign, value = folder.partition("=")
+        if sign and key:
+            said[key] = None if value == _NULL_FOLDER else _decoded(value)
+    return tuple(said.items())
+
+
+def _decoded(value: str) -> str:
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:  # no writer's encoding, so it is meant as it stands
+        return value
 
 
 def _refuse_escape(path: str) -> None:
@@ -98,26 +198,6 @@ def _refuse_escape(path: str) -> None:
             f"source path {path!r} leaves its root; write it relative to the root's directory.",
             path=path,
         )
-
-
-def _matches(pattern: str, root: Path) -> list[Path]:
-    # Path.glob does not follow links to directories, and they are allowed inside the root.
-    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-    return sorted(root / name for name in names)
-
-
-def _contained(matches: Iterable[Path], *, root: Path, closed: Sequence[Path]) -> list[Path]:
-    """Return the real files, once each, outside the closed directories."""
-    found: dict[Path, None] = {}
-    for path in matches:
-        real = path.resolve()
-        if not real.is_relative_to(root):
-            raise SourceOutsideRoots(
-                f"{path} is a link that leaves {root}; copy the file there instead.", path=str(path)
-            )
-        if not any(real.is_relative_to(directory) for directory in closed):
-            found[real] = None
-    return sorted(found)
 
 
 def _ending(path: Path) -> str:

@@ -16,11 +16,15 @@ from registry.spec.sources import FormatName  # noqa: TC001 - msgspec reads the 
 class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
     """The real paths of one source, sorted, all of one format; each may be compressed its own way.
 
-    What the sandbox may open, and nothing else.
+    What the sandbox may open, and nothing else. ``partitions`` has what ``key=value`` folders say
+    of each path, in the same order (None: the writers' word for NULL); empty where none says
+    anything. ``left_out`` are names that the pattern would match if they were not hidden ones.
     """
 
     paths: tuple[str, ...]
     format: FormatName
+    partitions: tuple[tuple[tuple[str, str | None], ...], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def identity(self) -> tuple[tuple[str, int, int], ...]:
         """Return (path, size, mtime in ns) a file: what changes when a file is replaced."""
