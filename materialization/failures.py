@@ -41,13 +41,18 @@ _REFUSED = (
 )
 
 
-def translate(error: Exception, *, known: Iterable[str] | None = None) -> AssayError:
-    """Return the error a person can act on; ``known`` are the source's columns."""
+def translate(
+    error: Exception, *, known: Iterable[str] | None = None, said: str | None = None
+) -> AssayError:
+    """Return the error a person can act on; ``known`` are the source's columns.
+
+    ``said`` is the error's message where somebody knows better than it does.
+    """
     if isinstance(error, AssayError):
         return error
     if (lacking := outage(error)) is not None:
         return lacking
-    message = str(error)
+    message = said or str(error)
     if MARK in message:
         return _bad_value(message)
     if "maximum execution time" in message:
@@ -66,6 +71,8 @@ def translate(error: Exception, *, known: Iterable[str] | None = None) -> AssayE
         return SourceUnreadable(_csv_line(message, int(at[1])))
     if missing := _NOT_FOUND.search(message):
         return UnknownColumn(missing[1], known or [])
+    if isinstance(error, duckdb.ConversionException):
+        return SourceUnreadable(f"sql meets a value it cannot cast: {_first_line(message)}")
     if isinstance(error, _REFUSED):
         return RowSqlRefused(f"sql cannot be run on the source: {_first_line(message)}")
     return SourceUnreadable(f"the source cannot be read: {_first_line(message)}")

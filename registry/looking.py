@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from registry.models import Project
     from registry.reading.yaml_documents import Path
     from registry.spec.model import VersionSpec
+    from registry.spec.sources import SourceSchema
 
 
 class Look(Protocol):
-    """What the source holds now: its extent, and problems by path (in the view, or ``source``)."""
+    """What the source holds now: its extent, and problems by path (in the view, or ``source``).
+
+    ``schema`` is what a version takes of it at submit; None where nothing could be seen.
+    """
 
     @property
     def problems(self) -> Sequence[tuple[Path, str]]: ...
@@ -33,6 +37,8 @@ class Look(Protocol):
     def first_event(self) -> datetime | None: ...
     @property
     def last_event(self) -> datetime | None: ...
+    @property
+    def schema(self) -> SourceSchema | None: ...
 
 
 class NothingSeen(NamedTuple):
@@ -43,6 +49,7 @@ class NothingSeen(NamedTuple):
     rows: int | None = None
     first_event: datetime | None = None
     last_event: datetime | None = None
+    schema: SourceSchema | None = None
 
 
 class Looking(Protocol):

@@ -20,8 +20,10 @@ from registry.reading.parsing import parse_files
 if TYPE_CHECKING:
     from django.db.models import Model
 
+    from registry.looking import Looking
     from registry.operations.registration.applied import Applied
     from registry.spec.model import VersionSpec
+    from registry.spec.sources import SourceSchema
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -63,6 +65,7 @@ class Report:
     rows: int | None = 12
     first_event: datetime | None = AT
     last_event: datetime | None = AT
+    schema: SourceSchema | None = None
 
 
 def look(*, spec: VersionSpec, project: Project) -> Report:
@@ -124,7 +127,14 @@ def token_for(user: User, *, days: int = 30) -> str:
     return tokens.issue_token(user=user, name="test", actor=user, at=timezone.now(), days=days)[1]
 
 
-def apply(text: str, cast: Cast, *, actor: User | None = None, **options: object) -> list[Applied]:
+def apply(
+    text: str,
+    cast: Cast,
+    *,
+    actor: User | None = None,
+    look: Looking = look,
+    **options: object,
+) -> list[Applied]:
     return apply_definitions(
         parse_files([("features.yaml", text)]),
         project=cast.project,

@@ -15,6 +15,7 @@ from lib.errors import Invalid
 from lib.instants import from_us
 from materialization.errors import RowSqlRefused, UnknownColumn
 from materialization.sources.kinds import find_source
+from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from materialization.compute.engine import Engine
@@ -38,6 +39,7 @@ class Look(msgspec.Struct, frozen=True):
     first_event: datetime | None = None
     last_event: datetime | None = None
     columns: dict[str, str] = {}
+    schema: SourceSchema | None = None
 
 
 class _Found(msgspec.Struct):
@@ -47,6 +49,7 @@ class _Found(msgspec.Struct):
     first_event: int | None
     last_event: int | None
     columns: dict[str, str]
+    schema: SourceSchema | None
 
 
 _read_found = converter(_Found)
@@ -55,10 +58,13 @@ _read_found = converter(_Found)
 def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
     """Look at the files the version would read; refusals of input become problems.
 
+    A schema that the version has taken already is left aside: what the files hold now is seen.
+
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        return engine.look(spec, find_source(spec.rows_from, where))
+        found = find_source(spec.rows_from, where)
+        return engine.look(msgspec.structs.replace(spec, schema=None), found)
     except Invalid as exc:
         return Look(problems=[(_path(exc), exc.message)])
 
@@ -73,6 +79,7 @@ def report_of(report: Report) -> Look:
         first_event=from_us(found.first_event) if found.first_event is not None else None,
         last_event=from_us(found.last_event) if found.last_event is not None else None,
         columns=found.columns,
+        schema=found.schema,
     )
 
 

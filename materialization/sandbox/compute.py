@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from lib.decoding import json_reader
 from lib.errors import AssayError
-from materialization.compute.jobs import ComputeJob, Counters, Envelope, Report
+from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
 from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
 from materialization.sandbox.look import look
+from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import kind_of
@@ -51,11 +52,19 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
     except BrokenPipeError:
         return 2
     except (AssayError, duckdb.Error, pa.ArrowException, OSError) as exc:
-        error = translate(exc, known=opened.columns if opened else None)
-        outcome = Report(error=to_report(error))
+        outcome = Report(error=to_report(_error(exc, envelope.job, opened)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()
     return 1 if outcome.error else 0
+
+
+def _error(error: Exception, job: ComputeJob | LookJob, opened: OpenedSource | None) -> AssayError:
+    """Return the error a person can act on; a CSV file is read again to find its line."""
+    found = csv_fault(error, job.source.paths) if job.source.format == "csv" else None
+    if found is not None:
+        return found
+    known = opened.found if opened else None
+    return translate(error, known=known, said=true_line(error, job.source.paths))
 
 
 def _compute(

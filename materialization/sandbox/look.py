@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from materialization.errors import SourceValueInvalid, UnknownColumn
 from materialization.transforms.base import time_cast
 from materialization.transforms.casts import Cast, a_value_of, values_of
@@ -30,7 +32,10 @@ _FEW_LOADS, _MANY_ROWS = 3, 100
 def look(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
 ) -> dict[str, Any]:
-    """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``."""
+    """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
+
+    ``schema`` is what the version would take of the source.
+    """
     problems: list[tuple[Path, str]] = []
     casts: list[tuple[Path, Cast]] = []
     for check in _checks(spec, opened.columns):
@@ -44,11 +49,12 @@ def look(
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
-        "warnings": list(_warnings(spec, casts, facts)),
+        "warnings": [*_warnings(spec, casts, facts), *opened.notes],
         "rows": facts["rows"],
         "first_event": facts.get("low0"),
         "last_event": facts.get("high0"),
         "columns": opened.found or opened.columns,
+        "schema": msgspec.to_builtins(opened.schema),
     }
 
 

@@ -1,22 +1,31 @@
-"""DuckDB's readers of files, with every option said that would else be guessed. [pure]
+# ruff: noqa: S608 - names and texts are quoted by sql_text
+"""DuckDB's readers of files, with every option said that would else be guessed.
 
 Not for choosing files (``files``) or for what the rows become (``transforms``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from lib.sql_text import text, text_list, text_struct
+import pyarrow as pa
+
+from lib.sql_text import identifier, text_list, text_struct
+from materialization.errors import SourceDrifted, SourceUnreadable
+from materialization.sources.common_types import converted
+from materialization.sources.layouts import parquet_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from registry.spec.sources import FormatName
+    import duckdb
+
+    from materialization.sources.layouts import Layout
 
 #: What a CSV file is. All of it is said, because what is not is guessed from the first rows, and
 #: differently once they change: quotes would stay in the text, rows behind a # would be no rows.
 _CSV = (
+    "auto_detect = false",
     "header = true",
     "skip = 0",
     "delim = ','",
@@ -32,41 +41,124 @@ _CSV = (
     "null_padding = false",
     "ignore_errors = false",
 )
+#: The same as a version embeds it, for each format.
+OPTIONS: dict[str, dict[str, str]] = {
+    "csv": {"delimiter": ",", "quote": '"', "encoding": "utf-8", "null": "", "types": "text"},
+    "json": {"values": "as written"},
+    "jsonl": {"values": "as written"},
+    "parquet": {},
+}
+_PARTITIONS = "folders"
 
 
-def reader_sql(
-    paths: Sequence[str],
-    format: FormatName,  # noqa: A002 - the word the definitions use
+class Part(NamedTuple):
+    """One file: its own columns, and what the folders it lies in say."""
+
+    path: str
+    layout: Layout
+    folders: dict[str, str | None]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.layout, *(key for key in self.folders if key not in self.layout))
+
+    def type_of(self, name: str) -> str:
+        return self.layout[name].type if name in self.layout else "VARCHAR"
+
+
+def csv_sql(paths: Sequence[str], layout: Layout) -> str:
+    """Return the table function that reads CSV files of one header as text, guessing nothing."""
+    columns = text_struct(dict.fromkeys(_positions(layout), "VARCHAR"))
+    options = ", ".join((*_CSV, f"columns = {columns}", "filename = '__file'"))
+    return f"read_csv({text_list(paths)}, {options})"
+
+
+def _positions(layout: Layout) -> Iterator[str]:
+    last = max(int(column.reader[1:]) for column in layout.values())
+    return (f"c{number}" for number in range(last + 1))
+
+
+def store_partitions(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], keys: Sequence[str]
+) -> None:
+    """Make the table of what each file's folders say, which its rows are joined with."""
+    if not keys:
+        return
+    columns: dict[str, list[str | None]] = {"__file": [part.path for part in parts]}
+    columns |= {f"v{n}": [part.folders.get(key) for part in parts] for n, key in enumerate(keys)}
+    connection.register(
+        "given", pa.table({n: pa.array(v, pa.string()) for n, v in columns.items()})
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_PARTITIONS} AS SELECT * FROM given")
+    connection.unregister("given")
+
+
+def union_sql(
+    format: str,  # noqa: A002 - the word the definitions use
+    parts: Sequence[Part],
+    types: Mapping[str, str],
+    holders: Mapping[str, Part],
     *,
-    all_text: bool = False,
-    types: Mapping[str, str] | None = None,
+    agreed: bool,
 ) -> str:
-    """Return the table function that reads the files, columns matched by name.
+    """Return the sub-select of all rows, each file read by its own layout and then of ``types``.
 
-    CSV is read as text when ``all_text`` (leading zeros stay, casts are ours); ``types`` overrides
-    what the reader guesses: single columns for CSV, all of them for JSON.
+    ``agreed`` types are those the version took; ``holders`` has a file for each name, for messages.
+
+    :raises SourceDrifted, SourceUnreadable: a file's column that cannot become the type.
     """
-    options = ["union_by_name = true"]
-    if format == "csv":
-        options += _CSV
-        options.append("all_varchar = true" if all_text else "sample_size = -1")
-        if types and not all_text:
-            options.append(f"types = {text_struct(types)}")
-    elif format in ("json", "jsonl"):
-        options.append("format = 'newline_delimited'" if format == "jsonl" else "format = 'auto'")
-        options.append(f"columns = {text_struct(types)}" if types else "sample_size = -1")
-    name = {"jsonl": "read_json"}.get(format, f"read_{format}")
-    return f"{name}({text_list(paths)}, {', '.join(options)})"
+    keys = sorted({key for part in parts for key in part.folders if key not in part.layout})
+    groups: dict[tuple[object, ...], list[Part]] = {}
+    for part in parts:
+        own = tuple(part.layout.items()) if format == "csv" else _own(part, types)
+        groups.setdefault((own, tuple(sorted(part.folders))), []).append(part)
+    selects = [
+        _select(format, group, types, keys, holders, agreed=agreed) for group in groups.values()
+    ]
+    return f"({' UNION ALL '.join(selects)})"
 
 
-def csv_lines_sql(path: str) -> str:
-    """Return the table function that reads a text's lines as they are, the first one too."""
-    options = "auto_detect = false, header = false, delim = '\\x01', quote = '', escape = ''"
-    return f"read_csv({text(path)}, {options}, columns = {text_struct({'line': 'VARCHAR'})})"
+def _own(part: Part, types: Mapping[str, str]) -> tuple[object, ...]:
+    return tuple((name, part.layout.get(name)) for name in types)
 
 
-def csv_columns_sql(path: str, count: int) -> str:
-    """Return the table function that reads a CSV of ``count`` columns as text, guessing nothing."""
-    columns = text_struct({f"c{number}": "VARCHAR" for number in range(count)})
-    options = ", ".join(("auto_detect = false", *_CSV, f"columns = {columns}"))
-    return f"read_csv({text(path)}, {options})"
+def _select(
+    format: str,  # noqa: A002
+    group: Sequence[Part],
+    types: Mapping[str, str],
+    keys: Sequence[str],
+    holders: Mapping[str, Part],
+    *,
+    agreed: bool,
+) -> str:
+    first, paths = group[0], [part.path for part in group]
+    chosen = []
+    for name, want in types.items():
+        have = first.type_of(name) if name in first.names else '"NULL"'
+        value = converted(_value(first, name, keys), have, want, column=name)
+        if value is None:
+            raise _other_type(first, name, have, want, holders[name], agreed=agreed)
+        chosen.append(f"{value} AS {identifier(name)}")
+    reader = csv_sql(paths, first.layout) if format == "csv" else parquet_sql(paths)
+    joined = f" JOIN {_PARTITIONS} AS p USING (__file)" if keys else ""
+    return f"SELECT {', '.join(chosen)} FROM {reader} AS f{joined}"
+
+
+def _value(part: Part, name: str, keys: Sequence[str]) -> str:
+    if name in part.layout:
+        return f"f.{identifier(part.layout[name].reader)}"
+    return f"p.v{keys.index(name)}" if name in part.folders else "NULL"
+
+
+def _other_type(
+    part: Part, name: str, have: str, want: str, holder: Part, *, agreed: bool
+) -> SourceDrifted | SourceUnreadable:
+    if agreed:
+        return SourceDrifted(
+            f"{part.path}: column {name!r} is {have}; it was {want} when the version was submitted."
+            " Write the file again with that type, or submit a new version."
+        )
+    return SourceUnreadable(
+        f"{part.path}: column {name!r} is {have}, in {holder.path} it is {want}; write it with one "
+        "type in every file."
+    )

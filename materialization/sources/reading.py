@@ -1,40 +1,60 @@
 # ruff: noqa: S608 - names and texts are quoted by sql_text
 """A source as the sandbox sees it: the sub-select a view reads from, and its columns' types.
 
-Not for choosing files (``files``) or casting (``casts``).
+Not for choosing files (``files``) or casting (``casts``). Columns are matched by their exact names
+and read with the types that the version took at submit, or would take now.
 """
 
 from __future__ import annotations
 
-import csv
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from lib.sql_text import identifier
-from materialization.errors import SourceUnreadable
+from lib.errors import did_you_mean
+from materialization.errors import (
+    RowSqlRefused,
+    SourceDrifted,
+    SourceFileUnsupported,
+    SourceUnreadable,
+    UnknownColumn,
+)
 from materialization.failures import translate
-from materialization.sources.readers import csv_columns_sql, csv_lines_sql, reader_sql
-from materialization.transforms.casts import family
+from materialization.sources.common_types import common_type
+from materialization.sources.json_rows import json_relation, store_json
+from materialization.sources.layouts import csv_layouts, parquet_layouts
+from materialization.sources.readers import OPTIONS, Part, store_partitions, union_sql
+from materialization.sources.shapes import shapes
 from materialization.transforms.kinds import kind_of
+from registry.spec.row_sql import BadSql, names_given
+from registry.spec.sources import SourceColumn, SourceSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from materialization.sources.inputs import SourceFiles
     from registry.spec.model import VersionSpec
 
-_NO_CSV = re.compile(r'Error when sniffing file "([^"]+)"')
-_OTHER_DELIMITERS = (";", "\t", "|")
-
 
 class OpenedSource(NamedTuple):
-    """``columns``: what ``relation`` gives, name → DuckDB type; ``found``: what the files hold."""
+    """``columns``: what ``relation`` gives, name → DuckDB type; ``found``: what the files hold.
+
+    ``schema`` is what a version would take of it now, ``notes`` what its owner should know.
+    """
 
     relation: str
     columns: dict[str, str]
     found: dict[str, str]
+    schema: SourceSchema | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Read(NamedTuple):
+    """``reader``: the sub-select of the source's rows; ``found``: all names, with their types."""
+
+    reader: str
+    found: dict[str, str]
+    notes: list[str]
 
 
 def open_files(
@@ -43,20 +63,36 @@ def open_files(
     """Look at the files' columns and return the relation the view reads.
 
     :raises RowSqlRefused: the view's SQL is not one SELECT.
-    :raises SourceUnreadable: a CSV file whose lines do not fit its header.
+    :raises UnknownColumn: its SQL names a column otherwise than the source does.
+    :raises SourceUnreadable: a file that is not what its name says, or that lacks a column which
+        the view reads and other files have; names it.
+    :raises SourceDrifted: the files are not what the version took at submit.
     """
-    kind = kind_of(spec)
-    found = _found(connection, source)
-    if source.format == "csv":
-        _refuse_other_delimiters(spec, found)
-    if _is_empty_json(connection, source, found):
-        return _empty(spec)
-    relation = kind.relation(spec, _reader(spec, source, found))
+    _refuse_other_sql(spec)
+    if spec.schema is not None and spec.schema.format != source.format:
+        raise SourceDrifted(
+            f"the source was {spec.schema.format} when the version was submitted and is "
+            f"{source.format} now; submit a new version, or put the files back."
+        )
+    read = _read_json if source.format in ("json", "jsonl") else _read_tables
+    rows = read(connection, spec, source)
+    _refuse_other_case(spec, rows.found)
+    relation = kind_of(spec).relation(spec, rows.reader)
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
-        raise translate(exc, known=found) from exc
-    return OpenedSource(relation, columns, found)
+        raise translate(exc, known=rows.found) from exc
+    taken = tuple(SourceColumn(name=name, type=kind) for name, kind in sorted(rows.found.items()))
+    schema = SourceSchema(format=source.format, options=OPTIONS[source.format], columns=taken)
+    return OpenedSource(relation, columns, rows.found, schema, (*rows.notes, *_left_out(source)))
+
+
+def _refuse_other_sql(spec: VersionSpec) -> None:
+    """What reached us was checked; here it may still be anything."""
+    try:
+        _ = spec.columns_read
+    except BadSql as exc:
+        raise RowSqlRefused(f"sql: {exc.message}") from exc
 
 
 def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
@@ -64,120 +100,225 @@ def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, 
     return {name: kind for name, kind, *_ in rows}
 
 
-def _found(connection: duckdb.DuckDBPyConnection, source: SourceFiles) -> dict[str, str]:
-    """Return the columns the reader finds.
+def _left_out(source: SourceFiles) -> list[str]:
+    if not (count := len(source.left_out)):
+        return []
+    names = ", ".join(source.left_out[:3])
+    return [f"{count} hidden or temporary names match the path and are left out: {names}."]
 
-    :raises duckdb.Error: or names the CSV line that does not fit, which finding columns does not.
+
+def _read_tables(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceFiles
+) -> _Read:
+    """Read files that say themselves which columns they have."""
+    if source.format == "csv":
+        layouts = csv_layouts(source.paths, _needed(spec))
+    else:
+        layouts = parquet_layouts(connection, source.paths)
+    parts = [
+        Part(path, layout, dict(said))
+        for path, layout, said in zip(source.paths, layouts, _folders(source), strict=True)
+    ]
+    found = _Found(parts)
+    types = _types(spec, found)
+    _refuse_files(spec, parts, found)
+    partitions = sorted({key for part in parts for key in part.folders if key not in part.layout})
+    store_partitions(connection, parts, partitions)
+    reader = union_sql(source.format, parts, types, found.holders, agreed=spec.schema is not None)
+    return _Read(reader, found.types, _double_notes(parts))
+
+
+def _folders(source: SourceFiles) -> Sequence[tuple[tuple[str, str | None], ...]]:
+    return source.partitions or ((),) * len(source.paths)
+
+
+def _needed(spec: VersionSpec) -> set[str]:
+    times = (spec.rows_from.event_timestamp, spec.rows_from.created_timestamp)
+    return {*(key.name for key in spec.join_keys), *(time.column for time in times if time)}
+
+
+class _Found:
+    """Every column of the files: the type they have in common, and a file that has it so."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.types: dict[str, str] = {}
+        #: The first file that has a column, for messages.
+        self.holders: dict[str, Part] = {}
+        #: Columns whose files do not agree: name → the first file that says something else.
+        self.unlike: dict[str, Part] = {}
+        for part in parts:
+            for name in part.names:
+                self._add(name, part)
+
+    def _add(self, name: str, part: Part) -> None:
+        have = part.type_of(name)
+        if name not in self.types:
+            self.types[name], self.holders[name] = have, part
+        elif (both := common_type(self.types[name], have)) is not None:
+            self.types[name] = both
+        else:
+            self.unlike.setdefault(name, part)
+
+
+def _types(spec: VersionSpec, found: _Found) -> dict[str, str]:
+    """Return the columns the relation has: all that are read, and of the others what can be.
+
+    Names an engine cannot tell apart, and types that files do not share, only matter when read.
+
+    :raises SourceUnreadable, SourceDrifted: two names that are read differ in case alone; a column
+        that the version took is gone.
     """
-    try:
-        return describe(connection, reader_sql(source.paths, source.format))
-    except duckdb.InvalidInputException as exc:
-        if (unlike := _NO_CSV.search(str(exc))) is None:
-            raise
-        _read_by_header(connection, unlike[1])
-        raise SourceUnreadable(
-            f"{unlike[1]} cannot be read as CSV. The first line names the columns, fields are "
-            'separated by "," and quoted by "…", with "" for a quote inside.'
-        ) from exc
+    read = spec.columns_read
+    taken = spec.schema.types if spec.schema is not None else {}
+    wanted = [name for name in (taken or found.types) if read is None or name in read]
+    if gone := [name for name in wanted if name not in found.types]:
+        raise SourceDrifted(_gone(gone[0], taken[gone[0]], found.types))
+    if not taken:
+        wanted = [name for name in found.types if read is None or name in read]
+    _refuse_alike(wanted)
+    folded = {name.lower() for name in wanted}
+    types = {name: taken.get(name, found.types[name]) for name in wanted}
+    for name, kind in found.types.items():
+        if name.lower() not in folded and name not in found.unlike and _is_known(kind):
+            folded.add(name.lower())
+            types[name] = kind
+    return types
 
 
-def _read_by_header(connection: duckdb.DuckDBPyConnection, path: str) -> None:
-    """Read a file with just as many columns as its first line has: the error names the line."""
-    first = connection.execute(f"SELECT * FROM {csv_lines_sql(path)} LIMIT 1").fetchone()
-    columns = len(next(csv.reader([first[0]]), [])) if first else 0
-    if columns:
-        connection.execute(f"SELECT count(COLUMNS(*)) FROM {csv_columns_sql(path, columns)}")
-
-
-def _refuse_other_delimiters(spec: VersionSpec, found: Mapping[str, str]) -> None:
-    """Name the reason: to the reader a header without a comma is the name of one column.
-
-    Beside other files such a column would only make rows that have no key.
-    """
-    needed = {*(key.name for key in spec.join_keys), spec.rows_from.event_timestamp.column}
-    for name in found:
-        for delimiter in _OTHER_DELIMITERS:
-            if needed & {part.strip(' "') for part in name.split(delimiter)} - {name}:
-                raise SourceUnreadable(
-                    f"the header {name!r} is separated by {delimiter!r}; a CSV source is separated "
-                    'by ",". Write it again with commas.'
-                )
-
-
-def _reader(spec: VersionSpec, source: SourceFiles, found: Mapping[str, str]) -> str:
-    texts = _texts(spec)
-    if source.format == "csv" and kind_of(spec).wants_types:
-        return _csv_for_sql(source, found, texts)
-    types = _types(spec, source, found, texts)
-    return reader_sql(source.paths, source.format, all_text=source.format == "csv", types=types)
-
-
-def _csv_for_sql(source: SourceFiles, found: Mapping[str, str], texts: set[str]) -> str:
-    """Return a CSV with the types the reader found, so that the view's SQL can compute with them.
-
-    Times are read by ISO 8601 alone: the reader would guess the order of day and month from the
-    rows at hand, and another one when they change.
-    """
-    times = {name: kind for name, kind in found.items() if _is_time(kind) and name not in texts}
-    types = {name: "VARCHAR" for name in found if name in texts or name in times}
-    reader = reader_sql(source.paths, source.format, types=types)
-    casts = ", ".join(
-        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}" for name, kind in times.items()
+def _gone(name: str, was: str, known: Iterable[str]) -> str:
+    return (
+        f"the source has no column {name!r} any more, which was {was} when the version was "
+        f"submitted.{did_you_mean(name, sorted(known))} Write it again, or submit a version without"
+        " it."
     )
-    return f"(SELECT * REPLACE ({casts}) FROM {reader})" if casts else reader
 
 
-def _is_time(kind: str) -> bool:
-    return kind == "DATE" or family(kind) == "time"
+def _is_known(kind: str) -> bool:
+    return not kind.startswith("DECIMAL(") or int(kind[8:].partition(",")[0]) <= 38
 
 
-def _texts(spec: VersionSpec) -> set[str]:
-    """Return the columns declared as text."""
-    texts = {key.name for key in spec.join_keys if key.type == "string"}
-    return texts | {feature.source_column for feature in spec.features if feature.type == "string"}
+def _refuse_alike(names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise SourceUnreadable(
+                f"columns {other!r} and {name!r} differ in case alone, and the view reads both: an "
+                "engine cannot tell them apart. Write the source with another name for one."
+            )
 
 
-def _types(
-    spec: VersionSpec, source: SourceFiles, found: Mapping[str, str], texts: set[str]
-) -> dict[str, str]:
-    """Return the types to read JSON with instead of those the reader guessed.
+def _refuse_files(spec: VersionSpec, parts: Sequence[Part], found: _Found) -> None:
+    """Refuse by name what a file lacks, has twice, or has in a way that cannot be read."""
+    read = [n for n in found.types if spec.columns_read is None or n in spec.columns_read]
+    for name in read:
+        for part in parts:
+            if name not in part.names:
+                holder = found.holders[name].path
+                raise SourceUnreadable(
+                    f"{part.path} has no column {name!r}, which the view reads and {holder} has. "
+                    "Write the file again with the column, empty where there is no value."
+                )
+            if name in part.layout and part.layout[name].twice:
+                raise SourceUnreadable(f"{part.path} has two columns called {name!r}.")
+            if not _is_known(part.type_of(name)):
+                raise SourceFileUnsupported(
+                    f"{part.path}: column {name!r} is {part.type_of(name)}; decimals of more than "
+                    "38 digits cannot be read. Write them with fewer, or as text."
+                )
+        if name in found.unlike and spec.schema is None:
+            raise SourceUnreadable(_unlike(name, found))
 
-    Text must stay as it is written: "00123" is not a number and "2024-01" not a date.
-    """
-    if source.format not in ("json", "jsonl"):
-        return {}
-    row_wise = not kind_of(spec).wants_types
-    return {
-        name: "VARCHAR" if _guessed(kind, name in texts, row_wise=row_wise) else kind
-        for name, kind in found.items()
+
+def _unlike(name: str, found: _Found) -> str:
+    one, other = found.holders[name], found.unlike[name]
+    return (
+        f"column {name!r} is {other.type_of(name)} in {other.path} and {found.types[name]} in "
+        f"{one.path}; write it with one type in every file."
+    )
+
+
+def _double_notes(parts: Sequence[Part]) -> list[str]:
+    both = {key for part in parts for key in part.folders if key in part.layout}
+    return [
+        f"{key!r} is a column of the files and a folder's name; the files' own values are read."
+        for key in sorted(both)
+    ]
+
+
+def _refuse_other_case(spec: VersionSpec, found: Mapping[str, str]) -> None:
+    """Names mean what is written: to an engine "A" would be a."""
+    if spec.view.sql is None:
+        return
+    given, known = names_given(spec.view.sql), {name.lower(): name for name in found}
+    for name in spec.columns_read or ():
+        if name not in found and name not in given and name.lower() in known:
+            raise UnknownColumn(name, found)
+
+
+def _read_json(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceFiles
+) -> _Read:
+    """Read files whose every row has columns of its own."""
+    columns = shapes(spec)
+    if columns is None:
+        columns = shapes(spec, all_of=store_json(connection, source, {}).all_names(source))
+    _refuse_alike(columns or {})
+    rows = store_json(connection, source, columns or {})
+    names = rows.all_names(source)
+    _refuse_lacking(spec, rows.names)
+    known = {n: shape for n, shape in (columns or {}).items() if n in names or not names}
+    unread = _apart(names - known.keys(), known)
+    notes = [*_absent_notes(rows.names, known), *_json_double_notes(source, rows.names)]
+    return _Read(json_relation(rows, known, unread), dict.fromkeys(names, "JSON"), notes)
+
+
+def _apart(names: Iterable[str], beside: Iterable[str]) -> list[str]:
+    folded = {name.lower() for name in beside}
+    apart = []
+    for name in sorted(names):
+        if name.lower() not in folded:
+            folded.add(name.lower())
+            apart.append(name)
+    return apart
+
+
+def _refuse_lacking(spec: VersionSpec, names: Mapping[str, set[str]]) -> None:
+    """A key that no row of a file has would leave out the file's every row."""
+    if not spec.transform.reads_keys:
+        return
+    needed = [*(key.name for key in spec.join_keys), spec.rows_from.event_timestamp.column]
+    anywhere = set().union(*names.values()) if names else set()
+    for name in needed:
+        for path, has in names.items():
+            if has and name in anywhere and name not in has:
+                raise SourceUnreadable(f"{path}: no row has {name!r}, which rows of others have.")
+    taken = spec.schema.types if spec.schema is not None else {}
+    for name in needed:
+        if anywhere and name in taken and name not in anywhere:
+            raise SourceDrifted(_gone(name, "JSON", anywhere))
+
+
+def _absent_notes(names: Mapping[str, set[str]], known: Iterable[str]) -> list[str]:
+    """To JSON what is not there is null: say where a column is so in a whole file."""
+    notes = []
+    for name in known:
+        lacking = [path for path, has in names.items() if has and name not in has]
+        if lacking:
+            notes.append(
+                f"no row has {name!r} in {len(lacking)} of {len(names)} files, as {lacking[0]}: "
+                "it is null there."
+            )
+    return notes
+
+
+def _json_double_notes(source: SourceFiles, names: Mapping[str, set[str]]) -> list[str]:
+    both = {
+        key
+        for path, said in zip(source.paths, _folders(source), strict=True)
+        for key, _ in said
+        if key in names[path]
     }
-
-
-def _guessed(kind: str, is_text: bool, *, row_wise: bool) -> bool:
-    """Say whether a JSON column's type was made out of a text, or of nothing at all.
-
-    What is to be text and came as numbers keeps their digits, which a float would not.
-    """
-    from_text = kind in ("TIME", "UUID") or _is_time(kind)
-    is_digits = is_text and row_wise and family(kind) == "float"
-    return family(kind) == "null" or is_digits or (from_text and (row_wise or is_text))
-
-
-def _is_empty_json(
-    connection: duckdb.DuckDBPyConnection, source: SourceFiles, found: Mapping[str, str]
-) -> bool:
-    """A JSON file without a row has no columns; DuckDB gives it one of its own."""
-    if source.format not in ("json", "jsonl") or dict(found) != {"json": "JSON"}:
-        return False
-    reader = reader_sql(source.paths, source.format)
-    return not connection.execute(f"SELECT 1 FROM {reader} LIMIT 1").fetchall()
-
-
-def _empty(spec: VersionSpec) -> OpenedSource:
-    names = {key.name: None for key in spec.join_keys}
-    names[spec.rows_from.event_timestamp.column] = None
-    if spec.rows_from.created_timestamp:
-        names[spec.rows_from.created_timestamp.column] = None
-    names |= dict.fromkeys(spec.transform.source_columns(spec.view))
-    nothing = ", ".join(f"NULL AS {identifier(name)}" for name in names)
-    return OpenedSource(f"(SELECT {nothing} WHERE FALSE)", dict.fromkeys(names, "NULL"), {})
+    return [
+        f"{key!r} is a key of the rows and a folder's name; where a row has it, its own is read."
+        for key in sorted(both)
+    ]

@@ -37,8 +37,6 @@ NO_KEY, NO_TIME = "__no_key", "__no_time"
 class ColumnsKind:
     """The source's columns as they are, cast to the declared types."""
 
-    wants_types = False
-
     def relation(self, spec: VersionSpec, reader: str) -> str:
         return whole(reader)
 

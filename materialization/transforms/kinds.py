@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 class TransformKind(Protocol):
     """What the sandbox asks of a kind; all of it happens on a locked connection."""
 
-    #: Its SQL computes with the columns as they come, so readers of untyped files must find types.
-    #: The other kinds cast each column themselves, from the text that stands in the file.
-    wants_types: bool
-
     def relation(self, spec: VersionSpec, reader: str) -> str:
         """Return the sub-select that the view's columns are taken from, over the source's reader.
 

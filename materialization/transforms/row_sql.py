@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class RowSqlKind(ColumnsKind):
     """As columns are taken, but from what the view's SELECT gives."""
 
-    wants_types = True
-
     def relation(self, spec: VersionSpec, reader: str) -> str:
         sql = str(spec.view.sql)
         refuse_other_than_select(sql)

@@ -45,13 +45,18 @@ def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
     if old is None:
         return Change(ChangeClass.MAJOR, ("first version",), is_guard=False)
     reasons = [*_data_reasons(old, new), *_feature_reasons(old, new), *_serving_reasons(old, new)]
-    if not reasons and version_content(old) != version_content(new):
+    if not reasons and _said(old) != _said(new):
         reasons = [(ChangeClass.PATCH, _words_changed(old, new))]
     if not reasons:
         return Change(None, (), is_guard=False)
     classes = {reason for reason, _ in reasons}
     strongest = next(strength for strength in STRENGTH if strength in classes)
     return Change(strongest, tuple(text for _, text in reasons), ChangeClass.GUARD in classes)
+
+
+def _said(spec: VersionSpec) -> dict[str, Any]:
+    """Return what people wrote: a column more in the source, which nothing reads, is not theirs."""
+    return version_content(msgspec.structs.replace(spec, schema=None))
 
 
 def with_guards(change: Change, served: Mapping[str, VersionSpec], new: VersionSpec) -> Change:
@@ -89,6 +94,18 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     for key, text in names.items():
         if before.get(key) != after.get(key):
             yield ChangeClass.MAJOR, text
+    if old.schema is not None and new.schema is not None:
+        yield from _schema_reasons(before["schema"], after["schema"])
+
+
+def _schema_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    """Columns that only one of the two reads are told of by what reads them."""
+    if (old["format"], old["options"]) != (new["format"], new["options"]):
+        yield ChangeClass.MAJOR, f"the source's files: {old['format']} became {new['format']}"
+    for name, was in old["columns"].items():
+        now = new["columns"].get(name, was)
+        if now != was:
+            yield ChangeClass.MAJOR, f"the source's column {name}: {was} became {now}"
 
 
 def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:

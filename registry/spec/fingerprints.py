@@ -36,7 +36,7 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
 
     Checks count: they decide which rows are published, and a table that two versions judged
     differently would serve the one what it refused. Schedule and TTL count only where the transform
-    says that they decide rows.
+    says that they decide rows. Of the source's schema the columns count that are read.
     """
     view = spec.view
     content: dict[str, Any] = {
@@ -51,6 +51,8 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         ],
         "start": view.start,
     }
+    if spec.schema is not None:
+        content["schema"] = spec.schema.of(spec.columns_read)
     builtins: dict[str, Any] = msgspec.to_builtins(content | spec.transform.decides(view))
     return builtins
 
@@ -73,6 +75,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
     content.pop("root_identity", None)
+    content.pop("schema", None)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),

@@ -16,7 +16,7 @@ from registry.spec.bounds import Bound  # noqa: TC001 - msgspec reads the annota
 from registry.spec.durations import parse_duration
 from registry.spec.on_demand import OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
-from registry.spec.sources import Source  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
 from registry.spec.transforms import Transform, transform_of
 from registry.spec.value_types import ValueType, parse_type
 
@@ -117,6 +117,8 @@ class VersionSpec(Spec, frozen=True):
     entities: tuple[EntitySpec, ...] = ()
     #: Which place the source's root was when the version was written; see ``FileRoot.identity``.
     root_identity: str = ""
+    #: What the source was at submit; None before, and where nothing is stored.
+    schema: SourceSchema | None = None
 
     @property
     def rows_from(self) -> Source:
@@ -132,6 +134,16 @@ class VersionSpec(Spec, frozen=True):
     def join_keys(self) -> tuple[JoinKey, ...]:
         """The join keys of all entities, in the view's order; names are unique."""
         return tuple(key for entity in self.entities for key in entity.join_keys)
+
+    @property
+    def columns_read(self) -> frozenset[str] | None:
+        """The columns it reads of its source, keys and times too, by exact name; None: all."""
+        read = self.transform.source_columns(self.view)
+        if read is None or not self.transform.reads_keys:
+            return None if read is None else frozenset(read)
+        times = (self.rows_from.event_timestamp, self.rows_from.created_timestamp)
+        keys = (key.name for key in self.join_keys)
+        return frozenset({*read, *keys, *(time.column for time in times if time)})
 
     @property
     def features(self) -> tuple[FeatureSpec, ...]:

@@ -59,6 +59,38 @@ def columns_of(sql: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def columns_read(sql: str) -> tuple[str, ...] | None:
+    """Return the columns of the source that a checked SELECT names, as written; None: all (``*``).
+
+    A name that the SELECT gives itself may be among them, where a later expression uses it again.
+
+    :raises BadSql: it is no SELECT after all.
+    """
+    select = _read_again(sql)
+    if any(isinstance(each, exp.Star) for each in select.find_all(exp.Star)):
+        return None
+    tables = {table.alias_or_name for table in select.find_all(exp.Table)}
+    parts = ([part.name for part in column.parts] for column in select.find_all(exp.Column))
+    # A struct's field is written as a table's column is; then the first name is the column.
+    names = (each[1] if len(each) > 1 and each[0] in tables else each[0] for each in parts)
+    return tuple(dict.fromkeys(names))
+
+
+def names_given(sql: str) -> frozenset[str]:
+    """Return the names that a checked SELECT gives its own columns.
+
+    :raises BadSql: as ``columns_read``.
+    """
+    return frozenset(each.alias_or_name for each in _read_again(sql).expressions)
+
+
+def _read_again(sql: str) -> exp.Select:
+    try:
+        return _one_select(sql)
+    except (RecursionError, *PARSER_ERRORS) as exc:
+        raise BadSql("it cannot be parsed.") from exc
+
+
 def _expression(sql: str) -> exp.Expr:
     """Check it as the one column of a SELECT, in brackets and on lines that it cannot leave."""
     text = f"SELECT (\n{sql}\n) AS {_VALUE} FROM {_INPUTS}"  # noqa: S608 - checked in the next line

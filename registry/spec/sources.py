@@ -6,11 +6,14 @@ definition the kind is the word that ``type`` has.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from registry.spec.base import Described, Name, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 TimeUnit = Literal["timestamp", "s", "ms", "us", "ns"]
 
@@ -20,6 +23,34 @@ class TimeColumn(Spec, frozen=True):
 
     column: str
     unit: TimeUnit = "timestamp"
+
+
+class SourceColumn(Spec, frozen=True):
+    """A column of a source by its exact name, and its type in the engine's words."""
+
+    name: str
+    type: str
+
+
+class SourceSchema(Spec, frozen=True):
+    """What a source was when a version was submitted; what would else be guessed at each read.
+
+    ``columns`` are all it had, by name, the few a version reads and the others. ``options`` are the
+    reader's, in words.
+    """
+
+    format: str
+    options: dict[str, str] = {}
+    columns: tuple[SourceColumn, ...] = ()
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.columns}
+
+    def of(self, names: Collection[str] | None) -> dict[str, Any]:
+        """Return what decides the values of these columns; None: of all."""
+        read = {n: kind for n, kind in self.types.items() if names is None or n in names}
+        return {"format": self.format, "options": self.options, "columns": read}
 
 
 class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):

@@ -17,7 +17,7 @@ from registry.spec.aggregations import (
 from registry.spec.base import Spec
 from registry.spec.durations import parse_duration
 from registry.spec.on_demand import OnDemandInputs  # noqa: TC001 - as above
-from registry.spec.row_sql import check_row_sql
+from registry.spec.row_sql import check_row_sql, columns_read
 
 if TYPE_CHECKING:
     from registry.spec.model import FeatureViewSpec, ScheduleSpec
@@ -33,6 +33,8 @@ class Transform(Spec, frozen=True):
     #: Its rows are the ticks of the schedule. Each continues from the stored one before it, so its
     #: windows follow each other without a gap, and schedule and TTL decide which rows there are.
     makes_ticks: ClassVar[bool] = False
+    #: Keys and times are columns of the source, under the names the definition has for them.
+    reads_keys: ClassVar[bool] = True
     #: Its rows come from a source and lie in a table; else its values are made at the request.
     is_stored: ClassVar[bool] = True
 
@@ -42,8 +44,8 @@ class Transform(Spec, frozen=True):
         given = getattr(view, cls.key) if cls.key else None
         return cls(given) if given else None
 
-    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
-        """Return the columns the features are made of, join keys and times aside."""
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
+        """Return the columns the features are made of, join keys and times aside; None: all."""
         return tuple(feature.source_column for feature in view.features)
 
     def canonical(self, source: str) -> Self:
@@ -67,7 +69,11 @@ class RowSql(Transform, frozen=True):
 
     key = "sql"
     changed = "SQL changed"
+    reads_keys = False
     sql: str
+
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
+        return columns_read(self.sql)
 
     def canonical(self, source: str) -> Self:
         return msgspec.structs.replace(self, sql=check_row_sql(self.sql, source=source))

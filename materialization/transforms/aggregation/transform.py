@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 class AggregationsKind:
-    wants_types = False
-
     def relation(self, spec: VersionSpec, reader: str) -> str:
         return whole(reader)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import IntegrityError, transaction
 
 from lib.errors import Conflict, Invalid
@@ -22,7 +23,12 @@ from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
 from registry.queries import base_version, relatives
 from registry.spec.change import classify, with_guards
-from registry.spec.fingerprints import fingerprint
+from registry.spec.fingerprints import (
+    canonical_json,
+    data_fingerprint,
+    fingerprint,
+    metadata_fingerprint,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,13 +81,16 @@ def submit_version(
 
 def _look(version: FeatureViewVersion, look: Looking) -> Look:
     if version.spec.transform.is_stored:
-        return look(spec=version.spec, project=version.feature_view.project)
+        # As a plan looks: what was taken before is not what there is now.
+        spec = msgspec.structs.replace(version.spec, schema=None)
+        return look(spec=spec, project=version.feature_view.project)
     return NothingSeen(warnings=("computed at the request: there are no rows to look at",))
 
 
 def _freeze(
     version: FeatureViewVersion, to: State, actor: User, at: datetime, report: Look
 ) -> None:
+    _take_schema(version, report)
     base = base_version(version.feature_view, version.spec)
     change = classify(base.spec if base else None, version.spec)
     if change.classification is None:
@@ -99,6 +108,15 @@ def _freeze(
         expected=State.DRAFT, to=to, submitted_by=actor, submitted_at=at, based_on=base,
         major=number.major, minor=number.minor, patch=number.patch, table=table,
         change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
+    )  # fmt: skip
+
+
+def _take_schema(version: FeatureViewVersion, report: Look) -> None:
+    """Embed what the source is now, so that later reads do not depend on the rows of their day."""
+    spec = msgspec.structs.replace(version.spec, schema=report.schema)
+    version.move(
+        expected=State.DRAFT, to=State.DRAFT, spec_json=canonical_json(spec),
+        data_fingerprint=data_fingerprint(spec), metadata_fingerprint=metadata_fingerprint(spec),
     )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
     spec = parts.resolve(view)
     report = application.look(spec=spec, project=application.project)
     found = [*_name_clashes(spec), *report.problems]
+    spec = msgspec.structs.replace(spec, schema=report.schema)
     applied = None
     if based := base_problems(application.project, spec):
         found += based
@@ -68,7 +69,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
         # Also where problems were found, to find those of the number; none of it stays then.
         try:
             applied = store_draft(application, spec, editor_ids=parts.editor_ids)
-            applied.warnings += report.warnings
+            applied.warnings += [*report.warnings, *_columns_more(application.project, spec)]
         except (VersionTaken, VersionTooLow) as exc:
             found.append((("version",), exc.message))
     if found:
@@ -204,6 +205,18 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
         message = f"two of these entities share a join key ({', '.join(keys)})."
         clashes.append((("entities",), message))
     return clashes
+
+
+def _columns_more(project: Project, spec: VersionSpec) -> list[str]:
+    """Say which columns the source has beside those it had when the last version took it."""
+    feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
+    base = base_version(feature_view, spec) if feature_view is not None else None
+    if base is None or base.spec.schema is None or spec.schema is None:
+        return []
+    more = sorted(spec.schema.types.keys() - base.spec.schema.types.keys())
+    return (
+        [f"{spec.view.source} has columns it had not at {base}: {', '.join(more)}"] if more else []
+    )
 
 
 def base_problems(project: Project, spec: VersionSpec) -> list[Found]:

@@ -1,0 +1,56 @@
+"""How deep the JSON value of each column is read, by what is made of it. [pure]
+
+Not for casting: what comes is text all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materialization.errors import SourceUnreadable
+from materialization.sources.json_rows import TEXT, Shape, shape_of
+from registry.spec.aggregate_functions import LastK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from registry.spec.model import VersionSpec
+    from registry.spec.value_types import ValueType
+
+
+def shapes(spec: VersionSpec, *, all_of: Iterable[str] = ()) -> dict[str, Shape] | None:
+    """Return the columns a view reads of JSON objects, and how; None: all, whatever there is.
+
+    ``all_of`` are those there are, once that is known.
+
+    :raises SourceUnreadable: two features of one column that need it in different ways.
+    """
+    read = spec.columns_read
+    if read is None:
+        names = sorted(all_of)
+        if not names:
+            return None
+        return dict.fromkeys(names, TEXT)
+    found = dict.fromkeys(sorted(read), TEXT)
+    if not spec.transform.reads_keys:
+        return found
+    made: dict[str, str] = {}
+    for column, declared in _declared(spec):
+        shape = shape_of(declared)
+        if column in made and found[column] != shape:
+            raise SourceUnreadable(
+                f"column {column!r} is declared as {made[column]} and as {declared}; JSON values "
+                "are read in one way only. Declare one, or write the value in two columns."
+            )
+        found[column], made[column] = shape, str(declared)
+    return found
+
+
+def _declared(spec: VersionSpec) -> Iterator[tuple[str, ValueType]]:
+    outputs = spec.view.aggregate_outputs()
+    for feature in spec.features:
+        if not outputs:
+            yield feature.source_column, feature.value_type
+        elif (output := outputs.get(feature.source_column)) is not None:
+            takes_items = isinstance(output.function, LastK) and feature.value_type.item
+            yield output.column, takes_items or feature.value_type
