@@ -6,7 +6,9 @@ Not for what is computed (``transforms``) nor for storing it (``stores``).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,11 +26,17 @@ from materialization.errors import EngineLimitExceeded, EngineStopped, from_repo
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lib.errors import AssayError
     from materialization.compute.limits import EngineLimits
 
+log = logging.getLogger(__name__)
 SANDBOX = Path(__file__).parents[1] / "sandbox" / "main.py"
 #: Time for the child to say itself that its limit is reached, before it is killed.
 _GRACE_S = 5.0
+#: Bytes of the report that are read; the longest lists a few thousand columns.
+_MAX_REPORT = 16 << 20
+#: What libraries say that die when an allocation fails.
+_NO_MEMORY = ("std::bad_alloc", "MemoryError", "Cannot allocate memory", "Out of Memory")
 _read_report = json_reader(Report)
 
 
@@ -123,14 +131,10 @@ class Child:
         self._close_stdout()
         self._process.wait()
         if self._timed_out:
-            raise EngineLimitExceeded(
-                f"the computation took longer than {self._limits.timeout_s:g} s; materialize a "
-                "shorter window, or raise the limit.",
-                limit="time",
-            )
+            raise _took_too_long(self._limits)
         report = self._last_line()
         if report.error is not None:
-            raise from_report(report.error)
+            raise self._said(from_report(report.error))
         return report
 
     def stop(self) -> None:
@@ -153,15 +157,49 @@ class Child:
         self._timed_out = True
         self._process.kill()
 
+    def _said(self, error: AssayError) -> AssayError:
+        """Return the error a child reported; of memory with the limits, which only we know."""
+        return self._out_of_memory() if error.data.get("limit") == "memory" else error
+
+    def _out_of_memory(self) -> EngineLimitExceeded:
+        return EngineLimitExceeded(
+            f"the computation needed more than {self._limits.memory_limit_mb} MB of memory, or"
+            f" {self._limits.temp_limit_mb} MB of disk beside it; make its values smaller,"
+            " materialize a shorter window, or raise ENGINE_MEMORY_LIMIT_MB.",
+            limit="memory",
+        )
+
     def _last_line(self) -> Report:
-        self._report_file.seek(0)
-        said = self._report_file.read().decode(errors="replace").strip().splitlines()
+        said = self._report_end().decode(errors="replace").strip().splitlines()
         try:
             return _read_report(said[-1])
         except (IndexError, msgspec.DecodeError) as exc:
-            code = self._process.returncode
-            raise EngineStopped(
-                f"the engine's process ended with {code} and no report; try again. "
-                f"{' | '.join(said[-3:])[:500]}",
-                exit_code=code,
-            ) from exc
+            raise self._death("\n".join(said[-20:])) from exc
+
+    def _report_end(self) -> bytes:
+        """Return the end of what the child wrote: whatever it says, it is not read without end."""
+        size = self._report_file.seek(0, os.SEEK_END)
+        self._report_file.seek(max(size - _MAX_REPORT, 0))
+        return self._report_file.read()
+
+    def _death(self, said: str) -> AssayError:
+        """Say how a child ended that reported nothing; its own words are for our log only."""
+        code = self._process.returncode
+        log.warning("the engine's process ended with %s: %r", code, said[-2000:])
+        if any(sign in said for sign in _NO_MEMORY):
+            return self._out_of_memory()
+        if code == -signal.SIGXCPU:
+            return _took_too_long(self._limits)
+        if code == -signal.SIGKILL:
+            why = "was killed, by the system for want of memory or by hand"
+        else:
+            why = f"ended with {code} and no report"
+        return EngineStopped(f"the engine's process {why}; try again.", exit_code=code)
+
+
+def _took_too_long(limits: EngineLimits) -> EngineLimitExceeded:
+    return EngineLimitExceeded(
+        f"the computation took longer than {limits.timeout_s:g} s; materialize a "
+        "shorter window, or raise the limit.",
+        limit="time",
+    )

@@ -22,3 +22,18 @@ class EngineLimits(msgspec.Struct, frozen=True):
     batch_rows: int = 65_536
     #: Rows × windows that an aggregation works on at a time, a slice of the keys.
     slice_rows: int = 400_000
+
+    @property
+    def process_limit_mb(self) -> int:
+        """The memory the whole process may have, so that no function of SQL goes past the limit.
+
+        ``memory_limit_mb`` binds what DuckDB's buffers hold, not what a function makes beside them:
+        one ``repeat`` took 5 GB of 2. A process that computes nothing has 210 MB already, each
+        thread a stack of 8 MB and an arena, and what buffers hold was measured as 1.1 of it.
+        """
+        return self.memory_limit_mb * 5 // 4 + 768 + 16 * self.threads
+
+    @property
+    def cpu_limit_s(self) -> int:
+        """What ends a process that nobody watches any more; the parent's timer comes first."""
+        return int(self.timeout_s * (self.threads + 1)) + 60

@@ -51,7 +51,7 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
             outcome = Report(look=look(connection, job.spec, opened))
     except BrokenPipeError:
         return 2
-    except (AssayError, duckdb.Error, pa.ArrowException, OSError) as exc:
+    except (AssayError, duckdb.Error, pa.ArrowException, MemoryError, OSError) as exc:
         outcome = Report(error=to_report(_error(exc, envelope.job, opened)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()

@@ -6,12 +6,17 @@ one line of JSON goes to stderr at the end.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from materialization.compute.limits import EngineLimits
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -27,6 +32,27 @@ def confine(parent: int | None = None) -> None:
         os._exit(1)  # it died before we asked to be told
 
 
+def restrict(limits: EngineLimits) -> None:
+    """Hold the process to what its job may use, whatever functions its SQL calls.
+
+    Memory is limited by RLIMIT_DATA: what is only reserved does not count there, and allocators
+    reserve much. An allocation beyond it fails, and DuckDB says so. The number of processes is not:
+    it is counted for all that the user runs, and no SQL can start one.
+    """
+    megabyte = 1 << 20
+    for kind, most in (
+        (resource.RLIMIT_DATA, limits.process_limit_mb * megabyte),
+        (resource.RLIMIT_FSIZE, limits.temp_limit_mb * megabyte),
+        (resource.RLIMIT_CPU, limits.cpu_limit_s),
+    ):
+        _, hardest = resource.getrlimit(kind)
+        limit = most if hardest == resource.RLIM_INFINITY else min(most, hardest)
+        resource.setrlimit(kind, (limit, limit))
+    # Where the machine itself runs out, this process goes before a server does.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def main() -> int:
     if sys.platform == "linux":
         confine()
@@ -37,6 +63,7 @@ def main() -> int:
     envelope = compute.read_envelope(sys.stdin.buffer.read())
     if sys.platform == "linux":
         confine(envelope.parent)
+        restrict(envelope.limits)
     return compute.run(envelope, rows=sys.stdout.buffer, report=sys.stderr)
 
 
