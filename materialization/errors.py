@@ -5,6 +5,7 @@ Not for the kinds themselves: ``lib.errors`` has those.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable, did_you_mean
@@ -12,6 +13,10 @@ from lib.outages import OUTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: How the private directories are called in which the engine works.
+TEMP_PREFIX = "assay-engine-"
 
 
 class SourceFileMissing(Invalid):
@@ -103,6 +108,11 @@ class NoTick(Invalid):
     code = "no_tick"
 
 
+#: A path into the directory that each child gets; see ``TEMP_PREFIX``.
+_PRIVATE = re.compile(rf"(?:/[^\s/'\"]+)*/{TEMP_PREFIX}[^\s'\"]*")
+#: Control characters but line feed and tab, and those that turn the direction of text around.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 CARRIED: tuple[type[AssayError], ...] = (
     SourceFileMissing,
     SourceFileEmpty,
@@ -124,7 +134,17 @@ CARRIED: tuple[type[AssayError], ...] = (
 
 def to_report(error: AssayError) -> dict[str, Any]:
     """Return what ``from_report`` needs to raise the same error in another process."""
-    return {"code": error.code, "message": error.message, "data": error.data}
+    return {"code": error.code, "message": printable(error.message), "data": error.data}
+
+
+def printable(message: str) -> str:
+    """Return an engine's words fit for a terminal, a page and a stranger.
+
+    What a terminal would obey is written as an escape: file names and values are not ours. Paths of
+    the private directory say nothing to whoever reads them, and too much of the server.
+    """
+    told = _PRIVATE.sub("a temporary file", message)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
 
 
 def from_report(report: dict[str, Any]) -> AssayError:

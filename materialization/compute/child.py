@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lib.decoding import json_reader
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
-from materialization.errors import EngineLimitExceeded, EngineStopped, from_report
+from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def compute(job: ComputeJob, limits: EngineLimits) -> Iterator[Computation]:
 def start_child(job: ComputeJob | LookJob, limits: EngineLimits) -> Iterator[Child]:
     """Start the sandbox in a private directory; end it and remove the directory afterwards."""
     with (
-        tempfile.TemporaryDirectory(prefix="assay-engine-", dir=limits.temp_root) as directory,
+        tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,
         tempfile.TemporaryFile() as report,
     ):
         envelope = Envelope(job, limits, directory, os.getpid())
