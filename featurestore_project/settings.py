@@ -118,6 +118,9 @@ ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
 ENGINE_THREADS = env_int("ENGINE_THREADS", 0)
 # Seconds after which one DuckDB question is stopped.
 ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1)
+# Seconds for which a source's file must have rested before it is read: a younger one may still be
+# written. 0 reads every file.
+SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 # Seconds for which a worker holds a run without a heartbeat before the sweep gives it to another.
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 # Seconds between two sweeps: how late a due schedule may start.

@@ -8,6 +8,8 @@ from enum import StrEnum
 class RunKind(StrEnum):
     BACKFILL = "backfill"
     INCREMENTAL = "incremental"
+    #: What is stored of a range is compared with the source again; what lacks is stored.
+    AGAIN = "again"
     #: Nothing new is computed: the online store is filled again from the offline store.
     RELOAD = "reload"
 

@@ -91,6 +91,8 @@ class MaterializationRun(models.Model):
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
+    #: What of the source was read and what became of it: ``queries.source_counts`` says the keys.
+    source_counts = models.JSONField(default=dict, blank=True)
     profile = models.JSONField(default=dict, blank=True)
     checks = models.JSONField(default=list, blank=True)
 
@@ -202,3 +204,30 @@ class StoredWindow(models.Model):
 
     def __str__(self) -> str:
         return f"({self.window_start or 'the beginning'}, {self.window_end}]"
+
+
+class SourcePart(models.Model):
+    """One part of a table's source, a file, as the last run that read it saw it.
+
+    A run leaves it alone while it stays so, unless it has rows for the run's windows: see
+    ``readings``.
+    """
+
+    table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="source_parts")
+    name = models.TextField()
+    identity = models.CharField(max_length=200)
+    #: Every row up to then was taken; ``has_later``: it had rows beyond.
+    read_until = models.DateTimeField()
+    has_later = models.BooleanField()
+    #: The as-of instant of the first run that saw it like this; null: the first backfill did.
+    known_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("table", "name"), name="materialization_sourcepart_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.name}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db.models import Max
 
-from materialization.choices import LIVE_STATUSES, RunStatus
+from lib.instants import MICROSECOND
+from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
 from materialization.windows import Window, merge, missing
 
@@ -51,6 +52,17 @@ def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) 
     return missing(wanted, coverage(table))
 
 
+def gaps(version: FeatureViewVersion, table: FeatureTable) -> list[Window]:
+    """Return what lacks between the version's start, or its first row, and the newest coverage."""
+    windows = coverage(table)
+    if not windows:
+        return []
+    start = version.spec.view.start
+    # Windows exclude their start, and a row may lie on the view's.
+    begin = start - MICROSECOND if start is not None else None
+    return missing(Window(begin, windows[-1].end), windows)
+
+
 def stored_since(table: FeatureTable, sequence: int) -> QuerySet[StoredWindow]:
     """Return the windows whose rows carry a later sequence."""
     return table.stored_windows.filter(run__sequence__gt=sequence)
@@ -78,3 +90,17 @@ def failures_in_a_row(table: FeatureTable) -> list[MaterializationRun]:
             break
         failures.append(run)
     return failures
+
+
+def repaired_by(run: MaterializationRun) -> MaterializationRun | None:
+    """Return the later run that made good what an unsuccessful one left undone, if there is one.
+
+    Loading again what was stored before repairs nothing but a load: the rows the run was to store
+    are stored only when another run has stored its window.
+    """
+    if uncovered(run.version, run.table, Window(run.window_start, run.window_end)):
+        return None
+    later = run.table.runs.filter(pk__gt=run.pk, status=RunStatus.SUCCEEDED)
+    if run.kind != RunKind.RELOAD and run.step != RunStep.ONLINE:
+        later = later.exclude(kind=RunKind.RELOAD)
+    return later.select_related("version__feature_view").order_by("id").first()

@@ -1,4 +1,4 @@
-"""Run windows ``(start, end]`` of instants: merge, missing. [pure]
+"""Run windows ``(start, end]`` of instants: merge, missing, within. [pure]
 
 Not for ticks: ``ticks`` knows which instants inside a window matter.
 """
@@ -67,6 +67,19 @@ def missing(wanted: Window, done: Iterable[Window]) -> list[Window]:
         start = window.end
     gaps.append(Window(start, wanted.end))
     return [gap for gap in gaps if not gap.is_empty]
+
+
+def within(windows: Iterable[Window], wanted: Window) -> list[Window]:
+    """Return the parts of ``windows`` that lie in ``wanted``, in order."""
+    parts = (
+        Window(_later(window.start, wanted.start), min(window.end, wanted.end))
+        for window in merge(windows)
+    )
+    return [part for part in parts if not part.is_empty]
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 def _start(window: Window) -> datetime:

@@ -34,6 +34,8 @@ VARIABLES = {
     "SECURE_COOKIES": "false",
     "FILE_ROOTS": str(STATE_DIR / "sources"),
     "LOG_LEVEL": "WARNING",
+    # Tests read what they have just written.
+    "SOURCE_SETTLE_SECONDS": "0",
     "ENGINE_THREADS": "2",
     "ENGINE_MEMORY_LIMIT_MB": "512",
     "DJANGO_SETTINGS_MODULE": "featurestore_project.settings",

@@ -5,7 +5,7 @@ Not for schedules; the server starts those runs itself.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -138,9 +138,27 @@ def _show(out: Output, runs: list[JSON], columns: tuple[str, ...]) -> None:
 
 def _show_done(out: Output, runs: list[JSON]) -> None:
     _show(out, runs, DONE_COLUMNS)
-    for run in runs:
-        if run["kind"] == "reload" and not out.as_json:
-            out.line(f"run {run['id']} {_view(run)}: already stored; loaded again")
+    for run in runs if not out.as_json else ():
+        for said in _said(run):
+            out.line(f"run {run['id']} {_view(run)}: {said}")
+
+
+def _said(run: JSON) -> Iterator[str]:
+    """Say what the counts of a run do not show by themselves."""
+    if run["kind"] == "reload":
+        yield "already stored; loaded again"
+    found = run.get("source") or {}
+    if run["kind"] == "again":
+        yield (
+            "compared with the source again;"
+            f" {found.get('already_stored', 0)} of {run['rows_read']} rows were stored before"
+        )
+    if late := found.get("late"):
+        yield f"{late} rows arrived late"
+    if dropped := found.get("dropped_null_key", 0) + found.get("dropped_null_time", 0):
+        yield f"{dropped} rows without a key or an event time were left out"
+    if waiting := found.get("parts_waiting"):
+        yield f"{waiting} files may still be written; the next run reads them"
 
 
 def _describe(out: Output, run: JSON) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
 from materialization.clocks import clocks_apart
 from materialization.models import MaterializationRun, ProcessClock
+from materialization.queries import repaired_by
 from registry.admin.panels import Card, Tile, overview
 from registry.admin.scope import projects_with
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 LINES = 8
+#: Most failures looked at, the newest first.
+LOOKED_AT = 500
 #: How far back a failure still asks for attention.
 RECENT = timedelta(hours=24)
 
@@ -70,9 +73,9 @@ def _runs(visible: frozenset[int]) -> QuerySet[MaterializationRun]:
 
 
 def unrepaired(seen: QuerySet[MaterializationRun], now: datetime) -> list[MaterializationRun]:
-    """Return the newest run of each table whose latest finished run failed within ``RECENT``."""
-    recent = seen.filter(requested_at__gte=now - RECENT).exclude(status__in=LIVE_STATUSES)
+    """Return each table's newest failure within ``RECENT`` that no later run has made good."""
+    failures = seen.filter(requested_at__gte=now - RECENT, status__in=UNSUCCESSFUL_STATUSES)
     newest: dict[int, MaterializationRun] = {}
-    for run in recent.order_by("-id"):
+    for run in failures.select_related("table").order_by("-id")[:LOOKED_AT]:
         newest.setdefault(run.table_id, run)
-    return [run for run in newest.values() if run.status in UNSUCCESSFUL_STATUSES]
+    return [run for run in newest.values() if repaired_by(run) is None]

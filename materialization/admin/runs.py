@@ -14,10 +14,10 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.choices import LIVE_STATUSES, RunKind, RunStep
 from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.queries import covered_until
+from materialization.queries import covered_until, gaps, repaired_by
 from materialization.requests.runs import cancel_run, request_run
 from registry import access
 from registry.admin.attempts import attempt
@@ -92,6 +92,8 @@ class MaterializationRunAdmin(ScopedAdmin):
         return {
             "run": obj,
             "repaired_by": repaired_by(obj),
+            "lacking": gaps(obj.version, obj.table),
+            "has_created": obj.version.spec.rows_from.created_timestamp is not None,
             "is_retried": is_retried(obj),
             "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
@@ -155,12 +157,6 @@ class MaterializationRunAdmin(ScopedAdmin):
     def requested(self, run: MaterializationRun) -> SafeString:
         who = run.requested_by.get_username() if run.requested_by else "the schedule"
         return format_html("{}<br>{}", breakable(who), utc(run.requested_at))
-
-
-def repaired_by(run: MaterializationRun) -> MaterializationRun | None:
-    """Return the later run of the same table that succeeded, if there is one."""
-    later = run.table.runs.filter(pk__gt=run.pk, status=RunStatus.SUCCEEDED)
-    return later.select_related("version__feature_view").order_by("id").first()
 
 
 def is_retried(run: MaterializationRun) -> bool:

@@ -24,6 +24,7 @@ def run_output(run: MaterializationRun) -> dict[str, Any]:
         "rows_read": run.rows_read,
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,
+        "source": run.source_counts or None,
         "requested_by": run.requested_by.get_username() if run.requested_by else "schedule",
         "requested_at": timestamp(run.requested_at),
         "started_at": timestamp(run.started_at),

@@ -17,11 +17,26 @@ from materialization.sources.inputs import SourceInput  # noqa: TC001 - msgspec 
 from registry.spec.model import VersionSpec  # noqa: TC001 - msgspec reads the annotations
 
 
-class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
-    """Compute the rows of ``(window_start, window_end]``.
+class Reading(msgspec.Struct, frozen=True):
+    """Take rows of some of a source's parts; what the fields mean stands at ``readings.Planned``.
 
-    ``state_files`` are the Parquet files of the version's offline snapshot: an aggregation compares
-    with what is stored at or before ``window_start``. Views without aggregations do not read them.
+    ``others`` are the parts that this reading leaves alone: what is not in the one may be in them.
+    """
+
+    source: SourceInput
+    windows: tuple[tuple[datetime | None, datetime], ...]
+    known_since: datetime | None = None
+    unseen: bool = False
+    others: SourceInput | None = None
+
+
+class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
+    """Compute the rows of ``(window_start, window_end]``, or those of each of the ``readings``.
+
+    ``source`` is all that the sandbox may read of it. ``state_files`` are the Parquet files of the
+    version's offline snapshot: an aggregation continues from what is stored at or before
+    ``window_start``, a reading of what is ``unseen`` leaves out what is stored. Aggregations have
+    no readings: they read what their windows reach.
     """
 
     spec: VersionSpec
@@ -29,6 +44,11 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     window_end: datetime
     window_start: datetime | None = None
     state_files: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
+
+    def all_readings(self) -> tuple[Reading, ...]:
+        """Return the readings; without any the window is read of the whole source."""
+        return self.readings or (Reading(self.source, ((self.window_start, self.window_end),)),)
 
 
 class LookJob(msgspec.Struct, frozen=True, tag="look"):
@@ -46,12 +66,20 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """Rows of the window read from the source, and those of them that could not be used."""
+    """Rows taken from the source, and what became of them.
+
+    ``rows_read`` = ``rows`` + dropped + ``already_stored`` for views whose rows stand alone.
+    ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
+    with rows beyond the end of all windows: a later run takes them.
+    """
 
     rows_read: int = 0
     dropped_null_key: int = 0
     dropped_null_time: int = 0
+    already_stored: int = 0
+    late: int = 0
     rows: int = 0
+    has_later: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             name='MaterializationRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[(materialization.choices.RunKind['BACKFILL'], materialization.choices.RunKind['BACKFILL']), (materialization.choices.RunKind['INCREMENTAL'], materialization.choices.RunKind['INCREMENTAL']), (materialization.choices.RunKind['RELOAD'], materialization.choices.RunKind['RELOAD'])], max_length=16)),
+                ('kind', models.CharField(choices=[(materialization.choices.RunKind['BACKFILL'], materialization.choices.RunKind['BACKFILL']), (materialization.choices.RunKind['INCREMENTAL'], materialization.choices.RunKind['INCREMENTAL']), (materialization.choices.RunKind['AGAIN'], materialization.choices.RunKind['AGAIN']), (materialization.choices.RunKind['RELOAD'], materialization.choices.RunKind['RELOAD'])], max_length=16)),
                 ('window_start', models.DateTimeField(blank=True, null=True)),
                 ('window_end', models.DateTimeField()),
                 ('status', models.CharField(choices=[(materialization.choices.RunStatus['QUEUED'], materialization.choices.RunStatus['QUEUED']), (materialization.choices.RunStatus['RUNNING'], materialization.choices.RunStatus['RUNNING']), (materialization.choices.RunStatus['SUCCEEDED'], materialization.choices.RunStatus['SUCCEEDED']), (materialization.choices.RunStatus['FAILED'], materialization.choices.RunStatus['FAILED']), (materialization.choices.RunStatus['ERRORED'], materialization.choices.RunStatus['ERRORED']), (materialization.choices.RunStatus['CANCELLED'], materialization.choices.RunStatus['CANCELLED'])], default=materialization.choices.RunStatus['QUEUED'], max_length=16)),
@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ('error_code', models.CharField(blank=True, max_length=60)),
                 ('error', models.TextField(blank=True)),
                 ('traceback', models.TextField(blank=True)),
+                ('source_counts', models.JSONField(blank=True, default=dict)),
                 ('profile', models.JSONField(blank=True, default=dict)),
                 ('checks', models.JSONField(blank=True, default=list)),
                 ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -110,6 +111,18 @@ class Migration(migrations.Migration):
                 'ordering': ('window_end',),
             },
         ),
+        migrations.CreateModel(
+            name='SourcePart',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.TextField()),
+                ('identity', models.CharField(max_length=200)),
+                ('read_until', models.DateTimeField()),
+                ('has_later', models.BooleanField()),
+                ('known_since', models.DateTimeField(blank=True, null=True)),
+                ('table', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='source_parts', to='registry.featuretable')),
+            ],
+        ),
         migrations.AddIndex(
             model_name='materializationrun',
             index=models.Index(fields=['status', 'lease_expires_at'], name='materialization_run_due'),
@@ -129,5 +142,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='storedwindow',
             constraint=models.UniqueConstraint(fields=('run', 'window_end'), name='materialization_storedwindow_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='sourcepart',
+            constraint=models.UniqueConstraint(fields=('table', 'name'), name='materialization_sourcepart_once'),
         ),
     ]

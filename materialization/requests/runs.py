@@ -15,7 +15,7 @@ from lib.errors import Conflict
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun
-from materialization.queries import covered_until, live_run, uncovered
+from materialization.queries import covered_until, gaps, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
 from materialization.windows import BadWindow, Window, make_window
 from registry import access, audit
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.models import FeatureTable
+
+
+#: What stores rows, whatever else it does.
+_STORING = (RunKind.BACKFILL, RunKind.INCREMENTAL, RunKind.AGAIN)
 
 
 class NotMaterializable(Conflict):
@@ -57,8 +61,10 @@ def request_run(
 ) -> MaterializationRun:
     """Queue a run of ``version`` up to ``window_end``; without ``actor`` the system asks.
 
-    Without ``window_start`` it continues where the table's coverage ends. Where all of the window
-    is stored it is loaded again. A live run that does as much is returned instead of a second one.
+    Without ``window_start`` it fills the earliest gap of the table's coverage, or continues where
+    that ends; where nothing lacks it is loaded again. A ``window_start`` from which on all is
+    stored means to look again: at everything since then, up to ``at``. A live run that does as much
+    is returned instead of a second one.
     :raises ActionNotPermitted: the actor may not materialize this view.
     :raises NotMaterializable: the version is not approved, or is no longer.
     :raises BadWindow: it ends in the future, or before it begins.
@@ -73,16 +79,34 @@ def request_run(
         raise NotMaterializable(f"{version} {why}")
     _require_served(version, version.state)
     _check_window(window_start, window_end, at)
-    covered = covered_until(version.table)
-    start = window_start if window_start is not None else covered
     if kind is None:
-        kind = RunKind.INCREMENTAL if covered else RunKind.BACKFILL
-        if not uncovered(version, version.table, Window(start, window_end)):
-            kind = RunKind.RELOAD
-    start = None if kind is RunKind.RELOAD else start
+        kind = _kind(version, version.table, window_start, window_end)
+    start = None if kind is RunKind.RELOAD else window_start
+    if start is None and kind is RunKind.INCREMENTAL:
+        start = _continued(version, version.table)
+    if kind is RunKind.AGAIN:
+        window_end = at
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
     return _create(version, version.table, kind, start, window_end, actor, at)
+
+
+def _kind(
+    version: FeatureViewVersion, table: FeatureTable, start: datetime | None, end: datetime
+) -> RunKind:
+    if covered_until(table) is None:
+        return RunKind.BACKFILL
+    if start is None and gaps(version, table):
+        return RunKind.INCREMENTAL
+    if uncovered(version, table, Window(start or covered_until(table), end)):
+        return RunKind.INCREMENTAL
+    return RunKind.RELOAD if start is None else RunKind.AGAIN
+
+
+def _continued(version: FeatureViewVersion, table: FeatureTable) -> datetime | None:
+    """Return where the earliest gap begins, without one where the coverage ends."""
+    lacking = gaps(version, table)
+    return lacking[0].start if lacking else covered_until(table)
 
 
 def _require_served(version: FeatureViewVersion, state: str) -> None:
@@ -103,7 +127,8 @@ def _joined(
 ) -> MaterializationRun:
     """Return the live run if it does what is asked; whatever its kind, it ends with loading."""
     from_there = live.window_start is None or (start is not None and live.window_start <= start)
-    stores_it = live.kind != RunKind.RELOAD and from_there and live.window_end >= end
+    looks = (RunKind.AGAIN,) if kind is RunKind.AGAIN else _STORING
+    stores_it = live.kind in looks and from_there and live.window_end >= end
     if kind is RunKind.RELOAD or stores_it:
         return live
     raise RunInProgress(

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def transaction_name(run: int, window: Window) -> str:
-    """Name the commit of one window: the table knows it by this, however often it is tried."""
-    return f"assay-run-{run}-{window.end.isoformat()}"
+def transaction_name(run: int) -> str:
+    """Name the commit of a run: the table knows it by this, however often it is tried."""
+    return f"assay-run-{run}"
 
 
 def adopt_windows(table: FeatureTable) -> None:
@@ -38,16 +38,17 @@ def adopt_windows(table: FeatureTable) -> None:
     # Nothing was stored since, or this was done first: what is not covered now was not covered
     # either when such a run decided what to compute.
     named = {
-        transaction_name(run.pk, window): (run, window)
+        transaction_name(run.pk): (run, windows)
         for run in _doubtful_runs(table)
-        for window in uncovered(run.version, table, Window(run.window_start, run.window_end))
+        if (windows := uncovered(run.version, table, Window(run.window_start, run.window_end)))
     }
     for name in offline_store().committed(table_uri(table), named) if named else ():
-        run, window = named[name]
-        StoredWindow.objects.get_or_create(
-            table=table, run=run, window_end=window.end, defaults={"window_start": window.start}
-        )
-        log.warning("%s had committed %s and not recorded it; recorded now.", run, window)
+        run, windows = named[name]
+        for window in windows:
+            StoredWindow.objects.get_or_create(
+                table=table, run=run, window_end=window.end, defaults={"window_start": window.start}
+            )
+        log.warning("%s had committed its rows and not recorded it; recorded now.", run)
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:

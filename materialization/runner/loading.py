@@ -45,11 +45,15 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     ticket = store.begin_load(uid)
     marker = store.marker(uid)
     ttl = longest_ttl(run.table)
-    is_complete = run.sequence is None or not holds_all(run.table, marker, ttl, but=run.sequence)
+    is_complete = run.kind == RunKind.RELOAD or not holds_all(
+        run.table, marker, ttl, but=run.sequence
+    )
     as_of = covered_until(run.table) or run.window_end
     loaded = newest_sequence(run.table)
-    only = None if is_complete else run.sequence
-    written = _merge(run, heartbeat, store, only=only, as_of=as_of, ttl=ttl, at=at)
+    written = 0
+    if is_complete or run.sequence is not None:  # else it stored nothing that could be new
+        only = None if is_complete else run.sequence
+        written = _merge(run, heartbeat, store, only=only, as_of=as_of, ttl=ttl, at=at)
     if not store.finish_load(uid, ticket, generation=run.pk, as_of=as_of, sequence=loaded, ttl=ttl):
         raise StoreEmptied(
             "Redis lost its data or restarted while the run was writing; it will be loaded again."

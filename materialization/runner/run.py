@@ -19,6 +19,7 @@ from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
+from materialization.queries import gaps
 from materialization.runner import loading, storing
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
@@ -132,6 +133,8 @@ def _publish(
 ) -> None:
     """End the run and make its table ready in one transaction: neither is seen without the other.
 
+    A table with a gap between its start and its end does not become ready; the sweep fills it.
+
     :raises LeaseLost: another attempt has the run; it will publish.
     """
     with transaction.atomic():
@@ -140,4 +143,5 @@ def _publish(
         epoch.hold(claimed.table.feature_view.project_id)
         if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
-        mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)
+        if claimed.table.ready_at is not None or not gaps(claimed.version, claimed.table):
+            mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)

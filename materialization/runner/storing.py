@@ -1,7 +1,8 @@
-"""The offline half of a run: compute each missing window, check it, commit it.
+"""The offline half of a run: compute what is missing, check it, commit it at once.
 
 Rows flow from the sandbox through the profile into the Delta writer; a failed check ends the flow
-before the commit, so nothing of the window is published. Not for the online store: ``loading``.
+before the commit, so nothing of the run is published. Not for what is missing (``looking``) or for
+the online store (``loading``).
 """
 
 from __future__ import annotations
@@ -14,19 +15,17 @@ from django.db import transaction
 
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
-from materialization.compute.jobs import ComputeJob
-from materialization.edges import engine, offline_store, whereabouts
+from materialization.edges import engine, offline_store
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
-from materialization.queries import table_uri, uncovered
+from materialization.queries import table_uri
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
+from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.sequences import draw_sequence
-from materialization.sources.kinds import find_source
 from materialization.stores.columns import stored_schema
-from materialization.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from materialization.compute.engine import Computation
+    from materialization.compute.jobs import ComputeJob, Counters
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.protocols import OfflineStore
-    from registry.spec.model import VersionSpec
+    from materialization.runner.looking import Work
+    from materialization.stores.protocols import CommitResult
 
 #: How often a run's counters are written while rows flow.
 REPORT_EVERY_SECONDS = 0.5
@@ -54,56 +54,59 @@ class NoRows(QualityRejected):
 
 
 def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
-    """Compute and commit each part of the run's window that is not stored yet.
+    """Compute and commit what the run's window lacks, and what arrived for windows before it.
 
     What an earlier run committed counts as stored, though it may not have lived to record it.
 
-    :raises ChecksFailed: a blocking check failed; nothing of that part was published.
+    :raises ChecksFailed: a blocking check failed; nothing was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
+    :raises SourceChangedWhileRead: the source is not what it was; nothing was published.
     """
     adopt_windows(run.table)
-    for window in uncovered(run.version, run.table, Window(run.window_start, run.window_end)):
-        _store(run, window, heartbeat)
+    work = work_of(run)
+    stored, counters = 0, None
+    if work.job is not None:
+        result, counters = _commit(run, work, work.job, heartbeat)
+        stored = result.rows
+    _record(run, work, counters, stored)
 
 
-def _store(run: MaterializationRun, window: Window, heartbeat: Heartbeat) -> None:
-    store, uri = offline_store(), table_uri(run.table)
-    spec = run.version.spec
-    source = find_source(spec.rows_from, whereabouts(spec, run.table.feature_view.project))
-    state = _state_files(store, uri, spec, window)
-    job = ComputeJob(
-        spec=spec,
-        source=source,
-        window_start=window.start,
-        window_end=window.end,
-        state_files=state,
-    )
+def _commit(
+    run: MaterializationRun, work: Work, job: ComputeJob, heartbeat: Heartbeat
+) -> tuple[CommitResult, Counters | None]:
     with engine().compute(job) as computation:
         commit = partial(
-            store.commit,
-            uri,
-            schema=stored_schema(spec),
+            offline_store().commit,
+            table_uri(run.table),
+            schema=stored_schema(job.spec),
             sequence=_sequence(run),
-            transaction=transaction_name(run.pk, window),
+            transaction=transaction_name(run.pk),
         )
-        result = write_aside(commit, _checked(run, window, computation, heartbeat))
-    StoredWindow.objects.get_or_create(
-        table=run.table, run=run, window_end=window.end, defaults={"window_start": window.start}
-    )
-    run.advance(rows_offline=run.rows_offline + result.rows, step=RunStep.OFFLINE)
+        result = write_aside(commit, _checked(run, work, computation, heartbeat))
+    return result, computation.counters
 
 
-def _state_files(
-    store: OfflineStore, uri: str, spec: VersionSpec, window: Window
-) -> tuple[str, ...]:
-    """Return the stored rows that the window's continue from; none where rows stand alone."""
-    if not spec.transform.makes_ticks or window.start is None:
-        return ()
-    return store.snapshot(uri).files
+def _record(run: MaterializationRun, work: Work, counters: Counters | None, stored: int) -> None:
+    """Note what is stored now, all of it or nothing: a run that dies before is adopted.
+
+    :raises LeaseLost: another attempt has the run; it will note the same.
+    """
+    with transaction.atomic():
+        said = {"source_counts": work.counts(counters), "step": RunStep.OFFLINE}
+        if not run.advance(rows_offline=run.rows_offline + stored, **said):
+            raise LeaseLost("another attempt owns the run")
+        for window in work.windows:
+            StoredWindow.objects.get_or_create(
+                table=run.table,
+                run=run,
+                window_end=window.end,
+                defaults={"window_start": window.start},
+            )
+        remember_parts(run, work, counters)
 
 
 def _sequence(run: MaterializationRun) -> int:
-    """Return what the run's rows carry, drawn at its first window and never again.
+    """Return what the run's rows carry, drawn at its first attempt and never again.
 
     A commit that is repeated by a later attempt is the same commit.
     :raises LeaseLost: another attempt has the run, and may have drawn for it.
@@ -118,7 +121,7 @@ def _sequence(run: MaterializationRun) -> int:
 
 
 def _checked(
-    run: MaterializationRun, window: Window, computation: Computation, heartbeat: Heartbeat
+    run: MaterializationRun, work: Work, computation: Computation, heartbeat: Heartbeat
 ) -> Iterator[pa.RecordBatch]:
     """Pass the batches on; raise at their end when they must not be published.
 
@@ -133,13 +136,12 @@ def _checked(
             reported = time.monotonic()
             run.advance(rows_read=profiler.rows, progress=_progress(run, profiler.rows))
         yield batch
-    _judge(run, window, computation, profiler)
+    _judge(run, computation, profiler)
+    refuse_changed(work)
     heartbeat.begin_publishing()
 
 
-def _judge(
-    run: MaterializationRun, window: Window, computation: Computation, profiler: Profiler
-) -> None:
+def _judge(run: MaterializationRun, computation: Computation, profiler: Profiler) -> None:
     """Keep the evidence on the run, then refuse what fails it."""
     profile = profiler.result()
     results = check_profile(run.version.spec, profile)
@@ -159,7 +161,7 @@ def _judge(
         )
     if profiler.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(
-            f"{run.version}: the source has no usable row up to {window.end.isoformat()}; "
+            f"{run.version}: the source has no usable row up to {run.window_end.isoformat()}; "
             "check its path and its timestamps, then materialize again."
         )
 

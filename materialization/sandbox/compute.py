@@ -25,7 +25,9 @@ from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
+    from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
+    from materialization.transforms.rows import Opening
 
 
 _read_envelope = json_reader(Envelope)
@@ -37,33 +39,37 @@ def read_envelope(data: bytes) -> Envelope:
 
 def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
     """Do the job; return the exit code: 0 done, 1 refused with a report, 2 nobody reads on."""
-    opened: OpenedSource | None = None
+    known: list[str] = []
     try:
         job, limits = envelope.job, envelope.limits
         state = job.state_files if isinstance(job, ComputeJob) else ()
         connection = open_session(
             limits, directory=envelope.temp_directory, only=[*job.source.paths, *state]
         )
-        opened = open_source(connection, job.spec, job.source)
+
+        def open_part(source: SourceInput) -> OpenedSource:
+            opened = open_source(connection, job.spec, source)
+            known[:] = opened.found
+            return opened
+
         if isinstance(job, ComputeJob):
-            outcome = Report(counters=_compute(connection, job, limits, opened, rows))
+            outcome = Report(counters=_compute(connection, job, limits, open_part, rows))
         else:
-            outcome = Report(look=look(connection, job.spec, opened))
+            outcome = Report(look=look(connection, job.spec, open_part(job.source)))
     except BrokenPipeError:
         return 2
     except (AssayError, duckdb.Error, pa.ArrowException, MemoryError, OSError) as exc:
-        outcome = Report(error=to_report(_error(exc, envelope.job, opened)))
+        outcome = Report(error=to_report(_error(exc, envelope.job, known)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()
     return 1 if outcome.error else 0
 
 
-def _error(error: Exception, job: ComputeJob | LookJob, opened: OpenedSource | None) -> AssayError:
+def _error(error: Exception, job: ComputeJob | LookJob, known: list[str]) -> AssayError:
     """Return the error a person can act on; a CSV file is read again to find its line."""
     found = csv_fault(error, job.source.paths) if job.source.format == "csv" else None
     if found is not None:
         return found
-    known = opened.found if opened else None
     return translate(error, known=known, said=true_line(error, job.source.paths))
 
 
@@ -71,11 +77,11 @@ def _compute(
     connection: duckdb.DuckDBPyConnection,
     job: ComputeJob,
     limits: EngineLimits,
-    opened: OpenedSource,
+    open_part: Opening,
     rows: IO[bytes],
 ) -> Counters:
     schema = computed_schema(job.spec)
-    computed = kind_of(job.spec).rows(connection, job, opened, limits)
+    computed = kind_of(job.spec).rows(connection, job, open_part, limits)
     stored = 0
     with pa.ipc.new_stream(rows, schema) as stream:
         for batch in computed.batches:

@@ -122,6 +122,12 @@ def _warnings(
     if not facts["rows"]:
         yield f"source {spec.rows_from.name!r} has no rows."
         return
+    if spec.rows_from.created_timestamp is None:
+        yield (
+            f"source {spec.rows_from.name!r} does not say when a row was known (created_timestamp):"
+            " rows of the first backfill count as known at their event time, later ones from the"
+            " run on that sees them first."
+        )
     for number, (path, made) in enumerate(casts):
         nulls = facts[f"nulls{number}"]
         if nulls and (path == ("source", "event_timestamp") or path[0] == "entities"):

@@ -6,11 +6,26 @@ Not for finding it (each kind does) or for reading it (``reading``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
 from registry.spec.sources import FormatName  # noqa: TC001 - msgspec reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Part(NamedTuple):
+    """What of a source is read, or left alone, as a whole: a file is.
+
+    ``identity`` is equal as long as the data are; ``changed_at`` is when they last changed, in
+    seconds since 1970.
+    """
+
+    name: str
+    identity: str
+    changed_at: float
 
 
 class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
@@ -26,10 +41,29 @@ class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
     partitions: tuple[tuple[tuple[str, str | None], ...], ...] = ()
     left_out: tuple[str, ...] = ()
 
-    def identity(self) -> tuple[tuple[str, int, int], ...]:
-        """Return (path, size, mtime in ns) a file: what changes when a file is replaced."""
-        stats = ((path, Path(path).stat()) for path in self.paths)
-        return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    def parts(self) -> tuple[Part, ...]:
+        """Return the files as they are now.
+
+        The inode tells a file that was put in another's place, the change time one that was
+        written in place, even where size and modification time were kept. Nobody sets it.
+        :raises OSError: one is gone, or cannot be looked at.
+        """
+        return tuple(_part(path) for path in self.paths)
+
+    def only(self, names: Collection[str]) -> SourceFiles:
+        """Return the same source with no other parts than these."""
+        kept = [place for place, path in enumerate(self.paths) if path in names]
+        return msgspec.structs.replace(
+            self,
+            paths=tuple(self.paths[place] for place in kept),
+            partitions=tuple(self.partitions[place] for place in kept) if self.partitions else (),
+        )
+
+
+def _part(path: str) -> Part:
+    stat = Path(path).stat()
+    identity = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+    return Part(path, identity, stat.st_ctime)
 
 
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.

@@ -26,8 +26,9 @@ class SourceKind(Protocol):
     def find(self, source: Any, where: Whereabouts) -> SourceInput:
         """Say, in the parent, what may be read of a source now. Users' data are not opened here.
 
-        ``paths`` of what it gives are all that the sandbox may open, ``identity()`` is equal as
-        long as the data are: it is compared before and after, and between runs.
+        ``paths`` of what it gives are all that the sandbox may open. ``parts()`` say what it is
+        made of, each with an identity that is compared before and after reading, and between
+        runs; ``only(names)`` is the same with fewer parts.
 
         :raises Invalid: there is nothing to read, or it may not be read; says what to do.
         """

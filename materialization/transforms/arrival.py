@@ -1,7 +1,8 @@
-"""Arrival: which rows of a source a window takes, the late ones among them. [pure]
+"""Arrival: which rows of a source a reading takes, and since when each counts as known. [pure]
 
-Not for windows themselves (``windows``). A row is visible from ``greatest(event, created)`` on, and
-belongs to the window in which it became visible, however old its event is.
+Not for windows themselves (``windows``), for what a run has a reason to read (``readings``) or for
+leaving out what is stored (``unseen``). All of it is SQL over ``e`` and ``c``: the event and the
+created time as the source says them; ``c`` may be null.
 """
 
 from __future__ import annotations
@@ -11,19 +12,39 @@ from typing import TYPE_CHECKING
 from lib.sql_text import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from registry.spec.model import VersionSpec
 
+    OptionalWindow = tuple[datetime | None, datetime]
 
-def arrived_in(spec: VersionSpec, window_start: datetime | None, window_end: datetime) -> str:
-    """Return SQL over ``e`` and ``c`` (event and created time) that is true for the rows taken.
+#: A row belongs to the window in which it became visible, however old its event is.
+_PLACE = "greatest(e, c)"
 
-    Rows before the view's ``start``, by event, are in no window.
+
+def taken(spec: VersionSpec, windows: Iterable[OptionalWindow]) -> str:
+    """Return the condition for the rows of ``windows``; those before the view's start are in none.
+
+    Never true for a row without an event time.
     """
-    conditions = [f"greatest(e, c) <= {instant(window_end)}"]
-    if window_start is not None:
-        conditions.append(f"greatest(e, c) > {instant(window_start)}")
-    if spec.view.start is not None:
-        conditions.append(f"e >= {instant(spec.view.start)}")
-    return " AND ".join(conditions)
+    parts = " OR ".join(_within(start, end) for start, end in windows)
+    return f"({parts}){_since_start(spec)}"
+
+
+def later_than(spec: VersionSpec, end: datetime) -> str:
+    return f"{_PLACE} > {instant(end)}{_since_start(spec)}"
+
+
+def _within(start: datetime | None, end: datetime) -> str:
+    until = f"{_PLACE} <= {instant(end)}"
+    return until if start is None else f"{_PLACE} > {instant(start)} AND {until}"
+
+
+def _since_start(spec: VersionSpec) -> str:
+    return f" AND e >= {instant(spec.view.start)}" if spec.view.start is not None else ""
+
+
+def known_at(since: datetime | None) -> str:
+    """Return SQL for when a row was known: as the source says, else as it was observed."""
+    return f"coalesce(c, {'e' if since is None else f'greatest(e, {instant(since)})'})"

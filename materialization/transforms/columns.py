@@ -1,7 +1,8 @@
 # ruff: noqa: S608 - names go through identifier(), the rest are names of our own
 """Views that take the source's rows one by one: its columns, as the definition names them.
 
-Not for windows over several rows: ``aggregation`` has those.
+Not for windows over several rows: ``aggregation`` has those. Typed rows are ``k0…`` (keys), ``e``
+and ``c`` (event and created time as the source says them), ``f0…`` (features).
 """
 
 from __future__ import annotations
@@ -14,20 +15,28 @@ import pyarrow.compute as pc
 from lib.sql_text import identifier
 from materialization.compute.jobs import Counters
 from materialization.stores.columns import CREATED, EVENT
-from materialization.transforms.arrival import arrived_in
+from materialization.transforms.arrival import known_at, later_than, taken
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.rows import Check, Rows, declared, whole
+from materialization.transforms.unseen import (
+    gone_sql,
+    marked_sql,
+    near_sql,
+    newest_sql,
+    unseen_sql,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     import duckdb
     import pyarrow as pa
 
-    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.jobs import ComputeJob, Reading
     from materialization.compute.limits import EngineLimits
-    from materialization.sources.reading import OpenedSource
+    from materialization.sources.inputs import SourceInput
+    from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
 #: Columns of the answer that say why a row is dropped; the reader takes them off.
@@ -49,29 +58,47 @@ class ColumnsKind:
         self,
         connection: duckdb.DuckDBPyConnection,
         job: ComputeJob,
-        source: OpenedSource,
+        open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
-        query = row_query(
-            job.spec,
-            source.columns,
-            relation=source.relation,
-            window_start=job.window_start,
-            window_end=job.window_end,
-        )
-        usable = UsableRows(connection.sql(query).to_arrow_reader(limits.batch_rows))
-        return Rows(usable.batches(), usable.counted)
+        work = _RowWork(connection, job, open_part, limits)
+        return Rows(work.batches(), work.counted)
 
 
-class UsableRows:
-    """Batches without the rows that have no key or no time, and how many of each there were."""
+class _RowWork:
+    """The readings of one job, one after the other, and what was counted on the way."""
 
-    def __init__(self, marked: Iterable[pa.RecordBatch]) -> None:
-        self._marked = marked
-        self._read = self._without_time = self._without_key = 0
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: ComputeJob,
+        open_part: Opening,
+        limits: EngineLimits,
+    ) -> None:
+        self._connection, self._job, self._limits = connection, job, limits
+        self._open, self._spec = open_part, job.spec
+        self._read = self._without_time = self._without_key = self._had = self._late = 0
+        self._has_later: list[str] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._marked:
+        for reading in self._job.all_readings():
+            yield from self._unseen(reading) if reading.unseen else self._taken(reading)
+
+    def counted(self) -> Counters:
+        return Counters(
+            rows_read=self._read,
+            dropped_null_key=self._without_key,
+            dropped_null_time=self._without_time,
+            already_stored=self._had,
+            late=self._late,
+            has_later=tuple(self._has_later),
+        )
+
+    def _taken(self, reading: Reading) -> Iterator[pa.RecordBatch]:
+        """Give the rows of the reading's windows; those without a key or a time are counted."""
+        typed = self._typed(reading.source)
+        query = taken_rows(self._spec, typed, reading)
+        for batch in self._connection.sql(query).to_arrow_reader(self._limits.batch_rows):
             no_time, no_key = batch.column(NO_TIME), batch.column(NO_KEY)
             unusable = pc.or_(no_time, no_key)
             without_time = pc.sum(no_time).as_py() or 0
@@ -79,50 +106,91 @@ class UsableRows:
             self._without_time += without_time
             self._without_key += (pc.sum(unusable).as_py() or 0) - without_time
             yield batch.drop_columns([NO_TIME, NO_KEY]).filter(pc.invert(unusable))
+        self._look_beyond(reading, typed)
 
-    def counted(self) -> Counters:
-        return Counters(
-            rows_read=self._read,
-            dropped_null_key=self._without_key,
-            dropped_null_time=self._without_time,
+    def _look_beyond(self, reading: Reading, typed: str) -> None:
+        """Note the parts that a later run has to open again, though they stay as they are."""
+        later = later_than(self._spec, self._job.window_end)
+        if self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchone():
+            self._has_later += reading.source.paths
+
+    def _unseen(self, reading: Reading) -> Iterator[pa.RecordBatch]:
+        """Give the rows of the reading's windows that the table does not have."""
+        spec, key = self._spec, no_key_sql(self._spec)
+        wanted = taken(spec, reading.windows)
+        self._create("rows_again", f"SELECT * FROM ({self._typed(reading.source)}) WHERE {wanted}")
+        read, without_key = self._one(f"SELECT count(*), count(*) FILTER ({key}) FROM rows_again")
+        self._connection.execute(f"DELETE FROM rows_again WHERE {key}")
+        self._create("near", near_sql(spec, "rows_again", self._job.state_files))
+        self._create("marked", marked_sql(spec, "rows_again", "near"))
+        self._create("newest", newest_sql(spec, "marked", "near"))
+        self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
+        (late,) = self._one("SELECT count(*) FROM unseen")
+        self._read += read
+        self._without_key += without_key
+        self._late += late
+        self._had += read - without_key - late
+        named = named_columns(spec, reading.known_since)
+        yield from self._connection.sql(f"SELECT {named} FROM unseen").to_arrow_reader(
+            self._limits.batch_rows
         )
 
+    def _gone(self, reading: Reading) -> str:
+        """Create the table of stored values that no part of the source has any more; name it."""
+        self._create("gone", gone_sql(self._spec, "newest", "marked"))
+        if reading.others is None or not self._one("SELECT count(*) FROM gone")[0]:
+            return "gone"
+        others = f"({self._typed(reading.others)})"
+        self._create("gone_everywhere", gone_sql(self._spec, "gone", others))
+        return "gone_everywhere"
 
-def row_query(
-    spec: VersionSpec,
-    columns: Mapping[str, str],
-    *,
-    relation: str,
-    window_start: datetime | None,
-    window_end: datetime,
-) -> str:
-    """Return the rows that became visible in ``(window_start, window_end]``.
+    def _typed(self, source: SourceInput) -> str:
+        opened = self._open(source)
+        return typed_rows(self._spec, opened.columns, relation=opened.relation)
 
-    Input:  ``relation``, a sub-select with ``columns``.
-    Output: join keys, event_timestamp, created_timestamp, features, ``__no_key``, ``__no_time``.
-    A row is visible from ``greatest(event, created)`` on. Rows before ``view.start`` (by event) are
-    left out. Rows without an event time belong to no window and come in each, to be counted.
+    def _create(self, name: str, sql: str) -> None:
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
+
+    def _one(self, sql: str) -> tuple[int, ...]:
+        return self._connection.execute(sql).fetchall()[0]
+
+
+def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) -> str:
+    """Return ``k0…, e, c, f0…`` of a sub-select with ``columns``, cast to the declared types.
 
     :raises UnknownColumn: a column the source does not have.
     :raises SourceValueInvalid: a column whose type cannot become the declared one.
     """
     base = base_casts(spec, columns)
     features = [declared(each.source_column, each.value_type, columns) for each in spec.features]
+    created = base.created.strict if base.created is not None else "NULL::TIMESTAMPTZ"
     inner = ", ".join(
         [
             *(f"{key.strict} AS k{i}" for i, key in enumerate(base.keys)),
-            f"{base.event.strict} AS e",
-            f"{base.created_sql} AS c",
+            f"{base.event.strict} AS e, {created} AS c",
             *(f"{feature.strict} AS f{i}" for i, feature in enumerate(features)),
         ]
     )
-    outer = ", ".join(
+    return f"SELECT {inner} FROM {relation}"
+
+
+def taken_rows(spec: VersionSpec, typed: str, reading: Reading) -> str:
+    """Return the rows of the reading's windows: named columns, ``__no_key``, ``__no_time``.
+
+    Rows without an event time belong to no window and come in each reading, to be counted.
+    """
+    named = named_columns(spec, reading.known_since)
+    marks = f"({no_key_sql(spec)}) AS {NO_KEY}, (e IS NULL) AS {NO_TIME}"
+    wanted = taken(spec, reading.windows)
+    return f"SELECT {named}, {marks} FROM ({typed}) WHERE e IS NULL OR ({wanted})"
+
+
+def named_columns(spec: VersionSpec, known_since: datetime | None) -> str:
+    """Return typed rows under the names of the table: keys, both times, features."""
+    return ", ".join(
         [
             *(f"k{i} AS {identifier(key.name)}" for i, key in enumerate(spec.join_keys)),
-            f"e AS {EVENT}, c AS {CREATED}",
+            f"e AS {EVENT}, {known_at(known_since)} AS {CREATED}",
             *(f"f{i} AS {identifier(feature.name)}" for i, feature in enumerate(spec.features)),
-            f"({no_key_sql(spec)}) AS {NO_KEY}, (e IS NULL) AS {NO_TIME}",
         ]
     )
-    wanted = arrived_in(spec, window_start, window_end)
-    return f"SELECT {outer} FROM (SELECT {inner} FROM {relation}) WHERE e IS NULL OR ({wanted})"

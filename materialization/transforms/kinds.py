@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
-    from materialization.sources.reading import OpenedSource
-    from materialization.transforms.rows import Check, Rows
+    from materialization.transforms.rows import Check, Opening, Rows
     from registry.spec.model import VersionSpec
 
 
@@ -41,10 +40,10 @@ class TransformKind(Protocol):
         self,
         connection: duckdb.DuckDBPyConnection,
         job: ComputeJob,
-        source: OpenedSource,
+        open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
-        """Compute the rows of the job's window, in batches with the columns of ``computed_schema``.
+        """Compute the rows the job wants, in batches with the columns of ``computed_schema``.
 
         :raises UnknownColumn: a column the source does not have.
         :raises SourceValueInvalid: a column or value that cannot become the declared type.

@@ -5,7 +5,7 @@ Not for making them: each kind does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from lib.sql_text import identifier
 from materialization.transforms.base import require
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from materialization.compute.jobs import Counters
+    from materialization.sources.inputs import SourceInput
+    from materialization.sources.reading import OpenedSource
     from registry.spec.value_types import ValueType
 
+#: Opens some parts of the job's source: what the view reads of them.
+Opening: TypeAlias = "Callable[[SourceInput], OpenedSource]"
 #: Where a definition names something: ``("features", 0, "column")``.
 Path = tuple[str | int, ...]
 

@@ -132,6 +132,8 @@ def _time_rules(spec: SourceSpec) -> Iterator[Found]:
             "it is the event_timestamp's column; leave it out when a source has one time only."
         )
         yield ("created_timestamp",), message
+    if spec.lookback is not None and (error := error_of(parse_duration, spec.lookback)):
+        yield ("lookback",), error
 
 
 @_rules.register(FeatureViewSpec)

@@ -31,6 +31,7 @@ EXAMPLES = {
     "root": "default",
     "event_timestamp": "purchased_at, or {column: loaded_ms, unit: ms}",
     "created_timestamp": "loaded_at, or {column: loaded_ms, unit: ms}",
+    "lookback": "3d",
     "column": "amount",
     "entities": "[customer]",
     "source": "purchases",

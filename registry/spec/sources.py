@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 import msgspec
 
 from registry.spec.base import Described, Name, Spec
+from registry.spec.durations import parse_duration
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,6 +65,13 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
 
     event_timestamp: TimeColumn
     created_timestamp: TimeColumn | None = None
+    #: How far back each run looks again for rows that arrived late, though nothing tells that some
+    #: did: what a run has no other reason to read.
+    lookback: str | None = None
+
+    @property
+    def look_back(self) -> timedelta | None:
+        return parse_duration(self.lookback) if self.lookback else None
 
     @property
     def type(self) -> str:

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from materialization.choices import RunStatus
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, StoredWindow
 from registry.choices import State
 from tests.factories import VIEW, make_version
 
@@ -19,12 +19,12 @@ def tiles(client) -> dict[str, tuple[int, bool]]:
     return {tile.title: (tile.value, tile.is_bad) for tile in shown}
 
 
-def make_run(version, status: RunStatus) -> MaterializationRun:
+def make_run(version, status: RunStatus, kind: str = "incremental") -> MaterializationRun:
     now = timezone.now()
     return MaterializationRun.objects.create(
         version=version,
         table=version.table,
-        kind="incremental",
+        kind=kind,
         status=status,
         window_end=now,
         requested_at=now,
@@ -45,12 +45,16 @@ def test_the_figures_of_every_app_stand_in_order_of_urgency(as_, cast):
     ]
 
 
-def test_a_failure_is_shown_until_a_later_run_of_its_table_succeeds(as_, cast):
+def test_a_failure_is_shown_until_a_later_run_has_stored_its_window(as_, cast):
     version = make_version(cast)
     make_run(version, RunStatus.FAILED)
     assert tiles(as_("author"))["Failed and not repaired"] == (1, True)
 
-    make_run(version, RunStatus.SUCCEEDED)
+    make_run(version, RunStatus.SUCCEEDED, kind="reload")
+    assert tiles(as_("author"))["Failed and not repaired"] == (1, True)
+
+    later = make_run(version, RunStatus.SUCCEEDED)
+    StoredWindow.objects.create(table=version.table, run=later, window_end=later.window_end)
     assert tiles(as_("author"))["Failed and not repaired"] == (0, False)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
-    from materialization.sources.reading import OpenedSource
+    from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
 
@@ -40,9 +40,10 @@ class AggregationsKind:
         self,
         connection: duckdb.DuckDBPyConnection,
         job: ComputeJob,
-        source: OpenedSource,
+        open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
+        source = open_part(job.source)
         done = aggregate(
             connection,
             job,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 from django.urls import reverse
@@ -172,12 +174,41 @@ def test_a_failed_first_run_is_retried_without_a_rhythm_too(as_, version):
 
 def test_a_failed_run_names_the_run_that_made_up_for_it(as_, version):
     failed = make_run(version, status="failed", step="reading", error="no")
+    reload = make_run(version, status="succeeded", step="done", kind="reload")
     later = make_run(version, status="succeeded", step="done")
+    assert reload.pk < later.pk
+    StoredWindow.objects.create(table=version.table, run=later, window_end=AT)
 
     page = as_("operator").get(url("materializationrun_change", failed.pk)).text
 
     assert f"run {later.pk} of driver_hourly@1.0.0</a> has succeeded since." in page
     assert "Materialize now" not in page
+
+
+def test_a_reload_makes_up_for_no_window(as_, version):
+    failed = make_run(version, status="failed", step="reading", error="no")
+    make_run(version, status="succeeded", step="done", kind="reload")
+
+    page = as_("operator").get(url("materializationrun_change", failed.pk)).text
+
+    assert "has succeeded since" not in page
+    assert "Materialize now" in page
+
+
+def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
+    counts = {"parts": 3, "parts_read": 2, "parts_waiting": 1, "rows_read": 40, "rows_stored": 30}
+    counts |= {"already_stored": 7, "late": 5, "dropped_null_key": 2, "dropped_null_time": 1}
+    run = make_run(version, status="succeeded", step="done", source_counts=counts)
+    StoredWindow.objects.create(
+        table=version.table, run=run, window_start=AT - timedelta(hours=1), window_end=AT
+    )
+
+    page = " ".join(as_("operator").get(url("materializationrun_change", run.pk)).text.split())
+
+    assert "2 of 3 files read" in page
+    assert "<dt>Stored before</dt><dd>7</dd>" in page
+    assert "1 file changed a moment before" in page
+    assert "The version is not ready: of its history 1 part is not stored yet" in page
 
 
 def test_a_profile_leaves_out_what_says_nothing(version):

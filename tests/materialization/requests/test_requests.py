@@ -83,7 +83,7 @@ def test_asking_for_more_than_a_live_run_does_is_refused_and_names_it(version):
 
 
 def test_a_reload_under_way_does_not_stand_in_for_a_window(version):
-    materialize(version, window_start=AT - 5 * HOUR)
+    materialize(version)
     live = ask(version, kind=RunKind.RELOAD)
 
     assert ask(version, end=AT) == live

@@ -67,26 +67,25 @@ def test_an_incremental_run_without_new_rows_succeeds(version):
     assert marker(version).as_of == AT + HOUR
 
 
-@pytest.mark.parametrize("start", [None, AT - 2 * HOUR])
-def test_a_window_that_is_stored_is_loaded_again(version, start):
+@pytest.mark.parametrize(("start", "kind"), [(None, "reload"), (AT - 2 * HOUR, "again")])
+def test_a_window_that_is_stored_is_loaded_again(version, start, kind):
     materialize(version)
     get_redis().flushall()
 
     run = materialize(version, end=AT - HOUR, at=AT, window_start=start)
 
-    assert (run.kind, run.status, run.rows_offline, run.rows_online) == (
-        "reload", "succeeded", 0, 3,
-    )  # fmt: skip
+    assert (run.kind, run.status, run.rows_offline, run.rows_online) == (kind, "succeeded", 0, 3)
     assert online(version, DRIVERS, at=AT) == offline(version, DRIVERS, at=AT)
 
 
-def test_an_earlier_window_fills_the_gap_before_what_is_stored(version):
+def test_a_run_that_continues_fills_the_gap_before_what_is_stored(version):
     materialize(version, window_start=AT - 4 * HOUR, end=AT)
-    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [None, 20, None, None]
+    assert not fresh(version).is_ready
 
-    run = materialize(version, window_start=AT - 10 * HOUR, end=AT - HOUR, at=AT)
+    run = materialize(version, end=AT)
 
-    assert (run.kind, run.rows_offline) == ("incremental", 3)
+    assert (run.kind, run.window, run.rows_offline) == ("incremental", (None, AT), 3)
+    assert fresh(version).is_ready
     assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30, None]
 
 

@@ -1,0 +1,220 @@
+"""What a run reads of its source, and what is remembered of that for the next.
+
+Not for deciding it (``readings`` does, for rows that stand alone) or for reading (the engine).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings
+
+from lib.errors import Unavailable
+from materialization.choices import RunKind
+from materialization.compute.jobs import ComputeJob, Counters, Reading
+from materialization.edges import offline_store, whereabouts
+from materialization.models import SourcePart
+from materialization.queries import coverage, table_uri, uncovered
+from materialization.readings import Planned, Seen, plan_readings, remembered, settled
+from materialization.sources.kinds import find_source
+from materialization.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from materialization.models import MaterializationRun
+    from materialization.sources.inputs import Part, SourceInput
+    from registry.models import FeatureTable
+
+
+#: Parts written or deleted by one statement.
+_AT_ONCE = 500
+
+
+class SourceStillWritten(Unavailable):
+    code = "source_still_written"
+
+
+class SourceChangedWhileRead(Unavailable):
+    """Nothing of what was read is stored: it may be half the old and half the new."""
+
+    code = "source_changed"
+
+
+class Work(NamedTuple):
+    """What one run has to do: ``windows`` count as stored once the ``job`` is done.
+
+    ``parts`` are the source's as the run goes by them, ``reads`` names those it opens, ``waiting``
+    those that are left for a later run. No job: nothing is to be read.
+    """
+
+    windows: list[Window]
+    parts: Sequence[Part]
+    waiting: Sequence[str] = ()
+    reads: frozenset[str] = frozenset()
+    planned: Sequence[Planned] = ()
+    job: ComputeJob | None = None
+
+    def counts(self, counters: Counters | None) -> dict[str, Any]:
+        """Say what was read of the source and what became of it, for ``run.source_counts``."""
+        found = counters or Counters()
+        return {
+            "parts": len(self.parts) + len(self.waiting),
+            "parts_read": len(self.reads),
+            "parts_waiting": len(self.waiting),
+            "rows_read": found.rows_read,
+            "rows_stored": found.rows,
+            "already_stored": found.already_stored,
+            "late": found.late,
+            "dropped_null_key": found.dropped_null_key,
+            "dropped_null_time": found.dropped_null_time,
+        }
+
+
+def work_of(run: MaterializationRun) -> Work:
+    """Return what the run has to read: windows that are not stored, and what arrived for others.
+
+    :raises SourceStillWritten: a first backfill would miss what is being written just now.
+    :raises Invalid: there is nothing to read, or it may not be read; says what to do.
+    """
+    spec = run.version.spec
+    source = find_source(spec.rows_from, whereabouts(spec, run.table.feature_view.project))
+    parts = source.parts()
+    rest = timedelta(seconds=settings.SOURCE_SETTLE_SECONDS)
+    ready = settled(parts, now=time.time(), age=rest)
+    waiting = sorted({part.name for part in parts} - {part.name for part in ready})
+    if waiting and not (ready and run.table.stored_windows.exists()):
+        raise SourceStillWritten(
+            f"{waiting[0]} changed less than {settings.SOURCE_SETTLE_SECONDS} s ago and may still"
+            " be written; it is read when it has rested (SOURCE_SETTLE_SECONDS)."
+        )
+    windows = uncovered(run.version, run.table, Window(run.window_start, run.window_end))
+    work = Work(windows, ready, waiting)
+    make = _ticks if run.version.spec.transform.makes_ticks else _rows
+    return make(run, work, source)
+
+
+def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
+    """Aggregations read whatever their windows reach; ticks that are stored stay as they are."""
+    if not work.windows:
+        return work
+    (window,) = work.windows
+    names = frozenset(part.name for part in work.parts)
+    job = ComputeJob(
+        spec=run.version.spec,
+        source=source.only(names),
+        window_start=window.start,
+        window_end=window.end,
+        state_files=() if window.start is None else _stored_files(run.table),
+    )
+    return work._replace(reads=names, job=job)
+
+
+def _rows(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
+    covered = coverage(run.table)
+    planned = plan_readings(
+        work.parts,
+        seen_parts(run.table),
+        wanted=Window(run.window_start, run.window_end),
+        covered=covered,
+        again=_again(run, covered),
+    )
+    if not planned:
+        return work
+    reads = frozenset(name for each in planned for name in each.names)
+    everything = frozenset(part.name for part in work.parts)
+    compares = any(each.unseen for each in planned)
+    job = ComputeJob(
+        spec=run.version.spec,
+        source=source.only(everything if compares else reads),
+        window_end=as_of(run, covered),
+        state_files=_stored_files(run.table) if compares else (),
+        readings=tuple(_reading(each, source, everything) for each in planned),
+    )
+    return work._replace(reads=reads, planned=planned, job=job)
+
+
+def _stored_files(table: FeatureTable) -> tuple[str, ...]:
+    return offline_store().snapshot(table_uri(table)).files
+
+
+def as_of(run: MaterializationRun, covered: Sequence[Window]) -> datetime:
+    """Return the instant up to which the table speaks once the run is done."""
+    return max([run.window_end, *(window.end for window in covered)])
+
+
+def _again(run: MaterializationRun, covered: Sequence[Window]) -> Window | None:
+    """Return what is compared with the source once more, though none of its parts changed."""
+    if run.kind == RunKind.AGAIN:
+        return Window(run.window_start, run.window_end)
+    back = run.version.spec.rows_from.look_back
+    if back is None or not covered:
+        return None
+    return Window(covered[-1].end - back, covered[-1].end)
+
+
+def _reading(planned: Planned, source: SourceInput, everything: frozenset[str]) -> Reading:
+    others = everything - set(planned.names)
+    return Reading(
+        source=source.only(set(planned.names)),
+        windows=tuple((window.start, window.end) for window in planned.windows),
+        known_since=planned.known_since,
+        unseen=planned.unseen,
+        others=source.only(others) if planned.unseen and others else None,
+    )
+
+
+def refuse_changed(work: Work) -> None:
+    """Return if what was read is still what it was when it was looked at.
+
+    :raises SourceChangedWhileRead: it is not; names what changed.
+    """
+    if work.job is None:
+        return
+    before = {part.name: part.identity for part in work.parts if part.name in work.reads}
+    try:
+        now = {part.name: part.identity for part in work.job.source.only(work.reads).parts()}
+    except OSError as exc:
+        raise _changed(str(exc.filename)) from exc
+    for name, identity in before.items():
+        if now[name] != identity:
+            raise _changed(name)
+
+
+def _changed(name: str) -> SourceChangedWhileRead:
+    return SourceChangedWhileRead(
+        f"{name} changed while it was read; nothing of it was stored and the run is tried again."
+        " Write a file under another name, and rename it when it is whole."
+    )
+
+
+def seen_parts(table: FeatureTable) -> dict[str, Seen]:
+    """Return the parts of the table's source by name, as the last run that read them saw them."""
+    columns = "name", "identity", "read_until", "has_later", "known_since"
+    return {name: Seen(*rest) for name, *rest in table.source_parts.values_list(*columns)}
+
+
+def remember_parts(run: MaterializationRun, work: Work, counters: Counters | None) -> None:
+    """Note the parts as this run saw them, and forget those that are gone."""
+    if run.version.spec.transform.makes_ticks:
+        return
+    found = remembered(
+        work.parts,
+        seen_parts(run.table),
+        work.planned,
+        has_later=counters.has_later if counters else (),
+        read_until=as_of(run, coverage(run.table)),
+    )
+    SourcePart.objects.bulk_create(
+        [SourcePart(table=run.table, name=name, **seen._asdict()) for name, seen in found.items()],
+        batch_size=_AT_ONCE,
+        update_conflicts=True,
+        unique_fields=("table", "name"),
+        update_fields=Seen._fields,
+    )
+    gone = sorted(set(seen_parts(run.table)) - {*found, *work.waiting})
+    for first in range(0, len(gone), _AT_ONCE):
+        run.table.source_parts.filter(name__in=gone[first : first + _AT_ONCE]).delete()
