@@ -18,7 +18,7 @@ from lib.errors import AssayError
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.queries import covered_until, failures_in_a_row, live_run
+from materialization.queries import covered_until, failures_in_a_row, gaps, live_run
 from materialization.requests.runs import enqueue, request_run
 from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
@@ -134,7 +134,7 @@ def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | No
     covered = covered_until(table)
     if covered is None:
         return at
-    if table.ready_at is None:
+    if table.ready_at is None or gaps(schedule.version, table):
         return min(covered, at)
     if schedule.spec is None:
         return None

@@ -291,6 +291,26 @@ def test_a_part_of_history_does_not_make_a_version_ready_and_the_sweep_fills_the
     assert trips(version, AT) == [10, 20, None, None]
 
 
+def test_a_gap_in_a_ready_version_is_filled_and_it_stays_ready(cast, folder):
+    write(folder, "monday", (1, AT - 9 * HOUR, 10), (2, AT + HOUR, 20))
+    with committed():
+        version = make_version(
+            cast, text=definitions(view=VIEW.replace("schedule: {every: 1h}\n", ""))
+        )
+    run(version, AT)
+    run(version, AT + 5 * HOUR, window_start=AT + 3 * HOUR)
+    assert fresh(version).is_ready
+    assert trips(version, AT + 5 * HOUR) == [10, None, None, None]
+
+    later = AT + 5 * HOUR + timedelta(minutes=1)
+    with committed():
+        sweep(at=later)
+    with committed():
+        perform(table_of(version).runs.get(status="queued"), at=later)
+
+    assert trips(version, AT + 5 * HOUR) == [10, 20, None, None]
+
+
 def test_history_before_the_views_start_is_no_gap(cast, folder):
     write(folder, "monday", (1, AT - 30 * HOUR, 9), (1, AT - 9 * HOUR, 10))
     view = VIEW + "start: 2026-03-01\n"
