@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 
 from materialization.errors import SourceValueInvalid
-from materialization.transforms.casts import cast, family, instant_pair
+from materialization.transforms.casts import cast
+from materialization.transforms.pairs.families import family
+from materialization.transforms.pairs.times import instant_pair
 from registry.spec.value_types import ValueType
 
 NOTHING = '"NULL"'

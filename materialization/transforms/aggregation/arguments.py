@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lib.sql_text import identifier
 from materialization.errors import SourceValueInvalid
-from materialization.transforms.casts import Cast, cast, family
+from materialization.transforms.casts import Cast, cast
+from materialization.transforms.pairs.families import family
 from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from materialization.transforms.pairs.numbers import nearest_double_sql
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,14 +57,3 @@ def total_sql(sums: Sequence[tuple[int, str]]) -> str:
         for number, total in sorted(sums)
     ]
     return f"({' + '.join(parts)})" if parts else "0::DOUBLE"
-
-
-def nearest_double_sql(exact: str, have: str = "HUGEINT") -> str:
-    """Return the double nearest to an integer or decimal of type ``have``.
-
-    DuckDB's own cast of what is beyond 2^53 rounds twice; by way of its text it is rounded once.
-    """
-    scale = have.rstrip(")").partition(",")[2]
-    small = 2**53 // 10 ** int(scale or 0)
-    plain, by_text = f"CAST({exact} AS DOUBLE)", f"CAST(CAST({exact} AS VARCHAR) AS DOUBLE)"
-    return f"CASE WHEN {exact} BETWEEN -{small} AND {small} THEN {plain} ELSE {by_text} END"

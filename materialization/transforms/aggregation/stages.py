@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, key_list, numbered, text_list
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.transforms.aggregation.exact_sums import nearest_double_sql
-from materialization.transforms.casts import cast, family
+from materialization.transforms.casts import cast
+from materialization.transforms.pairs.families import family
+from materialization.transforms.pairs.numbers import nearest_double_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

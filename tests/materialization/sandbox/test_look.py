@@ -141,7 +141,10 @@ def test_numbers_are_no_timestamps_of_a_feature_which_has_no_unit(tmp_path):
 
     [(_, found)] = look(make_spec(features=[("k", "timestamp")]), tmp_path).problems
 
-    assert found == "column 'k' holds BIGINT, which cannot become timestamp."
+    assert found == (
+        "column 'k' holds BIGINT, which cannot become timestamp; declare the type it has, or cast "
+        "it in the view's `sql`."
+    )
 
 
 def test_a_source_by_itself_is_looked_at_for_its_times(tmp_path):

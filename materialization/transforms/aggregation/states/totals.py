@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.exact_sums import (
-    nearest_double_sql,
     scaled_sql,
     total_sql,
 )
 from materialization.transforms.aggregation.function import Column, State
+from materialization.transforms.pairs.numbers import nearest_double_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
