@@ -21,9 +21,11 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from featurestore_project import startup
+from featurestore_project.front import refused
 from featurestore_project.problem import RETRY_AFTER_SECONDS
 from lib.clock import database_now, measure_skew
 from lib.connections import RedisUnavailable
+from lib.pools import Pool, answered_in
 from materialization.clocks import skew_in_words
 from materialization.models import MaterializationRun
 from materialization.requests.turns import last_turn
@@ -43,6 +45,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
+@answered_in(Pool.WATCH)
 def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 200 when every part answers, else 503; ``checks`` says what each one said.
 
@@ -139,6 +142,7 @@ CHECKS: dict[str, Callable[[], str]] = {
 }
 
 
+@answered_in(Pool.WATCH)
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer Prometheus text: the process, and runs by status."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -149,6 +153,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         f'assay_process_start_time_seconds{{pid="{os.getpid()}"}} {STARTED:.0f}',
         "# TYPE assay_process_cpu_seconds_total counter",
         f'assay_process_cpu_seconds_total{{pid="{os.getpid()}"}} {cpu_seconds:.3f}',
+        "# TYPE assay_requests_refused_total counter",
+        *(f'assay_requests_refused_total{{pool="{pool}"}} {refused[pool]}' for pool in Pool),
         "# TYPE assay_materialization_runs gauge",
         *(f'assay_materialization_runs{{status="{row["status"]}"}} {row["n"]}' for row in rows),
     ]

@@ -125,6 +125,12 @@ SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
+# Threads of a web process that answer online reads, and as many again for the admin and the API.
+WEB_THREADS = env_int("WEB_THREADS", 4, minimum=1)
+# Threads for plans, and as many again for training sets: slow work that others must not wait for.
+SLOW_THREADS = env_int("SLOW_THREADS", 2, minimum=1)
+# Plans, and training sets, that may wait for such a thread; more are 503 `busy`.
+SLOW_WAITING = env_int("SLOW_WAITING", 8)
 # Seconds by which a clock may differ from the database's before it is said to.
 CLOCK_SKEW_SECONDS = env_int("CLOCK_SKEW_SECONDS", 2, minimum=1)
 # Seconds after which a reader asks the database whether what it knows of rights and versions holds.

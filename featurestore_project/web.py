@@ -1,6 +1,6 @@
 """The web server: granian, whose answering process never outlives its main one.
 
-``python -m featurestore_project.web --port 8000``. Not for what is served: ``wsgi`` is that.
+``python -m featurestore_project.web --port 8000``. Not for what is served: ``rsgi`` is that.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from granian import Granian
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 
 from featurestore_project import processes
 
+#: Seconds for a request line and its headers to arrive, and for a connection to be kept idle.
+HEADER_SECONDS = 15
 #: Seconds for which a worker may finish what it answers when the server ends.
 KILL_AFTER_SECONDS = 6
 #: Set by a worker that refuses to start; shared with its main process.
@@ -52,16 +55,24 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="TCP port to listen on")
     parser.add_argument("--workers", type=int, default=1, help="processes that answer")
-    parser.add_argument("--threads", type=int, default=4, help="requests each answers at once")
+    parser.add_argument("--threads", type=int, help="online reads each answers at once")
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="only online reads, behind a proxy that reads whole requests first: twice as many",
+    )
     options = parser.parse_args()
+    if options.threads:
+        os.environ["WEB_THREADS"] = str(options.threads)
     server = Granian(
-        "featurestore_project.wsgi",
+        "featurestore_project.wsgi" if options.online else "featurestore_project.rsgi",
         address=options.host,
         port=options.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.WSGI if options.online else Interfaces.RSGI,
         websockets=False,
         workers=options.workers,
-        blocking_threads=options.threads,
+        blocking_threads=(options.threads or 4) if options.online else None,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
         respawn_failed_workers=True,
         workers_kill_timeout=KILL_AFTER_SECONDS,
     )

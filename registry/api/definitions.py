@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from lib.api import API, described
 from lib.parameters import flag
+from lib.pools import Pool
 from registry import access
 from registry.api.parsers import sent_definitions
 from registry.api.requests import editor_ids
@@ -30,6 +31,7 @@ class DefinitionsAPI(API):
     """Plan or register definitions."""
 
     attempt = "registering definitions"
+    pool = Pool.PLANS
     parameters: ClassVar[dict[str, str]] = {
         "dry_run": "true: plan only, store nothing",
         "submit": "true: submit the drafts for review",

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from lib.api import API
 from lib.bodies import BadBody, small_object
 from lib.decoding import converter
+from lib.pools import Pool
 from registry import access
 from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
@@ -70,6 +71,9 @@ _read_action = converter(ActionInput)
 
 class ActionAPI(API):
     """``POST …/{action}`` with ``{"comment": …}``: one step of the lifecycle."""
+
+    #: Submitting looks at the source.
+    pool = Pool.PLANS
 
     @staticmethod
     def attempt(*, name: str, version: str, action: str, **_: str) -> str:

@@ -18,6 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from lib.api import API
 from lib.bodies import read_body, require_length
 from lib.errors import Invalid
+from lib.pools import Pool
 from materialization.edges import engine, offline_store
 from registry import access
 from serving.edges import historical_limits
@@ -55,6 +56,7 @@ class HistoricalFeaturesAPI(API):
     """Training sets: what was known of each entity at each row's time."""
 
     attempt = "reading a training set"
+    pool = Pool.TRAINING_SETS
     parameters = PARAMETERS
     repeatable: ClassVar[frozenset[str]] = frozenset({"features"})
     renderer_classes = (JSONRenderer,)

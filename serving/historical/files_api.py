@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from lib.api import API, described
 from lib.errors import SHOWN_LENGTH
 from lib.instants import parse_instant, timestamp
+from lib.pools import Pool
 from materialization.edges import offline_store
 from registry import access
 from serving.historical.offline_files import FilesRequest, list_offline_files
@@ -52,6 +53,7 @@ class OfflineFilesAPI(API):
     """The Parquet files of a version, to be read in bulk by oneself."""
 
     attempt = "listing offline files"
+    pool = Pool.TRAINING_SETS
     parameters = PARAMETERS
 
     @extend_schema(

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"/api/v1/projects/([-a-zA-Z0-9_]+)/get-online-features")
 
 
+def is_online_read(method: str, path: str) -> bool:
+    return method == "POST" and _PATH.fullmatch(path) is not None
+
+
 class OnlineFirst:
     """A WSGI application in front of Django's."""
 

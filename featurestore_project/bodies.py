@@ -1,0 +1,87 @@
+"""Reading a request's body before a thread is given to it: a deadline, a bound, and for whom.
+
+Not for what a body means, nor for the limits of single calls: the views know those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lib.errors import TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+#: Bytes that are read of anybody: a log-in, a few names. More is read of those we know.
+SMALL = 64 * 1024
+#: Seconds that a sender may be silent at first, and bytes a second it has to keep up after.
+PATIENCE_SECONDS = 10.0
+LEAST_BYTES_A_SECOND = 16 * 1024
+
+
+class BodyTooSlow(Exception):  # noqa: N818 - an event; answered 408
+    """The sender fell silent, or sends a trickle."""
+
+
+class BodyTooLarge(TooLarge):
+    code = "body_too_large"
+
+
+class TooManyBodies(Unavailable):
+    """Other large bodies are on their way: together they would fill the memory."""
+
+    code = "busy"
+
+
+class BodyReader:
+    """Bodies of at most ``limit`` bytes, those being read of at most ``budget`` together."""
+
+    def __init__(self, *, limit: int, budget: int) -> None:
+        self.limit, self._budget, self._held = limit, budget, 0
+
+    async def read(self, chunks: AsyncIterator[bytes], *, length: int | None) -> bytes:
+        """Return the whole body, ``length`` bytes where that is known.
+
+        Where the sender hangs up it is what there is of it.
+
+        :raises BodyTooSlow: nothing came, or too little in the time it took.
+        :raises BodyTooLarge: it is over the limit of every call.
+        :raises TooManyBodies: it does not fit beside those that are being read.
+        """
+        pieces: list[bytes] = []
+        received, held, begun = 0, 0, asyncio.get_running_loop().time()
+        try:
+            while length is None or received < length:
+                async with asyncio.timeout_at(_deadline(begun, received)):
+                    piece = await _next(chunks)
+                if not piece:
+                    break
+                pieces.append(piece)
+                received += len(piece)
+                held += self._hold(len(piece), received)
+        except TimeoutError:
+            raise BodyTooSlow from None
+        finally:
+            self._held -= held
+        return b"".join(pieces)
+
+    def _hold(self, more: int, received: int) -> int:
+        if received > self.limit:
+            raise BodyTooLarge(f"the body has more than {self.limit} bytes.", limit=self.limit)
+        if received > SMALL and self._held + more > self._budget:
+            raise TooManyBodies("other large bodies are being read; send it again in a moment.")
+        self._held += more
+        return more
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the next chunk, none at the end; granian's awaitables do not bear ``anext``."""
+    try:
+        return await chunks.__anext__()
+    except StopAsyncIteration:
+        return b""
+
+
+def _deadline(begun: float, received: int) -> float:
+    return begun + PATIENCE_SECONDS + received / LEAST_BYTES_A_SECOND

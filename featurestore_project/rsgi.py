@@ -1,0 +1,77 @@
+"""What granian serves: the front, with its threads by kind, and the WSGI application behind it.
+
+Not for settings or URLs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from featurestore_project.wsgi import application as behind  # isort: skip - first: it loads the apps
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.db import close_old_connections
+from django.http import parse_cookie
+from django.urls import Resolver404, get_resolver, resolve
+from django.utils import timezone
+
+from featurestore_project.bodies import BodyReader
+from featurestore_project.front import Front, Lane
+from lib.errors import Unauthenticated
+from lib.pools import Pool, pool_of_view
+from registry.authentication import bearer_token, find_token
+from serving.online.door import is_online_read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Threads, and requests that may wait for one of them.
+ROOM = {
+    Pool.ONLINE: (settings.WEB_THREADS, 200),
+    Pool.DESK: (settings.WEB_THREADS, 100),
+    Pool.PLANS: (settings.SLOW_THREADS, settings.SLOW_WAITING),
+    Pool.TRAINING_SETS: (settings.SLOW_THREADS, settings.SLOW_WAITING),
+    Pool.WATCH: (1, 10),
+}
+
+
+def pool_of(method: str, path: str) -> Pool:
+    """Return whose threads answer a request: what its view says, the desk where there is none."""
+    if is_online_read(method, path):
+        return Pool.ONLINE
+    try:
+        return pool_of_view(resolve(path).func)
+    except Resolver404:
+        return Pool.DESK
+
+
+def is_known(environ: Mapping[str, str]) -> bool:
+    """Tell whether a request comes with a live token or a session somebody is logged in to."""
+    close_old_connections()
+    token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
+    if token is None:
+        key = parse_cookie(environ.get("HTTP_COOKIE", "")).get(settings.SESSION_COOKIE_NAME)
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        return bool(key) and SESSION_KEY in store(key)
+    try:
+        find_token(token, at=timezone.now())
+    except Unauthenticated:
+        return False
+    return True
+
+
+def make_front() -> Front:
+    largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return Front(
+        behind,
+        lanes={pool: Lane(pool, threads=room[0], waiting=room[1]) for pool, room in ROOM.items()},
+        pool_of=pool_of,
+        is_known=is_known,
+        bodies=BodyReader(limit=largest, budget=2 * largest),
+    )
+
+
+get_resolver().url_patterns  # noqa: B018 - imports every view now, not at the first request
+application = make_front()

@@ -1,0 +1,154 @@
+"""The front over HTTP: slow work and silent senders take nothing that others need."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from featurestore_project import processes
+from tests import servers
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    port = servers.free_port()
+    command = [sys.executable, "-m", "tests.project.slow_application", str(port)]
+    log = tmp_path_factory.mktemp("front") / "log"
+    child = processes.start("front", command, log=log, folder=servers.ROOT)
+    try:
+        servers.await_ready(child, f"http://127.0.0.1:{port}/healthz")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        processes.stop([child])
+
+
+def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    request = urllib.request.Request(url, data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def raw(url: str, head: str) -> socket.socket:
+    """Send the head of a request and nothing else."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.sendall(f"{head}\r\nHost: {host}\r\n\r\n".encode())
+    return connection
+
+
+def half_sent(url: str, path: str, length: int, **headers: str) -> socket.socket:
+    lines = [f"POST {path} HTTP/1.1", f"Content-Length: {length}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return raw(url, "\r\n".join(lines))
+
+
+def test_ten_slow_plans_and_ten_training_sets_leave_online_reads_their_threads(url):
+    with ThreadPoolExecutor(20) as people:
+        slow = [
+            people.submit(ask, f"{url}/{pool}?2")
+            for pool in ("plans", "training_sets")
+            for _ in range(10)
+        ]
+        time.sleep(0.5)
+        took = []
+        for _ in range(50):
+            begun = time.monotonic()
+            assert ask(f"{url}/online", b"{}")[0] == 200
+            took.append(time.monotonic() - begun)
+        answers = [each.result() for each in slow]
+
+    assert sorted(took)[45] < 0.5
+    statuses = [status for status, _, _ in answers]
+    # Two threads and three places to wait, for each of the two.
+    assert (statuses.count(200), statuses.count(503)) == (10, 10)
+    refusals = [each for each in answers if each[0] == 503]
+    assert all(headers["retry-after"] == "1" for _, headers, _ in refusals)
+    assert {json.loads(body)["code"] for _, _, body in refusals} == {"busy"}
+
+
+def test_senders_that_fall_silent_harm_nobody_and_are_answered_in_the_end(url):
+    silent = [half_sent(url, "/online", 1000) for _ in range(40)]
+    silent += [half_sent(url, "/desk", 1000) for _ in range(40)]
+
+    begun = time.monotonic()
+    assert ask(f"{url}/healthz")[0] == 200
+    assert ask(f"{url}/online", b"{}")[2] == b"2"
+    assert ask(f"{url}/desk", b"{}")[2] == b"2"
+    assert time.monotonic() - begun < 5
+
+    answer = silent[0].recv(1000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_too_slow"' in answer
+    assert silent[0].recv(1) == b""  # the connection is closed
+    for each in silent:
+        each.close()
+
+
+def test_a_large_body_is_read_of_those_we_know(url):
+    large = b"x" * 200_000
+
+    assert ask(f"{url}/desk", large, Authorization="Bearer known")[2] == b"200000"
+
+
+def test_nothing_of_a_large_body_is_read_of_others(url):
+    stranger = half_sent(url, "/desk", 200_000)
+
+    assert stranger.recv(1000).startswith(b"HTTP/1.1 200 ")  # at once, with nothing read
+    stranger.close()
+
+
+def test_large_bodies_on_their_way_do_not_fill_the_memory(url):
+    known = {"Authorization": "Bearer known"}
+    first = half_sent(url, "/desk", 300_000, **known)
+    first.sendall(b"x" * 290_000)
+    time.sleep(0.5)
+
+    status, headers, body = ask(f"{url}/desk", b"x" * 200_000, **known)
+
+    assert (status, json.loads(body)["code"]) == (503, "busy")
+    assert "retry-after" in headers
+    first.close()
+
+
+def test_a_body_in_chunks_is_read_to_its_end_and_not_beyond_the_limit(url):
+    def chunked(count: int) -> bytes:
+        sender = raw(
+            url,
+            "POST /desk HTTP/1.1\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer known",
+        )
+        for _ in range(count):
+            sender.sendall(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        sender.sendall(b"0\r\n\r\n")
+        return sender.recv(1000)
+
+    assert chunked(20).endswith(b"200000")
+    assert b" 413 " in chunked(31).splitlines()[0]
+
+
+def test_alive_is_said_while_every_thread_is_busy(url):
+    with ThreadPoolExecutor(25) as people:
+        for pool in ("online", "desk", "plans", "training_sets", "watch"):
+            for _ in range(5):
+                people.submit(ask, f"{url}/{pool}?2")
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert ask(f"{url}/healthz")[2] == b'{"status": "ok"}'
+        assert time.monotonic() - begun < 1
+
+
+def test_whatever_path_is_asked_there_is_an_answer(url):
+    for path in ("/%ff", "/%00", "/a%2Fb", "//", "/%F0%9F%90%98?%ff=%fe"):
+        with raw(url, f"GET {path} HTTP/1.1") as connection:
+            assert connection.recv(100).startswith(b"HTTP/1.1 "), path
