@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialization.windows import BadWindow, Window, make_window, merge, missing
+from materialization.windows import BadWindow, Window, make_window, merge, missing, within
 
 DAY = [datetime(1969, 12, 28, tzinfo=UTC) + timedelta(days=n) for n in range(12)]
 
@@ -80,3 +80,17 @@ def test_missing_and_done_tile_the_wanted_window(wanted, done):
         assert contains(gaps, instant) == (
             contains([wanted], instant) and not contains(done, instant)
         )
+
+
+@pytest.mark.parametrize(
+    ("windows", "wanted", "parts"),
+    [
+        ([], w(0, 9), []),
+        ([w(1, 3), w(5, 7)], w(2, 6), [w(2, 3), w(5, 6)]),
+        ([w(1, 3), w(3, 7)], w(None, 4), [w(1, 4)]),
+        ([w(None, 3)], w(None, 9), [w(None, 3)]),
+        ([w(None, 3)], w(3, 9), []),
+    ],
+)
+def test_within_gives_the_parts_that_lie_inside(windows, wanted, parts):
+    assert within(windows, wanted) == parts
