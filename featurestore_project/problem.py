@@ -26,7 +26,7 @@ from rest_framework.views import set_rollback
 from lib import errors
 from lib.bodies import LengthRequired
 from lib.outages import outage
-from registry.denials import record_denial
+from registry.denials import DenialNotRecorded, record_denial
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -75,7 +75,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     """Answer an exception that left an API view (DRF's ``EXCEPTION_HANDLER``)."""
     request: Request | None = context.get("request")
     if request is not None and isinstance(error, errors.Forbidden):
-        record_denial(request, error, at=timezone.now())
+        try:
+            record_denial(request, error, at=timezone.now())
+        except DenialNotRecorded as unrecorded:
+            error = unrecorded
     response = respond(error)
     challenge = getattr(error, "auth_header", "")
     if response.status_code == HTTPStatus.UNAUTHORIZED:

@@ -110,6 +110,8 @@ HISTORICAL_MAX_VALUES = env_int("HISTORICAL_MAX_VALUES", 50_000_000, minimum=1)
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of one definitions upload.
 DEFINITIONS_MAX_BYTES = env_int("DEFINITIONS_MAX_BYTES", 4 * 1024 * 1024, minimum=1)
+# Objects of one definitions upload: they are registered in one transaction.
+DEFINITIONS_MAX_OBJECTS = env_int("DEFINITIONS_MAX_OBJECTS", 1000, minimum=1)
 # The largest of the above: views check their own limit, this one stops what no view would take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(ONLINE_MAX_BYTES, HISTORICAL_MAX_BYTES, DEFINITIONS_MAX_BYTES)
 # Megabytes of memory one DuckDB question may use before it spills to disk.

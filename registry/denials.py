@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import DatabaseError, transaction
 
+from lib.errors import Unavailable
 from registry import audit
 from registry.models import Project
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 View = TypeVar("View", bound="Callable[..., Any]")
+
+
+class DenialNotRecorded(Unavailable):
+    code = "denial_not_recorded"
 
 
 def attempting(words: str) -> Callable[[View], View]:
@@ -55,8 +60,9 @@ def record_denial(
 ) -> None:
     """Append a refusal to the trail, with ``attempt`` where the view alone does not know it.
 
-    In a transaction of its own: that of the refused change is rolled back. A trail that cannot be
-    written does not turn the refusal into an error of ours; the log has it then.
+    In a transaction of its own: that of the refused change is rolled back.
+    :raises DenialNotRecorded: the trail cannot be written; the log has it then, and nobody is told
+        what they were refused without a trace of it.
     """
     try:
         with transaction.atomic():
@@ -75,5 +81,15 @@ def record_denial(
                 project=Project.objects.filter(name=error.data.get("project", "")).first(),
                 at=at,
             )
-    except DatabaseError:
-        log.exception("the denial was not recorded")
+    except DatabaseError as exc:
+        log.exception(
+            "denial not recorded: %s, %s %s, %s",
+            request.user.get_username() or "anonymous",
+            request.method,
+            request.path,
+            error.code,
+        )
+        raise DenialNotRecorded(
+            "the request was refused, and the trail that has to say so cannot be written; "
+            "nothing was changed. Try again."
+        ) from exc

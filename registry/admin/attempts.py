@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from lib.errors import AssayError, Forbidden
-from registry.denials import record_denial
+from registry.denials import DenialNotRecorded, record_denial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +42,12 @@ def attempt(
 
 def refuse(request: HttpRequest, error: AssayError, wanted: str = "") -> None:
     """Show a refusal; one for want of a right also leaves its trace in the audit trail."""
-    messages.error(request, as_sentence(error.message))
     if isinstance(error, Forbidden):
-        record_denial(request, error, at=timezone.now(), attempt=wanted)
+        try:
+            record_denial(request, error, at=timezone.now(), attempt=wanted)
+        except DenialNotRecorded as unrecorded:
+            error = unrecorded
+    messages.error(request, as_sentence(error.message))
 
 
 def as_sentence(message: str) -> str:

@@ -13,6 +13,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 
 from lib.bodies import BadBody, json_object, read_body, require_length
 from lib.decoding import converter
+from lib.errors import TooLarge
 from registry.reading.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from registry.reading.parsing import Definition
 
 
+class TooManyDefinitions(TooLarge):
+    code = "too_many_definitions"
+
+
 def sent_definitions(request: Request) -> list[Definition]:
     """Return the definitions of a body, in the form its ``Content-Type`` says.
 
     :raises UnsupportedMediaType: neither YAML nor JSON.
     :raises BadBody, BodyTooLarge, LengthRequired: it cannot be read whole.
+    :raises TooManyDefinitions: more than ``DEFINITIONS_MAX_OBJECTS``.
     :raises InvalidDefinitions: with every mistake in it, or there is none at all.
     """
     media_type = (request.content_type or "").partition(";")[0].strip().lower()
@@ -36,7 +42,16 @@ def sent_definitions(request: Request) -> list[Definition]:
     if media_type == YAML:
         require_length(request, "YAML")
     raw = read_body(request, limit=settings.DEFINITIONS_MAX_BYTES, setting="DEFINITIONS_MAX_BYTES")
-    return _READ[media_type](raw) if raw else parse_files([])
+    definitions = _READ[media_type](raw) if raw else parse_files([])
+    if len(definitions) > settings.DEFINITIONS_MAX_OBJECTS:
+        # Registering holds the project, and a small database all of it, for as long as it takes.
+        raise TooManyDefinitions(
+            f"{len(definitions)} definitions; one request has at most "
+            f"{settings.DEFINITIONS_MAX_OBJECTS} (DEFINITIONS_MAX_OBJECTS). Send them in parts,"
+            " entities and sources first.",
+            limit=settings.DEFINITIONS_MAX_OBJECTS,
+        )
+    return definitions
 
 
 def _from_yaml(raw: bytes) -> list[Definition]:

@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
+from django.db import OperationalError, connection
 from django.urls import Resolver404, ResolverMatch, get_resolver, resolve
 
 from lib.errors import Forbidden
@@ -71,3 +72,27 @@ def test_every_view_of_the_api_says_what_asking_it_attempts(rf, pattern):
     request.resolver_match = ResolverMatch(pattern.callback, (), arguments)
 
     assert re.match("[a-z]+ing ", attempt_of(request))
+
+
+def deny(connection):
+    """Make the database refuse whatever would be appended to the trail."""
+
+    def refuse(execute, sql, params, many, context):
+        if "INSERT" in sql and "registry_auditentry" in sql:
+            raise OperationalError("database is locked")
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(refuse)
+
+
+@pytest.mark.django_db
+def test_a_denial_that_cannot_be_recorded_is_a_503_and_logged(api, cast, caplog):
+    client = api(cast.consumer)
+
+    with deny(connection):
+        response = client.get("/api/v1/projects/rides/audit")
+
+    assert (response.status_code, response.json()["code"]) == (503, "denial_not_recorded")
+    assert response["Retry-After"]
+    assert "consumer, GET /api/v1/projects/rides/audit, not_permitted" in caplog.text
+    assert client.get("/api/v1/projects/rides/audit").status_code == 403

@@ -195,6 +195,16 @@ def test_a_file_over_two_megabytes_is_refused(api, cast):
     assert "at most 2000000 bytes" in response.json()["detail"]
 
 
+def test_more_definitions_than_one_request_may_have_are_refused(api, cast, settings):
+    settings.DEFINITIONS_MAX_OBJECTS = 2
+    refused = post(api(cast.author), DEFINITIONS)
+
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_many_definitions")
+    assert "3 definitions; one request has at most 2" in refused.json()["detail"]
+    settings.DEFINITIONS_MAX_OBJECTS = 3
+    assert post(api(cast.author), DEFINITIONS).status_code == 200
+
+
 def test_a_body_over_the_limit_is_not_read_to_its_end(api, cast, settings):
     settings.DEFINITIONS_MAX_BYTES = 1000
 
