@@ -11,7 +11,17 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from lib.errors import Invalid
-from registry.spec.sql_functions import BARE_FUNCTIONS, FUNCTIONS, NAMED_FUNCTIONS, SYNTAX
+from registry.spec.sql_functions import (
+    BARE_FUNCTIONS,
+    FUNCTIONS,
+    LIST_AGGREGATES,
+    NAMED_FUNCTIONS,
+    ORDERLESS,
+    ORDERLESS_NAMED,
+    SYNTAX,
+    UNORDERED,
+)
+from registry.spec.sql_growth import growth_problem, replacement_problem
 
 DIALECT = "duckdb"
 #: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
@@ -137,7 +147,7 @@ def _checked(select: exp.Select, source: str) -> exp.Select:
         verb = "is" if len(names) == 1 else "are"
         raise BadSql(f"{', '.join(names)} {verb} not row-wise; write projection and filter only.")
     for node in select.walk():
-        if why := _refusal(node):
+        if why := _refusal(node) or growth_problem(node) or replacement_problem(node):
             raise BadSql(f"{node.sql(dialect=DIALECT)[:80]!r} {why}")
     _check_tables(select, source)
     _check_columns(select)
@@ -151,14 +161,38 @@ def _refusal(node: exp.Expr) -> str | None:
     """Return why a node may not be there; None when it may."""
     if isinstance(node, (exp.AggFunc, exp.Window)):
         return "looks at several rows; sql is row-wise, use `aggregations` for windows."
+    if isinstance(node, exp.Collate):
+        return "compares by a language, whose order the engine may change; compare lower(…)."
+    if _is_unordered(node) and not _is_orderless(node.parent):
+        return "gives values in no order; put it in list_sort(…) or len(…)."
     if isinstance(node, exp.Anonymous):
-        known = node.name.lower() in NAMED_FUNCTIONS
-        return None if known else "is not on the list of allowed scalar functions."
+        return _named_refusal(node)
     if isinstance(node, SYNTAX) or type(node) in FUNCTIONS:
         return None
     if isinstance(node, exp.Func):
         return "is not on the list of allowed scalar functions."
     return "is not allowed; only projection, filter and scalar functions are."
+
+
+def _named_refusal(node: exp.Anonymous) -> str | None:
+    if node.name.lower() not in NAMED_FUNCTIONS:
+        return "is not on the list of allowed scalar functions."
+    if node.name.lower() != "list_aggregate":
+        return None
+    chosen = node.expressions[1] if len(node.expressions) == 2 else None
+    if isinstance(chosen, exp.Literal) and str(chosen.this) in LIST_AGGREGATES:
+        return None
+    return f"aggregates a list by one of {', '.join(sorted(LIST_AGGREGATES))}, written out."
+
+
+def _is_unordered(node: exp.Expr) -> bool:
+    is_named = isinstance(node, exp.Anonymous) and node.name.lower() in UNORDERED
+    return is_named or isinstance(node, exp.ArrayDistinct)
+
+
+def _is_orderless(node: exp.Expr | None) -> bool:
+    is_named = isinstance(node, exp.Anonymous) and node.name.lower() in ORDERLESS_NAMED
+    return is_named or isinstance(node, ORDERLESS)
 
 
 def _check_tables(select: exp.Select, source: str) -> None:

@@ -2,6 +2,9 @@
 
 Not for checking anything: ``row_sql`` does. Nothing here reads files, settings, the environment or
 the clock, looks at other rows or depends on chance: a row must mean the same each time it is read.
+Nor is what a version of the engine, a platform or a locale decides: ``hash``, ``format_bytes`` and
+``json_structure`` give other values after an upgrade, ``parse_path`` on another system, ``COLLATE``
+with other tables of a language. Sizes are bounded by ``sql_growth``.
 """
 
 from __future__ import annotations
@@ -51,14 +54,13 @@ NAMED_FUNCTIONS = frozenset({
     # choosing
     "constant_or_null",
     # numbers
-    "add", "bit_count", "divide", "even", "fmod", "gamma", "gcd", "greatest_common_divisor", "hash",
+    "add", "bit_count", "divide", "even", "fmod", "gamma", "gcd", "greatest_common_divisor",
     "isfinite", "lcm", "least_common_multiple", "lgamma", "multiply", "nextafter", "round_even",
     "signbit", "subtract",
     # text and bytes
-    "bar", "base64", "bin", "damerau_levenshtein", "format_bytes", "hamming", "jaccard",
-    "jaro_similarity", "mismatches", "nfc_normalize", "octet_length", "ord", "parse_filename",
-    "parse_path", "prefix", "printf", "regexp_escape", "regexp_split_to_array", "strip_accents",
-    "strlen", "suffix", "to_base", "url_decode", "url_encode",
+    "base64", "bin", "hamming", "jaccard", "jaro_similarity", "mismatches", "nfc_normalize",
+    "octet_length", "ord", "prefix", "printf", "regexp_escape", "regexp_split_to_array",
+    "strip_accents", "strlen", "suffix", "to_base", "url_decode", "url_encode",
     # times
     "century", "date_part", "date_sub", "datepart", "datesub", "decade", "epoch_ns", "epoch_us",
     "era", "isoyear", "julian", "make_timestamp_ms", "make_timestamp_ns", "make_timestamptz",
@@ -76,10 +78,20 @@ NAMED_FUNCTIONS = frozenset({
     "map_values", "row", "struct_insert",
     # JSON
     "array_to_json", "json_array_length", "json_contains", "json_exists", "json_merge_patch",
-    "json_quote", "json_structure", "json_valid", "json_value", "row_to_json", "to_json",
+    "json_quote", "json_valid", "json_value", "row_to_json", "to_json",
 })  # fmt: skip
 #: Functions DuckDB finds behind a bare name, quoted or not, where the source has no such column.
 BARE_FUNCTIONS = frozenset({
     "current_catalog", "current_date", "current_role", "current_schema", "current_time",
     "current_timestamp", "current_user", "localtime", "localtimestamp", "session_user", "user",
 })  # fmt: skip
+#: What ``list_aggregate`` may make of a list. Others estimate, draw samples or know no order.
+LIST_AGGREGATES = frozenset({
+    "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "count", "max", "mean", "median",
+    "min", "product", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp",
+})  # fmt: skip
+#: Lists without an order of their own: DuckDB gives the values as its hash table has them.
+UNORDERED = ("list_distinct", "array_distinct", "array_unique", "list_intersect", "array_intersect")
+#: What the order of a list does not matter to.
+ORDERLESS = (exp.ArraySort, exp.ArraySize, exp.Length, exp.ArrayMax, exp.ArrayMin)
+ORDERLESS_NAMED = frozenset({"list_sort", "list_reverse_sort", "list_count"})
