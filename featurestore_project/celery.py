@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 from celery import Celery
 from celery.signals import worker_init, worker_process_init
+from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project import processes
 
@@ -26,10 +28,18 @@ app.autodiscover_tasks(related_name="beat")
 
 @worker_init.connect
 def check_redis(**_: object) -> None:
+    """Let no worker start on a Redis that evicts: what it loads would not stay.
+
+    :raises SystemExit: Celery logs what a signal's receiver raises and goes on, but not this.
+    """
     # Imported here: every process loads this module before Django is set up.
     from featurestore_project import startup
 
-    startup.refuse_evicting_redis()
+    try:
+        startup.refuse_evicting_redis()
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(processes.REFUSED) from error
 
 
 @worker_process_init.connect

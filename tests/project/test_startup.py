@@ -1,0 +1,36 @@
+"""Processes that serve or load values do not start on a Redis that drops them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import redis
+
+from featurestore_project import processes
+from tests import servers
+
+CELERY = [sys.executable, "-m", "celery", "--app", "featurestore_project", "worker"]
+COMMANDS = {
+    "worker": [*CELERY, "--queues", "runs", "--concurrency", "1"],
+    "sweep": [*CELERY, "--queues", "sweep", "--pool", "solo"],
+    "web": [sys.executable, "-m", "featurestore_project.web", "--port"],
+}
+
+
+@pytest.mark.parametrize("part", COMMANDS)
+def test_a_part_does_not_start_on_a_redis_that_evicts(part, tmp_path):
+    command = COMMANDS[part]
+    if part == "web":
+        command = [*command, str(servers.free_port())]
+    with servers.redis_server(tmp_path / "r") as url:
+        redis.Redis.from_url(url).config_set("maxmemory-policy", "allkeys-lru")
+        env = servers.server_env(tmp_path / "state", REDIS_URL=url)
+        ended = subprocess.run(
+            command, env=env, cwd=servers.ROOT, capture_output=True, text=True, timeout=90
+        )
+
+    assert ended.returncode == processes.REFUSED
+    assert "maxmemory-policy is allkeys-lru" in ended.stdout + ended.stderr
+    assert "set noeviction" in ended.stdout + ended.stderr
