@@ -27,9 +27,12 @@ from lib.clock import database_now, measure_skew
 from lib.connections import RedisUnavailable
 from lib.pools import Pool, answered_in
 from materialization.clocks import skew_in_words
+from materialization.edges import offline_store
 from materialization.models import MaterializationRun
+from materialization.queries import recorded_tables, table_at
 from materialization.requests.turns import last_turn
 from materialization.stores.online import KEEPING_POLICIES
+from materialization.stores.protocols import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,8 @@ STARTED = time.time()
 OK = "ok"
 #: Below this, the next file that is written may be cut short.
 LEAST_FREE_BYTES = 256 * 1024 * 1024
+#: Each is some milliseconds; what is wrong with a whole store shows in any table.
+TABLES_LOOKED_AT = 5
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -132,9 +137,22 @@ def check_clocks() -> str:
     return f"{OK}, but {words}" if words else OK
 
 
+def check_offline_store() -> str:
+    """Say when it has less than the database has recorded, by the tables that were loaded last."""
+    try:
+        for table in recorded_tables()[:TABLES_LOOKED_AT]:
+            offline_store().snapshot(table_at(table))
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    except OfflineStoreUnavailable as error:
+        return error.message
+    return OK
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "database": check_database,
     "migrations": check_migrations,
+    "offline_store": check_offline_store,
     "redis": check_redis,
     "sweep": check_sweep,
     "clocks": check_clocks,

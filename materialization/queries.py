@@ -11,7 +11,9 @@ from django.db.models import Max
 from lib.instants import MICROSECOND
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
+from materialization.stores.protocols import TableAt
 from materialization.windows import Window, merge, missing
+from registry.models import FeatureTable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from materialization.models import StoredWindow
-    from registry.models import FeatureTable, FeatureViewVersion
+    from registry.models import FeatureViewVersion
 
 
-def table_uri(table: FeatureTable) -> str:
-    """Return the directory of a table's Delta log and files."""
+def table_at(table: FeatureTable) -> TableAt:
+    """Return the directory of a table's Delta log and files, and what was stored there last."""
     view = table.feature_view
-    return str(Path(settings.OFFLINE_STORE) / view.project.name / view.name / table.uid)
+    uri = Path(settings.OFFLINE_STORE) / view.project.name / view.name / table.uid
+    return TableAt(str(uri), table.stored_as, table.stored_version)
+
+
+def recorded_tables() -> QuerySet[FeatureTable]:
+    """Return the tables that the offline store should have, those loaded last first."""
+    recorded = FeatureTable.objects.exclude(stored_as="").order_by("-generation", "-pk")
+    return recorded.select_related("feature_view__project")
 
 
 def coverage(table: FeatureTable) -> list[Window]:

@@ -19,6 +19,7 @@ _ended = partial(_run, is_outcome=True)
 
 VERBS = {
     "feature_table.dropped_online": Verb("dropped online"),
+    "feature_table.loss_accepted": Verb("gave up the stored data", "delete_sweep"),
     "materialization_run.requested": _run("asked for", "play_circle"),
     "materialization_run.cancel_requested": _run("cancel requested"),
     "materialization_run.cancelled": _run("cancelled"),

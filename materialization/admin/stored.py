@@ -18,7 +18,8 @@ from unfold.decorators import display
 from lib.errors import Unavailable
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
-from materialization.queries import table_uri
+from materialization.queries import table_at
+from materialization.stores.protocols import OfflineStoreBehind
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.markup import badge, breakable, link, muted, utc_stacked
@@ -115,16 +116,17 @@ class StoredDataAdmin(ScopedAdmin):
 def stored_rows(table: FeatureTable, *, is_expected: bool) -> SafeString:
     """Show a table's rows and Delta version as the store has them now.
 
-    A store that does not answer, or that lost a table which ``is_expected``, is said to have: it
-    must not look like one without rows.
+    A store that does not answer, or that has less than was stored, is said to have: it must not
+    look like one without rows.
     """
-    store, uri = offline_store(), table_uri(table)
     try:
-        if not store.exists(uri):
-            return badge("missing") if is_expected else muted("nothing yet")
-        found = store.snapshot(uri)
+        found = offline_store().snapshot(table_at(table))
+    except OfflineStoreBehind:
+        return badge("missing")
     except Unavailable:
         return badge("no answer")
+    if found.version < 0:
+        return badge("missing") if is_expected else muted("nothing yet")
     return format_html(
         '<span class="as-nowrap">{}<br><small class="as-muted">Delta version {}</small></span>',
         f"{found.rows:,} {'row' if found.rows == 1 else 'rows'}",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from materialization.choices import LIVE_STATUSES
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
-from materialization.queries import newest_sequence, table_uri, uncovered
+from materialization.queries import newest_sequence, table_at, uncovered
+from materialization.runner.recording import note_commit
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def adopt_windows(table: FeatureTable) -> None:
         for run in _doubtful_runs(table)
         if (windows := uncovered(run.version, table, Window(run.window_start, run.window_end)))
     }
-    for name in offline_store().committed(table_uri(table), named) if named else ():
+    committed = offline_store().committed(table_at(table), named) if named else set()
+    for name in committed:
         run, windows = named[name]
         for window in windows:
             StoredWindow.objects.get_or_create(
                 table=table, run=run, window_end=window.end, defaults={"window_start": window.start}
             )
         log.warning("%s had committed its rows and not recorded it; recorded now.", run)
+    if committed:
+        note_commit(table, offline_store().snapshot(table_at(table)))
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib.errors import Unavailable
 from materialization.choices import RunKind, RunStep
 from materialization.edges import engine, offline_store, online_store
-from materialization.queries import covered_until, newest_sequence, stored_since, table_uri
+from materialization.queries import covered_until, newest_sequence, stored_since, table_at
 from materialization.runner.adopting import adopt_windows
 from materialization.stores.layout import layout_of
 from registry.choices import SERVED_STATES
@@ -73,7 +73,7 @@ def _merge(
     at: datetime,
 ) -> int:
     """Write the newest rows, ``only`` those of one sequence; return how many entities they had."""
-    snapshot = offline_store().snapshot(table_uri(run.table), sequence=only)
+    snapshot = offline_store().snapshot(table_at(run.table), sequence=only)
     if snapshot.is_empty:
         return 0
     spec = run.version.spec

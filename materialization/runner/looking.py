@@ -16,7 +16,7 @@ from materialization.choices import RunKind
 from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store, whereabouts
 from materialization.models import SourcePart
-from materialization.queries import coverage, table_uri, uncovered
+from materialization.queries import coverage, table_at, uncovered
 from materialization.readings import Planned, Seen, plan_readings, remembered, settled
 from materialization.sources.kinds import find_source
 from materialization.windows import Window
@@ -138,7 +138,7 @@ def _rows(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
 
 
 def _stored_files(table: FeatureTable) -> tuple[str, ...]:
-    return offline_store().snapshot(table_uri(table)).files
+    return offline_store().snapshot(table_at(table)).files
 
 
 def as_of(run: MaterializationRun, covered: Sequence[Window]) -> datetime:

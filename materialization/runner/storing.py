@@ -19,11 +19,12 @@ from materialization.edges import engine, offline_store
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
+from materialization.runner.recording import note_commit, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
 
@@ -61,7 +62,9 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     :raises ChecksFailed: a blocking check failed; nothing was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
     :raises SourceChangedWhileRead: the source is not what it was; nothing was published.
+    :raises OfflineStoreBehind: the store is not the one this database belongs to.
     """
+    require_store(run.table)
     adopt_windows(run.table)
     work = work_of(run)
     stored, counters = 0, None
@@ -77,12 +80,13 @@ def _commit(
     with engine().compute(job) as computation:
         commit = partial(
             offline_store().commit,
-            table_uri(run.table),
+            table_at(run.table),
             schema=stored_schema(job.spec),
             sequence=_sequence(run),
             transaction=transaction_name(run.pk),
         )
         result = write_aside(commit, _checked(run, work, computation, heartbeat))
+    note_commit(run.table, result)
     return result, computation.counters
 
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.protocols import (
     CommitResult,
     FileList,
+    OfflineStoreBehind,
     OfflineStoreUnavailable,
     Snapshot,
     StoredFile,
+    TableAt,
     TableOutsideStore,
 )
 
@@ -35,7 +37,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class DeltaOfflineStore:
-    """The Delta tables under ``root``; a ``table_uri`` is the directory of one of them.
+    """The Delta tables under ``root``; ``TableAt.uri`` is the directory of one of them.
 
     What each method promises stands in ``protocols.OfflineStore``.
     """
@@ -45,14 +47,14 @@ class DeltaOfflineStore:
 
     def commit(
         self,
-        table_uri: str,
+        at: TableAt,
         batches: Iterable[pa.RecordBatch],
         *,
         schema: pa.Schema,
         sequence: int,
         transaction: str,
     ) -> CommitResult:
-        table = self._open_or_create(table_uri, schema)
+        table = self._find(at) or self._create(at, schema)
         if table.transaction_version(transaction) is not None:
             return _result(table, sequence, before=(), already=True)
         before = [file["uri"] for file in _of_sequence(table, sequence)]
@@ -69,42 +71,42 @@ class DeltaOfflineStore:
             table.update_incremental()
             if table.transaction_version(transaction) is None:
                 if isinstance(exc, (DeltaError, OSError)):
-                    raise OfflineStoreUnavailable(f"{table_uri} cannot be written: {exc}") from exc
+                    raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
                 raise
             return _result(table, sequence, before=(), already=True)
         table.update_incremental()
         return _result(table, sequence, before=before, already=False)
 
-    def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
-        if not self.exists(table_uri):
+    def committed(self, at: TableAt, transactions: Iterable[str]) -> set[str]:
+        table = self._find(at)
+        if table is None:
             return set()
-        table = self._open(table_uri)
         return {name for name in transactions if table.transaction_version(name) is not None}
 
-    def exists(self, table_uri: str) -> bool:
-        try:
-            return DeltaTable.is_deltatable(str(self._inside(table_uri)))
-        except (DeltaError, OSError) as exc:
-            raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {exc}") from exc
-
-    def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:
-        if not self.exists(table_uri):
-            return Snapshot(version=-1, files=(), rows=0)
-        table = self._open(table_uri)
+    def snapshot(self, at: TableAt, *, sequence: int | None = None) -> Snapshot:
+        table = self._find(at)
+        if table is None:
+            return Snapshot(identity="", version=-1, files=(), rows=0)
         files = _added_files(table) if sequence is None else _of_sequence(table, sequence)
+        _require_files(table, files)
         return Snapshot(
+            identity=_identity(table),
             version=table.version(),
             files=tuple(file["uri"] for file in files),
             rows=sum(file["num_records"] for file in files),
         )
 
-    def list_files(self, table_uri: str) -> FileList:
-        table = self._open(table_uri)
-        files = sorted(map(_stored_file, _added_files(table)), key=_by_first_event)
+    def list_files(self, at: TableAt) -> FileList:
+        table = self._find(at)
+        if table is None:
+            raise OfflineStoreUnavailable(f"{at.uri} has no table: nothing was stored yet.")
+        added = _added_files(table)
+        _require_files(table, added)
+        files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
 
-    def delete_table(self, table_uri: str) -> None:
-        shutil.rmtree(self._inside(table_uri), ignore_errors=True)
+    def delete_table(self, at: TableAt) -> None:
+        shutil.rmtree(self._inside(at.uri), ignore_errors=True)
 
     def _inside(self, table_uri: str) -> Path:
         path = Path(table_uri).resolve()
@@ -112,19 +114,32 @@ class DeltaOfflineStore:
             raise TableOutsideStore(f"{table_uri} is no table of the store {self.root}.")
         return path
 
-    def _open(self, table_uri: str) -> DeltaTable:
+    def _find(self, at: TableAt) -> DeltaTable | None:
+        """Return the table as it is now, None before its first commit.
+
+        :raises OfflineStoreBehind: it is not the table that ``at`` knows, or not as new.
+        """
+        table = self._open(at.uri)
+        if not at.identity:
+            return table
+        if table is None:
+            raise OfflineStoreBehind(at, "has no table")
+        if _identity(table) != at.identity:
+            raise OfflineStoreBehind(at, f"has the other table {_identity(table)}")
+        if table.version() < at.version:
+            raise OfflineStoreBehind(at, f"has version {table.version()}")
+        return table
+
+    def _open(self, table_uri: str) -> DeltaTable | None:
+        path = str(self._inside(table_uri))
         try:
-            return DeltaTable(str(self._inside(table_uri)))
+            return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
         except (DeltaError, OSError) as exc:
             raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {exc}") from exc
 
-    def _open_or_create(self, table_uri: str, schema: pa.Schema) -> DeltaTable:
-        path = self._inside(table_uri)
+    def _create(self, at: TableAt, schema: pa.Schema) -> DeltaTable:
+        path = self._inside(at.uri)
         path.mkdir(parents=True, exist_ok=True)
-        try:
-            return DeltaTable(str(path))
-        except TableNotFoundError:
-            pass
         # With retries the loser of a race would write its table over the winner's, as version 1.
         once = CommitProperties(max_commit_retries=0)
         try:
@@ -135,8 +150,10 @@ class DeltaOfflineStore:
                 configuration=_CONFIGURATION,
                 commit_properties=once,
             )
-        except DeltaError:
-            return self._open(table_uri)  # another run created it in between
+        except DeltaError as exc:
+            if (table := self._open(at.uri)) is not None:
+                return table  # another run created it in between
+            raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
 
 
 class _Feed:
@@ -161,9 +178,25 @@ class _Feed:
             raise
 
 
+def _require_files(table: DeltaTable, files: Sequence[dict[str, Any]]) -> None:
+    """:raises OfflineStoreBehind: the log names a file that is not there, as after half a copy."""
+    lost = next((file["uri"] for file in files if not Path(file["uri"]).exists()), None)
+    if lost is not None:
+        here = TableAt(_root_of(table), _identity(table), table.version())
+        raise OfflineStoreBehind(here, f"lacks its file {Path(lost).name}")
+
+
+def _root_of(table: DeltaTable) -> str:
+    return table.table_uri.removeprefix("file://")
+
+
+def _identity(table: DeltaTable) -> str:
+    return str(table.metadata().id)
+
+
 def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    root = Path(table.table_uri.removeprefix("file://"))
+    root = Path(_root_of(table))
     return [{**action, "uri": str(root / action["path"])} for action in actions]
 
 
@@ -191,6 +224,7 @@ def _result(
 ) -> CommitResult:
     files = [file for file in _of_sequence(table, sequence) if file["uri"] not in before]
     return CommitResult(
+        identity=_identity(table),
         version=table.version(),
         rows=sum(file["num_records"] for file in files),
         files=tuple(file["uri"] for file in files),

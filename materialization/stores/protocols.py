@@ -37,6 +37,21 @@ class OfflineStoreUnavailable(Unavailable):
     code = "offline_store_unavailable"
 
 
+class OfflineStoreBehind(OfflineStoreUnavailable):
+    """The store has not what this database has recorded of it: rows would be missing in silence."""
+
+    code = "offline_store_behind"
+
+    def __init__(self, at: TableAt, found: str) -> None:
+        super().__init__(
+            f"the offline store is not the one this database belongs to: {at.uri} {found}, and"
+            f" version {at.version} of table {at.identity} was stored there. Mount or restore that"
+            " store (OFFLINE_STORE), or have the data computed again with manage.py"
+            " forget_stored_data.",
+            table=at.uri,
+        )
+
+
 class OnlineStoreEvicts(Unavailable):
     """It drops rows when memory is short, so that a missing one means nothing."""
 
@@ -169,9 +184,20 @@ class OnlineStore(Protocol):
         ...
 
 
+class TableAt(NamedTuple):
+    """Where a table is, and what is known of it: a store that has less is refused."""
+
+    uri: str
+    #: What the store itself calls the table; empty: nothing was ever stored.
+    identity: str = ""
+    #: The version that the last known commit made.
+    version: int = -1
+
+
 class CommitResult(msgspec.Struct, frozen=True):
     """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
 
+    identity: str
     version: int
     rows: int
     files: tuple[str, ...]
@@ -179,8 +205,12 @@ class CommitResult(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One version of a table; a whole question reads these Parquet files and lists no folder."""
+    """One version of a table; a whole question reads these Parquet files and lists no folder.
 
+    Version -1 is a table without its first commit.
+    """
+
+    identity: str
     version: int
     files: tuple[str, ...]
     rows: int
@@ -217,14 +247,16 @@ class FileList(NamedTuple):
 
 
 class OfflineStore(Protocol):
-    """Every row there ever was, in tables that only grow; ``table_uri`` names one.
+    """Every row there ever was, in tables that only grow; ``at`` names one.
 
-    Every method raises TableOutsideStore for a name that is no table of this store.
+    Every method raises TableOutsideStore for a name that is no table of this store, and, except
+    ``delete_table``, OfflineStoreBehind where the table is another, older than ``at`` says, or not
+    there.
     """
 
     def commit(
         self,
-        table_uri: str,
+        at: TableAt,
         batches: Iterable[pa.RecordBatch],
         *,
         schema: pa.Schema,
@@ -242,21 +274,14 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def committed(self, table_uri: str, transactions: Iterable[str]) -> set[str]:
+    def committed(self, at: TableAt, transactions: Iterable[str]) -> set[str]:
         """Return those of the ``transactions`` that the table has, as it is now.
 
         :raises OfflineStoreUnavailable: the table cannot be read.
         """
         ...
 
-    def exists(self, table_uri: str) -> bool:
-        """Return whether the table is there; it may have no rows yet.
-
-        :raises OfflineStoreUnavailable: the store cannot tell.
-        """
-        ...
-
-    def snapshot(self, table_uri: str, *, sequence: int | None = None) -> Snapshot:
+    def snapshot(self, at: TableAt, *, sequence: int | None = None) -> Snapshot:
         """Return the table as it is now; no files before its first rows.
 
         With ``sequence`` only the files that hold rows of it, which may hold others' rows too.
@@ -265,13 +290,13 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def list_files(self, table_uri: str) -> FileList:
+    def list_files(self, at: TableAt) -> FileList:
         """Return the table's files as they are now, each with what the table knows of it.
 
         :raises OfflineStoreUnavailable: the table cannot be read, or is not there.
         """
         ...
 
-    def delete_table(self, table_uri: str) -> None:
+    def delete_table(self, at: TableAt) -> None:
         """Remove the table and its history; gone already is fine."""
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.db import transaction
 
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.stores.columns import stored_types
 from registry import access, audit, queries
 from registry.choices import Right, State
@@ -70,7 +70,7 @@ def list_offline_files(
     )
     access.require(actor, Right.READ_OFFLINE, version.feature_view)
     table = cast("FeatureTable", version.table)  # a ready version has one
-    listed = store.list_files(table_uri(table))
+    listed = store.list_files(table_at(table))
     kept = tuple(file for file in listed.files if file.may_hold(request.start, request.end))
     found = OfflineFiles(version, listed.version, kept, stored_types(version.spec))
     _record(found, actor=actor, request=request, at=at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from registry import access, queries
 from registry.choices import Right
 from serving.historical.training_set import JoinedFeature, ViewPart
@@ -38,9 +38,12 @@ class TrainingPlan(NamedTuple):
     keys: tuple[KeyColumn, ...]
 
     def parts(self, store: OfflineStore) -> list[ViewPart]:
-        """Return what is read of each version, at one snapshot a table, also where it is shared."""
+        """Return what is read of each version, at one snapshot a table, also where it is shared.
+
+        :raises OfflineStoreBehind: the store has not what was stored.
+        """
         tables = {version.table.pk: version.table for version in self.versions if version.table}
-        files = {pk: store.snapshot(table_uri(table)).files for pk, table in tables.items()}
+        files = {pk: store.snapshot(table_at(table)).files for pk, table in tables.items()}
         return [
             ViewPart(
                 label=str(version),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from lib.errors import Invalid
 from materialization.edges import OFFLINE
 from materialization.stores.protocols import (
+    OfflineStoreBehind,
     OfflineStoreUnavailable,
     StoredFile,
+    TableAt,
     TableOutsideStore,
 )
 from tests.materialization.store_cases import US, T, batch, commit, row
@@ -27,71 +30,69 @@ def store(request, settings, tmp_path):
 
 
 @pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "rides" / "driver_stats" / "abc")
+def place(tmp_path):
+    return TableAt(str(tmp_path / "rides" / "driver_stats" / "abc"))
 
 
 def read(files):
     return duckdb.sql("SELECT * FROM read_parquet(?)", params=[list(files)]).fetchall()
 
 
-def test_a_table_is_not_there_until_it_is_written(store, uri):
-    assert not store.exists(uri)
-    assert store.snapshot(uri).is_empty
+def test_a_table_is_not_there_until_it_is_written(store, place):
+    assert (store.snapshot(place).version, store.snapshot(place).files) == (-1, ())
 
-    commit(store, uri, [batch(row())])
+    commit(store, place, [batch(row())])
 
-    assert store.exists(uri)
-    assert store.snapshot(uri).rows == 1
+    assert store.snapshot(place).rows == 1
 
 
-def test_a_commit_repeated_appears_once_and_is_not_read_again(store, uri):
-    first = commit(store, uri, [batch(row(), row(x=2.0))])
+def test_a_commit_repeated_appears_once_and_is_not_read_again(store, place):
+    first = commit(store, place, [batch(row(), row(x=2.0))])
 
     def unread():
         raise AssertionError("a known commit is not read")
         yield
 
-    again = commit(store, uri, unread())
+    again = commit(store, place, unread())
 
     assert (first.already, again.already) == (False, True)
     assert (first.rows, again.rows) == (2, 2)
     assert first.files == again.files
-    assert store.snapshot(uri).rows == 2
+    assert store.snapshot(place).rows == 2
 
 
-def test_every_row_carries_the_sequence_of_its_commit(store, uri):
-    commit(store, uri, [batch(row(x=1.0)), batch(row(x=2.0))], sequence=7)
+def test_every_row_carries_the_sequence_of_its_commit(store, place):
+    commit(store, place, [batch(row(x=1.0)), batch(row(x=2.0))], sequence=7)
 
-    assert {tuple(r[4:]) for r in read(store.snapshot(uri).files)} == {(7, 1.0), (7, 2.0)}
+    assert {tuple(r[4:]) for r in read(store.snapshot(place).files)} == {(7, 1.0), (7, 2.0)}
 
 
-def test_sequences_may_commit_in_any_order_and_several_times(store, uri):
-    commit(store, uri, [batch(row())], sequence=5, transaction="five")
-    commit(store, uri, [batch(row(), row())], sequence=3, transaction="three-a")
-    second = commit(store, uri, [batch(row())], sequence=3, transaction="three-b")
+def test_sequences_may_commit_in_any_order_and_several_times(store, place):
+    commit(store, place, [batch(row())], sequence=5, transaction="five")
+    commit(store, place, [batch(row(), row())], sequence=3, transaction="three-a")
+    second = commit(store, place, [batch(row())], sequence=3, transaction="three-b")
 
     assert second.rows == 1
-    assert store.snapshot(uri, sequence=3).rows == 3
-    assert set(store.snapshot(uri, sequence=3).files) < set(store.snapshot(uri).files)
+    assert store.snapshot(place, sequence=3).rows == 3
+    assert set(store.snapshot(place, sequence=3).files) < set(store.snapshot(place).files)
 
 
-def test_a_snapshot_stays_what_it_was(store, uri):
-    commit(store, uri, [batch(row(x=1.0))])
-    before = store.snapshot(uri)
+def test_a_snapshot_stays_what_it_was(store, place):
+    commit(store, place, [batch(row(x=1.0))])
+    before = store.snapshot(place)
 
-    commit(store, uri, [batch(row(x=2.0))], sequence=2, transaction="run-2")
+    commit(store, place, [batch(row(x=2.0))], sequence=2, transaction="run-2")
 
     assert [r[-1] for r in read(before.files)] == [1.0]
-    assert store.snapshot(uri).version > before.version
+    assert store.snapshot(place).version > before.version
 
 
-def test_the_same_commit_from_many_threads_appears_once(store, uri):
+def test_the_same_commit_from_many_threads_appears_once(store, place):
     together, results = threading.Barrier(4), []
 
     def attempt():
         together.wait()
-        results.append(commit(store, uri, [batch(row())]))
+        results.append(commit(store, place, [batch(row())]))
 
     threads = [threading.Thread(target=attempt) for _ in range(4)]
     for thread in threads:
@@ -100,64 +101,115 @@ def test_the_same_commit_from_many_threads_appears_once(store, uri):
         thread.join()
 
     assert sorted(result.already for result in results) == [False, True, True, True]
-    assert store.snapshot(uri).rows == 1
+    assert store.snapshot(place).rows == 1
 
 
-def test_rows_that_end_in_an_error_leave_nothing_and_the_error_as_it_was(store, uri):
-    commit(store, uri, [batch(row())])
+def test_rows_that_end_in_an_error_leave_nothing_and_the_error_as_it_was(store, place):
+    commit(store, place, [batch(row())])
 
     def broken():
         yield batch(row())
         raise Invalid("the source is wrong", column="x")
 
     with pytest.raises(Invalid, match="the source is wrong") as caught:
-        commit(store, uri, broken(), sequence=2, transaction="run-2")
+        commit(store, place, broken(), sequence=2, transaction="run-2")
 
     assert caught.value.data == {"column": "x"}
-    assert store.snapshot(uri).rows == 1
-    assert commit(store, uri, [batch(row())], sequence=2, transaction="run-2").already is False
+    assert store.snapshot(place).rows == 1
+    assert commit(store, place, [batch(row())], sequence=2, transaction="run-2").already is False
 
 
-def test_a_commit_without_rows_is_remembered(store, uri):
-    assert commit(store, uri, []).rows == 0
-    assert commit(store, uri, []).already is True
-    assert store.snapshot(uri).is_empty
+def test_a_commit_without_rows_is_remembered(store, place):
+    assert commit(store, place, []).rows == 0
+    assert commit(store, place, []).already is True
+    assert store.snapshot(place).is_empty
 
 
-def test_a_table_tells_which_commits_it_has(store, uri):
-    assert store.committed(uri, ["one", "two"]) == set()
+def test_a_table_tells_which_commits_it_has(store, place):
+    assert store.committed(place, ["one", "two"]) == set()
 
-    commit(store, uri, [batch(row())], transaction="one")
+    commit(store, place, [batch(row())], transaction="one")
 
-    assert store.committed(uri, ["one", "two"]) == {"one"}
+    assert store.committed(place, ["one", "two"]) == {"one"}
 
 
-def test_a_deleted_table_is_gone_and_deleting_it_again_is_fine(store, uri):
-    files = commit(store, uri, [batch(row())]).files
+def test_a_deleted_table_is_gone_and_deleting_it_again_is_fine(store, place):
+    files = commit(store, place, [batch(row())]).files
     assert len(read(files)) == 1
 
-    store.delete_table(uri)
-    store.delete_table(uri)
+    store.delete_table(place)
+    store.delete_table(place)
 
-    assert not store.exists(uri)
+    assert store.snapshot(place).version == -1
 
 
-@pytest.mark.parametrize("place", ["..", ".", "../elsewhere"])
-def test_nothing_outside_the_store_is_touched(store, tmp_path, place):
+@pytest.mark.parametrize("outside", ["..", ".", "../elsewhere"])
+def test_nothing_outside_the_store_is_touched(store, tmp_path, outside):
     with pytest.raises(TableOutsideStore):
-        store.delete_table(str(tmp_path / place))
+        store.delete_table(TableAt(str(tmp_path / outside)))
 
 
-def test_each_file_is_listed_with_its_rows_and_the_event_times_it_may_hold(store, uri):
+def ways_to_open(store, place):
+    return {
+        "snapshot": lambda: store.snapshot(place),
+        "list_files": lambda: store.list_files(place),
+        "committed": lambda: store.committed(place, ["run-1"]),
+        "commit": lambda: commit(store, place, [batch(row())], transaction="run-9"),
+    }
+
+
+@pytest.mark.parametrize("way", ["snapshot", "list_files", "committed", "commit"])
+@pytest.mark.parametrize("lost", ["gone", "older", "another"])
+def test_a_table_that_is_not_as_recorded_is_refused_however_it_is_opened(
+    store, place, way, lost, tmp_path
+):
+    last = commit(store, place, [batch(row())])
+    known = place._replace(identity=last.identity, version=last.version)
+    assert ways_to_open(store, known)["snapshot"]().rows == 1
+    if lost == "older":
+        known = known._replace(version=last.version + 1)
+    else:
+        store.delete_table(place)
+    if lost == "another":
+        commit(store, place, [batch(row())])
+        commit(store, place, [batch(row())], transaction="run-2")
+    before = store.snapshot(place)
+
+    with pytest.raises(OfflineStoreBehind, match="forget_stored_data"):
+        ways_to_open(store, known)[way]()
+
+    assert store.snapshot(place) == before  # and nothing was made in its place
+
+
+def test_a_newer_table_than_recorded_is_fine(store, place):
+    """A worker can die between the commit and the row that records it."""
+    first = commit(store, place, [batch(row())])
+    known = place._replace(identity=first.identity, version=first.version)
+    second = commit(store, known, [batch(row(x=2.0))], sequence=2, transaction="run-2")
+
+    assert (second.identity, second.version) == (first.identity, first.version + 1)
+    assert store.snapshot(known).rows == 2
+
+
+@pytest.mark.parametrize("way", ["snapshot", "list_files"])
+def test_a_table_that_lacks_one_of_its_files_is_refused(store, place, way):
+    result = commit(store, place, [batch(row())])
+    Path(result.files[0]).unlink()
+
+    with pytest.raises(OfflineStoreBehind, match="lacks its file"):
+        ways_to_open(store, place)[way]()
+
+
+def test_each_file_is_listed_with_its_rows_and_the_event_times_it_may_hold(store, place):
     later = T + HOUR + 123_456 * US
-    commit(store, uri, [batch(row(event=later), row(event=later - US))], transaction="late")
-    commit(store, uri, [batch(row(event=T))], sequence=2, transaction="early")
+    commit(store, place, [batch(row(event=later), row(event=later - US))], transaction="late")
+    commit(store, place, [batch(row(event=T))], sequence=2, transaction="early")
 
-    listed = store.list_files(uri)
+    listed = store.list_files(place)
 
     assert [file.rows for file in listed.files] == [1, 2]
-    assert {file.uri for file in listed.files} == set(store.snapshot(uri).files)
-    assert listed.version == store.snapshot(uri).version
+    assert {file.uri for file in listed.files} == set(store.snapshot(place).files)
+    assert listed.version == store.snapshot(place).version
     for file in listed.files:
         events = [r[2] for r in read([file.uri])]
         assert file.first_event <= min(events) < file.first_event + MILLISECOND
@@ -175,10 +227,10 @@ def test_each_file_is_listed_with_its_rows_and_the_event_times_it_may_hold(store
         (T - HOUR, T + HOUR, True),
     ],
 )
-def test_a_file_is_left_out_only_if_it_can_hold_no_row_of_the_range(store, uri, start, end, kept):
-    commit(store, uri, [batch(row(event=T), row(event=T + 456 * US))])
+def test_a_file_is_left_out_only_if_it_can_hold_no_row_of_the_range(store, place, start, end, kept):
+    commit(store, place, [batch(row(event=T), row(event=T + 456 * US))])
 
-    (file,) = store.list_files(uri).files
+    (file,) = store.list_files(place).files
 
     assert file.may_hold(start, end) is kept
 
@@ -189,9 +241,9 @@ def test_a_file_without_statistics_may_hold_anything():
     assert file.may_hold(T, T)
 
 
-def test_the_files_of_a_table_that_is_not_there_are_not_none(store, uri):
+def test_the_files_of_a_table_that_is_not_there_are_not_none(store, place):
     with pytest.raises(OfflineStoreUnavailable):
-        store.list_files(uri)
+        store.list_files(place)
 
-    commit(store, uri, [])
-    assert store.list_files(uri).files == ()
+    commit(store, place, [])
+    assert store.list_files(place).files == ()

@@ -17,7 +17,7 @@ from django.test import TestCase
 
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
 from registry.models import FeatureViewVersion
@@ -104,7 +104,7 @@ def perform(run: MaterializationRun, *, at: datetime = AT) -> MaterializationRun
 
 
 def snapshot(version: FeatureViewVersion) -> Any:
-    return offline_store().snapshot(table_uri(table_of(version)))
+    return offline_store().snapshot(table_at(table_of(version)))
 
 
 def marker(version: FeatureViewVersion) -> Any:

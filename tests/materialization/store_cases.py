@@ -18,7 +18,12 @@ from tests.materialization.engine_cases import at, make_spec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from materialization.stores.protocols import CommitResult, OfflineStore, OnlineStore
+    from materialization.stores.protocols import (
+        CommitResult,
+        OfflineStore,
+        OnlineStore,
+        TableAt,
+    )
     from registry.spec.model import VersionSpec
 
 # --- Online -------------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ def row(
 
 def commit(
     store: OfflineStore,
-    uri: str,
+    place: TableAt,
     batches: Iterable[pa.RecordBatch],
     *,
     sequence: int = 1,
@@ -94,4 +99,4 @@ def commit(
     spec: VersionSpec = SPEC,
 ) -> CommitResult:
     schema = stored_schema(spec)
-    return store.commit(uri, batches, schema=schema, sequence=sequence, transaction=transaction)
+    return store.commit(place, batches, schema=schema, sequence=sequence, transaction=transaction)

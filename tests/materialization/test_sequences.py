@@ -14,7 +14,7 @@ from django.db import connection, connections, transaction
 from lib.errors import Unavailable
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun, TableSequence
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.runner import run as runner
 from materialization.runner import storing
 from materialization.runner.heartbeat import Heartbeat, LeaseLost
@@ -191,7 +191,7 @@ def test_of_equal_times_the_later_sequence_answers_in_both_stores(cast, sources,
         }
         (batch,) = pa.Table.from_pylist([row], computed_schema(spec)).to_batches()
         offline_store().commit(
-            table_uri(table),
+            table_at(table),
             [batch],
             schema=stored_schema(spec),
             sequence=sequence,

@@ -31,6 +31,7 @@ def test_ready_when_every_part_answers(client):
         "redis": "ok",
         "clocks": "ok",
         "disk": "ok",
+        "offline_store": "ok",
     }
 
 

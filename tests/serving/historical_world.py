@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from materialization.edges import offline_store
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories
@@ -41,7 +41,7 @@ def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, sequence:
     ]
     table = pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in stamped], schema)
     offline_store().commit(
-        table_uri(version.table),
+        table_at(version.table),
         table.to_batches(),
         schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__sequence", pa.int64())),
         sequence=sequence,

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from materialization.admin.stored import kept_words
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from registry.choices import Role, State
 from registry.operations.lifecycle.releases import deprecate_version
 from registry.operations.people import members, projects
@@ -38,7 +38,7 @@ def lines(client, query: str = "") -> list[str]:
 
 
 def log_of(version) -> Path:
-    return Path(table_uri(table_of(version))) / "_delta_log"
+    return Path(table_at(table_of(version)).uri) / "_delta_log"
 
 
 def test_a_line_says_what_both_stores_hold_and_for_whom(as_, cast, version):

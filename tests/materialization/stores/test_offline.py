@@ -15,7 +15,7 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.stores.columns import stored_schema
 from materialization.stores.offline import DeltaOfflineStore
-from materialization.stores.protocols import OfflineStoreUnavailable
+from materialization.stores.protocols import OfflineStoreUnavailable, TableAt
 from tests.materialization.engine_cases import make_spec
 from tests.materialization.store_cases import US, T, batch, commit
 
@@ -26,11 +26,11 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "rides" / "driver_stats" / "abc")
+def place(tmp_path):
+    return TableAt(str(tmp_path / "rides" / "driver_stats" / "abc"))
 
 
-def test_every_type_comes_back_as_it_was(store, uri):
+def test_every_type_comes_back_as_it_was(store, place):
     values = {
         "bool": True,
         "int32": -1,
@@ -50,10 +50,10 @@ def test_every_type_comes_back_as_it_was(store, uri):
     spec = make_spec(features=features)
     nulls = (2, T, T, *(None for _ in values))
 
-    commit(store, uri, [batch((1, T, T, *values.values()), nulls, spec=spec)], spec=spec)
+    commit(store, place, [batch((1, T, T, *values.values()), nulls, spec=spec)], spec=spec)
 
     engine = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1))
-    with engine.latest_rows(store.snapshot(uri).files, spec) as reader:
+    with engine.latest_rows(store.snapshot(place).files, spec) as reader:
         table = reader.read_all()
     assert table.schema == stored_schema(spec)
     found = sorted(table.to_pylist(), key=lambda r: r["k"])
@@ -66,10 +66,10 @@ def test_every_type_comes_back_as_it_was(store, uri):
     assert [found[1][name] for name, _ in features] == [None] * len(values)
 
 
-def test_a_place_that_can_be_no_table_is_an_error_and_not_an_absence(store, uri):
-    Path(uri).parent.mkdir(parents=True)
-    Path(uri).write_text("no table")
+def test_a_place_that_can_be_no_table_is_an_error_and_not_an_absence(store, place):
+    Path(place.uri).parent.mkdir(parents=True)
+    Path(place.uri).write_text("no table")
 
-    for ask in (store.exists, store.snapshot, store.list_files):
+    for ask in (store.snapshot, store.list_files):
         with pytest.raises(OfflineStoreUnavailable):
-            ask(uri)
+            ask(place)

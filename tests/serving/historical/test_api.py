@@ -363,7 +363,7 @@ def test_stored_files_that_are_gone_are_an_unavailable_store(client, token, driv
 
     response = ask(client, token, body())
 
-    assert (response.status_code, response.json()["code"]) == (503, "offline_store_unavailable")
+    assert (response.status_code, response.json()["code"]) == (503, "offline_store_behind")
 
 
 def test_limits_name_themselves_and_their_setting(client, token, drivers, settings):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from guardian.shortcuts import assign_perm
 
-from materialization.queries import table_uri
+from materialization.queries import table_at
 from materialization.stores.columns import stored_schema
 from registry.choices import Right
 from registry.models import AuditEntry
@@ -173,7 +173,9 @@ def test_a_deprecated_version_warns_and_a_retired_one_is_gone(client, token, cas
 
 
 def test_a_store_without_the_table_is_an_error_and_no_empty_list(client, token, drivers):
-    Path(table_uri(drivers.table)).rename(Path(table_uri(drivers.table)).with_name("elsewhere"))
+    Path(table_at(drivers.table).uri).rename(
+        Path(table_at(drivers.table).uri).with_name("elsewhere")
+    )
 
     response = ask(client, token, **VIEW)
 

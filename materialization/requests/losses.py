@@ -1,0 +1,91 @@
+"""Giving up what the offline store has lost, so that it is computed again.
+
+Not for restoring: whoever has the store's backup restores that instead, and loses nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import Conflict, Invalid
+from materialization.edges import offline_store, online_store
+from materialization.queries import coverage, live_run, table_at
+from materialization.stores.protocols import OfflineStoreBehind
+from registry import access, audit, epoch
+from registry.choices import Right
+from registry.models import FeatureTable
+from registry.models.feature_view import new_uid
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+
+class NothingLost(Conflict):
+    code = "nothing_lost"
+
+
+class TableBusy(Conflict):
+    code = "table_busy"
+
+
+class LossNeedsReason(Invalid):
+    code = "reason_needed"
+
+
+def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) -> FeatureTable:
+    """Forget what was stored of a table that the store has not, or not as new, as the database.
+
+    Its versions are not ready until it is backfilled from what its source has today. It gets
+    another name in both stores: what may still lie under the old one is neither read nor touched.
+
+    :raises ActionNotPermitted: the actor may not materialize the view.
+    :raises NothingLost: the store has all that was stored.
+    :raises TableBusy: a run of the table is under way; names it.
+    :raises LossNeedsReason: without a reason.
+    """
+    access.require(actor, Right.MATERIALIZE_FEATUREVIEW, table.feature_view)
+    if not reason.strip():
+        raise LossNeedsReason("giving up stored data needs a reason, which the trail keeps.")
+    with epoch.change(table.feature_view.project_id):
+        held = FeatureTable.objects.select_for_update(no_key=True).get(pk=table.pk)
+        if (run := live_run(held)) is not None:
+            raise TableBusy(f"{run} is {run.status}; cancel it, or wait until it has ended.")
+        _forget(held, actor, reason, _what_is_wrong(held), at)
+    table.refresh_from_db()
+    return table
+
+
+def _what_is_wrong(table: FeatureTable) -> str:
+    try:
+        offline_store().snapshot(table_at(table))
+    except OfflineStoreBehind as exc:
+        return exc.message
+    raise NothingLost(f"the offline store has all that was stored of {table}; nothing was changed.")
+
+
+def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datetime) -> None:
+    known, windows = table_at(table), [str(window) for window in coverage(table)]
+    table.stored_windows.all().delete()
+    table.source_parts.all().delete()  # every file is to be read again
+    uid = table.uid
+    table.uid, table.stored_as, table.stored_version = new_uid(), "", -1
+    table.ready_at, table.kept_for, table.generation = None, timedelta(0), 0
+    table.save(
+        update_fields=["uid", "stored_as", "stored_version", "ready_at", "kept_for", "generation"]
+    )
+    audit.record(
+        actor=actor,
+        verb="feature_table.loss_accepted",
+        subject=table,
+        before={"uid": uid, "stored_as": known.identity, "stored_version": known.version},
+        after={"uid": table.uid},
+        data={"reason": reason, "windows": windows, "found": wrong},
+        at=at,
+    )
+    transaction.on_commit(partial(online_store().drop, uid), robust=True)
