@@ -6,11 +6,24 @@ Specific errors subclass a kind beside the code that raises them.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+#: Control characters but line feed and tab, and those that turn the direction of text around.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return a text with what a terminal would obey written as an escape.
+
+    Messages quote names and values of others, and people read them on terminals.
+    """
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class AssayError(Exception):
@@ -19,8 +32,8 @@ class AssayError(Exception):
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.data = data
 
     def __str__(self) -> str:

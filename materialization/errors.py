@@ -110,9 +110,6 @@ class NoTick(Invalid):
 
 #: A path into the directory that each child gets; see ``TEMP_PREFIX``.
 _PRIVATE = re.compile(rf"(?:/[^\s/'\"]+)*/{TEMP_PREFIX}[^\s'\"]*")
-#: Control characters but line feed and tab, and those that turn the direction of text around.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
 CARRIED: tuple[type[AssayError], ...] = (
     SourceFileMissing,
     SourceFileEmpty,
@@ -134,17 +131,15 @@ CARRIED: tuple[type[AssayError], ...] = (
 
 def to_report(error: AssayError) -> dict[str, Any]:
     """Return what ``from_report`` needs to raise the same error in another process."""
-    return {"code": error.code, "message": printable(error.message), "data": error.data}
+    return {"code": error.code, "message": without_private_paths(error.message), "data": error.data}
 
 
-def printable(message: str) -> str:
-    """Return an engine's words fit for a terminal, a page and a stranger.
+def without_private_paths(message: str) -> str:
+    """Return an engine's words without paths of its private directory.
 
-    What a terminal would obey is written as an escape: file names and values are not ours. Paths of
-    the private directory say nothing to whoever reads them, and too much of the server.
+    They say nothing to whoever reads them, and too much of the server.
     """
-    told = _PRIVATE.sub("a temporary file", message)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
+    return _PRIVATE.sub("a temporary file", message)
 
 
 def from_report(report: dict[str, Any]) -> AssayError:

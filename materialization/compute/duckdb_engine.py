@@ -26,7 +26,7 @@ from materialization.compute.point_in_time_sql import (
 from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
 from materialization.compute.stored_rows_sql import latest_sql
-from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, printable
+from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
 from materialization.stores.columns import stored_schema
 from materialization.stores.protocols import OfflineStoreUnavailable
 
@@ -126,7 +126,7 @@ def _own_failures(what: str, advice: str) -> Iterator[None]:
 def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
     """Return None for what is neither a limit nor a file: then the mistake is ours."""
     message = str(error)
-    said = printable(message.strip().partition("\n")[0])
+    said = without_private_paths(message.strip().partition("\n")[0])
     limit = next((name for text, name in _LIMITS.items() if text in message), None)
     if limit is not None:
         return EngineLimitExceeded(

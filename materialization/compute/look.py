@@ -64,9 +64,12 @@ def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
     """
     try:
         found = find_source(spec.rows_from, where)
-        return engine.look(msgspec.structs.replace(spec, schema=None), found)
+        seen = engine.look(msgspec.structs.replace(spec, schema=None), found)
     except Invalid as exc:
-        return Look(problems=[(_path(exc), exc.message)])
+        seen = Look(problems=[(_path(exc), exc.message)])
+    problems = [(path, where.told(message)) for path, message in seen.problems]
+    warnings = list(map(where.told, seen.warnings))
+    return msgspec.structs.replace(seen, problems=problems, warnings=warnings)
 
 
 def report_of(report: Report) -> Look:

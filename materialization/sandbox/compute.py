@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from materialization.transforms.rows import Opening
 
 
+#: What the files, the SQL or the limits are to blame for; anything else is a mistake of ours.
+_TOLD = (
+    AssayError,
+    duckdb.Error,
+    pa.ArrowException,
+    MemoryError,
+    # data that are nested without end
+    RecursionError,
+    OSError,
+)
 _read_envelope = json_reader(Envelope)
 
 
@@ -58,7 +68,14 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
             outcome = Report(look=look(connection, job.spec, open_part(job.source)))
     except BrokenPipeError:
         return 2
-    except (AssayError, duckdb.Error, pa.ArrowException, MemoryError, OSError) as exc:
+    except (
+        AssayError,
+        duckdb.Error,
+        pa.ArrowException,
+        MemoryError,
+        RecursionError,
+        OSError,
+    ) as exc:
         outcome = Report(error=to_report(_error(exc, envelope.job, known)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()

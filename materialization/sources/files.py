@@ -45,6 +45,10 @@ class Whereabouts(msgspec.Struct, frozen=True):
     name: str = "default"
     forbidden: tuple[str, ...] = ()
 
+    def told(self, message: str) -> str:
+        """Return a message with paths as definitions write them: where roots are is not said."""
+        return message.replace(f"{self.root}/", "").replace(self.root, f"the root {self.name}")
+
 
 class FilesKind:
     """Files of one format under one root of the project."""

@@ -27,7 +27,7 @@ from registry.choices import Role
 from registry.operations.people import members, projects, tokens
 now = timezone.now()
 owner = User.objects.create_user("owner")
-project = projects.create_project(name="rides", actor=owner, at=now, roots=[])
+project = projects.create_project(name="rides", actor=owner, at=now)
 user = User.objects.create_user("ana", password="pw")
 for role in (Role.AUTHOR, Role.CONSUMER):
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)

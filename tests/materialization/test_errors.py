@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.errors import SourceUnreadable, from_report, printable, to_report
+from materialization.errors import SourceUnreadable, from_report, to_report
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,6 @@ from materialization.errors import SourceUnreadable, from_report, printable, to_
     ],
 )
 def test_nothing_that_a_terminal_obeys_and_no_path_of_ours_is_told(said, told):
-    assert printable(said) == told
+    error = from_report(to_report(SourceUnreadable(said)))
 
-
-def test_every_error_of_the_sandbox_is_told_that_way():
-    error = from_report(to_report(SourceUnreadable("a\x1b[2Jb")))
-
-    assert (type(error), error.message) == (SourceUnreadable, r"a\u001b[2Jb")
+    assert (type(error), error.message, str(error)) == (SourceUnreadable, told, told)

@@ -12,9 +12,8 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.sources.files import Whereabouts
 from materialization.stores.columns import INSTANT
-from registry.operations.registration.looking_ahead import bare_version
 from registry.spec.aggregations import AggregationSpec
-from registry.spec.model import ScheduleSpec
+from registry.spec.model import FeatureViewSpec, ScheduleSpec, VersionSpec
 from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
 
 ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30))
@@ -150,8 +149,10 @@ def test_numbers_are_no_timestamps_of_a_feature_which_has_no_unit(tmp_path):
 def test_a_source_by_itself_is_looked_at_for_its_times(tmp_path):
     write_parquet(tmp_path, rows("1"), SCHEMA)
 
-    assert look(bare_version(make_spec().source), tmp_path).problems == []
-    [(path, found)] = look(bare_version(make_spec(event="evnt").source), tmp_path).problems
+    view = FeatureViewSpec(name="rows", entities=(), source="rows", features=())
+    assert look(VersionSpec(view=view, source=make_spec().source), tmp_path).problems == []
+    wrong = VersionSpec(view=view, source=make_spec(event="evnt").source)
+    [(path, found)] = look(wrong, tmp_path).problems
     assert path == ("source", "event_timestamp")
     assert "Did you mean 'event'?" in found
 
@@ -200,3 +201,34 @@ def test_driver_stats_were_loaded_in_bulk():
 
     assert (report.problems, report.rows) == ([], 1807)
     assert "looks like one bulk load" in report.warnings[0]
+
+
+@pytest.mark.parametrize("content", ["k,event\n1,2024-03-01,3\n", "", 'k\n"a\n'])
+def test_a_problem_names_the_file_as_a_definition_does_and_not_where_the_root_is(tmp_path, content):
+    (tmp_path / "rows.csv").write_text(content)
+    (tmp_path / "out.csv").symlink_to("/etc/hostname")
+
+    for path in ("rows.csv", "out.csv"):
+        found = look(make_spec(features=[("x", "float64")], path=path), tmp_path)
+
+        message = " ".join(message for _, message in found.problems)
+        assert path in message
+        assert str(tmp_path) not in message
+
+
+def test_what_a_terminal_would_obey_in_a_files_name_is_written_out(tmp_path):
+    (tmp_path / "a\x1b[2J.csv").write_text("k,event\n")
+
+    found = look(make_spec(features=[("x", "float64")], path="a*.csv"), tmp_path)
+
+    assert "a\\u001b[2J.csv" in found.problems[0][1]
+    assert "\x1b" not in found.problems[0][1]
+
+
+def test_json_that_is_nested_too_deep_is_the_files_fault(tmp_path):
+    deep = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "rows.jsonl").write_text(f'{{"k": 1, "event": "2024-03-01", "x": {deep}}}\n')
+
+    found = look(make_spec(features=[("x", "float64")], path="rows.jsonl"), tmp_path)
+
+    assert found.problems[0][0][0] == "source"
