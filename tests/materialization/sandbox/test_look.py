@@ -178,7 +178,7 @@ def test_no_rows_is_a_warning(tmp_path):
 def test_rows_to_be_left_out_are_counted(tmp_path):
     write_parquet(tmp_path, [*rows("1"), {"k": None, "event": T, "created": T, "x": "1"}], SCHEMA)
 
-    assert look(make_spec(), tmp_path).warnings == ["1 of 2 rows have no k and will be left out."]
+    assert "1 of 2 rows have no k and will be left out." in look(make_spec(), tmp_path).warnings
 
 
 def test_one_bulk_load_is_noticed(tmp_path):
