@@ -37,6 +37,7 @@ def check_redis(**_: object) -> None:
 
     try:
         startup.refuse_evicting_redis()
+        startup.refuse_lost_store()
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(processes.REFUSED) from error

@@ -17,7 +17,9 @@ from lib.connections import (
     get_redis,
     translated,
 )
+from materialization.edges import offline_store
 from materialization.stores.online import KEEPING_POLICIES
+from materialization.stores.protocols import OfflineStoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -73,3 +75,14 @@ def refuse_evicting_redis() -> None:
         raise ImproperlyConfigured(
             f"The Redis at REDIS_URL cannot hold online values: its {advice(policy)}."
         )
+
+
+def refuse_lost_store() -> None:
+    """Stop a start with an offline store where its files would be written and not be found.
+
+    :raises ImproperlyConfigured: names the path and what is wrong with it.
+    """
+    try:
+        offline_store()
+    except OfflineStoreUnavailable as error:
+        raise ImproperlyConfigured(error.message) from error

@@ -17,3 +17,4 @@ from serving.online.door import OnlineFirst  # noqa: E402
 
 application = OnlineFirst(django_application)
 startup.refuse_evicting_redis()
+startup.refuse_lost_store()

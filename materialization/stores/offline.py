@@ -5,10 +5,12 @@ Not for computing or joining: the engine gives Arrow, readers give a snapshot's 
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
 #: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
 _CUT_OFF = timedelta(microseconds=999)
+#: What delta-rs reads otherwise than the file system does, or ends the process on.
+_UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -43,7 +47,13 @@ class DeltaOfflineStore:
     """
 
     def __init__(self, root: str | Path) -> None:
+        """:raises OfflineStoreUnavailable: under such a path the tables' library finds no file."""
         self.root = Path(root).resolve()
+        if unusable := _UNUSABLE.search(str(self.root)):
+            raise OfflineStoreUnavailable(
+                f"the offline store cannot lie at {str(self.root)!r}: Delta Lake finds no file "
+                f"under a path with {unusable[0]!r}. Set OFFLINE_STORE to one without it."
+            )
 
     def commit(
         self,
@@ -187,7 +197,8 @@ def _require_files(table: DeltaTable, files: Sequence[dict[str, Any]]) -> None:
 
 
 def _root_of(table: DeltaTable) -> str:
-    return table.table_uri.removeprefix("file://")
+    """Return the table's directory: its address is percent-encoded, and no directory is."""
+    return unquote(table.table_uri.removeprefix("file://"))
 
 
 def _identity(table: DeltaTable) -> str:

@@ -22,16 +22,18 @@ import pytest
 from deltalake import write_deltalake
 
 from lib.errors import AssayError
+from registry.spec.aggregations import AggregationSpec
+from registry.spec.model import ScheduleSpec
 from registry.spec.sources import SourceColumn, SourceSchema
-from tests.materialization.engine_cases import at, compute_here, make_spec
+from tests.materialization.engine_cases import END, at, compute_here, make_spec
 
 DAY = at("2024-05-01T00:00")
 TEXT = (("x", "string"),)
 
 
-def read(root, path, *, features=TEXT, key="string", **view):
+def read(root, path, *, features=TEXT, key="string", end=END, **view):
     spec = make_spec(path, keys=[("k", key)], features=features, **view)
-    return compute_here(spec, root)[0]
+    return compute_here(spec, root, end=end)[0]
 
 
 def values(table, name="x"):
@@ -396,3 +398,29 @@ def test_columns_more_and_wider_types_change_no_value(tmp_path):
     assert values(read_as(tmp_path, taken(x="BIGINT"))) == {"a": 7.0}
     with pytest.raises(AssayError, match="was csv when the version was submitted and is parquet"):
         read_as(tmp_path, taken("csv", x="VARCHAR"))
+
+
+@pytest.mark.parametrize(
+    ("declared", "written", "total"),
+    [
+        ("int64", ["9007199254740993", "2"], 2**53 + 3),
+        ("decimal(20,2)", ["123456789012345678.10", "0.05"], Decimal("123456789012345678.15")),
+        ("float64", ["0.1", "0.2"], 0.1 + 0.2),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_sums_of_numbers_that_are_written_as_text_are_exact(
+    tmp_path, ending, declared, written, total
+):
+    rows = [f"a,2024-05-01,{x}" for x in written]
+    if ending == "jsonl":
+        rows = [f'{{"k":"a","event":"2024-05-01","x":{x}}}' for x in written]
+    head = ["k,event,x"] if ending == "csv" else []
+    (tmp_path / f"a.{ending}").write_text("\n".join([*head, *rows]))
+
+    table = read(
+        tmp_path, f"a.{ending}", features=[("x_sum_1d", declared)],
+        aggregations=(AggregationSpec(column="x", functions=("sum",), windows=("1d",)),),
+        schedule=ScheduleSpec(every="1d"), end=at("2024-05-01T00:00"),
+    )  # fmt: skip
+    assert table["x_sum_1d"].to_pylist() == [total]

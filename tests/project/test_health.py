@@ -59,6 +59,13 @@ def test_not_ready_on_a_redis_that_drops_values(client, online_redis):
         online_redis.config_set("maxmemory-policy", "noeviction")
 
 
+def test_no_start_with_a_store_whose_files_would_not_be_found(settings, tmp_path):
+    settings.OFFLINE_STORE = tmp_path / "a[1]"
+
+    with pytest.raises(ImproperlyConfigured, match="Set OFFLINE_STORE"):
+        startup.refuse_lost_store()
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(("ago", "word"), [(0, "ok"), (59, "ok"), (61, "last ran 61 s ago")])
 def test_a_late_sweep_is_said_and_readers_keep_their_server(client, settings, ago, word):

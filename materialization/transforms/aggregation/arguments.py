@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from lib.sql_text import identifier
 from materialization.errors import SourceValueInvalid
 from materialization.transforms.casts import Cast, cast
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 #: Sums of these could leave 128 bits.
 _HUGE = ("HUGEINT", "UHUGEINT")
 _FLOAT = parse_type("float64")
+#: The declared types whose sums are exact → what each text is read as.
+_EXACT = {
+    "int32": parse_type("int64"),
+    "int64": parse_type("int64"),
+    "decimal": parse_type("decimal(38,0)"),
+}
 
 
 class Input(NamedTuple):
@@ -80,12 +88,23 @@ def as_double(given: Input) -> Taken:
 def as_number(given: Input) -> Taken:
     """Take numbers to be added: integers and decimals exactly, in 128 bits, others as doubles."""
     kind = family(given.have)
+    if kind in ("text", "json") and (want := _EXACT.get(given.feature.value_type.kind)):
+        return _exactly(given, want)
     if kind not in ("integer", "bool", "decimal") or given.have in _HUGE:
         made = _made(given, _FLOAT)
         return Taken(Argument(made.strict, _FLOAT.duckdb), made)
     scale = given.have.rstrip(")").split(",")[1].strip() if kind == "decimal" else ""
     exact = f"DECIMAL(38,{scale})" if scale else "HUGEINT"
     return Taken(Argument(f"CAST({identifier(given.column)} AS {exact})", exact), None)
+
+
+def _exactly(given: Input, want: ValueType) -> Taken:
+    """Take numbers that are written as text as what the sum of them is declared to be."""
+    if want.kind == "decimal":
+        want = msgspec.structs.replace(want, scale=given.feature.value_type.scale)
+    made = _made(given, want)
+    total = "HUGEINT" if want.kind == "int64" else want.duckdb
+    return Taken(Argument(f"CAST({made.strict} AS {total})", total), made)
 
 
 def _cast(given: Input, want: ValueType) -> Taken:

@@ -17,7 +17,7 @@ from materialization.stores.columns import stored_schema
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.protocols import OfflineStoreUnavailable, TableAt
 from tests.materialization.engine_cases import make_spec
-from tests.materialization.store_cases import US, T, batch, commit
+from tests.materialization.store_cases import SPEC, US, T, batch, commit, row
 
 
 @pytest.fixture
@@ -73,3 +73,25 @@ def test_a_place_that_can_be_no_table_is_an_error_and_not_an_absence(store, plac
     for ask in (store.snapshot, store.list_files):
         with pytest.raises(OfflineStoreUnavailable):
             ask(place)
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "50%", "a#b", "a?b", "a*b", "x=1", "q'o", "日"])
+def test_a_store_may_lie_under_any_folder_that_can_be_named(tmp_path, name):
+    root = tmp_path / name
+    store, place = DeltaOfflineStore(root), TableAt(str(root / "rides" / "driver_stats" / "abc"))
+
+    for number in (1, 2):
+        commit(store, place, [batch(row((str(number), "23")))], transaction=str(number))
+
+    engine = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1))
+    files = store.snapshot(place).files
+    assert all(Path(file).is_file() for file in files)
+    assert [file.uri for file in store.list_files(place).files] == sorted(files)
+    with engine.latest_rows(files, SPEC) as reader:
+        assert reader.read_all().num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a^b", "a|b", "a%20b", "a\\b", "a\tb"])
+def test_a_store_that_would_lose_its_files_or_end_the_process_is_refused(tmp_path, name):
+    with pytest.raises(OfflineStoreUnavailable, match="Set OFFLINE_STORE to one without it"):
+        DeltaOfflineStore(tmp_path / name)
