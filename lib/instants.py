@@ -5,10 +5,21 @@ Not for schedules or windows: ``materialization.ticks`` and ``materialization.wi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, date, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+#: The texts that are days and instants, wherever text is read: in files, frames and requests. As
+#: regular expressions that Python, DuckDB and Arrow read alike.
+DAY_TEXT = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,9})?)?"
+_ZONE = "(?:Z| UTC|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?)"
+INSTANT_TEXT = f"{DAY_TEXT}(?:[T ]{_TIME}{_ZONE}?)?"
+
+_is_day, _is_instant = re.compile(DAY_TEXT).fullmatch, re.compile(INSTANT_TEXT).fullmatch
 
 
 def to_us(instant: datetime) -> int:
@@ -24,13 +35,27 @@ def from_us(microseconds: int) -> datetime:
 def parse_instant(text: str) -> datetime:
     """Read an ISO 8601 instant in UTC; one without a zone is UTC, a date is its midnight.
 
+    Digits finer than microseconds are cut.
+
     :raises ValueError: there is no such instant, or none between the years 1 and 9999 of UTC.
     """
-    parsed = datetime.fromisoformat(text)
+    if not _is_instant(text):
+        raise ValueError(f"{text[:80]!r} is not written as an instant is")
+    parsed = datetime.fromisoformat(text.replace(" UTC", "Z"))
     try:
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except OverflowError as exc:
         raise ValueError(f"{text} lies outside the calendar in UTC") from exc
+
+
+def parse_day(text: str) -> date:
+    """Read an ISO 8601 day.
+
+    :raises ValueError: there is no such day.
+    """
+    if not _is_day(text):
+        raise ValueError(f"{text[:80]!r} is not written as a day is")
+    return date.fromisoformat(text)
 
 
 def timestamp(value: datetime | None) -> str | None:

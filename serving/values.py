@@ -233,7 +233,7 @@ def _timestamp_key(value: Any, kind: str) -> datetime:
 
 
 def _date_key(value: Any, kind: str) -> date:
-    return date.fromisoformat(_string_key(value, kind))
+    return instants.parse_day(_string_key(value, kind))
 
 
 _KEYS: dict[str, Callable[[Any, str], Any]] = {

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Invalid
+from lib.instants import INSTANT_TEXT
 from materialization.stores.columns import INSTANT
 from serving.historical.plain_columns import first_line, plain
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
@@ -105,7 +106,9 @@ def _in_range(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _instants_of_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    for kind in (INSTANT, pa.timestamp("us")):  # all zoned, or all naive: Arrow reads them at once
+    written = pc.match_substring_regex(column, f"^(?:{INSTANT_TEXT})$")
+    # All zoned, or all naive, as instants are written: Arrow reads them at once.
+    for kind in (INSTANT, pa.timestamp("us")) if pc.all(written).as_py() is not False else ():
         try:
             return column.cast(kind)
         except pa.ArrowInvalid:
