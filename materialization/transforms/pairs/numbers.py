@@ -21,6 +21,10 @@ _INFINITE = r"[+-]?inf(inity)?"
 _NO_NUMBER = rf"{_INFINITE}|[+-]?nan"
 
 
+#: As Arrow reads them in frames; the engine would take t, yes and n as well.
+_BOOL_TEXT = "(?i:true|false|1|0)"
+
+
 def number_pair(source: str, have: str, want: ValueType) -> tuple[str, str | None] | None:
     if have == want.duckdb:
         return source, None
@@ -86,7 +90,7 @@ def _unlike_number(source: str, have: str, want: ValueType) -> str:
 
 def _unlike_text(source: str, have: str, want: ValueType) -> str:
     if want.kind == "bool":
-        return "FALSE"
+        return f"NOT regexp_full_match({source}, '{_BOOL_TEXT}')"
     numeral = f"regexp_full_match({source}, '{_NUMERAL}')"
     if want.kind in _FLOATS:
         return f"CASE WHEN {numeral} THEN {_unlike_float(source, want)} ELSE {_no_word(source)} END"

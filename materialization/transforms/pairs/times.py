@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.instants import INSTANT_TEXT
 from materialization.errors import SourceValueInvalid
 from materialization.transforms.pairs.families import family
 
@@ -86,6 +87,10 @@ def _is_finer(source: str, have: str) -> str:
 def _instant(source: str, have: str, kind: str) -> str:
     if have in _NANOSECONDS:
         return f"TRY(make_timestamptz({_floor_thousandth(f'epoch_ns({source})')}))"
+    if (
+        kind == "text"
+    ):  # the engine would take more than a frame does: epoch, 2024/1/1, a zone's name
+        source = f"CASE WHEN regexp_full_match({source}, '{INSTANT_TEXT}') THEN {source} END"
     if kind == "text" or "TIME ZONE" in have:
         return f"TRY_CAST({source} AS TIMESTAMP WITH TIME ZONE)"
     return f"(TRY_CAST({source} AS TIMESTAMP) AT TIME ZONE 'UTC')"
