@@ -139,6 +139,36 @@ def test_redis_that_dies_comes_back_with_what_it_had_saved(tmp_path):
         servers.await_ready(server.child, f"{server.url}/readyz")
 
 
+#: Puts a task for a run that does not exist into the workers' queue.
+SEND = """
+from featurestore_project.celery import app
+app.send_task("materialization.run", kwargs={"run_id": 987654}, queue="runs")
+"""
+
+
+def test_a_broker_that_restarts_under_a_task_ends_nothing(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        worker = part(server, "worker@")
+        for each in worker.children():
+            each.suspend()  # so that the task is taken and not acknowledged
+        subprocess.run([sys.executable, "-c", SEND], env=server.env, cwd=servers.ROOT, check=True)
+        log = server.state_dir / "logs" / "worker.log"
+        deadline = time.monotonic() + 30
+        while "materialization.run[" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
+        redis.kill()
+
+        assert not still_running([redis])
+        servers.await_ready(server.child, f"{server.url}/readyz")
+        time.sleep(3)  # the worker meets the new connection
+        for each in worker.children() if worker.is_running() else []:
+            each.resume()
+        assert server.child.process.poll() is None
+        assert swept_within(server, 30)
+        assert restarted(server, "worker@", psutil.Process()).is_running()
+
+
 def test_a_part_that_refuses_to_start_ends_the_rest_and_shows_why(tmp_path):
     # A Redis that evicts, named in REDIS_URL: the web part refuses it.
     with servers.evicting_redis(tmp_path / "redis") as url:
