@@ -52,9 +52,12 @@ class LifecycleCalls(Calls):
         """Send it back with a comment; ``packet_hash`` as in ``approve``."""
         return self._transition("reject", reference, comment, packet_hash=packet_hash)
 
-    def promote(self, reference: str, *, comment: str = "") -> JSON:
-        """Make the version the default, the one that references without a version mean."""
-        return self._transition("promote", reference, comment)
+    def promote(self, reference: str, *, comment: str = "", force: bool = False) -> JSON:
+        """Make the version the default, the one that references without a version mean.
+
+        ``force``, with a comment that says why, although it breaks feature services.
+        """
+        return self._transition("promote", reference, comment, force=force)
 
     def deprecate(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("deprecate", reference, comment)

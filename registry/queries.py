@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F
 
-from lib.errors import Gone, NotFound, Unavailable, did_you_mean
+from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
+from registry.breakage import service_problems
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, Role, State
 from registry.models import (
     FeatureService,
@@ -42,6 +43,10 @@ class ReferenceNotFound(NotFound):
 
 class FeatureServiceNotFound(NotFound):
     code = "feature_service_not_found"
+
+
+class FeatureServiceBroken(Conflict):
+    code = "feature_service_broken"
 
 
 class VersionNotReady(Unavailable):
@@ -204,7 +209,13 @@ def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
         raise FeatureServiceNotFound(
             f"project {project} has no feature service {name!r}.{did_you_mean(name, known)}"
         )
-    members = service.current.members.select_related("feature_view")
+    members = list(service.current.members.select_related("feature_view__default_version"))
+    if problems := service_problems(members):
+        raise FeatureServiceBroken(
+            f"feature service {name}: {'; '.join(problems)}. Change the service, or promote"
+            " a version that has it.",
+            problems=problems,
+        )
     return tuple(
         Reference(member.feature_view.name, member.pin or None, member.feature)
         for member in members

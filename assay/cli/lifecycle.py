@@ -30,9 +30,19 @@ PACKET = {
         "help": "decide on exactly what `assay review` showed; refused if it was submitted anew",
     }
 }
-FORCE = {"--force": {"action": "store_true", "help": "although it is used; needs a --comment"}}
+FORCE = {
+    "--force": {
+        "action": "store_true",
+        "help": "although it is used, or breaks services; needs a --comment",
+    }
+}
 #: What single actions take beside a comment.
-OPTIONS: dict[str, dict[str, Any]] = {"approve": PACKET, "reject": PACKET, "retire": FORCE}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "approve": PACKET,
+    "reject": PACKET,
+    "promote": FORCE,
+    "retire": FORCE,
+}
 
 
 def add(commands: Commands) -> None:

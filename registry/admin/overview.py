@@ -17,6 +17,7 @@ from registry.admin.panels import Card, Tile, overview
 from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
 from registry.approval import approvals_required
+from registry.breakage import broken_services
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
 from registry.queries import waiting_for_review
@@ -50,6 +51,17 @@ def reviews(request: HttpRequest) -> Iterator[Tile | Card]:
     yield Tile(10, "Waiting for review", "fact_check", url, count, hint)
     lines = [{"version": each, "required": approvals_required(each)} for each in first]
     yield Card(10, _card(request, "waiting", waiting=lines, waiting_count=count))
+
+
+@overview
+def services(request: HttpRequest) -> Iterator[Tile | Card]:
+    """Show the services whose readers are refused, because a default lacks what they name."""
+    broken = broken_services(projects_with(request))
+    if broken:
+        url = reverse("admin:registry_featureservice_changelist")
+        yield Tile(30, "Broken services", "link_off", url, len(broken), "reads fail", is_bad=True)
+        lines = list(broken.items())[:LINES]
+        yield Card(5, _card(request, "broken", broken=lines, broken_count=len(broken)))
 
 
 @overview

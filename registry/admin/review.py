@@ -113,7 +113,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             options["packet_hash"] = request.POST.get("packet_hash", "")
         if action is Action.SUBMIT:
             options["look"] = get_looking()
-        if action is Action.RETIRE:
+        if action in (Action.PROMOTE, Action.RETIRE):
             options["force"] = request.POST.get("force") == "on"
         operation = partial(
             OPERATIONS[action],

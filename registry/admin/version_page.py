@@ -12,6 +12,7 @@ import msgspec
 from registry import access, lifecycle
 from registry.admin.scope import projects_with
 from registry.approval import approvals_given, approvals_required
+from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
 from registry.markup import brief, plain
 from registry.models import AuditEntry, FeatureService, Review
@@ -86,6 +87,7 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
         "people": _people(version),
         "services": _services(version),
         "consumers": consumers_of(version),
+        "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "history": _history(request, version),
         **_review(version),
         **_actions(version, user),

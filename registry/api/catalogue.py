@@ -58,7 +58,7 @@ FEATURE_VIEWS = Catalogue(
 )
 FEATURE_SERVICES = Catalogue(
     FeatureService.objects.select_related("current")
-    .prefetch_related("current__members__feature_view")
+    .prefetch_related("current__members__feature_view__default_version")
     .order_by("name"),
     feature_service_output,
 )

@@ -11,6 +11,7 @@ import msgspec
 
 from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
+from registry.breakage import service_problems
 from registry.queries import newest_first, shown_version
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def feature_service_output(service: FeatureService) -> dict[str, Any]:
         "name": service.name,
         "version": current.version if current else None,
         "features": [str(member) for member in members],
+        "problems": service_problems(members),
         "description": current.description if current else "",
         "owner": current.owner if current else "",
         "tags": current.tags if current else {},

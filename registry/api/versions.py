@@ -54,12 +54,13 @@ class ReviewAPI(API):
 TAKES = {
     Action.APPROVE: {"packet_hash"},
     Action.REJECT: {"packet_hash"},
+    Action.PROMOTE: {"force"},
     Action.RETIRE: {"force"},
 }
 
 
 class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
-    """What an action may be told: ``force`` to retire, ``packet_hash`` (as seen) to decide."""
+    """What an action may be told: ``force`` promotes or retires, ``packet_hash`` (seen) decides."""
 
     comment: str = ""
     force: bool = False
@@ -111,6 +112,6 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
     elif action in (Action.APPROVE, Action.REJECT):
         owner = token.created_by if token else None
         options |= {"token_owner": owner, "packet_hash": body.packet_hash}
-    elif action is Action.RETIRE:
+    elif action in (Action.PROMOTE, Action.RETIRE):
         options["force"] = body.force
     return options

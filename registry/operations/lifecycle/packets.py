@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import Conflict
+from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.queries import services_using
 from registry.spec.change import differences
@@ -54,6 +55,7 @@ def make_packet(
         "approvals_required": required,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
         "impact": services_using(version.feature_view),
+        "breaks": services_broken_by(version),
         "source": {
             "rows": report.rows,
             "first_event": report.first_event.isoformat() if report.first_event else None,

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from lib.errors import Conflict, Invalid
 from registry import epoch
+from registry.breakage import services_broken_by
 from registry.choices import SERVED_STATES, Action, State
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import steps
@@ -31,16 +32,27 @@ class VersionInUse(Conflict):
     code = "version_in_use"
 
 
+class ServicesBroken(Conflict):
+    code = "services_broken"
+
+
 class ReasonNeeded(Invalid):
     code = "reason_needed"
 
 
 def promote_version(
-    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str = "",
+    force: bool = False,
 ) -> FeatureViewVersion:
     """Make a ready version the one that references without a pin read; also the way back.
 
     :raises VersionNotReadyToPromote: it is not backfilled and loaded yet.
+    :raises ServicesBroken: services would lose features they read, and it is not forced.
+    :raises ReasonNeeded: forced without a comment.
     """
     with steps.taking(version, Action.PROMOTE, actor, comment=comment):
         if not version.is_ready:
@@ -48,6 +60,15 @@ def promote_version(
                 f"{version} is not materialized yet; promote it when its backfill is done."
             )
         default = version.feature_view.default_version
+        breaks = services_broken_by(version)
+        if breaks and not force:
+            raise ServicesBroken(
+                f"making {version} the default breaks {'; '.join(breaks)}. Pin or change these"
+                " services first, or force it with a reason.",
+                breaks=breaks,
+            )
+        if force and not comment.strip():
+            raise ReasonNeeded("forcing a promotion needs a comment that says why.")
         FeatureView.objects.filter(pk=version.feature_view_id).update(default_version=version)
         steps.record(
             version,
@@ -57,6 +78,7 @@ def promote_version(
             after=version.number,
             at=at,
             comment=comment,
+            **({"breaks": breaks} if breaks else {}),
         )
     version.refresh_from_db()
     return version
@@ -147,10 +169,15 @@ def mark_table_ready(
 
 
 def default_if_none(version: FeatureViewVersion, *, at: datetime) -> None:
-    """Make a ready version the default where its view has none; inside a change of the epoch."""
+    """Make a ready version the default where its view has none; inside a change of the epoch.
+
+    Without it nobody who follows the default is answered, so a service that it lacks a feature of
+    does not keep it from the others: the entry names that service, and it stands on the overview.
+    """
+    breaks = services_broken_by(version)
     views = FeatureView.objects.filter(pk=version.feature_view_id, default_version=None)
     if views.update(default_version=version):
         steps.record(
             version, Action.PROMOTE, None, before=None, after=version.number, at=at,
-            comment="first ready version",
+            comment="first ready version", **({"breaks": breaks} if breaks else {}),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from registry import access, audit
+from registry.breakage import services_broken_by
 from registry.choices import Kind, Right, State
 from registry.models import Feature, FeatureView, FeatureViewVersion, VersionEditor
 from registry.operations.lifecycle.numbers import assign_number
@@ -61,6 +62,7 @@ def store_draft(application: Application, spec: VersionSpec, *, editor_ids: set[
         version=str(assign_number(draft, base, change)),
         state=draft.state,
         reasons=list(change.reasons),
+        warnings=[f"as the default it breaks {each}" for each in services_broken_by(draft)],
         draft=draft,
     )
 

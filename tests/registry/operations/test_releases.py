@@ -7,15 +7,18 @@ from django.test import TestCase
 
 from registry import epoch
 from registry.access import ActionNotPermitted
+from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.lifecycle import TransitionNotAllowed
 from registry.models import AuditEntry, FeatureTable, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.lifecycle.releases import (
     ReasonNeeded,
+    ServicesBroken,
     VersionInUse,
     VersionNotReadyToPromote,
 )
+from registry.queries import FeatureServiceBroken, service_references
 from tests.factories import AT, VIEW, apply, make_ready, make_version, verbs_of, view_of
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +239,65 @@ def test_versions_that_judge_differently_share_no_data(cast):
     assert tighter.spec.features != first.spec.features
     assert tighter.table != first.table
     assert not tighter.is_ready
+
+
+def test_promoting_a_version_that_lacks_what_a_service_reads_takes_force_and_a_reason(cast, api):
+    make_ready(make_version(cast))
+    apply(service("driver_hourly:acc_rate", "driver_hourly:conv_rate"), cast)
+    (plan,) = apply(SECOND, cast, dry_run=True)
+    second = make_ready(make_version(cast, text=SECOND))
+    breaks = "eta_model (no acc_rate)"
+
+    assert f"as the default it breaks {breaks}" in plan.warnings
+    assert second.packet["breaks"] == [breaks]
+    with pytest.raises(ServicesBroken, match="breaks eta_model") as refused:
+        promote(second, cast.steward)
+    assert refused.value.data == {"breaks": [breaks]}
+    path = "/api/v1/projects/rides/feature-views/driver_hourly/versions/2.0.0/promote"
+    client = api(cast.steward)
+    assert client.post(path, {"force": True}).json()["code"] == "reason_needed"
+    assert default_of(cast) == "1.0.0"
+    assert client.post(path, {"force": True, "comment": "agreed"}).status_code == 200
+    entry = AuditEntry.objects.filter(verb="feature_view_version.promoted").first()
+    assert (entry.data["breaks"], entry.data["comment"]) == ([breaks], "agreed")
+
+    problem = "driver_hourly:acc_rate: the default driver_hourly@2.0.0 has no such feature"
+    told = client.get("/api/v1/projects/rides/feature-services/eta_model").json()
+    assert told["problems"] == [problem]
+    with pytest.raises(FeatureServiceBroken, match=f"eta_model: {problem}"):
+        service_references(project=cast.project, name="eta_model")
+
+
+def test_a_broken_service_stands_on_the_overview_until_it_is_not(cast, as_):
+    first = make_ready(make_version(cast))
+    apply(service("driver_hourly:acc_rate"), cast)
+    second = make_ready(make_version(cast, text=SECOND))
+    client = as_("steward")
+    assert "Broken services" not in client.get("/admin/").content.decode()
+
+    page = client.get(f"/admin/registry/featureviewversion/{second.pk}/change/").content.decode()
+    assert "although that breaks eta_model (no acc_rate)" in page
+    releases.promote_version(version=second, actor=cast.steward, at=AT, comment="y", force=True)
+    assert "Broken services" in client.get("/admin/").content.decode()
+    promote(first, cast.steward)
+    assert "Broken services" not in client.get("/admin/").content.decode()
+
+
+def test_another_type_breaks_what_follows_the_default_and_a_pin_is_not_broken(cast):
+    make_ready(make_version(cast))
+    other = VIEW.replace("acc_rate, type: float32", "acc_rate, type: string")
+    second = make_ready(make_version(cast, text=other))
+    apply(service("driver_hourly@1.0.0:acc_rate"), cast)
+    assert services_broken_by(second) == []
+
+    apply(service("driver_hourly:acc_rate"), cast)
+    assert services_broken_by(second) == ["eta_model (acc_rate is string, was float32)"]
+
+
+def test_a_default_taken_by_itself_says_what_it_breaks(cast):
+    make_version(cast, state=State.DRAFT)
+    apply(service("driver_hourly:acc_rate"), cast)
+    make_ready(make_version(cast, text=SECOND))
+
+    entry = AuditEntry.objects.get(verb="feature_view_version.promoted")
+    assert entry.data["breaks"] == ["eta_model (no acc_rate)"]

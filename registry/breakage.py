@@ -1,0 +1,80 @@
+"""Which feature services lose what they read, when another version becomes a view's default.
+
+Not for services that pin a version: nothing moves under those. Not for refusing (``releases``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import F
+
+from registry.models import FeatureService, FeatureServiceMember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
+    from registry.models import FeatureViewVersion, Project
+
+
+def services_broken_by(version: FeatureViewVersion) -> list[str]:
+    """Say which services making ``version`` the default would break, and by which features.
+
+    A feature is lost when the version lacks it, and when it has another type than the default's.
+    """
+    has, had = _types(version), _types(version.feature_view.default_version)
+    lost: dict[str, list[str]] = {}
+    followers = _following_default().filter(feature_view=version.feature_view_id)
+    for member in followers.order_by("service_version__feature_service__name", "position"):
+        if why := _loss(member.feature, has, had):
+            lost.setdefault(member.service_version.feature_service.name, []).append(why)
+    return [f"{service} ({', '.join(whys)})" for service, whys in lost.items()]
+
+
+def _types(version: FeatureViewVersion | None) -> dict[str, str]:
+    return {feature.name: feature.type for feature in version.spec.features} if version else {}
+
+
+def _loss(feature: str, has: dict[str, str], had: dict[str, str]) -> str:
+    if feature not in has:
+        return f"no {feature}"
+    if feature in had and had[feature] != has[feature]:
+        return f"{feature} is {has[feature]}, was {had[feature]}"
+    return ""
+
+
+def service_problems(members: Iterable[FeatureServiceMember]) -> list[str]:
+    """Say which members name a feature that their view's default version lacks."""
+    known: dict[int, set[str]] = {}
+    problems = []
+    for member in members:
+        default = member.feature_view.default_version
+        if member.pin or default is None:
+            continue
+        names = known.setdefault(default.pk, set(_types(default)))
+        if member.feature not in names:
+            view = member.feature_view.name
+            problems.append(f"{member}: the default {view}@{default.number} has no such feature")
+    return problems
+
+
+def broken_services(projects: Iterable[Project | int]) -> dict[FeatureService, list[str]]:
+    """Return the services of these projects that cannot be answered now, with their problems."""
+    members: dict[FeatureService, list[FeatureServiceMember]] = {}
+    following = _following_default().filter(feature_view__project__in=projects)
+    order = "service_version__feature_service__name", "service_version", "position"
+    for member in following.order_by(*order):
+        members.setdefault(member.service_version.feature_service, []).append(member)
+    found = {service: service_problems(each) for service, each in members.items()}
+    return {service: problems for service, problems in found.items() if problems}
+
+
+def _following_default() -> QuerySet[FeatureServiceMember]:
+    members = FeatureServiceMember.objects.filter(
+        pin="", service_version__feature_service__current=F("service_version")
+    )
+    return members.select_related(
+        "service_version__feature_service__project", "feature_view__default_version"
+    )
