@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.transforms.pairs.numbers import nearest_double_sql
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BITS = 32
 #: A value in bin k has its lowest bit at 2^(32k - 52) or above; 60 leaves room for log2's rounding.
 _SHIFT = 60
-#: Below 2^-960 the scale itself would overflow: such values lose their last bits.
-_LOWEST = -30
+#: All values below 2^-992 share a bin: down to the least there is they need 92 bits.
+_LOWEST = -32
+#: Powers of two beyond it are multiplied in two steps: no double has them.
+_STEP = 1000
 
 
 class Found(NamedTuple):
@@ -45,15 +45,39 @@ def bin_sql(value: str) -> str:
 
 def scaled_sql(value: str, bin_number: int) -> str:
     """Return the HUGEINT that ``value`` adds to one bin; 0 when it belongs to another."""
-    scale = f"{2.0 ** (_SHIFT - BITS * bin_number)!r}::DOUBLE"
     belongs = f"isfinite({value}) AND {bin_sql(value)} = {bin_number}"
-    return f"CASE WHEN {belongs} THEN CAST({value} * {scale} AS HUGEINT) ELSE 0::HUGEINT END"
+    scaled = _times_power(value, _SHIFT - BITS * bin_number)
+    return f"CASE WHEN {belongs} THEN CAST({scaled} AS HUGEINT) ELSE 0::HUGEINT END"
 
 
 def total_sql(sums: Sequence[tuple[int, str]]) -> str:
-    """Return the double that bins and their sums stand for, smallest first."""
-    parts = [
-        f"{nearest_double_sql(total)} * {2.0 ** (BITS * number - _SHIFT)!r}::DOUBLE"
-        for number, total in sorted(sums)
-    ]
-    return f"({' + '.join(parts)})" if parts else "0::DOUBLE"
+    """Return the double that bins and their sums stand for.
+
+    Each sum is two doubles, and what adding them rounds off is added up beside them (Neumaier), so
+    that the result is rounded once.
+    """
+    parts = [part for number, total in sorted(sums) for part in _parts(number, total)]
+    if not parts:
+        return "0::DOUBLE"
+    pairs = ", ".join(f"{{'s': {part}, 'e': 0::DOUBLE}}" for part in parts)
+    total = "sofar.s + one.s"
+    lost = f"(sofar.s - (({total}) - (({total}) - sofar.s))) + (one.s - (({total}) - sofar.s))"
+    added = f"{{'s': {total}, 'e': sofar.e + ({lost})}}"
+    # Beyond the greatest double what was rounded off has no meaning any more.
+    once = "CASE WHEN isfinite(last.e) THEN last.s + last.e ELSE last.s END"
+    folded = f"list_reduce([{pairs}], lambda sofar, one: {added})"
+    return f"list_transform([{folded}], lambda last: {once})[1]"
+
+
+def _parts(number: int, total: str) -> tuple[str, str]:
+    """Return a bin's sum as its nearest double and what that leaves."""
+    near = f"CAST({total} AS DOUBLE)"
+    rest = f"CAST({total} - CAST({near} AS HUGEINT) AS DOUBLE)"
+    power = BITS * number - _SHIFT
+    return _times_power(near, power), _times_power(rest, power)
+
+
+def _times_power(value: str, power: int) -> str:
+    first = max(-_STEP, min(_STEP, power))
+    rest = f" * {2.0 ** (power - first)!r}::DOUBLE" if power != first else ""
+    return f"{value} * {2.0**first!r}::DOUBLE{rest}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, key_list, numbered, text_list
-from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
 from materialization.transforms.casts import cast
 from materialization.transforms.pairs.families import family
 from materialization.transforms.pairs.numbers import nearest_double_sql
@@ -72,11 +72,12 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
         f", {identifier(feature.name)} AS f{i}" for i, feature in enumerate(spec.features)
     )
     by = ", ".join(identifier(key.name) for key in spec.join_keys)
+    newest = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, SEQUENCE, *PLACE))
     return (
         f"SELECT {keys}, epoch_us({EVENT}) AS s{features} "
         f"FROM read_parquet({text_list(files)}, hive_partitioning = false) "
         f"WHERE epoch_us({EVENT}) <= {before_us} QUALIFY row_number() OVER "
-        f"(PARTITION BY {by} ORDER BY {EVENT} DESC, {CREATED} DESC, {SEQUENCE} DESC) = 1"
+        f"(PARTITION BY {by} ORDER BY {newest}) = 1"
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import timedelta
 from fractions import Fraction
 
+import duckdb
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
+from materialization.transforms.aggregation.exact_sums import facts_sql, scaled_sql, total_sql
 from tests.materialization.aggregation_cases import (
     BASE,
     CRON,
@@ -199,3 +203,34 @@ def test_a_whole_sum_becomes_the_nearest_double(function, total):
     stored = as_dict(run(spec, [row]), outputs)
 
     assert stored[("1", "2"), BASE + HOUR][f"n_{function}_1h"] == float(total)
+
+
+def summed(values):
+    """Return the sum of doubles as the stages make it, of the bins that the values fall into."""
+    with duckdb.connect() as connection:
+        connection.register("given", pa.table({"x": pa.array(values, pa.float64())}))
+        ((bins, _),) = connection.execute(f"SELECT {facts_sql('x')} FROM given").fetchall()
+        sums = [(number, f"sum({scaled_sql('x', number)})") for number in sorted(bins)]
+        return connection.execute(f"SELECT {total_sql(sums)} FROM given").fetchall()[0][0]
+
+
+spread = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1074, 900))
+near = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-30, 60))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(spread, min_size=1, max_size=9)
+    | st.lists(near, min_size=1, max_size=9)
+    | st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1)
+    | st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=9)
+)
+def test_a_sum_of_doubles_is_rounded_once(values):
+    assert summed(values) == math.fsum(values)
+    assert summed([*values, *(-value for value in values)]) == 0
+
+
+def test_a_sum_beyond_every_double_is_infinite():
+    assert summed([1.7e308, 1.7e308, 1e-300]) == math.inf
+    assert summed([-1.7e308, -1.7e308, 1.0]) == -math.inf
+    assert summed([1.7e308, 1.7e308, -1.7e308]) == 1.7e308
