@@ -79,7 +79,9 @@ def forked(store: FeatureStore, first: int) -> int:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_reads_its_own_values_while_the_parent_reads_on(echo):
     with FeatureStore(url=echo, token="t", project="rides") as store:
-        read_many(store, 0)
+        together = threading.Barrier(8)
+        with ThreadPoolExecutor(8) as threads:  # leaves idle connections for a child to inherit
+            list(threads.map(lambda n: (together.wait(), read_many(store, n)), range(8)))
         with ThreadPoolExecutor(2) as parents:
             reading = [parents.submit(read_many, store, 10_000 * n) for n in (1, 2)]
             children = [forked(store, 1_000_000 * n) for n in range(1, CHILDREN + 1)]
