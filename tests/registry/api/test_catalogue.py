@@ -73,6 +73,8 @@ def test_a_data_source_says_where_its_rows_and_times_are(reader):
         "name": "driver_stats",
         "type": "file",
         "path": "driver_stats.parquet",
+        "root": "",
+        "lookback": None,
         "event_timestamp": "event_timestamp",
         "created_timestamp": "created",
         "description": "",
