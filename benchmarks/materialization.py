@@ -40,7 +40,7 @@ def approved_version(folder: Path, redis_url: str) -> FeatureViewVersion:
     parts.use_server(folder, redis_url)
     from tests import factories
 
-    people = factories.make_cast(root=str(folder))
+    people = factories.make_cast(root=str(parts.source_folder(folder)))
     return factories.make_version(people, text=parts.definitions("wide.parquet"))
 
 
@@ -125,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file = folder / "wide.parquet"
+        file = parts.source_folder(folder) / "wide.parquet"
         frame = parts.wide_rows(arguments.rows, drivers=arguments.drivers or arguments.rows)
         frame.to_parquet(file)
         del frame

@@ -46,8 +46,8 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     from tests import factories
 
     frame = parts.wide_rows(ENTITIES, drivers=ENTITIES)
-    frame.to_parquet(folder / "wide.parquet")
-    people = factories.make_cast(root=str(folder))
+    frame.to_parquet(parts.source_folder(folder) / "wide.parquet")
+    people = factories.make_cast(root=str(parts.source_folder(folder)))
     version = factories.make_version(people, text=parts.definitions("wide.parquet"))
     rows = pa.Table.from_pandas(frame.rename(columns={"created": "created_timestamp"}))
     rows = rows.append_column(
@@ -102,7 +102,9 @@ def start_feast(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
         return []
     repository, redis_port = folder / "feast", str(urlsplit(redis_url).port)
     peer = [python, str(parts.ROOT / "benchmarks" / "feast_peer.py"), str(repository), redis_port]
-    subprocess.run([*peer, str(folder / "wide.parquet")], check=True, capture_output=True)
+    subprocess.run(
+        [*peer, str(parts.source_folder(folder) / "wide.parquet")], check=True, capture_output=True
+    )
     port = parts.free_port()
     feast = [str(Path(python).parent / "feast"), "-c", str(repository), "serve", "-h", "127.0.0.1"]
     # By default its worker restarts after a thousand requests, which would break connections.

@@ -106,11 +106,17 @@ def feast_python() -> str | None:
     return python if python and Path(python).exists() else None
 
 
+def source_folder(folder: Path) -> Path:
+    """Return where a benchmark's rows are: apart from the server's own state."""
+    (folder / "source").mkdir(exist_ok=True)
+    return folder / "source"
+
+
 def use_server(folder: Path, redis_url: str) -> None:
     """Make this process a server with state of its own and an up-to-date database."""
     os.environ |= {
         "STATE_DIR": str(folder / "state"),
-        "FILE_ROOTS": str(folder),
+        "FILE_ROOTS": str(source_folder(folder)),
         "REDIS_URL": redis_url,
         "EMBEDDED": "true",
         "LOG_LEVEL": "WARNING",

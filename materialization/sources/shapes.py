@@ -1,4 +1,4 @@
-"""How deep the JSON value of each column is read, by what is made of it. [pure]
+"""How deep the JSON value of each column is read, by what is made of it.
 
 Not for casting: what comes is text all the same.
 """
