@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from lib.errors import did_you_mean
 from registry.reading.findings import MAX_HINTS, error_of, repeated
-from registry.spec.aggregate_functions import FunctionWithParameters
+from registry.spec.aggregate_functions import (
+    GIVE_FLOAT64,
+    FunctionWithParameters,
+    function_name,
+)
 from registry.spec.durations import parse_duration
 from registry.spec.value_types import parse_type
 
@@ -78,9 +82,15 @@ def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
 def _output_type_rules(
     index: int, feature: FeatureSpec, function: AggregateFunction
 ) -> Iterator[Found]:
-    if not isinstance(function, FunctionWithParameters) or error_of(parse_type, feature.type):
+    if error_of(parse_type, feature.type):
         return
-    if problem := function.type_problem(feature.value_type):
+    problem = None
+    if isinstance(function, FunctionWithParameters):
+        problem = function.type_problem(feature.value_type)
+    if problem is None and feature.type == "float32" and function_name(function) in GIVE_FLOAT64:
+        name = function_name(function)
+        problem = f"{name} gives a float64, and few of those are a float32; write float64."
+    if problem is not None:
         yield ("features", index, "type"), problem
 
 

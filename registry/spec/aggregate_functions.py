@@ -63,6 +63,9 @@ class Percentile(FunctionWithParameters, frozen=True, tag="percentile"):
 #: In a definition, in the canonical JSON and in memory alike.
 AggregateFunction = PlainFunction | LastK | Percentile
 
+#: Those whose result is a float64, whatever they are given.
+GIVE_FLOAT64 = frozenset({"mean", "stddev", "percentile"})
+
 #: Name → its parameters.
 PARAMETERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(get_args(PlainFunction), ()),

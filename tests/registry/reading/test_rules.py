@@ -222,6 +222,14 @@ def test_a_name_that_cannot_be_one(definition, name):
             "features[0].type",
             "last_k gives a list, not int64; write list<T>",
         ),
+        (
+            aggregated(
+                aggregations=[SUM[0] | {"functions": ["mean"]}],
+                features=[{"name": "a", "column": "a_mean_3d", "type": "float32"}],
+            ),
+            "features[0].type",
+            "mean gives a float64, and few of those are a float32; write float64.",
+        ),
         (SERVICE | {"features": []}, "features", "at least one reference"),
         (SERVICE | {"features": ["v:x", "v:x"]}, "features[1]", "stands twice"),
         (SERVICE | {"features": ["wrong"] * 1001}, "features", "1001 references; at most 1000"),
