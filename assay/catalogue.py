@@ -15,21 +15,27 @@ class CatalogueCalls(Calls):
     """The project's definitions. Lists take the API's filters: ``q``, ``tag``, ``owner``, …"""
 
     def apply(
-        self, files_or_objects: Definitions, *, plan: bool = False, submit: bool = False
+        self,
+        files_or_objects: Definitions,
+        *,
+        plan: bool = False,
+        submit: bool = False,
+        look_all: bool = False,
     ) -> JSON:
         """Register definitions: paths of YAML or JSON files or folders, or dicts.
 
         ``plan`` changes nothing and tells what would change; ``submit`` also sends the new
-        drafts to review. Answers ``{"project", "dry_run", "changes": [...]}``.
+        drafts to review. The data of views that are registered as they are sent are looked at
+        with ``look_all`` only. Answers ``{"project", "dry_run", "not_looked_at", "changes"}``.
 
         :raises InvalidDefinition: one entry in ``errors`` for each thing that is wrong.
         """
-        query = {"dry_run": plan or None, "submit": submit or None}
+        query = {"dry_run": plan or None, "submit": submit or None, "look_all": look_all or None}
         return self._post("definitions", value=body_of(files_or_objects), query=query)
 
-    def plan(self, files_or_objects: Definitions) -> JSON:
+    def plan(self, files_or_objects: Definitions, *, look_all: bool = False) -> JSON:
         """Tell what :meth:`apply` would change, and change nothing."""
-        return self.apply(files_or_objects, plan=True)
+        return self.apply(files_or_objects, plan=True, look_all=look_all)
 
     def list_entities(self, **filters: Any) -> list[JSON]:
         return self._list("entities", query=filters)

@@ -142,7 +142,7 @@ PLAN_CONFIRM_SECONDS = env_int("PLAN_CONFIRM_SECONDS", 1, minimum=0)
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 
 # The function that looks at a source's files when definitions are planned.
-SOURCE_LOOK = "materialization.edges.look_at_source"
+SOURCE_LOOK = "materialization.edges.look_at_sources"
 
 # --- Celery ------------------------------------------------------------------------------------
 

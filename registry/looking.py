@@ -52,8 +52,17 @@ class NothingSeen(NamedTuple):
     schema: SourceSchema | None = None
 
 
+class AsRegistered(NothingSeen):
+    """The report of a version that is registered so: nobody looked, its schema is kept."""
+
+
 class Looking(Protocol):
-    def __call__(self, *, spec: VersionSpec, project: Project) -> Look: ...
+    """Looks at all ``specs`` of a project at once: what a source costs, it costs once.
+
+    Reports come in the order of ``specs``.
+    """
+
+    def __call__(self, *, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]: ...
 
 
 def get_looking() -> Looking:

@@ -18,6 +18,8 @@ from registry.operations.registration.roots import assign_root
 from registry.reading.parsing import parse_files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import Model
 
     from registry.looking import Looking
@@ -68,8 +70,8 @@ class Report:
     schema: SourceSchema | None = None
 
 
-def look(*, spec: VersionSpec, project: Project) -> Report:
-    return Report()
+def look(*, specs: Sequence[VersionSpec], project: Project) -> list[Report]:
+    return [Report() for _ in specs]
 
 
 @dataclass

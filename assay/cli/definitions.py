@@ -7,9 +7,11 @@ from __future__ import annotations
 import argparse
 
 from assay.cli.arguments import Commands, Context
+from assay.definitions import body_of
 from assay.shapes import JSON
 
 COLUMNS = ("kind", "name", "change", "class", "version", "state")
+LOOK_ALL = "look at the data also of views that are registered as they are sent"
 
 
 def add(commands: Commands) -> None:
@@ -17,13 +19,23 @@ def add(commands: Commands) -> None:
     apply.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
     apply.add_argument("--plan", action="store_true", help="only tell what would change")
     apply.add_argument("--submit", action="store_true", help="also send new drafts to review")
+    apply.add_argument("--look-all", action="store_true", help=LOOK_ALL)
     plan = commands.add("plan", run_apply, "Tell what applying definitions would change.")
     plan.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
+    plan.add_argument("--look-all", action="store_true", help=LOOK_ALL)
     plan.set_defaults(plan=True, submit=False)
 
 
 def run_apply(context: Context, args: argparse.Namespace) -> None:
-    answer = context.store.apply(args.files, plan=args.plan, submit=args.submit)
+    count = len(body_of(args.files)["files"])
+    of_what = "every view" if args.look_all else "each view that is new or changed"
+    context.out.progress(
+        f"sending {count} {'file' if count == 1 else 'files'}; the server looks at the data of"
+        f" {of_what}, which takes its time"
+    )
+    answer = context.store.apply(
+        args.files, plan=args.plan, submit=args.submit, look_all=args.look_all
+    )
     if context.out.as_json:
         context.out.json(answer)
     else:
@@ -39,6 +51,11 @@ def show_changes(context: Context, answer: JSON) -> None:
             context.out.line(f"  {name}: {reason}", "dim")
         for warning in change.get("warnings") or []:
             context.out.note(f"warning: {name}: {warning}", "yellow")
+    if unlooked := answer.get("not_looked_at"):
+        context.out.line(
+            f"{unlooked} {'view is' if unlooked == 1 else 'views are'} registered as sent; the data"
+            " were not looked at (--look-all does)."
+        )
     count = sum(change["change"] != "unchanged" for change in changes)
     verb = "would change" if answer["dry_run"] else "changed"
     context.out.line(f"{count} of {len(changes)} objects {verb} in project {answer['project']}.")

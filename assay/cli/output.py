@@ -55,6 +55,11 @@ class Output:
     def note(self, text: str, style: str = "dim") -> None:
         self.err.print(Text(printable(text), style=style), soft_wrap=True)
 
+    def progress(self, text: str) -> None:
+        """Say to somebody who waits at a terminal what takes its time; nothing to a pipe."""
+        if self.err.is_terminal and not self.as_json:
+            self.note(text)
+
     def table(
         self, rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str = ""
     ) -> None:

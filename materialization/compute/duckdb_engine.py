@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from materialization.compute import child
 from materialization.compute.jobs import LookJob
-from materialization.compute.look import report_of
+from materialization.compute.look import looks_of
 from materialization.compute.point_in_time_sql import (
     ENTITY_ROWS,
     ROW,
@@ -54,9 +54,9 @@ class DuckDBEngine:
     def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
         return child.compute(job, self._limits)
 
-    def look(self, spec: VersionSpec, source: SourceInput) -> Look:
-        with child.start_child(LookJob(spec, source), self._limits) as started:
-            return report_of(started.report())
+    def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
+        with child.start_child(LookJob(tuple(specs), source), self._limits) as started:
+            return looks_of(started.report())
 
     @contextlib.contextmanager
     def latest_rows(

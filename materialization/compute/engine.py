@@ -52,10 +52,11 @@ class Engine(Protocol):
         :raises EngineStopped: the work ended without a word; the same job may succeed later.
         """
 
-    def look(self, spec: VersionSpec, source: SourceInput) -> Look:
-        """Read a source once as the version would, and say what a definition gets wrong about it.
+    def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
+        """Read a source as each version would, and say what its definition gets wrong about it.
 
-        :raises Invalid: SQL or files that end the whole look, as ``compute`` raises them.
+        SQL or files that end a look are problems of that version; the others are looked at.
+
         :raises EngineStopped: as ``compute``.
         """
 

@@ -52,9 +52,9 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
 
 
 class LookJob(msgspec.Struct, frozen=True, tag="look"):
-    """Look at the source as the version would read it."""
+    """Look at the source as each of the versions would read it."""
 
-    spec: VersionSpec
+    specs: tuple[VersionSpec, ...]
     source: SourceInput
 
 
@@ -83,8 +83,11 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The child's last line: exactly one of ``counters``, ``look`` and ``error`` is set."""
+    """The child's last line: exactly one of ``counters``, ``looks`` and ``error`` is set.
+
+    Of ``looks`` there is one a version: what was found, or an ``error`` that ended it.
+    """
 
     counters: Counters | None = None
-    look: dict[str, Any] | None = None
+    looks: list[dict[str, Any]] | None = None
     error: dict[str, Any] | None = None

@@ -6,18 +6,21 @@ Not for turning problems into answers: the registry's operations map their paths
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lib.decoding import converter
 from lib.errors import Invalid
 from lib.instants import from_us
-from materialization.errors import RowSqlRefused, UnknownColumn
+from materialization.errors import RowSqlRefused, UnknownColumn, from_report
 from materialization.sources.kinds import find_source
 from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lib.errors import AssayError
     from materialization.compute.engine import Engine
     from materialization.compute.jobs import Report
     from materialization.sources.files import Whereabouts
@@ -55,26 +58,37 @@ class _Found(msgspec.Struct):
 _read_found = converter(_Found)
 
 
-def look(spec: VersionSpec, *, where: Whereabouts, engine: Engine) -> Look:
-    """Look at the files the version would read; refusals of input become problems.
+def look(specs: Sequence[VersionSpec], *, where: Whereabouts, engine: Engine) -> list[Look]:
+    """Look at the files that versions of one source would read; refusals of input are problems.
 
-    A schema that the version has taken already is left aside: what the files hold now is seen.
+    A schema that a version has taken already is left aside: what the files hold now is seen.
 
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        found = find_source(spec.rows_from, where)
-        seen = engine.look(msgspec.structs.replace(spec, schema=None), found)
+        found = find_source(specs[0].rows_from, where)
     except Invalid as exc:
-        seen = Look(problems=[(_path(exc), exc.message)])
+        return [_told(_ended(exc), where)] * len(specs)
+    bare = [msgspec.structs.replace(spec, schema=None) for spec in specs]
+    return [_told(seen, where) for seen in engine.look(bare, found)]
+
+
+def _told(seen: Look, where: Whereabouts) -> Look:
+    """Return the report as it is told, which is not where a root is."""
     problems = [(path, where.told(message)) for path, message in seen.problems]
     warnings = list(map(where.told, seen.warnings))
     return msgspec.structs.replace(seen, problems=problems, warnings=warnings)
 
 
-def report_of(report: Report) -> Look:
-    """Return what a child found, with its instants as such."""
-    found = _read_found(report.look)
+def looks_of(report: Report) -> list[Look]:
+    """Return what a child found for each version, with its instants as such."""
+    return [_look_of(said) for said in report.looks or ()]
+
+
+def _look_of(said: dict[str, Any]) -> Look:
+    if "error" in said:
+        return _ended(from_report(said["error"]))
+    found = _read_found(said)
     return Look(
         problems=found.problems,
         warnings=found.warnings,
@@ -86,6 +100,11 @@ def report_of(report: Report) -> Look:
     )
 
 
-def _path(error: Invalid) -> Path:
+def _ended(error: AssayError) -> Look:
+    """Return the report of a look that an error ended."""
+    return Look(problems=[(_path(error), error.message)])
+
+
+def _path(error: AssayError) -> Path:
     """Errors that end the whole look come from the view's SQL or from the files."""
     return ("sql",) if isinstance(error, (RowSqlRefused, UnknownColumn)) else ("source", "path")

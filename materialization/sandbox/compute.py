@@ -5,14 +5,14 @@ Not for confinement (``main``, ``session``). Nothing here is called in the paren
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import duckdb
 import msgspec
 import pyarrow as pa
 
 from lib.decoding import json_reader
-from lib.errors import AssayError
+from lib.errors import AssayError, Invalid
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
 from materialization.compute.session import open_session
 from materialization.errors import to_report
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.rows import Opening
+    from registry.spec.model import VersionSpec
 
 
 #: What the files, the SQL or the limits are to blame for; anything else is a mistake of ours.
@@ -57,37 +58,51 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
             limits, directory=envelope.temp_directory, only=[*job.source.paths, *state]
         )
 
-        def open_part(source: SourceInput) -> OpenedSource:
-            opened = open_source(connection, job.spec, source)
-            known[:] = opened.found
-            return opened
-
-        if isinstance(job, ComputeJob):
-            outcome = Report(counters=_compute(connection, job, limits, open_part, rows))
+        if isinstance(job, LookJob):
+            outcome = Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
         else:
-            outcome = Report(look=look(connection, job.spec, open_part(job.source)))
+            spec = job.spec
+
+            def open_part(source: SourceInput) -> OpenedSource:
+                opened = open_source(connection, spec, source)
+                known[:] = opened.found
+                return opened
+
+            outcome = Report(counters=_compute(connection, job, limits, open_part, rows))
     except BrokenPipeError:
         return 2
-    except (
-        AssayError,
-        duckdb.Error,
-        pa.ArrowException,
-        MemoryError,
-        RecursionError,
-        OSError,
-    ) as exc:
-        outcome = Report(error=to_report(_error(exc, envelope.job, known)))
+    except _TOLD as exc:
+        outcome = Report(error=to_report(_error(exc, envelope.job.source, known)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()
     return 1 if outcome.error else 0
 
 
-def _error(error: Exception, job: ComputeJob | LookJob, known: list[str]) -> AssayError:
+def _error(error: Exception, source: SourceInput, known: list[str]) -> AssayError:
     """Return the error a person can act on; a CSV file is read again to find its line."""
-    found = csv_fault(error, job.source.paths) if job.source.format == "csv" else None
+    found = csv_fault(error, source.paths) if source.format == "csv" else None
     if found is not None:
         return found
-    return translate(error, known=known, said=true_line(error, job.source.paths))
+    return translate(error, known=known, said=true_line(error, source.paths))
+
+
+def _look(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceInput
+) -> dict[str, Any]:
+    """Return what one version finds, or the ``error`` that ended its look and no other.
+
+    :raises AssayError: what ends all of them: a limit, or a part that does not answer.
+    """
+    known: list[str] = []
+    try:
+        opened = open_source(connection, spec, source)
+        known = list(opened.found)
+        return look(connection, spec, opened)
+    except _TOLD as exc:
+        error = _error(exc, source, known)
+        if not isinstance(error, Invalid):
+            raise error from exc
+        return {"error": to_report(error)}
 
 
 def _compute(

@@ -35,6 +35,7 @@ class DefinitionsAPI(API):
     parameters: ClassVar[dict[str, str]] = {
         "dry_run": "true: plan only, store nothing",
         "submit": "true: submit the drafts for review",
+        "look_all": "true: look at the data also of views that are registered as they are sent",
     }
 
     @extend_schema(
@@ -55,6 +56,11 @@ class DefinitionsAPI(API):
             editor_ids=editor_ids(request),
             dry_run=dry_run,
             submit=flag(request.query_params, "submit"),
+            look_all=flag(request.query_params, "look_all"),
         )
-        answer = {"project": project, "dry_run": dry_run}
+        answer = {
+            "project": project,
+            "dry_run": dry_run,
+            "not_looked_at": sum(not each.looked_at for each in changes),
+        }
         return Response(answer | {"changes": [applied_output(each) for each in changes]})

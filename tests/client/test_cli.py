@@ -79,6 +79,25 @@ def test_plan_prints_what_would_change(assay, peer, tmp_path, capsys):
     assert "warning: FeatureView v: bulk" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("option", "said"), [((), "each view that is new or changed"), (("--look-all",), "every view")]
+)
+def test_who_waits_at_a_terminal_is_told_for_what(
+    assay, peer, tmp_path, capsys, monkeypatch, option, said
+):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    (tmp_path / "a.yaml").write_text("kind: FeatureView\n")
+    plan = {"project": "rides", "dry_run": True, "changes": [], "not_looked_at": 3}
+    peer.answers_with("POST definitions", plan)
+
+    assert assay("plan", "a.yaml", *option) == 0
+
+    shown = capsys.readouterr()
+    assert f"sending 1 file; the server looks at the data of {said}" in shown.err
+    assert "3 views are registered as sent; the data were not looked at" in shown.out
+    assert ("look_all" in peer.requests[0].query) == bool(option)
+
+
 def test_entities_keep_their_types(assay, peer):
     peer.answers_with("POST get-online-features", ONLINE)
     arguments = ("-f", "v:genre", "--entity", "user_id=1", "zip=00501", 'user_id:="7"', "zip=-3")

@@ -198,7 +198,7 @@ def test_too_much_memory_is_a_limit_too(make_engine, tmp_path):
 def test_a_look_counts_and_places_what_is_wrong(engine, rows):
     spec = make_spec(features=[("x", "float64"), ("z", "int64", "xx")])
 
-    report = engine.look(spec, job(rows, spec).source)
+    (report,) = engine.look([spec], job(rows, spec).source)
 
     assert (report.rows, report.first_event, report.last_event) == (5, T, T)
     [(path, message)] = report.problems
@@ -206,11 +206,16 @@ def test_a_look_counts_and_places_what_is_wrong(engine, rows):
     assert "'xx'" in message
 
 
-def test_a_look_that_cannot_be_had_is_refused_as_computing_is(engine, rows):
-    spec = make_spec(sql="SELECT k, event, xx AS x FROM rows")
+def test_a_look_that_cannot_be_had_is_a_problem_of_its_version_alone(engine, rows):
+    broken = make_spec(sql="SELECT k, event, xx AS x FROM rows")
+    sound = make_spec(features=[("x", "float64")])
 
-    with pytest.raises(UnknownColumn):
-        engine.look(spec, job(rows, spec).source)
+    before, report, after = engine.look([sound, broken, sound], job(rows, sound).source)
+
+    [(path, message)] = report.problems
+    assert path == ("sql",)
+    assert "the source has no column 'xx'" in message
+    assert (before.rows, before.problems) == (after.rows, after.problems) == (5, [])
 
 
 # --- the latest rows ---------------------------------------------------------------------------

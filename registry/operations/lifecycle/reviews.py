@@ -83,7 +83,8 @@ def _look(version: FeatureViewVersion, look: Looking) -> Look:
     if version.spec.transform.is_stored:
         # As a plan looks: what was taken before is not what there is now.
         spec = msgspec.structs.replace(version.spec, schema=None)
-        return look(spec=spec, project=version.feature_view.project)
+        (report,) = look(specs=[spec], project=version.feature_view.project)
+        return report
     return NothingSeen(warnings=("computed at the request: there are no rows to look at",))
 
 

@@ -29,6 +29,8 @@ class Applied:
     reasons: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     draft: FeatureViewVersion | None = None
+    #: False: it is registered as it was sent, and its source was not looked at.
+    looked_at: bool = True
 
 
 @dataclass

@@ -54,15 +54,17 @@ def apply_definitions(
     editor_ids: frozenset[int] = frozenset(),
     dry_run: bool = False,
     submit: bool = False,
+    look_all: bool = False,
 ) -> list[Applied]:
     """Store ``definitions`` (or, with ``dry_run``, say what storing them would change).
 
     ``editor_ids`` count as editors beside the actor: whoever made the token they came with.
+    ``look_all``: look at the sources also of views that are registered as they are sent.
     :raises ActionNotPermitted: the actor may not register definitions here.
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
     """
     access.require(actor, Right.ADD_FEATUREVIEW, project)
-    look = look_ahead(definitions, project=project, look=look)
+    look = look_ahead(definitions, project=project, look=look, submit=submit, look_all=look_all)
     application = Application(project, actor, editor_ids | {actor.pk}, at, look)
     # One registration a project at a time: the epoch's lock keeps a plan true until it is stored.
     with audit.act(), _rolled_back() if dry_run else epoch.change(project.pk):

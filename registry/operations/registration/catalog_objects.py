@@ -23,10 +23,8 @@ def store_entity(application: Application, definition: Definition) -> Applied:
 def store_data_source(application: Application, definition: Definition) -> Applied:
     """Store a data source; what is wrong with its files is a problem of its own lines."""
     application.sources[definition.spec.name] = definition
-    report = application.look(
-        spec=bare_version(cast("Source", definition.spec), application.project),
-        project=application.project,
-    )
+    bare = bare_version(cast("Source", definition.spec), application.project)
+    (report,) = application.look(specs=[bare], project=application.project)
     for path, message in report.problems:
         application.refuse(definition.problem(path[1:], message))
     applied = _store(DataSource, application, definition, verb="data_source")

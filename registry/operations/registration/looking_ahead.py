@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from registry.choices import Kind
-from registry.looking import NothingSeen
-from registry.models import DataSource, Entity
+import msgspec
+
+from registry.choices import Kind, State
+from registry.looking import AsRegistered, NothingSeen
+from registry.models import DataSource, Entity, FeatureView
 from registry.operations.registration.view_drafts import resolve
-from registry.spec.fingerprints import canonical_json
+from registry.queries import base_version
+from registry.spec.fingerprints import canonical_json, content_fingerprint
 from registry.spec.model import EntitySpec, FeatureViewSpec
 from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.looking import Look, Looking
     from registry.models import Project
     from registry.reading.parsing import Definition
@@ -28,36 +33,72 @@ def bare_version(source: Source, project: Project) -> VersionSpec:
     return resolve(view, source, (), project=project)
 
 
-def look_ahead(definitions: list[Definition], *, project: Project, look: Looking) -> Looking:
+def look_ahead(
+    definitions: list[Definition],
+    *,
+    project: Project,
+    look: Looking,
+    submit: bool = False,
+    look_all: bool = False,
+) -> Looking:
     """Look at each view's source as the view would read it now; the look returned remembers.
 
-    A view that names what is not there is left out: storing it says so. A source that no view of
-    the request reads is looked at by itself.
+    What is registered as it is sent is left alone, and reported ``AsRegistered``: its runs say when
+    the source is another. With ``submit`` drafts are looked at all the same, for a submission tells
+    what there is now; with ``look_all`` everything is. A view that names what is not there is left
+    out: storing it says so. A source that no view of the request reads is looked at by itself.
     """
-    seen: dict[str, Look] = {}
-
-    def remembering(*, spec: VersionSpec, project: Project) -> Look:
-        key = canonical_json(spec)
-        if key not in seen:
-            seen[key] = look(spec=spec, project=project)
-        return seen[key]
-
     known = _Known(definitions, project)
+    seen: dict[str, Look] = {}
+    wanted: dict[str, VersionSpec] = {}
     read = set()
     for definition in definitions:
         if definition.kind is Kind.FEATURE_VIEW:
             spec = known.version_spec(cast("FeatureViewSpec", definition.spec))
             if spec is not None:
-                remembering(spec=spec, project=project)
                 read.add(spec.rows_from.name)
+                kept = None if look_all else _as_registered(spec, project, submit=submit)
+                _note(spec, kept, seen, wanted)
     for definition in definitions:
         if isinstance(definition.spec, SourceSpec):
             spec = bare_version(cast("Source", definition.spec), project)
-            if spec.rows_from.name in read:
-                seen[canonical_json(spec)] = NothingSeen()
-            else:
-                remembering(spec=spec, project=project)
+            told = spec.rows_from.name in read or not (look_all or known.is_new(definition.spec))
+            _note(spec, NothingSeen() if told else None, seen, wanted)
+
+    def remembering(*, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]:
+        new = {canonical_json(spec): spec for spec in specs if canonical_json(spec) not in seen}
+        if new:
+            reports = look(specs=list(new.values()), project=project)
+            seen.update(zip(new, reports, strict=True))
+        return [seen[canonical_json(spec)] for spec in specs]
+
+    if wanted:
+        remembering(specs=list(wanted.values()), project=project)
     return remembering
+
+
+def _note(
+    spec: VersionSpec, kept: Look | None, seen: dict[str, Look], wanted: dict[str, VersionSpec]
+) -> None:
+    if kept is None:
+        wanted[canonical_json(spec)] = spec
+    else:
+        seen[canonical_json(spec)] = kept
+
+
+def _as_registered(spec: VersionSpec, project: Project, *, submit: bool) -> AsRegistered | None:
+    """Return the report of a version that says the same but for its schema; None: there is none."""
+    view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
+    if view is None:
+        return None
+    unfinished = view.versions.filter(state__in=(State.DRAFT, State.IN_REVIEW)).order_by("-id")
+    base = base_version(view, spec)
+    for version in (*unfinished, *([base] if base else [])):
+        bare = msgspec.structs.replace(version.spec, schema=None)
+        if content_fingerprint(bare) == content_fingerprint(spec):
+            looked = submit and version.state == State.DRAFT
+            return None if looked else AsRegistered(schema=version.spec.schema)
+    return None
 
 
 class _Known:
@@ -67,12 +108,17 @@ class _Known:
         self._project = project
         registered = {"project": project}
         self._sources = {each.name: each.spec for each in DataSource.objects.filter(**registered)}
+        self._registered = dict(self._sources)
         self._entities = {each.name: each.spec for each in Entity.objects.filter(**registered)}
         for definition in definitions:
             if isinstance(definition.spec, SourceSpec):
                 self._sources[definition.spec.name] = cast("Source", definition.spec)
             elif isinstance(definition.spec, EntitySpec):
                 self._entities[definition.spec.name] = definition.spec
+
+    def is_new(self, source: SourceSpec) -> bool:
+        """Tell whether a source is not registered as it is sent."""
+        return self._registered.get(source.name) != source
 
     def version_spec(self, view: FeatureViewSpec) -> VersionSpec | None:
         source = self._sources.get(view.source)

@@ -12,6 +12,7 @@ import msgspec
 from lib.errors import did_you_mean
 from registry.choices import Kind, State
 from registry.file_roots import find_root
+from registry.looking import AsRegistered
 from registry.models import DataSource, Entity, FeatureView
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import store_draft
@@ -59,7 +60,7 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
         return None
     parts = _parts(application.project, view)
     spec = parts.resolve(view)
-    report = application.look(spec=spec, project=application.project)
+    (report,) = application.look(specs=[spec], project=application.project)
     found = [*_name_clashes(spec), *report.problems]
     spec = msgspec.structs.replace(spec, schema=report.schema)
     applied = None
@@ -70,6 +71,10 @@ def store_feature_view(application: Application, definition: Definition) -> Appl
         try:
             applied = store_draft(application, spec, editor_ids=parts.editor_ids)
             applied.warnings += [*report.warnings, *_columns_more(application.project, spec)]
+            applied.looked_at = not isinstance(report, AsRegistered)
+            if not applied.looked_at and applied.change != "unchanged":
+                message = "somebody changed it at the same time; send the definitions again."
+                found.append((("name",), message))
         except (VersionTaken, VersionTooLow) as exc:
             found.append((("version",), exc.message))
     if found:

@@ -72,7 +72,7 @@ def test_a_look_is_limited_as_a_run_is(rows):
 
     with (
         pytest.raises(EngineLimitExceeded, match="128 MB"),
-        start_child(LookJob(spec, source), LIMITS) as child,
+        start_child(LookJob((spec,), source), LIMITS) as child,
     ):
         child.report()
 

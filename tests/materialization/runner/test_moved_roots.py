@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.edges import look_at_source
+from materialization.edges import look_at_sources
 from registry.choices import State
 from registry.models import FeatureViewVersion, FileRoot
 from registry.operations.lifecycle import reviews
@@ -56,7 +56,7 @@ def test_what_is_approved_for_the_new_place_reads_it(version, cast, settings, el
             root=FileRoot.objects.get(), path=str(elsewhere), actor=cast.superuser, at=AT
         )
         draft = drafts[0].draft
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_source)
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
         reviews.approve_version(version=draft, actor=cast.steward, at=AT)
 
         assert materialize(draft).status == "succeeded"
@@ -73,7 +73,7 @@ def test_a_draft_of_before_the_move_is_not_submitted_over_the_new_place(
     FileRoot.objects.update(path=str(elsewhere))
 
     with pytest.raises(reviews.SourceProblems, match="in another place"):
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_source)
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
 
 
 def test_two_projects_read_the_same_path_each_under_its_own_root(cast, settings, elsewhere):
@@ -83,5 +83,7 @@ def test_two_projects_read_the_same_path_each_under_its_own_root(cast, settings,
 
     spec = make_version(cast).spec
 
-    assert look_at_source(spec=spec, project=cast.project).rows == 5
-    assert "in another place" in look_at_source(spec=spec, project=trips).problems[0][1]
+    (mine,) = look_at_sources(specs=[spec], project=cast.project)
+    (other,) = look_at_sources(specs=[spec], project=trips)
+    assert mine.rows == 5
+    assert "in another place" in other.problems[0][1]

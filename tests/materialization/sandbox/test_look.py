@@ -31,7 +31,8 @@ def rows(*texts, late=timedelta()):
 
 
 def look(spec, root):
-    return looks.look(spec, where=Whereabouts(root=str(root)), engine=ENGINE)
+    (report,) = looks.look([spec], where=Whereabouts(root=str(root)), engine=ENGINE)
+    return report
 
 
 def test_a_sound_definition_has_no_problems(tmp_path):

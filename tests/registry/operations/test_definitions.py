@@ -64,8 +64,8 @@ def test_one_mistake_stores_nothing_of_the_rest(cast):
 
 
 def test_what_the_look_finds_is_named_at_its_line(cast):
-    def look(*, spec, project):
-        return Report(problems=[(("features", 1, "name"), "the source has no column 'acc_rate'")])
+    def look(*, specs, project):
+        return [Report(problems=[(("features", 1, "name"), "the source has no column 'acc_rate'")])]
 
     with pytest.raises(InvalidDefinitions) as caught:
         apply_definitions(
@@ -83,13 +83,16 @@ def test_what_the_look_finds_is_named_at_its_line(cast):
 def wrong_source(*paths):
     """Return a look that finds something wrong at each path."""
 
-    def look(*, spec, project):
-        return Report(problems=[(path, f"wrong in {spec.view.name}") for path in paths])
+    def look(*, specs, project):
+        return [
+            Report(problems=[(path, f"wrong in {spec.view.name}") for path in paths])
+            for spec in specs
+        ]
 
     return look
 
 
-def problems_with(look, text, cast):
+def problems_with(look, text, cast, **options):
     with pytest.raises(InvalidDefinitions) as caught:
         apply_definitions(
             parse_files([("f.yaml", text)]),
@@ -97,6 +100,7 @@ def problems_with(look, text, cast):
             actor=cast.author,
             at=AT,
             look=look,
+            **options,
         )
     return [(problem.line, problem.key, problem.message) for problem in caught.value.problems]
 
@@ -129,14 +133,14 @@ def test_a_source_that_no_view_of_the_request_reads_is_looked_at_by_itself(cast)
 
     assert problems_with(wrong_source(PATH), SOURCE, cast) == found
     make_version(cast)
-    assert problems_with(wrong_source(PATH), SOURCE, cast) == found
+    assert problems_with(wrong_source(PATH), SOURCE, cast, look_all=True) == found
 
 
 def test_two_views_of_one_source_tell_its_problem_once(cast):
     text = DEFINITIONS + "\n---\n" + VIEW.replace("driver_hourly", "driver_daily")
 
-    def look(*, spec, project):
-        return Report(problems=[(PATH, "no file matches")])
+    def look(*, specs, project):
+        return [Report(problems=[(PATH, "no file matches")]) for _ in specs]
 
     assert [key for _, key, _ in problems_with(look, text, cast)] == ["path"]
 
@@ -278,9 +282,9 @@ def test_a_base_that_is_not_there_or_retired_is_refused(cast, base):
 def test_files_are_read_once_for_a_plan_and_its_submission(cast):
     asked = []
 
-    def counting(*, spec, project):
-        asked.append(spec.view.name)
-        return Report()
+    def counting(*, specs, project):
+        asked.extend(spec.view.name for spec in specs)
+        return [Report() for _ in specs]
 
     apply_definitions(
         parse_files([("f.yaml", DEFINITIONS)]),

@@ -304,11 +304,11 @@ def test_an_approval_counts_while_its_reviewer_may_approve(cast, lost):
 def test_rights_taken_while_a_step_waits_for_its_turn_are_gone(cast):
     version = make_version(cast, state=State.DRAFT)
 
-    def slow(**_: object) -> Report:
+    def slow(**_: object) -> list[Report]:
         members.revoke_role(
             project=cast.project, user=cast.author, role=Role.AUTHOR, actor=cast.owner, at=AT
         )
-        return Report()
+        return [Report()]
 
     with pytest.raises(ActionNotPermitted):
         reviews.submit_version(version=version, actor=cast.author, at=AT, look=slow)
@@ -346,8 +346,8 @@ def test_what_says_the_same_has_nothing_to_review(cast):
 def test_files_that_no_longer_fit_are_found_at_submit(cast):
     draft = make_version(cast, state=State.DRAFT)
 
-    def broken(*, spec, project):
-        return Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])
+    def broken(*, specs, project):
+        return [Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])]
 
     with pytest.raises(reviews.SourceProblems, match="nothing matches"):
         reviews.submit_version(version=draft, actor=cast.author, at=AT, look=broken)

@@ -23,15 +23,15 @@ def seeing(**changed):
     types = {name: kind for name, kind in (TYPES | changed).items() if kind}
     columns = tuple(SourceColumn(name=name, type=types[name]) for name in sorted(types))
 
-    def look(*, spec, project):
-        assert spec.schema is None
-        return Report(schema=SourceSchema(format="parquet", columns=columns))
+    def look(*, specs, project):
+        assert all(spec.schema is None for spec in specs)
+        return [Report(schema=SourceSchema(format="parquet", columns=columns)) for _ in specs]
 
     return look
 
 
 def submitted(cast, text, look):
-    *_, view = apply(text, cast, look=look, submit=True)
+    *_, view = apply(text, cast, look=look, submit=True, look_all=True)
     return view
 
 
