@@ -118,6 +118,7 @@ def test_a_feature_service_says_what_it_expanded(reader):
         "description": "Arrival times",
         "owner": "",
         "tags": {"domain": "maps"},
+        "problems": [],
     }
 
 

@@ -272,7 +272,7 @@ def test_without_a_token_nothing_is_said(client, drivers):
         (
             body(["driver_hourly:conv_rate"] * 2, full_feature_names=True),
             422,
-            "driver_hourly:conv_rate is asked for twice; name it once.",
+            "'driver_hourly:conv_rate' is asked for twice; name it once.",
         ),
         ({**body(), "features": []}, 422, "feature_service"),
         (body(["driver_hourly:nope"]), 404, "no feature 'nope'"),

@@ -216,10 +216,13 @@ def test_one_name_declared_with_two_types_is_each_of_them_and_shown_as_the_first
 
 def test_csv_repeats_times_and_bytes_as_they_were_written_and_joins_them_as_declared():
     keys = [KeyColumn("day", parse_type("date"), "v"), KeyColumn("raw", parse_type("bytes"), "v")]
-    body = b"day,raw,event_timestamp\n20260301,AP8=,2026-03-01\n"
+    body = b"day,raw,event_timestamp\n2026-03-01,AP8=,2026-03-01\n"
 
     frame = entity_frame(read_upload(body, CSV, max_rows=10), keys)
 
     typed = [[date(2026, 3, 1)], [b"\x00\xff"]]
     assert [column.to_pylist() for column in frame.keys.values()] == typed
-    assert frame.table.select(["day", "raw"]).to_pydict() == {"day": ["20260301"], "raw": ["AP8="]}
+    assert frame.table.select(["day", "raw"]).to_pydict() == {
+        "day": ["2026-03-01"],
+        "raw": ["AP8="],
+    }

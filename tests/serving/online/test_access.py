@@ -14,6 +14,7 @@ from registry.choices import Role
 from registry.models import ApiToken, AuditEntry
 from registry.operations.lifecycle import releases
 from registry.operations.people import members, tokens
+from serving.edges import online_limits
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
@@ -134,7 +135,7 @@ def test_a_token_expires_at_its_instant_without_a_change(cast, token, version):
         "project": "rides",
         "token": token,
         "request": OnlineRequest(**REQUEST),
-        "max_rows": 10,
+        "limits": online_limits(),
     }
 
     get_online_features(**question, at=expires - timedelta(microseconds=1))

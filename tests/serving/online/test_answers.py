@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from lib.connections import get_redis
+from serving.edges import online_limits
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
@@ -144,7 +145,7 @@ def test_the_ttl_ends_one_microsecond_after_it(cast, token, at, late, expected):
         token=token,
         request=OnlineRequest(features=TRIPS, entities={"driver_id": [1]}),
         at=at + timedelta(days=2) + late,
-        max_rows=10,
+        limits=online_limits(),
     )
 
     assert (list(answer.columns[1].values), answer.columns[1].statuses) == expected

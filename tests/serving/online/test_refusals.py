@@ -98,7 +98,7 @@ def version(cast):
             {"features": TRIPS * 2, "entities": ROWS, "full_feature_names": True},
             422,
             "feature_name_collision",
-            "avg_daily_trips is asked for twice; name it once.",
+            "'driver_hourly:avg_daily_trips' is asked for twice; name it once.",
         ),
         (
             {"features": TRIPS, "entities": {"driver_id": [0] * 10_001}},
