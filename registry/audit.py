@@ -19,7 +19,7 @@ from registry import verbs
 from registry.models import AuditEntry, AuditHead, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -67,11 +67,40 @@ def record(
     :raises RuntimeError: outside a transaction, where a change could stay without its entry.
     :raises ValueError: a verb that no app registered, which no page could put into words.
     """
+    entry = make_entry(
+        actor=actor,
+        verb=verb,
+        subject=subject,
+        at=at,
+        before=before,
+        after=after,
+        data=data,
+        project=project,
+        label=label,
+    )
+    append([entry])
+    return entry
+
+
+def make_entry(
+    *,
+    actor: AbstractBaseUser | AnonymousUser | None,
+    verb: str,
+    subject: Model | None,
+    at: datetime,
+    before: Any = None,
+    after: Any = None,
+    data: dict[str, Any] | None = None,
+    project: Project | None = None,
+    label: str = "",
+) -> AuditEntry:
+    """Return an entry that is not in the trail yet: ``append`` takes many at once.
+
+    :raises ValueError: a verb that no app registered, which no page could put into words.
+    """
     verbs.require(verb)
-    if not connection.in_atomic_block:
-        raise RuntimeError("an audit entry is written in the transaction of its change")
     project = project or _project_of(subject)
-    entry = AuditEntry(
+    return AuditEntry(
         act_id=_act.get() or uuid.uuid4(),
         at=at,
         project_name=project.name if project else "",
@@ -85,16 +114,24 @@ def record(
         after=_plain(after),
         data=_plain(data or {}),
     )
-    return _append(entry)
 
 
-def _append(entry: AuditEntry) -> AuditEntry:
+def append(entries: Sequence[AuditEntry]) -> None:
+    """Append entries in the caller's transaction, in this order; the trail is held from here on.
+
+    :raises RuntimeError: outside a transaction, where a change could stay without its entry.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("an audit entry is written in the transaction of its change")
+    if not entries:
+        return
     head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1, defaults={"hash": GENESIS})
-    entry.previous_hash = head.hash
-    entry.hash = entry_hash(entry)
-    entry.save(force_insert=True)
-    AuditHead.objects.filter(pk=1).update(hash=entry.hash, count=head.count + 1)
-    return entry
+    previous = head.hash
+    for entry in entries:
+        entry.previous_hash = previous
+        previous = entry.hash = entry_hash(entry)
+    AuditEntry.objects.bulk_create(entries)
+    AuditHead.objects.filter(pk=1).update(hash=previous, count=head.count + len(entries))
 
 
 def entry_hash(entry: AuditEntry) -> str:

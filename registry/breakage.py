@@ -24,13 +24,32 @@ def services_broken_by(version: FeatureViewVersion) -> list[str]:
 
     A feature is lost when the version lacks it, and when it has another type than the default's.
     """
+    followers = _followers(feature_view=version.feature_view_id)
+    return broken_by(version, [(service, feature) for _, service, feature in followers])
+
+
+def broken_by(version: FeatureViewVersion, followers: Iterable[tuple[str, str]]) -> list[str]:
+    """Say the same as ``services_broken_by`` of these ``(service, feature)``, without a query."""
     has, had = _types(version), _types(version.feature_view.default_version)
     lost: dict[str, list[str]] = {}
-    followers = _following_default().filter(feature_view=version.feature_view_id)
-    for member in followers.order_by("service_version__feature_service__name", "position"):
-        if why := _loss(member.feature, has, had):
-            lost.setdefault(member.service_version.feature_service.name, []).append(why)
+    for service, feature in followers:
+        if why := _loss(feature, has, had):
+            lost.setdefault(service, []).append(why)
     return [f"{service} ({', '.join(whys)})" for service, whys in lost.items()]
+
+
+def followers_by_view(project: Project) -> dict[int, list[tuple[str, str]]]:
+    """Return, by view, the ``(service, feature)`` that follow its default; one query."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for view_id, service, feature in _followers(feature_view__project=project):
+        found.setdefault(view_id, []).append((service, feature))
+    return found
+
+
+def _followers(**where: object) -> Iterable[tuple[int, str, str]]:
+    service = "service_version__feature_service__name"
+    members = _following_default().filter(**where).order_by(service, "position")
+    return members.values_list("feature_view_id", service, "feature")
 
 
 def _types(version: FeatureViewVersion | None) -> dict[str, str]:

@@ -16,6 +16,8 @@ from lib.places import place_of
 from registry.models import FileRoot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from registry.models import Project
     from registry.spec.model import VersionSpec
 
@@ -85,7 +87,11 @@ def check_apart(path: str, others: list[FileRoot]) -> None:
 
 def find_root(project: Project, name: str) -> FileRoot | None:
     """Return the root a source means: by name, else ``default``, else the only one there is."""
-    roots = {root.name: root for root in FileRoot.objects.filter(project=project)}
+    return root_among({root.name: root for root in FileRoot.objects.filter(project=project)}, name)
+
+
+def root_among(roots: Mapping[str, FileRoot], name: str) -> FileRoot | None:
+    """Return what ``find_root`` does, of roots that were read before."""
     if name or len(roots) != 1:
         return roots.get(name or DEFAULT)
     return next(iter(roots.values()))

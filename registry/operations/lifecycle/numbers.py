@@ -36,14 +36,19 @@ def taken_numbers(*, by_others_than: FeatureViewVersion) -> set[Version]:
 
 
 def assign_number(
-    version: FeatureViewVersion, base: FeatureViewVersion | None, change: Change
+    version: FeatureViewVersion,
+    base: FeatureViewVersion | None,
+    change: Change,
+    *,
+    taken: set[Version],
 ) -> Version:
     """Return the number a submission gets: the one it asks for, its earlier one, else the next.
+
+    ``taken`` are the numbers it cannot have: ``taken_numbers``.
 
     :raises VersionTaken, VersionTooLow: what it asks for cannot be had; says what can.
     """
     classification = change.classification or ChangeClass.PATCH
-    taken = taken_numbers(by_others_than=version)
     least = least_number(base, classification)
     free = max(version.version or least, least)
     while free in taken:

@@ -18,7 +18,7 @@ from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
-from registry.operations.lifecycle.numbers import assign_number, give_number
+from registry.operations.lifecycle.numbers import assign_number, give_number, taken_numbers
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
 from registry.queries import base_version, relatives
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look, Looking
+    from registry.spec.change import Change
+    from registry.spec.model import VersionSpec
+    from registry.spec.versions import Version
 
 
 class NothingToReview(Conflict):
@@ -70,20 +73,49 @@ def submit_version(
     # Reading files takes its time, so it happens before anything is locked.
     report = _look(version, look)
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
-        if report.problems:
-            messages = "; ".join(message for _, message in report.problems)
-            raise SourceProblems(f"{version}: {messages}")
+        _require_sound(version, report)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
         _freeze(version, transition.target, actor, at, report)
         _record(Action.SUBMIT, version, actor, State.DRAFT, at, comment)
     return version
 
 
+def check_submission(
+    version: FeatureViewVersion,
+    *,
+    base: FeatureViewVersion | None,
+    taken: set[Version],
+    look: Looking,
+) -> Version:
+    """Return the number that submitting this draft would give; it may be stored or not.
+
+    :raises SourceProblems, NothingToReview, VersionTaken, VersionTooLow: as ``submit_version``.
+    """
+    _require_sound(version, _look(version, look))
+    return assign_number(version, base, _change(version, base), taken=taken)
+
+
+def _require_sound(version: FeatureViewVersion, report: Look) -> None:
+    if report.problems:
+        messages = "; ".join(message for _, message in report.problems)
+        raise SourceProblems(f"{version}: {messages}")
+
+
+def _change(version: FeatureViewVersion, base: FeatureViewVersion | None) -> Change:
+    change = classify(base.spec if base else None, version.spec)
+    if change.classification is None:
+        raise NothingToReview(f"{version} says the same as {base}; there is nothing to review.")
+    return change
+
+
+def looked_at(version: FeatureViewVersion) -> VersionSpec:
+    """Return what a plan looks at as well: what was taken before is not what there is now."""
+    return msgspec.structs.replace(version.spec, schema=None)
+
+
 def _look(version: FeatureViewVersion, look: Looking) -> Look:
     if version.spec.transform.is_stored:
-        # As a plan looks: what was taken before is not what there is now.
-        spec = msgspec.structs.replace(version.spec, schema=None)
-        (report,) = look(specs=[spec], project=version.feature_view.project)
+        (report,) = look(specs=[looked_at(version)], project=version.feature_view.project)
         return report
     return NothingSeen(warnings=("computed at the request: there are no rows to look at",))
 
@@ -93,10 +125,8 @@ def _freeze(
 ) -> None:
     _take_schema(version, report)
     base = base_version(version.feature_view, version.spec)
-    change = classify(base.spec if base else None, version.spec)
-    if change.classification is None:
-        raise NothingToReview(f"{version} says the same as {base}; there is nothing to review.")
-    number = assign_number(version, base, change)
+    change = _change(version, base)
+    number = assign_number(version, base, change, taken=taken_numbers(by_others_than=version))
     known = relatives(version.feature_view, base, number)
     change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
     packet = make_packet(

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lib.errors import did_you_mean
+from registry.reading.findings import MAX_HINTS
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -13,7 +17,10 @@ if TYPE_CHECKING:
     from registry.choices import Kind
     from registry.looking import Looking
     from registry.models import FeatureViewVersion, Project
+    from registry.operations.registration.standing import Standing
+    from registry.operations.registration.storing import Change
     from registry.reading.parsing import Definition, Problem
+    from registry.spec.versions import Version
 
 
 @dataclass
@@ -31,6 +38,8 @@ class Applied:
     draft: FeatureViewVersion | None = None
     #: False: it is registered as it was sent, and its source was not looked at.
     looked_at: bool = True
+    #: The number a submission of the draft would have, where that is asked for.
+    submitted: Version | None = None
 
 
 @dataclass
@@ -42,13 +51,28 @@ class Application:
     editor_ids: frozenset[int]
     at: datetime
     look: Looking
+    standing: Standing
+    #: Whether the actor may change every view of the project, by a right on the project itself.
+    may_change_all: bool = False
+    #: What is to be stored, in order.
+    changes: list[Change] = field(default_factory=list)
+    #: What is said of each definition, and of the views that follow.
+    applied: list[Applied] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     #: The data sources the request defines, by name.
     sources: dict[str, Definition] = field(default_factory=dict)
     #: The views the request defines that cannot be stored; what refers to them is not at fault.
     refused_views: set[str] = field(default_factory=set)
+    hints: int = 0
+    _told: set[Problem] = field(default_factory=set)
 
     def refuse(self, problem: Problem) -> None:
         """Note a problem; two views find the same one in the source they share."""
-        if problem not in self.problems:
+        if problem not in self._told:
+            self._told.add(problem)
             self.problems.append(problem)
+
+    def hint(self, value: str, known: Iterable[str]) -> str:
+        """Name the nearest, for the first few wrong names of a request: each asks them all."""
+        self.hints += 1
+        return did_you_mean(value, known) if self.hints <= MAX_HINTS else ""

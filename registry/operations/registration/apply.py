@@ -1,7 +1,7 @@
 """Registering definitions: plan what a set of them changes, and store it as drafts.
 
 Not for what submitting or reviewing a draft does (``operations.lifecycle``). Everything a request
-brings is stored in one transaction, or nothing is.
+brings is stored in one transaction, or nothing is. A plan takes no lock and writes nothing.
 """
 
 from __future__ import annotations
@@ -11,37 +11,46 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from registry import access, audit, epoch
-from registry.choices import Kind, Right
-from registry.operations.lifecycle.reviews import submit_version
+from lib.errors import Conflict
+from registry import access, audit, epoch, lifecycle
+from registry.choices import Action, Kind, Right, State
+from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
-from registry.operations.registration.catalog_objects import store_data_source, store_entity
-from registry.operations.registration.feature_services import store_feature_service
+from registry.operations.registration.catalog_objects import decide_data_source, decide_entity
+from registry.operations.registration.feature_services import decide_feature_service
 from registry.operations.registration.looking_ahead import look_ahead
-from registry.operations.registration.on_demand import store_on_demand_view
-from registry.operations.registration.view_drafts import dependent_views, store_feature_view
+from registry.operations.registration.on_demand import decide_on_demand_view
+from registry.operations.registration.standing import Standing, epoch_of
+from registry.operations.registration.storing import store
+from registry.operations.registration.view_drafts import decide_feature_view, dependent_views
 from registry.reading.parsing import InvalidDefinitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-    from registry.looking import Looking
-    from registry.models import Project
+    from registry.looking import Look, Looking
+    from registry.models import FeatureViewVersion, Project
     from registry.operations.registration.view_drafts import Moved
     from registry.reading.parsing import Definition
+    from registry.spec.model import VersionSpec
+    from registry.spec.versions import Version
 
-STORES: dict[Kind, Callable[[Application, Definition], Applied | None]] = {
-    Kind.ENTITY: store_entity,
-    Kind.DATA_SOURCE: store_data_source,
-    Kind.FEATURE_VIEW: store_feature_view,
-    Kind.ON_DEMAND_FEATURE_VIEW: store_on_demand_view,
-    Kind.FEATURE_SERVICE: store_feature_service,
+DECIDE: dict[Kind, Callable[[Application, Definition], Applied | None]] = {
+    Kind.ENTITY: decide_entity,
+    Kind.DATA_SOURCE: decide_data_source,
+    Kind.FEATURE_VIEW: decide_feature_view,
+    Kind.ON_DEMAND_FEATURE_VIEW: decide_on_demand_view,
+    Kind.FEATURE_SERVICE: decide_feature_service,
 }
 #: What versions carry a copy of: changing one makes drafts of the views that use it.
 EMBEDDED = (Kind.ENTITY, Kind.DATA_SOURCE)
+
+
+class RegisteredMeanwhile(Conflict):
+    code = "registered_meanwhile"
 
 
 def apply_definitions(
@@ -58,38 +67,120 @@ def apply_definitions(
 ) -> list[Applied]:
     """Store ``definitions`` (or, with ``dry_run``, say what storing them would change).
 
+    What changes is decided by reading alone; only storing it waits for others, and others for it.
     ``editor_ids`` count as editors beside the actor: whoever made the token they came with.
     ``look_all``: look at the sources also of views that are registered as they are sent.
     :raises ActionNotPermitted: the actor may not register definitions here.
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
+    :raises RegisteredMeanwhile: somebody else's change needs a source to be looked at anew.
     """
-    access.require(actor, Right.ADD_FEATUREVIEW, project)
-    look = look_ahead(definitions, project=project, look=look, submit=submit, look_all=look_all)
-    application = Application(project, actor, editor_ids | {actor.pk}, at, look)
-    # One registration a project at a time: the epoch's lock keeps a plan true until it is stored.
-    with audit.act(), _rolled_back() if dry_run else epoch.change(project.pk):
+    access.require_still(actor, Right.ADD_FEATUREVIEW, project)
+    seeing = _Seeing(look)
+    remembering = look_ahead(
+        definitions, project=project, look=seeing, submit=submit, look_all=look_all
+    )
+
+    def decide() -> Application:
+        return _decide(
+            definitions,
+            submit,
+            Application(
+                project=project,
+                actor=actor,
+                editor_ids=editor_ids | {actor.pk},
+                at=at,
+                look=remembering,
+                standing=Standing(project),
+                may_change_all=access.can(actor, Right.CHANGE_FEATUREVIEW, project),
+            ),
+        )
+
+    decided = decide()
+    if dry_run:
+        return _said(decided, submit)
+    # One registration a project at a time: the epoch's lock keeps what is decided true until then.
+    with audit.act(), _held(project) as epoch_before:
         access.require_still(actor, Right.ADD_FEATUREVIEW, project)
-        changes = _apply(application, definitions)
-        if application.problems:
-            raise InvalidDefinitions(application.problems)
+        seeing.closed = True
+        if decided.standing.epoch != epoch_before:
+            decided = decide()
+        store(decided.changes, actor=actor, at=at)
         if submit:
-            _submit(application, changes)
-    return changes
+            _submit(decided)
+    return decided.applied
+
+
+class _Seeing:
+    """A look that is closed while others wait: files take their time."""
+
+    def __init__(self, look: Looking) -> None:
+        self._look, self.closed = look, False
+
+    def __call__(self, *, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]:
+        if self.closed:
+            raise RegisteredMeanwhile(
+                f"{specs[0].view.name}: what it embeds was changed while its source was looked at."
+                " Look at the plan again, then repeat."
+            )
+        return self._look(specs=specs, project=project)
 
 
 @contextmanager
-def _rolled_back() -> Iterator[None]:
-    """Run a transaction that leaves nothing behind."""
+def _held(project: Project) -> Iterator[str]:
+    """Change the project; gives the epoch it had until now."""
     with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
+        epoch.hold(project.pk)
+        before = epoch_of(project)
+        with epoch.change(project.pk):
+            yield before
+
+
+def _decide(definitions: list[Definition], submit: bool, application: Application) -> Application:
+    application.applied = _apply(application, definitions)
+    if application.problems:
+        raise InvalidDefinitions(application.problems)
+    if submit:
+        drafts = [each.draft for each in application.applied if each.draft is not None]
+        # All at once: also those that follow what was sent.
+        wanted = [looked_at(each) for each in drafts if each.spec.transform.is_stored]
+        application.look(specs=wanted, project=application.project)
+        for applied in application.applied:
+            if applied.draft is not None:
+                applied.submitted = _number_at_submission(application, applied.draft)
+    return application
+
+
+def _number_at_submission(application: Application, draft: FeatureViewVersion) -> Version:
+    """Return it, or raise what the submission would."""
+    standing = application.standing
+    if not application.may_change_all:
+        view = draft.feature_view
+        access.require(
+            application.actor,
+            lifecycle.PERMISSION[Action.SUBMIT],
+            application.project if view.pk is None else view,
+        )
+    return check_submission(
+        draft,
+        base=standing.base_of(draft.spec),
+        taken=standing.taken_numbers(draft),
+        look=application.look,
+    )
+
+
+def _said(application: Application, submit: bool) -> list[Applied]:
+    """Return what a plan says: with ``submit`` the drafts are told as under review."""
+    for applied in application.applied:
+        if applied.submitted is not None:
+            applied.version, applied.state = str(applied.submitted), State.IN_REVIEW
+    return application.applied
 
 
 def _apply(application: Application, definitions: list[Definition]) -> list[Applied]:
     changes: list[Applied] = []
     moved: Moved = {}
     for definition in definitions:
-        applied = STORES[definition.kind](application, definition)
+        applied = DECIDE[definition.kind](application, definition)
         if applied is None:
             continue
         changes.append(applied)
@@ -99,8 +190,8 @@ def _apply(application: Application, definitions: list[Definition]) -> list[Appl
     return changes + dependent_views(application, moved, already=named)
 
 
-def _submit(application: Application, changes: list[Applied]) -> None:
-    for applied in changes:
+def _submit(application: Application) -> None:
+    for applied in application.applied:
         if applied.draft is None:
             continue
         version = submit_version(

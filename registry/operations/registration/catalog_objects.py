@@ -1,13 +1,13 @@
-"""Storing entities and data sources: created, updated or left as they are."""
+"""Deciding on entities and data sources: created, updated or left as they are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from registry import audit
 from registry.models import DataSource, Entity
 from registry.operations.registration.applied import Applied
 from registry.operations.registration.looking_ahead import bare_version
+from registry.operations.registration.storing import CatalogChange
 from registry.spec.fingerprints import canonical_json
 
 if TYPE_CHECKING:
@@ -16,57 +16,50 @@ if TYPE_CHECKING:
     from registry.spec.sources import Source
 
 
-def store_entity(application: Application, definition: Definition) -> Applied:
-    return _store(Entity, application, definition, verb="entity")
+def decide_entity(application: Application, definition: Definition) -> Applied:
+    return _decide(Entity, application.standing.entities, application, definition)
 
 
-def store_data_source(application: Application, definition: Definition) -> Applied:
-    """Store a data source; what is wrong with its files is a problem of its own lines."""
+def decide_data_source(application: Application, definition: Definition) -> Applied:
+    """Decide on a data source; what is wrong with its files is a problem of its own lines."""
     application.sources[definition.spec.name] = definition
     bare = bare_version(cast("Source", definition.spec), application.project)
     (report,) = application.look(specs=[bare], project=application.project)
     for path, message in report.problems:
         application.refuse(definition.problem(path[1:], message))
-    applied = _store(DataSource, application, definition, verb="data_source")
+    applied = _decide(DataSource, application.standing.sources, application, definition)
     applied.warnings += report.warnings
     return applied
 
 
-def _store(
+def _decide(
     model: type[Entity] | type[DataSource],
+    rows: dict[str, Any],
     application: Application,
     definition: Definition,
-    *,
-    verb: str,
 ) -> Applied:
+    """Compare a definition with the row of its name, and let that say it from now on."""
     spec = definition.spec
     content = canonical_json(spec)
-    found = model.objects.filter(project=application.project, name=spec.name).first()
-    before = found.spec_json if found else None
+    row = rows.get(spec.name)
+    before = row.spec_json if row else None
     if before == content:
         return Applied(definition.kind, spec.name, "unchanged")
-    columns = {
-        "description": spec.description,
-        "owner": spec.owner,
-        "tags": spec.tags,
-        "spec_json": content,
-        "updated_at": application.at,
-        "updated_by": application.actor,
-    }
-    stored, created = model.objects.update_or_create(
-        project=application.project,
+    project, at = application.project, application.at
+    created_at = row.created_at if row else at
+    # Another instance: what one of them made of its spec is kept with it.
+    rows[spec.name] = model(
+        pk=row.pk if row else None,
+        project=project,
         name=spec.name,
-        defaults=columns,
-        create_defaults=columns | {"created_at": application.at},
+        description=spec.description,
+        owner=spec.owner,
+        tags=spec.tags,
+        spec_json=content,
+        created_at=created_at,
+        updated_at=at,
+        updated_by=application.actor,
     )
-    stored.editors.add(*application.editor_ids)
-    change = "created" if created else "updated"
-    audit.record(
-        actor=application.actor,
-        verb=f"{verb}.{change}",
-        subject=stored,
-        before=before,
-        after=content,
-        at=application.at,
-    )
-    return Applied(definition.kind, spec.name, change)
+    application.standing.editor_ids[model, spec.name] |= application.editor_ids
+    application.changes.append(CatalogChange(rows[spec.name], before, set(application.editor_ids)))
+    return Applied(definition.kind, spec.name, "updated" if row else "created")

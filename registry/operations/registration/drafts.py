@@ -1,19 +1,20 @@
-"""Storing the draft of a feature view: created, edited in place, or left when nothing differs.
+"""Deciding on the draft of a feature view: created, edited in place, or left as it is.
 
-Not for resolving or checking a definition: ``view_drafts`` does both before.
+Not for resolving or checking a definition: ``view_drafts`` does both before. Not for writing:
+``storing``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from registry import access, audit
-from registry.breakage import services_broken_by
+from registry import access
+from registry.breakage import broken_by
 from registry.choices import Kind, Right, State
-from registry.models import Feature, FeatureView, FeatureViewVersion, VersionEditor
+from registry.models import FeatureView, FeatureViewVersion
 from registry.operations.lifecycle.numbers import assign_number
 from registry.operations.registration.applied import Applied
-from registry.queries import base_version
+from registry.operations.registration.storing import DraftChange
 from registry.spec.change import classify
 from registry.spec.fingerprints import (
     canonical_json,
@@ -23,86 +24,96 @@ from registry.spec.fingerprints import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from registry.operations.registration.applied import Application
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
 
 
-def store_draft(application: Application, spec: VersionSpec, *, editor_ids: set[int]) -> Applied:
-    """Create a draft or edit the open one, unless nothing differs from what stands.
+def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set[int]) -> Applied:
+    """Let a draft be created or the open one edited, unless nothing differs from what stands.
 
     :raises ActionNotPermitted: the actor may not change this view.
     :raises VersionTaken, VersionTooLow: the number it asks for cannot be had.
     """
-    feature_view, created = FeatureView.objects.get_or_create(
-        project=application.project, name=spec.view.name, defaults={"created_at": application.at}
-    )
-    if not created:
+    standing = application.standing
+    feature_view, created = _view(application, spec.view.name)
+    if not created and not application.may_change_all:
         access.require(application.actor, Right.CHANGE_FEATUREVIEW, feature_view)
-    base = base_version(feature_view, spec)
+    versions = standing.versions[feature_view.name]
+    base = standing.base_of(spec)
     change = classify(base.spec if base else None, spec)
-    same = _open_version_saying(feature_view, spec)
+    same = _open_version_saying(versions, spec)
     if change.classification is None or same is not None:
-        return _unchanged(feature_view, same or cast("FeatureViewVersion", base))
-    draft, was = _write_draft(application, feature_view, spec, base, change)
-    VersionEditor.note(draft, application.editor_ids | editor_ids, at=application.at)
-    audit.record(
-        actor=application.actor,
-        verb=f"feature_view_version.{'edited' if was else 'drafted'}",
-        subject=draft,
-        before=was,
-        after=draft.spec_json,
-        at=application.at,
-    )
+        return _unchanged(same or cast("FeatureViewVersion", base), versions)
+    draft = _decide(application, feature_view, spec, base, change, editor_ids)
+    number = assign_number(draft, base, change, taken=standing.taken_numbers(draft))
+    breaks = broken_by(draft, standing.followers.get(feature_view.pk, ()))
     return Applied(
         _kind(spec),
         spec.view.name,
         "created" if created else "updated",
         classification=change.classification,
-        version=str(assign_number(draft, base, change)),
+        version=str(number),
         state=draft.state,
         reasons=list(change.reasons),
-        warnings=[f"as the default it breaks {each}" for each in services_broken_by(draft)],
+        warnings=[f"as the default it breaks {each}" for each in breaks],
         draft=draft,
     )
+
+
+def _view(application: Application, name: str) -> tuple[FeatureView, bool]:
+    """Return the view of that name, and whether this registration makes it."""
+    standing = application.standing
+    if (found := standing.views.get(name)) is not None:
+        return found, False
+    made = FeatureView(project=standing.project, name=name, created_at=application.at)
+    standing.views[name], standing.versions[name] = made, []
+    return made, True
 
 
 def _kind(spec: VersionSpec) -> Kind:
     return Kind.FEATURE_VIEW if spec.transform.is_stored else Kind.ON_DEMAND_FEATURE_VIEW
 
 
-def _unchanged(feature_view: FeatureView, standing: FeatureViewVersion) -> Applied:
+def _unchanged(standing: FeatureViewVersion, versions: list[FeatureViewVersion]) -> Applied:
     applied = Applied(
         _kind(standing.spec),
-        feature_view.name,
+        standing.feature_view.name,
         "unchanged",
         version=standing.number,
         state=standing.state,
     )
     if standing.state == State.DRAFT:
         applied.draft = standing
-    elif feature_view.versions.filter(state=State.DRAFT).exists():
+    elif any(each.state == State.DRAFT for each in versions):
         applied.warnings.append("its open draft says something else and is left as it is")
     return applied
 
 
-def _open_version_saying(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
+def _open_version_saying(
+    versions: Iterable[FeatureViewVersion], spec: VersionSpec
+) -> FeatureViewVersion | None:
     """Return the open draft or submission that already says exactly this, in this number."""
     wanted = content_fingerprint(spec), spec.view.version
-    for version in feature_view.versions.filter(state__in=(State.DRAFT, State.IN_REVIEW)):
+    for version in versions:
+        if version.state not in (State.DRAFT, State.IN_REVIEW):
+            continue
         if wanted == (content_fingerprint(version.spec), version.spec.view.version):
             return version
     return None
 
 
-def _write_draft(
+def _decide(
     application: Application,
     feature_view: FeatureView,
     spec: VersionSpec,
     base: FeatureViewVersion | None,
     change: Change,
-) -> tuple[FeatureViewVersion, str | None]:
-    """Return the draft and what it said before (None when it is new)."""
+    editor_ids: set[int],
+) -> FeatureViewVersion:
+    """Return the draft as it will be: the open one, else a new one."""
     content: dict[str, Any] = {
         "spec_json": canonical_json(spec),
         "data_fingerprint": data_fingerprint(spec),
@@ -113,33 +124,17 @@ def _write_draft(
         "packet": {},
         "packet_hash": "",
     }
-    drafts = feature_view.versions.select_for_update().filter(state=State.DRAFT)
-    draft = drafts.order_by("-id").first()
-    was = draft.spec_json if draft else None
+    versions = application.standing.versions[feature_view.name]
+    drafts = [each for each in versions if each.state == State.DRAFT]
+    draft = max(drafts, key=lambda each: each.pk, default=None)
+    before = draft.spec_json if draft else None
     if draft is None:
-        draft = FeatureViewVersion.objects.create(
-            feature_view=feature_view,
-            created_by=application.actor,
-            created_at=application.at,
-            **content,
+        draft = FeatureViewVersion(
+            feature_view=feature_view, created_by=application.actor, created_at=application.at
         )
-    else:
-        draft.move(expected=State.DRAFT, to=State.DRAFT, **content)
-    _write_features(draft)
-    return draft, was
-
-
-def _write_features(version: FeatureViewVersion) -> None:
-    """Make the searchable feature rows say what the spec says."""
-    version.features.all().delete()
-    Feature.objects.bulk_create(
-        Feature(
-            version=version,
-            name=feature.name,
-            type=feature.type,
-            sensitivity=feature.sensitivity,
-            description=feature.description,
-            position=position,
-        )
-        for position, feature in enumerate(version.spec.features)
-    )
+        versions.append(draft)
+    for column, value in content.items():
+        setattr(draft, column, value)
+    editors = application.editor_ids | editor_ids
+    application.changes.append(DraftChange(draft, before, set(editors), content))
+    return draft

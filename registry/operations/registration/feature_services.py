@@ -1,4 +1,4 @@
-"""Storing feature services: references checked, ``*`` expanded, each change a new version."""
+"""Deciding on feature services: references checked, ``*`` expanded, each change a new version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from lib.errors import AssayError
-from registry import audit
 from registry.choices import State
 from registry.models import (
     FeatureService,
@@ -16,6 +15,7 @@ from registry.models import (
 )
 from registry.operations.registration.applied import Applied
 from registry.operations.registration.references import Catalogue
+from registry.operations.registration.storing import ServiceChange
 from registry.reading.rules import MAX_REFERENCES
 from registry.spec.fingerprints import canonical_json
 from registry.spec.model import FeatureServiceSpec
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from registry.reading.parsing import Definition, Problem
 
 
-def store_feature_service(application: Application, definition: Definition) -> Applied | None:
-    """Store one service; on problems add them to the application and return None.
+def decide_feature_service(application: Application, definition: Definition) -> Applied | None:
+    """Decide on one service; on problems add them to the application and return None.
 
     A reference to a view that the request defines and cannot store is not a problem of its own.
     """
     spec = cast("FeatureServiceSpec", definition.spec)
-    catalogue = Catalogue(application.project)
+    catalogue = Catalogue(application)
     members: dict[str, FeatureServiceMember] = {}
     problems: list[Problem] = []
     for index, text in enumerate(spec.features):
@@ -55,7 +55,7 @@ def store_feature_service(application: Application, definition: Definition) -> A
     if problems:
         return None
     expanded = msgspec.structs.replace(spec, features=tuple(members))
-    return _store(application, definition, expanded, list(members.values()))
+    return _decide(application, definition, expanded, list(members.values()))
 
 
 def _members(catalogue: Catalogue, reference: Reference) -> list[FeatureServiceMember]:
@@ -77,22 +77,21 @@ def _members(catalogue: Catalogue, reference: Reference) -> list[FeatureServiceM
     ]
 
 
-def _store(
+def _decide(
     application: Application,
     definition: Definition,
     spec: FeatureServiceSpec,
     members: list[FeatureServiceMember],
 ) -> Applied:
     content = canonical_json(spec)
-    service, created = FeatureService.objects.get_or_create(
-        project=application.project, name=spec.name, defaults={"created_at": application.at}
-    )
-    before = service.current
-    if before is not None and before.spec_json == content:
-        return Applied(definition.kind, spec.name, "unchanged", version=str(before.version))
-    version = FeatureServiceVersion.objects.create(
-        feature_service=service,
-        version=before.version + 1 if before else 1,
+    service = application.standing.services.get(spec.name)
+    current = service.current if service else None
+    if current is not None and current.spec_json == content:
+        return Applied(definition.kind, spec.name, "unchanged", version=str(current.version))
+    version = FeatureServiceVersion(
+        feature_service=service
+        or FeatureService(project=application.project, name=spec.name, created_at=application.at),
+        version=current.version + 1 if current else 1,
         spec_json=content,
         description=spec.description,
         owner=spec.owner,
@@ -100,17 +99,7 @@ def _store(
         created_by=application.actor,
         created_at=application.at,
     )
-    for position, member in enumerate(members):
-        member.service_version, member.position = version, position
-    FeatureServiceMember.objects.bulk_create(members)
-    FeatureService.objects.filter(pk=service.pk).update(current=version)
-    change = "created" if created else "updated"
-    audit.record(
-        actor=application.actor,
-        verb=f"feature_service.{change}",
-        subject=service,
-        before=before.spec_json if before else None,
-        after=content,
-        at=application.at,
-    )
+    before = current.spec_json if current else None
+    application.changes.append(ServiceChange(version, before, members))
+    change = "updated" if service else "created"
     return Applied(definition.kind, spec.name, change, version=str(version.version))

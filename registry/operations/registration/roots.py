@@ -19,6 +19,8 @@ from registry.file_roots import DEFAULT, check_apart, check_directory
 from registry.looking import get_looking
 from registry.models import FeatureViewVersion, FileRoot, Project
 from registry.operations.registration.applied import Application
+from registry.operations.registration.standing import Standing
+from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import views_over_root
 from registry.reading.rules import NAME
 
@@ -96,9 +98,18 @@ def move_root(*, root: FileRoot, path: str, actor: User, at: datetime) -> list[A
             after=_facts(stored),
             at=at,
         )
-        editors = frozenset({actor.pk})
-        application = Application(root.project, actor, editors, at, get_looking())
-        return views_over_root(application, stored)
+        application = Application(
+            project=root.project,
+            actor=actor,
+            editor_ids=frozenset({actor.pk}),
+            at=at,
+            look=get_looking(),
+            standing=Standing(root.project),
+            may_change_all=True,
+        )
+        changes = views_over_root(application, stored)
+        store(application.changes, actor=actor, at=at)
+        return changes
 
 
 def release_root(*, root: FileRoot, actor: User, at: datetime) -> None:

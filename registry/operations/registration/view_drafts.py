@@ -1,6 +1,6 @@
 """From a feature view's definition to a draft: resolved against what is registered, and checked.
 
-Not for storing the draft (``drafts``) or for its number (``operations.lifecycle.numbers``).
+Not for the draft itself (``drafts``) or for its number (``operations.lifecycle.numbers``).
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
-from lib.errors import did_you_mean
 from registry.choices import Kind, State
-from registry.file_roots import find_root
+from registry.file_roots import find_root, root_among
 from registry.looking import AsRegistered
-from registry.models import DataSource, Entity, FeatureView
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
-from registry.operations.registration.drafts import store_draft
-from registry.queries import base_version, newest_of
+from registry.operations.registration.drafts import decide_draft
+from registry.queries import newest_of
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import FeatureViewVersion, FileRoot, Project
+    from registry.models import DataSource, Entity, FeatureViewVersion, FileRoot, Project
     from registry.operations.registration.applied import Application, Applied
+    from registry.operations.registration.standing import Standing
     from registry.reading.parsing import Definition
     from registry.reading.yaml_documents import Path
     from registry.spec.model import EntitySpec
@@ -40,37 +39,40 @@ class Parts(NamedTuple):
 
     source: DataSource
     entities: list[Entity]
+    standing: Standing
 
     @property
     def editor_ids(self) -> set[int]:
         """Everybody who ever wrote any of them."""
+        editors = self.standing.editor_ids
         parts = (self.source, *self.entities)
-        return {pk for part in parts for pk in part.editors.values_list("pk", flat=True)}
+        return {pk for part in parts for pk in editors.get((type(part), part.name), ())}
 
     def resolve(self, view: FeatureViewSpec) -> VersionSpec:
         entities = [entity.spec for entity in self.entities]
-        return resolve(view, self.source.spec, entities, project=self.source.project)
+        root = root_among(self.standing.roots, self.source.spec.root)
+        return resolved(view, self.source.spec, entities, root)
 
 
-def store_feature_view(application: Application, definition: Definition) -> Applied | None:
-    """Store one view's draft; on problems add them to the application and return None."""
+def decide_feature_view(application: Application, definition: Definition) -> Applied | None:
+    """Decide on one view's draft; on problems add them to the application and return None."""
     view = cast("FeatureViewSpec", definition.spec)
-    if missing := _missing_parts(application.project, view):
+    if missing := _missing_parts(application, view):
         _refuse(application, definition, missing)
         return None
-    parts = _parts(application.project, view)
+    parts = _parts(application.standing, view)
     spec = parts.resolve(view)
     (report,) = application.look(specs=[spec], project=application.project)
     found = [*_name_clashes(spec), *report.problems]
     spec = msgspec.structs.replace(spec, schema=report.schema)
     applied = None
-    if based := base_problems(application.project, spec):
+    if based := base_problems(application.standing, spec):
         found += based
     else:
-        # Also where problems were found, to find those of the number; none of it stays then.
+        # Also where problems were found, to find those of the number; nothing is stored then.
         try:
-            applied = store_draft(application, spec, editor_ids=parts.editor_ids)
-            applied.warnings += [*report.warnings, *_columns_more(application.project, spec)]
+            applied = decide_draft(application, spec, editor_ids=parts.editor_ids)
+            applied.warnings += [*report.warnings, *_columns_more(application.standing, spec)]
             applied.looked_at = not isinstance(report, AsRegistered)
             if not applied.looked_at and applied.change != "unchanged":
                 message = "somebody changed it at the same time; send the definitions again."
@@ -100,23 +102,23 @@ def _refuse(application: Application, definition: Definition, found: list[Found]
 def dependent_views(application: Application, moved: Moved, *, already: set[str]) -> list[Applied]:
     """Make drafts of the views that embed what changed and were not sent themselves."""
     changes: list[Applied] = []
-    views = FeatureView.objects.filter(project=application.project).exclude(name__in=already)
-    for feature_view in views if moved else ():
-        newest = newest_of(feature_view.versions.exclude(state=State.RETIRED))
-        uses = [name for name in moved if newest and name in _embedded(newest)]
+    standing = application.standing
+    for name in sorted(standing.views.keys() - already) if moved else ():
+        newest = newest_of(standing.usable(name))
+        uses = sorted(_embedded(newest) & moved.keys()) if newest else []
         if newest is not None and uses:
-            changes += _follow(application, newest, {name: moved[name] for name in uses})
+            changes += _follow(application, newest, {each: moved[each] for each in uses})
     return changes
 
 
 def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) -> list[Applied]:
     """Make the draft of ``newest`` anew, or say why what changed does not fit it."""
-    spec, editor_ids = _as_of_now(application.project, newest)
+    spec, editor_ids = _as_of_now(application.standing, newest)
     if clashes := _name_clashes(spec):
         message = f"feature view {spec.view.name} uses it: {clashes[0][1]}"
         application.problems += [each.problem(("name",), message) for each in moved.values()]
         return []
-    applied = store_draft(application, spec, editor_ids=editor_ids)
+    applied = decide_draft(application, spec, editor_ids=editor_ids)
     names = ", ".join(sorted(name for _, name in moved))
     applied.warnings.append(f"uses {names}, which changed")
     return [applied]
@@ -125,22 +127,22 @@ def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) 
 def views_over_root(application: Application, root: FileRoot) -> list[Applied]:
     """Make drafts of the views whose files lie under a root that is in another place now."""
     changes: list[Applied] = []
-    for feature_view in FeatureView.objects.filter(project=application.project):
-        newest = newest_of(feature_view.versions.exclude(state=State.RETIRED))
+    for name in sorted(application.standing.views):
+        newest = newest_of(application.standing.usable(name))
         source = newest.spec.source if newest is not None else None
         if newest is not None and source is not None and source.root == root.name:
-            spec, editor_ids = _as_of_now(application.project, newest)
-            changes.append(store_draft(application, spec, editor_ids=editor_ids))
+            spec, editor_ids = _as_of_now(application.standing, newest)
+            changes.append(decide_draft(application, spec, editor_ids=editor_ids))
             changes[-1].warnings.append(f"root {root.name} is in another place now")
     return changes
 
 
-def _as_of_now(project: Project, newest: FeatureViewVersion) -> tuple[VersionSpec, set[int]]:
+def _as_of_now(standing: Standing, newest: FeatureViewVersion) -> tuple[VersionSpec, set[int]]:
     """Return what ``newest`` says with today's source, root and entities, and who wrote those."""
     view = msgspec.structs.replace(newest.spec.view, version=None)
     if newest.state != State.DRAFT:
         view = msgspec.structs.replace(view, based_on=None)
-    parts = _parts(project, view)
+    parts = _parts(standing, view)
     return parts.resolve(view), parts.editor_ids
 
 
@@ -149,39 +151,39 @@ def _embedded(version: FeatureViewVersion) -> set[tuple[Kind, str]]:
     return {(Kind.DATA_SOURCE, view.source), *((Kind.ENTITY, name) for name in view.entities)}
 
 
-def _missing_parts(project: Project, view: FeatureViewSpec) -> list[Found]:
-    entities = _names(Entity, project)
-    sources = _names(DataSource, project)
+def _missing_parts(application: Application, view: FeatureViewSpec) -> list[Found]:
+    entities, sources = application.standing.entities, application.standing.sources
     missing: list[Found] = [
-        (("entities", index), f"there is no entity {name!r}.{did_you_mean(name, entities)}")
+        (("entities", index), f"there is no entity {name!r}.{application.hint(name, entities)}")
         for index, name in enumerate(view.entities)
         if name not in entities
     ]
     if view.source not in sources:
-        hint = did_you_mean(view.source, sources)
+        hint = application.hint(view.source, sources)
         missing.append((("source",), f"there is no data source {view.source!r}.{hint}"))
     return missing
 
 
-def _names(model: type[Entity] | type[DataSource], project: Project) -> set[str]:
-    return set(model.objects.filter(project=project).values_list("name", flat=True))
-
-
-def _parts(project: Project, view: FeatureViewSpec) -> Parts:
-    entities = {each.name: each for each in Entity.objects.filter(project=project)}
-    source = DataSource.objects.get(project=project, name=view.source)
-    return Parts(source, [entities[name] for name in view.entities])
+def _parts(standing: Standing, view: FeatureViewSpec) -> Parts:
+    entities = [standing.entities[name] for name in view.entities]
+    return Parts(standing.sources[view.source], entities, standing)
 
 
 def resolve(
     view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], *, project: Project
+) -> VersionSpec:
+    """Return the version a view means in ``project`` now; see ``resolved``."""
+    return resolved(view, source, entities, find_root(project, source.root))
+
+
+def resolved(
+    view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], root: FileRoot | None
 ) -> VersionSpec:
     """Return the version a view means: its transform canonical, source and entities embedded.
 
     The source names its root from here on, and the version which place that is. Where there is no
     such root it names none: a look at the source says so.
     """
-    root = find_root(project, source.root)
     if root is not None:
         source = msgspec.structs.replace(source, root=root.name)
     transform = transform_of(view).canonical(view.source)
@@ -212,10 +214,9 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
     return clashes
 
 
-def _columns_more(project: Project, spec: VersionSpec) -> list[str]:
+def _columns_more(standing: Standing, spec: VersionSpec) -> list[str]:
     """Say which columns the source has beside those it had when the last version took it."""
-    feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
-    base = base_version(feature_view, spec) if feature_view is not None else None
+    base = standing.base_of(spec)
     if base is None or base.spec.schema is None or spec.schema is None:
         return []
     more = sorted(spec.schema.types.keys() - base.spec.schema.types.keys())
@@ -224,11 +225,8 @@ def _columns_more(project: Project, spec: VersionSpec) -> list[str]:
     )
 
 
-def base_problems(project: Project, spec: VersionSpec) -> list[Found]:
-    if spec.view.based_on is None:
-        return []
-    feature_view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
-    if feature_view is not None and base_version(feature_view, spec) is not None:
+def base_problems(standing: Standing, spec: VersionSpec) -> list[Found]:
+    if spec.view.based_on is None or standing.base_of(spec) is not None:
         return []
     message = f"{spec.view.name} has no submitted version {spec.view.based_on!r} to base this on."
     return [(("based_on",), message)]
