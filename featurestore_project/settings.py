@@ -106,6 +106,8 @@ HISTORICAL_MAX_COLUMNS = env_int("HISTORICAL_MAX_COLUMNS", 1_000, minimum=1)
 HISTORICAL_MAX_FEATURES = env_int("HISTORICAL_MAX_FEATURES", 2_000, minimum=1)
 # Values (rows times columns and features) of one get-historical-features answer.
 HISTORICAL_MAX_VALUES = env_int("HISTORICAL_MAX_VALUES", 50_000_000, minimum=1)
+# Bytes an uploaded entity frame may decode to: compression and dictionaries hide how many.
+HISTORICAL_MAX_DECODED_BYTES = env_int("HISTORICAL_MAX_DECODED_BYTES", 512 * 1024 * 1024, minimum=1)
 # Bytes of an uploaded entity frame.
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of one definitions upload.

@@ -27,4 +27,5 @@ def historical_limits() -> ReadLimits:
         columns=settings.HISTORICAL_MAX_COLUMNS,
         features=settings.HISTORICAL_MAX_FEATURES,
         values=settings.HISTORICAL_MAX_VALUES,
+        decoded_bytes=settings.HISTORICAL_MAX_DECODED_BYTES,
     )

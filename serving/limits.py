@@ -34,6 +34,8 @@ class ReadLimits(NamedTuple):
     columns: int
     features: int
     values: int
+    #: Bytes an upload may decode to.
+    decoded_bytes: int = 0
 
     def check_columns(self, count: int) -> None:
         """:raises TooManyColumns: naming the limit and its setting."""

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from lib.errors import Invalid
 from registry.spec.value_types import SCALARS
-from serving.historical.forms import ARROW, CSV, JSON, PARQUET
+from serving.historical.media_types import ARROW, CSV, JSON, PARQUET
 from serving.historical.plain_columns import decoded, first_line, plain
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
 

@@ -23,7 +23,8 @@ from materialization.edges import engine, offline_store
 from registry import access
 from serving.edges import historical_limits
 from serving.historical.answers import ANSWERS, write_answer
-from serving.historical.forms import ARROW, CSV, JSON, UPLOADS
+from serving.historical.forms import UPLOADS
+from serving.historical.media_types import ARROW, CSV, JSON
 from serving.historical.openapi import documented
 from serving.historical.read import read_training_set
 from serving.historical.request import PARAMETERS, parse_body, parse_parameters

@@ -1,4 +1,4 @@
-"""The forms in which entity frames arrive: Parquet, Arrow stream, CSV, JSON columns. [pure]
+"""The forms in which entity frames arrive: Parquet, Arrow stream, CSV, JSON columns.
 
 Each says what its columns are: which values of a join key, and what of them the answer repeats. Not
 for which columns a frame must have (``entity_frame``) and not for answers (``answers``).
@@ -10,32 +10,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.ipc
-import pyarrow.parquet
 
-from lib.errors import TooLarge
+from serving.historical.media_types import ARROW, CSV, PARQUET
 from serving.historical.plain_columns import first_line
 from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, typed_key
+from serving.historical.uploads import decode_upload, too_many_rows
 from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from serving.limits import ReadLimits
     from serving.values import KeyColumn
 
-JSON = "application/json"
-PARQUET = "application/vnd.apache.parquet"
-ARROW = "application/vnd.apache.arrow.stream"
-CSV = "text/csv"
 #: Whole numbers as we write them; Arrow also reads ``0x10``, ``007`` and `` 1``.
 _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 #: Digits beyond what a float tells apart: an identifier, also where a float has the same digits.
 _LONG = r"^-?[0-9]{16,}$"
-
-
-class TooManyRows(TooLarge):
-    code = "too_many_rows"
 
 
 class SentFrame(Protocol):
@@ -138,20 +129,16 @@ class JsonFrame(NamedTuple):
         )
 
 
-def read_upload(body: bytes, media_type: str, *, max_rows: int) -> SentFrame:
+def read_upload(body: bytes, media_type: str, *, limits: ReadLimits) -> SentFrame:
     """Read an uploaded frame, one of ``UPLOADS``.
 
     :raises BadEntityFrame: empty, damaged or another format than ``media_type`` says.
-    :raises TooManyRows: over ``max_rows``.
+    :raises TooManyRows, TooManyColumns, FrameTooLarge: over ``limits``.
     """
     if not body:
         raise BadEntityFrame("the body is empty; send an entity frame with a header or schema.")
     try:
-        if media_type == PARQUET:  # a few bytes can say many rows: look before unpacking
-            _check_rows(pyarrow.parquet.read_metadata(pa.BufferReader(body)).num_rows, max_rows)
-        frame = _READERS[media_type](body)
-        _check_rows(frame.table.num_rows, max_rows)
-        frame.table.validate(full=True)  # bytes from outside: offsets may point anywhere
+        frame = _FRAMES[media_type](decode_upload(body, media_type, limits))
         _decode(pa.struct(frame.table.schema))
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as exc:
         raise BadEntityFrame(
@@ -184,12 +171,7 @@ def read_columns(columns: Mapping[str, Sequence[Any]], *, max_rows: int) -> Sent
 def _check_rows(count: int, most: int) -> None:
     """:raises TooManyRows: naming the limit, its setting and what to do."""
     if count > most:
-        raise TooManyRows(
-            f"the entity frame has {count} rows; one question takes at most {most}"
-            " (HISTORICAL_MAX_ROWS). Split the frame, or set a higher limit on the server.",
-            limit=most,
-            setting="HISTORICAL_MAX_ROWS",
-        )
+        raise too_many_rows(count, most)
 
 
 def _decode(kind: pa.DataType) -> None:
@@ -214,31 +196,6 @@ def _json_column(name: str, values: Sequence[Any]) -> pa.Array:
             f" ({first_line(exc)}). Send one type a column.",
             column=name,
         ) from exc
-
-
-def _read_parquet(body: bytes) -> ArrowFrame:
-    return ArrowFrame(pyarrow.parquet.read_table(pa.BufferReader(body)))
-
-
-def _read_arrow(body: bytes) -> ArrowFrame:
-    with pyarrow.ipc.open_stream(pa.BufferReader(body)) as stream:
-        return ArrowFrame(stream.read_all())
-
-
-def _read_csv(body: bytes) -> TextFrame:
-    """Read all cells as text. An empty cell is null, ``""`` is the empty string."""
-    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    names = pyarrow.csv.open_csv(pa.BufferReader(body), parse_options=parse).schema.names
-    convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    texts = pyarrow.csv.read_csv(
-        pa.BufferReader(body), parse_options=parse, convert_options=convert
-    )
-    return TextFrame(texts)
 
 
 def _refuse_odd_integers(column: pa.ChunkedArray, key: KeyColumn) -> None:
@@ -277,10 +234,10 @@ def _guessed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-_READERS: dict[str, Callable[[bytes], ArrowFrame | TextFrame]] = {
-    PARQUET: _read_parquet,
-    ARROW: _read_arrow,
-    CSV: _read_csv,
+_FRAMES: dict[str, Callable[[pa.Table], ArrowFrame | TextFrame]] = {
+    PARQUET: ArrowFrame,
+    ARROW: ArrowFrame,
+    CSV: TextFrame,
 }
 #: What an upload may be, beside JSON.
-UPLOADS = tuple(_READERS)
+UPLOADS = tuple(_FRAMES)

@@ -11,7 +11,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from serving.historical.answers import ANSWERS
-from serving.historical.forms import JSON, UPLOADS
+from serving.historical.forms import UPLOADS
+from serving.historical.media_types import JSON
 from serving.openapi import TEXTS, answer_schema, problems, request_schema
 
 _TIMING: dict[str, Any] = {

@@ -56,7 +56,7 @@ def read_training_set(
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits)
-    sent = _read(body, media_type, request=request, max_rows=limits.rows)
+    sent = _read(body, media_type, request=request, limits=limits)
     limits.check_columns(len(sent.names))
     limits.check_values(sent.rows, len(sent.names) + len(plan.columns))
     _refuse_names(sent.names, plan, full=request.full_feature_names)
@@ -74,10 +74,12 @@ def read_training_set(
     return answer._replace(warnings=(*deprecated, *answer.warnings))
 
 
-def _read(body: bytes, media_type: str, *, request: HistoricalRequest, max_rows: int) -> SentFrame:
+def _read(
+    body: bytes, media_type: str, *, request: HistoricalRequest, limits: ReadLimits
+) -> SentFrame:
     if request.entities is not None:
-        return read_columns(request.entities, max_rows=max_rows)
-    return read_upload(body, media_type, max_rows=max_rows)
+        return read_columns(request.entities, max_rows=limits.rows)
+    return read_upload(body, media_type, limits=limits)
 
 
 def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> None:

@@ -14,6 +14,7 @@ from materialization.edges import offline_store
 from materialization.queries import table_at
 from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready
+from serving.limits import ReadLimits
 from tests import factories
 from tests.serving.online_world import committed
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from registry.models import FeatureViewVersion
 
+#: Far above what a test of one frame sends.
+LIMITS = ReadLimits("HISTORICAL", 10, 100, 100, 10_000, 1 << 26)
 URL = "/api/v1/projects/rides/get-historical-features"
 
 

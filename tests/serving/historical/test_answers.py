@@ -13,7 +13,7 @@ import pytest
 from pyarrow import ipc
 
 from serving.historical.answers import ANSWERS, UnwritableColumn, write_answer
-from serving.historical.forms import ARROW, CSV, JSON, PARQUET
+from serving.historical.media_types import ARROW, CSV, JSON, PARQUET
 from serving.historical.training_set import TrainingSet
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

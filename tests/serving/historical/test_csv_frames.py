@@ -7,22 +7,24 @@ import io
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.spec.value_types import parse_type
 from serving.historical.answers import write_answer
-from serving.historical.forms import CSV, read_upload
+from serving.historical.forms import read_upload
+from serving.historical.media_types import CSV
 from serving.historical.training_set import TrainingSet
 from serving.historical.typed_columns import BadEntityValue
 from serving.values import KeyColumn
+from tests.serving.historical_world import LIMITS
 
 KEY = KeyColumn("k", parse_type("int64"), "view")
 
 
 def read(body: bytes) -> pa.Table:
     """Return the frame as an answer repeats it."""
-    frame = read_upload(body, CSV, max_rows=10)
+    frame = read_upload(body, CSV, limits=LIMITS)
     return frame.shown({"k": frame.key(KEY)})
 
 
@@ -113,6 +115,7 @@ def quoted(cell: str | None) -> str:
     return "" if cell is None else '"' + cell.replace('"', '""') + '"'
 
 
+@settings(max_examples=15, deadline=None)  # each starts a process
 @given(names=names, left=columns, right=columns)
 def test_csv_out_has_the_cells_of_csv_in(names, left, right):
     rows = zip("123", left, right, strict=True)

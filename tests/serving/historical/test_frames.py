@@ -10,17 +10,13 @@ import pytest
 
 from registry.spec.value_types import parse_type
 from serving.historical.entity_frame import entity_frame, require_columns
-from serving.historical.forms import (
-    CSV,
-    PARQUET,
-    ArrowFrame,
-    TooManyRows,
-    read_columns,
-    read_upload,
-)
+from serving.historical.forms import ArrowFrame, read_columns, read_upload
+from serving.historical.media_types import CSV, PARQUET
 from serving.historical.typed_columns import BadEntityFrame, instants, typed_key
+from serving.historical.uploads import TooManyRows
 from serving.values import BadKeyValue, KeyColumn
 from tests.serving.historical.test_api import parquet
+from tests.serving.historical_world import LIMITS
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INT = KeyColumn("driver_id", parse_type("int64"), "v")
@@ -178,14 +174,14 @@ def test_numbers_too_large_for_any_column_are_refused():
 def test_an_empty_body_and_an_empty_csv_are_refused():
     for body in (b"", b"\n"):
         with pytest.raises(BadEntityFrame):
-            read_upload(body, CSV, max_rows=10)
+            read_upload(body, CSV, limits=LIMITS._replace(rows=10))
 
 
 def test_rows_over_the_limit_are_refused_before_parquet_is_unpacked():
     body = parquet(pa.table({"driver_id": [1, 2, 3]}))
 
     with pytest.raises(TooManyRows, match="3 rows; one question takes at most 2"):
-        read_upload(body, PARQUET, max_rows=2)
+        read_upload(body, PARQUET, limits=LIMITS._replace(rows=2))
 
 
 def test_csv_keys_are_read_as_declared_and_codes_stay_text():
@@ -193,7 +189,7 @@ def test_csv_keys_are_read_as_declared_and_codes_stay_text():
     keys = [KeyColumn(name, parse_type(kind), "v") for name, kind in types.items()]
     body = b"zip,n,ok,code,x,event_timestamp\n007,7,true,008,1.5,2026-03-01\n,,,1,,2026-03-01\n"
 
-    frame = entity_frame(read_upload(body, CSV, max_rows=10), keys)
+    frame = entity_frame(read_upload(body, CSV, limits=LIMITS._replace(rows=10)), keys)
 
     typed = {"zip": ["007", None], "n": [7, None], "ok": [True, None]}
     assert {name: column.to_pylist() for (name, _), column in frame.keys.items()} == typed
@@ -218,7 +214,7 @@ def test_csv_repeats_times_and_bytes_as_they_were_written_and_joins_them_as_decl
     keys = [KeyColumn("day", parse_type("date"), "v"), KeyColumn("raw", parse_type("bytes"), "v")]
     body = b"day,raw,event_timestamp\n2026-03-01,AP8=,2026-03-01\n"
 
-    frame = entity_frame(read_upload(body, CSV, max_rows=10), keys)
+    frame = entity_frame(read_upload(body, CSV, limits=LIMITS._replace(rows=10)), keys)
 
     typed = [[date(2026, 3, 1)], [b"\x00\xff"]]
     assert [column.to_pylist() for column in frame.keys.values()] == typed

@@ -204,8 +204,8 @@ def test_damaged_uploads_are_answered_or_refused_and_never_fail(client, token, d
         upload(
             client, token, damaged(BODIES[media_type], dice), media_type, accept=FORMS[turn % 4]
         ).status_code
-        for turn in range(100)
+        for turn in range(16)
     )
 
     assert set(statuses) <= {200, 413, 422}
-    assert statuses[422] > 10
+    assert statuses[422] > 3

@@ -1,0 +1,103 @@
+"""Uploaded frames to Arrow, decoded in a process of their own within stated limits.
+
+Not for what happens there (``decode``) nor for what a frame must have (``entity_frame``).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.ipc
+
+from lib.errors import TooLarge
+from serving.historical.plain_columns import first_line
+from serving.historical.typed_columns import BadEntityFrame
+
+if TYPE_CHECKING:
+    from serving.limits import ReadLimits
+
+_DECODE = Path(__file__).with_name("decode.py")
+_SECONDS = 120.0
+
+
+class FrameTooLarge(TooLarge):
+    code = "entity_frame_too_large"
+
+
+class TooManyRows(TooLarge):
+    code = "too_many_rows"
+
+
+def too_many_rows(count: int, most: int) -> TooManyRows:
+    return TooManyRows(
+        f"the entity frame has {count} rows; one question takes at most {most}"
+        " (HISTORICAL_MAX_ROWS). Split the frame, or set a higher limit on the server.",
+        limit=most,
+        setting="HISTORICAL_MAX_ROWS",
+    )
+
+
+def decode_upload(body: bytes, media_type: str, limits: ReadLimits) -> pa.Table:
+    """Return an upload as the table it decodes to; text columns of CSV stay text.
+
+    :raises BadEntityFrame: damaged, or another format than ``media_type`` says.
+    :raises TooManyRows, TooManyColumns, FrameTooLarge: over ``limits``, told before it is decoded
+        where the file says so itself.
+    """
+    with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as decoded:
+        sent.write(body)
+        sent.seek(0)
+        report = _run(media_type, limits, sent, decoded)
+        _raise_for(report, media_type, limits)
+        decoded.seek(0)
+        with pa.ipc.open_stream(decoded) as stream:
+            return stream.read_all()
+
+
+def _run(
+    media_type: str, limits: ReadLimits, sent: IO[bytes], decoded: IO[bytes]
+) -> dict[str, Any]:
+    """Run the child; return its report, that of the memory where it died of it."""
+    numbers = map(str, (limits.rows, limits.columns, limits.decoded_bytes))
+    command = [sys.executable, "-I", str(_DECODE), media_type, *numbers]
+    try:
+        done = subprocess.run(  # noqa: S603 - our interpreter, our file
+            command,
+            stdin=sent,
+            stdout=decoded,
+            stderr=subprocess.PIPE,
+            env={},
+            timeout=_SECONDS,
+            check=False,
+        )
+        report = msgspec.json.decode(done.stderr)
+    except (subprocess.TimeoutExpired, msgspec.DecodeError):
+        return {"limit": "decoded_bytes"}
+    return dict(report)
+
+
+def _raise_for(report: dict[str, Any], media_type: str, limits: ReadLimits) -> None:
+    limit, found = report.get("limit"), report.get("found")
+    if "unreadable" in report:
+        reason = first_line(ValueError(report["unreadable"]))
+        raise BadEntityFrame(f"the body is not a readable {media_type}: {reason}.")
+    if limit == "rows" and found:
+        raise too_many_rows(found, limits.rows)
+    if limit == "columns" and found:
+        limits.check_columns(found)
+    if limit == "depth":
+        raise BadEntityFrame("the entity frame has columns nested deeper than 32 levels.")
+    if limit:
+        most = limits.decoded_bytes
+        raise FrameTooLarge(
+            f"the entity frame decodes to more than {most} bytes (HISTORICAL_MAX_DECODED_BYTES)."
+            " Split it, or leave out wide columns.",
+            limit=most,
+            setting="HISTORICAL_MAX_DECODED_BYTES",
+        )
