@@ -19,7 +19,7 @@ from materialization.edges import engine, offline_store
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
-from materialization.queries import table_at
+from materialization.queries import table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
@@ -27,9 +27,10 @@ from materialization.runner.looking import refuse_changed, remember_parts, work_
 from materialization.runner.recording import note_commit, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
+from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
@@ -57,7 +58,8 @@ class NoRows(QualityRejected):
 def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """Compute and commit what the run's window lacks, and what arrived for windows before it.
 
-    What an earlier run committed counts as stored, though it may not have lived to record it.
+    What an earlier run committed counts as stored, though it may not have lived to record it, and
+    so does what an earlier attempt of this run did.
 
     :raises ChecksFailed: a blocking check failed; nothing was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
@@ -66,12 +68,19 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """
     require_store(run.table)
     adopt_windows(run.table)
+    name = transaction_name(run.pk)
+    if run.sequence is not None and offline_store().committed(table_at(run.table), [name]):
+        _record_committed(run)
+        return
     work = work_of(run)
-    stored, counters = 0, None
-    if work.job is not None:
-        result, counters = _commit(run, work, work.job, heartbeat)
-        stored = result.rows
-    _record(run, work, counters, stored)
+    if work.job is None:
+        _record(run, work, None, 0)
+        return
+    result, counters = _commit(run, work, work.job, heartbeat)
+    if result.already:  # by an attempt that was overtaken and not dead
+        _record_committed(run)
+    else:
+        _record(run, work, counters, result.rows)
 
 
 def _commit(
@@ -97,16 +106,37 @@ def _record(run: MaterializationRun, work: Work, counters: Counters | None, stor
     """
     with transaction.atomic():
         said = {"source_counts": work.counts(counters), "step": RunStep.OFFLINE}
-        if not run.advance(rows_offline=run.rows_offline + stored, **said):
+        if not run.advance(rows_offline=stored, **said):
             raise LeaseLost("another attempt owns the run")
-        for window in work.windows:
-            StoredWindow.objects.get_or_create(
-                table=run.table,
-                run=run,
-                window_end=window.end,
-                defaults={"window_start": window.start},
-            )
+        _note_windows(run, work.windows)
         remember_parts(run, work, counters)
+
+
+def _record_committed(run: MaterializationRun) -> None:
+    """Note what an earlier attempt of the run committed; its evidence is on the run already.
+
+    The source may be another by now, and nothing more can be committed under the run's name. So
+    it is not read, and no part is remembered: the next run compares what that attempt did not see.
+
+    :raises LeaseLost: another attempt has the run; it will note the same.
+    """
+    snapshot = offline_store().snapshot(table_at(run.table), sequence=run.sequence)
+    windows = uncovered(run.version, run.table, Window(run.window_start, run.window_end))
+    with transaction.atomic():
+        if not run.advance(rows_offline=snapshot.rows, step=RunStep.OFFLINE):
+            raise LeaseLost("another attempt owns the run")
+        _note_windows(run, windows)
+    note_commit(run.table, snapshot)
+
+
+def _note_windows(run: MaterializationRun, windows: Iterable[Window]) -> None:
+    for window in windows:
+        StoredWindow.objects.get_or_create(
+            table=run.table,
+            run=run,
+            window_end=window.end,
+            defaults={"window_start": window.start},
+        )
 
 
 def _sequence(run: MaterializationRun) -> int:
@@ -142,6 +172,8 @@ def _checked(
         yield batch
     _judge(run, computation, profiler)
     refuse_changed(work)
+    # Before the commit: an attempt that dies after it leaves what it found to the next.
+    run.advance(source_counts=work.counts(computation.counters))
     heartbeat.begin_publishing()
 
 
