@@ -111,7 +111,8 @@ class _RowWork:
     def _look_beyond(self, reading: Reading, typed: str) -> None:
         """Note the parts that a later run has to open again, though they stay as they are."""
         later = later_than(self._spec, self._job.window_end)
-        if self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchone():
+        # To its end: the next reading cannot begin while this answer is not read out.
+        if self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchall():
             self._has_later += reading.source.paths
 
     def _unseen(self, reading: Reading) -> Iterator[pa.RecordBatch]:

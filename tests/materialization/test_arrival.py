@@ -5,6 +5,7 @@ Against a loop in plain Python that knows nothing of windows, files' stamps or S
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -154,6 +155,31 @@ def test_rows_that_lay_in_the_future_come_when_their_time_does(cast, folder, sou
 
     run(version, AT + 2 * HOUR)
     assert trips(version, AT + 2 * HOUR)[0] == 11
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "csv"])
+def test_rows_in_the_future_of_text_files_hold_up_no_late_ones(cast, folder, ending):
+    """What a reading leaves for later is looked for, and another reading follows."""
+    write_text(folder / f"plan.{ending}", (1, AT - HOUR, 10))
+    source = SOURCE.replace("parquet", ending)
+    version = make_version(cast, text=definitions(source))
+    run(version, AT)
+    write_text(folder / f"more.{ending}", (2, AT - HOUR, 20), (1, AT + 3 * HOUR, 11))
+
+    done = run(version, AT + HOUR)
+    assert (done.source_counts["late"], trips(version, AT + HOUR)[:2]) == (1, [10, 20])
+
+    run(version, AT + 4 * HOUR)
+    assert trips(version, AT + 4 * HOUR)[:2] == [11, 20]
+
+
+def write_text(path: Path, *rows: tuple[int, datetime, int]) -> None:
+    if path.suffix == ".csv":
+        lines = [f"{driver},{event.isoformat()},{n}" for driver, event, n in rows]
+        path.write_text("\n".join(["driver_id,event,trips", *lines]))
+        return
+    objects = [{"driver_id": d, "event": event.isoformat(), "trips": n} for d, event, n in rows]
+    path.write_text("\n".join(map(json.dumps, objects)))
 
 
 # --- Files that change ----------------------------------------------------------------------------
