@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from lib.bodies import BadBody
 from lib.errors import TooLarge, Unavailable
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class BodyReader:
     async def read(self, chunks: AsyncIterator[bytes], *, length: int | None) -> bytes:
         """Return the whole body, ``length`` bytes where that is known.
 
-        Where the sender hangs up it is what there is of it.
-
         :raises BodyTooSlow: nothing came, or too little in the time it took.
+        :raises BadBody: the sender hung up before its end; chunks may end there unnoticed.
         :raises BodyTooLarge: it is over the limit of every call.
         :raises TooManyBodies: it does not fit beside those that are being read.
         """
@@ -64,6 +64,8 @@ class BodyReader:
             raise BodyTooSlow from None
         finally:
             self._held -= held
+        if length is not None and received < length:
+            raise BadBody(f"the body ended after {received} of {length} bytes; send it whole.")
         return b"".join(pieces)
 
     def _hold(self, more: int, received: int) -> int:

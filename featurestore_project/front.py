@@ -156,6 +156,8 @@ def _environ(scope: Any) -> Environ:
         "wsgi.run_once": False,
     }
     for name, value in scope.headers.items():
+        if "_" in name:  # would pass for the header with a hyphen, which a proxy may vouch for
+            continue
         key = name.upper().replace("-", "_")
         key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
         separator = "; " if key == "HTTP_COOKIE" else ","

@@ -96,6 +96,23 @@ def test_senders_that_fall_silent_harm_nobody_and_are_answered_in_the_end(url):
         each.close()
 
 
+def test_a_sender_that_hangs_up_takes_no_thread(url):
+    for _ in range(40):
+        half_sent(url, "/desk", 1000).close()
+    gone = half_sent(url, "/desk", 1000)
+    gone.shutdown(socket.SHUT_WR)
+
+    assert b'"code":"invalid_body"' in gone.recv(2000)
+    assert ask(f"{url}/desk", b"{}")[2] == b"2"
+    gone.close()
+
+
+def test_a_header_with_an_underscore_is_not_taken_for_another(url):
+    large, headers = b"x" * 200_000, {"authorization_": "x"}
+    _, _, body = ask(f"{url}/desk", large, **headers)
+    assert body == b"0"
+
+
 def test_a_large_body_is_read_of_those_we_know(url):
     large = b"x" * 200_000
 

@@ -206,12 +206,10 @@ def test_a_second_one_on_the_same_state_is_refused(tmp_path):
 def test_a_busy_port_is_said_before_anything_starts(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
-        begun = time.monotonic()
         outcome = serve(servers.server_env(tmp_path / "state"), "--port", str(port))
 
     assert outcome.returncode == 1
     assert f"port {port} on 127.0.0.1 cannot be used: Address already in use" in outcome.stderr
-    assert time.monotonic() - begun < 20
     assert not (tmp_path / "state" / "redis").exists()
 
 
