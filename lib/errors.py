@@ -27,12 +27,17 @@ def printable(text: str) -> str:
 
 
 class AssayError(Exception):
-    """A refusal a caller can act on: the value received, what would be valid, the next step."""
+    """A refusal a caller can act on: the value received, what would be valid, the next step.
+
+    ``example`` has what the message is about where that is a value of somebody's data. It stands in
+    no message, answer, log or trail of itself: only doors that know who may read it show it.
+    """
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, **data: Any) -> None:
+    def __init__(self, message: str, *, example: str = "", **data: Any) -> None:
         self.message = printable(message)
+        self.example = printable(example)
         super().__init__(self.message)
         self.data = data
 

@@ -67,8 +67,8 @@ class SourceValueInvalid(Invalid):
 
     code = "source_value_invalid"
 
-    def __init__(self, message: str, *, hint: str = "", **data: Any) -> None:
-        super().__init__(f"{message} {hint}" if hint else message, **data)
+    def __init__(self, message: str, *, hint: str = "", example: str = "", **data: Any) -> None:
+        super().__init__(f"{message} {hint}" if hint else message, example=example, **data)
 
 
 class RowSqlRefused(Invalid):
@@ -131,7 +131,12 @@ CARRIED: tuple[type[AssayError], ...] = (
 
 def to_report(error: AssayError) -> dict[str, Any]:
     """Return what ``from_report`` needs to raise the same error in another process."""
-    return {"code": error.code, "message": without_private_paths(error.message), "data": error.data}
+    return {
+        "code": error.code,
+        "message": without_private_paths(error.message),
+        "example": without_private_paths(error.example),
+        "data": error.data,
+    }
 
 
 def without_private_paths(message: str) -> str:
@@ -146,5 +151,6 @@ def from_report(report: dict[str, Any]) -> AssayError:
     """Return the error a child reported; an unknown code becomes ``EngineStopped``."""
     kind = next((kind for kind in CARRIED if kind.code == report.get("code")), EngineStopped)
     error = kind.__new__(kind)
-    AssayError.__init__(error, str(report.get("message")), **report.get("data", {}))
+    said, example = str(report.get("message")), str(report.get("example", ""))
+    AssayError.__init__(error, said, example=example, **report.get("data", {}))
     return error

@@ -32,6 +32,14 @@ _CSV_FILE = re.compile(r"^  file = (.+)$", re.MULTILINE)
 _CSV_TEXT = re.compile(r"^Original Line: (.*)$", re.MULTILINE)
 _CSV_FIELDS = re.compile(r"Expected Number of Columns: ([0-9]+) Found: ([0-9]+)")
 _CSV_VALUE = re.compile(r'^Error when converting column "(.+)"\. (.+)$', re.MULTILINE)
+#: The type a cast goes to, of those there are: nothing else of such a message is no value.
+_TYPE = re.compile(
+    r"\b(?:to|type) (?:type )?'?(U?(?:HUGE|BIG|SMALL|TINY)INT|U?INTEGER|U?INT(?:8|16|32|64|128)"
+    r"|FLOAT|DOUBLE|BOOL(?:EAN)?|DATE|TIME|TIMESTAMP(?:_NS|_MS|_S)?(?: WITH TIME ZONE)?|INTERVAL"
+    r"|UUID|BLOB|BIT|JSON|DECIMAL(?:\([0-9]+,[0-9]+\))?)\b"
+)
+#: What is said of a file as a whole; it quotes its path.
+_NO_PARQUET = re.compile("(?:No magic bytes found|too small to be a Parquet file)")
 _IS_TIME = re.compile(r"'(DATE|TIMESTAMP)")
 _REFUSED = (
     duckdb.BinderException,
@@ -46,7 +54,8 @@ def translate(
 ) -> AssayError:
     """Return the error a person can act on; ``known`` are the source's columns.
 
-    ``said`` is the error's message where somebody knows better than it does.
+    Its message quotes no value of the source: what does, or may, is its ``example``. ``said`` is
+    the error's own message where somebody knows better than it does.
     """
     if isinstance(error, AssayError):
         return error
@@ -64,54 +73,69 @@ def translate(
     if "Out of Memory" in message or "max_temp_directory_size" in message:
         return EngineLimitExceeded(
             "the computation needed more memory or disk than its limit; materialize a shorter "
-            f"window, or raise the limit. ({_first_line(message)})",
+            "window, or raise the limit.",
             limit="memory",
         )
     if at := _CSV_LINE.search(message):
-        return SourceUnreadable(_csv_line(message, int(at[1])))
-    if missing := _NOT_FOUND.search(message):
-        return UnknownColumn(missing[1], known or [])
+        return _csv_line(message, int(at[1]))
+    line = _first_line(message)
+    if isinstance(error, _REFUSED):  # before a row is read: it quotes the SQL and names of columns
+        if missing := _NOT_FOUND.search(message):
+            return UnknownColumn(missing[1], known or [])
+        return RowSqlRefused(f"sql cannot be run on the source: {line}")
     if isinstance(error, duckdb.ConversionException):
-        return SourceUnreadable(f"sql meets a value it cannot cast: {_first_line(message)}")
-    if isinstance(error, _REFUSED):
-        return RowSqlRefused(f"sql cannot be run on the source: {_first_line(message)}")
-    return SourceUnreadable(f"the source cannot be read: {_first_line(message)}")
+        types = _TYPE.findall(message)
+        to = f" to {types[-1]}" if types else ""
+        return SourceUnreadable(f"sql meets a value it cannot cast{to}.", example=line)
+    if isinstance(error, (duckdb.IOException, OSError)) or _NO_PARQUET.search(message):
+        return SourceUnreadable(f"the source cannot be read: {line}")
+    what = line.partition(":")[0] if isinstance(error, duckdb.Error) else type(error).__name__
+    return SourceUnreadable(f"the source cannot be read: {what[:40]}.", example=line)
 
 
 def _bad_value(message: str) -> SourceValueInvalid:
     found, _ = json.JSONDecoder().raw_decode(message[message.index(MARK) + len(MARK) :])
+    value = found.pop("value")
     return SourceValueInvalid(
-        f"column {found['column']!r}: {found['value']!r} is not {a_value_of(found['type'])}."
+        f"column {found['column']!r}: a value is not {a_value_of(found['type'])}."
         + ("" if found.get("hint") else " Correct the source, or declare the type it has."),
+        example=repr(value),
         **found,
     )
 
 
-def _csv_line(message: str, line: int) -> str:
+def _csv_line(message: str, line: int) -> SourceUnreadable:
     """Return file, line, reason and what to do; DuckDB's own advice is about options we fix."""
     file = _CSV_FILE.search(message)
     where = f"{file[1] if file else 'the source'}, line {line}:"
     text = _CSV_TEXT.search(message)
-    shown = repr(text[1][:200]) if text else "it"
+    shown = repr(text[1][:200]) if text else ""
     if fields := _CSV_FIELDS.search(message):
         # The reader stops counting at the first field too many.
         count = max(int(fields[2]), len(next(csv.reader([text[1]]), [])) if text else 0)
-        return (
-            f"{where} {shown} has {count} fields, the header has {fields[1]}. Give each line as"
-            ' many as the header; a field with a "," in it goes in "…".'
+        said = (
+            f"{where} it has {count} fields, the header has {fields[1]}. Give each line as many as"
+            ' the header; a field with a "," in it goes in "…".'
         )
-    if "unterminated quote" in message:
-        return (
-            f'{where} {shown} has a quote that is not closed, or goes on after its end. Put "…"'
-            ' around whole fields, and "" for a quote inside.'
+    elif "unterminated quote" in message:
+        said = (
+            f'{where} it has a quote that is not closed, or goes on after its end. Put "…" around'
+            ' whole fields, and "" for a quote inside.'
         )
-    if "utf-8" in message:
-        return f"{where} it has bytes that are not UTF-8. Write the file again as UTF-8."
-    if value := _CSV_VALUE.search(message):
-        said = f"{where} column {value[1]!r}: {value[2]} in {shown}."
-        return f"{said} Dates and times are ISO 8601." if _IS_TIME.search(value[2]) else said
-    reason = next(iter(message.strip().splitlines()[2:]), "it cannot be read")[:300]
-    return f"{where} {reason.rstrip('.')}, in {shown}."
+    elif "utf-8" in message:
+        said = f"{where} it has bytes that are not UTF-8. Write the file again as UTF-8."
+    elif value := _CSV_VALUE.search(message):
+        types = _TYPE.findall(value[2])
+        said = (
+            f"{where} column {value[1]!r} has a value that is no {types[-1] if types else 'such'}."
+        )
+        said += " Dates and times are ISO 8601." if _IS_TIME.search(value[2]) else ""
+        shown = f"{value[2]} in {shown or 'it'}"
+    else:
+        reason = next(iter(message.strip().splitlines()[2:]), "")[:300]
+        said = f"{where} it cannot be read as CSV."
+        shown = f"{reason.rstrip('.')}, in {shown or 'it'}" if reason else shown
+    return SourceUnreadable(said, example=shown)
 
 
 def _first_line(message: str) -> str:

@@ -90,6 +90,8 @@ class MaterializationRun(models.Model):
     publishing = models.BooleanField(default=False)
     error_code = models.CharField(max_length=60, blank=True)
     error = models.TextField(blank=True)
+    #: The value of the source that the error is about: for those who may read the view's values.
+    example = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     #: What of the source was read and what became of it: ``queries.source_counts`` says the keys.
     source_counts = models.JSONField(default=dict, blank=True)

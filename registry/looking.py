@@ -6,13 +6,14 @@ works in a child process). The registry stays below materialization this way.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from registry.models import Project
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 class Look(Protocol):
     """What the source holds now: its extent, and problems by path (in the view, or ``source``).
 
+    ``examples``: the value a problem is about, by its message; for those who may read values.
     ``schema`` is what a version takes of it at submit; None where nothing could be seen.
     """
 
     @property
     def problems(self) -> Sequence[tuple[Path, str]]: ...
+    @property
+    def examples(self) -> Mapping[str, str]: ...
     @property
     def warnings(self) -> Sequence[str]: ...
     @property
@@ -45,6 +49,7 @@ class NothingSeen(NamedTuple):
     """The report where there is nothing to look at, or another look says it all."""
 
     problems: tuple[tuple[Path, str], ...] = ()
+    examples: Mapping[str, str] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
     rows: int | None = None
     first_event: datetime | None = None

@@ -63,6 +63,7 @@ class Report:
     """What a look would have seen; the registry's own rules are tested without files."""
 
     problems: list[tuple[tuple[str | int, ...], str]] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     rows: int | None = 12
     first_event: datetime | None = AT

@@ -101,7 +101,8 @@ def definition_error(found: Mapping[str, Any]) -> str:
     """Write ``file:line: key: message``, leaving out what is not known."""
     place = ":".join(str(found[key]) for key in ("file", "line") if found.get(key) is not None)
     parts = [place, str(found.get("key") or ""), str(found.get("message") or "")]
-    return ": ".join(part for part in parts if part)
+    example = f" For example: {found['example']}" if found.get("example") else ""
+    return ": ".join(part for part in parts if part) + example
 
 
 def cell(value: Any) -> Text:

@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from lib.clock import database_now
 from materialization.choices import LIVE_STATUSES, RunKind, RunStep
+from materialization.disclosure import Disclosure
 from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import covered_until, gaps, repaired_by
@@ -89,15 +90,18 @@ class MaterializationRunAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
         may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, obj.version.feature_view)
+        shown = Disclosure(request.user)
         return {
             "run": obj,
+            "example": shown.example(obj),
+            "checks": shown.checks(obj),
             "repaired_by": repaired_by(obj),
             "lacking": gaps(obj.version, obj.table),
             "has_created": obj.version.spec.rows_from.created_timestamp is not None,
             "is_retried": is_retried(obj),
             "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
-            "profile": profile_table(obj.profile, obj.version.spec.features),
+            "profile": profile_table(shown.profile(obj), obj.version.spec.features),
             "took": duration(obj),
             "may_cancel": may_run and obj.is_live and not (obj.cancel_requested or obj.publishing),
             "may_see_traceback": request.user.is_superuser,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import transaction
@@ -18,6 +19,7 @@ from lib.errors import NotFound
 from lib.parameters import PAGE, one_of, paged, stored_text
 from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
+from materialization.disclosure import Disclosure
 from materialization.models import MaterializationRun
 from materialization.requests.runs import NotMaterializable, cancel_run, request_run
 from materialization.windows import BadWindow
@@ -74,7 +76,8 @@ class MaterializeAPI(API):
                 )
                 for version in versions
             ]
-        return Response({"runs": [run_output(run) for run in runs]}, status=202)
+        shown = Disclosure(request.user)
+        return Response({"runs": [run_output(run, shown) for run in runs]}, status=202)
 
 
 class MaterializeIncrementalAPI(MaterializeAPI):
@@ -105,7 +108,7 @@ class RunsAPI(API):
             runs = runs.filter(version__feature_view__name=name)
         if status := one_of(request.query_params, "status", RunStatus):
             runs = runs.filter(status=status)
-        return paged(request, runs, run_output)
+        return paged(request, runs, partial(run_output, shown=Disclosure(request.user)))
 
 
 class RunAPI(API):
@@ -115,7 +118,8 @@ class RunAPI(API):
 
     @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, run_id: int) -> Response:
-        return Response(run_output(_run(request, project, run_id)))
+        run = _run(request, project, run_id)
+        return Response(run_output(run, Disclosure(request.user)))
 
 
 class CancelRunAPI(API):
@@ -128,7 +132,7 @@ class CancelRunAPI(API):
         run = _run(request, project, run_id)
         small_object(request, known=())
         cancelled = cancel_run(run=run, actor=access.acting_user(request), at=database_now())
-        return Response(run_output(cancelled))
+        return Response(run_output(cancelled, Disclosure(request.user)))
 
 
 def _runs(project: Project) -> QuerySet[MaterializationRun]:

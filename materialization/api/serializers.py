@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from lib.instants import timestamp
 
 if TYPE_CHECKING:
+    from materialization.disclosure import Disclosure
     from materialization.models import MaterializationRun
 
 
-def run_output(run: MaterializationRun) -> dict[str, Any]:
+def run_output(run: MaterializationRun, shown: Disclosure) -> dict[str, Any]:
+    """Return a run; values of the data only as far as they are ``shown`` to who asks."""
     return {
         "id": run.pk,
         "feature_view": run.version.feature_view.name,
@@ -32,6 +34,7 @@ def run_output(run: MaterializationRun) -> dict[str, Any]:
         "attempt": run.attempt,
         "error": run.error or None,
         "error_code": run.error_code or None,
-        "checks": run.checks,
-        "profile": run.profile,
+        "example": shown.example(run) or None,
+        "checks": shown.checks(run),
+        "profile": shown.profile(run),
     }

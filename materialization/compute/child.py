@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,11 @@ _GRACE_S = 5.0
 _MAX_REPORT = 16 << 20
 #: What libraries say that die when an allocation fails.
 _NO_MEMORY = ("std::bad_alloc", "MemoryError", "Cannot allocate memory", "Out of Memory")
+#: A line of a traceback, the kind of an error, or what the C++ library says at its end.
+_PLACE = re.compile(
+    r"^ +File \"[^\"\n]+\", line [0-9]+|^[A-Za-z_.]+(?:Error|Exception)\b|std::\w+",
+    re.MULTILINE,
+)
 _read_report = json_reader(Report)
 
 
@@ -183,9 +189,9 @@ class Child:
         return self._report_file.read()
 
     def _death(self, said: str) -> AssayError:
-        """Say how a child ended that reported nothing; its own words are for our log only."""
+        """Say how a child ended that reported nothing; where it did is for our log only."""
         code = self._process.returncode
-        log.warning("the engine's process ended with %s: %r", code, said[-2000:])
+        log.warning("the engine's process ended with %s: %s", code, "; ".join(_place(said)))
         if any(sign in said for sign in _NO_MEMORY):
             return self._out_of_memory()
         if code == -signal.SIGXCPU:
@@ -195,6 +201,11 @@ class Child:
         else:
             why = f"ended with {code} and no report"
         return EngineStopped(f"the engine's process {why}; try again.", exit_code=code)
+
+
+def _place(said: str) -> list[str]:
+    """Return of a process's last words where it was and what kind of error: no words of values."""
+    return _PLACE.findall(said)[-20:]
 
 
 def _took_too_long(limits: EngineLimits) -> EngineLimitExceeded:

@@ -33,10 +33,12 @@ class Look(msgspec.Struct, frozen=True):
     """What the source holds now, seen as the version would read it.
 
     Paths of ``problems`` lead into the view (``("features", 0, "column")``) or, with ``"source"``
-    first, into its data source. ``rows`` and event times are None when the files cannot be read.
+    first, into its data source. ``examples`` has, by message, the value of the source that it is
+    about. ``rows`` and event times are None when the files cannot be read.
     """
 
     problems: list[tuple[Path, str]] = []
+    examples: dict[str, str] = {}
     warnings: list[str] = []
     rows: int | None = None
     first_event: datetime | None = None
@@ -47,6 +49,7 @@ class Look(msgspec.Struct, frozen=True):
 
 class _Found(msgspec.Struct):
     problems: list[tuple[Path, str]]
+    examples: dict[str, str]
     warnings: list[str]
     rows: int
     first_event: int | None
@@ -76,8 +79,9 @@ def look(specs: Sequence[VersionSpec], *, where: Whereabouts, engine: Engine) ->
 def _told(seen: Look, where: Whereabouts) -> Look:
     """Return the report as it is told, which is not where a root is."""
     problems = [(path, where.told(message)) for path, message in seen.problems]
+    examples = {where.told(key): where.told(value) for key, value in seen.examples.items()}
     warnings = list(map(where.told, seen.warnings))
-    return msgspec.structs.replace(seen, problems=problems, warnings=warnings)
+    return msgspec.structs.replace(seen, problems=problems, examples=examples, warnings=warnings)
 
 
 def looks_of(report: Report) -> list[Look]:
@@ -91,6 +95,7 @@ def _look_of(said: dict[str, Any]) -> Look:
     found = _read_found(said)
     return Look(
         problems=found.problems,
+        examples=found.examples,
         warnings=found.warnings,
         rows=found.rows,
         first_event=from_us(found.first_event) if found.first_event is not None else None,
@@ -102,7 +107,8 @@ def _look_of(said: dict[str, Any]) -> Look:
 
 def _ended(error: AssayError) -> Look:
     """Return the report of a look that an error ended."""
-    return Look(problems=[(_path(error), error.message)])
+    examples = {error.message: error.example} if error.example else {}
+    return Look(problems=[(_path(error), error.message)], examples=examples)
 
 
 def _path(error: AssayError) -> Path:

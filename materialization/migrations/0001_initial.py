@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
                 ('publishing', models.BooleanField(default=False)),
                 ('error_code', models.CharField(blank=True, max_length=60)),
                 ('error', models.TextField(blank=True)),
+                ('example', models.TextField(blank=True)),
                 ('traceback', models.TextField(blank=True)),
                 ('source_counts', models.JSONField(blank=True, default=dict)),
                 ('profile', models.JSONField(blank=True, default=dict)),

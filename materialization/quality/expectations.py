@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """One check of one feature: what was seen against what was asked, in words for people."""
+    """One check of one feature: what was seen against what was asked, in words for people.
+
+    ``example`` says which value was seen; it is for those who may read the view's values.
+    """
 
     feature: str
     check: str
     passed: bool
     observed: str
     expected: str
+    example: str = ""
 
     def __str__(self) -> str:
         verdict = "holds" if self.passed else "fails"
@@ -65,10 +69,10 @@ def _checks(feature: FeatureSpec, column: ColumnProfile) -> Iterator[CheckResult
         if bound is not None:
             yield _bound(feature, check, bound, found)
     if checks.allowed is not None:
-        example = f", as {column.not_allowed_example!r}" if column.not_allowed else ""
-        observed = f"{column.not_allowed} rows hold other values{example}"
-        expected = ", ".join(map(repr, checks.allowed))
-        yield CheckResult(name, "allowed", column.not_allowed == 0, observed, f"one of {expected}")
+        example = f"{name}: {column.not_allowed_example!r}" if column.not_allowed else ""
+        observed = f"{column.not_allowed} rows hold other values"
+        expected = f"one of {', '.join(map(repr, checks.allowed))}"
+        yield CheckResult(name, "allowed", column.not_allowed == 0, observed, expected, example)
 
 
 def _bound(feature: FeatureSpec, check: str, bound: Bound, found: Extreme | None) -> CheckResult:
@@ -78,6 +82,7 @@ def _bound(feature: FeatureSpec, check: str, bound: Bound, found: Extreme | None
         return CheckResult(feature.name, check, True, "there is no number", asked)
     limit = bound_in(feature.value_type, bound)
     passed = found >= limit if check == "min" else found <= limit
-    word = "least" if check == "min" else "greatest"
-    seen = f"the {word} value is {shown_number(found, feature.value_type)}"
-    return CheckResult(feature.name, check, passed, seen, asked)
+    word, side = ("least", "below") if check == "min" else ("greatest", "above")
+    seen = f"the {word} value is {'not ' if passed else ''}{side} it"
+    example = f"{feature.name}: the {word} value is {shown_number(found, feature.value_type)}"
+    return CheckResult(feature.name, check, passed, seen, asked, example)

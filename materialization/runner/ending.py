@@ -30,12 +30,16 @@ MAX_ATTEMPTS = 3
 
 
 class Ending(NamedTuple):
-    """What became of a run; ``error`` is for people, ``code`` and ``traceback`` say more of it."""
+    """What became of a run; ``error`` is for people, ``code`` and ``traceback`` say more of it.
+
+    ``example`` is what of the data the error is about; neither log nor trail have it.
+    """
 
     status: RunStatus
     error: str = ""
     code: str = ""
     traceback: str = ""
+    example: str = ""
 
 
 def end_run(
@@ -58,6 +62,7 @@ def end_run(
         "error": ending.error,
         "error_code": ending.code,
         "traceback": ending.traceback,
+        "example": ending.example,
     }
     if ending.status == RunStatus.SUCCEEDED:
         columns |= {"step": RunStep.DONE, "progress": 1.0}

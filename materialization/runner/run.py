@@ -63,12 +63,24 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
             raise
         _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code), clock())
     except AssayError as exc:
-        _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code), clock())
-    except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
-        log.exception("%s", claimed)
-        said = f"{type(exc).__name__}: {exc}"
-        ending = Ending(RunStatus.ERRORED, said, "unexpected", traceback.format_exc())
+        ending = Ending(RunStatus.FAILED, exc.message, exc.code, example=exc.example)
         _end(claimed, ending, clock())
+    except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
+        _end(claimed, _unexpected(claimed, exc), clock())
+
+
+def _unexpected(claimed: MaterializationRun, error: Exception) -> Ending:
+    """Return the end by what nobody foresaw; its words may quote rows, so the log has its place."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s: unexpected %s\n%s", claimed, type(error).__name__, place)
+    said = f"unexpected {type(error).__name__}; the traceback is for superusers, on the run's page."
+    return Ending(
+        RunStatus.ERRORED, said, "unexpected", traceback=_traceback(error), example=str(error)
+    )
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _end(claimed: MaterializationRun, ending: Ending, at: datetime) -> bool:
@@ -92,6 +104,7 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
         lease_expires_at=lease,
         error="",
         error_code="",
+        example="",
         progress=0.0,
     )
     if not claimed:

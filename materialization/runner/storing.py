@@ -193,7 +193,8 @@ def _judge(run: MaterializationRun, computation: Computation, profiler: Profiler
     )
     if failed := [result for result in results if not result.passed]:
         raise ChecksFailed(
-            f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published."
+            f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published.",
+            example="; ".join(result.example for result in failed if result.example),
         )
     if profiler.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(

@@ -34,7 +34,8 @@ def look(
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
 
-    ``schema`` is what the version would take of the source.
+    ``examples`` has the value a message is about, by the message; ``schema`` is what the version
+    would take of the source.
     """
     problems: list[tuple[Path, str]] = []
     casts: list[tuple[Path, Cast]] = []
@@ -45,10 +46,14 @@ def look(
         except (UnknownColumn, SourceValueInvalid) as exc:
             problems.append((check.path, exc.message))
     facts = _facts(connection, opened, casts)
-    problems += _value_problems(casts, facts)
+    examples = {}
+    for path, message, example in _value_problems(casts, facts):
+        problems.append((path, message))
+        examples[message] = example
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
+        "examples": examples,
         "warnings": [*_warnings(spec, casts, facts), *opened.notes],
         "rows": facts["rows"],
         "first_event": facts.get("low0"),
@@ -100,14 +105,15 @@ def _is_time(path: Path) -> bool:
 
 def _value_problems(
     casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, str, str]]:
+    """Yield where, what is wrong, and a value that is: not all who read the first may read that."""
     for number, (path, made) in enumerate(casts):
         if count := facts.get(f"bad{number}"):
             message = (
                 f"column {made.column!r}: {count} of {facts['rows']} values "
-                f"{_are_not(made, count)}, as {facts[f'example{number}']!r}. {made.hint}"
+                f"{_are_not(made, count)}. {made.hint}"
             )
-            yield path, message.rstrip()
+            yield path, message.rstrip(), repr(facts[f"example{number}"])
 
 
 def _are_not(made: Cast, count: int) -> str:

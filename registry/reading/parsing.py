@@ -61,13 +61,21 @@ MAX_BYTES = 2_000_000
 
 
 class Problem(NamedTuple):
-    """One thing wrong in a definition, where it is and what would be right."""
+    """One thing wrong in a definition, where it is and what would be right.
+
+    ``example``: the value of the data it is about, only in what is told to those who may read it.
+    """
 
     file: str
     line: int
     key: str
     value: str
     message: str
+    example: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        said = self._asdict()
+        return said if self.example else {key: said[key] for key in said if key != "example"}
 
 
 class InvalidDefinitions(Invalid):
@@ -80,7 +88,7 @@ class InvalidDefinitions(Invalid):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         super().__init__(
             f"{first.file}:{first.line}: {first.key}: {first.message}{more}",
-            errors=[problem._asdict() for problem in problems],
+            errors=[problem.to_json() for problem in problems],
         )
         self.problems = problems
 
@@ -93,8 +101,8 @@ class Definition(NamedTuple):
     file: str
     document: Document
 
-    def problem(self, path: Path, message: str) -> Problem:
-        return _problem(self.file, self.document, path, message)
+    def problem(self, path: Path, message: str, example: str = "") -> Problem:
+        return _problem(self.file, self.document, path, message)._replace(example=example)
 
 
 def parse_files(files: list[tuple[str, str]]) -> list[Definition]:

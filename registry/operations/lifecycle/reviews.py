@@ -12,8 +12,9 @@ import msgspec
 from django.db import IntegrityError, transaction
 
 from lib.errors import Conflict, Invalid
+from registry import access
 from registry.approval import approvals_given, approvals_required, require_person, wanted_now
-from registry.choices import Action, State, Verdict
+from registry.choices import Action, Right, State, Verdict
 from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
@@ -73,7 +74,7 @@ def submit_version(
     # Reading files takes its time, so it happens before anything is locked.
     report = _look(version, look)
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
-        _require_sound(version, report)
+        _require_sound(version, report, actor)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
         _freeze(version, transition.target, actor, at, report)
         _record(Action.SUBMIT, version, actor, State.DRAFT, at, comment)
@@ -86,19 +87,25 @@ def check_submission(
     base: FeatureViewVersion | None,
     taken: set[Version],
     look: Looking,
+    actor: User,
 ) -> Version:
     """Return the number that submitting this draft would give; it may be stored or not.
 
     :raises SourceProblems, NothingToReview, VersionTaken, VersionTooLow: as ``submit_version``.
     """
-    _require_sound(version, _look(version, look))
+    _require_sound(version, _look(version, look), actor)
     return assign_number(version, base, _change(version, base), taken=taken)
 
 
-def _require_sound(version: FeatureViewVersion, report: Look) -> None:
-    if report.problems:
-        messages = "; ".join(message for _, message in report.problems)
-        raise SourceProblems(f"{version}: {messages}")
+def _require_sound(version: FeatureViewVersion, report: Look, actor: User) -> None:
+    """Refuse what a look found; with values of the source where the actor may read them."""
+    if not report.problems:
+        return
+    messages = "; ".join(message for _, message in report.problems)
+    error = SourceProblems(f"{version}: {messages}")
+    if report.examples and access.can(actor, Right.READ_OFFLINE, version.feature_view.project):
+        error.data["examples"] = list(report.examples.values())
+    raise error
 
 
 def _change(version: FeatureViewVersion, base: FeatureViewVersion | None) -> Change:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lib.errors import did_you_mean
+from registry import access
+from registry.choices import Right
 from registry.reading.findings import MAX_HINTS
 
 if TYPE_CHECKING:
@@ -66,8 +69,15 @@ class Application:
     hints: int = 0
     _told: set[Problem] = field(default_factory=set)
 
+    @cached_property
+    def may_read_values(self) -> bool:
+        """Whether the actor is shown values of the project's sources."""
+        return access.can(self.actor, Right.READ_OFFLINE, self.project)
+
     def refuse(self, problem: Problem) -> None:
         """Note a problem; two views find the same one in the source they share."""
+        if problem.example and not self.may_read_values:
+            problem = problem._replace(example="")
         if problem not in self._told:
             self._told.add(problem)
             self.problems.append(problem)

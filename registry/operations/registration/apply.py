@@ -165,6 +165,7 @@ def _number_at_submission(application: Application, draft: FeatureViewVersion) -
         base=standing.base_of(draft.spec),
         taken=standing.taken_numbers(draft),
         look=application.look,
+        actor=application.actor,
     )
 
 

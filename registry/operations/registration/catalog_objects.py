@@ -26,7 +26,8 @@ def decide_data_source(application: Application, definition: Definition) -> Appl
     bare = bare_version(cast("Source", definition.spec), application.project)
     (report,) = application.look(specs=[bare], project=application.project)
     for path, message in report.problems:
-        application.refuse(definition.problem(path[1:], message))
+        example = report.examples.get(message, "")
+        application.refuse(definition.problem(path[1:], message, example))
     applied = _decide(DataSource, application.standing.sources, application, definition)
     applied.warnings += report.warnings
     return applied

@@ -5,6 +5,7 @@ Not for the draft itself (``drafts``) or for its number (``operations.lifecycle.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
@@ -19,7 +20,7 @@ from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from registry.models import DataSource, Entity, FeatureViewVersion, FileRoot, Project
     from registry.operations.registration.applied import Application, Applied
@@ -80,23 +81,29 @@ def decide_feature_view(application: Application, definition: Definition) -> App
         except (VersionTaken, VersionTooLow) as exc:
             found.append((("version",), exc.message))
     if found:
-        _refuse(application, definition, found)
+        _refuse(application, definition, found, report.examples)
     return applied
 
 
-def _refuse(application: Application, definition: Definition, found: list[Found]) -> None:
+def _refuse(
+    application: Application,
+    definition: Definition,
+    found: list[Found],
+    examples: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Note problems of a view where they stand; those of its source with the source, if sent."""
     view = cast("FeatureViewSpec", definition.spec)
     application.refused_views.add(view.name)
     sent = application.sources.get(view.source)
     for path, message in found:
+        example = examples.get(message, "")
         if path[0] != "source" or len(path) == 1:
-            application.refuse(definition.problem(path, message))
+            application.refuse(definition.problem(path, message, example))
         elif sent is not None:
-            application.refuse(sent.problem(path[1:], message))
+            application.refuse(sent.problem(path[1:], message, example))
         else:
             what = f"data source {view.source!r}, {path[1]}: {message}"
-            application.refuse(definition.problem(("source",), what))
+            application.refuse(definition.problem(("source",), what, example))
 
 
 def dependent_views(application: Application, moved: Moved, *, already: set[str]) -> list[Applied]:

@@ -148,7 +148,8 @@ def test_a_failed_check_publishes_nothing_and_says_why(cast, sources):
     run = materialize(version)
 
     assert (run.status, run.error_code) == ("failed", "checks_failed")
-    assert "avg_daily_trips: max fails, the greatest value is 30 (asked: max 25)" in run.error
+    assert "avg_daily_trips: max fails, the greatest value is above it (asked: max 25)" in run.error
+    assert run.example == "avg_daily_trips: the greatest value is 30"
     assert [check["passed"] for check in run.checks] == [False]
     assert (snapshot(version), marker(version)) == before
     assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, None, None, None]
@@ -200,7 +201,8 @@ def test_a_value_of_the_wrong_type_is_named_with_its_column(version, sources):
     run = materialize(version)
 
     assert (run.status, run.error_code) == ("failed", "source_value_invalid")
-    assert "column 'avg_daily_trips': 'many' is not an int32" in run.error
+    assert "column 'avg_daily_trips': a value is not an int32" in run.error
+    assert run.example == "'many'"
     assert snapshot(version).rows == 0
 
 

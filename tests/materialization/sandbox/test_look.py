@@ -61,14 +61,16 @@ def test_every_problem_is_reported_with_its_place(tmp_path):
         ("features", 0, "name"), ("features", 1, "column"), ("features", 2, "name"),
     }  # fmt: skip
     assert "Did you mean 'event'?" in problems["source", "event_timestamp"]
-    assert "1 of 3 values is not an int64, as 'abc'" in problems["features", 0, "name"]
+    wrong = problems["features", 0, "name"]
+    assert "1 of 3 values is not an int64." in wrong
+    assert report.examples == {wrong: "'abc'"}
     assert "BIGINT" in problems["features", 2, "name"]
 
 
 @pytest.mark.parametrize(
     ("column", "functions", "message"),
     [
-        ("x", ("sum",), "'abc'"),
+        ("x", ("sum",), "1 of 2 values is not a float64"),
         ("xx", ("count",), "Did you mean 'x'?"),
         ("event", ("sum",), "cannot become float64"),
     ],
@@ -81,10 +83,12 @@ def test_an_aggregated_column_is_named_where_it_is_written(tmp_path, column, fun
         schedule=ScheduleSpec(every="1h"),
     )
 
-    [(path, found)] = look(spec, tmp_path).problems
+    report = look(spec, tmp_path)
+    [(path, found)] = report.problems
 
     assert path == ("aggregations", 0, "column")
     assert message in found
+    assert set(report.examples.values()) == ({"'abc'"} if column == "x" else set())
 
 
 @pytest.mark.parametrize(
@@ -129,10 +133,12 @@ def test_values_of_another_type_are_counted_in_words(tmp_path, texts, want, mess
 def test_who_sends_other_times_is_told_what_they_may_be(tmp_path, text):
     (tmp_path / "rows.csv").write_text(f"k,event,x\n1,{text},a\n")
 
-    [(path, found)] = look(make_spec("rows.csv", features=[("x", "string")]), tmp_path).problems
+    report = look(make_spec("rows.csv", features=[("x", "string")]), tmp_path)
+    [(path, found)] = report.problems
 
     assert path == ("source", "event_timestamp")
-    assert f"is not a timestamp, as '{text}'. Write times as ISO 8601" in found
+    assert "is not a timestamp. Write times as ISO 8601" in found
+    assert report.examples == {found: f"'{text}'"}
     assert "{column: event, unit: s}, or ms, us, ns." in found
 
 

@@ -1,0 +1,54 @@
+"""Which of what a run keeps is shown to whom: values of the data to those who may read them.
+
+Not for who may see a run at all (``registry.access``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry import access
+from registry.choices import Right
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+    from materialization.models import MaterializationRun
+    from registry.models import FeatureView
+
+#: Of a profile's columns what is a value of the data and no count or mean.
+VALUES = ("min", "max")
+
+
+class Disclosure:
+    """What one person is shown of runs; asks once a view, not once a run."""
+
+    def __init__(self, user: User | AnonymousUser) -> None:
+        self._user = user
+        self._may: dict[int, bool] = {}
+
+    def may_read(self, feature_view: FeatureView) -> bool:
+        if feature_view.pk not in self._may:
+            allowed = access.can(self._user, Right.READ_OFFLINE, feature_view)
+            self._may[feature_view.pk] = allowed
+        return self._may[feature_view.pk]
+
+    def example(self, run: MaterializationRun) -> str:
+        """Return the value the run's error is about; empty where it may not be read."""
+        shown = run.example and self.may_read(run.version.feature_view)
+        return run.example if shown else ""
+
+    def checks(self, run: MaterializationRun) -> list[dict[str, Any]]:
+        if not run.checks or self.may_read(run.version.feature_view):
+            return list(run.checks)
+        return [_without(check, ("example",)) for check in run.checks]
+
+    def profile(self, run: MaterializationRun) -> dict[str, Any]:
+        if not run.profile or self.may_read(run.version.feature_view):
+            return dict(run.profile)
+        columns = [_without(column, VALUES) for column in run.profile.get("columns", ())]
+        return {**run.profile, "columns": columns}
+
+
+def _without(said: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in keys}
