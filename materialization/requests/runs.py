@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 
 from lib.errors import Conflict
+from lib.instants import MICROSECOND
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun
@@ -85,10 +86,16 @@ def request_run(
     if start is None and kind is RunKind.INCREMENTAL:
         start = _continued(version, version.table)
     if kind is RunKind.AGAIN:
-        window_end = at
+        window_end = _beyond(version.table, at)
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
     return _create(version, version.table, kind, start, window_end, actor, at)
+
+
+def _beyond(table: FeatureTable, at: datetime) -> datetime:
+    """Return ``at``, or the first instant that is not covered: what is stored needs a window."""
+    covered = covered_until(table)
+    return at if covered is None else max(at, covered + MICROSECOND)
 
 
 def _kind(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.models import SourcePart
-from materialization.queries import coverage, gaps
+from materialization.queries import coverage, gaps, newest_sequence
 from materialization.requests.sweep import sweep
 from materialization.runner.looking import (
     SourceChangedWhileRead,
@@ -295,6 +295,20 @@ def test_a_stored_range_that_is_asked_for_again_is_looked_at_again(cast, folder)
     assert (done.kind, done.window) == ("again", (AT - 10 * HOUR, AT + HOUR))
     assert (done.rows_read, done.rows_offline) == (2, 0)
     assert done.source_counts["already_stored"] == 2
+
+
+def test_what_is_found_by_looking_again_has_a_window_of_its_own(cast, folder):
+    """Else nothing would tell a later run that the online store lacks it."""
+    write(folder, "monday", (1, AT - 9 * HOUR, 10))
+    version = make_version(cast, text=definitions())
+    run(version, AT)
+    write(folder, "late", (2, AT - 8 * HOUR, 20))
+
+    done = run(version, AT - HOUR, at=AT, window_start=AT - 10 * HOUR)
+
+    assert (done.kind, done.rows_offline) == ("again", 1)
+    assert newest_sequence(table_of(version)) == done.sequence
+    assert trips(version, done.window_end)[:2] == [10, 20]
 
 
 def test_a_part_of_history_does_not_make_a_version_ready_and_the_sweep_fills_the_gap(cast, folder):
