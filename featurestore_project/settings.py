@@ -80,6 +80,8 @@ DATABASES = {
 # Seconds for which a PostgreSQL connection is kept between requests.
 DATABASES["default"]["CONN_MAX_AGE"] = env_int("DATABASE_CONN_MAX_AGE", 600)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Fail a transaction that locks rows in another order than registry/locks.py says: for tests.
+LOCK_ORDER_CHECKED = env_bool("LOCK_ORDER_CHECKED", False)
 # Redis for values, markers and epochs: redis://, rediss:// or unix://. Default: the embedded one.
 REDIS_URL = env_secret("REDIS_URL") or redis_url(STATE_DIR)
 # Redis for Celery's queue, in production its own server: redis://, rediss:// or redis+socket://.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from django.db import connection
 
-from registry import verbs
+from registry import locks, verbs
 from registry.models import AuditEntry, AuditHead, Project
 
 if TYPE_CHECKING:
@@ -125,13 +125,21 @@ def append(entries: Sequence[AuditEntry]) -> None:
         raise RuntimeError("an audit entry is written in the transaction of its change")
     if not entries:
         return
-    head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1, defaults={"hash": GENESIS})
+    head = _held_head()
     previous = head.hash
     for entry in entries:
         entry.previous_hash = previous
         previous = entry.hash = entry_hash(entry)
     AuditEntry.objects.bulk_create(entries)
     AuditHead.objects.filter(pk=1).update(hash=previous, count=head.count + len(entries))
+
+
+def _held_head() -> AuditHead:
+    row = AuditHead.objects.filter(pk=1)
+    if not (held := locks.hold(row)):
+        AuditHead.objects.get_or_create(pk=1, defaults={"hash": GENESIS})
+        held = locks.hold(row)
+    return held[0]
 
 
 def entry_hash(entry: AuditEntry) -> str:

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 
 from lib.connections import RedisFull, RedisReadOnly, RedisUnavailable, get_redis, translated
+from registry import locks
 from registry.models import Project
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ def hold(*project_ids: int) -> None:
 
     New rows below them can still be made. For what must not meet a change, and is none itself.
     """
-    projects = Project.objects.select_for_update(no_key=True).filter(pk__in=project_ids)
-    list(projects.order_by("pk").values_list("pk", flat=True))
+    locks.hold(Project.objects.filter(pk__in=project_ids))
 
 
 def _tell(project_ids: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from django.db import connection
 
 from lib.connections import get_redis
+from registry import locks
 from registry.triggers import REMOVAL, STATEMENTS
 from tests import factories, servers
 
@@ -95,6 +96,14 @@ def _execute(statements: list[str]) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+@pytest.fixture
+def lock_order(settings) -> Iterator[None]:
+    """Fail a transaction that locks rows in another order than ``registry.locks`` says."""
+    settings.LOCK_ORDER_CHECKED = True
+    locks.watch(connection)
+    yield
 
 
 @pytest.fixture

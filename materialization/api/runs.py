@@ -6,7 +6,6 @@ from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import transaction
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -21,7 +20,7 @@ from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
 from materialization.disclosure import Disclosure
 from materialization.models import MaterializationRun
-from materialization.requests.runs import NotMaterializable, cancel_run, request_run
+from materialization.requests.runs import NotMaterializable, cancel_run, request_runs
 from materialization.windows import BadWindow
 from registry import access
 from registry.choices import Right
@@ -65,17 +64,13 @@ class MaterializeAPI(API):
         start = None if self.incremental else _instant(body, "start_ts")
         end = _instant(body, "end_ts")
         versions = _versions(found, body.get("feature_views"), request)
-        with transaction.atomic():  # all of them or, where one is refused, none
-            runs = [
-                request_run(
-                    version=version,
-                    window_start=start,
-                    window_end=end,
-                    at=database_now(),
-                    actor=access.acting_user(request),
-                )
-                for version in versions
-            ]
+        runs = request_runs(
+            versions=versions,
+            window_start=start,
+            window_end=end,
+            at=database_now(),
+            actor=access.acting_user(request),
+        )
         shown = Disclosure(request.user)
         return Response({"runs": [run_output(run, shown) for run in runs]}, status=202)
 

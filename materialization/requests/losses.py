@@ -15,7 +15,7 @@ from lib.errors import Conflict, Invalid
 from materialization.edges import offline_store, online_store
 from materialization.queries import coverage, live_run, table_at
 from materialization.stores.protocols import OfflineStoreBehind
-from registry import access, audit, epoch
+from registry import access, audit, epoch, locks
 from registry.choices import Right
 from registry.models import FeatureTable
 from registry.models.feature_view import new_uid
@@ -53,7 +53,7 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
     if not reason.strip():
         raise LossNeedsReason("giving up stored data needs a reason, which the trail keeps.")
     with epoch.change(table.feature_view.project_id):
-        held = FeatureTable.objects.select_for_update(no_key=True).get(pk=table.pk)
+        (held,) = locks.hold(FeatureTable.objects.filter(pk=table.pk))
         if (run := live_run(held)) is not None:
             raise TableBusy(f"{run} is {run.status}; cancel it, or wait until it has ended.")
         _forget(held, actor, reason, _what_is_wrong(held), at)

@@ -19,11 +19,12 @@ from materialization.models import MaterializationRun
 from materialization.queries import covered_until, gaps, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
 from materialization.windows import BadWindow, Window, make_window
-from registry import access, audit
+from registry import access, audit, locks
 from registry.choices import SERVED_STATES, Right
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -96,6 +97,30 @@ def _beyond(table: FeatureTable, at: datetime) -> datetime:
     """Return ``at``, or the first instant that is not covered: what is stored needs a window."""
     covered = covered_until(table)
     return at if covered is None else max(at, covered + MICROSECOND)
+
+
+def request_runs(
+    *,
+    versions: Sequence[FeatureViewVersion],
+    window_end: datetime,
+    at: datetime,
+    actor: User,
+    window_start: datetime | None = None,
+) -> list[MaterializationRun]:
+    """Queue a run of each version, or of none where one is refused; see ``request_run``."""
+    with transaction.atomic():
+        # All of them first: another who asks for some of these waits here, holding nothing.
+        locks.hold(FeatureViewVersion.objects.filter(pk__in=[each.pk for each in versions]))
+        return [
+            request_run(
+                version=version,
+                window_start=window_start,
+                window_end=window_end,
+                at=at,
+                actor=actor,
+            )
+            for version in versions
+        ]
 
 
 def _kind(
@@ -186,8 +211,8 @@ def _create(
 
 def _hold_served(version: FeatureViewVersion) -> None:
     """Keep the version from being retired until its run is stored; it may be already."""
-    held = FeatureViewVersion.objects.select_for_update(no_key=True).filter(pk=version.pk)
-    _require_served(version, held.values_list("state", flat=True).get())
+    (held,) = locks.hold(FeatureViewVersion.objects.filter(pk=version.pk))
+    _require_served(version, held.state)
 
 
 def enqueue(run: MaterializationRun) -> None:
@@ -204,7 +229,7 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
     with transaction.atomic():
         live = MaterializationRun.objects.filter(pk=run.pk)
-        live.select_for_update(no_key=True).get()
+        locks.hold(live)
         access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
         waiting = live.filter(status=RunStatus.QUEUED, publishing=False)
         if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):

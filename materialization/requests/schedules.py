@@ -12,7 +12,7 @@ from django.db import transaction
 from lib.errors import Invalid
 from lib.seen import require_unchanged
 from materialization.models import MaterializationSchedule
-from registry import access, audit
+from registry import access, audit, locks
 from registry.choices import Right
 from registry.reading.rules import schedule_problems
 
@@ -73,5 +73,6 @@ def change_schedule(
 
 
 def _held(schedule: MaterializationSchedule) -> MaterializationSchedule:
-    rows = MaterializationSchedule.objects.select_for_update(no_key=True, of=("self",))
-    return rows.select_related("version__feature_view__project").get(pk=schedule.pk)
+    rows = MaterializationSchedule.objects.select_related("version__feature_view__project")
+    (held,) = locks.hold(rows.filter(pk=schedule.pk))
+    return held

@@ -23,8 +23,9 @@ from materialization.queries import gaps
 from materialization.runner import loading, storing
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
-from registry import epoch
+from registry import epoch, locks
 from registry.choices import SERVED_STATES
+from registry.models import FeatureTable
 from registry.operations.lifecycle.releases import mark_table_ready
 
 if TYPE_CHECKING:
@@ -151,9 +152,10 @@ def _publish(
     :raises LeaseLost: another attempt has the run; it will publish.
     """
     with transaction.atomic():
-        # As everywhere: the project first, the run, then the trail. A table that becomes ready
-        # needs its project, and asking for it last would deadlock with a promotion.
+        # The end needs the trail, and what follows it would come too late: see ``registry.locks``.
         epoch.hold(claimed.table.feature_view.project_id)
+        locks.hold(claimed.owned())
+        locks.hold(FeatureTable.objects.filter(pk=claimed.table.pk))
         if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
         if claimed.table.ready_at is not None or not gaps(claimed.version, claimed.table):

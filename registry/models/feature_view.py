@@ -12,6 +12,7 @@ from django.db.models import Q
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from lib.errors import Conflict
+from registry import locks
 from registry.choices import (
     SENSITIVITY_ORDER,
     SERVED_STATES,
@@ -205,7 +206,8 @@ class FeatureViewVersion(models.Model):
         :raises StateChanged: it says something else than when it was loaded, or was submitted anew.
         """
         seen = self.spec_json, self.packet_hash
-        self.refresh_from_db(from_queryset=type(self).objects.select_for_update())
+        locks.hold(type(self).objects.filter(pk=self.pk))
+        self.refresh_from_db()
         if seen != (self.spec_json, self.packet_hash):
             raise StateChanged(f"{self} changed since it was loaded. Look again, then repeat.")
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from lib.errors import Conflict
-from registry import access, audit, epoch
+from registry import access, audit, epoch, locks
 from registry.choices import AccountKind
 from registry.models import Account, Project
 from registry.queries import owned_alone
@@ -167,9 +167,7 @@ def _moves_rights(stored: User, user: User) -> bool:
 def _hold_with_superusers(user: User) -> dict[int, User]:
     """Lock the account and every active superuser, so that none of them goes unseen meanwhile."""
     wanted = Q(pk=user.pk) | Q(is_superuser=True, is_active=True)
-    # New rows that name a user, as memberships do, need not wait for this.
-    rows = User.objects.select_for_update(no_key=True).filter(wanted).order_by("pk")
-    return {each.pk: each for each in rows}
+    return {each.pk: each for each in locks.hold(User.objects.filter(wanted))}
 
 
 def _store(

@@ -104,7 +104,8 @@ def apply_definitions(
         seeing.closed = True
         if decided.standing.epoch != epoch_before:
             decided = decide()
-        store(decided.changes, actor=actor, at=at)
+        drafts = _drafts(decided) if submit else []
+        store(decided.changes, actor=actor, at=at, submitting=drafts)
         if submit:
             _submit(decided)
     return decided.applied
@@ -140,7 +141,7 @@ def _decide(definitions: list[Definition], submit: bool, application: Applicatio
     if application.problems:
         raise InvalidDefinitions(application.problems)
     if submit:
-        drafts = [each.draft for each in application.applied if each.draft is not None]
+        drafts = _drafts(application)
         # All at once: also those that follow what was sent.
         wanted = [looked_at(each) for each in drafts if each.spec.transform.is_stored]
         application.look(specs=wanted, project=application.project)
@@ -148,6 +149,10 @@ def _decide(definitions: list[Definition], submit: bool, application: Applicatio
             if applied.draft is not None:
                 applied.submitted = _number_at_submission(application, applied.draft)
     return application
+
+
+def _drafts(application: Application) -> list[FeatureViewVersion]:
+    return [each.draft for each in application.applied if each.draft is not None]
 
 
 def _number_at_submission(application: Application, draft: FeatureViewVersion) -> Version:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from registry import audit
+from registry import audit, locks
 from registry.choices import State
 from registry.models import (
     AuditEntry,
@@ -83,15 +83,23 @@ class ServiceChange:
 Change = CatalogChange | DraftChange | ServiceChange
 
 
-def store(changes: list[Change], *, actor: User, at: datetime) -> None:
+def store(
+    changes: list[Change],
+    *,
+    actor: User,
+    at: datetime,
+    submitting: Iterable[FeatureViewVersion] = (),
+) -> None:
     """Write the changes and their entries, inside the caller's change of the project.
 
+    The drafts that the caller will submit are held from here on: the trail comes after them.
     :raises StateChanged: a draft is none any more.
     """
     for model in (Entity, DataSource):
         _store_catalog(model, [c for c in _of(CatalogChange, changes) if type(c.row) is model])
     _store_drafts(list(_of(DraftChange, changes)), at)
     _store_services(list(_of(ServiceChange, changes)))
+    locks.hold(FeatureViewVersion.objects.filter(pk__in=[each.pk for each in submitting]))
     # Last, since everybody who records anything waits for the trail.
     audit.append([_entry(each, actor, at) for each in changes])
 

@@ -14,7 +14,17 @@ from registry import audit, epoch
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
-from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_ready, make_version, view_of
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    SOURCE,
+    VIEW,
+    apply,
+    look,
+    make_ready,
+    make_version,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,3 +161,31 @@ def test_changes_of_one_project_wait_for_each_other(committed_cast):
     together(*[add] * 6)
 
     assert Project.objects.get(pk=project.pk).title == "rides!!!!!!"
+
+
+def test_plans_and_registrations_do_not_wait_for_each_other_for_ever(committed_cast):
+    cast = committed_cast
+    apply(DEFINITIONS, cast)
+    edits = [DEFINITIONS.replace("Conversion rate", f"Share {n}") for n in range(3)]
+
+    together(
+        *(lambda text=text: apply(text, cast, dry_run=True, submit=True) for text in edits),
+        *(lambda text=text: apply(text, cast) for text in edits),
+    )
+
+    assert audit.verify() is None
+    assert AuditEntry.objects.filter(verb="feature_view_version.edited").count() == 3
+
+
+def test_an_approval_and_a_registration_at_once(committed_cast):
+    cast = committed_cast
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    together(
+        lambda: reviews.approve_version(version=fresh(version), actor=cast.steward, at=AT),
+        lambda: apply(VIEW.replace("Conversion rate", "Share"), cast),
+        lambda: apply(SOURCE.replace("driver_stats.parquet", "other.parquet"), cast),
+    )
+
+    assert fresh(version).state == State.APPROVED
+    assert audit.verify() is None
