@@ -76,10 +76,15 @@ def _run(
             timeout=_SECONDS,
             check=False,
         )
-        report = msgspec.json.decode(done.stderr)
-    except (subprocess.TimeoutExpired, msgspec.DecodeError):
-        return {"limit": "decoded_bytes"}
-    return dict(report)
+        return dict(msgspec.json.decode(done.stderr))
+    except subprocess.TimeoutExpired as exc:
+        raise FrameTooLarge(
+            f"the entity frame takes longer than {_SECONDS:.0f} seconds to decode. Split it."
+        ) from exc
+    except msgspec.DecodeError:
+        if done.returncode >= 0:
+            raise  # it said something else than a report: the mistake is ours
+        return {"limit": "decoded_bytes"}  # it died of its limit, without a word
 
 
 def _raise_for(report: dict[str, Any], media_type: str, limits: ReadLimits) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from materialization.stores.protocols import OnlineRows
 
 logger = logging.getLogger(__name__)
-#: Plans a process keeps; one is some kilobytes.
-CAPACITY = 4096
+#: Features that the plans a process keeps have together: each is some hundred bytes.
+CAPACITY = 200_000
 _NOW = timedelta(0)
 
 
@@ -40,6 +40,11 @@ class KeptPlan(NamedTuple):
     registered: str
     server: str
 
+    @property
+    def weight(self) -> int:
+        """How many features it has, as the question names and as the answer gives them."""
+        return 1 + len(self.read.columns)
+
     def holds(self, seen: OnlineRows) -> bool:
         """Tell whether the epoch read with the values is this plan's, on the same server process.
 
@@ -49,11 +54,11 @@ class KeptPlan(NamedTuple):
 
 
 class PlanCache:
-    """The least recently asked plan leaves when there are too many."""
+    """The least recently asked plans leave when all have more than ``capacity`` features."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._plans: OrderedDict[Question, KeptPlan] = OrderedDict()
-        self._capacity = capacity
+        self._capacity, self._weight = capacity, 0
         self._lock = Lock()
         self._registered = Registered()
 
@@ -91,13 +96,15 @@ class PlanCache:
     def clear(self) -> None:
         with self._lock:
             self._plans.clear()
+            self._weight = 0
 
     def _keep(self, question: Question, kept: KeptPlan) -> None:
         with self._lock:
+            self._weight += kept.weight - (old.weight if (old := self._plans.get(question)) else 0)
             self._plans[question] = kept
             self._plans.move_to_end(question)
-            while len(self._plans) > self._capacity:
-                self._plans.popitem(last=False)
+            while self._weight > self._capacity:
+                self._weight -= self._plans.popitem(last=False)[1].weight
 
 
 class Registered:
