@@ -40,6 +40,7 @@ def test_yaml_becomes_drafts_and_the_answer_says_which(api, cast):
     assert response.json() == {
         "project": "rides",
         "dry_run": False,
+        "not_looked_at": 0,
         "changes": [
             change("Entity", "driver"),
             change("DataSource", "driver_stats"),
