@@ -69,9 +69,9 @@ class JsonRows(NamedTuple):
     names: dict[str, set[str]]
 
     def all_names(self, source: SourceFiles) -> set[str]:
-        """Return the keys of all rows, and those of the folders they lie in."""
+        """Return the keys of all rows, and those of the folders they lie in; "" is no name."""
         folders = {key for said in source.partitions for key, _ in said}
-        return folders.union(*self.names.values())
+        return folders.union(*self.names.values()) - {""}
 
 
 def store_json(
@@ -178,7 +178,7 @@ class _Reader:
         try:
             return self._value(place, bytes(values[name]), self._columns[name])
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            self._refuse(place, f"{name!r} cannot be read: {exc}")
+            self._refuse(place, f"{name!r} cannot be read: {exc}", whose="its")
 
     def _value(self, place: str, raw: bytes, shape: Shape) -> Any:
         if raw == b"null":
@@ -220,8 +220,8 @@ class _Reader:
         except (ValueError, RecursionError) as exc:
             self._refuse(place, f"cannot be read: {str(exc)[:200]}")
 
-    def _refuse(self, place: str, why: str) -> NoReturn:
-        raise SourceUnreadable(f"{self._path}, {place}: it {why}.")
+    def _refuse(self, place: str, why: str, *, whose: str = "it") -> NoReturn:
+        raise SourceUnreadable(f"{self._path}, {place}: {whose} {why.rstrip('.')}.")
 
 
 class _Number(str):

@@ -112,7 +112,7 @@ def csv_layouts(paths: Sequence[str], needed: set[str]) -> list[Layout]:
 def _csv_layout(path: str, needed: set[str]) -> Layout:
     header = csv_header(path)
     for name in header:
-        for delimiter in _OTHER_DELIMITERS:
+        for delimiter in (each for each in _OTHER_DELIMITERS if each in name):
             if needed & {part.strip(' "') for part in name.split(delimiter)} - {name}:
                 raise SourceUnreadable(
                     f"{path}: the header {name[:200]!r} is separated by {delimiter!r}; a CSV source"

@@ -30,7 +30,7 @@ from registry.spec.row_sql import BadSql, names_given
 from registry.spec.sources import SourceColumn, SourceSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from materialization.sources.inputs import SourceFiles
     from registry.spec.model import VersionSpec
@@ -125,7 +125,8 @@ def _read_tables(
     partitions = sorted({key for part in parts for key in part.folders if key not in part.layout})
     store_partitions(connection, parts, partitions)
     reader = union_sql(source.format, parts, types, found.holders, agreed=spec.schema is not None)
-    return _Read(reader, found.types, _double_notes(parts))
+    notes = [*_double_notes(parts), *_nameless_notes({part.path: part.layout for part in parts})]
+    return _Read(reader, found.types, notes)
 
 
 def _folders(source: SourceFiles) -> Sequence[tuple[tuple[str, str | None], ...]]:
@@ -147,7 +148,7 @@ class _Found:
         #: Columns whose files do not agree: name → the first file that says something else.
         self.unlike: dict[str, Part] = {}
         for part in parts:
-            for name in part.names:
+            for name in filter(None, part.names):
                 self._add(name, part)
 
     def _add(self, name: str, part: Part) -> None:
@@ -245,6 +246,16 @@ def _double_notes(parts: Sequence[Part]) -> list[str]:
     ]
 
 
+def _nameless_notes(names: Mapping[str, Collection[str]]) -> list[str]:
+    """Tell of what no view can ask for: an index that was written too, commas at the end."""
+    paths = [path for path, has in names.items() if "" in has]
+    if not paths:
+        return []
+    return [
+        f"a column without a name is left out in {len(paths)} of {len(names)} files, as {paths[0]}."
+    ]
+
+
 def _refuse_other_case(spec: VersionSpec, found: Mapping[str, str]) -> None:
     """Names mean what is written: to an engine "A" would be a."""
     if spec.view.sql is None:
@@ -269,6 +280,7 @@ def _read_json(
     known = {n: shape for n, shape in (columns or {}).items() if n in names or not names}
     unread = _apart(names - known.keys(), known)
     notes = [*_absent_notes(rows.names, known), *_json_double_notes(source, rows.names)]
+    notes += _nameless_notes(rows.names)
     return _Read(json_relation(rows, known, unread), dict.fromkeys(names, "JSON"), notes)
 
 

@@ -22,6 +22,8 @@ import pytest
 from deltalake import write_deltalake
 
 from lib.errors import AssayError
+from materialization.sources.files import resolve_source
+from materialization.sources.reading import open_files
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from registry.spec.sources import SourceColumn, SourceSchema
@@ -345,9 +347,41 @@ def test_csv_that_is_sound_is_read_exactly(tmp_path, content, found):
     assert values(read(tmp_path, "a.csv")) == found
 
 
+NAMELESS = {
+    "pandas.csv": b",k,event,x\n0,a,2024-05-01,1\n",
+    "spreadsheet.csv": b"k,event,x,,\r\na,2024-05-01,1,,\r\n",
+    "a.jsonl": b'{"":0,"k":"a","event":"2024-05-01","x":1}\n',
+}
+
+
+@pytest.mark.parametrize("name", [*NAMELESS, "a.parquet"])
+@pytest.mark.parametrize("sql", [None, "SELECT * FROM rows"])
+def test_columns_without_a_name_are_left_out_and_said(tmp_path, name, sql):
+    if name == "a.parquet":
+        parquet(tmp_path / name, **{"": ["0"], "k": ["a"], "x": ["1"]})
+    else:
+        (tmp_path / name).write_bytes(NAMELESS[name])
+    spec = make_spec(name, keys=[("k", "string")], features=TEXT, sql=sql)
+
+    assert values(compute_here(spec, tmp_path)[0]) == {"a": "1"}
+    source = resolve_source(spec.source, root=str(tmp_path))
+    with duckdb.connect() as connection:
+        opened = open_files(connection, spec, source)
+    assert "" not in opened.schema.types
+    assert [note for note in opened.notes if "without a name" in note and name in note]
+
+
+def test_a_header_with_spaces_after_its_commas_is_not_called_one_with_semicolons(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"k, event, x\na,2024-05-01,1\n")
+
+    with pytest.raises(AssayError, match="no column 'event'.*' event'"):
+        read(tmp_path, "a.csv")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b'{"k":"\\ud800","event":"2024-05-01","x":1}\n', "line 1: its 'k' cannot be read"),
         (b'{"k":"a","event":"2024-05-01","x":1}\n{"k":"a",\n', r"a\.jsonl, line 2: it is no JSON"),
         (b'{"k":"a","event":"2024-05-01","x":1,"x":2}\n', r"line 1: it has the key 'x' twice"),
         (b'{"k":"a","event":"2024-05-01","x":{"y":1,"y":2}}\n', r"line 1: .* key 'y' twice"),
