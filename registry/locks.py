@@ -68,6 +68,14 @@ def hold(rows: QuerySet[M]) -> list[M]:
     return found
 
 
+def made(row: Model) -> None:
+    """Note a row that this transaction made: until it ends nobody else can lock it, or wait."""
+    if settings.LOCK_ORDER_CHECKED:
+        connection = connections[row._state.db or "default"]
+        lock = _Lock(_transaction(connection), _RANKS[row._meta.db_table], row.pk)
+        transaction.on_commit(lock.forget, using=connection.alias)
+
+
 def _note(connection: BaseDatabaseWrapper, table: str, pk: Any) -> None:
     """:raises LockOrderBroken: the transaction holds what comes after it, and not it."""
     name = _transaction(connection)

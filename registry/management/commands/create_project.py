@@ -11,7 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from lib.errors import AssayError
+from registry import epoch
 from registry.file_roots import DEFAULT
+from registry.models import Project
 from registry.operations.people.projects import create_project
 from registry.operations.registration.roots import assign_root
 
@@ -44,6 +46,8 @@ class Command(BaseCommand):
         try:
             # All or nothing: a project without the root that was asked for is no use.
             with transaction.atomic():
+                # A root is compared with those of all projects: locked before the trail.
+                epoch.hold(*Project.objects.values_list("pk", flat=True))
                 project = create_project(
                     name=options["name"], title=options["title"], actor=owner, at=at
                 )

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
-from registry import access, audit
+from registry import access, audit, locks
 from registry.choices import Right, Role
 from registry.models import Project
 from registry.operations.people.members import grant, managing
@@ -48,6 +48,7 @@ def create_project(*, name: str, actor: User, at: datetime, title: str = "") -> 
             project = Project.objects.create(name=name, title=title.strip() or name, created_at=at)
     except IntegrityError as exc:
         raise ProjectNameTaken(f"there is a project {name!r} already.") from exc
+    locks.made(project)
     audit.record(actor=actor, verb="project.created", subject=project, at=at)
     grant(project, actor, Role.OWNER, actor, at)
     return project
