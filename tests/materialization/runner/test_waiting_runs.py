@@ -51,7 +51,9 @@ def test_a_run_is_published_beside_a_change_of_its_project(version):
 
     with ThreadPoolExecutor(1) as pool:
         with epoch.change(version.feature_view.project_id):
-            publishing = pool.submit(closing, lambda: runner._publish(claimed, AT, kept_for=None))
+            publishing = pool.submit(
+                closing, lambda: runner._publish(claimed, AT, kept_for=None, generation=0)
+            )
             until_somebody_waits()
             audit.record(actor=None, verb="project.changed", subject=version, at=AT)
         publishing.result(10)

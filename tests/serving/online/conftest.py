@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Behind:
@@ -22,14 +19,17 @@ class Behind:
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         self.calls += 1
-        return self._application(environ, start_response)
+        # As Django's own test client does, which connects it again after each of its requests: a
+        # request's beginning and end would close the test's transaction.
+        for signal in (request_started, request_finished):
+            signal.disconnect(close_old_connections)
+        try:
+            return list(self._application(environ, start_response))
+        finally:
+            for signal in (request_started, request_finished):
+                signal.connect(close_old_connections)
 
 
 @pytest.fixture
-def behind() -> Iterator[Behind]:
-    # As Django's own test client does: a request's end would close the test's transaction.
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield Behind()
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
+def behind() -> Behind:
+    return Behind()
