@@ -13,8 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 django_application = get_wsgi_application()
 
 from featurestore_project import startup  # noqa: E402 - its imports need the apps loaded
+from featurestore_project.encodings import PlainUtf8  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
-application = OnlineFirst(django_application)
+application = PlainUtf8(OnlineFirst(django_application))
 startup.refuse_evicting_redis()
 startup.refuse_lost_store()
