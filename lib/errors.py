@@ -26,20 +26,42 @@ def printable(text: str) -> str:
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+#: Characters of a message, and of each text beside it: more than is read, less than does harm.
+MESSAGE_LENGTH = 10_000
+_LEFT_OUT = "…"
+
+
+def _shortened(text: str) -> str:
+    """Return a text with its middle left out where it is too long: the end says what to do."""
+    if len(text) <= MESSAGE_LENGTH:
+        return text
+    end = MESSAGE_LENGTH // 4
+    return f"{text[: MESSAGE_LENGTH - end - len(_LEFT_OUT)]}{_LEFT_OUT}{text[-end:]}"
+
+
+def _with_short_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return _shortened(value)
+    if isinstance(value, dict):
+        return {_with_short_texts(key): _with_short_texts(item) for key, item in value.items()}
+    return [_with_short_texts(item) for item in value] if isinstance(value, list) else value
+
+
 class AssayError(Exception):
     """A refusal a caller can act on: the value received, what would be valid, the next step.
 
     ``example`` has what the message is about where that is a value of somebody's data. It stands in
     no message, answer, log or trail of itself: only doors that know who may read it show it.
+    Of what a caller sent all of them repeat ``MESSAGE_LENGTH``: answers, logs and trail keep it.
     """
 
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str, *, example: str = "", **data: Any) -> None:
-        self.message = printable(message)
-        self.example = printable(example)
+        self.message = _shortened(printable(message))
+        self.example = _shortened(printable(example))
         super().__init__(self.message)
-        self.data = data
+        self.data: dict[str, Any] = _with_short_texts(data)
 
     def __str__(self) -> str:
         return self.message
@@ -112,6 +134,8 @@ def nearest(
 
     ``synonyms`` has what others call the known names: near in meaning, far in letters.
     """
+    if len(value) > SHOWN_LENGTH:  # no name is as long, and each would be compared with all of it
+        return None
     names = sorted(known)
     if synonyms and (other := synonyms.get(value.lower())) in names:
         return other
