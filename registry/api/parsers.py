@@ -13,7 +13,6 @@ from rest_framework.exceptions import UnsupportedMediaType
 
 from lib.bodies import BadBody, json_object, read_body, require_length
 from lib.decoding import converter
-from lib.errors import TooLarge
 from registry.reading.parsing import parse_files, parse_objects
 
 if TYPE_CHECKING:
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from registry.reading.parsing import Definition
-
-
-class TooManyDefinitions(TooLarge):
-    code = "too_many_definitions"
 
 
 def sent_definitions(request: Request) -> list[Definition]:
@@ -42,30 +37,21 @@ def sent_definitions(request: Request) -> list[Definition]:
     if media_type == YAML:
         require_length(request, "YAML")
     raw = read_body(request, limit=settings.DEFINITIONS_MAX_BYTES, setting="DEFINITIONS_MAX_BYTES")
-    definitions = _READ[media_type](raw) if raw else parse_files([])
-    if len(definitions) > settings.DEFINITIONS_MAX_OBJECTS:
-        # Registering holds the project, and a small database all of it, for as long as it takes.
-        raise TooManyDefinitions(
-            f"{len(definitions)} definitions; one request has at most "
-            f"{settings.DEFINITIONS_MAX_OBJECTS} (DEFINITIONS_MAX_OBJECTS). Send them in parts,"
-            " entities and sources first.",
-            limit=settings.DEFINITIONS_MAX_OBJECTS,
-        )
-    return definitions
+    return _READ[media_type](raw, settings.DEFINITIONS_MAX_OBJECTS) if raw else parse_files([])
 
 
-def _from_yaml(raw: bytes) -> list[Definition]:
+def _from_yaml(raw: bytes, most: int) -> list[Definition]:
     try:
-        return parse_files([("definitions.yaml", raw.decode())])
+        return parse_files([("definitions.yaml", raw.decode())], most=most)
     except UnicodeDecodeError as exc:
         raise BadBody(f"the body is not UTF-8: {exc}.") from exc
 
 
-def _from_json(raw: bytes) -> list[Definition]:
+def _from_json(raw: bytes, most: int) -> list[Definition]:
     """Read ``{"files": [{"path", "text"}]}`` or ``{"definitions": [{…}]}``."""
     body = json_object(raw)
     if body.keys() == {"definitions"} and isinstance(body["definitions"], list):
-        return parse_objects(body["definitions"])
+        return parse_objects(body["definitions"], most=most)
     try:
         files = _read_files(body).files
     except msgspec.ValidationError as exc:
@@ -73,7 +59,7 @@ def _from_json(raw: bytes) -> list[Definition]:
             'send {"files": [{"path": "…", "text": "…"}]} or {"definitions": [{"kind": …}]}:'
             f" {exc}."
         ) from exc
-    return parse_files([(file.path, file.text) for file in files])
+    return parse_files([(file.path, file.text) for file in files], most=most)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,7 +75,7 @@ _read_files = converter(_Files)
 
 
 YAML = "application/yaml"
-_READ: dict[str, Callable[[bytes], list[Definition]]] = {
+_READ: dict[str, Callable[[bytes, int], list[Definition]]] = {
     YAML: _from_yaml,
     "application/json": _from_json,
 }

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from lib.decoding import converter
-from lib.errors import Invalid, did_you_mean
+from lib.errors import Invalid, TooLarge, did_you_mean
 from registry.choices import Kind
 from registry.reading.rules import rule_problems
 from registry.reading.shape import shape_problems
@@ -25,7 +26,7 @@ from registry.spec.on_demand import OnDemandViewSpec
 from registry.spec.sources import SOURCE_KINDS, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sized
 
     from registry.reading.findings import Found
 
@@ -58,6 +59,8 @@ STAND_INS: dict[Kind, dict[str, Any]] = {
 Part = tuple[str, int | None]
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_BYTES = 2_000_000
+#: Mistakes that are looked for; a text of nothing else would take as long as it pleases.
+MAX_PROBLEMS = 1000
 
 
 class Problem(NamedTuple):
@@ -93,6 +96,10 @@ class InvalidDefinitions(Invalid):
         self.problems = problems
 
 
+class TooManyDefinitions(TooLarge):
+    code = "too_many_definitions"
+
+
 class Definition(NamedTuple):
     """One parsed document and where it came from."""
 
@@ -105,10 +112,11 @@ class Definition(NamedTuple):
         return _problem(self.file, self.document, path, message)._replace(example=example)
 
 
-def parse_files(files: list[tuple[str, str]]) -> list[Definition]:
+def parse_files(files: list[tuple[str, str]], *, most: int | None = None) -> list[Definition]:
     """Read ``(name, text)`` pairs of YAML into definitions, in the order in which they apply.
 
-    :raises InvalidDefinitions: listing every problem of every file.
+    :raises TooManyDefinitions: more than ``most``; they are counted before one is looked at.
+    :raises InvalidDefinitions: listing the problems of all files, ``MAX_PROBLEMS`` of them.
     """
     documents: list[tuple[str, Document]] = []
     problems: list[Problem] = []
@@ -119,14 +127,29 @@ def parse_files(files: list[tuple[str, str]]) -> list[Definition]:
             documents += [(file, document) for document in load_documents(text)]
         except BadYaml as exc:
             problems.append(Problem(file, exc.line, exc.key, exc.value, exc.message))
+    _check_count(documents, most)
     return _definitions(documents, problems, name=files[0][0] if files else "definitions")
 
 
-def parse_objects(objects: list[Any]) -> list[Definition]:
-    """Read already decoded objects (JSON); lines are the object's number, from 1."""
+def parse_objects(objects: list[Any], *, most: int | None = None) -> list[Definition]:
+    """Read already decoded objects (JSON); lines are the object's number, from 1.
+
+    :raises TooManyDefinitions, InvalidDefinitions: as ``parse_files``.
+    """
+    _check_count(objects, most)
     return _definitions(
         [("definitions", Document(o, {(): n}, set())) for n, o in enumerate(objects, 1)], []
     )
+
+
+def _check_count(given: Sized, most: int | None) -> None:
+    if most is not None and len(given) > most:
+        # Registering holds the project, and a small database all of it, for as long as it takes.
+        raise TooManyDefinitions(
+            f"{len(given)} definitions; one request has at most {most} (DEFINITIONS_MAX_OBJECTS)."
+            " Send them in parts, entities and sources first.",
+            limit=most,
+        )
 
 
 def _definitions(
@@ -139,12 +162,23 @@ def _definitions(
             definitions.append(found)
         else:
             problems += found
+        if len(problems) >= MAX_PROBLEMS:
+            break
     problems += _duplicates(definitions)
     if not documents and not problems:
         problems.append(Problem(name, 1, "", "", "there is no definition in what was sent."))
     if problems:
-        raise InvalidDefinitions(problems)
+        raise InvalidDefinitions(_first(problems))
     return sorted(definitions, key=lambda definition: list(Kind).index(definition.kind))
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """Return the problems that are told, after many that these may not be all."""
+    if len(problems) < MAX_PROBLEMS:
+        return problems
+    file, line = problems[MAX_PROBLEMS - 1][:2]
+    more = f"after {MAX_PROBLEMS} mistakes there may be more; mend those first."
+    return [*problems[:MAX_PROBLEMS], Problem(file, line, "", "", more)]
 
 
 def _definition(file: str, document: Document) -> Definition | list[Problem]:
@@ -160,6 +194,8 @@ def _definition(file: str, document: Document) -> Definition | list[Problem]:
     kind = Kind(given)
     body = _normalised({key: item for key, item in value.items() if key != "kind"})
     found = _form_problems(document, kind, body)
+    if len(found) >= MAX_PROBLEMS:  # not all are known, so the rules would judge what is wrong
+        return [_problem(file, document, *each) for each in found.items()]
     missing = {(key, None) for key in _stand_ins(kind, body) if key not in body}
     wrong = missing | {_part(path) for path in found}
     spec = _READERS[kind](_mended(kind, body, wrong))
@@ -178,8 +214,8 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
     try:
         _READERS[kind](body)
     except msgspec.ValidationError:
-        found |= shape_problems(STRUCTS[kind], body, ())
-    for path in _unstorable(body, ()):
+        found |= islice(shape_problems(STRUCTS[kind], body, ()), MAX_PROBLEMS)
+    for path in islice(_unstorable(body, ()), MAX_PROBLEMS):
         found[path] = "it holds a character that text cannot be stored with; write the words alone."
     return found | dict(_unquoted_versions(document))
 

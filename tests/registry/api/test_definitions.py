@@ -206,6 +206,20 @@ def test_more_definitions_than_one_request_may_have_are_refused(api, cast, setti
     assert post(api(cast.author), DEFINITIONS).status_code == 200
 
 
+def test_definitions_are_counted_before_any_is_looked_at(api, cast, settings):
+    settings.DEFINITIONS_MAX_OBJECTS = 2
+    halves = [{"path": name, "text": "kind: Nope\n---\nkind: Nope"} for name in ("a", "b")]
+    sent = [
+        ("application/yaml", "---\n".join(["kind: Nope\n"] * 4)),
+        ("application/json", {"definitions": [{"kind": "Nope"}] * 4}),
+        ("application/json", {"files": halves}),
+    ]
+    for kind, body in sent:
+        refused = post(api(cast.author), body, kind=kind)
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_many_definitions")
+        assert "4 definitions" in refused.json()["detail"]
+
+
 def test_a_body_over_the_limit_is_not_read_to_its_end(api, cast, settings):
     settings.DEFINITIONS_MAX_BYTES = 1000
 

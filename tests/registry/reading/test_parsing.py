@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.reading.parsing import STAND_INS, InvalidDefinitions, parse_files, parse_objects
+from registry.reading.parsing import (
+    MAX_PROBLEMS,
+    STAND_INS,
+    InvalidDefinitions,
+    parse_files,
+    parse_objects,
+)
 from tests.factories import DEFINITIONS
 
 
@@ -233,6 +239,22 @@ def test_all_mistakes_of_all_files_come_at_once():
         parse_files([("a.yaml", "kind: Nope"), ("b.yaml", "a: [")])
 
     assert {problem.file for problem in caught.value.problems} == {"a.yaml", "b.yaml"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n".join(["kind: Entity\n"] * 5000),
+        "kind: Entity\n" + "".join(f"key_{number}: 1\n" for number in range(5000)),
+        "kind: FeatureView\nfeatures:\n" + "  - {nome: a}\n" * 5000,
+    ],
+    ids=["documents", "keys", "items"],
+)
+def test_a_text_of_nothing_but_mistakes_is_left_after_some(text):
+    found = problems_of(text)
+
+    assert len(found) == MAX_PROBLEMS + 1
+    assert "there may be more" in found[-1].message
 
 
 def test_the_same_name_twice_names_the_first_place():
