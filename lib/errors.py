@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 #: Control characters but line feed and tab, and those that turn the direction of text around.
@@ -39,12 +39,13 @@ def _shortened(text: str) -> str:
     return f"{text[: MESSAGE_LENGTH - end - len(_LEFT_OUT)]}{_LEFT_OUT}{text[-end:]}"
 
 
-def _with_short_texts(value: Any) -> Any:
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value with every text in it changed."""
     if isinstance(value, str):
-        return _shortened(value)
+        return change(value)
     if isinstance(value, dict):
-        return {_with_short_texts(key): _with_short_texts(item) for key, item in value.items()}
-    return [_with_short_texts(item) for item in value] if isinstance(value, list) else value
+        return {_with_texts(key, change): _with_texts(v, change) for key, v in value.items()}
+    return [_with_texts(item, change) for item in value] if isinstance(value, list) else value
 
 
 class AssayError(Exception):
@@ -61,10 +62,16 @@ class AssayError(Exception):
         self.message = _shortened(printable(message))
         self.example = _shortened(printable(example))
         super().__init__(self.message)
-        self.data: dict[str, Any] = _with_short_texts(data)
+        self.data: dict[str, Any] = _with_texts(data, _shortened)
 
     def __str__(self) -> str:
         return self.message
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change all that it says in place, for somebody who is told it in other words."""
+        self.message, self.example = change(self.message), change(self.example)
+        self.args = (self.message,)
+        self.data = _with_texts(self.data, change)
 
 
 class Invalid(AssayError):

@@ -139,6 +139,13 @@ def to_report(error: AssayError) -> dict[str, Any]:
     }
 
 
+def placed(error: AssayError, place: str) -> AssayError:
+    """Return the same error with the file, and what else is known of where, before its words."""
+    if not place or error.message.startswith(place):
+        return error
+    return from_report({**to_report(error), "message": f"{place}: {error.message}"})
+
+
 def without_private_paths(message: str) -> str:
     """Return an engine's words without paths of its private directory.
 

@@ -62,8 +62,8 @@ def translate(
     if (lacking := outage(error)) is not None:
         return lacking
     message = said or str(error)
-    if MARK in message:
-        return _bad_value(message)
+    if (found := found_value(message)) is not None:
+        return _bad_value(found)
     if "maximum execution time" in message:
         return EngineLimitExceeded(
             "the computation took longer than its time limit; materialize a shorter window, "
@@ -93,8 +93,16 @@ def translate(
     return SourceUnreadable(f"the source cannot be read: {what[:40]}.", example=line)
 
 
-def _bad_value(message: str) -> SourceValueInvalid:
+def found_value(message: str) -> dict[str, str] | None:
+    """Return ``column``, ``type``, ``value`` and ``hint`` of an error of ours; None: it is none."""
+    if MARK not in message:
+        return None
+    found: dict[str, str]
     found, _ = json.JSONDecoder().raw_decode(message[message.index(MARK) + len(MARK) :])
+    return found
+
+
+def _bad_value(found: dict[str, str]) -> SourceValueInvalid:
     value = found.pop("value")
     return SourceValueInvalid(
         f"column {found['column']!r}: a value is not {a_value_of(found['type'])}."

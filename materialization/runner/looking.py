@@ -14,7 +14,7 @@ from django.conf import settings
 from lib.errors import Unavailable
 from materialization.choices import RunKind
 from materialization.compute.jobs import ComputeJob, Counters, Reading
-from materialization.edges import offline_store, whereabouts
+from materialization.edges import offline_store
 from materialization.models import SourcePart
 from materialization.queries import coverage, table_at, uncovered
 from materialization.readings import Planned, Seen, plan_readings, remembered, settled
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.models import MaterializationRun
+    from materialization.sources.files import Whereabouts
     from materialization.sources.inputs import Part, SourceInput
     from registry.models import FeatureTable
 
@@ -74,14 +75,14 @@ class Work(NamedTuple):
         }
 
 
-def work_of(run: MaterializationRun) -> Work:
+def work_of(run: MaterializationRun, where: Whereabouts) -> Work:
     """Return what the run has to read: windows that are not stored, and what arrived for others.
 
     :raises SourceStillWritten: a first backfill would miss what is being written just now.
     :raises Invalid: there is nothing to read, or it may not be read; says what to do.
     """
     spec = run.version.spec
-    source = find_source(spec.rows_from, whereabouts(spec, run.table.feature_view.project))
+    source = find_source(spec.rows_from, where)
     parts = source.parts()
     rest = timedelta(seconds=settings.SOURCE_SETTLE_SECONDS)
     ready = settled(parts, now=time.time(), age=rest)

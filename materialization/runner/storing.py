@@ -15,7 +15,7 @@ from django.db import transaction
 
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
-from materialization.edges import engine, offline_store
+from materialization.edges import engine, offline_store, whereabouts
 from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
@@ -72,11 +72,14 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     if run.sequence is not None and offline_store().committed(table_at(run.table), [name]):
         _record_committed(run)
         return
-    work = work_of(run)
+    where = whereabouts(run.version.spec, run.table.feature_view.project)
+    with where.telling():
+        work = work_of(run, where)
     if work.job is None:
         _record(run, work, None, 0)
         return
-    result, counters = _commit(run, work, work.job, heartbeat)
+    with where.telling():
+        result, counters = _commit(run, work, work.job, heartbeat)
     if result.already:  # by an attempt that was overtaken and not dead
         _record_committed(run)
     else:

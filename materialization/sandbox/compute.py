@@ -5,6 +5,7 @@ Not for confinement (``main``, ``session``). Nothing here is called in the paren
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import duckdb
@@ -18,16 +19,15 @@ from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
 from materialization.sandbox.look import look
-from materialization.sources.csv_faults import csv_fault, true_line
-from materialization.sources.kinds import open_source
+from materialization.sandbox.opening import Opening
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
-    from materialization.sources.reading import OpenedSource
-    from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
 
@@ -50,40 +50,27 @@ def read_envelope(data: bytes) -> Envelope:
 
 def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
     """Do the job; return the exit code: 0 done, 1 refused with a report, 2 nobody reads on."""
-    known: list[str] = []
     try:
-        job, limits = envelope.job, envelope.limits
-        state = job.state_files if isinstance(job, ComputeJob) else ()
-        connection = open_session(
-            limits, directory=envelope.temp_directory, only=[*job.source.paths, *state]
-        )
-
-        if isinstance(job, LookJob):
-            outcome = Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
-        else:
-            spec = job.spec
-
-            def open_part(source: SourceInput) -> OpenedSource:
-                opened = open_source(connection, spec, source)
-                known[:] = opened.found
-                return opened
-
-            outcome = Report(counters=_compute(connection, job, limits, open_part, rows))
+        outcome = _outcome(envelope, rows)
     except BrokenPipeError:
         return 2
     except _TOLD as exc:
-        outcome = Report(error=to_report(_error(exc, envelope.job.source, known)))
+        outcome = Report(error=to_report(translate(exc)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()
     return 1 if outcome.error else 0
 
 
-def _error(error: Exception, source: SourceInput, known: list[str]) -> AssayError:
-    """Return the error a person can act on; a CSV file is read again to find its line."""
-    found = csv_fault(error, source.paths) if source.format == "csv" else None
-    if found is not None:
-        return found
-    return translate(error, known=known, said=true_line(error, source.paths))
+def _outcome(envelope: Envelope, rows: IO[bytes]) -> Report:
+    job, limits = envelope.job, envelope.limits
+    state = job.state_files if isinstance(job, ComputeJob) else ()
+    only = [*job.source.paths, *state]
+    connection = open_session(limits, directory=envelope.temp_directory, only=only)
+    if isinstance(job, LookJob):
+        return Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
+    open_part = Opening(connection, job.spec, job.source)
+    with _told_by(open_part):
+        return Report(counters=_compute(connection, job, limits, open_part, rows))
 
 
 def _look(
@@ -93,16 +80,23 @@ def _look(
 
     :raises AssayError: what ends all of them: a limit, or a part that does not answer.
     """
-    known: list[str] = []
+    open_part = Opening(connection, spec, source)
     try:
-        opened = open_source(connection, spec, source)
-        known = list(opened.found)
-        return look(connection, spec, opened)
+        with _told_by(open_part):
+            return look(connection, spec, source, open_part(source))
+    except Invalid as exc:
+        return {"error": to_report(exc)}
+
+
+@contextmanager
+def _told_by(opening: Opening) -> Iterator[None]:
+    """:raises AssayError: for whatever the files, the SQL or the limits are to blame for."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except _TOLD as exc:
-        error = _error(exc, source, known)
-        if not isinstance(error, Invalid):
-            raise error from exc
-        return {"error": to_report(error)}
+        raise opening.told(exc) from exc
 
 
 def _compute(

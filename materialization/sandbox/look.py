@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from materialization.errors import SourceValueInvalid, UnknownColumn
-from materialization.transforms.base import time_cast
-from materialization.transforms.casts import Cast, a_value_of, values_of
-from materialization.transforms.kinds import kind_of
-from materialization.transforms.rows import Check, Path, declared
+from materialization.errors import SourceValueInvalid, UnknownColumn, placed
+from materialization.failures import found_value
+from materialization.sandbox.places import casts_of, files_of, place_of
+from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
+from materialization.transforms.kinds import all_checks
+from materialization.transforms.rows import Path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import duckdb
 
+    from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
     from registry.spec.model import VersionSpec
 
@@ -30,7 +32,10 @@ _FEW_LOADS, _MANY_ROWS = 3, 100
 
 
 def look(
-    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    source: SourceInput,
+    opened: OpenedSource,
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
 
@@ -39,15 +44,16 @@ def look(
     """
     problems: list[tuple[Path, str]] = []
     casts: list[tuple[Path, Cast]] = []
-    for check in _checks(spec, opened.columns):
+    for check in all_checks(spec, opened.columns):
         try:
             if (made := check.make()) is not None:
                 casts.append((check.path, made))
         except (UnknownColumn, SourceValueInvalid) as exc:
-            problems.append((check.path, exc.message))
+            problems.append((check.path, placed(exc, files_of(source)).message))
     facts = _facts(connection, opened, casts)
     examples = {}
-    for path, message, example in _value_problems(casts, facts):
+    where = partial(_where, connection, spec, source, opened)
+    for path, message, example in _value_problems(casts, facts, where):
         problems.append((path, message))
         examples[message] = example
     return {
@@ -63,21 +69,6 @@ def look(
     }
 
 
-def _checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
-    """Times first, event before created: their positions are how the facts are found again."""
-    source = spec.rows_from
-    event = partial(time_cast, source.event_timestamp, columns)
-    yield Check(("source", "event_timestamp"), event)
-    if source.created_timestamp is not None:
-        created = partial(time_cast, source.created_timestamp, columns)
-        yield Check(("source", "created_timestamp"), created)
-    for index, entity in enumerate(spec.entities):
-        for key in entity.join_keys:
-            make = partial(declared, key.name, key.value_type, columns)
-            yield Check(("entities", index), make)
-    yield from kind_of(spec).checks(spec, columns)
-
-
 def _facts(
     connection: duckdb.DuckDBPyConnection, opened: OpenedSource, casts: list[tuple[Path, Cast]]
 ) -> dict[str, Any]:
@@ -86,7 +77,7 @@ def _facts(
     for number, (path, made) in enumerate(casts):
         columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
         if made.bad is not None:
-            shown = f"left(CAST({made.source} AS VARCHAR), 80)"
+            shown = shown_sql(made.source)
             columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
             columns[f"example{number}"] = f"any_value({shown}) FILTER (WHERE {made.bad})"
         if _is_time(path):
@@ -104,16 +95,40 @@ def _is_time(path: Path) -> bool:
 
 
 def _value_problems(
-    casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+    casts: list[tuple[Path, Cast]],
+    facts: Mapping[str, Any],
+    where: Callable[[Cast, str], tuple[str, str]],
 ) -> Iterator[tuple[Path, str, str]]:
     """Yield where, what is wrong, and a value that is: not all who read the first may read that."""
     for number, (path, made) in enumerate(casts):
         if count := facts.get(f"bad{number}"):
+            place, example = where(made, facts[f"example{number}"])
             message = (
                 f"column {made.column!r}: {count} of {facts['rows']} values "
-                f"{_are_not(made, count)}. {made.hint}"
+                f"{_are_not(made, count)}, as in {place}. {made.hint}"
             )
-            yield path, message.rstrip(), repr(facts[f"example{number}"])
+            yield path, message.rstrip(), repr(example)
+
+
+def _where(
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    source: SourceInput,
+    opened: OpenedSource,
+    made: Cast,
+    example: str,
+) -> tuple[str, str]:
+    """Return a place with a value that is wrong in the way ``example`` is, and that value."""
+
+    def expressions(alone: OpenedSource) -> list[str]:
+        return [each.strict for each in casts_of(spec, alone.columns) if each == made]
+
+    value = {"column": made.column, "value": example}
+    place = place_of(connection, spec, opened, source, expressions=expressions, value=value)
+    if place is None:
+        return files_of(source), example
+    again = found_value(str(place.error))
+    return str(place), again["value"] if again else example
 
 
 def _are_not(made: Cast, count: int) -> str:

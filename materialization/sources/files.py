@@ -5,12 +5,14 @@ Not for how they are read (``reading``, ``readers``): only the sandbox opens use
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
+from lib.errors import AssayError
 from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
@@ -23,7 +25,7 @@ from materialization.sources.walking import Walk, is_under, require_inside
 from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import duckdb
 
@@ -47,7 +49,18 @@ class Whereabouts(msgspec.Struct, frozen=True):
 
     def told(self, message: str) -> str:
         """Return a message with paths as definitions write them: where roots are is not said."""
-        return message.replace(f"{self.root}/", "").replace(self.root, f"the root {self.name}")
+        for root in (str(Path(self.root).resolve()), self.root):
+            message = message.replace(f"{root}/", "").replace(root, f"the root {self.name}")
+        return message
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let errors out as they are told."""
+        try:
+            yield
+        except AssayError as exc:
+            exc.reword(self.told)
+            raise
 
 
 class FilesKind:

@@ -95,6 +95,17 @@ def store_json(
     return JsonRows(_TABLE, names)
 
 
+def placed_values(
+    connection: duckdb.DuckDBPyConnection,
+    path: str,
+    format: str,  # noqa: A002 - the word the definitions use
+    column: str,
+) -> Iterator[tuple[str, str | None]]:
+    """Yield where each object of a file stands, and the text of one of its columns."""
+    for place, (value,) in _Reader(path, format, {column: TEXT}, {}, set()).rows(connection):
+        yield place, value
+
+
 #: A table must have a column, also where the view reads none.
 _ROW = ("__row", pa.bool_())
 
@@ -125,14 +136,19 @@ class _Reader:
         self, connection: duckdb.DuckDBPyConnection, schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         rows: list[list[Any]] = []
-        objects = self._lines() if self._format == "jsonl" else self._objects(connection)
-        for place, written in objects:
-            rows.append(self._row(place, written))
+        for _, row in self.rows(connection):
+            rows.append(row)
             if len(rows) == _BATCH_ROWS:
                 yield _batch(rows, schema)
                 rows = []
         if rows:
             yield _batch(rows, schema)
+
+    def rows(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, list[Any]]]:
+        """Yield where each object stands and what its columns have."""
+        objects = self._lines() if self._format == "jsonl" else self._objects(connection)
+        for place, written in objects:
+            yield place, self._row(place, written)
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         number = 0

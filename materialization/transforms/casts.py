@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Marks our own error texts among DuckDB's; JSON follows.
 MARK = "assay:"
+#: Characters of a value that an error tells.
+SHOWN_LENGTH = 80
 #: What to do about a value that the declared type does not have.
 _WAY_OUT = "Correct the source, declare the type it has, or CAST it in the view's `sql`."
 _FLOAT_HINT = (
@@ -51,12 +53,17 @@ class Cast(NamedTuple):
         """The value, or an error that names column, type and the value found."""
         if self.bad is None:
             return self.value
-        found = f"left(CAST({self.source} AS VARCHAR), 80)"
+        found = shown_sql(self.source)
         names = f"'column': {text(self.column)}, 'type': {text(self.type)}"
         names += f", 'hint': {text(self.hint)}" if self.hint else ""
         report = f"to_json({{{names}, 'value': {found}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
+
+
+def shown_sql(expression: str) -> str:
+    """Return SQL of how an error tells a value."""
+    return f"left(CAST({expression} AS VARCHAR), {SHOWN_LENGTH})"
 
 
 def a_value_of(type_name: str) -> str:

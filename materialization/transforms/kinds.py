@@ -6,11 +6,14 @@ its own here and a line in ``KINDS``; ``tests/contracts/test_transforms.py`` run
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from materialization.transforms.aggregation.transform import AggregationsKind
+from materialization.transforms.base import time_cast
 from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.row_sql import RowSqlKind
+from materialization.transforms.rows import Check, declared
 from registry.spec.transforms import Aggregations, Columns, RowSql, Transform
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
-    from materialization.transforms.rows import Check, Opening, Rows
+    from materialization.transforms.rows import Opening, Rows
     from registry.spec.model import VersionSpec
 
 
@@ -59,3 +62,20 @@ KINDS: dict[type[Transform], TransformKind] = {
 
 def kind_of(spec: VersionSpec) -> TransformKind:
     return KINDS[type(spec.transform)]
+
+
+def all_checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    """Yield a check of each column the view reads.
+
+    Times first, event before created: their positions are how what is found of them is told apart.
+    """
+    source = spec.rows_from
+    yield Check(("source", "event_timestamp"), partial(time_cast, source.event_timestamp, columns))
+    if source.created_timestamp is not None:
+        created = partial(time_cast, source.created_timestamp, columns)
+        yield Check(("source", "created_timestamp"), created)
+    for index, entity in enumerate(spec.entities):
+        for key in entity.join_keys:
+            make = partial(declared, key.name, key.value_type, columns)
+            yield Check(("entities", index), make)
+    yield from kind_of(spec).checks(spec, columns)

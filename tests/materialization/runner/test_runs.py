@@ -201,7 +201,8 @@ def test_a_value_of_the_wrong_type_is_named_with_its_column(version, sources):
     run = materialize(version)
 
     assert (run.status, run.error_code) == ("failed", "source_value_invalid")
-    assert "column 'avg_daily_trips': a value is not an int32" in run.error
+    words = "driver_stats.parquet, row 1: column 'avg_daily_trips': a value is not an int32."
+    assert run.error.startswith(words)
     assert run.example == "'many'"
     assert snapshot(version).rows == 0
 
@@ -214,3 +215,22 @@ def test_what_nobody_expected_is_kept_with_its_traceback(version, settings, tmp_
 
     assert (run.status, run.error_code) == ("errored", "unexpected")
     assert "Traceback" in run.traceback
+
+
+@pytest.mark.parametrize("fault", ["value", "empty", "missing", "no parquet", "column"])
+def test_no_error_of_a_run_says_where_the_root_is(version, sources, fault):
+    path = sources / "driver_stats.parquet"
+    if fault == "value":
+        texts = SCHEMA.set(5, pa.field("avg_daily_trips", pa.string()))
+        write_rows(sources, [(*row[:4], "many") for row in ROWS], texts)
+    elif fault == "column":
+        write_rows(sources, ROWS, SCHEMA.set(5, pa.field("avg_daily_trip", pa.int32())))
+    elif fault == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if fault == "empty" else b"k,event\n")
+
+    run = materialize(version)
+
+    assert "driver_stats.parquet" in run.error
+    assert str(sources.parent) not in run.error + run.example

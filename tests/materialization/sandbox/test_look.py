@@ -62,7 +62,7 @@ def test_every_problem_is_reported_with_its_place(tmp_path):
     }  # fmt: skip
     assert "Did you mean 'event'?" in problems["source", "event_timestamp"]
     wrong = problems["features", 0, "name"]
-    assert "1 of 3 values is not an int64." in wrong
+    assert "1 of 3 values is not an int64, as in rows.parquet, row 2." in wrong
     assert report.examples == {wrong: "'abc'"}
     assert "BIGINT" in problems["features", 2, "name"]
 
@@ -137,7 +137,7 @@ def test_who_sends_other_times_is_told_what_they_may_be(tmp_path, text):
     [(path, found)] = report.problems
 
     assert path == ("source", "event_timestamp")
-    assert "is not a timestamp. Write times as ISO 8601" in found
+    assert "is not a timestamp, as in rows.csv, line 2. Write times as ISO 8601" in found
     assert report.examples == {found: f"'{text}'"}
     assert "{column: event, unit: s}, or ms, us, ns." in found
 
@@ -148,8 +148,8 @@ def test_numbers_are_no_timestamps_of_a_feature_which_has_no_unit(tmp_path):
     [(_, found)] = look(make_spec(features=[("k", "timestamp")]), tmp_path).problems
 
     assert found == (
-        "column 'k' holds BIGINT, which cannot become timestamp; declare the type it has, or cast "
-        "it in the view's `sql`."
+        "rows.parquet: column 'k' holds BIGINT, which cannot become timestamp; declare the type it "
+        "has, or cast it in the view's `sql`."
     )
 
 

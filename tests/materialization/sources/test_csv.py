@@ -112,7 +112,9 @@ def test_sql_sees_text_whatever_it_looks_like_and_casts_it_itself(tmp_path):
     assert values(table) == {"u": "03 02 2024"}
 
     for day in ("03/02/2024", "13/02/2024"):
-        with pytest.raises(SourceUnreadable, match="^sql meets a value it cannot cast.$") as caught:
+        with pytest.raises(
+            SourceUnreadable, match=r"/a\.csv: sql meets a value it cannot cast.$"
+        ) as caught:
             read(tmp_path, f"u,2024-01-01 10:00:00,{day}\n", sql=cast)
         assert day in caught.value.example
 

@@ -1,0 +1,73 @@
+"""A version's source as a job opens it, part by part, and what goes wrong with it, in its files.
+
+Not for opening it (``sources.kinds``) nor for finding a place in it (``places``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materialization.errors import (
+    SourceUnreadable,
+    SourceValueInvalid,
+    UnknownColumn,
+    placed,
+)
+from materialization.failures import found_value, translate
+from materialization.sandbox.places import casts_of, files_of, place_of
+from materialization.sources.csv_faults import csv_fault, true_line
+from materialization.sources.kinds import open_source
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from lib.errors import AssayError
+    from materialization.sources.inputs import SourceInput
+    from materialization.sources.reading import OpenedSource
+    from registry.spec.model import VersionSpec
+
+#: What is wrong with files, and does not always say with which.
+_OF_FILES = (SourceValueInvalid, SourceUnreadable, UnknownColumn)
+
+
+class Opening:
+    """Opens some parts of a source; an error is about those that were opened last."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceInput
+    ) -> None:
+        self._connection, self._spec, self._source = connection, spec, source
+        self._opened: OpenedSource | None = None
+
+    def __call__(self, source: SourceInput) -> OpenedSource:
+        self._source, self._opened = source, None
+        self._opened = open_source(self._connection, self._spec, source)
+        return self._opened
+
+    def told(self, error: Exception) -> AssayError:
+        """Return the error that a person can act on, with the file and the row it is about."""
+        source, opened = self._source, self._opened
+        if source.format == "csv" and (fault := csv_fault(error, source.paths)) is not None:
+            return fault
+        known = opened.found if opened is not None else None
+        told = translate(error, known=known, said=true_line(error, source.paths))
+        if not isinstance(told, _OF_FILES) or any(path in told.message for path in source.paths):
+            return told
+        if opened is None or isinstance(told, UnknownColumn) or told is error:
+            return placed(told, files_of(source))  # before a row was read
+        return self._placed(told, error, opened)
+
+    def _placed(self, told: AssayError, error: Exception, opened: OpenedSource) -> AssayError:
+        value = found_value(str(error))
+
+        def expressions(opened: OpenedSource) -> list[str]:
+            casts = casts_of(self._spec, opened.columns)
+            is_it = [each for each in casts if value is None or each.column == value["column"]]
+            return ["r", *(each.strict for each in is_it)]
+
+        place = place_of(
+            self._connection, self._spec, opened, self._source, expressions=expressions, value=value
+        )
+        if place is None:
+            return placed(told, files_of(self._source))
+        return placed(translate(place.error) if place.error else told, str(place))
