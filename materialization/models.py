@@ -12,11 +12,12 @@ from django.db import models
 from django.db.models import F, Q
 
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.windows import Window
 from registry.models import FeatureTable, FeatureViewVersion
 from registry.spec.model import ScheduleSpec
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    pass
 
 
 class MaterializationSchedule(models.Model):
@@ -129,8 +130,8 @@ class MaterializationRun(models.Model):
         return self.status in LIVE_STATUSES
 
     @property
-    def window(self) -> tuple[datetime | None, datetime]:
-        return self.window_start, self.window_end
+    def window(self) -> Window:
+        return Window(self.window_start, self.window_end)
 
     def advance(self, **columns: object) -> bool:
         """Write columns if this attempt still owns the run; return whether it does."""

@@ -16,6 +16,7 @@ from materialization.windows import Window, merge, missing
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -45,31 +46,37 @@ def coverage(table: FeatureTable) -> list[Window]:
 
 def covered_until(table: FeatureTable) -> datetime | None:
     """Return the end of the newest covered window."""
-    windows = coverage(table)
-    return windows[-1].end if windows else None
+    return end_of(coverage(table))
 
 
-def uncovered(version: FeatureViewVersion, table: FeatureTable, wanted: Window) -> list[Window]:
+def end_of(covered: Sequence[Window]) -> datetime | None:
+    """Return the end of the newest of the covered windows."""
+    return covered[-1].end if covered else None
+
+
+def uncovered(
+    version: FeatureViewVersion, covered: Sequence[Window], wanted: Window
+) -> list[Window]:
     """Return the parts of ``wanted`` that are to be computed, oldest first.
 
     An aggregation continues from its newest tick: a row is stored only when it differs from the
     one before, so its windows follow each other without a gap.
     """
     if version.spec.transform.makes_ticks:
-        wanted = Window(covered_until(table), wanted.end)
+        wanted = Window(end_of(covered), wanted.end)
         return [] if wanted.is_empty else [wanted]
-    return missing(wanted, coverage(table))
+    return missing(wanted, covered)
 
 
-def gaps(version: FeatureViewVersion, table: FeatureTable) -> list[Window]:
+def gaps(version: FeatureViewVersion, covered: Sequence[Window]) -> list[Window]:
     """Return what lacks between the version's start, or its first row, and the newest coverage."""
-    windows = coverage(table)
-    if not windows:
+    end = end_of(covered)
+    if end is None:
         return []
     start = version.spec.view.start
     # Windows exclude their start, and a row may lie on the view's.
     begin = start - MICROSECOND if start is not None else None
-    return missing(Window(begin, windows[-1].end), windows)
+    return missing(Window(begin, end), covered)
 
 
 def stored_since(table: FeatureTable, sequence: int) -> QuerySet[StoredWindow]:
@@ -107,7 +114,7 @@ def repaired_by(run: MaterializationRun) -> MaterializationRun | None:
     Loading again what was stored before repairs nothing but a load: the rows the run was to store
     are stored only when another run has stored its window.
     """
-    if uncovered(run.version, run.table, Window(run.window_start, run.window_end)):
+    if uncovered(run.version, coverage(run.table), run.window):
         return None
     later = run.table.runs.filter(pk__gt=run.pk, status=RunStatus.SUCCEEDED)
     if run.kind != RunKind.RELOAD and run.step != RunStep.ONLINE:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from materialization.windows import Window, missing, within
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from materialization.sources.inputs import Part
 
@@ -61,18 +61,26 @@ def plan_readings(
     nothing in the windows that are not covered. ``again`` is looked at in every part.
     """
     fresh = tuple(missing(wanted, covered))
-    changed = [p.name for p in parts if p.name not in seen or seen[p.name].identity != p.identity]
-    same = {p.name: seen[p.name] for p in parts if p.name not in changed}
-    as_of = max([wanted.end, *(window.end for window in covered)])
-    known = as_of if covered else None
+    same = {p.name: seen[p.name] for p in parts if _is_same(p, seen)}
+    changed = tuple(p.name for p in parts if p.name not in same)
+    known = as_of(wanted, covered) if covered else None
     planned = [
-        Planned(tuple(changed), fresh, known),
+        Planned(changed, fresh, known),
         *_reaching(same, fresh),
-        Planned(tuple(changed), tuple(covered), known, unseen=True),
+        Planned(changed, tuple(covered), known, unseen=True),
     ]
     if again is not None:
         planned.append(Planned(tuple(same), tuple(within(covered, again)), known, unseen=True))
     return [each for each in planned if each.names and each.windows]
+
+
+def as_of(wanted: Window, covered: Iterable[Window]) -> datetime:
+    """Return the instant up to which the table speaks once ``wanted`` is stored as well."""
+    return max([wanted.end, *(window.end for window in covered)])
+
+
+def _is_same(part: Part, seen: Mapping[str, Seen]) -> bool:
+    return part.name in seen and seen[part.name].identity == part.identity
 
 
 def _reaching(same: Mapping[str, Seen], fresh: tuple[Window, ...]) -> Iterable[Planned]:
@@ -100,7 +108,7 @@ def remembered(
     seen: Mapping[str, Seen],
     planned: Iterable[Planned],
     *,
-    has_later: Collection[str],
+    has_later: Set[str],
     read_until: datetime,
 ) -> dict[str, Seen]:
     """Return what to remember of each part when what was planned is done.
@@ -111,15 +119,13 @@ def remembered(
     taken = {name for each in planned if not each.unseen for name in each.names}
     found = {}
     for part in parts:
-        old = seen.get(part.name)
-        if old is not None and old.identity != part.identity:
-            old = None
+        old = seen[part.name] if _is_same(part, seen) else None
         since = old.known_since if old is not None else known.get(part.name)
-        if part.name in taken:
-            later = part.name in has_later
+        if old is None or part.name in taken:
+            later = part.name not in taken or part.name in has_later
             found[part.name] = Seen(part.identity, read_until, later, since)
         else:
-            found[part.name] = old or Seen(part.identity, read_until, True, since)
+            found[part.name] = old
     return found
 
 

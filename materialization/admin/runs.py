@@ -18,7 +18,7 @@ from materialization.choices import LIVE_STATUSES, RunKind, RunStep
 from materialization.disclosure import Disclosure
 from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.queries import covered_until, gaps, repaired_by
+from materialization.queries import coverage, covered_until, gaps, repaired_by
 from materialization.requests.runs import cancel_run, request_run
 from registry import access
 from registry.admin.attempts import attempt
@@ -96,7 +96,7 @@ class MaterializationRunAdmin(ScopedAdmin):
             "example": shown.example(obj),
             "checks": shown.checks(obj),
             "repaired_by": repaired_by(obj),
-            "lacking": gaps(obj.version, obj.table),
+            "lacking": gaps(obj.version, coverage(obj.table)),
             "has_created": obj.version.spec.rows_from.created_timestamp is not None,
             "is_retried": is_retried(obj),
             "may_run": may_run and obj.version.state in SERVED_STATES,

@@ -16,7 +16,7 @@ from lib.instants import MICROSECOND
 from materialization import tasks
 from materialization.choices import RunKind, RunStatus
 from materialization.models import MaterializationRun
-from materialization.queries import covered_until, gaps, live_run, uncovered
+from materialization.queries import coverage, end_of, gaps, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
 from materialization.windows import BadWindow, Window, make_window
 from registry import access, audit, locks
@@ -81,22 +81,23 @@ def request_run(
         raise NotMaterializable(f"{version} {why}")
     _require_served(version, version.state)
     _check_window(window_start, window_end, at)
+    covered = coverage(version.table)
     if kind is None:
-        kind = _kind(version, version.table, window_start, window_end)
+        kind = _kind(version, covered, window_start, window_end)
     start = None if kind is RunKind.RELOAD else window_start
     if start is None and kind is RunKind.INCREMENTAL:
-        start = _continued(version, version.table)
+        start = _continued(version, covered)
     if kind is RunKind.AGAIN:
-        window_end = _beyond(version.table, at)
+        window_end = _beyond(covered, at)
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
     return _create(version, version.table, kind, start, window_end, actor, at)
 
 
-def _beyond(table: FeatureTable, at: datetime) -> datetime:
+def _beyond(covered: Sequence[Window], at: datetime) -> datetime:
     """Return ``at``, or the first instant that is not covered: what is stored needs a window."""
-    covered = covered_until(table)
-    return at if covered is None else max(at, covered + MICROSECOND)
+    end = end_of(covered)
+    return at if end is None else max(at, end + MICROSECOND)
 
 
 def request_runs(
@@ -124,21 +125,21 @@ def request_runs(
 
 
 def _kind(
-    version: FeatureViewVersion, table: FeatureTable, start: datetime | None, end: datetime
+    version: FeatureViewVersion, covered: Sequence[Window], start: datetime | None, end: datetime
 ) -> RunKind:
-    if covered_until(table) is None:
+    if not covered:
         return RunKind.BACKFILL
-    if start is None and gaps(version, table):
+    if start is None and gaps(version, covered):
         return RunKind.INCREMENTAL
-    if uncovered(version, table, Window(start or covered_until(table), end)):
+    if uncovered(version, covered, Window(start or end_of(covered), end)):
         return RunKind.INCREMENTAL
     return RunKind.RELOAD if start is None else RunKind.AGAIN
 
 
-def _continued(version: FeatureViewVersion, table: FeatureTable) -> datetime | None:
+def _continued(version: FeatureViewVersion, covered: Sequence[Window]) -> datetime | None:
     """Return where the earliest gap begins, without one where the coverage ends."""
-    lacking = gaps(version, table)
-    return lacking[0].start if lacking else covered_until(table)
+    lacking = gaps(version, covered)
+    return lacking[0].start if lacking else end_of(covered)
 
 
 def _require_served(version: FeatureViewVersion, state: str) -> None:

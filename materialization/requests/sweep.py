@@ -18,7 +18,14 @@ from lib.errors import AssayError
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.queries import covered_until, failures_in_a_row, gaps, live_run
+from materialization.queries import (
+    coverage,
+    covered_until,
+    end_of,
+    failures_in_a_row,
+    gaps,
+    live_run,
+)
 from materialization.requests.runs import enqueue, request_run
 from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
@@ -131,10 +138,11 @@ def due_end(schedule: MaterializationSchedule, *, at: datetime) -> datetime | No
     table = _table(schedule.version)
     if _is_resting(failures_in_a_row(table), at):
         return None
-    covered = covered_until(table)
+    windows = coverage(table)
+    covered = end_of(windows)
     if covered is None:
         return at
-    if table.ready_at is None or gaps(schedule.version, table):
+    if table.ready_at is None or gaps(schedule.version, windows):
         return min(covered, at)
     if schedule.spec is None:
         return None

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 from materialization.choices import LIVE_STATUSES
 from materialization.edges import offline_store
-from materialization.models import StoredWindow
-from materialization.queries import newest_sequence, table_at, uncovered
-from materialization.runner.recording import note_commit
-from materialization.windows import Window
+from materialization.queries import coverage, newest_sequence, table_at, uncovered
+from materialization.runner.recording import note_commit, note_windows
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -38,18 +36,16 @@ def adopt_windows(table: FeatureTable) -> None:
     """
     # Nothing was stored since, or this was done first: what is not covered now was not covered
     # either when such a run decided what to compute.
+    covered = coverage(table)
     named = {
         transaction_name(run.pk): (run, windows)
         for run in _doubtful_runs(table)
-        if (windows := uncovered(run.version, table, Window(run.window_start, run.window_end)))
+        if (windows := uncovered(run.version, covered, run.window))
     }
     committed = offline_store().committed(table_at(table), named) if named else set()
     for name in committed:
         run, windows = named[name]
-        for window in windows:
-            StoredWindow.objects.get_or_create(
-                table=table, run=run, window_end=window.end, defaults={"window_start": window.start}
-            )
+        note_windows(run, windows)
         log.warning("%s had committed its rows and not recorded it; recorded now.", run)
     if committed:
         note_commit(table, offline_store().snapshot(table_at(table)))

@@ -17,7 +17,14 @@ from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
 from materialization.models import SourcePart
 from materialization.queries import coverage, table_at, uncovered
-from materialization.readings import Planned, Seen, plan_readings, remembered, settled
+from materialization.readings import (
+    Planned,
+    Seen,
+    as_of,
+    plan_readings,
+    remembered,
+    settled,
+)
 from materialization.sources.kinds import find_source
 from materialization.windows import Window
 
@@ -48,11 +55,13 @@ class SourceChangedWhileRead(Unavailable):
 class Work(NamedTuple):
     """What one run has to do: ``windows`` count as stored once the ``job`` is done.
 
-    ``parts`` are the source's as the run goes by them, ``reads`` names those it opens, ``waiting``
-    those that are left for a later run. No job: nothing is to be read.
+    ``until`` is then the instant up to which the table speaks. ``parts`` are the source's as the
+    run goes by them, ``reads`` names those it opens, ``waiting`` those that are left for a later
+    run. No job: nothing is to be read.
     """
 
     windows: list[Window]
+    until: datetime
     parts: Sequence[Part]
     waiting: Sequence[str] = ()
     reads: frozenset[str] = frozenset()
@@ -87,15 +96,17 @@ def work_of(run: MaterializationRun, where: Whereabouts) -> Work:
     rest = timedelta(seconds=settings.SOURCE_SETTLE_SECONDS)
     ready = settled(parts, now=time.time(), age=rest)
     waiting = sorted({part.name for part in parts} - {part.name for part in ready})
-    if waiting and not (ready and run.table.stored_windows.exists()):
+    covered = coverage(run.table)
+    if waiting and not (ready and covered):
         raise SourceStillWritten(
             f"{waiting[0]} changed less than {settings.SOURCE_SETTLE_SECONDS} s ago and may still"
             " be written; it is read when it has rested (SOURCE_SETTLE_SECONDS)."
         )
-    windows = uncovered(run.version, run.table, Window(run.window_start, run.window_end))
-    work = Work(windows, ready, waiting)
-    make = _ticks if run.version.spec.transform.makes_ticks else _rows
-    return make(run, work, source)
+    windows = uncovered(run.version, covered, run.window)
+    work = Work(windows, as_of(run.window, covered), ready, waiting)
+    if spec.transform.makes_ticks:
+        return _ticks(run, work, source)
+    return _rows(run, work, source, covered)
 
 
 def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
@@ -114,12 +125,13 @@ def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
     return work._replace(reads=names, job=job)
 
 
-def _rows(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
-    covered = coverage(run.table)
+def _rows(
+    run: MaterializationRun, work: Work, source: SourceInput, covered: Sequence[Window]
+) -> Work:
     planned = plan_readings(
         work.parts,
         seen_parts(run.table),
-        wanted=Window(run.window_start, run.window_end),
+        wanted=run.window,
         covered=covered,
         again=_again(run, covered),
     )
@@ -131,7 +143,7 @@ def _rows(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
     job = ComputeJob(
         spec=run.version.spec,
         source=source.only(everything if compares else reads),
-        window_end=as_of(run, covered),
+        window_end=work.until,
         state_files=_stored_files(run.table) if compares else (),
         readings=tuple(_reading(each, source, everything) for each in planned),
     )
@@ -142,15 +154,10 @@ def _stored_files(table: FeatureTable) -> tuple[str, ...]:
     return offline_store().snapshot(table_at(table)).files
 
 
-def as_of(run: MaterializationRun, covered: Sequence[Window]) -> datetime:
-    """Return the instant up to which the table speaks once the run is done."""
-    return max([run.window_end, *(window.end for window in covered)])
-
-
 def _again(run: MaterializationRun, covered: Sequence[Window]) -> Window | None:
     """Return what is compared with the source once more, though none of its parts changed."""
     if run.kind == RunKind.AGAIN:
-        return Window(run.window_start, run.window_end)
+        return run.window
     back = run.version.spec.rows_from.look_back
     if back is None or not covered:
         return None
@@ -194,20 +201,21 @@ def _changed(name: str) -> SourceChangedWhileRead:
 
 def seen_parts(table: FeatureTable) -> dict[str, Seen]:
     """Return the parts of the table's source by name, as the last run that read them saw them."""
-    columns = "name", "identity", "read_until", "has_later", "known_since"
-    return {name: Seen(*rest) for name, *rest in table.source_parts.values_list(*columns)}
+    rows = table.source_parts.values_list("name", *Seen._fields)
+    return {name: Seen(*rest) for name, *rest in rows}
 
 
 def remember_parts(run: MaterializationRun, work: Work, counters: Counters | None) -> None:
     """Note the parts as this run saw them, and forget those that are gone."""
     if run.version.spec.transform.makes_ticks:
         return
+    seen = seen_parts(run.table)
     found = remembered(
         work.parts,
-        seen_parts(run.table),
+        seen,
         work.planned,
-        has_later=counters.has_later if counters else (),
-        read_until=as_of(run, coverage(run.table)),
+        has_later=frozenset(counters.has_later) if counters else frozenset(),
+        read_until=work.until,
     )
     SourcePart.objects.bulk_create(
         [SourcePart(table=run.table, name=name, **seen._asdict()) for name, seen in found.items()],
@@ -216,6 +224,6 @@ def remember_parts(run: MaterializationRun, work: Work, counters: Counters | Non
         unique_fields=("table", "name"),
         update_fields=Seen._fields,
     )
-    gone = sorted(set(seen_parts(run.table)) - {*found, *work.waiting})
+    gone = sorted(seen.keys() - {*found, *work.waiting})
     for first in range(0, len(gone), _AT_ONCE):
         run.table.source_parts.filter(name__in=gone[first : first + _AT_ONCE]).delete()

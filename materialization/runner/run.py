@@ -19,7 +19,7 @@ from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun
-from materialization.queries import gaps
+from materialization.queries import coverage, gaps
 from materialization.runner import loading, storing
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
@@ -158,5 +158,5 @@ def _publish(
         locks.hold(FeatureTable.objects.filter(pk=claimed.table.pk))
         if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
-        if claimed.table.ready_at is not None or not gaps(claimed.version, claimed.table):
+        if claimed.table.ready_at is not None or not gaps(claimed.version, coverage(claimed.table)):
             mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)

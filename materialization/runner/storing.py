@@ -16,21 +16,19 @@ from django.db import transaction
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.edges import engine, offline_store, whereabouts
-from materialization.models import StoredWindow
 from materialization.quality.expectations import check_profile
 from materialization.quality.profiling import Profiler
-from materialization.queries import table_at, uncovered
+from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
-from materialization.runner.recording import note_commit, require_store
+from materialization.runner.recording import note_commit, note_windows, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
-from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
@@ -111,7 +109,7 @@ def _record(run: MaterializationRun, work: Work, counters: Counters | None, stor
         said = {"source_counts": work.counts(counters), "step": RunStep.OFFLINE}
         if not run.advance(rows_offline=stored, **said):
             raise LeaseLost("another attempt owns the run")
-        _note_windows(run, work.windows)
+        note_windows(run, work.windows)
         remember_parts(run, work, counters)
 
 
@@ -124,22 +122,12 @@ def _record_committed(run: MaterializationRun) -> None:
     :raises LeaseLost: another attempt has the run; it will note the same.
     """
     snapshot = offline_store().snapshot(table_at(run.table), sequence=run.sequence)
-    windows = uncovered(run.version, run.table, Window(run.window_start, run.window_end))
+    windows = uncovered(run.version, coverage(run.table), run.window)
     with transaction.atomic():
         if not run.advance(rows_offline=snapshot.rows, step=RunStep.OFFLINE):
             raise LeaseLost("another attempt owns the run")
-        _note_windows(run, windows)
+        note_windows(run, windows)
     note_commit(run.table, snapshot)
-
-
-def _note_windows(run: MaterializationRun, windows: Iterable[Window]) -> None:
-    for window in windows:
-        StoredWindow.objects.get_or_create(
-            table=run.table,
-            run=run,
-            window_end=window.end,
-            defaults={"window_start": window.start},
-        )
 
 
 def _sequence(run: MaterializationRun) -> int:

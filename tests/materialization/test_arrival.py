@@ -319,7 +319,7 @@ def test_a_part_of_history_does_not_make_a_version_ready_and_the_sweep_fills_the
     run(version, AT, window_start=AT - 2 * HOUR)
     assert not fresh(version).is_ready
     assert fresh(version).feature_view.default_version is None
-    assert [window.end for window in gaps(version, table_of(version))] == [AT - 2 * HOUR]
+    assert [window.end for window in gaps(version, coverage(table_of(version)))] == [AT - 2 * HOUR]
 
     with committed():
         sweep(at=AT + timedelta(minutes=1))
@@ -360,7 +360,7 @@ def test_history_before_the_views_start_is_no_gap(cast, folder):
     run(version, AT, window_start=day - timedelta(microseconds=1))
 
     assert fresh(version).is_ready
-    assert gaps(version, table_of(version)) == []
+    assert gaps(version, coverage(table_of(version))) == []
 
 
 def test_a_source_may_be_looked_back_at_though_nothing_tells_of_a_change(cast, folder):
