@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from lib.bodies import BadBody
-from lib.errors import TooLarge, Unavailable
+from lib.bodies import BadBody, BodyTooLarge
+from lib.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,10 +23,6 @@ LEAST_BYTES_A_SECOND = 16 * 1024
 
 class BodyTooSlow(Exception):  # noqa: N818 - an event; answered 408
     """The sender fell silent, or sends a trickle."""
-
-
-class BodyTooLarge(TooLarge):
-    code = "body_too_large"
 
 
 class TooManyBodies(Unavailable):

@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 import msgspec
 from django.db import connection
@@ -50,69 +50,53 @@ def act() -> Iterator[uuid.UUID]:
         _act.reset(token)
 
 
-def record(
-    *,
-    actor: AbstractBaseUser | AnonymousUser | None,
-    verb: str,
-    subject: Model | None,
-    at: datetime,
-    before: Any = None,
-    after: Any = None,
-    data: dict[str, Any] | None = None,
-    project: Project | None = None,
-    label: str = "",
-) -> AuditEntry:
-    """Append one entry in the caller's transaction; without an actor it is the system's.
+class Fact(TypedDict):
+    """What an entry says; without an actor the system did it."""
+
+    actor: AbstractBaseUser | AnonymousUser | None
+    verb: str
+    subject: Model | None
+    at: datetime
+    before: NotRequired[Any]
+    after: NotRequired[Any]
+    data: NotRequired[dict[str, Any] | None]
+    project: NotRequired[Project | None]
+    label: NotRequired[str]
+
+
+def record(**fact: Unpack[Fact]) -> AuditEntry:
+    """Append one entry in the caller's transaction.
 
     :raises RuntimeError: outside a transaction, where a change could stay without its entry.
     :raises ValueError: a verb that no app registered, which no page could put into words.
     """
-    entry = make_entry(
-        actor=actor,
-        verb=verb,
-        subject=subject,
-        at=at,
-        before=before,
-        after=after,
-        data=data,
-        project=project,
-        label=label,
-    )
+    entry = make_entry(**fact)
     append([entry])
     return entry
 
 
-def make_entry(
-    *,
-    actor: AbstractBaseUser | AnonymousUser | None,
-    verb: str,
-    subject: Model | None,
-    at: datetime,
-    before: Any = None,
-    after: Any = None,
-    data: dict[str, Any] | None = None,
-    project: Project | None = None,
-    label: str = "",
-) -> AuditEntry:
+def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
     """Return an entry that is not in the trail yet: ``append`` takes many at once.
 
     :raises ValueError: a verb that no app registered, which no page could put into words.
     """
-    verbs.require(verb)
-    project = project or _project_of(subject)
+    verbs.require(fact["verb"])
+    actor, subject = fact["actor"], fact["subject"]
+    project = fact.get("project") or _project_of(subject)
+    label = fact.get("label") or str(subject or "")
     return AuditEntry(
         act_id=_act.get() or uuid.uuid4(),
-        at=at,
+        at=fact["at"],
         project_name=project.name if project else "",
         actor_id=getattr(actor, "pk", None),
         actor_name="system" if actor is None else actor.get_username() or "anonymous",
-        verb=verb,
+        verb=fact["verb"],
         subject_type=str(subject._meta.model_name) if subject else "",
         subject_id=str(subject.pk) if subject else "",
-        subject_label=(label or str(subject or ""))[:200],
-        before=_plain(before),
-        after=_plain(after),
-        data=_plain(data or {}),
+        subject_label=label[:200],
+        before=_plain(fact.get("before")),
+        after=_plain(fact.get("after")),
+        data=_plain(fact.get("data") or {}),
     )
 
 

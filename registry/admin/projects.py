@@ -36,6 +36,8 @@ from registry.operations.people import members, projects
 from registry.operations.registration import roots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django import forms
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -176,33 +178,43 @@ class ProjectAdmin(ScopedAdmin):
             messages.success(request, f"{membership.user} is no longer {membership.role} of {obj}.")
 
     def assign_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
-        form = self._root_form(request, obj)
-        if form is None:
-            return None
-        if not form.is_valid():
-            return self._page(request, obj, status=422, root_form=form)
-        actor, at = access.acting_user(request), timezone.now()
-        assign = partial(roots.assign_root, project=obj, actor=actor, at=at, **form.cleaned_data)
-        attempt(request, assign, done="The root is assigned.")
-        return None
+        return self._with_root_form(request, obj, self._assign)
 
     def move_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
-        form = self._root_form(request, obj)
-        if form is None:
+        return self._with_root_form(request, obj, self._move)
+
+    def _with_root_form(
+        self,
+        request: HttpRequest,
+        obj: Project,
+        change: Callable[[HttpRequest, Project, dict[str, Any]], None],
+    ) -> HttpResponse | None:
+        """Change a root as was typed; show the page again, and why, where that cannot be."""
+        may = partial(access.require_superuser, request.user)
+        if attempt(request, lambda: may() or True) is None:
             return None
+        form = RootForm(request.POST)
         if not form.is_valid():
             return self._page(request, obj, status=422, root_form=form)
-        root = obj.roots.filter(name=form.cleaned_data["name"]).first()
+        change(request, obj, form.cleaned_data)
+        return None
+
+    def _assign(self, request: HttpRequest, obj: Project, typed: dict[str, Any]) -> None:
+        actor, at = access.acting_user(request), timezone.now()
+        assign = partial(roots.assign_root, project=obj, actor=actor, at=at, **typed)
+        attempt(request, assign, done="The root is assigned.")
+
+    def _move(self, request: HttpRequest, obj: Project, typed: dict[str, Any]) -> None:
+        root = obj.roots.filter(name=typed["name"]).first()
         if root is None:
             messages.error(request, "There is no such root here. Look at the list again.")
-            return None
-        path, actor = form.cleaned_data["path"], access.acting_user(request)
+            return
+        path, actor = typed["path"], access.acting_user(request)
         move = partial(roots.move_root, root=root, path=path, actor=actor, at=timezone.now())
         drafts = attempt(request, move)
         if drafts is not None:
             names = ", ".join(draft.name for draft in drafts) or "no view"
             messages.success(request, f"Root {root} is moved; new drafts of {names}.")
-        return None
 
     def release_root(self, request: HttpRequest, obj: Project) -> None:
         root = obj.roots.filter(name=request.POST.get("name", "")).first()
@@ -215,11 +227,6 @@ class ProjectAdmin(ScopedAdmin):
         actor, at = access.acting_user(request), timezone.now()
         release = partial(roots.release_root, root=root, actor=actor, at=at)
         attempt(request, lambda: release() or True, done=f"Root {root} is released.")
-
-    def _root_form(self, request: HttpRequest, obj: Project) -> RootForm | None:
-        """Return what was typed; None, with the refusal said, from who may not assign roots."""
-        may = partial(access.require_superuser, request.user)
-        return RootForm(request.POST) if attempt(request, lambda: may() or True) else None
 
     def _page(
         self, request: HttpRequest, obj: Project, *, status: int, **forms_by_name: forms.Form

@@ -67,8 +67,7 @@ def promote_version(
                 " services first, or force it with a reason.",
                 breaks=breaks,
             )
-        if force and not comment.strip():
-            raise ReasonNeeded("forcing a promotion needs a comment that says why.")
+        _require_reason("forcing a promotion", force=force, comment=comment)
         FeatureView.objects.filter(pk=version.feature_view_id).update(default_version=version)
         steps.record(
             version,
@@ -120,8 +119,7 @@ def retire_version(
                 " Move them first, or force it with a reason.",
                 used_by=used_by,
             )
-        if force and not comment.strip():
-            raise ReasonNeeded("forcing a retirement needs a comment that says why.")
+        _require_reason("forcing a retirement", force=force, comment=comment)
         FeatureView.objects.filter(default_version=version).update(default_version=None)
         before = State(version.state)
         version.move(expected=before, to=transition.target)
@@ -130,6 +128,11 @@ def retire_version(
             comment=comment, used_by=used_by,
         )  # fmt: skip
     return version
+
+
+def _require_reason(what: str, *, force: bool, comment: str) -> None:
+    if force and not comment.strip():
+        raise ReasonNeeded(f"{what} needs a comment that says why.")
 
 
 def _move(
