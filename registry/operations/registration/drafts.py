@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from registry.operations.registration.applied import Application
+    from registry.operations.registration.standing import Standing
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
 
@@ -46,10 +47,9 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
     change = classify(base.spec if base else None, spec)
     same = _open_version_saying(versions, spec)
     if change.classification is None or same is not None:
-        return _unchanged(same or cast("FeatureViewVersion", base), versions)
+        return _unchanged(same or cast("FeatureViewVersion", base), versions, standing)
     draft = _decide(application, feature_view, spec, base, change, editor_ids)
     number = assign_number(draft, base, change, taken=standing.taken_numbers(draft))
-    breaks = broken_by(draft, standing.followers.get(feature_view.pk, ()))
     return Applied(
         _kind(spec),
         spec.view.name,
@@ -58,7 +58,7 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
         version=str(number),
         state=draft.state,
         reasons=list(change.reasons),
-        warnings=[f"as the default it breaks {each}" for each in breaks],
+        warnings=_broken_services(draft, standing),
         draft=draft,
     )
 
@@ -77,16 +77,25 @@ def _kind(spec: VersionSpec) -> Kind:
     return Kind.FEATURE_VIEW if spec.transform.is_stored else Kind.ON_DEMAND_FEATURE_VIEW
 
 
-def _unchanged(standing: FeatureViewVersion, versions: list[FeatureViewVersion]) -> Applied:
+def _broken_services(version: FeatureViewVersion, standing: Standing) -> list[str]:
+    broken = broken_by(version, standing.followers.get(version.feature_view_id, ()))
+    return [f"as the default it breaks {each}" for each in broken]
+
+
+def _unchanged(
+    version: FeatureViewVersion, versions: list[FeatureViewVersion], standing: Standing
+) -> Applied:
     applied = Applied(
-        _kind(standing.spec),
-        standing.feature_view.name,
+        _kind(version.spec),
+        version.feature_view.name,
         "unchanged",
-        version=standing.number,
-        state=standing.state,
+        version=version.number,
+        state=version.state,
     )
-    if standing.state == State.DRAFT:
-        applied.draft = standing
+    if version.feature_view.default_version_id != version.pk:
+        applied.warnings += _broken_services(version, standing)
+    if version.state == State.DRAFT:
+        applied.draft = version
     elif any(each.state == State.DRAFT for each in versions):
         applied.warnings.append("its open draft says something else and is left as it is")
     return applied

@@ -246,9 +246,11 @@ def test_promoting_a_version_that_lacks_what_a_service_reads_takes_force_and_a_r
     apply(service("driver_hourly:acc_rate", "driver_hourly:conv_rate"), cast)
     (plan,) = apply(SECOND, cast, dry_run=True)
     second = make_ready(make_version(cast, text=SECOND))
+    (again,) = apply(SECOND, cast, dry_run=True)
     breaks = "eta_model (no acc_rate)"
 
     assert f"as the default it breaks {breaks}" in plan.warnings
+    assert (again.change, again.warnings) == ("unchanged", plan.warnings)
     assert second.packet["breaks"] == [breaks]
     with pytest.raises(ServicesBroken, match="breaks eta_model") as refused:
         promote(second, cast.steward)

@@ -8,11 +8,12 @@ from decimal import Decimal
 import pytest
 
 from lib.connections import get_redis
+from registry.operations.lifecycle import releases
 from serving.edges import online_limits
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
-from tests.serving.online_world import ask, columns, loaded_view, write
+from tests.serving.online_world import ask, columns, committed, loaded_view, write
 
 pytestmark = pytest.mark.django_db
 
@@ -268,6 +269,32 @@ def test_a_feature_service_names_its_features(client, token, cast, drivers):
     )
 
     assert list(answer) == ["driver_id", "acc_rate", "conv_rate"]
+
+
+def test_a_service_whose_feature_the_default_lost_is_refused_by_name(
+    client, token, cast, drivers, now
+):
+    factories.apply(
+        """
+        kind: FeatureService
+        name: churn
+        features: ["driver_hourly:acc_rate", "driver_hourly:conv_rate"]
+        """,
+        cast,
+    )
+    question = {"feature_service": "churn", "entities": {"driver_id": [1001]}}
+    assert ask(client, token, question).status_code == 200
+    text = "\n".join(line for line in factories.VIEW.splitlines() if "acc_rate" not in line)
+    lacking = loaded_view(cast, text, [], at=now)
+
+    with committed():
+        releases.promote_version(
+            version=lacking, actor=cast.steward, at=now, force=True, comment="agreed"
+        )
+    refused = ask(client, token, question)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "feature_service_broken")
+    assert "driver_hourly:acc_rate" in refused.json()["detail"]
 
 
 def test_every_type_is_answered_as_json_has_it(client, token, cast, now):
