@@ -26,9 +26,11 @@ from rest_framework.views import set_rollback
 from lib import errors
 from lib.bodies import LengthRequired
 from lib.outages import outage
-from registry.denials import DenialNotRecorded, record_denial
+from registry.denials import DenialNotRecorded, RefusedTooOften, count_stranger, record_denial
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.http import HttpRequest
     from rest_framework.request import Request
 
@@ -49,6 +51,7 @@ STATUS: dict[type[errors.AssayError], HTTPStatus] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Gone: HTTPStatus.GONE,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooOften: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QualityRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -74,17 +77,28 @@ DJANGO: dict[type[Exception], tuple[HTTPStatus, str, str]] = {
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """Answer an exception that left an API view (DRF's ``EXCEPTION_HANDLER``)."""
     request: Request | None = context.get("request")
-    if request is not None and isinstance(error, errors.Forbidden):
+    if request is not None:
         try:
-            record_denial(request, error, at=timezone.now())
-        except DenialNotRecorded as unrecorded:
-            error = unrecorded
+            note_refusal(request, error, at=timezone.now())
+        except (DenialNotRecorded, RefusedTooOften) as instead:
+            error = instead
     response = respond(error)
     challenge = getattr(error, "auth_header", "")
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = challenge or 'Bearer realm="assay"'
     set_rollback()
     return response
+
+
+def note_refusal(request: Request, error: Exception, *, at: datetime) -> None:
+    """Record what somebody known was refused, and count both that and callers nobody knows.
+
+    :raises DenialNotRecorded, RefusedTooOften: to be answered instead.
+    """
+    if isinstance(error, errors.Forbidden):
+        record_denial(request, error, at=at)
+    elif isinstance(error, (errors.Unauthenticated, NotAuthenticated, AuthenticationFailed)):
+        count_stranger(request, at=at)
 
 
 def respond(error: Exception) -> HttpResponse:
@@ -132,7 +146,10 @@ def _from_assay(error: errors.AssayError) -> HttpResponse:
     if status is None:
         logger.error("an error of no known kind", exc_info=error)
         return unexpected()
-    return problem(status, error.code, error.message, **error.data)
+    response = problem(status, error.code, error.message, **error.data)
+    if isinstance(error, errors.TooOften):
+        response["Retry-After"] = str(error.wait_seconds)
+    return response
 
 
 def _from_outage(lacking: errors.Unavailable, error: Exception) -> HttpResponse:

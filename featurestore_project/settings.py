@@ -69,6 +69,9 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 # Believes the X-Forwarded-Proto header; only behind a proxy that always sets it.
 TRUST_PROXY = env_bool("TRUST_PROXY", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY else None
+# How many proxies of ours a request passes; each appends to X-Forwarded-For where it comes from.
+# 0: the header is not believed, and limits by address count what connects to us.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, minimum=0)
 X_FRAME_OPTIONS = "DENY"
 
 # --- Stores and queues -------------------------------------------------------------------------
@@ -142,6 +145,17 @@ CLOCK_SKEW_SECONDS = env_int("CLOCK_SKEW_SECONDS", 2, minimum=1)
 # Seconds after which a reader asks the database whether what it knows of rights and versions holds.
 # Redis says so at once; this is for when Redis cannot be told, or went back to an older dump.
 PLAN_CONFIRM_SECONDS = env_int("PLAN_CONFIRM_SECONDS", 1, minimum=0)
+# Log-ins that may fail for one account from one address in FAILED_LOGINS_SECONDS; more are 429.
+FAILED_LOGINS = env_int("FAILED_LOGINS", 10, minimum=1)
+# The same for all accounts of an address.
+FAILED_LOGINS_OF_ADDRESS = env_int("FAILED_LOGINS_OF_ADDRESS", 100, minimum=1)
+# Seconds of the period in which they are counted: how long somebody waits at most.
+FAILED_LOGINS_SECONDS = env_int("FAILED_LOGINS_SECONDS", 900, minimum=1)
+# Calls that one account in one project, or one address without a token, is refused in
+# REFUSALS_SECONDS with an entry and an answer of their own; more are 429, and counted in one entry.
+REFUSALS = env_int("REFUSALS", 50, minimum=1)
+# Seconds of the period in which they are counted.
+REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 

@@ -11,6 +11,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from featurestore_project import health
+from registry.admin.login import login
 
 handler400 = "featurestore_project.problem.bad_request"
 handler404 = "featurestore_project.problem.not_found"
@@ -19,6 +20,7 @@ handler500 = "featurestore_project.problem.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/login/", login),  # before the site's own, which has no limits
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("materialization.api.urls")),

@@ -116,6 +116,16 @@ class TooLarge(AssayError):
     code = "too_large"
 
 
+class TooOften(AssayError):
+    """Right or wrong, it was asked too often; ``wait_seconds`` from now it may be asked again."""
+
+    code = "too_often"
+
+    def __init__(self, message: str, *, wait_seconds: int, **data: Any) -> None:
+        super().__init__(message, **data)
+        self.wait_seconds = wait_seconds
+
+
 class QualityRejected(AssayError):
     """The data failed a blocking check; nothing was published."""
 

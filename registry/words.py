@@ -12,6 +12,8 @@ from registry.verbs import Verb
 
 VERBS = {
     "access.denied": Verb("was refused", "gpp_bad"),
+    "access.denied_more": Verb("was refused {more} more times in", "gpp_bad"),
+    "access.stranger_refused": Verb("was refused {more} more times from", "gpp_bad"),
     "api_token.issued": Verb("issued the token", "key"),
     "api_token.revoked": Verb("revoked the token", "person_remove"),
     "data_source.created": Verb("created", "add_circle"),
@@ -41,6 +43,9 @@ VERBS = {
     "user.changed": Verb("changed the account", "tune"),
     "user.activated": Verb("activated the account"),
     "user.deactivated": Verb("deactivated the account"),
+    "user.logged_in": Verb("logged in from", "login", is_routine=True),
+    "user.login_failed": Verb("failed to log in as", "gpp_bad"),
+    "user.login_refused": Verb("was refused {more} more log-ins as", "gpp_bad"),
     "user.password_changed": Verb("changed the password of", "password"),
 }
 #: What somebody was refused to do, as in "approving driver_hourly@1.0.0".

@@ -32,6 +32,7 @@ from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_a
 from materialization.runner.loading import holds_all, longest_ttl
 from materialization.ticks import last_tick
 from registry import audit
+from registry.excess import record_excess
 from registry.models import FeatureTable
 from registry.queries import abandoned_tables, served_versions
 
@@ -57,6 +58,7 @@ def sweep(*, at: datetime) -> None:
         unmark_evicted,
         reload_missing,
         drop_abandoned,
+        record_excess,
     ):
         try:
             duty(at=at)

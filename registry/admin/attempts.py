@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from lib.errors import AssayError, Forbidden
-from registry.denials import DenialNotRecorded, record_denial
+from registry.denials import DenialNotRecorded, RefusedTooOften, record_denial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,8 @@ def refuse(request: HttpRequest, error: AssayError, wanted: str = "") -> None:
     if isinstance(error, Forbidden):
         try:
             record_denial(request, error, at=timezone.now(), attempt=wanted)
-        except DenialNotRecorded as unrecorded:
-            error = unrecorded
+        except (DenialNotRecorded, RefusedTooOften) as instead:
+            error = instead
     messages.error(request, as_sentence(error.message))
 
 

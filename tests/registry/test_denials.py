@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
 from django.urls import Resolver404, ResolverMatch, get_resolver, resolve
+from django.utils import timezone
 
 from lib.errors import Forbidden
-from registry.deeds import subject_of
+from registry.deeds import deed_of, subject_of
 from registry.denials import attempt_of, record_denial
+from registry.excess import record_excess
 from registry.models import AuditEntry
 from tests.factories import AT
 
@@ -96,3 +99,101 @@ def test_a_denial_that_cannot_be_recorded_is_a_503_and_logged(api, cast, caplog)
     assert response["Retry-After"]
     assert "consumer, GET /api/v1/projects/rides/audit, not_permitted" in caplog.text
     assert client.get("/api/v1/projects/rides/audit").status_code == 403
+
+
+@pytest.fixture
+def few_refusals(settings):
+    settings.REFUSALS, settings.REFUSALS_SECONDS = 3, 600
+
+
+def denied():
+    return AuditEntry.objects.filter(verb="access.denied").count()
+
+
+def later():
+    return timezone.now() + timedelta(minutes=20)
+
+
+@pytest.mark.django_db
+def test_refusals_over_the_limit_are_429_and_counted_in_one_entry(api, cast, few_refusals):
+    client = api(cast.consumer)
+
+    answers = [client.get("/api/v1/projects/rides/audit") for _ in range(150)]
+
+    assert [each.status_code for each in answers] == [403] * 3 + [429] * 147
+    last = answers[-1]
+    assert last.json()["code"] == "refused_too_often"
+    assert last.json()["refusal"] == "not_permitted"
+    assert "consumer lacks the right view_auditentry" in last.json()["detail"]
+    assert 0 < int(last["Retry-After"]) <= 600
+    assert denied() == 3
+    assert "counted in one entry" in AuditEntry.objects.first().data["then"]
+
+    record_excess(at=later())
+    record_excess(at=later())
+
+    (entry,) = AuditEntry.objects.filter(verb="access.denied_more")
+    assert (entry.actor_name, entry.project_name) == ("consumer", "rides")
+    assert f"{entry.actor_name} {deed_of(entry)} {subject_of(entry)}" == (
+        "consumer was refused 147 more times in rides"
+    )
+
+
+@pytest.mark.django_db
+def test_whoever_is_refused_too_often_may_still_do_what_they_may(api, cast, few_refusals):
+    client = api(cast.consumer)
+    for _ in range(5):
+        client.get("/api/v1/projects/rides/audit")
+
+    assert client.get("/api/v1/projects/rides/entities").status_code == 200
+    assert api(cast.author).get("/api/v1/projects/rides/audit").status_code == 403
+
+
+@pytest.mark.django_db
+def test_strangers_are_counted_by_address_and_hold_up_nobody(api, cast, few_refusals):
+    stranger = api(token="assay_unknown")
+    path = "/api/v1/projects/rides/entities"
+    statuses = [stranger.get(path).status_code for _ in range(3)]
+    statuses += [api().get(path).status_code]
+    online = api().post("/api/v1/projects/rides/get-online-features", {}, format="json")
+    elsewhere = stranger.get(path, REMOTE_ADDR="10.0.0.9").status_code
+
+    assert (statuses, online.status_code, elsewhere) == ([401] * 3 + [429], 429, 401)
+    assert api(cast.consumer).get(path).status_code == 200
+
+    record_excess(at=later())
+
+    (entry,) = AuditEntry.objects.filter(actor_name="anonymous")
+    assert (entry.verb, entry.subject_label, entry.after["more"]) == (
+        "access.stranger_refused",
+        "127.0.0.1",
+        2,
+    )
+
+
+@pytest.mark.django_db
+def test_a_button_refused_too_often_says_so(as_, cast, few_refusals):
+    project = cast.project
+    page = as_("consumer")
+    for _ in range(5):
+        page.post(f"/admin/registry/project/{project.pk}/grant/", {"user": "x", "role": "owner"})
+
+    assert denied() == 3
+    page = page.get("/admin/")
+    assert "refusals are only counted" in page.text
+
+
+@pytest.mark.django_db
+def test_refusals_are_limited_while_redis_is_away(api, cast, few_refusals, settings):
+    client = api(cast.steward)
+    here, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/redis.sock"
+
+    path = "/api/v1/projects/rides/definitions"
+    statuses = [client.post(path, {}, format="json").status_code for _ in range(5)]
+
+    settings.REDIS_URL = here
+    assert statuses == [403] * 3 + [429] * 2
+    api().get(path)  # the next thing that is counted tells Redis
+    record_excess(at=later())
+    (entry,) = AuditEntry.objects.filter(verb="access.denied_more")
+    assert entry.after["more"] == 2

@@ -8,7 +8,9 @@ import pytest
 from django.conf import settings as django_settings
 
 from featurestore_project.celery import app
+from lib import rates
 from lib.connections import get_redis
+from lib.rates import Rate
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests import sweep
@@ -18,6 +20,7 @@ from materialization.runner import run as runner
 from materialization.stores.protocols import OnlineStoreEvicts
 from registry import queries
 from registry.choices import State
+from registry.denials import STRANGERS
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases
 from tests.factories import DEFINITIONS, make_version, verbs_of
@@ -361,3 +364,13 @@ def test_a_clock_set_back_neither_lets_failures_rest_for_long_nor_refuses_a_relo
     (run,) = swept(AT - HOUR)
 
     assert (run.kind, run.window_end) == ("reload", AT - HOUR)
+
+
+def test_what_was_refused_beyond_a_limit_comes_into_the_trail():
+    for _ in range(4):
+        rates.count(Rate(STRANGERS, most=1, seconds=60), ("10.0.0.7",), at=AT)
+
+    sweep.sweep(at=AT + 5 * MINUTE)
+
+    entry = AuditEntry.objects.get(verb="access.stranger_refused")
+    assert (entry.subject_label, entry.after["more"]) == ("10.0.0.7", 3)

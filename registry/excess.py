@@ -1,0 +1,72 @@
+"""What was refused beyond a limit, put into the trail once its period is over: an entry each.
+
+Not for counting (``lib.rates``) or for refusing (``denials``, ``logins``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+
+from lib import rates
+from registry import audit
+from registry.denials import DENIED, STRANGERS
+from registry.logins import LOGINS, LOGINS_OF_ADDRESS, UNKNOWN
+from registry.models import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from typing import Any
+
+
+def record_excess(*, at: datetime) -> None:
+    """Record how many more were refused in each period that is over, then forget them.
+
+    In this order: of a process that dies between the two an entry stays twice, rather than never.
+    """
+    for excess, more in rates.ended(at=at):
+        with transaction.atomic():
+            span = {"more": more, "from": excess.began_at, "until": excess.ended_at}
+            audit.record(after=span, at=at, **ENTRIES[excess.rate](*excess.who))
+        rates.forget(excess)
+
+
+def _denied(pk: str, project: str) -> dict[str, Any]:
+    user = get_user_model().objects.filter(pk=pk or 0).first()
+    return {
+        "actor": user or AnonymousUser(),
+        "verb": "access.denied_more",
+        "subject": Project.objects.filter(name=project).first(),
+        "label": "" if project else "the installation",
+    }
+
+
+def _strangers(address: str) -> dict[str, Any]:
+    return _nobody("access.stranger_refused", address)
+
+
+def _logins(name: str, address: str) -> dict[str, Any]:
+    user = get_user_model().objects.filter(username=name).first()
+    entry = _nobody("user.login_refused", "" if user else UNKNOWN)
+    return entry | {"subject": user, "data": {"address": address}}
+
+
+def _logins_of_address(address: str) -> dict[str, Any]:
+    return _nobody("user.login_refused", address)
+
+
+def _nobody(verb: str, label: str) -> dict[str, Any]:
+    return {"actor": AnonymousUser(), "verb": verb, "subject": None, "label": label}
+
+
+#: Rate → the entry's words of whom it counted.
+ENTRIES: dict[str, Callable[..., dict[str, Any]]] = {
+    DENIED: _denied,
+    STRANGERS: _strangers,
+    LOGINS: _logins,
+    LOGINS_OF_ADDRESS: _logins_of_address,
+}
