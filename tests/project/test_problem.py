@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 
 import pytest
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from rest_framework.exceptions import (
     MethodNotAllowed,
     NotAuthenticated,
@@ -118,3 +119,59 @@ def test_an_unknown_path_of_the_api_is_a_problem_too(client, path):
     response = client.get(path)
 
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What the settings' own handler writes."""
+    (handler,) = [each for each in logging.getLogger().handlers if each.name == "stderr"]
+    stream = io.StringIO()
+    monkeypatch.setattr(handler, "stream", stream)
+    return stream
+
+
+@pytest.mark.parametrize("host", ["evil.example", "e" * 5000, "evil\x1b[31m.example", ""])
+@pytest.mark.parametrize("path", ["/api/schema", "/admin/login/", "/nothing"])
+def test_a_host_that_is_not_ours_is_one_line_of_the_log(client, log, host, path):
+    assert client.get(path, headers={"host": host}).status_code == 400
+
+    (line,) = log.getvalue().splitlines()
+    assert "Invalid HTTP_HOST header" in line
+    assert len(line) < 400
+    assert "\x1b" not in line
+
+
+def test_other_errors_keep_their_traceback(log):
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        logging.getLogger("registry").exception("unexpected")
+
+    assert "Traceback" in log.getvalue()
+
+
+CONTENT_TYPES = [
+    "application/json",
+    "application/yaml",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "text/plain",
+    "nonsense",
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_log_in_without_its_csrf_token_is_refused_whatever_it_sends(cast, content_type):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(cast.author)
+    path = "/api/v1/projects/rides/definitions"
+
+    without = browser.post(path, "a: 1", content_type=content_type)
+    browser.get("/admin/password_change/")  # gives the cookie
+    token = {"X-CSRFToken": browser.cookies["csrftoken"].value}
+    answer = browser.post(path, "a: 1", content_type=content_type, headers=token)
+
+    assert (without.status_code, without.json()["code"]) == (403, "permission_denied")
+    takes_it = content_type in {"application/json", "application/yaml"}
+    assert answer.status_code == (422 if takes_it else 415)
