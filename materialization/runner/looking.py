@@ -218,7 +218,11 @@ def remember_parts(run: MaterializationRun, work: Work, counters: Counters | Non
         read_until=work.until,
     )
     SourcePart.objects.bulk_create(
-        [SourcePart(table=run.table, name=name, **seen._asdict()) for name, seen in found.items()],
+        [
+            SourcePart(table=run.table, name=name, **each._asdict())
+            for name, each in found.items()
+            if each != seen.get(name)
+        ],
         batch_size=_AT_ONCE,
         update_conflicts=True,
         unique_fields=("table", "name"),

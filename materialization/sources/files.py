@@ -166,7 +166,7 @@ def _real(path: Path, root: Path) -> Path:
 
 def _refuse_folders(path: str, folders: Sequence[Path], files: Iterable[Path]) -> None:
     """Refuse folders that are called as files are, unless what is in them is read as well."""
-    inside = {parent for file in files for parent in file.parents}
+    inside = _folders_of(files)
     for folder in folders:
         if file_format(folder.name) and folder.resolve() not in inside:
             raise SourceFileUnsupported(
@@ -177,7 +177,7 @@ def _refuse_folders(path: str, folders: Sequence[Path], files: Iterable[Path]) -
 
 def _refuse_tables(files: Iterable[Path], root: Path) -> None:
     """A table's folder also holds the files it no longer has: only its log tells them apart."""
-    for folder in {parent for file in files for parent in file.parents}:
+    for folder in _folders_of(files):
         if not folder.is_relative_to(root):
             continue
         for log, name in _TABLE_LOGS.items():
@@ -187,6 +187,12 @@ def _refuse_tables(files: Iterable[Path], root: Path) -> None:
                     "no longer has; write its rows to files of their own, and name those.",
                     path=str(folder),
                 )
+
+
+def _folders_of(files: Iterable[Path]) -> set[Path]:
+    """Return the folders that files lie in, and those that these lie in."""
+    own = {file.parent for file in files}
+    return own | {above for folder in own for above in folder.parents}
 
 
 def partitions_of(folders: Sequence[str]) -> tuple[tuple[str, str | None], ...]:

@@ -87,11 +87,19 @@ def store_json(
     _insert(connection, pa.Table.from_batches([], schema), first=True)
     names: dict[str, set[str]] = {}
     folders = source.partitions or ((),) * len(source.paths)
+    # A statement for each of many small files would cost more than they do.
+    waiting: list[pa.RecordBatch] = []
+    count = 0
     for path, said in zip(source.paths, folders, strict=True):
         names[path] = set()
         reader = _Reader(path, source.format, columns, dict(said), names[path])
         for batch in reader.batches(connection, schema):
-            _insert(connection, pa.Table.from_batches([batch]))
+            waiting.append(batch)
+            count += batch.num_rows
+            if count >= _BATCH_ROWS:
+                _insert(connection, pa.Table.from_batches(waiting))
+                waiting, count = [], 0
+    _insert(connection, pa.Table.from_batches(waiting, schema))
     return JsonRows(_TABLE, names)
 
 

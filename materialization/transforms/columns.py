@@ -7,6 +7,7 @@ and ``c`` (event and created time as the source says them), ``f0…`` (features)
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -106,14 +107,26 @@ class _RowWork:
             self._without_time += without_time
             self._without_key += (pc.sum(unusable).as_py() or 0) - without_time
             yield batch.drop_columns([NO_TIME, NO_KEY]).filter(pc.invert(unusable))
-        self._look_beyond(reading, typed)
+        if self._goes_beyond(typed):
+            self._note_beyond(reading.source)
 
-    def _look_beyond(self, reading: Reading, typed: str) -> None:
-        """Note the parts that a later run has to open again, though they stay as they are."""
+    def _note_beyond(self, source: SourceInput) -> None:
+        """Note the parts that a later run has to open again, though they stay as they are.
+
+        All of a few where one has such rows: the next run looks at fewer.
+        """
+        count = len(source.paths)
+        few = math.isqrt(count)
+        for first in range(0, count, few):
+            some = source.only(source.paths[first : first + few])
+            if few == count or self._goes_beyond(self._typed(some)):
+                self._has_later += some.paths
+
+    def _goes_beyond(self, typed: str) -> bool:
         later = later_than(self._spec, self._job.window_end)
         # To its end: the next reading cannot begin while this answer is not read out.
-        if self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchall():
-            self._has_later += reading.source.paths
+        rows = self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchall()
+        return bool(rows)
 
     def _unseen(self, reading: Reading) -> Iterator[pa.RecordBatch]:
         """Give the rows of the reading's windows that the table does not have."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from materialization.edges import whereabouts
 from materialization.models import SourcePart
@@ -254,6 +256,52 @@ def test_a_source_as_it_was_is_not_opened_again(cast, folder):
     assert (done.source_counts["parts_read"], done.sequence, done.rows_read) == (0, None, 0)
     assert coverage(table_of(version))[-1].end == AT + HOUR
     assert marker(version).as_of == AT + HOUR
+
+
+def test_what_is_known_of_parts_is_written_when_it_changes(cast, folder):
+    for name in ("monday", "tuesday", "wednesday"):
+        write(folder, name, (1, AT - 9 * HOUR, 10))
+    version = make_version(cast, text=definitions())
+    run(version, AT)
+
+    with CaptureQueriesContext(connection) as asked:
+        run(version, AT + HOUR)
+    assert parts_written(asked) == []
+
+    write(folder, "tuesday", (1, AT - 9 * HOUR, 11))
+    with CaptureQueriesContext(connection) as asked:
+        run(version, AT + 2 * HOUR)
+    (written,) = parts_written(asked)
+    assert "tuesday" in written
+    assert "monday" not in written
+
+
+def parts_written(asked: CaptureQueriesContext) -> list[str]:
+    return [each["sql"] for each in asked if 'INTO "materialization_sourcepart"' in each["sql"]]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_one_row_in_the_future_has_few_files_opened_again_and_soon_but_one(cast, folder, ending):
+    for number in range(30):
+        write_as(ending, folder, f"f{number:02}", (1, AT - (40 - number) * HOUR, number))
+    write_as(ending, folder, "f17", (1, AT - 23 * HOUR, 17), (2, AT + 40 * HOUR, 99))
+    version = make_version(cast, text=definitions(SOURCE.replace("parquet", ending)))
+    run(version, AT)
+
+    opened = [run(version, AT + hours * HOUR).source_counts["parts_read"] for hours in range(1, 5)]
+    assert opened == [5, 2, 1, 1]
+    assert trips(version, AT + 4 * HOUR)[:2] == [29, None]
+
+    run(version, AT + 40 * HOUR)
+    assert trips(version, AT + 40 * HOUR)[:2] == [29, 99]
+    assert run(version, AT + 41 * HOUR).source_counts["parts_read"] == 0
+
+
+def write_as(ending: str, folder: Path, name: str, *rows: tuple[int, datetime, int]) -> None:
+    if ending == "parquet":
+        write(folder, name, *rows)
+    else:
+        write_text(folder / f"{name}.{ending}", *rows)
 
 
 def test_a_file_written_in_place_with_its_old_stamp_is_seen(cast, folder):
