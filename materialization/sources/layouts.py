@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lib.sql_text import text_list
 from materialization.errors import SourceUnreadable
+from materialization.sources.arrow_types import SCHEMA_KEY, foreign_types, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,11 +66,35 @@ def parquet_layouts(connection: duckdb.DuckDBPyConnection, paths: Sequence[str])
     )
     for path, *element in connection.execute(query).fetchall():
         elements[path].append((element[0], element[1], element[2]))
-    return [_parquet_layout(connection, path, elements[path]) for path in paths]
+    foreign = _foreign_types(connection, paths)
+    return [_parquet_layout(connection, path, elements[path], foreign[path]) for path in paths]
+
+
+def _foreign_types(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return for each file the columns that are not what they are stored as.
+
+    :raises SourceUnreadable: a file with types that nobody here knows.
+    """
+    query = f"SELECT file_name, value FROM parquet_kv_metadata({text_list(paths)}) WHERE key = ?"
+    found: dict[str, dict[str, str]] = {path: {} for path in paths}
+    for path, encoded in connection.execute(query, [SCHEMA_KEY]).fetchall():
+        try:
+            found[path] = foreign_types(encoded)
+        except pa.ArrowException as exc:
+            raise SourceUnreadable(
+                f"{path} has a column of a type that cannot be read: {str(exc)[:200]}. Write it as "
+                "numbers of at most 64 bits, decimals, text, times or lists."
+            ) from exc
+    return found
 
 
 def _parquet_layout(
-    connection: duckdb.DuckDBPyConnection, path: str, elements: list[tuple[str, int, str]]
+    connection: duckdb.DuckDBPyConnection,
+    path: str,
+    elements: list[tuple[str, int, str]],
+    foreign: dict[str, str],
 ) -> Layout:
     named = list(_top(elements))
     readers = [name for name, _ in named]
@@ -78,7 +103,8 @@ def _parquet_layout(
         rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet_sql([path])}").fetchall()
         readers = [row[0] for row in rows][: len(named)]
     return _layout(
-        (name, reader, kind) for (name, kind), reader in zip(named, readers, strict=True)
+        (name, reader, foreign.get(name, kind))
+        for (name, kind), reader in zip(named, readers, strict=True)
     )
 
 
@@ -89,15 +115,19 @@ def parquet_sql(paths: Sequence[str]) -> str:
 
 
 def _top(elements: list[tuple[str, int, str]]) -> Iterator[tuple[str, str]]:
-    """Yield name and type of the columns: a schema is listed depth first, its root before all."""
+    """Yield name and type of the columns: a schema is listed depth first, its root before all.
+
+    A nested column is of the type that cannot be read, where one inside it is.
+    """
     position, end = 1, len(elements)
     while position < end:
         name, _, kind = elements[position]
-        yield name, kind
-        open_elements = 1
+        inside, open_elements = [], 1
         while open_elements:
+            inside.append(elements[position][2])
             open_elements += elements[position][1] - 1
             position += 1
+        yield name, next((each for each in inside if refusal(each)), kind)
 
 
 def csv_layouts(paths: Sequence[str], needed: set[str]) -> list[Layout]:

@@ -20,6 +20,7 @@ from materialization.errors import (
     UnknownColumn,
 )
 from materialization.failures import translate
+from materialization.sources.arrow_types import refusal
 from materialization.sources.common_types import common_type
 from materialization.sources.json_rows import json_relation, store_json
 from materialization.sources.layouts import csv_layouts, parquet_layouts
@@ -180,7 +181,7 @@ def _types(spec: VersionSpec, found: _Found) -> dict[str, str]:
     folded = {name.lower() for name in wanted}
     types = {name: taken.get(name, found.types[name]) for name in wanted}
     for name, kind in found.types.items():
-        if name.lower() not in folded and name not in found.unlike and _is_known(kind):
+        if name.lower() not in folded and name not in found.unlike and refusal(kind) is None:
             folded.add(name.lower())
             types[name] = kind
     return types
@@ -192,10 +193,6 @@ def _gone(name: str, was: str, known: Iterable[str]) -> str:
         f"submitted.{did_you_mean(name, sorted(known))} Write it again, or submit a version without"
         " it."
     )
-
-
-def _is_known(kind: str) -> bool:
-    return not kind.startswith("DECIMAL(") or int(kind[8:].partition(",")[0]) <= 38
 
 
 def _refuse_alike(names: Iterable[str]) -> None:
@@ -221,10 +218,9 @@ def _refuse_files(spec: VersionSpec, parts: Sequence[Part], found: _Found) -> No
                 )
             if name in part.layout and part.layout[name].twice:
                 raise SourceUnreadable(f"{part.path} has two columns called {name!r}.")
-            if not _is_known(part.type_of(name)):
+            if (why := refusal(part.type_of(name))) is not None:
                 raise SourceFileUnsupported(
-                    f"{part.path}: column {name!r} is {part.type_of(name)}; decimals of more than "
-                    "38 digits cannot be read. Write them with fewer, or as text."
+                    f"{part.path}: column {name!r} is {part.type_of(name)}; {why}"
                 )
         if name in found.unlike and spec.schema is None:
             raise SourceUnreadable(_unlike(name, found))

@@ -18,6 +18,10 @@ _NAMES = {
     "DATE": "date",
     "BLOB": "bytes",
     "JSON": "json",
+    "UUID": "uuid",
+    "TIME": "clock",
+    "TIME_NS": "clock",
+    "TIME WITH TIME ZONE": "clock",
     '"NULL"': "null",
     "NULL": "null",
 }
@@ -38,6 +42,32 @@ def family(have: str) -> str:
     return _NAMES.get(have) or next(begins, "other")
 
 
-def holds_bytes(have: str) -> bool:
-    """Say whether bytes are somewhere inside a nested type; names of fields may say anything."""
-    return re.search(r"\bBLOB\b", _QUOTED.sub("", have)) is not None
+#: Types that have no text but what an engine makes up.
+_WITHOUT_TEXT = re.compile(r"(?<![\w.])(?:BLOB|INTERVAL|BIT|GEOMETRY|VARIANT)(?=[,)\[(]|$)")
+_FLOAT = re.compile(r"(?<![\w.])FLOAT(?=[,)\[]|$)")
+_SMALL_DECIMAL = re.compile(r"(?<![\w.])DECIMAL\(\d+,(\d+)\)(?=[,)\[]|$)")
+
+
+def has_text(have: str) -> bool:
+    """Say whether all of a nested type can be written down; its fields may be called anything."""
+    return _WITHOUT_TEXT.search(_QUOTED.sub("", have)) is None
+
+
+def as_written(source: str, have: str) -> str:
+    """Return a value whose JSON has its numbers as they are written, however deep they are.
+
+    To JSON, DuckDB turns small decimals into doubles, and 0.1 as a float into 0.10000000149011612.
+    """
+    if _FLOAT.search(_QUOTED.sub("", have)):
+        source = f"CAST({source} AS {_in_types(_FLOAT, 'VARCHAR', have)})"
+    written = _in_types(_SMALL_DECIMAL, r"DECIMAL(38,\1)", _in_types(_FLOAT, "DOUBLE", have))
+    return source if written == have else f"CAST({source} AS {written})"
+
+
+def _in_types(pattern: re.Pattern[str], by: str, have: str) -> str:
+    """Replace in a type's text, names of fields aside."""
+    parts, last = [], 0
+    for quoted in _QUOTED.finditer(have):
+        parts += [pattern.sub(by, have[last : quoted.start()]), quoted[0]]
+        last = quoted.end()
+    return "".join([*parts, pattern.sub(by, have[last:])])

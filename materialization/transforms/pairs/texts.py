@@ -5,7 +5,7 @@ Not for reading JSON into other types: ``casts`` takes its scalars as texts.
 
 from __future__ import annotations
 
-from materialization.transforms.pairs.families import family, holds_bytes
+from materialization.transforms.pairs.families import as_written, family, has_text
 from materialization.transforms.pairs.numbers import inexact
 
 TEXT_WANTED = ("string", "json", "bytes")
@@ -16,6 +16,8 @@ _LENIENT = r"(?i)nan|inf|,\s*[\]}]"
 
 def text_pair(source: str, have: str, want: str) -> tuple[str, str | None] | None:
     kind = family(have)
+    if kind == "other":
+        return None
     if want == "bytes":
         return {"bytes": (source, None), "text": (f"encode({source})", None)}.get(kind)
     if kind == "bytes":
@@ -40,7 +42,7 @@ def is_json(text: str) -> str:
 
 def _as_json(source: str, have: str) -> tuple[str, str | None] | None:
     """Return a value's JSON; bytes have none, nor do NaN and the infinities."""
-    if holds_bytes(have):
+    if not has_text(have):
         return None
-    value = f"CAST(to_json({source}) AS VARCHAR)"
+    value = f"CAST(to_json({as_written(source, have)}) AS VARCHAR)"
     return value, f"({source} IS NOT NULL AND NOT {is_json(value)})"

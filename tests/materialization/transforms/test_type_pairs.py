@@ -81,7 +81,7 @@ VALUES = {
     "'nan'::DOUBLE": {"float32": math.nan, "float64": math.nan, "string": "nan"},
     "'-inf'::FLOAT": {"float32": -math.inf, "float64": -math.inf, "string": "-inf"},
     "1.10::DECIMAL(4,2)": {
-        "float32": pytest.approx(1.1, rel=1e-7), "float64": 1.1, "string": "1.10", "json": "1.1",
+        "float32": pytest.approx(1.1, rel=1e-7), "float64": 1.1, "string": "1.10", "json": "1.10",
         "decimal(10,2)": Decimal("1.10"), "decimal(38,10)": Decimal("1.1"),
     },
     "1.005::DECIMAL(4,3)": {
@@ -118,7 +118,22 @@ VALUES = {
         "string": "2024-05-01 00:00:00.000000001", "json": '"2024-05-01 00:00:00.000000001"',
     },
     "TIME '13:30:00'": {"string": "13:30:00", "json": '"13:30:00"'},
-    "INTERVAL 90 MINUTE": {"string": "01:30:00", "json": '"01:30:00"'},
+    # An engine's own words for a span of time, and for bits.
+    "INTERVAL 90 MINUTE": {},
+    "{'a': INTERVAL 90 MINUTE}": {},
+    "'10101'::BIT": {},
+    "TIMETZ '13:30:00+02'": {"string": "13:30:00+02", "json": '"13:30:00+02"'},
+    # JSON has numbers as they are written, however deep they are.
+    "0.50::DECIMAL(2,2)": {
+        "float32": 0.5, "float64": 0.5, "string": ".50", "json": "0.50",
+        "decimal(10,2)": Decimal("0.5"), "decimal(38,10)": Decimal("0.5"),
+    },
+    "{'FLOAT': 0.1::FLOAT, 'a b': [1.10::DECIMAL(4,2)]}": {
+        "string": '{"FLOAT":0.1,"a b":[1.10]}', "json": '{"FLOAT":0.1,"a b":[1.10]}',
+    },
+    "MAP {'DECIMAL(4,2)': 100::DECIMAL(3,0)}": {
+        "string": '{"DECIMAL(4,2)":100}', "json": '{"DECIMAL(4,2)":100}',
+    },
     f"UUID '{ID}'": {"string": str(ID), "json": f'"{ID}"'},
     "'it''s'": {"string": "it's", "bytes": b"it's"},
     "'null'": {"string": "null", "bytes": b"null", "json": "null"},
