@@ -121,4 +121,5 @@ def _behind(numeral: str) -> str:
     written = f"len(regexp_extract({numeral}, '[.]([0-9]*)', 1))"
     exponent = f"TRY_CAST(regexp_extract({numeral}, '[eE](.*)$', 1) AS INTEGER)"
     places = f"{written} - ({zeros}) - coalesce({exponent}, 0)"
-    return f"CASE WHEN regexp_matches({numeral}, '[.eE]') THEN {places} ELSE 0 END"
+    is_more = f"regexp_matches({numeral}, '[.eE]') AND {zeros} < len({digits})"  # 0e-5 is 0
+    return f"CASE WHEN {is_more} THEN {places} ELSE 0 END"

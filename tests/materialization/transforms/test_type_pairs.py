@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from materialization.errors import SourceValueInvalid
@@ -362,6 +362,8 @@ numerals = st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,12})([eE][+
 
 @settings(max_examples=60, deadline=None)
 @given(written=numerals, want=st.sampled_from(INTEGERS))
+@example(written=".0E-1", want="int32")
+@example(written="0.000", want="decimal(10,2)")
 def test_a_numeral_is_the_number_it_says_or_refused(connection, written, want):
     found = became(connection, f"(SELECT '{written}' AS x)", want)
 
