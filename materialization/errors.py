@@ -77,6 +77,12 @@ class RowSqlRefused(Invalid):
     code = "row_sql_refused"
 
 
+class RowSqlFailed(Invalid):
+    """SQL with an expression that fails on a row of the source, or on any."""
+
+    code = "row_sql_failed"
+
+
 class UnknownColumn(Invalid):
     code = "unknown_column"
 
@@ -121,6 +127,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceDrifted,
     SourceValueInvalid,
     RowSqlRefused,
+    RowSqlFailed,
     UnknownColumn,
     EngineLimitExceeded,
     TooManyTicks,

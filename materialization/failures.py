@@ -16,11 +16,13 @@ from lib.errors import AssayError
 from lib.outages import outage
 from materialization.errors import (
     EngineLimitExceeded,
+    RowSqlFailed,
     RowSqlRefused,
     SourceUnreadable,
     SourceValueInvalid,
     UnknownColumn,
 )
+from materialization.expression_faults import expression_fault
 from materialization.transforms.casts import MARK, a_value_of
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _TYPE = re.compile(
 #: What is said of a file as a whole; it quotes its path.
 _NO_PARQUET = re.compile("(?:No magic bytes found|too small to be a Parquet file)")
 _IS_TIME = re.compile(r"'(DATE|TIMESTAMP)")
+#: What an engine says before a row is read: it quotes the SQL and names of columns.
 _REFUSED = (
     duckdb.BinderException,
     duckdb.CatalogException,
@@ -79,10 +82,12 @@ def translate(
     if at := _CSV_LINE.search(message):
         return _csv_line(message, int(at[1]))
     line = _first_line(message)
-    if isinstance(error, _REFUSED):  # before a row is read: it quotes the SQL and names of columns
+    if isinstance(error, _REFUSED):
         if missing := _NOT_FOUND.search(message):
             return UnknownColumn(missing[1], known or [])
         return RowSqlRefused(f"sql cannot be run on the source: {line}")
+    if isinstance(error, duckdb.Error) and (fault := expression_fault(line)):
+        return RowSqlFailed(f"an expression fails on a row: {fault}.", example=line)
     if isinstance(error, duckdb.ConversionException):
         types = _TYPE.findall(message)
         to = f" to {types[-1]}" if types else ""

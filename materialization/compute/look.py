@@ -13,7 +13,7 @@ import msgspec
 from lib.decoding import converter
 from lib.errors import Invalid
 from lib.instants import from_us
-from materialization.errors import RowSqlRefused, UnknownColumn, from_report
+from materialization.errors import RowSqlFailed, RowSqlRefused, UnknownColumn, from_report
 from materialization.sources.kinds import find_source
 from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
@@ -113,4 +113,5 @@ def _ended(error: AssayError) -> Look:
 
 def _path(error: AssayError) -> Path:
     """Errors that end the whole look come from the view's SQL or from the files."""
-    return ("sql",) if isinstance(error, (RowSqlRefused, UnknownColumn)) else ("source", "path")
+    is_of_sql = isinstance(error, (RowSqlRefused, RowSqlFailed, UnknownColumn))
+    return ("sql",) if is_of_sql else ("source", "path")

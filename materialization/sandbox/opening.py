@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - names go through identifier(), types are DuckDB's own
 """A version's source as a job opens it, part by part, and what goes wrong with it, in its files.
 
 Not for opening it (``sources.kinds``) nor for finding a place in it (``places``).
@@ -7,7 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import duckdb
+
+from lib.sql_text import identifier
 from materialization.errors import (
+    RowSqlFailed,
+    RowSqlRefused,
     SourceUnreadable,
     SourceValueInvalid,
     UnknownColumn,
@@ -17,17 +23,16 @@ from materialization.failures import found_value, translate
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.kinds import open_source
+from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
-    import duckdb
-
     from lib.errors import AssayError
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
     from registry.spec.model import VersionSpec
 
 #: What is wrong with files, and does not always say with which.
-_OF_FILES = (SourceValueInvalid, SourceUnreadable, UnknownColumn)
+_OF_FILES = (SourceValueInvalid, SourceUnreadable, UnknownColumn, RowSqlFailed)
 
 
 class Opening:
@@ -55,7 +60,25 @@ class Opening:
             return told
         if opened is None or isinstance(told, UnknownColumn) or told is error:
             return placed(told, files_of(source))  # before a row was read
+        if self._fails_without_rows(error, opened):
+            line = str(error).splitlines()[0][:300]
+            return RowSqlRefused(f"sql cannot be run, whatever the rows hold: {line}")
         return self._placed(told, error, opened)
+
+    def _fails_without_rows(self, error: Exception, opened: OpenedSource) -> bool:
+        """Say whether the view's SQL fails in the same words on a row of nulls.
+
+        Then they quote nothing but the SQL.
+        """
+        if self._spec.view.sql is None or not isinstance(error, duckdb.Error):
+            return False
+        nulls = [f"NULL::{kind} AS {identifier(name)}" for name, kind in opened.found.items()]
+        relation = kind_of(self._spec).relation(self._spec, f"(SELECT {', '.join(nulls)})")
+        try:
+            self._connection.execute(f"SELECT * FROM {relation}").fetchall()
+        except duckdb.Error as exc:
+            return str(exc).splitlines()[:1] == str(error).splitlines()[:1]
+        return False
 
     def _placed(self, told: AssayError, error: Exception, opened: OpenedSource) -> AssayError:
         value = found_value(str(error))

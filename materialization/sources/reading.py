@@ -13,6 +13,7 @@ import duckdb
 
 from lib.errors import did_you_mean
 from materialization.errors import (
+    RowSqlFailed,
     RowSqlRefused,
     SourceDrifted,
     SourceFileUnsupported,
@@ -33,8 +34,13 @@ from registry.spec.sources import SourceColumn, SourceSchema
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from lib.errors import AssayError
     from materialization.sources.inputs import SourceFiles
     from registry.spec.model import VersionSpec
+
+
+#: What reading a file raises.
+_OF_FILES = (duckdb.IOException, duckdb.HTTPException)
 
 
 class OpenedSource(NamedTuple):
@@ -82,7 +88,7 @@ def open_files(
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
-        raise translate(exc, known=rows.found) from exc
+        raise _unbound(exc, rows.found) from exc
     taken = tuple(SourceColumn(name=name, type=kind) for name, kind in sorted(rows.found.items()))
     schema = SourceSchema(format=source.format, options=OPTIONS[source.format], columns=taken)
     return OpenedSource(relation, columns, rows.found, schema, (*rows.notes, *_left_out(source)))
@@ -94,6 +100,14 @@ def _refuse_other_sql(spec: VersionSpec) -> None:
         _ = spec.columns_read
     except BadSql as exc:
         raise RowSqlRefused(f"sql: {exc.message}") from exc
+
+
+def _unbound(error: duckdb.Error, found: Mapping[str, str]) -> AssayError:
+    """Return why SQL cannot be bound; its constants were tried by then, and no row was read."""
+    told = translate(error, known=found)
+    if isinstance(told, (RowSqlFailed, SourceUnreadable)) and not isinstance(error, _OF_FILES):
+        return RowSqlRefused(f"sql cannot be run on the source: {str(error).splitlines()[0][:300]}")
+    return told
 
 
 def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ FAULTS = {
     "a value of another type": (view(), "source_value_invalid"),
     "a cast in sql": (view(sql="CAST(avg_daily_trips AS INT)"), "source_unreadable"),
     "a format in sql": (
-        view(sql="CAST(strptime(avg_daily_trips, '%Y') IS NULL AS INT)"), "source_unreadable",
+        view(sql="CAST(strptime(avg_daily_trips, '%Y') IS NULL AS INT)"), "row_sql_failed",
     ),
     "a check of allowed values": (
         view(kind="string", checks=", checks: {allowed: [a]}"), "checks_failed",
