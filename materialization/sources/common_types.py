@@ -43,6 +43,9 @@ def common_type(one: str, other: str) -> str | None:
     if one == NOTHING:
         return other
     families = {family(one), family(other)}
+    if one.endswith("[]") and other.endswith("[]"):  # [1, NULL] beside [] is no other type
+        items = common_type(one[:-2], other[:-2])
+        return None if items is None else f"{items}[]"
     if families == {"integer"}:
         return _integer(one, other)
     if families == {"time"}:
@@ -64,6 +67,10 @@ def converted(expression: str, have: str, want: str, *, column: str) -> str | No
         return expression
     if have == NOTHING:
         return f"CAST(NULL AS {want})"
+    if have.endswith("[]") and want.endswith("[]"):
+        item = f"item{want.count('[]')}"  # lists inside lists: each level has its own name
+        value = converted(item, have[:-2], want[:-2], column=column)
+        return value and f"list_transform({expression}, lambda {item}: {value})"
     if common_type(have, want) == want and family(have) == "time":
         instant = instant_pair(expression, have, "timestamp", column)[0]
         return instant if want == _TIMES[0] else f"({instant} AT TIME ZONE 'UTC')"

@@ -34,8 +34,14 @@ if TYPE_CHECKING:
 
 #: DuckDB would expand these in a file's own name and read its neighbours as well.
 _GLOB_CHARACTERS = frozenset("*?[]")
-#: The folder that makes the one it is in a table of files, and what such a table is called.
-_TABLE_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+#: What of a folder makes the one it is in a table of files, and what such a table is called.
+_TABLE_LOGS = {
+    "_delta_log/": "a Delta",
+    ".hoodie/": "a Hudi",
+    "metadata/*.metadata.json": "an Iceberg",
+    "metadata/version-hint.text": "an Iceberg",
+    "metadata/snap-*.avro": "an Iceberg",
+}
 #: How Hive, Spark and Arrow write NULL as a folder's value.
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
@@ -181,9 +187,9 @@ def _refuse_tables(files: Iterable[Path], root: Path) -> None:
         if not folder.is_relative_to(root):
             continue
         for log, name in _TABLE_LOGS.items():
-            if (folder / log).is_dir():
+            if any(folder.glob(log)):
                 raise SourceFileUnsupported(
-                    f"{folder} is a {name} table, and its folder also holds files that the table "
+                    f"{folder} is {name} table, and its folder also holds files that the table "
                     "no longer has; write its rows to files of their own, and name those.",
                     path=str(folder),
                 )

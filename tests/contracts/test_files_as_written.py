@@ -69,6 +69,40 @@ def test_pandas_days_on_which_an_integer_column_was_empty_or_all_null(tmp_path):
     assert found == {"1a": 1, "1b": 2, "2a": 3, "2b": None, "3a": None, "3b": None}
 
 
+@pytest.mark.parametrize("order", ["123", "312"], ids=["typed first", "empty first"])
+def test_pandas_days_on_which_all_lists_were_empty_or_of_another_width(tmp_path, order):
+    lists = {"1": pa.array([[2**53 + 1], None]), "2": pa.array([[], [None]]),
+             "3": pa.array([[1], []], pa.list_(pa.int8()))}  # fmt: skip
+    for name, day in zip(order, "123", strict=True):
+        parquet(tmp_path / f"{name}.parquet", k=[f"{day}a", f"{day}b"], x=lists[day])
+    days = {"1a": [2**53 + 1], "1b": None, "2a": [], "2b": [None], "3a": [1], "3b": []}
+
+    assert values(read(tmp_path, "*.parquet", features=[("x", "list<int64>")])) == days
+
+
+def test_an_empty_day_of_lists_is_read_by_the_schema_that_was_taken(tmp_path):
+    """A list in a list, and a day that alone says nothing of its items."""
+    parquet(tmp_path / "1.parquet", k=["a"], x=pa.array([[[1]]]))
+    spec = make_spec("*.parquet", keys=[("k", "string")], features=[("x", "list<list<int64>>")])
+    with duckdb.connect() as connection:
+        source = resolve_source(spec.source, root=str(tmp_path))
+        schema = open_files(connection, spec, source).schema
+    parquet(tmp_path / "1.parquet", k=["a", "b"], x=pa.array([[[]], []]))
+
+    table = compute_here(msgspec.structs.replace(spec, schema=schema), tmp_path)[0]
+    assert values(table) == {"a": [[]], "b": []}
+
+
+def test_lists_of_different_things_are_refused(tmp_path):
+    parquet(tmp_path / "1.parquet", k=["a"], x=pa.array([[1]]))
+    parquet(tmp_path / "2.parquet", k=["a"], x=pa.array([["1"]]))
+
+    with pytest.raises(
+        AssayError, match=r"VARCHAR\[\] in .*2\.parquet and BIGINT\[\] in .*1\.parq"
+    ):
+        read(tmp_path, "*.parquet", features=[("x", "list<int64>")])
+
+
 def test_pandas_json_lines_keep_every_digit_and_every_text(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         '{"k":"a","event":"2024-05-01","big":9007199254740993,"money":12345678901234567.89,'
@@ -280,6 +314,26 @@ def test_a_delta_table_is_more_than_its_files(tmp_path):
     for path in ("**/*.parquet", "table/*.parquet"):
         with pytest.raises(AssayError, match="table is a Delta table"):
             read(tmp_path, path)
+
+
+@pytest.mark.parametrize("log", ["v2.metadata.json", "version-hint.text", "snap-1-1-a.avro"])
+def test_an_iceberg_table_is_more_than_its_files(tmp_path, log):
+    """Rows that were deleted or replaced are still in its folder, in partitions of it too."""
+    parquet(tmp_path / "table/data/day=1/a.parquet", k=["a"], x=["1"])
+    (tmp_path / "table/metadata").mkdir()
+    (tmp_path / "table/metadata" / log).touch()
+
+    for path in ("**/*.parquet", "table/data/*/*.parquet"):
+        with pytest.raises(AssayError, match="table is an Iceberg table"):
+            read(tmp_path, path)
+
+
+def test_a_folder_called_metadata_makes_no_table(tmp_path):
+    parquet(tmp_path / "rows/a.parquet", k=["a"], x=["1"])
+    (tmp_path / "rows/metadata").mkdir()
+    (tmp_path / "rows/metadata/readme.json").touch()
+
+    assert values(read(tmp_path, "rows/*.parquet")) == {"a": "1"}
 
 
 @pytest.mark.parametrize("to", ["gone.parquet", "b.parquet"])
