@@ -96,9 +96,14 @@ class _RowWork:
         )
 
     def _taken(self, reading: Reading) -> Iterator[pa.RecordBatch]:
-        """Give the rows of the reading's windows; those without a key or a time are counted."""
+        """Give the rows of the reading's windows."""
         typed = self._typed(reading.source)
-        query = taken_rows(self._spec, typed, reading)
+        yield from self._usable(taken_rows(self._spec, typed, reading))
+        if self._goes_beyond(typed):
+            self._note_beyond(reading.source)
+
+    def _usable(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Give the rows that have a key and a time, without their marks, and count all of them."""
         for batch in self._connection.sql(query).to_arrow_reader(self._limits.batch_rows):
             no_time, no_key = batch.column(NO_TIME), batch.column(NO_KEY)
             unusable = pc.or_(no_time, no_key)
@@ -106,9 +111,7 @@ class _RowWork:
             self._read += batch.num_rows
             self._without_time += without_time
             self._without_key += (pc.sum(unusable).as_py() or 0) - without_time
-            yield batch.drop_columns([NO_TIME, NO_KEY]).filter(pc.invert(unusable))
-        if self._goes_beyond(typed):
-            self._note_beyond(reading.source)
+            yield batch.filter(pc.invert(unusable)).drop_columns([NO_TIME, NO_KEY])
 
     def _note_beyond(self, source: SourceInput) -> None:
         """Note the parts that a later run has to open again, though they stay as they are.
@@ -133,17 +136,16 @@ class _RowWork:
         spec, key = self._spec, no_key_sql(self._spec)
         wanted = taken(spec, reading.windows)
         self._create("rows_again", f"SELECT * FROM ({self._typed(reading.source)}) WHERE {wanted}")
-        read, without_key = self._one(f"SELECT count(*), count(*) FILTER ({key}) FROM rows_again")
+        marks = f"SELECT e, {marks_sql(spec)} FROM rows_again"
+        usable = sum(batch.num_rows for batch in self._usable(marks))
         self._connection.execute(f"DELETE FROM rows_again WHERE {key}")
         self._create("near", near_sql(spec, "rows_again", self._job.state_files))
         self._create("marked", marked_sql(spec, "rows_again", "near"))
         self._create("newest", newest_sql(spec, "marked", "near"))
         self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
         (late,) = self._one("SELECT count(*) FROM unseen")
-        self._read += read
-        self._without_key += without_key
         self._late += late
-        self._had += read - without_key - late
+        self._had += usable - late
         named = named_columns(spec, reading.known_since)
         yield from self._connection.sql(f"SELECT {named} FROM unseen").to_arrow_reader(
             self._limits.batch_rows
@@ -194,9 +196,13 @@ def taken_rows(spec: VersionSpec, typed: str, reading: Reading) -> str:
     Rows without an event time belong to no window and come in each reading, to be counted.
     """
     named = named_columns(spec, reading.known_since)
-    marks = f"({no_key_sql(spec)}) AS {NO_KEY}, (e IS NULL) AS {NO_TIME}"
     wanted = taken(spec, reading.windows)
-    return f"SELECT {named}, {marks} FROM ({typed}) WHERE e IS NULL OR ({wanted})"
+    return f"SELECT {named}, {marks_sql(spec)} FROM ({typed}) WHERE e IS NULL OR ({wanted})"
+
+
+def marks_sql(spec: VersionSpec) -> str:
+    """Return whether a typed row lacks a key, and whether a time."""
+    return f"({no_key_sql(spec)}) AS {NO_KEY}, (e IS NULL) AS {NO_TIME}"
 
 
 def named_columns(spec: VersionSpec, known_since: datetime | None) -> str:
