@@ -51,7 +51,7 @@ OPTIONS: dict[str, dict[str, str]] = {
 _PARTITIONS = "folders"
 
 
-class Part(NamedTuple):
+class DescribedFile(NamedTuple):
     """One file: its own columns, and what the folders it lies in say."""
 
     path: str
@@ -79,13 +79,13 @@ def _positions(layout: Layout) -> Iterator[str]:
 
 
 def store_partitions(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], keys: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, files: Sequence[DescribedFile], keys: Sequence[str]
 ) -> None:
     """Make the table of what each file's folders say, which its rows are joined with."""
     if not keys:
         return
-    columns: dict[str, list[str | None]] = {"__file": [part.path for part in parts]}
-    columns |= {f"v{n}": [part.folders.get(key) for part in parts] for n, key in enumerate(keys)}
+    columns: dict[str, list[str | None]] = {"__file": [file.path for file in files]}
+    columns |= {f"v{n}": [file.folders.get(key) for file in files] for n, key in enumerate(keys)}
     connection.register(
         "given", pa.table({n: pa.array(v, pa.string()) for n, v in columns.items()})
     )
@@ -95,9 +95,9 @@ def store_partitions(
 
 def union_sql(
     format: str,  # noqa: A002 - the word the definitions use
-    parts: Sequence[Part],
+    files: Sequence[DescribedFile],
     types: Mapping[str, str],
-    holders: Mapping[str, Part],
+    holders: Mapping[str, DescribedFile],
     *,
     agreed: bool,
 ) -> str:
@@ -107,31 +107,31 @@ def union_sql(
 
     :raises SourceDrifted, SourceUnreadable: a file's column that cannot become the type.
     """
-    keys = sorted({key for part in parts for key in part.folders if key not in part.layout})
-    groups: dict[tuple[object, ...], list[Part]] = {}
-    for part in parts:
-        own = tuple(part.layout.items()) if format == "csv" else _own(part, types)
-        groups.setdefault((own, tuple(sorted(part.folders))), []).append(part)
+    keys = sorted({key for file in files for key in file.folders if key not in file.layout})
+    groups: dict[tuple[object, ...], list[DescribedFile]] = {}
+    for file in files:
+        own = tuple(file.layout.items()) if format == "csv" else _own(file, types)
+        groups.setdefault((own, tuple(sorted(file.folders))), []).append(file)
     selects = [
         _select(format, group, types, keys, holders, agreed=agreed) for group in groups.values()
     ]
     return f"({' UNION ALL '.join(selects)})"
 
 
-def _own(part: Part, types: Mapping[str, str]) -> tuple[object, ...]:
-    return tuple((name, part.layout.get(name)) for name in types)
+def _own(file: DescribedFile, types: Mapping[str, str]) -> tuple[object, ...]:
+    return tuple((name, file.layout.get(name)) for name in types)
 
 
 def _select(
     format: str,  # noqa: A002
-    group: Sequence[Part],
+    group: Sequence[DescribedFile],
     types: Mapping[str, str],
     keys: Sequence[str],
-    holders: Mapping[str, Part],
+    holders: Mapping[str, DescribedFile],
     *,
     agreed: bool,
 ) -> str:
-    first, paths = group[0], [part.path for part in group]
+    first, paths = group[0], [file.path for file in group]
     chosen = []
     for name, want in types.items():
         have = first.type_of(name) if name in first.names else '"NULL"'
@@ -144,21 +144,21 @@ def _select(
     return f"SELECT {', '.join(chosen)} FROM {reader} AS f{joined}"
 
 
-def _value(part: Part, name: str, keys: Sequence[str]) -> str:
-    if name in part.layout:
-        return f"f.{identifier(part.layout[name].reader)}"
-    return f"p.v{keys.index(name)}" if name in part.folders else "NULL"
+def _value(file: DescribedFile, name: str, keys: Sequence[str]) -> str:
+    if name in file.layout:
+        return f"f.{identifier(file.layout[name].reader)}"
+    return f"p.v{keys.index(name)}" if name in file.folders else "NULL"
 
 
 def _other_type(
-    part: Part, name: str, have: str, want: str, holder: Part, *, agreed: bool
+    file: DescribedFile, name: str, have: str, want: str, holder: DescribedFile, *, agreed: bool
 ) -> SourceDrifted | SourceUnreadable:
     if agreed:
         return SourceDrifted(
-            f"{part.path}: column {name!r} is {have}; it was {want} when the version was submitted."
+            f"{file.path}: column {name!r} is {have}; it was {want} when the version was submitted."
             " Write the file again with that type, or submit a new version."
         )
     return SourceUnreadable(
-        f"{part.path}: column {name!r} is {have}, in {holder.path} it is {want}; write it with one "
+        f"{file.path}: column {name!r} is {have}, in {holder.path} it is {want}; write it with one "
         "type in every file."
     )

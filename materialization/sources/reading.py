@@ -25,7 +25,7 @@ from materialization.sources.arrow_types import refusal
 from materialization.sources.common_types import common_type
 from materialization.sources.json_rows import json_relation, store_json
 from materialization.sources.layouts import csv_layouts, parquet_layouts
-from materialization.sources.readers import OPTIONS, Part, store_partitions, union_sql
+from materialization.sources.readers import OPTIONS, DescribedFile, store_partitions, union_sql
 from materialization.sources.shapes import shapes
 from materialization.transforms.kinds import kind_of
 from registry.spec.row_sql import BadSql, names_given
@@ -130,17 +130,17 @@ def _read_tables(
         layouts = csv_layouts(source.paths, _needed(spec))
     else:
         layouts = parquet_layouts(connection, source.paths)
-    parts = [
-        Part(path, layout, dict(said))
+    files = [
+        DescribedFile(path, layout, dict(said))
         for path, layout, said in zip(source.paths, layouts, _folders(source), strict=True)
     ]
-    found = _Found(parts)
+    found = _Found(files)
     types = _types(spec, found)
-    _refuse_files(spec, parts, found)
-    partitions = sorted({key for part in parts for key in part.folders if key not in part.layout})
-    store_partitions(connection, parts, partitions)
-    reader = union_sql(source.format, parts, types, found.holders, agreed=spec.schema is not None)
-    notes = [*_double_notes(parts), *_nameless_notes({part.path: part.layout for part in parts})]
+    _refuse_files(spec, files, found)
+    partitions = sorted({key for file in files for key in file.folders if key not in file.layout})
+    store_partitions(connection, files, partitions)
+    reader = union_sql(source.format, files, types, found.holders, agreed=spec.schema is not None)
+    notes = [*_double_notes(files), *_nameless_notes({file.path: file.layout for file in files})]
     return _Read(reader, found.types, notes)
 
 
@@ -156,24 +156,24 @@ def _needed(spec: VersionSpec) -> set[str]:
 class _Found:
     """Every column of the files: the type they have in common, and a file that has it so."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, files: Sequence[DescribedFile]) -> None:
         self.types: dict[str, str] = {}
         #: The first file that has a column, for messages.
-        self.holders: dict[str, Part] = {}
+        self.holders: dict[str, DescribedFile] = {}
         #: Columns whose files do not agree: name → the first file that says something else.
-        self.unlike: dict[str, Part] = {}
-        for part in parts:
-            for name in filter(None, part.names):
-                self._add(name, part)
+        self.unlike: dict[str, DescribedFile] = {}
+        for file in files:
+            for name in filter(None, file.names):
+                self._add(name, file)
 
-    def _add(self, name: str, part: Part) -> None:
-        have = part.type_of(name)
+    def _add(self, name: str, file: DescribedFile) -> None:
+        have = file.type_of(name)
         if name not in self.types:
-            self.types[name], self.holders[name] = have, part
+            self.types[name], self.holders[name] = have, file
         elif (both := common_type(self.types[name], have)) is not None:
             self.types[name] = both
         else:
-            self.unlike.setdefault(name, part)
+            self.unlike.setdefault(name, file)
 
 
 def _types(spec: VersionSpec, found: _Found) -> dict[str, str]:
@@ -219,22 +219,22 @@ def _refuse_alike(names: Iterable[str]) -> None:
             )
 
 
-def _refuse_files(spec: VersionSpec, parts: Sequence[Part], found: _Found) -> None:
+def _refuse_files(spec: VersionSpec, files: Sequence[DescribedFile], found: _Found) -> None:
     """Refuse by name what a file lacks, has twice, or has in a way that cannot be read."""
     read = [n for n in found.types if spec.columns_read is None or n in spec.columns_read]
     for name in read:
-        for part in parts:
-            if name not in part.names:
+        for file in files:
+            if name not in file.names:
                 holder = found.holders[name].path
                 raise SourceUnreadable(
-                    f"{part.path} has no column {name!r}, which the view reads and {holder} has. "
+                    f"{file.path} has no column {name!r}, which the view reads and {holder} has. "
                     "Write the file again with the column, empty where there is no value."
                 )
-            if name in part.layout and part.layout[name].twice:
-                raise SourceUnreadable(f"{part.path} has two columns called {name!r}.")
-            if (why := refusal(part.type_of(name))) is not None:
+            if name in file.layout and file.layout[name].twice:
+                raise SourceUnreadable(f"{file.path} has two columns called {name!r}.")
+            if (why := refusal(file.type_of(name))) is not None:
                 raise SourceFileUnsupported(
-                    f"{part.path}: column {name!r} is {part.type_of(name)}; {why}"
+                    f"{file.path}: column {name!r} is {file.type_of(name)}; {why}"
                 )
         if name in found.unlike and spec.schema is None:
             raise SourceUnreadable(_unlike(name, found))
@@ -248,8 +248,8 @@ def _unlike(name: str, found: _Found) -> str:
     )
 
 
-def _double_notes(parts: Sequence[Part]) -> list[str]:
-    both = {key for part in parts for key in part.folders if key in part.layout}
+def _double_notes(files: Sequence[DescribedFile]) -> list[str]:
+    both = {key for file in files for key in file.folders if key in file.layout}
     return [
         f"{key!r} is a column of the files and a folder's name; the files' own values are read."
         for key in sorted(both)
