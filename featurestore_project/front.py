@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
 from featurestore_project.problem import problem, respond
 from lib.errors import Unavailable
+from lib.pools import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from featurestore_project.bodies import BodyReader
-    from lib.pools import Pool
 
     Environ = dict[str, Any]
     Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -48,21 +48,54 @@ class Busy(Unavailable):
 
 
 class Lane:
-    """Threads for one kind of requests and a bounded queue in front of them."""
+    """Threads for one kind of requests and a bounded queue in front of them.
 
-    def __init__(self, pool: Pool, *, threads: int, waiting: int) -> None:
+    One that ``is_shared`` is for slow work: each caller gets one thread at a time and half of the
+    places, so that nobody's many requests keep others waiting or out.
+    """
+
+    def __init__(self, pool: Pool, *, threads: int, waiting: int, is_shared: bool = False) -> None:
         self._pool, self._most, self._inside = pool, threads + waiting, 0
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"web-{pool}")
+        self.is_shared = is_shared
+        #: Whose requests are inside: how many, and whose turn it is.
+        self._callers: dict[str, _Caller] = {}
 
     def check(self) -> None:
         """:raises Busy: there is no place."""
         if self._inside >= self._most:
-            refused[self._pool] += 1
-            raise Busy(
-                f"the server works at as many {self._pool} requests as it can, and {self._most}"
-                " are the most that it takes; ask again in a moment.",
-                pool=self._pool,
-            )
+            raise self._busy(f"{self._most} are the most that it takes")
+
+    def _busy(self, fact: str) -> Busy:
+        refused[self._pool] += 1
+        return Busy(
+            f"the server works at as many {self._pool} requests as it can, and {fact}; ask again in"
+            " a moment.",
+            pool=self._pool,
+        )
+
+    async def run_for(self, caller: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do the work in a thread, after what came before it and the caller's own.
+
+        :raises Busy: there is no place, or none that the caller may take from others.
+        """
+        mine = self._callers.setdefault(caller, _Caller())
+        most = max(self._most // 2, 1)
+        if mine.inside >= most:
+            raise self._busy(f"{most} of one caller are the most that it takes")
+        mine.inside += 1
+        try:
+            self.check()
+            self._inside += 1
+            try:
+                async with mine.turn:
+                    return await self._in_thread(work, *arguments)
+            finally:
+                self._inside -= 1
+        finally:
+            mine.inside -= 1
+            if not mine.inside:
+                del self._callers[caller]
 
     async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do the work in a thread, after what came before it.
@@ -72,17 +105,26 @@ class Lane:
         self.check()
         self._inside += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, work, *arguments)
+            return await self._in_thread(work, *arguments)
         finally:
             self._inside -= 1
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+class _Caller:
+    """What one caller has in a lane."""
+
+    def __init__(self) -> None:
+        self.inside, self.turn = 0, asyncio.Lock()
 
 
 class Front:
     """An RSGI application (granian's interface) in front of a WSGI one.
 
-    ``pool_of`` (method, path) says whose threads answer; ``is_known`` (headers) whether somebody we
-    know asks, of whom alone large bodies are read.
+    ``pool_of`` (method, path) says whose threads answer; ``known_as`` (headers) who asks: large
+    bodies are read of those we know alone, and they share the threads for slow work.
     """
 
     def __init__(
@@ -91,11 +133,11 @@ class Front:
         *,
         lanes: Mapping[Pool, Lane],
         pool_of: Callable[[str, str], Pool],
-        is_known: Callable[[Mapping[str, str]], bool],
+        known_as: Callable[[Mapping[str, str]], str | None],
         bodies: BodyReader,
     ) -> None:
         self._application, self._lanes, self._pool_of = application, lanes, pool_of
-        self._is_known, self._bodies = is_known, bodies
+        self._known_as, self._bodies = known_as, bodies
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         if scope.path == "/healthz" and scope.method in {"GET", "HEAD"}:
@@ -114,25 +156,38 @@ class Front:
         lane = self._lanes[self._pool_of(scope.method, scope.path)]
         environ = _environ(scope)
         lane.check()  # before a body is read in vain; while it is read no place is taken
-        environ["wsgi.input"] = io.BytesIO(await self._body(environ, lane, protocol))
-        await lane.run(_call, self._application, environ, protocol)
+        who = await self._who(environ, lane)
+        body = await self._body(environ, protocol, is_known=who is not None)
+        environ["wsgi.input"] = io.BytesIO(body)
+        if lane.is_shared:
+            await lane.run_for(who or "", _call, self._application, environ, protocol)
+        else:
+            await lane.run(_call, self._application, environ, protocol)
 
-    async def _body(self, environ: Environ, lane: Lane, protocol: Any) -> bytes:
+    async def _who(self, environ: Environ, lane: Lane) -> str | None:
+        """Return who asks, where that matters: in a shared lane, or with a large body."""
+        if lane.is_shared:  # whose own threads may all be taken for long
+            return await self._lanes[Pool.DESK].run(self._known_as, environ)  # type: ignore[no-any-return]
+        if _is_large(environ):
+            return await lane.run(self._known_as, environ)  # type: ignore[no-any-return]
+        return None
+
+    async def _body(self, environ: Environ, protocol: Any, *, is_known: bool) -> bytes:
         """Return the body; nothing of a large one that nobody we know sends, or over the limit.
 
         Whoever sends that is refused by what the headers say, before anything is read.
         """
-        length = environ.get("CONTENT_LENGTH", "")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
         is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if not is_chunked and (not length.isdecimal() or int(length) == 0):
+        if length == 0 and not is_chunked:
             return b""
-        if is_chunked or int(length) > SMALL:
-            may_send = not int(length or 0) > self._bodies.limit and await lane.run(
-                self._is_known, environ
-            )
-            if not may_send:
-                return b""
-        return await self._bodies.read(aiter(protocol), length=None if is_chunked else int(length))
+        if length > self._bodies.limit or (_is_large(environ) and not is_known):
+            return b""
+        return await self._bodies.read(aiter(protocol), length=None if is_chunked else length)
+
+
+def _is_large(environ: Environ) -> bool:
+    return "HTTP_TRANSFER_ENCODING" in environ or int(environ.get("CONTENT_LENGTH") or 0) > SMALL
 
 
 def _environ(scope: Any) -> Environ:

@@ -36,6 +36,9 @@ ROOM = {
     Pool.WATCH: (1, 10),
 }
 
+#: What one caller may hold up for others.
+SLOW = {Pool.PLANS, Pool.TRAINING_SETS}
+
 
 def pool_of(method: str, path: str) -> Pool:
     """Return whose threads answer a request: what its view says, the desk where there is none."""
@@ -47,28 +50,31 @@ def pool_of(method: str, path: str) -> Pool:
         return Pool.DESK
 
 
-def is_known(environ: Mapping[str, str]) -> bool:
-    """Tell whether a request comes with a live token or a session somebody is logged in to."""
+def known_as(environ: Mapping[str, str]) -> str | None:
+    """Return whose live token, or whose session, a request comes with; None: nobody's."""
     close_old_connections()
     token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         key = parse_cookie(environ.get("HTTP_COOKIE", "")).get(settings.SESSION_COOKIE_NAME)
         store = import_module(settings.SESSION_ENGINE).SessionStore
-        return bool(key) and SESSION_KEY in store(key)
+        user = store(key).get(SESSION_KEY) if key else None
+        return None if user is None else str(user)
     try:
-        find_token(token, at=timezone.now())
+        return str(find_token(token, at=timezone.now()).user.pk)
     except Unauthenticated:
-        return False
-    return True
+        return None
 
 
 def make_front() -> Front:
     largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     return Front(
         behind,
-        lanes={pool: Lane(pool, threads=room[0], waiting=room[1]) for pool, room in ROOM.items()},
+        lanes={
+            pool: Lane(pool, threads=threads, waiting=waiting, is_shared=pool in SLOW)
+            for pool, (threads, waiting) in ROOM.items()
+        },
         pool_of=pool_of,
-        is_known=is_known,
+        known_as=known_as,
         bodies=BodyReader(limit=largest, budget=2 * largest),
     )
 

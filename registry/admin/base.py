@@ -19,6 +19,7 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
+from lib.pools import Pool, answered_in
 from registry.admin.panels import render_panels
 from registry.admin.scope import project_of, projects_with
 from registry.choices import Right
@@ -44,6 +45,8 @@ class ScopedAdmin(ModelAdmin):
     view_right: ClassVar[Right] = Right.VIEW_PROJECT
     page: ClassVar[str] = ""
     posts: ClassVar[dict[str, str]] = {}
+    #: Whose threads answer them.
+    posts_pool: ClassVar[Pool] = Pool.DESK
     #: What an empty list says: why it is empty and what would fill it.
     empty_hint: ClassVar[str] = ""
     #: What whoever may not open the list is told: the right it takes and who has it.
@@ -159,6 +162,7 @@ class ScopedAdmin(ModelAdmin):
     def _post(self, method: str, words: str) -> Callable[..., HttpResponse]:
         handler: Callable[..., HttpResponse | None] = getattr(self, method)
 
+        @answered_in(self.posts_pool)
         @attempting(words)
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
             obj = self.get_object(request, unquote(object_id))

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from lib.pools import Pool
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
@@ -65,6 +66,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     project_path = "feature_view__project"
     page = "registry/admin/version.html"
     posts: ClassVar[dict[str, str]] = {"act": "a step of a version"}
+    posts_pool = Pool.PLANS  # submitting looks at the source
     list_display = (
         "title",
         "project",

@@ -15,6 +15,7 @@ from featurestore_project.bodies import BodyReader
 from lib.pools import Pool
 
 BODIES = BodyReader(limit=300_000, budget=400_000)
+KNOWN = {f"Bearer {name}": name for name in ("known", "ana", "ben")}
 POOLS = {f"/{pool}": pool for pool in Pool}
 
 
@@ -31,9 +32,12 @@ def load(_module):
 
     return front.Front(
         slow,
-        lanes={pool: front.Lane(pool, threads=2, waiting=3) for pool in Pool},
+        lanes={
+            pool: front.Lane(pool, threads=2, waiting=3, is_shared=pool == Pool.PLANS)
+            for pool in Pool
+        },
         pool_of=lambda method, path: POOLS.get(path, Pool.DESK),
-        is_known=lambda environ: environ.get("HTTP_AUTHORIZATION") == "Bearer known",
+        known_as=lambda environ: KNOWN.get(environ.get("HTTP_AUTHORIZATION", "")),
         bodies=BODIES,
     )
 

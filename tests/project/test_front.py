@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from featurestore_project import processes
-from tests import servers
+from featurestore_project import processes, rsgi
+from tests import factories, servers
 
 pytestmark = pytest.mark.journey
 
@@ -57,9 +57,10 @@ def half_sent(url: str, path: str, length: int, **headers: str) -> socket.socket
 def test_ten_slow_plans_and_ten_training_sets_leave_online_reads_their_threads(url):
     with ThreadPoolExecutor(20) as people:
         slow = [
-            people.submit(ask, f"{url}/{pool}?2")
+            people.submit(ask, f"{url}/{pool}?2", Authorization=f"Bearer {who}")
             for pool in ("plans", "training_sets")
-            for _ in range(10)
+            for _ in range(5)
+            for who in ("ana", "ben")
         ]
         time.sleep(0.5)
         took = []
@@ -71,11 +72,42 @@ def test_ten_slow_plans_and_ten_training_sets_leave_online_reads_their_threads(u
 
     assert sorted(took)[45] < 0.5
     statuses = [status for status, _, _ in answers]
-    # Two threads and three places to wait, for each of the two.
-    assert (statuses.count(200), statuses.count(503)) == (10, 10)
+    # Two threads and three places to wait, for each of the two; of plans two places a caller.
+    assert (statuses.count(200), statuses.count(503)) == (9, 11)
     refusals = [each for each in answers if each[0] == 503]
     assert all(headers["retry-after"] == "1" for _, headers, _ in refusals)
     assert {json.loads(body)["code"] for _, _, body in refusals} == {"busy"}
+
+
+def test_one_callers_plans_leave_the_others_a_thread_and_places(url):
+    ana, ben = {"Authorization": "Bearer ana"}, {"Authorization": "Bearer ben"}
+    with ThreadPoolExecutor(20) as people:
+        begun = time.monotonic()
+        hers = [people.submit(ask, f"{url}/plans?1.5", **ana) for _ in range(10)]
+        time.sleep(0.3)
+        his = [people.submit(ask, f"{url}/plans?0.1", **ben) for _ in range(2)]
+        assert [each.result()[0] for each in his] == [200, 200]
+        took_his = time.monotonic() - begun
+        answers = [each.result() for each in hers]
+        took_hers = time.monotonic() - begun
+
+    # Of five places she may take two, one after the other, though a thread was free.
+    assert [status for status, _, _ in answers].count(200) == 2
+    refusal = next(each for each in answers if each[0] == 503)
+    assert "2 of one caller" in json.loads(refusal[2])["detail"]
+    assert refusal[1]["retry-after"] == "1"
+    assert took_his < 1.5 < 3 <= took_hers
+    assert ask(f"{url}/plans", **ana)[0] == 200
+
+
+def test_strangers_share_one_turn(url):
+    with ThreadPoolExecutor(20) as people:
+        strangers = [people.submit(ask, f"{url}/plans?1") for _ in range(10)]
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert ask(f"{url}/plans", Authorization="Bearer ana")[0] == 200
+        assert time.monotonic() - begun < 0.7
+        assert [each.result()[0] for each in strangers].count(200) == 2
 
 
 def test_senders_that_fall_silent_harm_nobody_and_are_answered_in_the_end(url):
@@ -169,3 +201,35 @@ def test_whatever_path_is_asked_there_is_an_answer(url):
     for path in ("/%ff", "/%00", "/a%2Fb", "//", "/%F0%9F%90%98?%ff=%fe"):
         with raw(url, f"GET {path} HTTP/1.1") as connection:
             assert connection.recv(100).startswith(b"HTTP/1.1 "), path
+
+
+@pytest.mark.parametrize(
+    ("path", "pool"),
+    [
+        ("/api/v1/projects/rides/definitions", "plans"),
+        ("/api/v1/projects/rides/feature-views/a/versions/1.0.0/submit", "plans"),
+        ("/admin/registry/featureviewversion/4/act/", "plans"),
+        ("/admin/registry/apitoken/4/revoke/", "desk"),
+        ("/api/v1/projects/rides/get-historical-features", "training_sets"),
+        ("/api/v1/projects/rides/get-online-features", "online"),
+        ("/readyz", "watch"),
+        ("/admin/login/", "desk"),
+        ("/nothing", "desk"),
+    ],
+)
+def test_each_request_has_threads_of_its_kind(path, pool):
+    assert rsgi.pool_of("POST", path) == pool
+
+
+@pytest.mark.django_db
+def test_a_caller_is_the_same_by_token_and_by_log_in(client, cast):
+    client.force_login(cast.author)
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    tokens = [factories.token_for(cast.author) for _ in range(2)]
+    asked = [{"HTTP_AUTHORIZATION": f"Bearer {token}"} for token in tokens]
+
+    who = {rsgi.known_as(each) for each in [*asked, {"HTTP_COOKIE": cookie}]}
+
+    assert who == {str(cast.author.pk)}
+    for stranger in ({}, {"HTTP_AUTHORIZATION": "Bearer x"}, {"HTTP_COOKIE": "sessionid=x"}):
+        assert rsgi.known_as(stranger) is None
