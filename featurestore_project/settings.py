@@ -115,12 +115,16 @@ HISTORICAL_MAX_VALUES = env_int("HISTORICAL_MAX_VALUES", 50_000_000, minimum=1)
 HISTORICAL_MAX_DECODED_BYTES = env_int("HISTORICAL_MAX_DECODED_BYTES", 512 * 1024 * 1024, minimum=1)
 # Bytes of an uploaded entity frame.
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
+# Bytes of an entity frame in JSON, which takes many times as much memory while it is read.
+HISTORICAL_MAX_JSON_BYTES = env_int("HISTORICAL_MAX_JSON_BYTES", 64 * 1024 * 1024, minimum=1)
 # Bytes of one definitions upload.
 DEFINITIONS_MAX_BYTES = env_int("DEFINITIONS_MAX_BYTES", 4 * 1024 * 1024, minimum=1)
 # Objects of one definitions upload: they are registered in one transaction.
 DEFINITIONS_MAX_OBJECTS = env_int("DEFINITIONS_MAX_OBJECTS", 1000, minimum=1)
 # The largest of the above: views check their own limit, this one stops what no view would take.
-DATA_UPLOAD_MAX_MEMORY_SIZE = max(ONLINE_MAX_BYTES, HISTORICAL_MAX_BYTES, DEFINITIONS_MAX_BYTES)
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(
+    ONLINE_MAX_BYTES, HISTORICAL_MAX_BYTES, HISTORICAL_MAX_JSON_BYTES, DEFINITIONS_MAX_BYTES
+)
 # Megabytes of memory one DuckDB question may use before it spills to disk.
 ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
 # Threads one DuckDB question may use; 0 means as many as the machine has cores.

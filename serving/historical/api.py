@@ -123,7 +123,7 @@ def _accepted(request: Request) -> str:
 def _body(request: Request, media_type: str) -> bytes:
     if media_type in (ARROW, CSV):
         require_length(request, media_type)
-    setting = "HISTORICAL_MAX_BYTES"
+    setting = "HISTORICAL_MAX_JSON_BYTES" if media_type == JSON else "HISTORICAL_MAX_BYTES"
     advice = "Send Parquet instead of text, or split the frame."
     return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)
 

@@ -369,12 +369,23 @@ def test_stored_files_that_are_gone_are_an_unavailable_store(client, token, driv
 def test_limits_name_themselves_and_their_setting(client, token, drivers, settings):
     settings.HISTORICAL_MAX_ROWS = 2
     too_many = ask(client, token, body())
-    settings.HISTORICAL_MAX_BYTES = 10
+    settings.HISTORICAL_MAX_JSON_BYTES = 10
     too_large = ask(client, token, body())
 
     assert (too_many.status_code, too_many.json()["limit"]) == (413, 2)
     assert "HISTORICAL_MAX_ROWS" in too_many.json()["detail"]
     assert (too_large.status_code, too_large.json()["limit"]) == (413, 10)
+    assert too_large.json()["setting"] == "HISTORICAL_MAX_JSON_BYTES"
+
+
+def test_uploads_have_a_limit_of_bytes_of_their_own(client, token, drivers, settings):
+    settings.HISTORICAL_MAX_JSON_BYTES, settings.HISTORICAL_MAX_BYTES = 5, 10
+
+    refused = ask(client, token, b"x" * 11, content_type="text/csv")
+    read = ask(client, token, b"x" * 10, content_type="text/csv")
+
+    assert (refused.status_code, refused.json()["setting"]) == (413, "HISTORICAL_MAX_BYTES")
+    assert read.status_code == 422
 
 
 def test_an_unknown_answer_form_is_refused(client, token, drivers):
