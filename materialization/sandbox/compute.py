@@ -65,12 +65,12 @@ def _outcome(envelope: Envelope, rows: IO[bytes]) -> Report:
     job, limits = envelope.job, envelope.limits
     state = job.state_files if isinstance(job, ComputeJob) else ()
     only = [*job.source.paths, *state]
-    connection = open_session(limits, directory=envelope.temp_directory, only=only)
-    if isinstance(job, LookJob):
-        return Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
-    open_part = Opening(connection, job.spec, job.source)
-    with _told_by(open_part):
-        return Report(counters=_compute(connection, job, limits, open_part, rows))
+    with open_session(limits, directory=envelope.temp_directory, only=only) as connection:
+        if isinstance(job, LookJob):
+            return Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
+        open_part = Opening(connection, job.spec, job.source)
+        with _told_by(open_part):
+            return Report(counters=_compute(connection, job, limits, open_part, rows))
 
 
 def _look(

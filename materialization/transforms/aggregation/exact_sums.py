@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from materialization.transforms.aggregation.rounding import exactly_sql, nearest_sql
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,23 +52,17 @@ def scaled_sql(value: str, bin_number: int) -> str:
     return f"CASE WHEN {belongs} THEN CAST({scaled} AS HUGEINT) ELSE 0::HUGEINT END"
 
 
-def total_sql(sums: Sequence[tuple[int, str]]) -> str:
-    """Return the double that bins and their sums stand for.
+def total_sql(sums: Sequence[tuple[int, str]], count: str | None = None) -> str:
+    """Return the double nearest to what bins and their sums stand for, or to its ``count``-th part.
 
-    Each sum is two doubles, and what adding them rounds off is added up beside them (Neumaier), so
-    that the result is rounded once.
+    Each sum is two doubles, which nearly always decide it.
     """
-    parts = [part for number, total in sorted(sums) for part in _parts(number, total)]
-    if not parts:
+    if not sums:
         return "0::DOUBLE"
-    pairs = ", ".join(f"{{'s': {part}, 'e': 0::DOUBLE}}" for part in parts)
-    total = "sofar.s + one.s"
-    lost = f"(sofar.s - (({total}) - (({total}) - sofar.s))) + (one.s - (({total}) - sofar.s))"
-    added = f"{{'s': {total}, 'e': sofar.e + ({lost})}}"
-    # Beyond the greatest double what was rounded off has no meaning any more.
-    once = "CASE WHEN isfinite(last.e) THEN last.s + last.e ELSE last.s END"
-    folded = f"list_reduce([{pairs}], lambda sofar, one: {added})"
-    return f"list_transform([{folded}], lambda last: {once})[1]"
+    numbers, totals = zip(*sorted(sums), strict=True)
+    powers = [BITS * number - _SHIFT for number in numbers]
+    parts = [part for number, total in sorted(sums) for part in _parts(number, total)]
+    return nearest_sql(parts, exactly_sql(totals, powers, 0, count or "1"), count)
 
 
 def _parts(number: int, total: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
 from materialization.ticks import last_tick
-from materialization.transforms.aggregation import sparse_ticks, stages
+from materialization.transforms.aggregation import rounding, sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
 from materialization.transforms.aggregation.exact_sums import Found, facts_sql
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
@@ -52,6 +52,7 @@ def aggregate(
     :raises SourceValueInvalid: a type the function or the feature cannot take.
     :raises TooManyTicks: between the first row and the run's end, under cron.
     """
+    rounding.register(connection)
     schedule = _schedule(job)
     aggregates = read_aggregates(job.spec, columns)
     last = to_us(last_tick(schedule, job.window_end))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
 from materialization.transforms.aggregation.exact_sums import facts_sql, scaled_sql, total_sql
+from materialization.transforms.aggregation.rounding import EXACTLY, mean_sql, register
 from tests.materialization.aggregation_cases import (
     BASE,
     CRON,
@@ -205,13 +206,19 @@ def test_a_whole_sum_becomes_the_nearest_double(function, total):
     assert stored[("1", "2"), BASE + HOUR][f"n_{function}_1h"] == float(total)
 
 
-def summed(values):
-    """Return the sum of doubles as the stages make it, of the bins that the values fall into."""
+def of_bins(values, count=None):
+    """Return the sum of doubles, or its part, as the stages make it of the bins they fall into."""
     with duckdb.connect() as connection:
+        register(connection)
         connection.register("given", pa.table({"x": pa.array(values, pa.float64())}))
         ((bins, _),) = connection.execute(f"SELECT {facts_sql('x')} FROM given").fetchall()
         sums = [(number, f"sum({scaled_sql('x', number)})") for number in sorted(bins)]
-        return connection.execute(f"SELECT {total_sql(sums)} FROM given").fetchall()[0][0]
+        query = f"SELECT {total_sql(sums, count)} FROM given"
+        return connection.execute(query).fetchall()[0][0]
+
+
+def summed(values):
+    return of_bins(values)
 
 
 spread = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1074, 900))
@@ -228,6 +235,91 @@ near = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-30, 60))
 def test_a_sum_of_doubles_is_rounded_once(values):
     assert summed(values) == math.fsum(values)
     assert summed([*values, *(-value for value in values)]) == 0
+
+
+def nearest(exact):
+    """Return the double nearest to a fraction; whole numbers are divided with one rounding."""
+    return exact.numerator / exact.denominator
+
+
+def mean_of(values):
+    return nearest(sum(map(Fraction, values)) / len(values))
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(spread, min_size=1, max_size=9)
+    | st.lists(near, min_size=1, max_size=9)
+    | st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=9)
+    | st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9)
+    | st.lists(st.sampled_from([0.1, 0.01, 0.7, 1e6 / 3, 1e16, -1e16]), min_size=1, max_size=40)
+)
+def test_a_mean_of_doubles_is_rounded_once(values):
+    assert of_bins(values, "count(*)") == mean_of(values)
+
+
+#: Values right between two doubles, beside them by a hair, and at both ends of what there is.
+HOSTILE = {
+    "a tie": [1.0, 2**-53],
+    "above a tie": [1.0, 2**-53, 2**-110],
+    "below a tie": [1.0, 2**-53, -(2**-110)],
+    "a tie of the mean": [1.0, 1 + 2**-52],
+    "above a tie of the mean": [1.0, 1 + 2**-52, 2**-300, 0.0],
+    "huge": [1.7e308, 1.7e308, 1.7e308],
+    "huge with little": [1.7e308, 1.7e308, 5e-324],
+    "huge that cancel": [1.7e308, 1.0, -1.7e308],
+    "subnormal": [5e-324, 0.0, 0.0],
+    "half the least": [5e-324, 0.0],
+    "more than half the least": [5e-324, 5e-324, 0.0],
+    "little beside nothing": [2.2250738585072014e-308, 5e-324, 5e-324],
+    "a long cancellation": [1e16, 1.0, -1e16, 1e-16] * 50 + [0.1],
+    "thirds": [0.1] * 3,
+}
+
+
+@pytest.mark.parametrize("values", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_sums_and_means_of_doubles_are_rounded_once(values):
+    signs = ([value * sign for value in values] for sign in (1, -1))
+    for signed in signs:
+        exact = sum(map(Fraction, signed))
+        beyond = math.inf if exact > 0 else -math.inf
+        total = nearest(exact) if abs(exact) < 2**1024 else beyond
+        assert (of_bins(signed), of_bins(signed, "count(*)")) == (total, mean_of(signed))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(-(2**126), 2**126) | st.integers(-(2**60), 2**60) | st.integers(-100, 100),
+    st.integers(1, 2**31) | st.integers(1, 9),
+    st.sampled_from([0, 2, 10, 18, 38]),
+)
+def test_a_mean_of_whole_numbers_and_decimals_is_rounded_once(total, count, scale):
+    total = max(min(total, 10**38 - 1), 1 - 10**38) if scale else total
+    kind = f"DECIMAL(38,{scale})" if scale else "HUGEINT"
+    text = f"{'-' if total < 0 else ''}{abs(total) // 10**scale}.{abs(total) % 10**scale:0{scale}d}"
+    given = f"CAST('{text if scale else total}' AS {kind})"
+    with duckdb.connect() as connection:
+        register(connection)
+        query = f"SELECT {mean_sql('x', kind, 'n')} FROM (SELECT {given} AS x, {count} AS n)"
+        found = connection.execute(query).fetchall()[0][0]
+    assert found == nearest(Fraction(total, count * 10**scale))
+
+
+def test_ordinary_values_are_rounded_without_python():
+    """The way by whole numbers is for what two doubles cannot decide: it costs much more."""
+    with duckdb.connect() as connection:
+        types = ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"]
+        connection.create_function(EXACTLY, _never, types, "DOUBLE")
+        prices = [round(0.01 * number * 7.3, 2) for number in range(1, 1000)]
+        connection.register("given", pa.table({"x": pa.array(prices, pa.float64())}))
+        ((bins, _),) = connection.execute(f"SELECT {facts_sql('x')} FROM given").fetchall()
+        sums = [(number, f"sum({scaled_sql('x', number)})") for number in sorted(bins)]
+        query = f"SELECT {total_sql(sums)}, {total_sql(sums, 'count(*)')} FROM given"
+        assert connection.execute(query).fetchall() == [(math.fsum(prices), mean_of(prices))]
+
+
+def _never(amounts, powers, scale, count):
+    raise AssertionError("computed by whole numbers")
 
 
 def test_a_sum_beyond_every_double_is_infinite():

@@ -1,4 +1,4 @@
-"""Sum and mean, exact and free of the order of the rows. [pure]
+"""Sum and mean, each rounded once and free of the order of the rows. [pure]
 
 Not for how doubles are added without a loss: ``exact_sums``.
 """
@@ -6,18 +6,8 @@ Not for how doubles are added without a loss: ``exact_sums``.
 from __future__ import annotations
 
 from materialization.transforms.aggregation.arguments import as_number
-from materialization.transforms.aggregation.function import AggregateFunction, Call
-from materialization.transforms.aggregation.states.totals import (
-    Totals,
-    count_name,
-    total,
-    total_as_double,
-)
-
-
-def _mean(call: Call) -> str:
-    return f"({total_as_double(call)}) / {count_name(call)}"
-
+from materialization.transforms.aggregation.function import AggregateFunction
+from materialization.transforms.aggregation.states.totals import Totals, mean, total
 
 SUM = AggregateFunction(takes=as_number, state=Totals(), finish=total)
-MEAN = AggregateFunction(takes=as_number, state=Totals(), finish=_mean, gives="DOUBLE")
+MEAN = AggregateFunction(takes=as_number, state=Totals(), finish=mean, gives="DOUBLE")

@@ -13,7 +13,7 @@ from materialization.transforms.aggregation.exact_sums import (
     total_sql,
 )
 from materialization.transforms.aggregation.function import Column, State
-from materialization.transforms.pairs.numbers import nearest_double_sql
+from materialization.transforms.aggregation.rounding import mean_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,24 +52,26 @@ def count_name(call: Call) -> str:
 
 def total(call: Call) -> str:
     """Return the sum of the values inside, in the argument's type."""
-    if call.found is None:
-        return f"{call.shared}_s"
+    return f"{call.shared}_s" if call.found is None else _of_doubles(call, call.found, None)
+
+
+def mean(call: Call) -> str:
+    """Return the double nearest to the mean of the values inside."""
+    if call.found is not None:
+        return _of_doubles(call, call.found, count_name(call))
+    return mean_sql(total(call), call.argument.type, count_name(call))
+
+
+def _of_doubles(call: Call, found: Found, count: str | None) -> str:
     stem = call.shared
-    finite = total_sql([(number, f"{stem}_b{i}") for i, number in enumerate(call.found.bins)])
-    if not call.found.non_finite:
+    sums = [(number, f"{stem}_b{i}") for i, number in enumerate(found.bins)]
+    finite = total_sql(sums, count)
+    if not found.non_finite:
         return finite
     nan = f"{stem}_nan > 0 OR ({stem}_up > 0 AND {stem}_down > 0)"
     return (
         f"CASE WHEN {nan} THEN 'nan'::DOUBLE WHEN {stem}_up > 0 THEN 'inf'::DOUBLE "
         f"WHEN {stem}_down > 0 THEN '-inf'::DOUBLE ELSE {finite} END"
-    )
-
-
-def total_as_double(call: Call) -> str:
-    return (
-        total(call)
-        if call.found is not None
-        else nearest_double_sql(total(call), call.argument.type)
     )
 
 
