@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +17,7 @@ import pytest
 from pyarrow import ipc
 
 from tests import factories
+from tests.servers import ROOT
 from tests.serving.historical.test_api import arrow, parquet
 from tests.serving.historical_world import answer, ask, stored_view
 
@@ -209,3 +213,38 @@ def test_damaged_uploads_are_answered_or_refused_and_never_fail(client, token, d
 
     assert set(statuses) <= {200, 413, 422}
     assert statuses[422] > 3
+
+
+DECODE_ALL = """
+import io, json, sys
+from collections import Counter
+from pathlib import Path
+from serving.historical import decode
+
+limits = decode.Limits(rows=1000, columns=100, decoded_bytes=1 << 20)
+decode.confine(limits)
+out, said = sys.stdout, Counter()
+for path in sorted(Path(sys.argv[2]).iterdir()):
+    sys.stdin = io.TextIOWrapper(io.BytesIO(path.read_bytes()))
+    sys.stdout = io.TextIOWrapper(io.BytesIO())
+    said.update(decode.main(sys.argv[1], limits).keys())
+sys.stdout = out
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.parametrize("media_type", BODIES)
+def test_whatever_is_damaged_decodes_within_its_limits_or_is_told(tmp_path, media_type):
+    """Many of them one after the other, in one process that is confined as each upload's is."""
+    dice = random.Random(20260302)
+    for turn in range(300):
+        (tmp_path / f"{turn:03}").write_bytes(damaged(BODIES[media_type], dice))
+
+    command = [sys.executable, "-c", DECODE_ALL, media_type, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=120)
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    assert said["rows"] + said.get("unreadable", 0) + said.get("limit", 0) == 300
+    assert said["rows"] > 5
+    assert said["unreadable"] > 10
