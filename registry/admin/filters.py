@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+#: Values a filter offers at most; an address may ask for any other.
+MOST_CHOICES = 500
+
+
 class TextFilter(DropdownFilter):
     """A filter whose value is compared with stored text."""
 
@@ -53,13 +57,13 @@ class ProjectFilter(TextFilter):
 
 
 class ColumnFilter(TextFilter):
-    """By the distinct values of one column among the rows the person may see."""
+    """By the distinct values of one column among the rows the person may see, the first of them."""
 
     column: ClassVar[str]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         rows = model_admin.get_queryset(request).order_by(self.column)
-        values = rows.values_list(self.column, flat=True).distinct()
+        values = rows.values_list(self.column, flat=True).distinct()[:MOST_CHOICES]
         return [(str(value), str(value).replace("_", " ")) for value in values if value]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

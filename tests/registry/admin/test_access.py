@@ -9,7 +9,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from registry import audit
+from registry.admin import filters
 from registry.admin.audit import latest_deeds, readable_entries
+from registry.admin.base import site
+from registry.admin.filters import column_filter
 from registry.choices import State
 from registry.deeds import deed_of, subject_of
 from registry.models import AuditEntry, FeatureViewVersion, Project
@@ -372,3 +375,17 @@ def test_the_login_itself_leads_to_the_overview(client, cast):
     response = client.post("/admin/login/", {"username": "steward", "password": "pw"})
 
     assert (response.status_code, response.url) == (302, "/admin/")
+
+
+def test_a_filter_offers_a_bounded_number_of_values_and_takes_the_others(as_, waiting, monkeypatch):
+    monkeypatch.setattr(filters, "MOST_CHOICES", 2)
+    (audit,) = [each for each in site._registry.values() if each.model is AuditEntry]
+    request = as_("owner").get(list_url("registry_auditentry")).wsgi_request
+    offered = column_filter("verb")(request, {}, AuditEntry, audit).lookups(request, audit)
+    known = sorted({entry.verb for entry in readable_entries(request)})
+    assert [value for value, _ in offered] == known[:2]
+
+    page = as_("owner").get(list_url("registry_auditentry"), {"verb": known[-1]})
+
+    assert (page.status_code, len(known) > 2) == (200, True)
+    assert page.context["cl"].result_count == AuditEntry.objects.filter(verb=known[-1]).count()
