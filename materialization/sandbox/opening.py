@@ -14,6 +14,7 @@ from lib.sql_text import identifier
 from materialization.errors import (
     RowSqlFailed,
     RowSqlRefused,
+    SourceDrifted,
     SourceUnreadable,
     SourceValueInvalid,
     UnknownColumn,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 #: What is wrong with files, and does not always say with which.
-_OF_FILES = (SourceValueInvalid, SourceUnreadable, UnknownColumn, RowSqlFailed)
+_OF_FILES = (SourceDrifted, SourceValueInvalid, SourceUnreadable, UnknownColumn, RowSqlFailed)
 
 
 class Opening:

@@ -8,14 +8,17 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from lib.errors import AssayError
 from materialization.compute import look as looks
 from materialization.compute.engine import ENGINES
+from materialization.errors import SourceDrifted
 from materialization.sandbox import places
 from materialization.sources.files import Whereabouts
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
+from registry.spec.sources import SourceColumn, SourceSchema
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
 
 ENGINE = ENGINES["duckdb"](LIMITS)
@@ -141,6 +144,17 @@ def test_what_is_so_in_every_file_names_the_first(tmp_path, given, says):
     assert [
         message.startswith(f"a.parquet and 1 more: {says}") for _, message in found.problems
     ] == [True]
+
+
+def test_a_column_that_a_new_file_no_longer_has_names_the_file(tmp_path):
+    """A run opens what is new; the files beside it still have the column."""
+    (tmp_path / "3.csv").write_text("k,event\nk,2024-05-01\n")
+    columns = tuple(SourceColumn(name=name, type="VARCHAR") for name in ("event", "k", "x"))
+    schema = SourceSchema(format="csv", columns=columns)
+    spec = replace(spec_of("csv", features=[("x", "string")]), schema=schema)
+
+    with pytest.raises(SourceDrifted, match=r"/3\.csv: the source has no column 'x' any more"):
+        compute_here(spec, tmp_path)
 
 
 def test_a_place_that_would_take_long_to_find_is_left_unsaid(tmp_path, monkeypatch):
