@@ -38,15 +38,15 @@ class ScopedAdmin(ModelAdmin):
 
     ``project_path`` leads from the model to its project, ``view_right`` is what seeing takes,
     ``page`` is the template of the object's page. ``posts`` has the methods that take (request,
-    object) and answer a POST: their names end its URL, and each says what such a request attempts.
+    object) and answer a POST: their names end its URL, and each says what such a request attempts;
+    ``pools`` says of some of them that they are no quick work of the desk.
     """
 
     project_path: ClassVar[str] = "project"
     view_right: ClassVar[Right] = Right.VIEW_PROJECT
     page: ClassVar[str] = ""
     posts: ClassVar[dict[str, str]] = {}
-    #: Whose threads answer them.
-    posts_pool: ClassVar[Pool] = Pool.DESK
+    pools: ClassVar[dict[str, Pool]] = {}
     #: What an empty list says: why it is empty and what would fill it.
     empty_hint: ClassVar[str] = ""
     #: What whoever may not open the list is told: the right it takes and who has it.
@@ -162,7 +162,7 @@ class ScopedAdmin(ModelAdmin):
     def _post(self, method: str, words: str) -> Callable[..., HttpResponse]:
         handler: Callable[..., HttpResponse | None] = getattr(self, method)
 
-        @answered_in(self.posts_pool)
+        @answered_in(self.pools.get(method, Pool.DESK))
         @attempting(words)
         def view(request: HttpRequest, object_id: str) -> HttpResponse:
             obj = self.get_object(request, unquote(object_id))

@@ -65,8 +65,11 @@ def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewV
 class FeatureViewVersionAdmin(ScopedAdmin):
     project_path = "feature_view__project"
     page = "registry/admin/version.html"
-    posts: ClassVar[dict[str, str]] = {"act": "a step of a version"}
-    posts_pool = Pool.PLANS  # submitting looks at the source
+    posts: ClassVar[dict[str, str]] = {
+        "act": "a step of a version",
+        "submit": "submitting a version",
+    }
+    pools: ClassVar[dict[str, Pool]] = {"submit": Pool.PLANS}  # it looks at the source
     list_display = (
         "title",
         "project",
@@ -106,22 +109,29 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def act(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
         """Perform the action whose button was pressed."""
         chosen = request.POST.get("action", "")
-        if chosen not in list(Action):
+        if chosen not in {*Action} - {Action.SUBMIT}:
             return
         action = Action(chosen)
-        options: dict[str, Any] = {"comment": request.POST.get("comment", "").strip()}
+        options: dict[str, Any] = {}
         if action in DECISIONS:
             # What the page showed: without it, a decision could fall on what nobody looked at.
             options["packet_hash"] = request.POST.get("packet_hash", "")
-        if action is Action.SUBMIT:
-            options["look"] = get_looking()
         if action in (Action.PROMOTE, Action.RETIRE):
             options["force"] = request.POST.get("force") == "on"
+        self._take(request, obj, action, **options)
+
+    def submit(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
+        self._take(request, obj, Action.SUBMIT, look=get_looking())
+
+    def _take(
+        self, request: HttpRequest, obj: FeatureViewVersion, action: Action, **options: Any
+    ) -> None:
         operation = partial(
             OPERATIONS[action],
             version=obj,
             actor=access.acting_user(request),
             at=timezone.now(),
+            comment=request.POST.get("comment", "").strip(),
             **options,
         )
         version = attempt(request, operation, wanted=f"{DOING[action]} {obj}")

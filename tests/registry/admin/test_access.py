@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import resolve, reverse
 
+from lib.pools import Pool, pool_of_view
 from registry import audit
 from registry.admin import filters
 from registry.admin.audit import latest_deeds, readable_entries
@@ -217,6 +218,8 @@ def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
     assert state(waiting) == State.DRAFT
 
     act(as_("author"), waiting, "submit")
+    assert state(waiting) == State.DRAFT  # it has a door of its own: it takes long
+    as_("author").post(page_url(waiting, "submit"), {"comment": "Done."})
     steward = as_("steward")
     act(steward, FeatureViewVersion.objects.get(pk=waiting.pk), "approve")
     make_ready(waiting)
@@ -227,6 +230,11 @@ def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
     assert "needs a comment" in act(steward, waiting, "retire", force="on").text
     act(steward, waiting, "retire", force="on", comment="Wrong from the start.")
     assert state(waiting) == State.RETIRED
+
+
+@pytest.mark.parametrize(("door", "pool"), [("submit", Pool.PLANS), ("act", Pool.DESK)])
+def test_looking_at_a_source_takes_no_thread_of_the_desk(waiting, door, pool):
+    assert pool_of_view(resolve(page_url(waiting, door)).func) == pool
 
 
 @pytest.mark.parametrize(
