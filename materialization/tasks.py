@@ -1,6 +1,9 @@
-"""Celery shells of the run side: an id in, one call, and the one decision about retrying.
+"""Celery shells of the run side: an id in, and one call.
 
-Not for logic: ``runner`` has it. Old workers survive new arguments through ``**_``.
+Not for logic: ``runner`` has it. Not for retrying either: a message that waits for its time lies
+unacknowledged in a worker, and where the broker is what is away none can be sent. A run that an
+outage put back is queued in its row, and the sweep wakes a worker for it. Old workers survive new
+arguments through ``**_``.
 """
 
 from __future__ import annotations

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: A message not taken up within this is sent again; claiming twice is harmless.
 RESEND_AFTER = timedelta(seconds=60)
+#: One that was put back has no message on its way. What it lacked is often there in a moment (a
+#: file at rest, a server that starts again); a second time it may take longer.
+FIRST_RETRY_AFTER = timedelta(seconds=10)
 FIRST_BACKOFF = timedelta(minutes=1)
 LONGEST_BACKOFF = timedelta(hours=1)
 
@@ -103,11 +106,14 @@ def _end_of_dead(run: MaterializationRun) -> Ending | None:
 
 
 def resend_lost(*, at: datetime) -> None:
-    """Wake a worker again for runs whose message was lost, for instance with its broker."""
+    """Wake a worker again for runs whose message was lost, or that an outage put back."""
     is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
-    lost = MaterializationRun.objects.filter(is_old, status=RunStatus.QUEUED)
+    # It has its attempt's lease until a message was sent.
+    put_back = ~Q(error_code="") & Q(attempt=1, lease_expires_at__isnull=False)
+    is_back = put_back & Q(enqueued_at__lt=at - FIRST_RETRY_AFTER)
+    lost = MaterializationRun.objects.filter(is_old | is_back, status=RunStatus.QUEUED)
     for run in lost:
-        if lost.filter(pk=run.pk).update(enqueued_at=at):
+        if lost.filter(pk=run.pk).update(enqueued_at=at, lease_expires_at=None):
             enqueue(run)
 
 

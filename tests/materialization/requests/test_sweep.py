@@ -9,7 +9,7 @@ from django.conf import settings as django_settings
 
 from featurestore_project.celery import app
 from lib import rates
-from lib.connections import get_redis
+from lib.connections import RedisUnreachable, get_redis
 from lib.rates import Rate
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
@@ -201,6 +201,29 @@ def test_a_lost_message_is_sent_again_once_a_minute(version):
         return queued_messages() - before
 
     assert [sent(MINUTE), sent(MINUTE * 1.5), sent(MINUTE * 2), sent(MINUTE * 3)] == [0, 1, 0, 1]
+
+
+def test_what_an_outage_put_back_is_tried_again_soon_and_then_once_a_minute(version, settings):
+    """No message of it is lost: none was sent."""
+    run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+    here = settings.REDIS_URL
+
+    def sent(at, after: timedelta) -> int:
+        before = queued_messages()
+        with committed():
+            sweep.resend_lost(at=at + after)
+        return queued_messages() - before
+
+    waits = []
+    for attempt in (1, 2):
+        settings.REDIS_URL = "unix:///nowhere/redis.sock"
+        at = AT + attempt * HOUR
+        with committed(), pytest.raises(RedisUnreachable):
+            perform(run, at=at)
+        settings.REDIS_URL = here
+        waits.append([sent(at, timedelta(seconds=after)) for after in (9, 11, 59, 72)])
+
+    assert waits == [[0, 1, 0, 1], [0, 0, 0, 1]]
 
 
 # --- The online store ---------------------------------------------------------------------------
