@@ -78,6 +78,8 @@ def made(row: Model) -> None:
 
 def _note(connection: BaseDatabaseWrapper, table: str, pk: Any) -> None:
     """:raises LockOrderBroken: the transaction holds what comes after it, and not it."""
+    if not _is_in_transaction(connection):
+        return
     name = _transaction(connection)
     rank = _RANKS[table]
     held = [lock for lock in _ledger(connection) if lock.transaction == name]
@@ -100,6 +102,11 @@ def _ledger(connection: BaseDatabaseWrapper) -> Iterator[_Lock]:
             yield lock
 
 
+def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether locks outlive their statement; a test's own transaction stands for none."""
+    return not all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
 def _transaction(connection: BaseDatabaseWrapper) -> str:
     """Name the transaction; one inside a test's own counts as one, being undone with it."""
     of_test = sum(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
@@ -119,13 +126,19 @@ def watch(connection: BaseDatabaseWrapper) -> None:
         connection.execute_wrappers.append(_watched)
 
 
+def unwatch(connection: BaseDatabaseWrapper) -> None:
+    """Note no changes any more, until it is watched again."""
+    if _watched in connection.execute_wrappers:
+        connection.execute_wrappers.remove(_watched)
+
+
 def _watched(
     execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     result = execute(sql, params, many, context)
     changes = sql.startswith(("UPDATE", "DELETE")) and context["cursor"].rowcount > 0
     table = sql.partition('"')[2].partition('"')[0] if changes else ""
-    if settings.LOCK_ORDER_CHECKED and table in _RANKS and context["connection"].in_atomic_block:
+    if settings.LOCK_ORDER_CHECKED and table in _RANKS:
         _note(context["connection"], table, None)
     return result
 

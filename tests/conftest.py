@@ -79,10 +79,12 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     request.getfixturevalue("_django_db_helper")
     request.getfixturevalue("online_redis")
+    locks.watch(connection)
     if not _trail["guarded"]:
         _execute(STATEMENTS[connection.vendor])
     yield
     if not connection.in_atomic_block:
+        locks.unwatch(connection)  # the flush empties tables in an order of its own
         _execute(REMOVAL[connection.vendor])
         _trail["guarded"] = False
 
@@ -96,14 +98,6 @@ def _execute(statements: list[str]) -> None:
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-
-
-@pytest.fixture
-def lock_order(settings) -> Iterator[None]:
-    """Fail a transaction that locks rows in another order than ``registry.locks`` says."""
-    settings.LOCK_ORDER_CHECKED = True
-    locks.watch(connection)
-    yield
 
 
 @pytest.fixture

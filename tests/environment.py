@@ -36,6 +36,8 @@ VARIABLES = {
     "LOG_LEVEL": "WARNING",
     # Tests read what they have just written.
     "SOURCE_SETTLE_SECONDS": "0",
+    # Every transaction of every test keeps to the order of ``registry.locks``, or fails.
+    "LOCK_ORDER_CHECKED": "true",
     "ENGINE_THREADS": "2",
     "ENGINE_MEMORY_LIMIT_MB": "512",
     "DJANGO_SETTINGS_MODULE": "featurestore_project.settings",

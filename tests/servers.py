@@ -74,6 +74,7 @@ def server_env(state_dir: Path, **extra: str) -> dict[str, str]:
         "STATE_DIR": str(state_dir),
         "EMBEDDED": "true",
         "SWEEP_EVERY_SECONDS": "1",
+        "LOCK_ORDER_CHECKED": "true",
     }
     env |= extra
     if url := os.environ.get("DATABASE_URL"):

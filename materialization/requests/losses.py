@@ -46,17 +46,22 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
 
     :raises ActionNotPermitted: the actor may not materialize the view.
     :raises NothingLost: the store has all that was stored.
-    :raises TableBusy: a run of the table is under way; names it.
+    :raises TableBusy: a run of the table is under way, and named, or ended while we looked.
     :raises LossNeedsReason: without a reason.
     """
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, table.feature_view)
     if not reason.strip():
         raise LossNeedsReason("giving up stored data needs a reason, which the trail keeps.")
+    table.refresh_from_db()
+    known = table_at(table)
+    wrong = _what_is_wrong(table)  # a store that is away may be slow: nobody waits for the look
     with epoch.change(table.feature_view.project_id):
         (held,) = locks.hold(FeatureTable.objects.filter(pk=table.pk))
         if (run := live_run(held)) is not None:
             raise TableBusy(f"{run} is {run.status}; cancel it, or wait until it has ended.")
-        _forget(held, actor, reason, _what_is_wrong(held), at)
+        if table_at(held) != known:
+            raise TableBusy(f"rows of {table} were stored or given up meanwhile; ask again.")
+        _forget(held, actor, reason, wrong, at)
     table.refresh_from_db()
     return table
 

@@ -6,14 +6,16 @@ import shutil
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from lib.errors import Unavailable
 from materialization.queries import coverage, table_at
 from materialization.requests import sweep
 from materialization.requests.losses import NothingLost, TableBusy, accept_loss
+from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.protocols import OfflineStoreBehind
 from registry.access import ActionNotPermitted
-from registry.models import AuditEntry
+from registry.models import AuditEntry, FeatureTable
 from tests.factories import VIEW, make_version, token_for, verbs_of
 from tests.materialization.run_world import (
     AT,
@@ -201,6 +203,41 @@ def test_a_table_with_a_live_run_is_not_given_up(cast, lost):
 
     with pytest.raises(TableBusy, match="cancel it"):
         forget(cast, lost)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Each look at the offline store, as in how many transactions it was; call to act in one."""
+    depths, real, acts = [], DeltaOfflineStore.snapshot, []
+
+    def snapshot(self, at, **options):
+        depths.append(len(connection.atomic_blocks))
+        for act in acts:
+            act()
+        return real(self, at, **options)
+
+    monkeypatch.setattr(DeltaOfflineStore, "snapshot", snapshot)
+    return depths, acts
+
+
+def test_nobody_waits_while_the_store_is_looked_at(cast, lost, looks):
+    """A mount that hangs would keep the whole project locked."""
+    depths, _ = looks
+
+    with committed():
+        here = len(connection.atomic_blocks)
+        accept_loss(table=fresh(lost).table, actor=cast.operator, reason="disk died", at=AT)
+
+    assert depths == [here]
+
+
+def test_what_was_stored_since_the_look_is_not_given_up(cast, lost, looks):
+    _, acts = looks
+    acts.append(lambda: FeatureTable.objects.filter(pk=lost.table_id).update(stored_version=9))
+
+    with pytest.raises(TableBusy, match="meanwhile; ask again"):
+        forget(cast, lost)
+    assert len(coverage(fresh(lost).table)) == 1
 
 
 @pytest.mark.parametrize("who", ["consumer", "auditor", "outsider"])

@@ -17,10 +17,12 @@ from tests.factories import AT, make_project, make_ready, make_version
 HOME = Path(__file__).parents[2]
 
 
-pytestmark = pytest.mark.usefixtures("lock_order")
-
-
-@pytest.fixture(params=["cast", "committed_cast"])
+@pytest.fixture(
+    params=[
+        pytest.param("cast", marks=pytest.mark.django_db),
+        pytest.param("committed_cast", marks=pytest.mark.django_db(transaction=True)),
+    ]
+)
 def people(request):
     """As in most tests, inside one transaction that is undone, and with real ones."""
     return request.getfixturevalue(request.param)
