@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import msgspec
 
 from lib.connections import RedisUnavailable, get_redis, translated
+from lib.decoding import json_reader
 from lib.instants import EPOCH
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Excess(msgspec.Struct, frozen=True, array_like=True):
         return EPOCH + timedelta(seconds=self.end_second)
 
 
+_read_excess = json_reader(Excess)
+
+
 def count(rate: Rate, who: tuple[str, ...], *, at: datetime) -> Counted:
     """Count one more; what is over the limit is kept as an ``Excess`` too."""
     excess = Excess(rate.name, who, _end_of_period(rate, at), rate.seconds)
@@ -119,7 +123,7 @@ def ended(*, at: datetime) -> Iterator[tuple[Excess, int]]:
     with translated():
         kept = cast("dict[bytes, bytes]", get_redis().hgetall(EXCESS_KEY))
     for member, number in kept.items():
-        excess = msgspec.json.decode(member, type=Excess)
+        excess = _read_excess(member)
         if excess.ended_at + timedelta(seconds=SLACK_SECONDS) <= at:
             yield excess, int(number)
 

@@ -208,7 +208,8 @@ def test_whatever_path_is_asked_there_is_an_answer(url):
     [
         ("/api/v1/projects/rides/definitions", "plans"),
         ("/api/v1/projects/rides/feature-views/a/versions/1.0.0/submit", "plans"),
-        ("/admin/registry/featureviewversion/4/act/", "plans"),
+        ("/admin/registry/featureviewversion/4/submit/", "plans"),
+        ("/admin/registry/featureviewversion/4/act/", "desk"),
         ("/admin/registry/apitoken/4/revoke/", "desk"),
         ("/api/v1/projects/rides/get-historical-features", "training_sets"),
         ("/api/v1/projects/rides/get-online-features", "online"),
