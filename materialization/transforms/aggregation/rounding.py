@@ -1,4 +1,4 @@
-"""From an exact sum to one double: the nearest there is, of the sum or of its mean.
+"""From an exact sum to one double: the nearest there is, of the sum or of its mean. [pure]
 
 Not for making the sum (``exact_sums``, ``states.totals``). What two doubles and a bound of their
 error cannot decide, as a value right between two doubles, is computed in whole numbers by Python.
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import duckdb
-
 #: The function of SQL that is ours.
 EXACTLY = "assay_exactly"
 #: Whole numbers up to here are doubles, and dividing one by another rounds once.
@@ -25,13 +23,6 @@ _SAFE = f"BETWEEN {2.0**-900!r}::DOUBLE AND {2.0**900!r}::DOUBLE"
 _SPLITTER = f"{2**27 + 1}::DOUBLE"
 #: More than the relative error of what was rounded off, and of dividing it.
 _ERROR, _DIVIDED = f"{2.0**-45!r}::DOUBLE", f"{2.0**-50!r}::DOUBLE"
-
-
-def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the connection know ``EXACTLY``; it has to be closed before the process ends."""
-    connection.create_function(
-        EXACTLY, exactly, ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"], "DOUBLE"
-    )
 
 
 def exactly(amounts: list[int], powers: list[int], scale: int, count: int) -> float:

@@ -15,9 +15,10 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
 from materialization.ticks import last_tick
-from materialization.transforms.aggregation import rounding, sparse_ticks, stages
+from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
 from materialization.transforms.aggregation.exact_sums import Found, facts_sql
+from materialization.transforms.aggregation.rounding import EXACTLY, exactly
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
 from materialization.transforms.base import base_casts, no_key_sql
 
@@ -52,7 +53,7 @@ def aggregate(
     :raises SourceValueInvalid: a type the function or the feature cannot take.
     :raises TooManyTicks: between the first row and the run's end, under cron.
     """
-    rounding.register(connection)
+    register(connection)
     schedule = _schedule(job)
     aggregates = read_aggregates(job.spec, columns)
     last = to_us(last_tick(schedule, job.window_end))
@@ -107,6 +108,13 @@ def _begin(job: ComputeJob) -> datetime | None:
     )
     given += [start + MICROSECOND] if start is not None else []
     return max(given, default=None)
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the connection know ``EXACTLY``; it has to be closed before the process ends."""
+    connection.create_function(
+        EXACTLY, exactly, ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"], "DOUBLE"
+    )
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:

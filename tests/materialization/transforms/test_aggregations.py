@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
 from materialization.transforms.aggregation.exact_sums import facts_sql, scaled_sql, total_sql
-from materialization.transforms.aggregation.rounding import EXACTLY, mean_sql, register
+from materialization.transforms.aggregation.rounding import EXACTLY, mean_sql
+from materialization.transforms.aggregation.run import register
 from tests.materialization.aggregation_cases import (
     BASE,
     CRON,
