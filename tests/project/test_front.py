@@ -222,8 +222,9 @@ def test_each_request_has_threads_of_its_kind(path, pool):
     assert rsgi.pool_of("POST", path) == pool
 
 
-@pytest.mark.django_db
-def test_a_caller_is_the_same_by_token_and_by_log_in(client, cast):
+@pytest.mark.django_db(transaction=True)  # it lets go of its connection, as every request does
+def test_a_caller_is_the_same_by_token_and_by_log_in(client, committed_cast):
+    cast = committed_cast
     client.force_login(cast.author)
     cookie = f"sessionid={client.cookies['sessionid'].value}"
     tokens = [factories.token_for(cast.author) for _ in range(2)]
