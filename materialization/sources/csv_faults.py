@@ -1,4 +1,4 @@
-"""Where a CSV file is at fault, found by reading it again; only once a reader has given up.
+"""Where a CSV file is at fault, found by reading it again: most of it once a reader has given up.
 
 Not for reading rows (``readers``). The reader's parser names its states and options, counts records
 for lines, and says nothing of line ends.
@@ -7,7 +7,12 @@ for lines, and says nothing of line ends.
 from __future__ import annotations
 
 import re
+import zlib
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
 
 from materialization.errors import SourceUnreadable
 from materialization.sources.layouts import open_text
@@ -17,7 +22,11 @@ if TYPE_CHECKING:
 
 #: The reader's own bound of a record.
 MAX_RECORD_BYTES = 2_000_000
+#: What it reads at a time: sixteen of the longest records.
+_BUFFER_BYTES = 16 * MAX_RECORD_BYTES
 _CHUNK_BYTES = 1_048_576
+#: What a file says that is not compressed as its name says, or not whole.
+_DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
 _MARK = re.compile(rb'"|\r\n|\r|\n')
 _ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
 _ON_LINE = re.compile(r"CSV Error on Line: ([0-9]+)")
@@ -40,10 +49,7 @@ def csv_fault(error: Exception, paths: Sequence[str]) -> SourceUnreadable | None
     ended = b""
     for record in _records(path):
         if record.length > MAX_RECORD_BYTES:
-            return SourceUnreadable(
-                f"{path}, line {record.line}: the record has {record.length:,} bytes, at most "
-                f"{MAX_RECORD_BYTES:,} bytes can be read. Is a quote not closed?"
-            )
+            return _too_long(path, record.line, f"has {record.length:,} bytes")
         ended = ended or record.end
         if record.end and record.end != ended:
             return SourceUnreadable(
@@ -52,6 +58,32 @@ def csv_fault(error: Exception, paths: Sequence[str]) -> SourceUnreadable | None
                 'others in "…".'
             )
     return None
+
+
+def refuse_endless(path: str) -> None:
+    """Return if each line ends before the reader's buffer does.
+
+    The last record of a file is left out in silence where it is longer than that buffer.
+
+    :raises SourceUnreadable: one does not; names the file and the line.
+    """
+    if path.endswith(".csv") and Path(path).stat().st_size < _BUFFER_BYTES:
+        return
+    lines, length = 1, 0
+    with suppress(*_DAMAGED):  # the reader says so
+        for _, chunk in _chunks(path):
+            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+            lines += chunk.count(b"\n")
+            length = len(chunk) - end if end else length + len(chunk)
+            if length > _BUFFER_BYTES // 2:
+                raise _too_long(path, lines, f"has more than {length:,} bytes")
+
+
+def _too_long(path: str, line: int, fact: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path}, line {line}: the record {fact}, at most {MAX_RECORD_BYTES:,} bytes can be read."
+        " Is a quote not closed?"
+    )
 
 
 def true_line(error: Exception, paths: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from materialization.errors import (
 from materialization.failures import translate
 from materialization.sources.arrow_types import refusal
 from materialization.sources.common_types import common_type
+from materialization.sources.csv_faults import refuse_endless
 from materialization.sources.json_rows import json_relation, store_json
 from materialization.sources.layouts import csv_layouts, parquet_layouts
 from materialization.sources.readers import OPTIONS, DescribedFile, store_partitions, union_sql
@@ -127,6 +128,8 @@ def _read_tables(
 ) -> _Read:
     """Read files that say themselves which columns they have."""
     if source.format == "csv":
+        for path in source.paths:
+            refuse_endless(path)
         layouts = csv_layouts(source.paths, _needed(spec))
     else:
         layouts = parquet_layouts(connection, source.paths)

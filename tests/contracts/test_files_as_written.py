@@ -367,6 +367,14 @@ REFUSED = {
         HEAD + b'b,2024-05-01,"q\nq"\n' * 3 + b"a,2024-05-01," + b"y" * 3_000_000 + b"\n",
         r"a\.csv, line 8: .*2,000,000 bytes",
     ),
+    "endless": (
+        HEAD + ROW + b"a,2024-05-01," + b"y" * 40_000_000,
+        r"a\.csv, line 3: .*2,000,000 bytes",
+    ),
+    "endless in the middle": (
+        HEAD + ROW + b"a,2024-05-01," + b"y" * 40_000_000 + b"\n" + ROW,
+        r"a\.csv, line 3: .*2,000,000 bytes",
+    ),
 }
 
 
