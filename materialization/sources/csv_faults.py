@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,16 +68,22 @@ def refuse_endless(path: str) -> None:
 
     :raises SourceUnreadable: one does not; names the file and the line.
     """
-    if path.endswith(".csv") and Path(path).stat().st_size < _BUFFER_BYTES:
-        return
-    lines, length = 1, 0
     with suppress(*_DAMAGED):  # the reader says so
-        for _, chunk in _chunks(path):
-            end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
-            lines += chunk.count(b"\n")
-            length = len(chunk) - end if end else length + len(chunk)
-            if length > _BUFFER_BYTES // 2:
-                raise _too_long(path, lines, f"has more than {length:,} bytes")
+        about = Path(path).stat()
+        if not path.endswith(".csv") or about.st_size >= _BUFFER_BYTES:
+            _look_for_ends(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _look_for_ends(path: str, _size: int, _modified: int) -> None:
+    """Do so once for a file as it is: a job opens it for each of its readings and views."""
+    lines, length = 1, 0
+    for _, chunk in _chunks(path):
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        lines += chunk.count(b"\n")
+        length = len(chunk) - end if end else length + len(chunk)
+        if length > _BUFFER_BYTES // 2:
+            raise _too_long(path, lines, f"has more than {length:,} bytes")
 
 
 def _too_long(path: str, line: int, fact: str) -> SourceUnreadable:
