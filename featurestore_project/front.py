@@ -13,6 +13,7 @@ import logging
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
@@ -22,6 +23,7 @@ from lib.pools import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from django.http import HttpResponse
 
@@ -85,13 +87,7 @@ class Lane:
             raise self._busy(f"{most} of one caller are the most that it takes")
         mine.inside += 1
         try:
-            self.check()
-            self._inside += 1
-            try:
-                async with mine.turn:
-                    return await self._in_thread(work, *arguments)
-            finally:
-                self._inside -= 1
+            return await self._run(mine.turn, work, *arguments)
         finally:
             mine.inside -= 1
             if not mine.inside:
@@ -102,15 +98,19 @@ class Lane:
 
         :raises Busy: there is no place.
         """
+        return await self._run(nullcontext(), work, *arguments)
+
+    async def _run(
+        self, turn: AbstractAsyncContextManager[Any], work: Callable[..., Any], *arguments: Any
+    ) -> Any:
         self.check()
         self._inside += 1
         try:
-            return await self._in_thread(work, *arguments)
+            async with turn:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, work, *arguments)
         finally:
             self._inside -= 1
-
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
 class _Caller:

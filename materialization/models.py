@@ -5,8 +5,6 @@ Not for the data: the stores have the rows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -15,9 +13,6 @@ from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.windows import Window
 from registry.models import FeatureTable, FeatureViewVersion
 from registry.spec.model import ScheduleSpec
-
-if TYPE_CHECKING:
-    pass
 
 
 class MaterializationSchedule(models.Model):
