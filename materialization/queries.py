@@ -95,6 +95,16 @@ def live_run(table: FeatureTable) -> MaterializationRun | None:
     )
 
 
+def busy_tables() -> set[int]:
+    """Return the tables that have a live run.
+
+    Who decides by the state of tables asks this first: a run that ends in between is then seen to
+    be live, or all that it left is seen.
+    """
+    live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
+    return set(live.values_list("table", flat=True))
+
+
 def failures_in_a_row(table: FeatureTable) -> list[MaterializationRun]:
     """Return the runs that gave nothing since the last that did, newest first, at most ten.
 

@@ -19,12 +19,12 @@ from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import (
+    busy_tables,
     coverage,
     covered_until,
     end_of,
     failures_in_a_row,
     gaps,
-    live_run,
 )
 from materialization.requests.runs import enqueue, request_run
 from materialization.requests.turns import STEPPED_BACK
@@ -131,10 +131,11 @@ def add_schedules(*, at: datetime) -> None:
 
 def start_due(*, at: datetime) -> None:
     """Queue a run of each served version whose next tick has come, or that was never backfilled."""
+    busy = busy_tables()
     schedules = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
-    for schedule in schedules.select_related("version__feature_view__project", "version__table"):
-        due = due_end(schedule, at=at)
-        if due is not None and live_run(_table(schedule.version)) is None:
+    related = "version__feature_view__project", "version__table"
+    for schedule in schedules.exclude(version__table__in=busy).select_related(*related):
+        if (due := due_end(schedule, at=at)) is not None:
             _attempt(schedule.version, due, at)
 
 
@@ -179,14 +180,14 @@ def reload_missing(*, at: datetime) -> None:
     They are after a flush, for a longer TTL, or when a run ended between storing and loading.
     """
     store = online_store()
-    seen: set[int] = set()
+    seen = busy_tables()
     for version in served_versions().filter(table__ready_at__isnull=False):
         table = _table(version)
         if table.pk in seen or not version.spec.view.online:
             continue
         seen.add(table.pk)
         is_held = holds_all(table, store.marker(table.uid), longest_ttl(table))
-        if is_held or live_run(table) is not None or _loading_rests(table, at):
+        if is_held or _loading_rests(table, at):
             continue
         if (covered := covered_until(table)) is not None:
             _attempt(version, min(covered, at), at, kind=RunKind.RELOAD)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
 
 from featurestore_project.celery import app
 from lib import rates
@@ -397,3 +398,24 @@ def test_what_was_refused_beyond_a_limit_comes_into_the_trail():
 
     entry = AuditEntry.objects.get(verb="access.stranger_refused")
     assert (entry.subject_label, entry.after["more"]) == ("10.0.0.7", 3)
+
+
+@pytest.mark.parametrize("duty", [sweep.start_due, sweep.reload_missing])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_run_that_ends_while_the_sweep_looks_is_not_asked_for_again(version, duty, number):
+    (run,) = swept()
+    asked = 0
+
+    def ends_before(execute, sql, params, many, context):
+        nonlocal asked
+        asked += 1
+        if asked == number:
+            perform(run)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(ends_before):
+        duty(at=AT + MINUTE)
+
+    perform(run)
+    assert run.status == "succeeded"
+    assert list(MaterializationRun.objects.all()) == [run]
