@@ -10,17 +10,15 @@ import logging
 import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 
 from lib.decoding import json_reader
+from materialization.compute import forks
 from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
 
 log = logging.getLogger(__name__)
-SANDBOX = Path(__file__).parents[1] / "sandbox" / "main.py"
 #: Time for the child to say itself that its limit is reached, before it is killed.
 _GRACE_S = 5.0
 #: Bytes of the report that are read; the longest lists a few thousand columns.
@@ -85,7 +82,7 @@ def start_child(job: ComputeJob | LookJob, limits: EngineLimits) -> Iterator[Chi
         tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,
         tempfile.TemporaryFile() as report,
     ):
-        envelope = Envelope(job, limits, directory, os.getpid())
+        envelope = Envelope(job, limits, directory)
         child = Child(limits, directory, report)
         try:
             child.send(msgspec.json.encode(envelope))
@@ -101,17 +98,18 @@ class Child:
         self._limits = limits
         self._report_file = report
         self._timed_out = False
-        # No variable of ours reaches it: settings, tokens and passwords live in the environment.
-        self._process = subprocess.Popen(  # noqa: S603 - our interpreter, our file
-            [sys.executable, "-I", str(SANDBOX)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=report,
-            cwd=directory,
-            env={},
-            close_fds=True,
-            start_new_session=True,
-        )
+        (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
+        self._stdin, self._stdout = open(ours_in, "wb"), open(ours_out, "rb")  # noqa: PTH123, SIM115
+        try:
+            self._process = forks.start(
+                stdin=theirs_in, stdout=theirs_out, stderr=report.fileno(), directory=directory
+            )
+        except EngineStopped:
+            self._close()
+            raise
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
         self._timer = threading.Timer(limits.timeout_s + _GRACE_S, self._time_out)
         self._timer.daemon = True
         self._timer.start()
@@ -120,21 +118,26 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def peak_mb(self) -> int:
+        """The most memory it had, once it has ended."""
+        return self._process.peak_kb >> 10
+
     def send(self, envelope: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError), self._stdin() as stdin:
-            stdin.write(envelope)
+        with contextlib.suppress(BrokenPipeError), self._stdin:
+            self._stdin.write(envelope)
 
     def open_stream(self) -> pa.RecordBatchReader:
         """Return the stream of rows, or raise what the child reported instead of one."""
         try:
-            return pa.ipc.open_stream(self._process.stdout)
+            return pa.ipc.open_stream(self._stdout)
         except (pa.ArrowInvalid, OSError):
             self.report()
             raise
 
     def report(self) -> Report:
         """Wait for the child's end and return its report; raise the error in it."""
-        self._close_stdout()
+        self._stdout.close()
         self._process.wait()
         if self._timed_out:
             raise _took_too_long(self._limits)
@@ -145,19 +148,14 @@ class Child:
 
     def stop(self) -> None:
         self._timer.cancel()
-        if self._process.poll() is None:
-            self._process.kill()
+        self._process.kill()
         self._process.wait()
-        self._close_stdout()
+        self._close()
 
-    def _close_stdout(self) -> None:
-        if self._process.stdout:
-            self._process.stdout.close()
-
-    def _stdin(self) -> IO[bytes]:
-        if self._process.stdin is None:  # cannot be: it was asked for
-            raise EngineStopped("the engine's process has no input.")
-        return self._process.stdin
+    def _close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+        self._stdout.close()
 
     def _time_out(self) -> None:
         self._timed_out = True

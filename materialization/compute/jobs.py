@@ -62,7 +62,6 @@ class Envelope(msgspec.Struct, frozen=True):
     job: ComputeJob | LookJob
     limits: EngineLimits
     temp_directory: str
-    parent: int
 
 
 class Counters(msgspec.Struct, frozen=True):

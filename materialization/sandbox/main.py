@@ -1,7 +1,8 @@
-"""The child process that touches users' SQL and files; started by path, never imported.
+"""The process whose forks touch users' SQL and files, one a job; started by path, never imported.
 
 Not for deciding what to compute: the job on stdin says it. Rows go to stdout as an Arrow stream,
-one line of JSON goes to stderr at the end.
+one line of JSON goes to stderr at the end. ``sys.argv`` has the number of the socket on which jobs
+are asked for: see ``template``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +21,18 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def confine(parent: int | None = None) -> None:
-    """Die with the parent, leave no core dump, gain no privilege."""
+def confine(parent: int) -> None:
+    """Die with the parent, leave no core dump, gain no privilege; have a name of its own."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if parent is not None and os.getppid() != parent:
+    libc.prctl(_PR_SET_NAME, b"assay-job", 0, 0, 0)
+    if os.getppid() != parent:
         os._exit(1)  # it died before we asked to be told
 
 
@@ -53,19 +57,27 @@ def restrict(limits: EngineLimits) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def main() -> int:
-    if sys.platform == "linux":
-        confine()
-    # Isolated mode leaves the project out of the path; only this file knows where it is.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+def perform(template: int) -> int:
+    """Do the one job that stands on stdin, in a fork of ``template``; return its exit code."""
     from materialization.sandbox import compute
 
+    if sys.platform == "linux":
+        confine(template)
     envelope = compute.read_envelope(sys.stdin.buffer.read())
     if sys.platform == "linux":
-        confine(envelope.parent)
         restrict(envelope.limits)
     return compute.run(envelope, rows=sys.stdout.buffer, report=sys.stderr)
 
 
+def main() -> None:
+    # Isolated mode leaves the project out of the path; only this file knows where it is.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    # What jobs need is imported here, once for all of them.
+    from materialization.sandbox import compute, template  # noqa: F401
+
+    template.serve(socket.socket(fileno=int(sys.argv[1])), perform)
+    os._exit(0)  # nothing is left to do, and a library's last words would be read as ours
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from materialization.compute.child import compute, start_child
+from materialization.compute.child import Computation, compute, start_child
 from materialization.compute.jobs import ComputeJob, LookJob
 from materialization.compute.limits import EngineLimits
 from materialization.errors import EngineLimitExceeded, EngineStopped
@@ -53,16 +52,11 @@ def job(root, spec):
 
 @pytest.mark.parametrize("expression", GREEDY.values(), ids=GREEDY)
 def test_a_greedy_expression_is_refused_in_words_and_takes_no_more_than_its_limit(rows, expression):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with start_child(job(rows, spec_of(expression)), LIMITS) as child:
+        with pytest.raises(EngineLimitExceeded, match="more than 128 MB of memory") as caught:
+            Computation(child).reader.read_all()
 
-    with (
-        pytest.raises(EngineLimitExceeded, match="needed more than 128 MB of memory") as caught,
-        compute(job(rows, spec_of(expression)), LIMITS) as computation,
-    ):
-        computation.reader.read_all()
-
-    taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert taken // 1024 <= max(before // 1024, LIMITS.process_limit_mb + 100)
+        assert 50 < child.peak_mb <= LIMITS.process_limit_mb + 100
     assert caught.value.data == {"limit": "memory"}
 
 
