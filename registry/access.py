@@ -1,6 +1,6 @@
 """Roles, rights, who is a person, and the only ways to load what somebody may see.
 
-Loading an object and authorising it is one call. ``assign_perm`` stands here and nowhere else.
+Loading an object and authorising it is one call. Rows of permissions are written here and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.models import Permission
 from django.db.models import Q
-from guardian.shortcuts import assign_perm, get_perms, remove_perm
+from guardian.shortcuts import get_perms
 
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
@@ -215,13 +216,15 @@ def sync_permissions(project: Project, user: User) -> None:
     """Make the user's guardian rows on the project exactly what their roles say."""
     roles = Membership.objects.filter(project=project, user=user).values_list("role", flat=True)
     wanted = {str(right) for role in roles for right in ROLES[Role(role)]}
-    present = set(_granted(project, user))
-    for right in wanted - present:
-        assign_perm(right, user, project)
-    for right in present - wanted:
-        remove_perm(right, user, project)
-
-
-def _granted(project: Project, user: User) -> list[str]:
-    rows = project.projectuserobjectpermission_set.filter(user=user)
-    return list(rows.values_list("permission__codename", flat=True))
+    rows = project.projectuserobjectpermission_set
+    present = set(rows.filter(user=user).values_list("permission__codename", flat=True))
+    granted = Permission.objects.filter(
+        content_type__app_label=Project._meta.app_label,
+        content_type__model=Project._meta.model_name,
+        codename__in=wanted - present,
+    )
+    rows.bulk_create(
+        rows.model(content_object=project, user=user, permission=each) for each in granted
+    )
+    if present - wanted:
+        rows.filter(user=user, permission__codename__in=present - wanted).delete()
