@@ -1,6 +1,6 @@
 """Roles, rights, who is a person, and the only ways to load what somebody may see.
 
-Loading an object and authorising it is one call. Rows of permissions are written here and nowhere else.
+Loading an object and authorising it is one call. Permissions are written here and nowhere else.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def test_every_row_comes_as_it_was_written(world, tmp_path):
 
 def test_it_may_be_sent_to_another_process(world):
     job = ComputeJob(spec=world.spec, source=found(world), window_end=END)
-    sent = msgspec.json.encode(Envelope(job, LIMITS, "/tmp", 1))  # noqa: S108 - not opened
+    sent = msgspec.json.encode(Envelope(job, LIMITS, "/tmp"))  # noqa: S108 - not opened
 
     assert msgspec.json.decode(sent, type=Envelope).job == job
 

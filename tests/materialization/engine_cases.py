@@ -94,7 +94,7 @@ def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMI
         state_files=tuple(map(str, state_files)),
     )
     rows, said = io.BytesIO(), io.StringIO()
-    sandbox_run.run(Envelope(job, limits, str(root), 0), rows=rows, report=said)
+    sandbox_run.run(Envelope(job, limits, str(root)), rows=rows, report=said)
     report = msgspec.json.decode(said.getvalue(), type=Report)
     if report.error is not None:
         raise from_report(report.error)
