@@ -31,20 +31,26 @@ FUNCTIONS = {
 def snapshot_ticks(rows, ticks, outputs):
     """Return {(key, tick): {output: value}}, dense: every key at every tick from its first on.
 
+    What is empty and was so at the tick before ends there: it is no row again until it has a value.
+
     ``rows``: dicts with ``key`` (a tuple), ``event``, ``created`` (or None) and columns.
     ``outputs``: name → (column, function, window). NULL is ignored by every function.
     """
     longest = max(window for _, _, window in outputs.values())
-    born, answer = set(), {}
+    empty = {name: evaluate(function, []) for name, (_, function, _) in outputs.items()}
+    born, answer, before = set(), {}, {}
     for tick in ticks:
         visible = [row for row in rows if max(row["event"], row["created"] or row["event"]) <= tick]
         born |= {row["key"] for row in visible if row["event"] > tick - longest}
         for key in born:
             mine = sorted((row for row in visible if row["key"] == key), key=_time)
-            answer[key, tick] = {
+            values = {
                 name: evaluate(function, _column(mine, column, tick - window))
                 for name, (column, function, window) in outputs.items()
             }
+            if not values == before.get(key) == empty:
+                answer[key, tick] = values
+            before[key] = values
     return answer
 
 

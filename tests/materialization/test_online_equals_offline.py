@@ -174,6 +174,28 @@ def test_windows_at_ticks(cast, sources, rows, ends):
         transaction.set_rollback(True)
 
 
+def test_an_emptied_entity_is_too_old_after_the_ttl_of_its_last_row(cast, sources):
+    """To the microsecond and in both stores; a correction that comes after it is read as any."""
+    write_rows(sources, [(1, AT - HOUR / 2, AT - HOUR / 2, 0.5, 7)])
+    with committed():
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, WINDOWED)))
+        materialize(version, end=AT + 9 * HOUR)
+    emptied = AT + 3 * HOUR  # the longest window, from the tick at AT
+
+    def trips(at):
+        read = online(version, {"driver_id": [1]}, at=at)
+        assert same(read, offline(version, {"driver_id": [1]}, at=at))
+        return read["trips_3h"][0]
+
+    assert trips(emptied + version.spec.ttl) == 0
+    assert trips(emptied + version.spec.ttl + MICROSECOND) is None
+
+    write_rows(sources, [(1, AT + 8 * HOUR, AT + 10 * HOUR, 0.5, 7)])
+    with committed():
+        materialize(version, end=AT + 10 * HOUR)
+    assert trips(AT + 10 * HOUR) == 1
+
+
 # --- The real inputs ------------------------------------------------------------------------------
 
 ZIP = """

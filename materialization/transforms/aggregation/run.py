@@ -89,7 +89,7 @@ def _sliced(
         sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
         _create(connection, "keys", sql)
         _stage(connection, job, aggregates, grid)
-        with_beats = _store(connection, job, grid)
+        with_beats = _store(connection, job, aggregates, grid)
         yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
 
 
@@ -186,9 +186,12 @@ def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dic
     return facts
 
 
-def _store(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> bool:
+def _store(
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates, grid: TickGrid
+) -> bool:
     """Create ``kept`` and, with a TTL, ``beats``; say whether there are beats."""
-    _create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid))
+    is_empty = stages.is_empty_sql(aggregates)
+    _create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid, is_empty=is_empty))
     beats = sparse_ticks.beats_sql(job.spec, grid)
     if beats is not None:
         _create(connection, "beats", beats)

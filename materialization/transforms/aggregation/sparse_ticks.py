@@ -2,7 +2,8 @@
 """Which ticks of an aggregation are stored: changes, and those the TTL asks for. [pure]
 
 Not for the values (``stages``). The stored ticks answer every question within the TTL as
-a row at every tick would.
+a row at every tick would, up to the one at which a key has emptied: that one is the last, however
+long nothing happens after it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 
-def kept_sql(spec: VersionSpec, grid: TickGrid) -> str:
+def kept_sql(spec: VersionSpec, grid: TickGrid, *, is_empty: str) -> str:
     """Return the candidates whose values differ from the tick before, and keys' states (i = -1).
 
-    ``following`` is the next such tick of the key, or the count of ticks.
+    ``following`` is the next such tick of the key, or the count of ticks; ``is_empty`` what is true
+    of features without a value.
     """
     features = numbered("f", spec.features)
     differs = " OR ".join(
@@ -35,7 +37,9 @@ def kept_sql(spec: VersionSpec, grid: TickGrid) -> str:
         "WINDOW k AS (PARTITION BY kid ORDER BY i)"
     )
     following = f"coalesce(lead(i) OVER (PARTITION BY kid ORDER BY i), {grid.count})"
-    return f"SELECT *, {following} AS following FROM ({changed}) WHERE differs"
+    return (
+        f"SELECT *, {following} AS following, {is_empty} AS is_empty FROM ({changed}) WHERE differs"
+    )
 
 
 def beats_sql(spec: VersionSpec, grid: TickGrid) -> str | None:
@@ -55,7 +59,7 @@ def beats_sql(spec: VersionSpec, grid: TickGrid) -> str | None:
     begin = (
         "SELECT kept.kid, kept.i AS origin, "
         f"CASE WHEN kept.i < 0 THEN {first} ELSE {after_change} END AS i, "
-        f"following FROM kept {late_join} {change_join}"
+        f"following FROM kept {late_join} {change_join} WHERE NOT is_empty"
     )
     return (
         f"WITH RECURSIVE beats AS (SELECT * FROM ({begin}) WHERE i < following UNION ALL "

@@ -153,14 +153,26 @@ def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
     values = "".join(f", {call.sql} AS x{call.number}" for call in aggregates.calls)
     joins = " ".join(f"LEFT JOIN {part} USING (kid, i)" for part in parts)
     typed = "".join(
-        f", {_typed(feature, aggregates.calls[call])} AS f{n}"
+        f", {_typed(f'x{call}', feature, aggregates.calls[call])} AS f{n}"
         for n, (feature, call) in enumerate(aggregates.outputs)
     )
     return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM running {joins})"
 
 
-def _typed(feature: FeatureSpec, call: Call) -> str:
-    value, have, want = f"x{call.number}", call.type, feature.value_type
+def is_empty_sql(aggregates: Aggregates) -> str:
+    """Return what is true of features that are all those of windows without a value.
+
+    By the values alone: of a stored row an earlier run left nothing else.
+    """
+    calls = aggregates.calls
+    return " AND ".join(
+        f"f{n} IS NOT DISTINCT FROM {_typed(calls[call].function.empty, feature, calls[call])}"
+        for n, (feature, call) in enumerate(aggregates.outputs)
+    )
+
+
+def _typed(value: str, feature: FeatureSpec, call: Call) -> str:
+    have, want = call.type, feature.value_type
     if have == want.duckdb:
         return value
     if want.kind == "float64" and family(have) in ("integer", "decimal"):

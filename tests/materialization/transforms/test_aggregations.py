@@ -18,11 +18,13 @@ from materialization.ticks import first_tick
 from materialization.transforms.aggregation.exact_sums import facts_sql, scaled_sql, total_sql
 from materialization.transforms.aggregation.rounding import EXACTLY, mean_sql
 from materialization.transforms.aggregation.run import register
+from registry.spec.model import ScheduleSpec
 from tests.materialization.aggregation_cases import (
     BASE,
     CRON,
     END,
     EVERY,
+    FUNCTIONS,
     HOUR,
     all_ticks,
     any_floats,
@@ -109,6 +111,47 @@ def test_a_late_row_enters_at_the_next_tick_and_an_emptied_window_is_null_not_ze
     assert (entered["n_count_3h"], entered["n_sum_3h"], entered["n_count_1h"]) == (1, 5.0, 0)
     assert (emptied["n_count_3h"], emptied["n_count_distinct_3h"]) == (0, 0)
     assert all(value is None for name, value in emptied.items() if "count" not in name)
+
+
+def one(hours, n, *, late=0):
+    event = BASE + hours * HOUR
+    return {"a": "1", "b": "2", "event": event, "created": event + late * HOUR, "x": None, "n": n}
+
+
+def hours_of(table):
+    return sorted((r["event_timestamp"] - BASE) / HOUR for r in table.to_pylist())
+
+
+@pytest.mark.parametrize("schedule", [EVERY, ScheduleSpec(cron="0 * * * *")])
+@pytest.mark.parametrize("functions", [("count", "mean"), FUNCTIONS])
+def test_an_emptied_entity_ends_with_one_row(schedule, functions):
+    """It is emptied when all its windows are; while one is not, its ticks beat."""
+    spec, outputs = make_view(columns=("n",), ttl="1h", functions=functions, schedule=schedule)
+
+    stored = run(spec, [one(0.5, 5)], end=BASE + 2000 * HOUR)
+
+    # The hour's window empties at 2, the other at 4; nothing changes at 3.
+    assert hours_of(stored) == [1, 2, 3, 4]
+    last = as_dict(stored, outputs)[("1", "2"), BASE + 4 * HOUR]
+    assert (last["n_count_1h"], last["n_count_3h"], last["n_mean_3h"]) == (0, 0, None)
+
+
+@pytest.mark.parametrize("schedule", [EVERY, ScheduleSpec(cron="0 * * * *")])
+def test_runs_after_an_entity_emptied_store_nothing_of_it_until_it_has_a_value(schedule):
+    spec, _ = make_view(columns=("n",), ttl="1h", schedule=schedule)
+    rows, stored, start, found = [one(0.5, 5)], None, None, []
+    # A NULL and a row too late for its windows change nothing; a late one within them does.
+    arriving = {3: [], 4: [], 9: [one(5.5, None), one(0.6, 9, late=6)], 11: [one(9.5, 7, late=1)]}
+
+    for end, more in arriving.items():
+        rows += more
+        piece = run(spec, rows, start=start, end=BASE + end * HOUR, stored=stored)
+        stored = piece if stored is None else pa.concat_tables([stored, piece])
+        start = BASE + end * HOUR
+        found.append(hours_of(piece))
+
+    assert found == [[1, 2, 3], [4], [], [11]]
+    assert text(run(spec, rows, end=start)) == text(stored)
 
 
 @pytest.mark.parametrize(
