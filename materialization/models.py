@@ -80,6 +80,12 @@ class MaterializationRun(models.Model):
     #: The fencing token: grows with each claim; writes of an earlier attempt match no row.
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    #: Before then the system does not try again by itself: this run while it is queued, another of
+    #: its table once it has ended. Null: it may at once, or nothing is to be tried.
+    retry_at = models.DateTimeField(null=True, blank=True)
+    #: How many runs of the table ended one after the other without success, this one included; 0
+    #: before it ends, and after success.
+    failures = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, blank=True)
     cancel_requested = models.BooleanField(default=False)
     #: Its rows are being made visible, or are by now: it is not cancelled any more.
@@ -112,9 +118,19 @@ class MaterializationRun(models.Model):
                 name="materialization_run_window",
             ),
         )
-        # "What died?" and "what waits?" are asked by every sweep.
         indexes = (
+            # "What died?" and "what waits?" are asked by every sweep.
             models.Index(fields=("status", "lease_expires_at"), name="materialization_run_due"),
+            # "How did the table's last run end?", of all tables at once, whatever their history.
+            models.Index(fields=("table", "-id"), name="materialization_run_newest"),
+            # "Has the table a live run?"
+            models.Index(fields=("table", "status"), name="materialization_run_live"),
+            # "Which runs may have committed since?", of those alone that came so far.
+            models.Index(
+                fields=("table", "sequence"),
+                condition=Q(publishing=True),
+                name="materialization_run_published",
+            ),
         )
 
     def __str__(self) -> str:
@@ -183,12 +199,19 @@ class ProcessClock(models.Model):
 
 
 class StoredWindow(models.Model):
-    """One window whose rows are in the offline store; no other run computes it again."""
+    """One window whose rows are in the offline store; no other run computes it again.
+
+    Windows that touch are one row, however many runs stored them: see ``runner.recording``.
+    """
 
     table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="stored_windows")
+    #: Of the runs that stored it, the one with the latest sequence.
     run = models.ForeignKey(
         MaterializationRun, on_delete=models.PROTECT, related_name="stored_windows"
     )
+    #: The latest sequence of the others; 0: there are none. Whoever loads the rows of ``run`` alone
+    #: has to know that those are loaded.
+    earlier_sequence = models.PositiveBigIntegerField(default=0)
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField()
 
@@ -202,6 +225,10 @@ class StoredWindow(models.Model):
 
     def __str__(self) -> str:
         return f"({self.window_start or 'the beginning'}, {self.window_end}]"
+
+    @property
+    def window(self) -> Window:
+        return Window(self.window_start, self.window_end)
 
 
 class SourcePart(models.Model):

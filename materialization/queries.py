@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, OuterRef, Q, Subquery
 
 from lib.instants import MICROSECOND
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, StoredWindow
 from materialization.stores.protocols import TableAt
 from materialization.windows import Window, merge, missing
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
 
-    from materialization.models import StoredWindow
     from registry.models import FeatureViewVersion
 
 
@@ -79,9 +79,14 @@ def gaps(version: FeatureViewVersion, covered: Sequence[Window]) -> list[Window]
     return missing(Window(begin, end), covered)
 
 
-def stored_since(table: FeatureTable, sequence: int) -> QuerySet[StoredWindow]:
-    """Return the windows whose rows carry a later sequence."""
-    return table.stored_windows.filter(run__sequence__gt=sequence)
+def stored_since(
+    table: FeatureTable, sequence: int, *, but: int | None = None
+) -> QuerySet[StoredWindow]:
+    """Return the windows with rows of a later sequence; those of ``but`` do not count."""
+    later = Q(run__sequence__gt=sequence)
+    if but is not None:
+        later &= ~Q(run__sequence=but)
+    return table.stored_windows.filter(later | Q(earlier_sequence__gt=sequence))
 
 
 def newest_sequence(table: FeatureTable) -> int:
@@ -90,9 +95,9 @@ def newest_sequence(table: FeatureTable) -> int:
 
 
 def live_run(table: FeatureTable) -> MaterializationRun | None:
-    return (
-        table.runs.filter(status__in=LIVE_STATUSES).select_related("version__feature_view").first()
-    )
+    # There is one at most; asked for in an order, the database would walk through the history.
+    live = table.runs.filter(status__in=LIVE_STATUSES).order_by()
+    return next(iter(live.select_related("version__feature_view")), None)
 
 
 def busy_tables() -> set[int]:
@@ -105,17 +110,40 @@ def busy_tables() -> set[int]:
     return set(live.values_list("table", flat=True))
 
 
-def failures_in_a_row(table: FeatureTable) -> list[MaterializationRun]:
-    """Return the runs that gave nothing since the last that did, newest first, at most ten.
+class Standing(NamedTuple):
+    """What is stored of a table, and the run of it that ended last."""
 
-    Cancelled ones count: who stopped a run does not want it back within seconds.
-    """
-    failures = []
-    for run in table.runs.exclude(status__in=LIVE_STATUSES).order_by("-id")[:10]:
-        if run.status == RunStatus.SUCCEEDED:
-            break
-        failures.append(run)
-    return failures
+    covered: list[Window]
+    newest_sequence: int
+    last: MaterializationRun | None
+
+
+#: How a table stands of which nothing was stored and no run has ended.
+UNTOUCHED = Standing([], 0, None)
+
+
+def standings(tables: Collection[int]) -> dict[int, Standing]:
+    """Return how each of the tables stands: two questions for all, whatever their history."""
+    stored = StoredWindow.objects.filter(table__in=tables)
+    windows: defaultdict[int, list[Window]] = defaultdict(list)
+    newest: defaultdict[int, int] = defaultdict(int)
+    columns = "table", "window_start", "window_end", "run__sequence"
+    for table, start, end, sequence in stored.values_list(*columns):
+        windows[table].append(Window(start, end))
+        newest[table] = max(newest[table], sequence or 0)
+    last = {run.table_id: run for run in _ended_last(tables)}
+    return {
+        table: Standing(merge(windows[table]), newest[table], last.get(table))
+        for table in windows.keys() | last.keys()
+    }
+
+
+def _ended_last(tables: Collection[int]) -> QuerySet[MaterializationRun]:
+    ended = MaterializationRun.objects.exclude(status__in=LIVE_STATUSES)
+    newest = ended.filter(table=OuterRef("pk")).order_by("-id").values("pk")[:1]
+    each = FeatureTable.objects.filter(pk__in=tables).annotate(last=Subquery(newest))
+    said = "table", "kind", "status", "step", "finished_at", "retry_at", "failures", "error_code"
+    return MaterializationRun.objects.filter(pk__in=each.values("last")).only(*said)
 
 
 def repaired_by(run: MaterializationRun) -> MaterializationRun | None:

@@ -47,8 +47,8 @@ def make_window(start: datetime | None, end: datetime) -> Window:
 def merge(windows: Iterable[Window]) -> list[Window]:
     """Return the same instants as the fewest windows, in order; touching ones become one."""
     merged: list[Window] = []
-    for window in sorted((w for w in windows if not w.is_empty), key=_start):
-        if merged and _start(window) <= merged[-1].end:
+    for window in sorted((w for w in windows if not w.is_empty), key=start_of):
+        if merged and start_of(window) <= merged[-1].end:
             merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
         else:
             merged.append(window)
@@ -82,5 +82,6 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((each for each in (one, other) if each is not None), default=None)
 
 
-def _start(window: Window) -> datetime:
+def start_of(window: Window) -> datetime:
+    """Return where a window begins, to sort by: the first instant there is without a start."""
     return window.start or _BEGINNING

@@ -17,9 +17,9 @@ from lib.clock import database_now
 from lib.errors import AssayError
 from lib.seen import ChangedMeanwhile
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
-from materialization.queries import covered_until
+from materialization.queries import UNTOUCHED, end_of, standings
+from materialization.requests.due import due_end
 from materialization.requests.schedules import change_schedule
-from materialization.requests.sweep import due_end
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
@@ -99,12 +99,13 @@ class MaterializationScheduleAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: MaterializationSchedule) -> dict[str, Any]:
         initial = {"every": obj.every, "cron": obj.cron, "enabled": obj.enabled}
         table, now = obj.version.table, database_now()
+        standing = standings([table.pk]).get(table.pk, UNTOUCHED) if table else UNTOUCHED
         return {
             "schedule": obj,
             "form": ScheduleForm(initial=initial),
             "may_change": access.can(request.user, Right.CHANGE_SCHEDULE, obj.version.feature_view),
-            "covered": covered_until(table) if table else None,
-            "due": due_end(obj, at=now) if table and obj.enabled else None,
+            "covered": end_of(standing.covered),
+            "due": due_end(obj, standing, at=now) if table and obj.enabled else None,
             "runs": table.runs.select_related("version__feature_view")[:10] if table else [],
             "makes_ticks": obj.version.spec.transform.makes_ticks,
             "declared": obj.version.spec.view.schedule,

@@ -64,6 +64,8 @@ class Migration(migrations.Migration):
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('attempt', models.PositiveSmallIntegerField(default=0)),
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
+                ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ('failures', models.PositiveIntegerField(default=0)),
                 ('worker', models.CharField(blank=True, max_length=200)),
                 ('cancel_requested', models.BooleanField(default=False)),
                 ('publishing', models.BooleanField(default=False)),
@@ -103,6 +105,7 @@ class Migration(migrations.Migration):
             name='StoredWindow',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('earlier_sequence', models.PositiveBigIntegerField(default=0)),
                 ('window_start', models.DateTimeField(blank=True, null=True)),
                 ('window_end', models.DateTimeField()),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stored_windows', to='materialization.materializationrun')),
@@ -127,6 +130,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='materializationrun',
             index=models.Index(fields=['status', 'lease_expires_at'], name='materialization_run_due'),
+        ),
+        migrations.AddIndex(
+            model_name='materializationrun',
+            index=models.Index(fields=['table', '-id'], name='materialization_run_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='materializationrun',
+            index=models.Index(fields=['table', 'status'], name='materialization_run_live'),
+        ),
+        migrations.AddIndex(
+            model_name='materializationrun',
+            index=models.Index(condition=models.Q(('publishing', True)), fields=['table', 'sequence'], name='materialization_run_published'),
         ),
         migrations.AddConstraint(
             model_name='materializationrun',

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from materialization.choices import LIVE_STATUSES
 from materialization.edges import offline_store
 from materialization.queries import coverage, newest_sequence, table_at, uncovered
-from materialization.runner.recording import note_commit, note_windows
+from materialization.runner.recording import note_commit, note_stored
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -43,16 +43,18 @@ def adopt_windows(table: FeatureTable) -> None:
         if (windows := uncovered(run.version, covered, run.window))
     }
     committed = offline_store().committed(table_at(table), named) if named else set()
-    for name in committed:
-        run, windows = named[name]
-        note_windows(run, windows)
-        log.warning("%s had committed its rows and not recorded it; recorded now.", run)
     if committed:
+        note_stored(table, dict(named[name] for name in committed))
+        runs = ", ".join(sorted(str(named[name][0]) for name in committed))
+        log.warning("%s had committed rows and not recorded it; recorded now.", runs)
         note_commit(table, offline_store().snapshot(table_at(table)))
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
-    """Return the ended runs since the last that recorded a window: it looked at those before."""
-    ended = table.runs.exclude(status__in=LIVE_STATUSES)
+    """Return the ended runs since the last that recorded a window: it looked at those before.
+
+    Nothing is committed before a run began to publish: years of failed checks are not looked at.
+    """
+    ended = table.runs.filter(publishing=True).exclude(status__in=LIVE_STATUSES)
     stored = ended.filter(sequence__gte=newest_sequence(table))
     return stored.select_related("version").order_by("sequence")

@@ -8,11 +8,13 @@ person who cancels a waiting run all come here; what else has to happen at an en
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
 
-from materialization.choices import UNSUCCESSFUL_STATUSES, RunStatus, RunStep
+from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus, RunStep
+from materialization.models import MaterializationRun
 from registry import audit
 
 if TYPE_CHECKING:
@@ -22,17 +24,34 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
 
-    from materialization.models import MaterializationRun
+    from lib.errors import Unavailable
 
 log = logging.getLogger(__name__)
 #: How often a run is tried: after outages of a part we depend on, and after workers that died.
 MAX_ATTEMPTS = 3
 
 
+class Pause(NamedTuple):
+    """How long the system waits before it tries again: twice as long after each failure more."""
+
+    first: timedelta
+    longest: timedelta
+
+    def after(self, failures: int) -> timedelta:
+        doublings = 1 << min(failures - 1, 20)
+        return min(self.first * doublings, self.longest)
+
+
+AFTER_FAILURE = Pause(timedelta(minutes=1), timedelta(hours=1))
+#: What passes by itself is often over in a moment: a server that starts again, a file at rest.
+AFTER_OUTAGE = Pause(timedelta(seconds=5), timedelta(minutes=5))
+
+
 class Ending(NamedTuple):
     """What became of a run; ``error`` is for people, ``code`` and ``traceback`` say more of it.
 
-    ``example`` is what of the data the error is about; neither log nor trail have it.
+    ``example`` is what of the data the error is about; neither log nor trail have it. ``passes``:
+    a part that we depend on did not do what was asked of it, and may in a moment.
     """
 
     status: RunStatus
@@ -40,6 +59,7 @@ class Ending(NamedTuple):
     code: str = ""
     traceback: str = ""
     example: str = ""
+    passes: bool = False
 
 
 def end_run(
@@ -67,6 +87,7 @@ def end_run(
     if ending.status == RunStatus.SUCCEEDED:
         columns |= {"step": RunStep.DONE, "progress": 1.0}
     with transaction.atomic():
+        columns |= _next_try(run, ending, at)
         if not among.filter(pk=run.pk).update(**columns):
             return False
         for name, value in columns.items():
@@ -76,20 +97,44 @@ def end_run(
     return True
 
 
+def _next_try(run: MaterializationRun, ending: Ending, at: datetime) -> dict[str, Any]:
+    """Say when the table's next run may start by itself.
+
+    Cancelled ones count as failures: who stopped a run does not want it back within seconds.
+    """
+    if ending.status == RunStatus.SUCCEEDED:
+        return {"failures": 0, "retry_at": None}
+    ended = MaterializationRun.objects.filter(table=run.table_id).exclude(pk=run.pk)
+    before = ended.exclude(status__in=LIVE_STATUSES).order_by("-id").values_list("failures")
+    failures = 1 + (before.first() or (0,))[0]
+    pause = AFTER_OUTAGE if ending.passes else AFTER_FAILURE
+    return {"failures": failures, "retry_at": at + pause.after(failures)}
+
+
 def queue_again(
     run: MaterializationRun,
     *,
     among: QuerySet[MaterializationRun],
     at: datetime,
-    error: str = "",
-    code: str = "",
+    outage: Unavailable | None = None,
 ) -> bool:
     """Let a run be tried again if it is still one of ``among``; return whether it was.
 
+    After an ``outage`` the sweep wakes a worker for it when it has paused; else the caller does.
     No end: nothing follows from it. Whoever calls sees to ``MAX_ATTEMPTS``.
     """
-    waiting = {"status": RunStatus.QUEUED, "step": RunStep.QUEUED, "enqueued_at": at}
-    return bool(among.filter(pk=run.pk).update(**waiting, error=error, error_code=code))
+    waiting: dict[str, Any] = {
+        "status": RunStatus.QUEUED,
+        "step": RunStep.QUEUED,
+        "enqueued_at": at,
+        "lease_expires_at": None,
+        "error": "",
+        "error_code": "",
+    }
+    if outage is not None:
+        waiting["retry_at"] = at + AFTER_OUTAGE.after(run.attempt)
+        waiting |= {"error": outage.message, "error_code": outage.code}
+    return bool(among.filter(pk=run.pk).update(**waiting))
 
 
 def _leave_trail(run: MaterializationRun, actor: User | None, at: datetime) -> None:

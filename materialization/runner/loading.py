@@ -16,7 +16,7 @@ from materialization.stores.layout import layout_of
 from registry.choices import SERVED_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
 
     import pyarrow as pa
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.stores.protocols import Marker, OnlineStore
-    from registry.models import FeatureTable
+    from registry.models import FeatureTable, FeatureViewVersion
 
 
 class StoreEmptied(Unavailable):
@@ -99,14 +99,24 @@ def holds_all(
     rows behind that no later run's own rows make up for. A marker of an older load than the last
     came back with an older state of Redis.
     """
-    if marker is None or marker.generation < table.generation:
+    if marker is None or not speaks_for(marker, table, ttl):
         return False
-    if stored_since(table, marker.sequence).exclude(run__sequence=but).exists():
+    return not stored_since(table, marker.sequence, but=but).exists()
+
+
+def speaks_for(marker: Marker, table: FeatureTable, ttl: timedelta | None) -> bool:
+    """Return whether what the marker says is of the table's last load, and of rows ``ttl`` old."""
+    if marker.generation < table.generation:
         return False
     return marker.ttl is None or (ttl is not None and ttl <= marker.ttl)
 
 
 def longest_ttl(table: FeatureTable) -> timedelta | None:
     """Return how long the longest-lived served version answers from a row; None: for ever."""
-    ttls = [version.spec.ttl for version in table.versions.filter(state__in=SERVED_STATES)]
+    return longest_of(table.versions.filter(state__in=SERVED_STATES).defer("packet"))
+
+
+def longest_of(versions: Iterable[FeatureViewVersion]) -> timedelta | None:
+    """Return the longest TTL of these versions of one table; None: one never expires."""
+    ttls = [version.spec.ttl for version in versions]
     return None if None in ttls or not ttls else max(ttl for ttl in ttls if ttl is not None)

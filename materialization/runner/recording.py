@@ -5,21 +5,28 @@ The store compares for itself whenever a table is opened; see ``stores.protocols
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
+
+from django.db import transaction
 
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
 from materialization.queries import recorded_tables, table_at
 from materialization.stores.protocols import OfflineStoreBehind
+from materialization.windows import merge, start_of
+from registry import locks
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from materialization.models import MaterializationRun
     from materialization.stores.protocols import CommitResult, Snapshot
     from materialization.windows import Window
 
+#: What of a window and its run is needed to fold it with others.
+_FOLDED = ("window_start", "window_end", "earlier_sequence", "run__sequence")
 #: Of how many tables one has to be there for the store to be ours.
 LOOKED_AT = 5
 
@@ -35,13 +42,52 @@ def note_commit(table: FeatureTable, found: CommitResult | Snapshot) -> None:
 
 def note_windows(run: MaterializationRun, windows: Iterable[Window]) -> None:
     """Record the windows as stored by the run; each once, however often it is asked."""
-    for window in windows:
-        StoredWindow.objects.get_or_create(
-            table=run.table,
-            run=run,
-            window_end=window.end,
-            defaults={"window_start": window.start},
-        )
+    note_stored(run.table, {run: windows})
+
+
+@transaction.atomic
+def note_stored(table: FeatureTable, stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
+    """Record what runs of the table stored; windows that touch become one row.
+
+    So a table has as many rows as its coverage has parts, and not as it had runs.
+    """
+    locks.hold(FeatureTable.objects.filter(pk=table.pk))
+    new = [
+        StoredWindow(table=table, run=run, window_start=window.start, window_end=window.end)
+        for run, windows in stored.items()
+        for window in windows
+    ]
+    if new:
+        known = list(table.stored_windows.select_related("run").only(*_FOLDED))
+        table.stored_windows.all().delete()
+        StoredWindow.objects.bulk_create(_folded(table, [*known, *new]))
+
+
+def _folded(table: FeatureTable, rows: Sequence[StoredWindow]) -> list[StoredWindow]:
+    """Return as few rows as there are windows that do not touch."""
+    whole = merge(row.window for row in rows)
+    starts = [start_of(window) for window in whole]
+    parts: list[list[StoredWindow]] = [[] for _ in whole]
+    for row in rows:
+        parts[bisect_right(starts, start_of(row.window)) - 1].append(row)
+    return [_one(table, window, part) for window, part in zip(whole, parts, strict=True)]
+
+
+def _one(table: FeatureTable, window: Window, parts: Sequence[StoredWindow]) -> StoredWindow:
+    newest = max((part.run for part in parts), key=_sequence)
+    sequences = {_sequence(part.run) for part in parts} | {p.earlier_sequence for p in parts}
+    return StoredWindow(
+        table=table,
+        run=newest,
+        earlier_sequence=max(sequences - {_sequence(newest)}, default=0),
+        window_start=window.start,
+        window_end=window.end,
+    )
+
+
+def _sequence(run: MaterializationRun) -> int:
+    """Return what the run's rows carry; 0 where it had none to store."""
+    return run.sequence or 0
 
 
 def require_store(table: FeatureTable) -> None:

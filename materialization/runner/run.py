@@ -58,11 +58,9 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
         _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:
         if claimed.attempt < MAX_ATTEMPTS:
-            queue_again(
-                claimed, among=claimed.owned(), at=clock(), error=exc.message, code=exc.code
-            )
+            queue_again(claimed, among=claimed.owned(), at=clock(), outage=exc)
             raise
-        _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code), clock())
+        _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code, passes=True), clock())
     except AssayError as exc:
         ending = Ending(RunStatus.FAILED, exc.message, exc.code, example=exc.example)
         _end(claimed, ending, clock())
@@ -103,6 +101,7 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
         worker=worker[:200],
         started_at=found.started_at or at,
         lease_expires_at=lease,
+        retry_at=None,
         error="",
         error_code="",
         example="",

@@ -226,16 +226,23 @@ class RedisOnlineStore:
         return bool(done)
 
     def marker(self, uid: str) -> Marker | None:
-        with translated():
-            found = cast("bytes | None", self._redis.get(marker_key(uid)))
-        return _read_marker(found) if found else None
+        return self.markers([uid])[0]
 
-    def unmark_evicted(self, uids: Iterable[str]) -> list[str]:
+    def markers(self, uids: Sequence[str]) -> list[Marker | None]:
+        return [_read_marker(found) if found else None for found in self._stored_markers(uids)]
+
+    def _stored_markers(self, uids: Sequence[str]) -> list[bytes | None]:
+        if not uids:
+            return []
+        with translated():
+            found = self._redis.mget([marker_key(uid) for uid in uids])
+        return cast("list[bytes | None]", found)
+
+    def unmark_evicted(self, uids: Sequence[str]) -> list[str]:
         unmarked = []
         with translated():
             evicted = self._evicted()
-            for uid in uids:
-                found = cast("bytes | None", self._redis.get(marker_key(uid)))
+            for uid, found in zip(uids, self._stored_markers(uids), strict=True):
                 if found and _read_marker(found).evicted != evicted:
                     unmarked.append(uid)
                     self._redis.eval(UNMARK, 1, marker_key(uid), found)

@@ -172,7 +172,11 @@ class OnlineStore(Protocol):
         """Return the marker of a loaded table; None: reads find it not loaded."""
         ...
 
-    def unmark_evicted(self, uids: Iterable[str]) -> list[str]:
+    def markers(self, uids: Sequence[str]) -> list[Marker | None]:
+        """Return the marker of each table, as ``marker`` does, in one round trip."""
+        ...
+
+    def unmark_evicted(self, uids: Sequence[str]) -> list[str]:
         """Unmark those tables whose rows the store may have dropped since they were loaded."""
         ...
 

@@ -208,6 +208,8 @@ def test_a_marker_says_that_a_table_is_loaded(store):
 
     assert store.marker(TRIPS.uid) == Marker(generation=2, as_of=NOON, sequence=7)
     assert store.marker(OTHER.uid) is None
+    assert store.markers([OTHER.uid, TRIPS.uid]) == [None, store.marker(TRIPS.uid)]
+    assert store.markers([]) == []
 
 
 def test_a_marker_keeps_for_how_long_rows_stay(store, at):

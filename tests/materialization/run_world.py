@@ -5,6 +5,7 @@ Not for starting workers: the journeys do. Rows are ``(driver, event, created, r
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from django.contrib.auth.models import User
 from django.test import TestCase
 
 from materialization.edges import engine, offline_store, online_store
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, StoredWindow
 from materialization.queries import table_at
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
@@ -29,7 +30,7 @@ from serving.online.request import OnlineRequest
 from tests import factories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from registry.models import FeatureTable
 
@@ -101,6 +102,15 @@ def perform(run: MaterializationRun, *, at: datetime = AT) -> MaterializationRun
     runner.run(run_id=run.pk, worker="worker-1", clock=lambda: at)
     run.refresh_from_db()
     return run
+
+
+@contextmanager
+def nothing_recorded() -> Iterator[None]:
+    """Let what is stored inside have been committed and not recorded, as of a worker that died."""
+    before = list(StoredWindow.objects.all())
+    yield
+    StoredWindow.objects.all().delete()
+    StoredWindow.objects.bulk_create(before)
 
 
 def snapshot(version: FeatureViewVersion) -> Any:

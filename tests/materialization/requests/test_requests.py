@@ -9,6 +9,7 @@ from lib.seen import ChangedMeanwhile
 from materialization.choices import RunKind
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.requests.due import add_schedules
 from materialization.requests.runs import (
     NotMaterializable,
     RunInProgress,
@@ -16,7 +17,6 @@ from materialization.requests.runs import (
     request_run,
 )
 from materialization.requests.schedules import BadSchedule, change_schedule
-from materialization.requests.sweep import add_schedules
 from materialization.windows import BadWindow
 from registry.access import ActionNotPermitted
 from registry.choices import State

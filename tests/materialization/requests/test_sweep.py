@@ -12,12 +12,14 @@ from featurestore_project.celery import app
 from lib import rates
 from lib.connections import RedisUnreachable, get_redis
 from lib.rates import Rate
+from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
-from materialization.requests import sweep
+from materialization.requests import due, reloads, sweep
 from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
+from materialization.runner.ending import Ending, end_run
 from materialization.stores.protocols import OnlineStoreEvicts
 from registry import queries
 from registry.choices import State
@@ -53,6 +55,12 @@ def swept(at=AT) -> list[MaterializationRun]:
 
 def work(at=AT) -> list[MaterializationRun]:
     return [perform(run, at=at) for run in swept(at)]
+
+
+def fail(run: MaterializationRun, *, at) -> None:
+    """End a run by an expected refusal."""
+    live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
+    assert end_run(run, Ending(RunStatus.FAILED), among=live, actor=None, at=at)
 
 
 def test_a_newly_approved_version_is_backfilled(version):
@@ -126,8 +134,7 @@ def test_failures_are_retried_after_longer_and_longer_waits(version, sources):
 
 def test_the_longest_wait_is_an_hour(version):
     for _ in range(12):
-        run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
-        MaterializationRun.objects.filter(pk=run.pk).update(status="failed", finished_at=AT)
+        fail(request_run(version=fresh(version), window_end=AT, at=AT, actor=None), at=AT)
 
     assert swept(AT + 59 * MINUTE) == []
     assert len(swept(AT + HOUR)) == 1
@@ -205,7 +212,7 @@ def test_a_lost_message_is_sent_again_once_a_minute(version):
 
 
 def test_what_an_outage_put_back_is_tried_again_soon_and_then_once_a_minute(version, settings):
-    """No message of it is lost: none was sent."""
+    """No message of it is lost: none was sent. Each time it waits twice as long."""
     run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
     here = settings.REDIS_URL
 
@@ -222,9 +229,9 @@ def test_what_an_outage_put_back_is_tried_again_soon_and_then_once_a_minute(vers
         with committed(), pytest.raises(RedisUnreachable):
             perform(run, at=at)
         settings.REDIS_URL = here
-        waits.append([sent(at, timedelta(seconds=after)) for after in (9, 11, 59, 72)])
+        waits.append([sent(at, timedelta(seconds=after)) for after in (4, 6, 9, 11, 59, 72)])
 
-    assert waits == [[0, 1, 0, 1], [0, 0, 0, 1]]
+    assert waits == [[0, 1, 0, 0, 0, 1], [0, 0, 0, 1, 0, 1]]
 
 
 # --- The online store ---------------------------------------------------------------------------
@@ -245,9 +252,8 @@ def test_a_failed_check_does_not_hold_up_a_reload(version):
     work()
     get_redis().flushall()
     run = request_run(version=fresh(version), window_end=AT + HOUR, at=AT + HOUR, actor=None)
-    MaterializationRun.objects.filter(pk=run.pk).update(
-        status="failed", step="reading", finished_at=AT + HOUR
-    )
+    MaterializationRun.objects.filter(pk=run.pk).update(step="reading")
+    fail(run, at=AT + HOUR)
 
     assert [run.kind for run in swept(AT + HOUR + MINUTE / 2)] == ["reload"]
 
@@ -256,7 +262,7 @@ def test_a_failed_reload_waits_before_the_next(version):
     work()
     get_redis().flushall()
     (run,) = swept(AT + MINUTE)
-    MaterializationRun.objects.filter(pk=run.pk).update(status="failed", finished_at=AT + MINUTE)
+    fail(run, at=AT + MINUTE)
 
     assert swept(AT + 1.5 * MINUTE) == []
     assert [run.kind for run in swept(AT + 2 * MINUTE)] == ["reload"]
@@ -383,7 +389,8 @@ def test_a_clock_set_back_holds_up_no_lost_message(version):
 def test_a_clock_set_back_neither_lets_failures_rest_for_long_nor_refuses_a_reload(version):
     work()
     online_store().drop(table_of(version).uid)
-    MaterializationRun.objects.update(status="failed", step="online")
+    MaterializationRun.objects.update(status="failed", step="online", retry_at=AT + HOUR)
+    assert swept(AT) == []
 
     (run,) = swept(AT - HOUR)
 
@@ -400,7 +407,7 @@ def test_what_was_refused_beyond_a_limit_comes_into_the_trail():
     assert (entry.subject_label, entry.after["more"]) == ("10.0.0.7", 3)
 
 
-@pytest.mark.parametrize("duty", [sweep.start_due, sweep.reload_missing])
+@pytest.mark.parametrize("duty", [due.start_due, reloads.reload_missing])
 @pytest.mark.parametrize("number", range(1, 7))
 def test_a_run_that_ends_while_the_sweep_looks_is_not_asked_for_again(version, duty, number):
     (run,) = swept()

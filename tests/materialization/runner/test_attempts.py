@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.connections import RedisUnreachable
-from materialization.models import MaterializationRun, SourcePart, StoredWindow
+from materialization.models import MaterializationRun, SourcePart
 from materialization.runner import run as runner
 from materialization.runner import storing
 from materialization.runner.heartbeat import Heartbeat
@@ -22,6 +22,7 @@ from tests.materialization.run_world import (
     ask,
     committed,
     materialize,
+    nothing_recorded,
     offline,
     online,
     perform,
@@ -49,9 +50,8 @@ def die(run: MaterializationRun, *, at: datetime) -> None:
     before = list(SourcePart.objects.all())
     attempt = runner.claim(run.pk, worker="a", at=at)
     assert attempt is not None
-    with Heartbeat(attempt, clock=lambda: at) as heartbeat:
+    with nothing_recorded(), Heartbeat(attempt, clock=lambda: at) as heartbeat:
         storing.store_missing(attempt, heartbeat)
-    StoredWindow.objects.filter(run=run).delete()
     SourcePart.objects.all().delete()
     SourcePart.objects.bulk_create(before)
     MaterializationRun.objects.filter(pk=run.pk).update(status="queued", rows_offline=0)

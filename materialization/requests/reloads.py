@@ -1,0 +1,107 @@
+"""What the online store lacks, and what it has for nobody: seen to by the sweep.
+
+Not for new rows (``due``). One question to the database and one to the store for all tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.connections import RedisUnreachable
+from materialization.choices import RunKind, RunStep
+from materialization.edges import online_store
+from materialization.queries import busy_tables, standings
+from materialization.requests.due import attempt, is_resting, table_of
+from materialization.runner.loading import StoreEmptied, longest_of, speaks_for
+from registry import audit
+from registry.models import FeatureTable
+from registry.queries import abandoned_tables, served_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from materialization.models import MaterializationRun
+    from materialization.queries import Standing
+    from materialization.stores.protocols import Marker
+    from registry.models import FeatureViewVersion
+
+log = logging.getLogger(__name__)
+#: What a load failed for that is over when the store answers.
+BACK_AGAIN = {RedisUnreachable.code, StoreEmptied.code}
+
+
+def unmark_evicted(*, at: datetime) -> None:
+    """Take no table for loaded of which Redis may have dropped rows for want of memory."""
+    ready = FeatureTable.objects.filter(ready_at__isnull=False)
+    if lost := online_store().unmark_evicted(list(ready.values_list("uid", flat=True))):
+        log.warning("Redis evicted keys since these tables were loaded: %s", ", ".join(lost))
+
+
+def reload_missing(*, at: datetime) -> None:
+    """Fill the online store again where values are missing.
+
+    They are after a flush, for a longer TTL, or when a run ended between storing and loading.
+    """
+    busy = busy_tables()
+    ready = {table: of for table, of in _ready_versions().items() if table.pk not in busy}
+    markers = online_store().markers([table.uid for table in ready])
+    found = standings({table.pk for table in ready})
+    for (table, versions), marker in zip(ready.items(), markers, strict=True):
+        standing = found.get(table.pk)
+        if standing is None or not standing.covered or _loading_rests(standing.last, at):
+            continue
+        if not _holds_all(table, versions, marker, standing):
+            online = next(version for version in versions if version.spec.view.online)
+            attempt(online, min(standing.covered[-1].end, at), at, kind=RunKind.RELOAD)
+
+
+def _ready_versions() -> dict[FeatureTable, list[FeatureViewVersion]]:
+    """Return the served versions of each table that was loaded once, if one of them is online."""
+    found: defaultdict[FeatureTable, list[FeatureViewVersion]] = defaultdict(list)
+    for version in served_versions().filter(table__ready_at__isnull=False).defer("packet"):
+        found[table_of(version)].append(version)
+    return {
+        table: versions
+        for table, versions in found.items()
+        if any(version.spec.view.online for version in versions)
+    }
+
+
+def _holds_all(
+    table: FeatureTable,
+    versions: Sequence[FeatureViewVersion],
+    marker: Marker | None,
+    standing: Standing,
+) -> bool:
+    """Return what ``loading.holds_all`` does, of what is known already."""
+    if marker is None or not speaks_for(marker, table, longest_of(versions)):
+        return False
+    return marker.sequence >= standing.newest_sequence
+
+
+def _loading_rests(last: MaterializationRun | None, at: datetime) -> bool:
+    """Say whether loading failed a moment ago; a failed check must not hold up a reload.
+
+    Nor does an online store that was away: the markers that were read say that it is back.
+    """
+    if last is None or last.error_code in BACK_AGAIN:
+        return False
+    is_loading = last.kind == RunKind.RELOAD or last.step == RunStep.ONLINE
+    return is_loading and is_resting(last, at)
+
+
+def drop_abandoned(*, at: datetime) -> None:
+    """Free the online values of tables whose versions are all retired."""
+    for table in abandoned_tables():
+        online_store().drop(table.uid)
+        with transaction.atomic():
+            if FeatureTable.objects.filter(pk=table.pk, ready_at=table.ready_at).update(
+                ready_at=None, kept_for=timedelta(0)
+            ):
+                audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)
