@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from assay import config
+from assay.alerts import AlertCalls
 from assay.catalogue import CatalogueCalls
 from assay.errors import NotConfigured
 from assay.lifecycle import LifecycleCalls
@@ -20,7 +21,7 @@ from assay.transfers import TransferCalls
 from assay.transport import Transport, api_path
 
 
-class FeatureStore(CatalogueCalls, LifecycleCalls, RunCalls, ReadCalls, TransferCalls):
+class FeatureStore(CatalogueCalls, LifecycleCalls, RunCalls, AlertCalls, ReadCalls, TransferCalls):
     """One project of an Assay server.
 
     ``url``, ``token`` and ``project`` default to ``ASSAY_URL``, ``ASSAY_TOKEN`` (or

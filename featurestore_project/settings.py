@@ -136,6 +136,8 @@ ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 # Seconds for which a worker holds a run without a heartbeat before the sweep gives it to another.
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
+# Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
+STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Threads of a web process that answer online reads, and as many again for the admin and the API.

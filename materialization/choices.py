@@ -37,3 +37,30 @@ class RunStep(StrEnum):
     OFFLINE = "offline"
     ONLINE = "online"
     DONE = "done"
+
+
+class AlertKind(StrEnum):
+    """What can be wrong; ``quality.alerts.causes`` says how grave each is."""
+
+    OVERDUE = "overdue"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    DRIFTED = "drifted"
+    INCONSISTENT = "inconsistent"
+    BROKEN_SERVICE = "broken_service"
+    SOURCE_CHANGED_SCHEMA = "source_changed_schema"
+    STORE_NEARLY_FULL = "store_nearly_full"
+
+
+class Severity(StrEnum):
+    """How grave an alert is: readers are served wrongly or not at all, or will be if it lasts."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+class AlertState(StrEnum):
+    OPEN = "open"
+    #: Open, and somebody has said that they know.
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"

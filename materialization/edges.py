@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 
-from lib.connections import get_redis
+from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import Invalid
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
@@ -51,6 +52,34 @@ def offline_store() -> OfflineStore:
 
 def online_store() -> OnlineStore:
     return ONLINE["redis"]()
+
+
+class Fullness(NamedTuple):
+    """How much of what it may take a store has taken, in bytes."""
+
+    used: int
+    limit: int
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.used // self.limit if self.limit else 0
+
+
+def fullness() -> dict[str, Fullness]:
+    """Return how full each store is, by its name for people; one that does not say is left out.
+
+    A Redis without a limit of its own may take its machine's memory, and dies of it.
+    """
+    found = {}
+    with suppress(OSError):
+        disk = os.statvfs(settings.OFFLINE_STORE)
+        free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        found["offline store"] = Fullness(size - free, size)
+    with suppress(RedisUnavailable), translated():
+        memory = get_redis().info("memory")
+        limit = int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0))
+        found["online store"] = Fullness(int(memory.get("used_memory", 0)), limit)
+    return found
 
 
 def engine(*, timeout_s: float | None = None) -> Engine:

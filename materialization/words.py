@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from materialization.choices import RunStatus
+from materialization.choices import AlertState, RunStatus, Severity
 from registry import verbs
 from registry.markup import register_tones
 from registry.verbs import Verb
@@ -18,6 +18,7 @@ _run = partial(Verb, is_routine=True)
 _ended = partial(_run, is_outcome=True)
 
 VERBS = {
+    "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
     "feature_table.dropped_online": Verb("dropped online"),
     "feature_table.loss_accepted": Verb("gave up the stored data", "delete_sweep"),
     "materialization_run.requested": _run("asked for", "play_circle"),
@@ -36,6 +37,12 @@ TONES: dict[str, str] = {
     RunStatus.FAILED: "bad",
     RunStatus.ERRORED: "bad",
     RunStatus.CANCELLED: "neutral",
+    # alerts
+    Severity.CRITICAL: "bad",
+    Severity.WARNING: "warn",
+    AlertState.OPEN: "bad",
+    AlertState.ACKNOWLEDGED: "info",
+    AlertState.CLOSED: "good",
     # schedules
     "on": "good",
     "paused": "neutral",

@@ -32,6 +32,7 @@ ORDER = (
     "materialization_materializationrun",
     "registry_featuretable",
     "materialization_materializationschedule",
+    "materialization_alert",
     "registry_audithead",  # of the whole installation, so always the last
 )
 _RANKS = {table: rank for rank, table in enumerate(ORDER)}

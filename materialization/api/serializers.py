@@ -1,4 +1,4 @@
-"""How runs look on the wire."""
+"""How runs and alerts look on the wire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lib.instants import timestamp
 
 if TYPE_CHECKING:
     from materialization.disclosure import Disclosure
-    from materialization.models import MaterializationRun
+    from materialization.models import Alert, MaterializationRun
 
 
 def run_output(run: MaterializationRun, shown: Disclosure) -> dict[str, Any]:
@@ -37,4 +37,26 @@ def run_output(run: MaterializationRun, shown: Disclosure) -> dict[str, Any]:
         "example": shown.example(run) or None,
         "checks": shown.checks(run),
         "profile": shown.profile(run),
+    }
+
+
+def alert_output(alert: Alert) -> dict[str, Any]:
+    version = alert.version
+    return {
+        "id": alert.pk,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "state": alert.state,
+        "subject": alert.subject,
+        "feature_view": version.feature_view.name if version else None,
+        "version": version.number if version else None,
+        "run": alert.run_id,
+        "words": alert.words,
+        "code": alert.code or None,
+        "count": alert.count,
+        "opened_at": timestamp(alert.opened_at),
+        "last_seen_at": timestamp(alert.last_seen_at),
+        "acknowledged_at": timestamp(alert.acknowledged_at),
+        "acknowledged_by": alert.acknowledged_by.get_username() if alert.acknowledged_by else None,
+        "closed_at": timestamp(alert.closed_at),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from materialization.api import runs
+from materialization.api import alerts, runs
 
 _PROJECT = "projects/<slug:project>"
 
@@ -18,4 +18,10 @@ urlpatterns = [
     path(f"{_PROJECT}/runs", runs.RunsAPI.as_view(), name="runs"),
     path(f"{_PROJECT}/runs/<int:run_id>", runs.RunAPI.as_view(), name="run"),
     path(f"{_PROJECT}/runs/<int:run_id>/cancel", runs.CancelRunAPI.as_view(), name="run-cancel"),
+    path(f"{_PROJECT}/alerts", alerts.AlertsAPI.as_view(), name="alerts"),
+    path(
+        f"{_PROJECT}/alerts/<int:alert_id>/acknowledge",
+        alerts.AcknowledgeAlertAPI.as_view(),
+        name="alert-acknowledge",
+    ),
 ]

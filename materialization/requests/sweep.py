@@ -18,6 +18,7 @@ from django.db.models import Q
 from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
+from materialization.requests import watch
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
@@ -100,4 +101,5 @@ DUTIES: tuple[Callable[..., None], ...] = (
     reload_missing,
     drop_abandoned,
     record_excess,
+    *watch.DUTIES,
 )

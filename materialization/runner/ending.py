@@ -15,6 +15,7 @@ from django.db import transaction
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus, RunStep
 from materialization.models import MaterializationRun
+from materialization.quality.alerts.runs import alert_of_run
 from registry import audit
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def _say_in_log(run: MaterializationRun, actor: User | None, at: datetime) -> No
 #: What happens at every end, in the transaction of the end. It gets the run as it is now, who ended
 #: it (None: the system) and when; what it raises undoes the end.
 FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...] = (
+    alert_of_run,  # before the trail, which is locked last
     _leave_trail,
     _say_in_log,
 )

@@ -77,6 +77,7 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
         "online": view.online,
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,
+        "freshness": view.freshness,
         "default_version": default.number if default else None,
         "versions": [
             _version_line(version, feature_view)

@@ -156,6 +156,8 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
         yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
     if spec.ttl is not None and (error := error_of(parse_duration, spec.ttl)):
         yield ("ttl",), error
+    if spec.freshness is not None and (error := error_of(parse_duration, spec.freshness)):
+        yield ("freshness",), error
     yield from schedule_problems(spec.schedule)
     yield from _transform_rules(spec)
 

@@ -47,6 +47,7 @@ EXAMPLES = {
     "start": "2026-01-01",
     "ttl": "30d",
     "schedule": "{every: 1h}",
+    "freshness": "2h",
     "every": "1h",
     "cron": '"15 * * * *"',
     "version": '"1.0.0"',

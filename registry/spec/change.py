@@ -152,6 +152,11 @@ def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         yield (ChangeClass.MAJOR if cut else ChangeClass.MINOR), text
     if old.view.online != new.view.online:
         yield ChangeClass.MINOR, f"online switched {'on' if new.view.online else 'off'}"
+    if (before := old.view.promised_age) is not None and before != new.view.promised_age:
+        after = new.view.promised_age
+        if after is None or after > before:
+            text = f"freshness {old.view.freshness} became {new.view.freshness or 'no promise'}"
+            yield ChangeClass.GUARD, text
 
 
 def _words_changed(old: VersionSpec, new: VersionSpec) -> str:

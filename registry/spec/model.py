@@ -89,11 +89,18 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     start: datetime | None = None
     ttl: str | None = None
     schedule: ScheduleSpec | None = None
+    #: The promise: what is served is never older than this.
+    freshness: str | None = None
     online: bool = True
 
     @property
     def ttl_duration(self) -> timedelta | None:
         return parse_duration(self.ttl) if self.ttl else None
+
+    @property
+    def promised_age(self) -> timedelta | None:
+        """How old what is served may become; None: nothing is promised."""
+        return parse_duration(self.freshness) if self.freshness else None
 
     def aggregate_outputs(self) -> dict[str, AggregateOutput]:
         """Return every column the aggregations can give; see ``AggregationSpec.outputs``."""

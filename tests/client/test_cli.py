@@ -202,6 +202,25 @@ def test_a_refusal_is_shown_in_the_servers_words(assay, peer, capsys):
     assert capsys.readouterr().err == f"error: {detail}\n"
 
 
+ALERT = {
+    "id": 3, "severity": "critical", "kind": "overdue", "subject": "profile@1.0.0", "count": 4,
+    "state": "open", "last_seen_at": "2026-01-01T00:00:00Z", "words": "it is late",
+}  # fmt: skip
+
+
+def test_alerts_are_listed_and_acknowledged(assay, peer, capsys):
+    peer.answers_with("GET alerts", {"count": 1, "next": None, "results": [ALERT]})
+    peer.answers_with("POST alerts/3/acknowledge", ALERT | {"state": "acknowledged"})
+
+    assert assay("alerts", "list", "--state", "open", "--severity", "critical") == 0
+    assert assay("alerts", "acknowledge", "3") == 0
+
+    out = capsys.readouterr().out
+    assert "profile@1.0.0" in out
+    assert "it is late" in out
+    assert "acknowledged" in out
+
+
 def test_an_empty_frame_is_named_and_not_sent(assay, peer, tmp_path, capsys):
     (tmp_path / "frame.csv").touch()
 

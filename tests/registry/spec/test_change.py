@@ -50,7 +50,7 @@ def edited(path, value):
     for step in path[:-1]:
         target = target[step]
     if value is None:
-        del target[path[-1]]
+        target.pop(path[-1], None)
     else:
         target[path[-1]] = value
     return msgspec.convert(content, VersionSpec)
@@ -113,6 +113,25 @@ def test_words_do_not_touch_the_data_fingerprint():
     assert data_fingerprint(words) == data_fingerprint(BASE)
     assert metadata_fingerprint(words) != metadata_fingerprint(BASE)
     assert content_fingerprint(words) != content_fingerprint(BASE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("2h", "3h", ChangeClass.GUARD),
+        ("2h", None, ChangeClass.GUARD),
+        ("2h", "1h", ChangeClass.PATCH),
+        (None, "2h", ChangeClass.PATCH),
+        ("120m", "2h", ChangeClass.PATCH),
+    ],
+)
+def test_a_promise_of_freshness_that_is_loosened_weakens_a_protection(before, after, expected):
+    old, new = (edited(("view", "freshness"), value) for value in (before, after))
+
+    change = classify(old, new)
+
+    assert (change.classification, change.is_guard) == (expected, expected is ChangeClass.GUARD)
+    assert data_fingerprint(old) == data_fingerprint(new)
 
 
 def test_the_number_asked_for_is_not_content():

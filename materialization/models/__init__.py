@@ -1,0 +1,25 @@
+"""Runs, schedules and alerts; one import place for the rest of the code."""
+
+from __future__ import annotations
+
+from materialization.models.alerts import Alert
+from materialization.models.runs import (
+    MaterializationRun,
+    MaterializationSchedule,
+    ProcessClock,
+    SourcePart,
+    StoredWindow,
+    SweepTurn,
+    TableSequence,
+)
+
+__all__ = [
+    "Alert",
+    "MaterializationRun",
+    "MaterializationSchedule",
+    "ProcessClock",
+    "SourcePart",
+    "StoredWindow",
+    "SweepTurn",
+    "TableSequence",
+]

@@ -1,0 +1,91 @@
+"""The causes of alerts that nobody tells of: each is looked for by every sweep, and closes so too.
+
+Not for what the end of a run says: ``quality.alerts.runs``. A duty asks the same few questions
+however much there is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.timesince import timesince
+
+from materialization.choices import AlertKind
+from materialization.edges import fullness
+from materialization.models import Alert
+from materialization.quality.alerts.opening import (
+    About,
+    Trouble,
+    about_service,
+    about_version,
+    close_alerts,
+    settle,
+)
+from materialization.quality.freshness import freshness_of
+from registry.breakage import broken_services
+from registry.choices import SERVED_STATES
+from registry.models import Project
+from registry.queries import served_versions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from materialization.quality.freshness import Freshness
+    from registry.models import FeatureViewVersion
+
+#: Percent by which a store has to have emptied before it is no longer called nearly full.
+ROOM_AGAIN = 5
+
+
+def watch_freshness(*, at: datetime) -> None:
+    """Tell of versions that are older than they promise."""
+    found = freshness_of(served_versions().defer("packet"), at=at)
+    late = {version: fresh for version, fresh in found.items() if fresh.is_overdue}
+    troubles = {
+        about_version(version): _lateness(version, fresh) for version, fresh in late.items()
+    }
+    settle(AlertKind.OVERDUE, troubles, at=at)
+
+
+def _lateness(version: FeatureViewVersion, fresh: Freshness) -> Trouble:
+    since = fresh.covered_until or fresh.approved_at
+    ago = timesince(since, fresh.at) if since else ""
+    what = f"covers the time up to {since:%Y-%m-%d %H:%M} UTC, {ago} ago"
+    if fresh.covered_until is None:
+        what = f"was approved {ago} ago and has no rows yet"
+    return Trouble(f"it {what}; the promise is {version.spec.view.freshness}.", "overdue")
+
+
+def watch_services(*, at: datetime) -> None:
+    """Tell of services that cannot be answered, because a default lacks what they name."""
+    broken = broken_services(Project.objects.all())
+    troubles = {
+        about_service(service): Trouble("; ".join(problems), "broken_service")
+        for service, problems in broken.items()
+    }
+    settle(AlertKind.BROKEN_SERVICE, troubles, at=at)
+
+
+def watch_stores(*, at: datetime) -> None:
+    """Tell of a store that will soon take no more."""
+    known = Alert.objects.open().filter(kind=AlertKind.STORE_NEARLY_FULL)
+    is_open = set(known.values_list("subject", flat=True))
+    troubles = {}
+    for store, full in fullness().items():
+        limit = settings.STORE_FULL_PERCENT - (ROOM_AGAIN if store in is_open else 0)
+        if full.percent >= limit:
+            words = f"{full.used >> 20} of {full.limit >> 20} MB are taken ({full.percent} %)."
+            troubles[About(store)] = Trouble(words, "store_nearly_full")
+    settle(AlertKind.STORE_NEARLY_FULL, troubles, at=at)
+
+
+def close_unread(*, at: datetime) -> None:
+    """Close what is said of versions that nobody may read any more."""
+    close_alerts(
+        Alert.objects.exclude(version=None).exclude(version__state__in=SERVED_STATES), at=at
+    )
+
+
+#: What a sweep looks for, in order.
+DUTIES = (watch_freshness, watch_services, watch_stores, close_unread)

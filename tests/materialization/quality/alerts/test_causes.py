@@ -1,0 +1,226 @@
+"""Each cause opens its alert and its end closes it: failed runs, late versions, full stores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from lib.connections import get_redis
+from materialization.choices import RunStatus
+from materialization.edges import Fullness, fullness
+from materialization.errors import SourceDrifted
+from materialization.models import Alert, MaterializationRun, MaterializationSchedule
+from materialization.quality.alerts.causes import OF_CODE
+from materialization.quality.freshness import freshness_of
+from materialization.requests import sweep as sweeping
+from materialization.requests import watch
+from materialization.requests.runs import cancel_run, request_run
+from materialization.runner import ending
+from materialization.runner import run as runner
+from materialization.runner.ending import Ending
+from materialization.runner.storing import ChecksFailed, NoRows
+from registry.models import FeatureViewVersion
+from registry.operations.lifecycle.releases import retire_version
+from registry.queries import served_versions
+from tests.factories import DEFINITIONS, make_version
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    ROWS,
+    ask,
+    committed,
+    fresh,
+    materialize,
+    write_rows,
+)
+
+pytestmark = pytest.mark.django_db
+PROMISING = DEFINITIONS.replace("ttl: 2d", "ttl: 2d\nfreshness: 2h")
+
+
+def shown() -> list[tuple[str, str, str, int]]:
+    rows = Alert.objects.exclude(kind="store_nearly_full").order_by("id")
+    return [(alert.kind, alert.subject, alert.state, alert.count) for alert in rows]
+
+
+def test_a_failed_run_opens_an_alert_that_the_next_one_closes(version, sources):
+    (sources / "driver_stats.parquet").unlink()
+    runs = [materialize(version) for _ in range(2)]
+
+    assert shown() == [("failed", "driver_hourly@1.0.0", "open", 2)]
+    alert = Alert.objects.get()
+    assert (alert.run, alert.code) == (runs[1], "source_file_missing")
+    assert "driver_stats.parquet" in alert.words
+    write_rows(sources, ROWS)
+    materialize(version)
+    assert shown() == [("failed", "driver_hourly@1.0.0", "closed", 2)]
+
+
+def test_refused_rows_and_a_changed_source_are_kinds_of_their_own(cast, sources):
+    write_rows(sources, ROWS)
+    checked = DEFINITIONS.replace(
+        "{name: conv_rate, type: float32,", "{name: conv_rate, type: float32, checks: {min: 0.6},"
+    )
+    with committed():
+        version = make_version(cast, text=checked)
+    materialize(version)
+    assert shown() == [("blocked", "driver_hourly@1.0.0", "open", 1)]
+
+    run = ask(version, at=AT + HOUR)
+    waiting = MaterializationRun.objects.filter(pk=run.pk)
+    changed = Ending(RunStatus.FAILED, "column conv_rate is gone", SourceDrifted.code)
+    ending.end_run(run, changed, among=waiting, actor=None, at=AT)
+    assert [kind for kind, *_ in shown()] == ["blocked", "source_changed_schema"]
+
+
+def test_codes_that_are_told_apart_are_those_that_runs_end_with():
+    assert set(OF_CODE) == {ChecksFailed.code, NoRows.code, SourceDrifted.code}
+
+
+def test_a_reload_repairs_no_run_that_was_to_store(version, sources):
+    materialize(version, end=AT - 6 * HOUR)
+    (sources / "driver_stats.parquet").unlink()
+    materialize(version)
+    with committed():
+        materialize(version, end=AT - 6 * HOUR, kind="reload")
+
+    assert [state for *_, state, _ in shown()] == ["open"]
+
+
+def test_a_worker_that_died_too_often_is_told_of(version):
+    run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+    runner.claim(run.pk, worker="w", at=AT)
+    MaterializationRun.objects.update(attempt=ending.MAX_ATTEMPTS)
+
+    sweeping.requeue_dead(at=AT + HOUR)
+
+    assert Alert.objects.get(kind="failed").code == "worker_died"
+
+
+def test_a_cancelled_run_is_no_trouble(cast, version):
+    cancel_run(run=ask(version, actor=cast.author), actor=cast.operator, at=AT)
+
+    assert shown() == []
+
+
+# --- Freshness ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def promising(cast, sources) -> FeatureViewVersion:
+    write_rows(sources, ROWS)
+    with committed():
+        return make_version(cast, text=PROMISING)
+
+
+def test_a_version_older_than_its_promise_is_overdue_until_it_is_not(promising):
+    materialize(promising)
+
+    def at(instant) -> list[str]:
+        watch.watch_freshness(at=instant)
+        return [state for kind, _, state, _ in shown() if kind == "overdue"]
+
+    assert at(AT + 2 * HOUR) == []
+    assert at(AT + 2 * HOUR + timedelta(microseconds=1)) == ["open"]
+    assert Alert.objects.get(kind="overdue").words == (
+        "it covers the time up to 2026-03-01 12:00 UTC, 2\xa0hours ago; the promise is 2h."
+    )
+    assert at(AT + 3 * HOUR) == ["open"]
+    materialize(promising, end=AT + 3 * HOUR)
+    assert at(AT + 3 * HOUR) == ["closed"]
+
+
+def test_every_sweep_looks_for_what_nobody_tells_of(promising):
+    materialize(promising)
+    MaterializationSchedule.objects.create(version=promising, enabled=False, updated_at=AT)
+
+    sweeping.sweep(at=AT + 3 * HOUR)
+
+    assert shown() == [("overdue", "driver_hourly@1.0.0", "open", 1)]
+
+
+def test_a_version_that_was_never_filled_owes_its_rows_since_its_approval(promising):
+    FeatureViewVersion.objects.update(approved_at=AT)
+
+    watch.watch_freshness(at=AT + 2 * HOUR)
+    assert shown() == []
+    watch.watch_freshness(at=AT + 3 * HOUR)
+
+    assert shown() == [("overdue", "driver_hourly@1.0.0", "open", 1)]
+    assert "has no rows yet" in Alert.objects.get().words
+
+
+def test_without_a_promise_nothing_is_overdue(version):
+    materialize(version)
+
+    watch.watch_freshness(at=AT + 9000 * HOUR)
+
+    assert shown() == []
+    ((_, found),) = freshness_of(served_versions(), at=AT + HOUR).items()
+    assert (found.promise, found.age, found.is_overdue) == (None, HOUR, False)
+
+
+def test_how_fresh_all_are_is_one_question(cast, promising, django_assert_num_queries):
+    for name in ("b", "c"):
+        with committed():
+            make_version(cast, text=PROMISING.replace("driver_hourly", f"driver_{name}"))
+    versions = list(served_versions())
+
+    with django_assert_num_queries(1):
+        assert len(freshness_of(versions, at=AT)) == 3
+
+
+# --- Stores, services, versions that nobody reads ------------------------------------------------
+
+
+def test_a_store_that_fills_up_is_told_of_until_it_has_room_again(monkeypatch, cast, settings):
+    settings.STORE_FULL_PERCENT = 90
+
+    def at(percent: int) -> list[str]:
+        monkeypatch.setattr(
+            watch, "fullness", lambda: {"online store": Fullness(percent << 20, 100 << 20)}
+        )
+        watch.watch_stores(at=AT)
+        return [alert.state for alert in Alert.objects.order_by("id")]
+
+    assert [at(percent) for percent in (89, 90, 86, 84, 86)] == [
+        [],
+        ["open"],
+        ["open"],
+        ["closed"],
+        ["closed"],
+    ]
+    assert Alert.objects.get().project is None
+
+
+def test_both_stores_say_how_full_they_are(cast, tmp_path, settings):
+    settings.OFFLINE_STORE = tmp_path
+    redis = get_redis()
+    redis.config_set("maxmemory", 1 << 40)
+    try:
+        found = fullness()
+    finally:
+        redis.config_set("maxmemory", 0)
+
+    assert found["online store"].limit == 1 << 40
+    assert found["online store"].used > 0
+    assert 0 < found["offline store"].used < found["offline store"].limit
+
+
+def test_a_store_that_is_away_says_nothing(settings, tmp_path):
+    settings.OFFLINE_STORE = tmp_path / "gone"
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+
+    assert fullness() == {}
+
+
+def test_nobody_hears_of_a_version_that_is_retired(cast, version, sources):
+    (sources / "driver_stats.parquet").unlink()
+    materialize(version)
+    with committed():
+        retire_version(version=fresh(version), actor=cast.steward, at=AT, comment="old", force=True)
+
+    watch.close_unread(at=AT)
+
+    assert [state for *_, state, _ in shown()] == ["closed"]
