@@ -189,7 +189,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any task: a shorter one would deliver a task again while it runs.
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
 }
-# Two queues, so that runs which take long never delay the sweep; each has a process of its own.
+# A queue for runs, one for reloads (a run's row says which), one for the sweep, so that long runs
+# delay neither what readers wait for nor what is due; each has processes of its own.
 CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_TASK_ROUTES = {"materialization.beat.sweep": {"queue": "sweep"}}
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.

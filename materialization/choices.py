@@ -14,6 +14,15 @@ class RunKind(StrEnum):
     RELOAD = "reload"
 
 
+class RunQueue(StrEnum):
+    """Which workers a run waits for; each queue has processes of its own."""
+
+    #: What computes: it may take hours, and as many at once as there are slots.
+    RUNS = "runs"
+    #: What readers wait for: their answers are 503 until it has ended.
+    RELOADS = "reloads"
+
+
 class RunStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('attempt', models.PositiveSmallIntegerField(default=0)),
                 ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
                 ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ('queue', models.CharField(choices=[(materialization.choices.RunQueue['RUNS'], materialization.choices.RunQueue['RUNS']), (materialization.choices.RunQueue['RELOADS'], materialization.choices.RunQueue['RELOADS'])], default='runs', max_length=16)),
                 ('failures', models.PositiveIntegerField(default=0)),
                 ('worker', models.CharField(blank=True, max_length=200)),
                 ('cancel_requested', models.BooleanField(default=False)),

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.choices import LIVE_STATUSES, RunKind, RunQueue, RunStatus, RunStep
 from materialization.windows import Window
 from registry.models import FeatureTable, FeatureViewVersion
 from registry.spec.model import ScheduleSpec
@@ -54,6 +54,9 @@ class MaterializationRun(models.Model):
     version = models.ForeignKey(FeatureViewVersion, on_delete=models.PROTECT, related_name="runs")
     table = models.ForeignKey(FeatureTable, on_delete=models.PROTECT, related_name="runs")
     kind = models.CharField(max_length=16, choices=[(k, k) for k in RunKind])
+    queue = models.CharField(
+        max_length=16, choices=[(q, q) for q in RunQueue], default=RunQueue.RUNS
+    )
     #: Windows are (start, end]; a null start means from the first row on.
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from lib.connections import RedisUnreachable
-from materialization.choices import RunKind, RunStep
+from materialization.choices import RunKind, RunQueue, RunStatus, RunStep
 from materialization.edges import online_store
+from materialization.models import MaterializationRun
 from materialization.queries import busy_tables, standings
 from materialization.requests.due import attempt, is_resting, table_of
+from materialization.requests.runs import enqueue
 from materialization.runner.loading import StoreEmptied, longest_of, speaks_for
 from registry import audit
 from registry.models import FeatureTable
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from materialization.models import MaterializationRun
     from materialization.queries import Standing
     from materialization.stores.protocols import Marker
     from registry.models import FeatureViewVersion
@@ -49,16 +50,38 @@ def reload_missing(*, at: datetime) -> None:
     They are after a flush, for a longer TTL, or when a run ended between storing and loading.
     """
     busy = busy_tables()
-    ready = {table: of for table, of in _ready_versions().items() if table.pk not in busy}
+    ready = _ready_versions()
     markers = online_store().markers([table.uid for table in ready])
     found = standings({table.pk for table in ready})
+    _hasten([t.pk for t, marker in zip(ready, markers, strict=True) if _is_out(t, marker)])
     for (table, versions), marker in zip(ready.items(), markers, strict=True):
         standing = found.get(table.pk)
-        if standing is None or not standing.covered or _loading_rests(standing.last, at):
+        if table.pk in busy or standing is None or not standing.covered:
             continue
-        if not _holds_all(table, versions, marker, standing):
+        if not (_loading_rests(standing.last, at) or _holds_all(table, versions, marker, standing)):
             online = next(version for version in versions if version.spec.view.online)
             attempt(online, min(standing.covered[-1].end, at), at, kind=RunKind.RELOAD)
+
+
+def _is_out(table: FeatureTable, marker: Marker | None) -> bool:
+    """Return whether readers are told that the table is not loaded."""
+    return marker is None or marker.generation < table.generation
+
+
+def _hasten(tables: Sequence[int]) -> None:
+    """Let runs that wait go to the workers that load: whatever they do, they end with loading.
+
+    A table has one live run; a reload would wait behind it, and it behind whatever computes.
+    """
+    if not tables:
+        return
+    waiting = MaterializationRun.objects.filter(
+        table__in=tables, status=RunStatus.QUEUED, queue=RunQueue.RUNS
+    )
+    for run in waiting:
+        if waiting.filter(pk=run.pk).update(queue=RunQueue.RELOADS):
+            run.queue = RunQueue.RELOADS
+            enqueue(run)
 
 
 def _ready_versions() -> dict[FeatureTable, list[FeatureViewVersion]]:

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict
 from lib.instants import MICROSECOND
 from materialization import tasks
-from materialization.choices import RunKind, RunStatus
+from materialization.choices import RunKind, RunQueue, RunStatus
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, end_of, gaps, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
@@ -189,6 +189,7 @@ def _create(
                 version=version,
                 table=table,
                 kind=kind,
+                queue=RunQueue.RELOADS if kind is RunKind.RELOAD else RunQueue.RUNS,
                 window_start=start,
                 window_end=end,
                 requested_by=actor,
@@ -217,8 +218,12 @@ def _hold_served(version: FeatureViewVersion) -> None:
 
 
 def enqueue(run: MaterializationRun) -> None:
-    """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
-    transaction.on_commit(partial(tasks.run_materialization.delay, run_id=run.pk), robust=True)
+    """Wake a worker of the run's queue once the transaction is in.
+
+    The sweep repeats it if the message is lost.
+    """
+    send = partial(tasks.run_materialization.apply_async, kwargs={"run_id": run.pk})
+    transaction.on_commit(partial(send, queue=run.queue), robust=True)
 
 
 def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:

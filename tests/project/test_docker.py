@@ -105,7 +105,7 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
     web = [part.replace(CONTAINER_PORT, port) for part in json.loads(instructions("CMD")[0])]
     commands = {
         "web": web,
-        **{name: SERVICES[name]["command"] for name in ("worker", "sweep", "beat")},
+        **{name: SERVICES[name]["command"] for name in ("worker", "reload", "sweep", "beat")},
     }
     children = []
     try:
@@ -116,7 +116,7 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
         health = json.loads(instructions("HEALTHCHECK")[0].split("CMD", 1)[1])
         healthy = run([part.replace(CONTAINER_PORT, port) for part in health], image, environment)
         assert healthy.returncode == 0, healthy.stderr
-        for name in ("worker", "sweep"):  # each may still be starting
+        for name in ("worker", "reload", "sweep"):  # each may still be starting
             assert any(ping(name, image, environment) == 0 for _ in range(6))
         assert all(child.process.poll() is None for child in children)
     finally:

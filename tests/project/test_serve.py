@@ -109,14 +109,14 @@ def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil
 
 def test_each_part_that_dies_is_started_again_and_said(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
-        for word in ("beat", "worker@", "sweep@", "featurestore_project.web"):
+        for word in ("beat", "worker@", "reload@", "sweep@", "featurestore_project.web"):
             dead = part(server, word)
             dead.kill()
             restarted(server, word, dead)
         servers.await_ready(server.child, f"{server.url}/readyz")
 
         said = server.child.tail(lines=40)
-        for name in ("beat", "worker", "sweep", "web"):
+        for name in ("beat", "worker", "reload", "sweep", "web"):
             assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
 
 

@@ -108,13 +108,16 @@ def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
     celery = [sys.executable, "-m", "celery", "--app", PROJECT]
     quiet = ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     worker = ["worker", "--hostname", "worker@%h", "--queues", "runs", *quiet]
-    # A process of its own: however long runs take, the sweep is not behind them.
+    # Processes of their own: however long runs take, neither what Redis lost nor the sweep is
+    # behind them. Two slots, so that a large table does not hold up a small one.
+    reload = ["worker", "--hostname", "reload@%h", "--queues", "reloads", *quiet]
     sweep = ["worker", "--hostname", "sweep@%h", "--queues", "sweep", "--pool", "solo", *quiet]
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
     web = [sys.executable, "-m", f"{PROJECT}.web", "--host", host, "--port", str(port)]
     return [
         ("worker", [*celery, *worker, "--concurrency", str(workers)]),
+        ("reload", [*celery, *reload, "--concurrency", "2"]),
         ("sweep", [*celery, *sweep]),
         ("beat", [*celery, *beat]),
         ("web", web),

@@ -194,9 +194,9 @@ def test_a_dead_run_somebody_cancelled_is_not_queued_again(cast, version):
     assert verbs_of(run) == ["requested", "cancel_requested", "cancelled"]
 
 
-def queued_messages() -> int:
+def queued_messages(queue: str = "runs") -> int:
     with app.connection_for_read() as connection:
-        return connection.default_channel.client.llen("runs")
+        return connection.default_channel.client.llen(queue)
 
 
 def test_a_lost_message_is_sent_again_once_a_minute(version):
@@ -246,6 +246,64 @@ def test_an_emptied_redis_is_filled_again(version):
     assert (run.kind, run.window_end, run.status) == ("reload", AT, "succeeded")
     assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30]
     assert swept(AT + 2 * MINUTE) == []
+
+
+def test_a_reload_waits_for_workers_of_its_own(version):
+    work()
+    get_redis().flushall()
+    before = queued_messages("runs"), queued_messages("reloads")
+
+    with committed():
+        swept(AT + MINUTE)
+
+    assert (queued_messages("runs"), queued_messages("reloads")) == (before[0], before[1] + 1)
+
+
+def test_a_run_that_waits_while_its_values_are_out_goes_to_those_that_load(version):
+    work()
+    run = request_run(version=fresh(version), window_end=AT + HOUR, at=AT + HOUR, actor=None)
+    with committed():
+        assert swept(AT + HOUR) == []
+    assert MaterializationRun.objects.get(pk=run.pk).queue == "runs"
+    get_redis().flushall()
+    before = queued_messages("reloads")
+
+    with committed():
+        sweep.sweep(at=AT + HOUR)
+        sweep.sweep(at=AT + HOUR)
+
+    assert queued_messages("reloads") == before + 1
+    assert perform(run, at=AT + HOUR).status == "succeeded"
+    assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [11, 20, 30]
+
+
+@pytest.mark.parametrize("code", [RedisUnreachable.code, "online_store_emptied"])
+def test_what_was_not_loaded_while_redis_was_away_is_when_it_answers(version, code):
+    work()
+    get_redis().flushall()
+    run = request_run(version=fresh(version), window_end=AT + HOUR, at=AT + HOUR, actor=None)
+    MaterializationRun.objects.filter(pk=run.pk).update(step="online")
+    away = Ending(RunStatus.FAILED, "away", code, passes=True)
+    live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
+    assert end_run(run, away, among=live, actor=None, at=AT + HOUR)
+
+    assert [run.kind for run in swept(AT + HOUR)] == ["reload"]
+
+
+def test_after_an_outage_the_next_run_waits_for_seconds(version, settings):
+    """5, 10, 20, … and no longer than five minutes; failures of another kind count as well."""
+    waits = []
+    for _ in range(9):
+        run = request_run(version=fresh(version), window_end=AT, at=AT, actor=None)
+        away = Ending(RunStatus.FAILED, "away", "offline_store_unavailable", passes=True)
+        live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
+        assert end_run(run, away, among=live, actor=None, at=AT)
+        run.refresh_from_db()
+        waits.append((run.retry_at - AT).total_seconds())
+    assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+    assert swept(AT + 299 * MINUTE / 60) == []
+    assert len(swept(AT + 300 * MINUTE / 60)) == 1
 
 
 def test_a_failed_check_does_not_hold_up_a_reload(version):
