@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from registry.spec.model import ScheduleSpec
 
 DAY = timedelta(days=1)
-#: Cron ticks of one run, which are listed one by one: every 5 minutes for 47 years.
-MOST_CRON_TICKS = 5_000_000
+#: Ticks of one run: every 5 minutes for 47 years. Those of cron are listed one by one.
+MOST_TICKS = 5_000_000
 
 
 def every_us(schedule: ScheduleSpec) -> int | None:
@@ -59,7 +59,7 @@ def ticks_between(schedule: ScheduleSpec, start: datetime, end: datetime) -> lis
 
 
 def cron_ticks_us(
-    schedule: ScheduleSpec, start: datetime, end: datetime, *, most: int = MOST_CRON_TICKS
+    schedule: ScheduleSpec, start: datetime, end: datetime, *, most: int = MOST_TICKS
 ) -> NDArray[np.int64]:
     """Return the cron ticks of ``(start, end]`` in µs: 8 bytes a tick.
 
@@ -79,14 +79,22 @@ def cron_ticks_us(
     ticks = (starts[:, np.newaxis] + offsets[np.newaxis, :]).ravel()
     ticks = ticks[(ticks > to_us(start)) & (ticks <= to_us(end))]
     if len(ticks) > most:
-        raise TooManyTicks(
-            f"cron {schedule.cron!r} has more than {most:,} ticks from "
-            f"{(start + MICROSECOND).isoformat()}, the first event or the view's start, to "
-            f"{end.isoformat()}. Correct that event's time, or set `start:` in the view to a "
-            "later instant.",
-            limit=most,
-        )
+        raise too_many_ticks(schedule, start + MICROSECOND, end, most=most)
     return ticks
+
+
+def too_many_ticks(
+    schedule: ScheduleSpec, begin: datetime, end: datetime, *, most: int = MOST_TICKS
+) -> TooManyTicks:
+    """Return the refusal of ``[begin, end]``; where it begins may be a value of the data."""
+    named = f"every {schedule.every}" if schedule.every else f"cron {schedule.cron!r}"
+    return TooManyTicks(
+        f"{named} has more than {most:,} ticks from the first event, or the view's `start`, to "
+        f"{end.isoformat()}. Correct the times of the first events, set `start:` in the view to a "
+        "later instant, or make the ticks fewer.",
+        example=begin.isoformat(),
+        limit=most,
+    )
 
 
 def _step(schedule: ScheduleSpec, at: datetime, *, forward: bool) -> datetime:

@@ -157,6 +157,8 @@ def _said(run: JSON) -> Iterator[str]:
         yield f"{late} rows arrived late"
     if dropped := found.get("dropped_null_key", 0) + found.get("dropped_null_time", 0):
         yield f"{dropped} rows without a key or an event time were left out"
+    if placeholders := found.get("placeholder_times"):
+        yield f"{placeholders} rows have an event time that stands for none, as 1900 or 1970 do"
     if waiting := found.get("parts_waiting"):
         yield f"{waiting} files may still be written; the next run reads them"
 

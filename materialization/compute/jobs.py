@@ -69,7 +69,8 @@ class Counters(msgspec.Struct, frozen=True):
 
     ``rows_read`` = ``rows`` + dropped + ``already_stored`` for views whose rows stand alone.
     ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
-    with rows beyond the end of all windows: a later run takes them.
+    with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
+    rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
     """
 
     rows_read: int = 0
@@ -79,6 +80,7 @@ class Counters(msgspec.Struct, frozen=True):
     late: int = 0
     rows: int = 0
     has_later: tuple[str, ...] = ()
+    placeholder_times: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):

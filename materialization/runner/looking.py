@@ -81,6 +81,7 @@ class Work(NamedTuple):
             "late": found.late,
             "dropped_null_key": found.dropped_null_key,
             "dropped_null_time": found.dropped_null_time,
+            "placeholder_times": found.placeholder_times,
         }
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from materialization.errors import SourceValueInvalid, UnknownColumn, placed
 from materialization.failures import found_value
+from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
 from materialization.transforms.kinds import all_checks
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 #: So few distinct load times over so many rows are loads, not arrivals.
 _FEW_LOADS, _MANY_ROWS = 3, 100
+#: What to do about dates that stand for none.
+_WAY_OUT = (
+    "They count as true then; correct them in the source, or set the view's `start` to where its"
+    " history begins."
+)
 
 
 def look(
@@ -85,6 +91,9 @@ def _facts(
             columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
             columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
             columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
+            columns[f"placeholders{number}"] = counts_sql(
+                f"epoch_us({made.value})", f"NOT ({made.bad or 'FALSE'})"
+            )
     chosen = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
     row = connection.execute(f"SELECT {chosen} FROM {opened.relation}").fetchall()[0]
     return dict(zip(columns, row, strict=True))
@@ -153,6 +162,8 @@ def _warnings(
         nulls = facts[f"nulls{number}"]
         if nulls and (path == ("source", "event_timestamp") or path[0] == "entities"):
             yield f"{nulls} of {facts['rows']} rows have no {made.column} and will be left out."
+        if _is_time(path) and (count := count_apart(facts[f"placeholders{number}"])):
+            yield f"{said(count, made.column)}. {_WAY_OUT}"
     created = next(
         (n for n, (path, _) in enumerate(casts) if path == ("source", "created_timestamp")), None
     )

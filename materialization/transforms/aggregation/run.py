@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
+from materialization.errors import TooManyTicks, placed
+from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import duckdb
     from numpy.typing import NDArray
 
+    from lib.errors import AssayError
     from registry.spec.model import ScheduleSpec
 
 
@@ -51,7 +54,7 @@ def aggregate(
 
     :raises UnknownColumn: an aggregated column the source does not have.
     :raises SourceValueInvalid: a type the function or the feature cannot take.
-    :raises TooManyTicks: between the first row and the run's end, under cron.
+    :raises TooManyTicks: between the first row, or the view's start, and the run's end.
     """
     register(connection)
     schedule = _schedule(job)
@@ -59,6 +62,8 @@ def aggregate(
     last = to_us(last_tick(schedule, job.window_end))
     begin = _begin(job)
     first = to_us(begin) if begin is not None else None
+    if begin is not None and job.window_start is not None:  # then no row can make it later
+        make_grid(schedule, begin=begin, end=job.window_end)
     raw = stages.raw_sql(
         base_casts(job.spec, columns), aggregates, relation=relation, last=last, first=first
     )
@@ -67,7 +72,10 @@ def aggregate(
     before = to_us(job.window_start) if job.window_start is not None else 0
     state = job.state_files if job.window_start is not None else ()
     _create(connection, "state", stages.state_sql(job.spec, state, before))
-    grid = _grid(job, schedule, earliest)
+    try:
+        grid = _grid(job, schedule, earliest)
+    except TooManyTicks as exc:
+        raise _explained(exc, job, counters.placeholder_times) from exc
     if grid is None:
         return Aggregated(iter(()), counters)
     slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
@@ -124,12 +132,18 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
 def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
     """Return the counters and the instant (µs) at which the first usable row became visible."""
     no_key = no_key_sql(job.spec)
-    rows, no_time, without_key, earliest = connection.execute(
+    rows, no_time, without_key, earliest, counts = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE e IS NULL), "
         f"count(*) FILTER (WHERE e IS NOT NULL AND ({no_key})), "
-        f"min(v) FILTER (WHERE e IS NOT NULL AND NOT ({no_key})) FROM raw"
+        f"min(v) FILTER (WHERE e IS NOT NULL AND NOT ({no_key})), "
+        f"{counts_sql('e', f'NOT ({no_key})')} FROM raw"
     ).fetchall()[0]
-    counters = Counters(rows_read=rows, dropped_null_key=without_key, dropped_null_time=no_time)
+    counters = Counters(
+        rows_read=rows,
+        dropped_null_key=without_key,
+        dropped_null_time=no_time,
+        placeholder_times=count_apart(counts),
+    )
     return counters, earliest
 
 
@@ -141,6 +155,12 @@ def _grid(job: ComputeJob, schedule: ScheduleSpec, earliest: int | None) -> Tick
         # No tick before the first row can have anything to say.
         begin = max(filter(None, [begin, from_us(earliest or 0)]))
     return make_grid(schedule, begin=begin, end=job.window_end)
+
+
+def _explained(error: TooManyTicks, job: ComputeJob, placeholders: int) -> AssayError:
+    """Return the refusal with the rows that may be why."""
+    column = job.spec.rows_from.event_timestamp.column
+    return placed(error, said(placeholders, column) if placeholders else "")
 
 
 def _stage(

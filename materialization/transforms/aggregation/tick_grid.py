@@ -14,10 +14,12 @@ import numpy as np
 
 from lib.instants import MICROSECOND, to_us
 from materialization.ticks import (
+    MOST_TICKS,
     cron_ticks_us,
     every_us,
     first_tick,
     last_tick,
+    too_many_ticks,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class TickGrid:
 def make_grid(schedule: ScheduleSpec, *, begin: datetime, end: datetime) -> TickGrid | None:
     """Return the ticks of ``[begin, end]``; None without any.
 
-    :raises TooManyTicks: of cron, whose ticks are listed.
+    :raises TooManyTicks: more than one run may have.
     """
     begin = max(begin, _EARLIEST)
     first = first_tick(schedule, begin)
@@ -94,6 +96,8 @@ def make_grid(schedule: ScheduleSpec, *, begin: datetime, end: datetime) -> Tick
         return None
     if (period := every_us(schedule)) is not None:
         count = (to_us(last_tick(schedule, end)) - to_us(first)) // period + 1
+        if count > MOST_TICKS:
+            raise too_many_ticks(schedule, begin, end)
         return TickGrid(to_us(first), count, period, np.array([], np.int64))
     beyond = to_us(first_tick(schedule, end + MICROSECOND))
     ticks = cron_ticks_us(schedule, begin - MICROSECOND, end)

@@ -46,6 +46,16 @@ def test_a_sound_definition_has_no_problems(tmp_path):
     assert report.columns["x"] == "VARCHAR"
 
 
+def test_dates_that_stand_for_none_are_named_by_column_and_number(tmp_path):
+    none = [{"k": 7, "event": at("1970-01-01"), "created": at("1900-01-01"), "x": "3"}]
+    write_parquet(tmp_path, rows("1", "2.5") + none * 2, SCHEMA)
+
+    first, second = look(make_spec(created="created"), tmp_path).warnings
+
+    assert first.startswith("2 rows have a date in 'event' that stands for none")
+    assert second.startswith("2 rows have a date in 'created' that stands for none")
+
+
 def test_every_problem_is_reported_with_its_place(tmp_path):
     write_parquet(tmp_path, rows("1", "abc", "2"), SCHEMA)
     spec = make_spec(
