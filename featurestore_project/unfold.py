@@ -109,6 +109,7 @@ UNFOLD: dict[str, Any] = {
                         "schedule",
                         "materialization_materializationschedule_changelist",
                     ),
+                    _item("Alerts", "notifications", "materialization_alert_changelist"),
                     _item("Stored data", "hard_drive", "registry_featuretable_changelist"),
                 ],
             },

@@ -11,4 +11,8 @@ class MaterializationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # Imported here: it needs the models, which are loaded by now.
+        from materialization import catalogue
+
         words.register()
+        catalogue.register()

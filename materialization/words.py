@@ -38,6 +38,8 @@ TONES: dict[str, str] = {
     RunStatus.ERRORED: "bad",
     RunStatus.CANCELLED: "neutral",
     # alerts
+    "overdue": "bad",
+    "kept": "good",
     Severity.CRITICAL: "bad",
     Severity.WARNING: "warn",
     AlertState.OPEN: "bad",

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from lib.clock import database_now
+from materialization.catalogue import newest_event
 from materialization.models import MaterializationSchedule
-from materialization.queries import coverage, covered_until
+from materialization.quality.freshness import freshness_of
+from materialization.queries import coverage
 from registry import access
 from registry.admin.panels import panel
 from registry.choices import SERVED_STATES, Right
@@ -16,6 +19,8 @@ from registry.models import FeatureView, FeatureViewVersion
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from materialization.quality.freshness import Freshness
 
 RUNS_SHOWN = 5
 
@@ -28,9 +33,12 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         return ""
     windows = coverage(table)
     runs = table.runs.select_related("version__feature_view").order_by("-id")
+    fresh = freshness_of([version], at=database_now()).get(version)
     context = {
         "version": version,
         "table": table,
+        "fresh": fresh,
+        "newest": newest_event(table),
         "windows": windows,
         "until": windows[-1].end if windows else None,
         "runs": runs[:RUNS_SHOWN],
@@ -47,18 +55,21 @@ def feature_view_panel(request: HttpRequest, feature_view: FeatureView) -> str:
     """Show how fresh each served version is."""
     served = feature_view.versions.filter(state__in=SERVED_STATES, table__isnull=False)
     versions = served.select_related("table", "feature_view", "materialization_schedule")
-    rows = [_freshness(version) for version in versions.order_by("-major", "-minor", "-patch")]
-    if not rows:
+    shown = list(versions.order_by("-major", "-minor", "-patch"))
+    if not shown:
         return ""
+    found = freshness_of(shown, at=database_now())
+    rows = [_standing(version, found[version]) for version in shown]
     context = {"rows": rows, "now": timezone.now()}
     return render_to_string("materialization/admin/view_panel.html", context, request=request)
 
 
-def _freshness(version: FeatureViewVersion) -> dict[str, Any]:
+def _standing(version: FeatureViewVersion, fresh: Freshness) -> dict[str, Any]:
     table: Any = version.table
     return {
         "version": version,
-        "until": covered_until(table),
+        "fresh": fresh,
+        "until": fresh.covered_until,
         "run": table.runs.select_related("version__feature_view").order_by("-id").first(),
         "schedule": getattr(version, "materialization_schedule", None),
     }

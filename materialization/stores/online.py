@@ -286,7 +286,8 @@ def _stored_rows(
 ) -> StoredRows | None:
     if marker is None:
         return None
-    return StoredRows(_read_marker(marker).generation, decode_rows(blobs, missing=missing))
+    found = _read_marker(marker)
+    return StoredRows(found.generation, found.as_of, decode_rows(blobs, missing=missing))
 
 
 def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

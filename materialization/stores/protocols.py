@@ -74,6 +74,8 @@ class StoredRows(NamedTuple):
     #: Which load they are all of at least. An older one than the database knows: the store went
     #: back, and what was written since is missing.
     generation: int
+    #: The end of what the table covered then: how old its rows are taken to be.
+    as_of: datetime
     rows: list[list[Any]]
 
 

@@ -22,7 +22,9 @@ from registry.api.serializers import (
     feature_service_output,
     feature_view_output,
 )
-from registry.models import DataSource, Entity, FeatureService, FeatureView
+from registry.choices import SERVED_STATES
+from registry.facts import facts_of
+from registry.models import DataSource, Entity, FeatureService, FeatureView, FeatureViewVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,10 +127,34 @@ class DataSourceAPI(CatalogueDetailAPI):
 class FeatureViewsAPI(CatalogueListAPI):
     catalogue = FEATURE_VIEWS
 
+    def get(self, request: Request, project: str) -> Response:
+        response = super().get(request, project)
+        _add_facts(project, response.data["results"])
+        return response
+
 
 @_operation("get_feature_view", "Describe one feature view by its default or newest version.")
 class FeatureViewAPI(CatalogueDetailAPI):
     catalogue = FEATURE_VIEWS
+
+    def get(self, request: Request, project: str, name: str) -> Response:
+        response = super().get(request, project, name)
+        _add_facts(project, [response.data])
+        return response
+
+
+def _add_facts(project: str, views: list[dict[str, Any]]) -> None:
+    """Add to each version of the described views what other apps say of it."""
+    names = {view["name"] for view in views}
+    versions = FeatureViewVersion.objects.filter(
+        feature_view__project__name=project, feature_view__name__in=names, state__in=SERVED_STATES
+    )
+    found = list(versions.select_related("feature_view", "table").defer("packet"))
+    said = facts_of(found)
+    by_name = {(each.feature_view.name, each.number): said[each.pk] for each in found}
+    for view in views:
+        for line in view["versions"]:
+            line |= by_name.get((view["name"], line["version"]), {})
 
 
 @_operation("list_feature_services", "List the feature services.")

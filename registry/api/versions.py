@@ -22,6 +22,7 @@ from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
 from registry.authentication import token_of
 from registry.choices import Action
+from registry.facts import facts_of
 from registry.looking import get_looking
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.words import DOING
@@ -37,7 +38,8 @@ class VersionAPI(API):
 
     @extend_schema(operation_id="get_version", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
-        return Response(version_output(access.access_version(request.user, project, name, version)))
+        found = access.access_version(request.user, project, name, version)
+        return Response(version_output(found) | facts_of([found])[found.pk])
 
 
 class ReviewAPI(API):

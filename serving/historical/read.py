@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from materialization.quality.freshness import freshness_of
 from registry import audit
 from registry.choices import State
+from serving.freshness import overdue_words
 from serving.historical.entity_frame import entity_frame
 from serving.historical.forms import read_columns, read_upload
 from serving.historical.plan import plan_training_set
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.engine import Engine
     from materialization.stores.protocols import OfflineStore
-    from registry.models import Project
+    from registry.models import FeatureViewVersion, Project
     from serving.historical.forms import SentFrame
     from serving.historical.plan import TrainingPlan
     from serving.historical.request import HistoricalRequest
@@ -71,7 +73,19 @@ def read_training_set(
     )
     _record(answer, plan=plan, project=project, actor=actor, request=request, at=at)
     deprecated = [f"{v} is deprecated." for v in plan.versions if v.state == State.DEPRECATED]
-    return answer._replace(warnings=(*deprecated, *answer.warnings))
+    overdue = _overdue(plan.versions, at)
+    return answer._replace(warnings=(*deprecated, *overdue, *answer.warnings))
+
+
+def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
+    """Say which versions are older than they promise."""
+    promising = [version for version in versions if version.spec.view.freshness]
+    found = freshness_of(promising, at=at) if promising else {}
+    return [
+        overdue_words(str(version), version.spec.view.freshness or "", fresh.covered_until)
+        for version, fresh in found.items()
+        if fresh.is_overdue and fresh.covered_until is not None
+    ]
 
 
 def _read(

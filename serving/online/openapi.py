@@ -23,6 +23,14 @@ ANSWER = answer_schema(
                 "name": {"type": "string"},
                 "version": {"type": "integer", "description": "The major version."},
                 "full_version": {"type": "string"},
+                "freshness": {
+                    "type": "object",
+                    "properties": {
+                        "promise": {"type": "string", "nullable": True},
+                        "covered_until": {"type": "string", "format": "date-time"},
+                        "age_seconds": {"type": "number"},
+                    },
+                },
             },
         },
     },

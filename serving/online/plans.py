@@ -68,6 +68,9 @@ class TableRead(NamedTuple):
     entity: int
     ttl_micros: int | None
     generation: int
+    #: How old it promises to be at most, and in the definition's words; None: no promise.
+    promise: timedelta | None
+    promise_text: str
 
 
 class FeatureColumn(NamedTuple):
@@ -91,6 +94,7 @@ class ReadPlan(NamedTuple):
     names: tuple[str, ...]
     #: The declared type of each name, as in ``decimal(10,2)``.
     types: tuple[str, ...]
+    #: Of each table, in their order.
     feature_views: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
     limits: ReadLimits
@@ -154,7 +158,8 @@ class _Builder:
 
     def plan(self, *, expires_at: datetime, limits: ReadLimits) -> ReadPlan:
         self._refuse_key_names()
-        versions = {str(version): version for version in self._versions.values()}.values()
+        by_name = {str(version): version for version in self._versions.values()}
+        versions = by_name.values()
         return ReadPlan(
             project_id=self._project.pk,
             expires_at=expires_at,
@@ -164,7 +169,7 @@ class _Builder:
             columns=tuple(column for _, column in self._columns.values()),
             names=tuple(self._columns),
             types=tuple(column.type for _, column in self._columns.values()),
-            feature_views=tuple(_metadata(version) for version in versions),
+            feature_views=tuple(_metadata(by_name[table]) for table in self._tables),
             warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
             limits=limits,
         )
@@ -206,6 +211,8 @@ class _Builder:
                 entity=self._entities.index(layout.entity),
                 ttl_micros=None if ttl is None else ttl // timedelta(microseconds=1),
                 generation=version.table.generation,
+                promise=version.spec.view.promised_age,
+                promise_text=version.spec.view.freshness or "",
             )
             for key in version.spec.join_keys:
                 self._keys.setdefault(

@@ -12,11 +12,13 @@ from lib.instants import to_us
 from materialization.edges import online_store
 from registry.authentication import TokenExpired, digest
 from serving import values
+from serving.freshness import freshness_json, overdue_words
 from serving.online.plan_cache import PLANS, KeptPlan
 from serving.online.plans import Question, ReadPlan
 from serving.online.rows import AnswerColumn, TableRows, key_column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from materialization.stores.protocols import OnlineRows
@@ -94,11 +96,14 @@ def get_online_features(
         request.full_feature_names,
         limits,
     )
-    columns, plan = _answer(question, token, request.entities, at)
-    views = plan.feature_views if request.include_feature_view_version_metadata else None
+    columns, covered, plan = _answer(question, token, request.entities, at)
+    views = None
+    if request.include_feature_view_version_metadata:
+        views = tuple(_views(plan, covered, at))
+    warnings = (*plan.warnings, *_overdue(plan, covered, at))
     keys = {key.name: str(key.type) for key in plan.keys}
     types = [*(keys[name] for name in request.entities), *plan.types]
-    return OnlineAnswer([*request.entities, *plan.names], types, columns, views, plan.warnings)
+    return OnlineAnswer([*request.entities, *plan.names], types, columns, views, warnings)
 
 
 def require_rectangle(entities: Entities, max_rows: int) -> None:
@@ -125,11 +130,11 @@ def require_rectangle(entities: Entities, max_rows: int) -> None:
 
 def _answer(
     question: Question, token: str, entities: Entities, at: datetime
-) -> tuple[list[AnswerColumn], ReadPlan]:
+) -> tuple[list[AnswerColumn], list[datetime], ReadPlan]:
     kept = PLANS.find(question, at=at)
     if kept is not None:
         try:
-            return _read(kept, entities, at, fresh=False), kept.read
+            return *_read(kept, entities, at, fresh=False), kept.read
         except PlanOutdated:
             pass
         except Unavailable:
@@ -141,7 +146,7 @@ def _answer(
     for _ in range(ATTEMPTS):
         kept = PLANS.make(question, token=token, at=at)
         try:
-            return _read(kept, entities, at, fresh=True), kept.read
+            return *_read(kept, entities, at, fresh=True), kept.read
         except PlanOutdated:
             continue
     raise ProjectChanging(
@@ -149,8 +154,13 @@ def _answer(
     )
 
 
-def _read(kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool) -> list[AnswerColumn]:
-    """Fetch epoch and rows at once; a plan just made needs the same epoch only."""
+def _read(
+    kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool
+) -> tuple[list[AnswerColumn], list[datetime]]:
+    """Fetch epoch and rows at once; a plan just made needs the same epoch only.
+
+    Returns the columns and, of each table, up to when it was covered when it was loaded.
+    """
     plan = kept.read
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
@@ -162,7 +172,8 @@ def _read(kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool) -> l
     found = online_store().read(plan.project_id, asked)
     if not (found.epoch == kept.epoch if fresh else kept.holds(found)):
         raise PlanOutdated
-    return [*_key_columns(plan, entities, typed), *_feature_columns(plan, found, at)]
+    columns = [*_key_columns(plan, entities, typed), *_feature_columns(plan, found, at)]
+    return columns, [stored.as_of for stored in found.tables if stored is not None]
 
 
 def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
@@ -209,3 +220,15 @@ def _feature_columns(plan: ReadPlan, found: OnlineRows, at: datetime) -> list[An
         oldest = None if table.ttl_micros is None else now - table.ttl_micros
         tables.append(TableRows(stored.rows, width=table.layout.width, oldest_micros=oldest))
     return [tables[column.table].column(column) for column in plan.columns]
+
+
+def _views(plan: ReadPlan, covered: list[datetime], at: datetime) -> Iterator[dict[str, Any]]:
+    """Yield each version that was read, with how old it is."""
+    for view, table, until in zip(plan.feature_views, plan.tables, covered, strict=True):
+        yield view | {"freshness": freshness_json(table.promise_text, until, at)}
+
+
+def _overdue(plan: ReadPlan, covered: list[datetime], at: datetime) -> Iterator[str]:
+    for table, until in zip(plan.tables, covered, strict=True):
+        if table.promise is not None and at - until > table.promise:
+            yield overdue_words(table.version, table.promise_text, until)

@@ -32,6 +32,7 @@ LISTS = (
     "registry_project",
     "materialization_materializationrun",
     "materialization_materializationschedule",
+    "materialization_alert",
     "registry_featuretable",
 )
 MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")

@@ -94,6 +94,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
         "online": True,
         "ttl": None,
         "schedule": None,
+        "freshness": None,
         "default_version": None,
         "versions": [
             {

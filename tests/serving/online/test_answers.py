@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from lib.connections import get_redis
+from lib.instants import timestamp
 from registry.operations.lifecycle import releases
 from serving.edges import online_limits
 from serving.online.read import get_online_features
@@ -237,8 +239,47 @@ def test_full_names_and_the_version_asked_for(client, token, drivers):
             "driver_hourly__avg_daily_trips",
         ],
         "value_types": ["int64", "float32", "float32", "int32"],
-        "feature_view_metadata": [{"name": "driver_hourly", "version": 1, "full_version": "1.0.0"}],
+        "feature_view_metadata": [
+            {
+                "name": "driver_hourly",
+                "version": 1,
+                "full_version": "1.0.0",
+                "freshness": metadata["feature_view_metadata"][0]["freshness"],
+            }
+        ],
     }
+    assert metadata["feature_view_metadata"][0]["freshness"]["promise"] is None
+    assert metadata["feature_view_metadata"][0]["freshness"]["age_seconds"] < 60
+
+
+def test_an_answer_says_that_it_is_older_than_promised(client, token, cast, now):
+    """Said from the plan and the marker that is read anyway: no further question."""
+    promising = factories.DEFINITIONS.replace("ttl: 2d", "ttl: 2d\nfreshness: 2h")
+    promising = promising.replace("driver_hourly", "promising")
+    late = now - timedelta(hours=2, seconds=5)
+    rows = [{"driver_id": 1001, "event": late, "avg_daily_trips": 7}]
+    request = body(["promising:avg_daily_trips"], driver_id=[1001])
+    request["include_feature_view_version_metadata"] = True
+    loaded_view(cast, promising, rows, at=late)
+
+    answer = ask(client, token, request)
+
+    (said,) = json.loads(answer["Assay-Warnings"])
+    assert said.startswith("promising@1.0.0 is overdue: it covers the time up to ")
+    assert said.endswith("promises to be no older than 2h.")
+    fresh = answer.json()["metadata"]["feature_view_metadata"][0]["freshness"]
+    assert (fresh["promise"], fresh["covered_until"]) == ("2h", timestamp(late))
+    assert 7205 <= fresh["age_seconds"] < 7265
+    assert columns(answer)["avg_daily_trips"][0] == [7]
+
+
+def test_an_answer_within_its_promise_warns_of_nothing(client, token, cast, now):
+    promising = factories.DEFINITIONS.replace("ttl: 2d", "ttl: 2d\nfreshness: 2h")
+    loaded_view(cast, promising, [{"driver_id": 1, "event": now, "avg_daily_trips": 7}], at=now)
+
+    answer = ask(client, token, body(TRIPS, driver_id=[1]))
+
+    assert "Assay-Warnings" not in answer
 
 
 def test_names_that_collide_are_both_named(client, token, cast, drivers, now):

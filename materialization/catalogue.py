@@ -1,0 +1,66 @@
+"""What materialization says of versions in the catalogue: how fresh their data is.
+
+Not for the age itself: ``quality.freshness`` has it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lib.clock import database_now
+from lib.errors import Unavailable
+from lib.instants import timestamp
+from materialization.edges import offline_store
+from materialization.quality.freshness import freshness_of
+from materialization.queries import table_at
+from registry import facts
+from registry.choices import SERVED_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from materialization.quality.freshness import Freshness
+    from registry.models import FeatureTable, FeatureViewVersion
+
+
+def register() -> None:
+    facts.register(version_freshness)
+
+
+def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:
+    """Return ``{"freshness": …}`` of those that are served; of a single one its newest row too.
+
+    The newest row is asked of the offline store, a look a table: too long for a list.
+    """
+    served = [version for version in versions if version.state in SERVED_STATES]
+    found = freshness_of(served, at=database_now()) if served else {}
+    said = {version.pk: {"freshness": freshness_output(version, f)} for version, f in found.items()}
+    if len(versions) == 1:
+        for version in found:
+            if version.table is not None:
+                newest = timestamp(newest_event(version.table))
+                said[version.pk]["freshness"]["newest_event"] = newest
+    return said
+
+
+def freshness_output(version: FeatureViewVersion, fresh: Freshness) -> dict[str, Any]:
+    age = fresh.age
+    return {
+        "promise": version.spec.view.freshness,
+        "covered_until": timestamp(fresh.covered_until),
+        "age_seconds": None if age is None else round(age.total_seconds(), 3),
+        "overdue": fresh.is_overdue,
+    }
+
+
+def newest_event(table: FeatureTable) -> datetime | None:
+    """Return the event time of a table's newest row, to the millisecond; None: not known."""
+    if not table.stored_as:
+        return None
+    try:
+        files = offline_store().list_files(table_at(table)).files
+    except Unavailable:
+        return None
+    newest = max((file.last_event for file in files if file.last_event), default=None)
+    return newest and newest.replace(microsecond=newest.microsecond // 1000 * 1000)
