@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 #: A part that ran for less long than this died quickly.
 QUICK_SECONDS = 20.0
-#: After so many quick deaths in a row something is wrong that another start does not mend.
+#: After so many quick deaths in a row, before all parts ran together, something is wrong that
+#: another start does not mend.
 QUICK_DEATHS = 5
-#: The pause after the first quick death; it doubles with each.
+#: The pause after the first quick death; it doubles with each, up to the longest.
 FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
 #: How often parts are looked at.
 LOOK_SECONDS = 0.2
 
@@ -64,6 +66,7 @@ class Supervisor:
     def __init__(self, say: Callable[[str], None]) -> None:
         self.asked_to_stop = threading.Event()
         self._say = say
+        self._is_settled = False
         self._kept: list[_Kept] = []
 
     def start(self, part: Part) -> Child:
@@ -72,10 +75,14 @@ class Supervisor:
         self._kept.append(_Kept(part, child, time.monotonic()))
         return child
 
+    def settle(self) -> None:
+        """From now on no part ends the others, however often it dies: they go on without it."""
+        self._is_settled = True
+
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Look after the parts until ``until`` or somebody asks to stop.
 
-        :raises PartFailed: naming the part, how it ended, and the end of its log.
+        :raises PartFailed: until ``settle``; names the part, how it ended and the end of its log.
         """
         while not self.asked_to_stop.is_set() and not until():
             for kept in self._kept:
@@ -92,24 +99,39 @@ class Supervisor:
             kept.child, kept.started, kept.due = _start(kept.part), now, None
 
     def _bury(self, kept: _Kept, now: float) -> None:
-        """Decide when a part that ended is started again.
+        """Decide when a part that ended is started again, and say so.
 
         :raises PartFailed: it should not be.
         """
         code, name = kept.child.process.returncode, kept.part.name
         # Its own children would keep its port, or go on with its work beside its successor.
         processes.kill_group(kept.child)
-        tail = f"The end of {kept.part.log}:\n{kept.child.tail()}"
-        if code == processes.REFUSED:
-            raise PartFailed(f"{name} refuses to start. {tail}")
         kept.quick_deaths = kept.quick_deaths + 1 if now - kept.started < QUICK_SECONDS else 0
         how = _how_it_ended(code)
-        if kept.quick_deaths >= QUICK_DEATHS:
-            times = f"{QUICK_DEATHS} times in a row soon after its start"
-            raise PartFailed(f"{name} ended by itself {times} (last: {how}). {tail}")
-        pause = FIRST_PAUSE_SECONDS * 2.0 ** max(kept.quick_deaths - 1, 0)
+        if not self._is_settled:
+            _give_up_on(kept, how)
+        pause = _pause_after(kept.quick_deaths)
         kept.due = now + pause
-        self._say(f"{name} ended by itself ({how}); it is started again. Its log: {kept.part.log}")
+        what = "refuses to start" if code == processes.REFUSED else f"ended by itself ({how})"
+        self._say(f"{name} {what}; it is started again in {pause:g} s. Its log: {kept.part.log}")
+
+
+def _give_up_on(kept: _Kept, how: str) -> None:
+    """Return if another start may mend it.
+
+    :raises PartFailed: it refused to start, or died again and again.
+    """
+    name, tail = kept.part.name, f"The end of {kept.part.log}:\n{kept.child.tail()}"
+    if kept.child.process.returncode == processes.REFUSED:
+        raise PartFailed(f"{name} refuses to start. {tail}")
+    if kept.quick_deaths >= QUICK_DEATHS:
+        times = f"{QUICK_DEATHS} times in a row soon after its start"
+        raise PartFailed(f"{name} ended by itself {times} (last: {how}). {tail}")
+
+
+def _pause_after(quick_deaths: int) -> float:
+    doublings = min(max(quick_deaths - 1, 0), 10)
+    return min(FIRST_PAUSE_SECONDS * 2.0**doublings, LONGEST_PAUSE_SECONDS)
 
 
 def _start(part: Part) -> Child:

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
+from featurestore_project import embedded
 from tests import servers
 
 pytestmark = pytest.mark.journey
@@ -167,6 +169,41 @@ def test_a_broker_that_restarts_under_a_task_ends_nothing(tmp_path):
         assert server.child.process.poll() is None
         assert swept_within(server, 30)
         assert restarted(server, "worker@", psutil.Process()).is_running()
+
+
+def kill_redis(server: servers.Server) -> None:
+    redis = restarted(server, "redis-server", psutil.Process())
+    redis.kill()
+    assert not still_running([redis])
+
+
+def test_a_broker_that_restarts_again_and_again_ends_nothing(tmp_path):
+    """More often in a row than any part may die before the server is ready."""
+    with servers.assay_server(tmp_path / "state") as server:
+        for _ in range(5):
+            kill_redis(server)
+            time.sleep(1)
+
+        servers.await_ready(server.child, f"{server.url}/readyz")
+        assert swept_within(server, 60)
+        for word in ("worker@", "reload@", "sweep@", "beat"):
+            assert restarted(server, word, psutil.Process()).is_running()
+
+
+def test_a_broker_of_its_own_may_be_away_for_long(tmp_path):
+    broker = tmp_path / "broker"
+    with ExitStack() as stack:
+        url = stack.enter_context(servers.redis_server(broker))
+        env = {"BROKER_URL": embedded.broker_url(url)}
+        with servers.assay_server(tmp_path / "state", **env) as server:
+            assert swept_within(server, 30)
+            stack.pop_all().close()
+            time.sleep(8)
+            assert server.child.process.poll() is None, server.child.tail(lines=60)
+            servers.await_ready(server.child, f"{server.url}/readyz")
+
+            with servers.redis_server(broker):
+                assert swept_within(server, 90)
 
 
 def test_a_part_that_refuses_to_start_ends_the_rest_and_shows_why(tmp_path):

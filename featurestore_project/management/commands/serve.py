@@ -94,6 +94,7 @@ class Command(BaseCommand):
         if time.monotonic() > deadline:
             log = settings.STATE_DIR / "logs" / "web.log"
             raise CommandError(f"the web part does not answer at {url}. See {log}.")
+        supervisor.settle()
         self._say(
             f"ready at {url}/admin/ · logs in {settings.STATE_DIR}/logs · Ctrl-C ends everything"
         )
