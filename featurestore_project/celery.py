@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
+from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init, worker_process_init
+from celery.signals import beat_init, worker_init, worker_process_init, worker_ready
 from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project import processes
@@ -48,3 +50,18 @@ def end_with_the_worker(**_: object) -> None:
     """Let no run go on without its worker: the sweep gives it to another when its lease ends."""
     if os.getpid() != MAIN_PROCESS:  # the solo pool has no process but the worker's own
         processes.end_with_parent(MAIN_PROCESS, signal.SIGKILL)
+
+
+@worker_ready.connect
+def say_that_the_worker_lives(sender: Any, **_: object) -> None:
+    """Note from now on that it does: readyz says of which kind of process none has for a while."""
+    from materialization.clocks import keep_noting
+
+    keep_noting(str(sender.hostname))
+
+
+@beat_init.connect
+def say_that_beat_lives(**_: object) -> None:
+    from materialization.clocks import keep_noting
+
+    keep_noting(f"beat@{socket.gethostname()}")

@@ -21,6 +21,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from featurestore_project import startup
+from featurestore_project.deep_checks import DEEP_CHECKS, OK
 from featurestore_project.front import refused
 from featurestore_project.problem import RETRY_AFTER_SECONDS
 from lib.clock import database_now, measure_skew
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STARTED = time.time()
-OK = "ok"
 #: Below this, the next file that is written may be cut short.
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 #: Each is some milliseconds; what is wrong with a whole store shows in any table.
@@ -55,11 +55,15 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 200 when every part answers, else 503; ``checks`` says what each one said.
 
     What does not keep this process from answering is ``ok, but …``: taking it away from its readers
-    would not help them.
+    would not help them. With ``?deep=1`` there are checks of the other processes too, and the
+    status is ``degraded`` where any check has something to say.
     """
-    checks = {name: check() for name, check in CHECKS.items()}
+    deep = request.GET.get("deep") == "1"
+    checks = {name: check() for name, check in (CHECKS | (DEEP_CHECKS if deep else {})).items()}
     ready = all(word.startswith(OK) for word in checks.values())
-    words = {"status": OK if ready else "unavailable", "checks": checks}
+    fine = ready and (not deep or set(checks.values()) == {OK})
+    status = OK if fine else "degraded" if ready else "unavailable"
+    words = {"status": status, "checks": checks}
     if ready:
         return JsonResponse(words)
     again = {"Retry-After": str(RETRY_AFTER_SECONDS)}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 
 from lib.clock import database_now
-from materialization.clocks import note_clock
 from materialization.requests import sweep as duties
 from materialization.requests.turns import end_turn, take_turn
 
 
-@shared_task(bind=True, name="materialization.beat.sweep", ignore_result=True)
-def sweep(self: Any, **_: object) -> None:
+@shared_task(name="materialization.beat.sweep", ignore_result=True)
+def sweep(**_: object) -> None:
     """Sweep if it is time to: several messages may come at once after an outage."""
     began = database_now()
     if take_turn(every=timedelta(seconds=settings.SWEEP_EVERY_SECONDS), at=began):
-        note_clock(str(self.request.hostname or "sweep"))
         duties.sweep(at=began)
         end_turn(began=began, at=database_now())

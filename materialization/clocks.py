@@ -1,20 +1,26 @@
 """How far clocks are apart, as each process measured: kept, said in the log, shown to operators.
 
-Windows and leases do not depend on it: they use the database's clock, see ``lib.clock``.
+Who measured a moment ago lives; who has not for a while is dead, or stands still. Windows and
+leases do not depend on any of it: they use the database's clock, see ``lib.clock``.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import Error as DatabaseFailed
+from django.db import connection
 
 from lib.clock import database_now, measure_skew
 from materialization.models import ProcessClock
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.db.models import QuerySet
 
     from lib.clock import Skew
@@ -22,6 +28,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: A measurement older than this is of a process that is gone.
 KEPT = timedelta(hours=24)
+#: How often a process notes its clock, and after how long without it counts as silent.
+NOTED_EVERY_SECONDS = 10
+SILENT_AFTER = timedelta(seconds=60)
+_started: set[str] = set()
 
 
 def note_clock(process: str) -> Skew:
@@ -35,6 +45,37 @@ def note_clock(process: str) -> Skew:
     if words := skew_in_words(skew):
         log.warning("%s: %s", process, words)
     return skew
+
+
+def keep_noting(process: str) -> None:
+    """Note the clock of this process from now on, until it ends; asked twice, it is done once."""
+    if process not in _started:
+        _started.add(process)
+        threading.Thread(target=_note, args=(process,), name="clock", daemon=True).start()
+
+
+def _note(process: str) -> None:
+    never = threading.Event()
+    while True:
+        try:
+            note_clock(process)
+        except DatabaseFailed as error:
+            log.warning("%s cannot say that it lives: %s", process, type(error).__name__)
+        finally:
+            connection.close()
+        never.wait(NOTED_EVERY_SECONDS)
+
+
+def last_heard() -> dict[str, datetime]:
+    """Return when a process of each kind was heard of last; of some none ever was.
+
+    Of several of a kind one is enough: those that are gone for good are not known from the dead.
+    """
+    found: dict[str, datetime] = {}
+    for process, at in ProcessClock.objects.values_list("process", "measured_at"):
+        kind = process.partition("@")[0]
+        found[kind] = max(at, found.get(kind, at))
+    return found
 
 
 def skew_in_words(skew: Skew) -> str:

@@ -184,7 +184,7 @@ class SweepTurn(models.Model):
 
 
 class ProcessClock(models.Model):
-    """What one process measured of the clocks around it the last time it looked."""
+    """What one process measured of the clocks around it the last time it looked: it lived then."""
 
     #: As Celery names workers: kind@host.
     process = models.CharField(max_length=200, unique=True)

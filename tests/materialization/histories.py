@@ -32,8 +32,7 @@ def past_runs(
             version=version,
             table=version.table,
             sequence=first + number if sequences else None,
-            **_instants(AT - (count - 1 - number) * HOUR),
-            **(ended | columns),
+            **(_instants(AT - (count - 1 - number) * HOUR) | ended | columns),
         )
         for number in range(count)
     ]

@@ -6,11 +6,15 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
-from featurestore_project import health, startup
+from featurestore_project import deep_checks, health, startup
+from materialization.clocks import note_clock
+from materialization.models import ProcessClock
 from materialization.requests.turns import take_turn
+from tests.factories import DEFINITIONS, make_version
+from tests.materialization.histories import past_runs
 
 
 def test_alive_needs_no_other_part(client):
@@ -125,3 +129,84 @@ def test_ready_and_not_content_with_a_redis_that_takes_no_values(
 
     assert response.status_code == 200
     assert response.json()["checks"]["redis"].startswith(words)
+
+
+def heard(at, **ago: float) -> None:
+    """Let a process of each kind have been heard of so many seconds ago."""
+    for kind, seconds in ago.items():
+        measured = at - timedelta(seconds=seconds)
+        ProcessClock.objects.create(
+            process=f"{kind}@a", measured_at=measured, ahead=timedelta(0), redis_ahead=None
+        )
+
+
+ALL = {"beat": 1, "sweep": 1, "worker": 1, "reload": 1}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [
+        (ALL, "ok"),
+        (ALL | {"worker": 58}, "ok"),
+        (ALL | {"worker": 75}, "ok, but no worker has been heard of for 75 s: nothing is computed"),
+        (
+            {"sweep": 1, "worker": 1, "reload": 7200},
+            "ok, but no beat has been heard of yet: no sweep is asked for; no reload has been heard"
+            " of for 120 min: what Redis loses is not filled again",
+        ),
+    ],
+)
+def test_a_kind_of_process_that_is_silent_is_said(client, ago, words):
+    heard(timezone.now(), **ago)
+    take_turn(every=timedelta(seconds=10), at=timezone.now())
+
+    answer = client.get("/readyz?deep=1")
+
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["processes"] == words
+    assert answer.json()["status"] == ("ok" if words == "ok" else "degraded")
+    assert "processes" not in client.get("/readyz").json()["checks"]
+
+
+@pytest.mark.django_db
+def test_one_of_a_kind_is_enough(client):
+    heard(timezone.now(), **(ALL | {"worker": 4000}))
+    note_clock("worker@b")
+
+    assert client.get("/readyz?deep=1").json()["checks"]["processes"] == "ok"
+
+
+@pytest.mark.django_db
+def test_runs_that_wait_for_long_are_said(client, cast):
+    now = timezone.now()
+    first, second = (
+        make_version(cast, text=DEFINITIONS.replace("driver_hourly", f"view_{number}"))
+        for number in (1, 2)
+    )
+    waits = {"sequences": False, "status": "queued", "finished_at": None}
+    past_runs(first, 1, **waits, requested_at=now - timedelta(minutes=4))
+    assert client.get("/readyz?deep=1").json()["checks"]["queues"] == "ok"
+
+    past_runs(second, 1, **waits, requested_at=now - timedelta(minutes=7), queue="reloads")
+
+    said = "1 wait in the queue reloads, the first for 7 min, while none of it run"
+    assert client.get("/readyz?deep=1").json()["checks"]["queues"] == f"ok, but {said}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/readyz?deep=1", "/readyz?deep=0", "/readyz?deep=x"])
+def test_it_answers_without_a_database_too(client, monkeypatch, path):
+    def away(*_: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(deep_checks, "last_heard", away)
+    monkeypatch.setattr(deep_checks, "_queues", away)
+
+    answer = client.get(path)
+
+    deep = path.endswith("=1")
+    assert answer.status_code == (503 if deep else 200)
+    assert answer.json()["checks"].get("processes") == (
+        "unknown: OperationalError" if deep else None
+    )

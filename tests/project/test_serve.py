@@ -57,6 +57,18 @@ def swept_within(server: servers.Server, seconds: float) -> bool:
     return False
 
 
+def test_every_process_says_that_it_lives(tmp_path):
+    with servers.assay_server(tmp_path / "state") as server:
+        assert swept_within(server, 30)
+        deadline, said = time.monotonic() + 30, {}
+        while said.get("status") != "ok" and time.monotonic() < deadline:
+            with urllib.request.urlopen(f"{server.url}/readyz?deep=1", timeout=10) as answer:
+                said = json.load(answer)
+            time.sleep(0.2)
+
+        assert set(said["checks"].values()) == {"ok"}, said
+
+
 def test_workers_that_do_not_get_on_hold_up_no_sweep(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
         worker = part(server, "worker@")
