@@ -36,6 +36,7 @@ def check_redis(**_: object) -> None:
     """
     # Imported here: every process loads this module before Django is set up.
     from featurestore_project import startup
+    from materialization.compute import scratch
 
     try:
         startup.refuse_evicting_redis()
@@ -43,6 +44,7 @@ def check_redis(**_: object) -> None:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(processes.REFUSED) from error
+    scratch.remove_left_behind()
 
 
 @worker_process_init.connect

@@ -18,6 +18,7 @@ from lib.errors import Invalid
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import Look, look
+from materialization.compute.scratch import own_folder
 from materialization.sources.files import Whereabouts
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
@@ -88,6 +89,7 @@ def engine(*, timeout_s: float | None = None) -> Engine:
         memory_limit_mb=settings.ENGINE_MEMORY_LIMIT_MB,
         threads=settings.ENGINE_THREADS or os.cpu_count() or 1,
         timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS if timeout_s is None else timeout_s,
+        temp_root=own_folder(),
     )
     return ENGINES["duckdb"](limits)
 

@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from lib.errors import AssayError
 from materialization.choices import RunStatus
+from materialization.compute.scratch import remove_left_behind
 from materialization.models import MaterializationRun
 from materialization.requests import watch
 from materialization.requests.due import add_schedules, start_due
@@ -65,6 +66,11 @@ def requeue_dead(*, at: datetime) -> None:
                 enqueue(run)
 
 
+def tidy_up(*, at: datetime) -> None:
+    """Remove what the engine of killed processes spilled on this machine."""
+    remove_left_behind()
+
+
 def _lease_is_over(at: datetime) -> Q:
     """Leases that ran out, and those longer than any: they were written before a step back."""
     longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
@@ -101,5 +107,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     reload_missing,
     drop_abandoned,
     record_excess,
+    tidy_up,
     *watch.DUTIES,
 )
