@@ -11,7 +11,6 @@ import asyncio
 import io
 import logging
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
 from featurestore_project.problem import problem, respond
 from lib.errors import Unavailable
+from lib.metrics import Counter, unharmed
 from lib.pools import Pool
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Refusals since the process started, by pool: shown by ``/metrics``.
-refused: Counter[str] = Counter()
+REFUSED = Counter("assay_requests_refused", "Requests refused as busy.", ("pool",))
 _TOO_SLOW = (
     f"the body did not arrive: nothing in {PATIENCE_SECONDS:.0f} seconds, or too little for its"
     " time. Send it again, faster."
@@ -69,7 +68,8 @@ class Lane:
             raise self._busy(f"{self._most} are the most that it takes")
 
     def _busy(self, fact: str) -> Busy:
-        refused[self._pool] += 1
+        with unharmed():
+            REFUSED.labels(self._pool).inc()
         return Busy(
             f"the server works at as many {self._pool} requests as it can, and {fact}; ask again in"
             " a moment.",

@@ -1,4 +1,4 @@
-"""What a load balancer and a monitor ask: alive, ready, counted.
+"""What a load balancer and a monitor ask: alive, ready. What is counted: ``metrics``.
 
 Not for people: the admin shows runs and their errors.
 """
@@ -6,9 +6,7 @@ Not for people: the admin shows runs and their errors.
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,19 +15,16 @@ from django.conf import settings
 from django.db import Error as DatabaseFailed
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from featurestore_project import startup
 from featurestore_project.deep_checks import DEEP_CHECKS, OK
-from featurestore_project.front import refused
 from featurestore_project.problem import RETRY_AFTER_SECONDS
 from lib.clock import database_now, measure_skew
 from lib.connections import RedisUnavailable
 from lib.pools import Pool, answered_in
 from materialization.clocks import skew_in_words
 from materialization.edges import offline_store
-from materialization.models import MaterializationRun
 from materialization.queries import recorded_tables, table_at
 from materialization.requests.turns import last_turn
 from materialization.stores.online import KEEPING_POLICIES
@@ -38,7 +33,6 @@ from materialization.stores.protocols import OfflineStoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STARTED = time.time()
 #: Below this, the next file that is written may be cut short.
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 #: Each is some milliseconds; what is wrong with a whole store shows in any table.
@@ -162,24 +156,3 @@ CHECKS: dict[str, Callable[[], str]] = {
     "clocks": check_clocks,
     "disk": check_disk,
 }
-
-
-@answered_in(Pool.WATCH)
-def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer Prometheus text: the process, and runs by status."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_seconds = usage.ru_utime + usage.ru_stime
-    rows = MaterializationRun.objects.values("status").annotate(n=Count("pk")).order_by("status")
-    lines = [
-        "# TYPE assay_process_start_time_seconds gauge",
-        f'assay_process_start_time_seconds{{pid="{os.getpid()}"}} {STARTED:.0f}',
-        "# TYPE assay_process_cpu_seconds_total counter",
-        f'assay_process_cpu_seconds_total{{pid="{os.getpid()}"}} {cpu_seconds:.3f}',
-        "# TYPE assay_requests_refused_total counter",
-        *(f'assay_requests_refused_total{{pool="{pool}"}} {refused[pool]}' for pool in Pool),
-        "# TYPE assay_materialization_runs gauge",
-        *(f'assay_materialization_runs{{status="{row["status"]}"}} {row["n"]}' for row in rows),
-    ]
-    return HttpResponse(
-        "\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8"
-    )

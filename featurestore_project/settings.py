@@ -31,6 +31,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env("STATE_DIR") or BASE_DIR / "var").resolve()
 # Folder of the offline store's Delta tables.
 OFFLINE_STORE = Path(env("OFFLINE_STORE") or STATE_DIR / "offline").resolve()
+# Folder in which all processes keep what they count; emptied by the start of a whole server.
+METRICS_DIR = Path(env("METRICS_DIR") or STATE_DIR / "metrics").resolve()
 # Comma-separated folders below which projects may read source files; a project can narrow them.
 FILE_ROOTS = [
     str(Path(root).resolve()) for root in env_list("FILE_ROOTS", str(BASE_DIR / "examples"))
@@ -136,6 +138,8 @@ ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 # Seconds for which a worker holds a run without a heartbeat before the sweep gives it to another.
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
+# Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.
+METRICS_TOKEN = env_secret("METRICS_TOKEN")
 # Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
 # Seconds between two sweeps: how late a due schedule may start.

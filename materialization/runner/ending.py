@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.db import transaction
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus, RunStep
+from materialization.metrics import count_run
 from materialization.models import MaterializationRun
 from materialization.quality.alerts.runs import alert_of_run
 from registry import audit
@@ -165,4 +166,5 @@ FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...]
     alert_of_run,  # before the trail, which is locked last
     _leave_trail,
     _say_in_log,
+    count_run,
 )

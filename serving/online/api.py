@@ -5,6 +5,7 @@ Not for what the answer is: ``read`` says that. Only answered requests skip DRF'
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.openapi import documented
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
+from serving.online.watching import note_refusal
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -39,12 +41,15 @@ class OnlineFeaturesAPI(API):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method != "POST":
             return super().dispatch(request, *args, **kwargs)
+        began = perf_counter()
         try:
             return self.post(request, **kwargs)
         except (Unauthenticated, Unavailable) as exc:
-            return self._refusal(request, exc)
+            refusal = self._refusal(request, exc)
         except AssayError as exc:
-            return self._refusal(request, _refusal_for_the_caller(request, exc))
+            refusal = self._refusal(request, _refusal_for_the_caller(request, exc))
+        note_refusal(perf_counter() - began, refusal.status_code)
+        return refusal
 
     def _refusal(self, request: HttpRequest, error: AssayError) -> HttpResponse:
         return cast("HttpResponse", self.get_exception_handler()(error, {"request": request}))

@@ -20,6 +20,7 @@ from materialization.edges import online_store
 from registry import epoch
 from registry.models import Project
 from serving.online.plans import Question, ReadPlan, authorise, make_plan
+from serving.online.watching import note_plan
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,6 +89,7 @@ class PlanCache:
         current = epoch.ensure(project.pk)
         server = online_store().read(project.pk, ()).server
         plan = make_plan(question, token=token, at=at)
+        note_plan(project.name)
         kept = KeptPlan(plan, current, project.epoch, server)
         if current is not None:
             self._keep(question, kept)

@@ -86,6 +86,7 @@ class ReadPlan(NamedTuple):
     """Everything an answer needs but the values and the time."""
 
     project_id: int
+    project: str
     expires_at: datetime
     keys: tuple[KeyColumn, ...]
     entities: tuple[EntityRead, ...]
@@ -162,6 +163,7 @@ class _Builder:
         versions = by_name.values()
         return ReadPlan(
             project_id=self._project.pk,
+            project=self._project.name,
             expires_at=expires_at,
             keys=tuple(self._keys.values()),
             entities=tuple(self._entity_read(entity) for entity in self._entities),

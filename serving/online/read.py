@@ -5,6 +5,7 @@ Not for HTTP or JSON. While its plan holds, a question asks the store once and t
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable
@@ -16,6 +17,7 @@ from serving.freshness import freshness_json, overdue_words
 from serving.online.plan_cache import PLANS, KeptPlan
 from serving.online.plans import Question, ReadPlan
 from serving.online.rows import AnswerColumn, TableRows, key_column
+from serving.online.watching import note_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +86,7 @@ def get_online_features(
     :raises Invalid, TooLarge: what is wrong with the entities, or over ``limits``.
     :raises NotLoaded: a version's values are not in the store; never answered as NOT_FOUND.
     """
+    began = perf_counter()
     limits.check_columns(len(request.entities))
     require_rectangle(request.entities, limits.rows)
     features = tuple(request.features or ())
@@ -97,6 +100,7 @@ def get_online_features(
         limits,
     )
     columns, covered, plan = _answer(question, token, request.entities, at)
+    note_answer(perf_counter() - began, plan, columns[len(request.entities) :])
     views = None
     if request.include_feature_view_version_metadata:
         views = tuple(_views(plan, covered, at))

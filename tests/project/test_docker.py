@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -96,9 +97,39 @@ def test_every_service_waits_for_what_it_needs_and_is_watched():
             assert source in COMPOSE["volumes"] or source.startswith(("$", ".", "/")), volume
 
 
+def test_the_dashboard_and_the_rules_ask_for_what_there_is():
+    """Every series that they name is one that some process counts or that ``/metrics`` asks for."""
+    monitoring = servers.ROOT / "docker" / "monitoring"
+    texts = [file.read_text() for file in monitoring.rglob("*") if file.is_file()]
+    named = {name for text in texts for name in re.findall(r"assay_[a-z_]+", text)}
+    sources = ("lib", "materialization", "serving", "featurestore_project")
+    code = "".join(
+        file.read_text() for part in sources for file in (servers.ROOT / part).rglob("*.py")
+    )
+    defined = set(re.findall(r'"(assay_[a-z_]+)"', code))
+
+    assert len(named) > 10
+    ending = re.compile("_(total|count|bucket|sum)$")
+    assert {name for name in named if ending.sub("", name) not in defined} == set()
+
+
+def test_what_compose_mounts_for_monitoring_is_there_and_can_be_read():
+    folder = servers.ROOT / "docker"
+    for name in ("prometheus", "grafana"):
+        for volume in SERVICES[name]["volumes"]:
+            if volume.startswith("./"):
+                assert (folder / volume.split(":")[0]).exists(), volume
+    for file in (folder / "monitoring").rglob("*.yaml"):
+        assert yaml.safe_load(file.read_text()), file
+    dashboard = json.loads((folder / "monitoring/grafana/dashboards/assay.json").read_text())
+    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(dashboard["panels"]) > 10
+
+
 @pytest.mark.journey
 def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path):
-    migrated = run(SERVICES["migrate"]["command"], image, environment)
+    shell = [part.replace("$$", "$") for part in SERVICES["migrate"]["command"]]
+    migrated = run(shell, image, environment)
     assert migrated.returncode == 0, migrated.stderr
 
     port = str(servers.free_port())

@@ -103,14 +103,6 @@ def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_metrics_are_prometheus_text(client):
-    response = client.get("/metrics")
-
-    assert response["Content-Type"].startswith("text/plain")
-    assert b"# TYPE assay_materialization_runs gauge" in response.content
-
-
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("option", "value", "back", "words"),
     [

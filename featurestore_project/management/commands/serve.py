@@ -24,6 +24,7 @@ from django.db import connections
 
 from featurestore_project import embedded
 from featurestore_project.supervision import Part, PartFailed, Supervisor
+from lib import metrics
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -64,6 +65,7 @@ class Command(BaseCommand):
         try:
             with only_one(settings.STATE_DIR):
                 check_port(host, port)
+                metrics.clean()  # of processes that are gone
                 self._start(supervisor, host=host, port=port, workers=workers)
                 supervisor.watch()
                 self._say("stopping")

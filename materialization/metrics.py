@@ -1,0 +1,45 @@
+"""What is counted of runs, at their ends.
+
+Not for how things stand (queues, ages, sizes): ``/metrics`` asks for that when it is read.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.metrics import Counter, Histogram, unharmed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from materialization.models import MaterializationRun
+
+RUNS = Counter("assay_runs", "Runs that ended.", ("kind", "outcome"))
+ROWS = Counter("assay_run_rows", "Rows that runs read and stored.", ("kind", "what"))
+SECONDS = Histogram(
+    "assay_run_seconds",
+    "Seconds from a run's claim to its end.",
+    ("kind", "outcome"),
+    buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+)
+
+
+def count_run(run: MaterializationRun, actor: User | None, at: datetime) -> None:
+    """Count a run's end, once it is committed."""
+    transaction.on_commit(partial(_count, run, at), robust=True)
+
+
+def _count(run: MaterializationRun, at: datetime) -> None:
+    with unharmed():
+        RUNS.labels(run.kind, run.status).inc()
+        if run.started_at is not None:
+            took = max((at - run.started_at).total_seconds(), 0.0)
+            SECONDS.labels(run.kind, run.status).observe(took)
+        ROWS.labels(run.kind, "read").inc(run.rows_read)
+        ROWS.labels(run.kind, "offline").inc(run.rows_offline)
+        ROWS.labels(run.kind, "online").inc(run.rows_online)

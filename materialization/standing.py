@@ -1,0 +1,144 @@
+"""How things stand now, for a monitor: ages, alerts, runs under way, stores and tables.
+
+Each figure is asked when it is wanted, with a question for all of a kind. What takes a look a table
+is kept until the table has another version. Not for counters: ``materialization.metrics``.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db.models import Count
+
+from lib.errors import AssayError
+from materialization.choices import LIVE_STATUSES
+from materialization.edges import fullness, offline_store
+from materialization.models import Alert, MaterializationRun
+from materialization.quality.freshness import freshness_of
+from materialization.queries import recorded_tables, table_at
+from registry.queries import served_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from registry.models import FeatureTable
+
+
+class Figure(NamedTuple):
+    """One number, with what it is of."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+#: What each figure means, and thereby which there are.
+MEANS = {
+    "assay_freshness_age_seconds": "How old what a served version has is.",
+    "assay_freshness_promise_seconds": "How old it promises to be at most.",
+    "assay_alerts_open": "Open alerts.",
+    "assay_runs_live": "Runs that wait or are under way.",
+    "assay_store_used_bytes": "What a store has taken of what it may take.",
+    "assay_store_limit_bytes": "What a store may take: Redis's memory, the disk's size.",
+    "assay_table_bytes": "Bytes of a table's current files in the offline store.",
+    "assay_table_rows": "Rows of a table in the offline store.",
+    "assay_table_newest_event_seconds": "Event time of a table's newest row, since 1970.",
+}
+#: Most tables looked at anew by one scrape; the rest follow at the next ones.
+LOOKS_A_SCRAPE = 50
+
+
+def figures(*, at: datetime) -> Iterator[Figure]:
+    yield from _ages(at)
+    yield from _alerts()
+    yield from _runs()
+    yield from _stores()
+    yield from TABLES.figures()
+
+
+def _ages(at: datetime) -> Iterator[Figure]:
+    for version, fresh in freshness_of(served_versions().defer("packet"), at=at).items():
+        project = version.feature_view.project.name
+        labels = {"project": project, "feature_view": str(version)}
+        if fresh.age is not None:
+            yield Figure("assay_freshness_age_seconds", labels, fresh.age.total_seconds())
+        if fresh.promise is not None:
+            yield Figure("assay_freshness_promise_seconds", labels, fresh.promise.total_seconds())
+
+
+def _alerts() -> Iterator[Figure]:
+    rows = Alert.objects.open().values_list("project__name", "kind", "severity").order_by()
+    for project, kind, severity, count in rows.annotate(Count("pk")):
+        labels = {"project": project or "", "kind": kind, "severity": severity}
+        yield Figure("assay_alerts_open", labels, count)
+
+
+def _runs() -> Iterator[Figure]:
+    live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
+    for kind, status, count in live.values_list("kind", "status").order_by().annotate(Count("pk")):
+        yield Figure("assay_runs_live", {"kind": kind, "status": status}, count)
+
+
+def _stores() -> Iterator[Figure]:
+    for store, full in fullness().items():
+        yield Figure("assay_store_used_bytes", {"store": store}, full.used)
+        yield Figure("assay_store_limit_bytes", {"store": store}, full.limit)
+
+
+class Size(NamedTuple):
+    """What one version of a table holds."""
+
+    version: int
+    size: int
+    rows: int
+    newest: datetime | None
+
+
+class Tables:
+    """The sizes of tables that this process knows; one that grew is looked at again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Size] = {}
+        self._looking = Lock()
+
+    def figures(self) -> Iterator[Figure]:
+        with self._looking:
+            tables = list(recorded_tables())
+            uids = {table.uid for table in tables}
+            known = {uid: size for uid, size in self._known.items() if uid in uids}
+            changed = [table for table in tables if self._is_old(table)]
+            for table in changed[:LOOKS_A_SCRAPE]:
+                with suppress(AssayError, OSError):
+                    known[table.uid] = _look(table)
+            self._known = known
+        for table in tables:
+            if (size := known.get(table.uid)) is not None:
+                yield from _size_figures(table, size)
+
+    def _is_old(self, table: FeatureTable) -> bool:
+        known = self._known.get(table.uid)
+        return known is None or known.version < table.stored_version
+
+
+def _look(table: FeatureTable) -> Size:
+    found = offline_store().list_files(table_at(table))
+    newest = max((file.last_event for file in found.files if file.last_event), default=None)
+    size = sum(Path(file.uri).stat().st_size for file in found.files)
+    return Size(table.stored_version, size, sum(file.rows for file in found.files), newest)
+
+
+def _size_figures(table: FeatureTable, size: Size) -> Iterator[Figure]:
+    view = table.feature_view
+    labels = {"project": view.project.name, "feature_view": view.name, "table": table.uid}
+    yield Figure("assay_table_bytes", labels, size.size)
+    yield Figure("assay_table_rows", labels, size.rows)
+    if size.newest is not None:
+        yield Figure("assay_table_newest_event_seconds", labels, size.newest.timestamp())
+
+
+#: The process's own.
+TABLES = Tables()
