@@ -140,6 +140,9 @@ SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 # Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
+# Hosts to which alert channels may lead, comma-separated, each alone or as host:port; none: no
+# channel can be added or used.
+ALERT_HOSTS = env_list("ALERT_HOSTS")
 # Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
 # Seconds between two sweeps: how late a due schedule may start.
@@ -196,7 +199,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # A queue for runs, one for reloads (a run's row says which), one for the sweep, so that long runs
 # delay neither what readers wait for nor what is due; each has processes of its own.
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ROUTES = {"materialization.beat.sweep": {"queue": "sweep"}}
+CELERY_TASK_ROUTES = {
+    "materialization.beat.sweep": {"queue": "sweep"},
+    # Of the workers that reload: a message takes seconds, runs may take hours.
+    "materialization.deliver_notice": {"queue": "alerts"},
+}
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "materialization.beat.sweep", "schedule": schedule(SWEEP_EVERY_SECONDS)}
@@ -310,13 +317,19 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"one_line": {"()": "featurestore_project.logs.OneLine"}},
     "handlers": {
+        "nowhere": {"class": "logging.NullHandler"},
         "stderr": {
             "class": "logging.StreamHandler",
             "stream": sys.stderr,
             "formatter": "line",
             "filters": ["one_line"],
-        }
+        },
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"django.server": {"level": "WARNING"}},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        # Their words have addresses of channels, which are secrets.
+        "apprise": {"level": "WARNING", "handlers": ["nowhere"], "propagate": False},
+        "urllib3": {"level": "INFO"},
+    },
 }

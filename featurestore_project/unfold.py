@@ -110,6 +110,11 @@ UNFOLD: dict[str, Any] = {
                         "materialization_materializationschedule_changelist",
                     ),
                     _item("Alerts", "notifications", "materialization_alert_changelist"),
+                    _item(
+                        "Alert channels",
+                        "campaign",
+                        "materialization_alertchannel_changelist",
+                    ),
                     _item("Stored data", "hard_drive", "registry_featuretable_changelist"),
                 ],
             },

@@ -73,3 +73,11 @@ class AlertState(StrEnum):
     #: Open, and somebody has said that they know.
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
+
+
+class NoticeEvent(StrEnum):
+    """What a channel is told."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    TEST = "test"

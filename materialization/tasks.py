@@ -8,15 +8,37 @@ arguments through ``**_``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 
 from lib.clock import database_now
+from materialization.quality.alerts.notices import deliver
 from materialization.runner.run import run
+
+#: Seconds for one message: a channel that answers slowly, byte by byte, holds nothing up.
+DELIVERY_SECONDS = 20
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
     """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
     run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now)
+
+
+@shared_task(
+    acks_late=True,
+    name="materialization.deliver_notice",
+    soft_time_limit=DELIVERY_SECONDS,
+    time_limit=DELIVERY_SECONDS + 10,
+)
+def deliver_notice(*, notice_id: int, attempt: int, **_: object) -> None:
+    """Make one attempt to send one message of an alert; what became of it is in its row.
+
+    One that takes too long leaves its row as begun and not ended; the sweep tries it again.
+    """
+    with suppress(SoftTimeLimitExceeded):
+        deliver(notice_id, attempt, allowed=settings.ALERT_HOSTS, clock=database_now)

@@ -18,6 +18,10 @@ _run = partial(Verb, is_routine=True)
 _ended = partial(_run, is_outcome=True)
 
 VERBS = {
+    "alert_channel.created": Verb("added the alert channel", "add_alert"),
+    "alert_channel.changed": Verb("changed the alert channel", "edit_notifications"),
+    "alert_channel.removed": Verb("removed the alert channel", "notifications_off"),
+    "alert_channel.tested": Verb("tested the alert channel", "notifications_active"),
     "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
     "feature_table.dropped_online": Verb("dropped online"),
     "feature_table.loss_accepted": Verb("gave up the stored data", "delete_sweep"),
@@ -39,6 +43,7 @@ TONES: dict[str, str] = {
     RunStatus.CANCELLED: "neutral",
     # alerts
     "overdue": "bad",
+    "failing": "bad",
     "kept": "good",
     Severity.CRITICAL: "bad",
     Severity.WARNING: "warn",

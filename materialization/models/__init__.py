@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from materialization.models.alerts import Alert
+from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.models.runs import (
     MaterializationRun,
     MaterializationSchedule,
@@ -15,6 +16,8 @@ from materialization.models.runs import (
 
 __all__ = [
     "Alert",
+    "AlertChannel",
+    "AlertNotice",
     "MaterializationRun",
     "MaterializationSchedule",
     "ProcessClock",

@@ -6,14 +6,25 @@ however much there is.
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
 from django.utils.timesince import timesince
 
 from materialization.choices import AlertKind
 from materialization.edges import fullness
-from materialization.models import Alert
+from materialization.models import Alert, AlertNotice
+from materialization.quality.alerts.notices import (
+    MAX_ATTEMPTS,
+    PAUSES,
+    UNENDED,
+    note_attempt,
+)
 from materialization.quality.alerts.opening import (
     About,
     Trouble,
@@ -23,6 +34,8 @@ from materialization.quality.alerts.opening import (
     settle,
 )
 from materialization.quality.freshness import freshness_of
+from materialization.requests.turns import STEPPED_BACK
+from materialization.tasks import deliver_notice
 from registry.breakage import broken_services
 from registry.choices import SERVED_STATES
 from registry.models import Project
@@ -36,6 +49,10 @@ if TYPE_CHECKING:
 
 #: Percent by which a store has to have emptied before it is no longer called nearly full.
 ROOM_AGAIN = 5
+#: Messages that one sweep gives to workers, and those of one channel.
+MOST_WOKEN, MOST_OF_ONE = 100, 10
+#: How long what was sent, or could not be, is kept.
+KEPT = timedelta(days=30)
 
 
 def watch_freshness(*, at: datetime) -> None:
@@ -87,5 +104,29 @@ def close_unread(*, at: datetime) -> None:
     )
 
 
+def wake_notices(*, at: datetime) -> None:
+    """Give messages that are due to a worker; a channel that fails gets one at a time."""
+    unsent = AlertNotice.objects.filter(sent_at=None, given_up_at=None)
+    stepped_back = Q(next_try_at__gt=at + max(PAUSES) + STEPPED_BACK)
+    due = unsent.filter(Q(next_try_at__lte=at) | stepped_back).select_related("channel")
+    woken: Counter[int] = Counter()
+    for notice in due.order_by("id")[:MOST_WOKEN]:
+        if notice.attempts >= MAX_ATTEMPTS:  # its last attempt did not come back
+            note_attempt(notice, UNENDED, at=at)
+        elif woken[notice.channel_id] < (1 if notice.channel.failing_since else MOST_OF_ONE):
+            woken[notice.channel_id] += 1
+            _wake(notice, at)
+    AlertNotice.objects.filter(created_at__lt=at - KEPT).delete()
+
+
+def _wake(notice: AlertNotice, at: datetime) -> None:
+    """Count the attempt and send its number; a message that is lost costs a pause."""
+    attempt = notice.attempts + 1
+    mine = AlertNotice.objects.filter(pk=notice.pk, attempts=notice.attempts, sent_at=None)
+    if mine.update(attempts=attempt, next_try_at=at + PAUSES[notice.attempts]):
+        send = partial(deliver_notice.delay, notice_id=notice.pk, attempt=attempt)
+        transaction.on_commit(send, robust=True)
+
+
 #: What a sweep looks for, in order.
-DUTIES = (watch_freshness, watch_services, watch_stores, close_unread)
+DUTIES = (watch_freshness, watch_services, watch_stores, close_unread, wake_notices)

@@ -113,7 +113,7 @@ def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
     worker = ["worker", "--hostname", "worker@%h", "--queues", "runs", *quiet]
     # Processes of their own: however long runs take, neither what Redis lost nor the sweep is
     # behind them. Two slots, so that a large table does not hold up a small one.
-    reload = ["worker", "--hostname", "reload@%h", "--queues", "reloads", *quiet]
+    reload = ["worker", "--hostname", "reload@%h", "--queues", "reloads,alerts", *quiet]
     sweep = ["worker", "--hostname", "sweep@%h", "--queues", "sweep", "--pool", "solo", *quiet]
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]

@@ -1,7 +1,7 @@
 """The one way an alert opens, collects and closes: by conditional writes, whoever meets the cause.
 
 Of several who meet one cause at once one opens it, the others add to it. Not for who is told
-(``channels``) and not for acknowledging (``requests.alerts``).
+(``notices``) and not for acknowledging (``requests.alerts``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.db.models import F
 
 from materialization.models import Alert
 from materialization.quality.alerts.causes import SEVERITY
+from materialization.quality.alerts.notices import tell_of_closing, tell_of_opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -122,7 +123,7 @@ def _add_to(alerts: AlertRows, trouble: Trouble, at: datetime) -> bool:
 
 
 def _open(kind: AlertKind, about: About, trouble: Trouble, at: datetime) -> Alert:
-    return Alert.objects.create(
+    alert = Alert.objects.create(
         project=about.project,
         kind=kind,
         severity=SEVERITY[kind],
@@ -134,9 +135,14 @@ def _open(kind: AlertKind, about: About, trouble: Trouble, at: datetime) -> Aler
         opened_at=at,
         last_seen_at=at,
     )
+    tell_of_opening(alert)
+    return alert
 
 
+@transaction.atomic
 def _close(alert: Alert, at: datetime) -> bool:
-    closed = Alert.objects.open().filter(pk=alert.pk).update(closed_at=at)
+    if not Alert.objects.open().filter(pk=alert.pk).update(closed_at=at):
+        return False
     alert.closed_at = at
-    return bool(closed)
+    tell_of_closing(alert, at=at)
+    return True

@@ -33,6 +33,7 @@ LISTS = (
     "materialization_materializationrun",
     "materialization_materializationschedule",
     "materialization_alert",
+    "materialization_alertchannel",
     "registry_featuretable",
 )
 MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")
