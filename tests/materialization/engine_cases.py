@@ -75,12 +75,13 @@ def heavy_spec(root):
     """A view whose deviations look at some 10^10 pairs of rows."""
     event = at("2024-03-01T12:00")
     schema = pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", pa.float64())])
-    many = [{"k": 1, "event": event + timedelta(seconds=n), "x": float(n)} for n in range(200_000)]
+    apart = timedelta(minutes=10)
+    many = [{"k": 1, "event": event + n * apart, "x": float(n)} for n in range(200_000)]
     write_parquet(root, many, schema)
     return make_spec(
-        features=[("x_stddev_30d", "float64")],
-        aggregations=(AggregationSpec(column="x", functions=("stddev",), windows=("30d",)),),
-        schedule=ScheduleSpec(every="1s"),
+        features=[("x_stddev_3650d", "float64")],
+        aggregations=(AggregationSpec(column="x", functions=("stddev",), windows=("3650d",)),),
+        schedule=ScheduleSpec(every="10m"),
     )
 
 
