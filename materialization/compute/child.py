@@ -1,4 +1,4 @@
-"""Start the sandbox for a job and stream what it computes; the only way users' files are read.
+"""Start the sandbox for a job and wait for what it makes; the only way users' files are read.
 
 Not for what is computed (``transforms``) nor for storing it (``stores``).
 """
@@ -9,21 +9,21 @@ import contextlib
 import logging
 import os
 import re
+import select
 import signal
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import msgspec
-import pyarrow as pa
 
 from lib.decoding import json_reader
 from materialization.compute import forks
-from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
+from materialization.compute.jobs import Computed, ComputeJob, Envelope, LookJob, Report
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lib.errors import AssayError
     from materialization.compute.limits import EngineLimits
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Time for the child to say itself that its limit is reached, before it is killed.
 _GRACE_S = 5.0
+_LOOKED_AT_EVERY_S = 0.5
 #: Bytes of the report that are read; the longest lists a few thousand columns.
 _MAX_REPORT = 16 << 20
 #: What libraries say that die when an allocation fails.
@@ -43,36 +44,26 @@ _PLACE = re.compile(
 _read_report = json_reader(Report)
 
 
-class Computation:
-    """One job's rows, in batches of ``columns.computed_schema``; ``counters`` once all are read."""
-
-    def __init__(self, child: Child) -> None:
-        self._child = child
-        stream = child.open_stream()
-        self.counters: Counters | None = None
-        self.reader = pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
-
-    def _batches(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-        # A stream cut short looks like one that ended: only the report tells them apart.
-        with contextlib.suppress(pa.ArrowInvalid, OSError):
-            yield from stream
-        self.counters = self._child.report().counters
+#: The share of the job that is done; asked about twice a second.
+Watch: TypeAlias = "Callable[[float], None]"
 
 
-@contextlib.contextmanager
-def compute(job: ComputeJob, limits: EngineLimits) -> Iterator[Computation]:
-    """Run ``job`` in a child process and give its rows while they are computed.
+def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
+    """Run ``job`` in a child process; return what it left in its staging folder.
 
-    Memory is bounded on both sides: the child spills to a private directory and waits for the
-    reader. Leaving the block ends the child, finished or not. Errors come when the block is entered
-    or while ``reader`` is read; a reader that ended without one gave every row.
+    The child spills to a private directory. What ``watch`` raises ends it.
 
     :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
     :raises EngineLimitExceeded: time, memory or disk.
     :raises EngineStopped: the child died without a word.
     """
     with start_child(job, limits) as child:
-        yield Computation(child)
+        for share in child.shares():
+            watch(share)
+        computed = child.report().computed
+        if computed is None:
+            raise EngineStopped("the engine's process said nothing of its rows; try again.")
+        return computed
 
 
 @contextlib.contextmanager
@@ -92,7 +83,7 @@ def start_child(job: ComputeJob | LookJob, limits: EngineLimits) -> Iterator[Chi
 
 
 class Child:
-    """One sandbox process: rows on stdout, the report in a file, killed after its time."""
+    """One sandbox process: how far it is on stdout, the report in a file, killed after its time."""
 
     def __init__(self, limits: EngineLimits, directory: str, report: IO[bytes]) -> None:
         self._limits = limits
@@ -127,13 +118,15 @@ class Child:
         with contextlib.suppress(BrokenPipeError), self._stdin:
             self._stdin.write(envelope)
 
-    def open_stream(self) -> pa.RecordBatchReader:
-        """Return the stream of rows, or raise what the child reported instead of one."""
-        try:
-            return pa.ipc.open_stream(self._stdout)
-        except (pa.ArrowInvalid, OSError):
-            self.report()
-            raise
+    def shares(self) -> Iterator[float]:
+        """Yield how much is done, at least every half second, until the child has ended."""
+        share, told = 0.0, self._stdout.fileno()
+        while True:
+            if select.select([told], [], [], _LOOKED_AT_EVERY_S)[0]:
+                if not (said := os.read(told, 4096)):
+                    return
+                share = _last_share(said, share)
+            yield share
 
     def report(self) -> Report:
         """Wait for the child's end and return its report; raise the error in it."""
@@ -199,6 +192,15 @@ class Child:
         else:
             why = f"ended with {code} and no report"
         return EngineStopped(f"the engine's process {why}; try again.", exit_code=code)
+
+
+def _last_share(said: bytes, before: float) -> float:
+    """Return the last number said; a line that was cut short counts for nothing."""
+    lines = said.split(b"\n")[:-1]
+    try:
+        return float(lines[-1])
+    except (IndexError, ValueError):
+        return before
 
 
 def _place(said: str) -> list[str]:

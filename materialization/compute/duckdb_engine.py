@@ -32,12 +32,11 @@ from materialization.stores.protocols import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from lib.errors import AssayError
-    from materialization.compute.engine import Computation
-    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.child import Watch
+    from materialization.compute.jobs import Computed, ComputeJob
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinQuestion
@@ -51,8 +50,8 @@ class DuckDBEngine:
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
 
-    def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
-        return child.compute(job, self._limits)
+    def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
+        return child.compute(job, self._limits, watch=watch)
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
         with child.start_child(LookJob(tuple(specs), source), self._limits) as started:

@@ -1,4 +1,4 @@
-"""What an engine promises, and the engines there are. Values in, Arrow out.
+"""What an engine promises, and the engines there are. Values in, Arrow or Parquet out.
 
 Not for how one keeps it: each of ``ENGINES`` has a module of its own. No models, no settings and no
 SQL in here, so that another engine can promise the same; ``tests/contracts/test_engine.py`` runs on
@@ -18,22 +18,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from materialization.compute.jobs import ComputeJob, Counters
+    from materialization.compute.child import Watch
+    from materialization.compute.jobs import Computed, ComputeJob
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinAnswer, JoinQuestion
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
-
-
-class Computation(Protocol):
-    """A job's rows, in batches of ``columns.computed_schema``; ``counters`` once all are read."""
-
-    @property
-    def reader(self) -> pa.RecordBatchReader: ...
-
-    @property
-    def counters(self) -> Counters | None: ...
 
 
 class Engine(Protocol):
@@ -42,11 +33,11 @@ class Engine(Protocol):
     :raises EngineLimitExceeded: any method: time, memory or disk; ``limit`` says which.
     """
 
-    def compute(self, job: ComputeJob) -> AbstractContextManager[Computation]:
-        """Give a job's rows while they are computed; leaving the block ends the work.
+    def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
+        """Write a job's rows into its staging folder: Parquet of ``columns.stored_schema``.
 
-        Memory is bounded, whatever the window holds. Errors come when the block is entered or while
-        ``reader`` is read; a reader that ended without one gave every row.
+        Memory is bounded, whatever the window holds. ``watch`` is told at least every second how
+        much is done, 0 to 1; what it raises ends the work. After an error the folder is worthless.
 
         :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
         :raises EngineStopped: the work ended without a word; the same job may succeed later.

@@ -37,6 +37,9 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     version's offline snapshot: an aggregation continues from what is stored at or before
     ``window_start``, a reading of what is ``unseen`` leaves out what is stored. Aggregations have
     no readings: they read what their windows reach.
+
+    The rows are written, once and with ``sequence``, as Parquet files into the folder ``staging``;
+    whoever has a job performed says which.
     """
 
     spec: VersionSpec
@@ -45,6 +48,8 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     window_start: datetime | None = None
     state_files: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
+    staging: str = ""
+    sequence: int = 0
 
     def all_readings(self) -> tuple[Reading, ...]:
         """Return the readings; without any the window is read of the whole source."""
@@ -83,12 +88,23 @@ class Counters(msgspec.Struct, frozen=True):
     placeholder_times: int = 0
 
 
+class Computed(msgspec.Struct, frozen=True):
+    """What a job made: ``files`` in its staging folder have all its rows.
+
+    ``profile`` is theirs, as ``quality.profiling.Profile`` writes itself.
+    """
+
+    counters: Counters
+    files: tuple[str, ...]
+    profile: dict[str, Any]
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The child's last line: exactly one of ``counters``, ``looks`` and ``error`` is set.
+    """The child's last line: exactly one of ``computed``, ``looks`` and ``error`` is set.
 
     Of ``looks`` there is one a version: what was found, or an ``error`` that ended it.
     """
 
-    counters: Counters | None = None
+    computed: Computed | None = None
     looks: list[dict[str, Any]] | None = None
     error: dict[str, Any] | None = None

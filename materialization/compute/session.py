@@ -28,17 +28,21 @@ _CONFIG: dict[str, Any] = {
 
 
 def open_session(
-    limits: EngineLimits, *, directory: str, only: Iterable[str] | None = None
+    limits: EngineLimits,
+    *,
+    directory: str,
+    only: Iterable[str] | None = None,
+    staging: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Return a fresh connection within ``limits`` that spills into ``directory``, a private one.
 
-    With ``only`` it can read those files and its directory and nothing else, and no statement can
-    change that. Rows come in no order but the one a query asks for.
+    With ``only`` it can read those files and its directory, write into ``staging``, and nothing
+    else; no statement can change that. Rows come in no order but the one a query asks for.
     """
     connection = duckdb.connect(":memory:", config=_CONFIG)
     settings = _settings(limits, directory)
     if only is not None:
-        settings |= _lock(only, directory)
+        settings |= _lock(only, directory, staging)
     for name, value in settings.items():
         connection.execute(f"SET {name} = ?", [value])
     return connection
@@ -52,11 +56,14 @@ def _settings(limits: EngineLimits, directory: str) -> dict[str, Any]:
         "threads": limits.threads,
         "max_execution_time": max(1, int(limits.timeout_s * 1000)),
         "preserve_insertion_order": False,
+        # How far a statement is, for whoever asks; nothing is printed.
+        "enable_progress_bar": True,
+        "enable_progress_bar_print": False,
         "TimeZone": "UTC",
     }
 
 
-def _lock(files: Iterable[str], directory: str) -> dict[str, Any]:
+def _lock(files: Iterable[str], directory: str, staging: str | None) -> dict[str, Any]:
     """Return the settings that shut a connection in, the last of which shuts the door."""
     home = str(Path(directory) / "home")
     return {
@@ -66,6 +73,7 @@ def _lock(files: Iterable[str], directory: str) -> dict[str, Any]:
         "home_directory": home,
         "secret_directory": home,
         "allowed_paths": list(files),
+        "allowed_directories": [] if staging is None else [f"{staging}/"],
         "enable_external_access": False,
         "lock_configuration": True,
     }

@@ -1,42 +1,66 @@
-"""What one run's rows look like, feature by feature, gathered while they stream by. [pure]
+# ruff: noqa: S608 - names and texts are quoted by sql_text, the rest are numbers
+"""What one run's rows look like, feature by feature: what to ask DuckDB, and what it said. [pure]
 
-Not for judging them: ``expectations`` does. Profiles of parts merge into the profile of the whole.
+Not for judging them: ``expectations`` does. Counts, extremes and moments are exact, by one pass
+over the staged files; what needs every value in hand (distinct, quantiles, histogram, most
+frequent) is of a sample, whose size is said.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+
+from lib.instants import from_us
+from lib.sql_text import identifier, text, text_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
     from registry.spec.value_types import ValueType
 
-#: The smallest hashes a sketch keeps: exact below this many distinct values, some 3 % off above.
-SKETCH = 1024
-_HASHES = 2.0**64
+#: Values of a sample, all features together, and rows of it at most.
+SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
+#: Which quantiles are kept, how many bars a histogram has, how many values are named.
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+BARS, NAMED = 20, 10
 #: Texts are shown up to here; NUL, which not every database keeps, as its picture.
 _SHOWN = 200
 _NUL = str.maketrans({"\x00": "\u2400"})
+_FLOATS = ("float32", "float64")
+#: Of these two values are compared by an order that says nothing.
+_WITHOUT_EXTREMES = ("bytes", "list", "vector", "json")
 #: The least or greatest value of a column.
 Extreme: TypeAlias = float | int | Decimal | str
+
+#: How an extreme is read again, of the types that are numbers.
+_NUMBERS: dict[str, Callable[[Any], Extreme]] = {
+    "int32": int,
+    "int64": int,
+    "float32": float,
+    "float64": float,
+    "decimal": Decimal,
+}
+
+
+class Asked(Protocol):
+    """A DuckDB connection, as far as a profile needs one."""
+
+    def execute(self, query: str, /) -> Any: ...
 
 
 class ColumnProfile(msgspec.Struct, frozen=True):
     """One feature over ``rows`` rows. NULL and NaN are told apart; numbers leave both out.
 
-    ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order; ``total`` is
-    the sum behind the mean, to the digits of a double. ``not_allowed`` counts values outside the
-    definition's ``allowed`` list.
+    ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order. ``mean`` and
+    ``std`` (of the population) are those of the numbers, to the digits of a double; None without
+    one, or where there is none (an infinity is among them). ``distinct`` and what follows it are of
+    the sample. ``not_allowed`` counts values outside the definition's ``allowed`` list.
     """
 
     name: str
@@ -45,22 +69,17 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     nans: int = 0
     minimum: Extreme | None = None
     maximum: Extreme | None = None
-    total: float = 0.0
-    numbers: int = 0
-    sketch: tuple[int, ...] = ()
+    mean: float | None = None
+    std: float | None = None
     not_allowed: int = 0
     not_allowed_example: str | None = None
-
-    @property
-    def mean(self) -> float | None:
-        return self.total / self.numbers if self.numbers else None
-
-    @property
-    def distinct(self) -> int:
-        """How many different values, NULL aside; an estimate above ``SKETCH``."""
-        if len(self.sketch) < SKETCH:
-            return len(self.sketch)
-        return round((SKETCH - 1) / ((self.sketch[-1] + 1) / _HASHES))
+    distinct: int = 0
+    quantiles: tuple[float, ...] = ()
+    #: The edges of equally wide bars, and how many values lie in each.
+    edges: tuple[float, ...] = ()
+    bars: tuple[int, ...] = ()
+    #: The most frequent values as texts, and how often each occurs.
+    top: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         shown = {
@@ -71,116 +90,253 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             "min": self.minimum,
             "max": self.maximum,
             "mean": self.mean,
+            "std": self.std,
             "distinct": self.distinct,
             "not_allowed": self.not_allowed,
+            "not_allowed_example": self.not_allowed_example,
+            "quantiles": dict(zip(map(str, QUANTILES), self.quantiles, strict=False)),
+            "edges": list(self.edges),
+            "bars": list(self.bars),
+            "top": [list(each) for each in self.top],
         }
         return {key: _plain(value) for key, value in shown.items()}
 
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any], kind: ValueType) -> ColumnProfile:
+        """Read what ``to_json`` wrote of a feature of this type."""
+        number = _NUMBERS.get(kind.kind)
+        low, high = (
+            value if value is None or number is None else number(value)
+            for value in (said["min"], said["max"])
+        )
+        return cls(
+            name=said["name"],
+            rows=said["rows"],
+            nulls=said["nulls"],
+            nans=said["nans"],
+            minimum=low,
+            maximum=high,
+            mean=None if said["mean"] is None else float(said["mean"]),
+            std=said["std"],
+            not_allowed=said["not_allowed"],
+            not_allowed_example=said["not_allowed_example"],
+            distinct=said["distinct"],
+            quantiles=tuple(said["quantiles"].values()),
+            edges=tuple(said["edges"]),
+            bars=tuple(said["bars"]),
+            top=tuple((value, times) for value, times in said["top"]),
+        )
+
 
 class Profile(msgspec.Struct, frozen=True):
+    """``sampled`` of the ``rows`` are what distinct counts, quantiles and histograms are of."""
+
     rows: int
     columns: tuple[ColumnProfile, ...]
+    sampled: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is kept on a run: plain JSON, one object a feature, no sketches, no NaN."""
-        return {"rows": self.rows, "columns": [column.to_json() for column in self.columns]}
+        """Return what is kept on a run: plain JSON, one object a feature, no NaN."""
+        columns = [column.to_json() for column in self.columns]
+        return {"rows": self.rows, "sampled": self.sampled, "columns": columns}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any], features: Sequence[FeatureSpec]) -> Profile:
+        """Read what ``to_json`` wrote of the same features."""
+        pairs = zip(said["columns"], features, strict=True)
+        columns = tuple(ColumnProfile.from_json(each, of.value_type) for each, of in pairs)
+        return cls(said["rows"], columns, said["sampled"])
 
 
-class Profiler:
-    """The profile of a stream of computed batches, so far."""
+def profile_files(
+    connection: Asked, files: Sequence[str], features: Sequence[FeatureSpec], *, rows: int
+) -> Profile:
+    """Return the profile of the ``rows`` rows that the Parquet ``files`` have."""
+    if not rows:
+        return Profile(0, tuple(ColumnProfile(feature.name) for feature in features))
+    stored = f"read_parquet({text_list(files)}, hive_partitioning = false)"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE sample AS {_sample_sql(stored, features, rows)}"
+    )
+    ((sampled,),) = connection.execute("SELECT count(*) FROM sample").fetchall()
+    columns = [_Column(number, feature) for number, feature in enumerate(features)]
+    centres = _one(connection, [each.centre for each in columns], "sample")
+    exact = [
+        sql for each, centre in zip(columns, centres, strict=True) for sql in each.exact(centre)
+    ]
+    clean = ", ".join(each.clean for each in columns)
+    said = iter(_one(connection, exact, f"(SELECT {clean} FROM {stored})"))
+    found = [
+        each.profile(rows, centre, said) for each, centre in zip(columns, centres, strict=True)
+    ]
+    sketched = (_sketched(connection, each, one) for each, one in zip(columns, found, strict=True))
+    return Profile(rows, tuple(sketched), sampled)
 
-    def __init__(self, spec: VersionSpec) -> None:
-        self._features = spec.features
-        self._profile = empty_profile(spec.features)
+
+def _one(connection: Asked, expressions: Sequence[str], relation: str) -> Sequence[Any]:
+    (row,) = connection.execute(f"SELECT {', '.join(expressions)} FROM {relation}").fetchall()
+    return tuple(row)
+
+
+def _sample_sql(stored: str, features: Sequence[FeatureSpec], rows: int) -> str:
+    """Return SQL for as many rows as the budget allows, all of them where they fit."""
+    budget = min(SAMPLE_ROWS, SAMPLE_VALUES // len(features))
+    columns = ", ".join(f"{identifier(each.name)} AS v{n}" for n, each in enumerate(features))
+    if rows <= budget:
+        return f"SELECT {columns} FROM {stored}"
+    share = 100 * budget / rows
+    return f"SELECT {columns} FROM {stored} TABLESAMPLE system({share:.6f} PERCENT) LIMIT {budget}"
+
+
+class _Column:
+    """What is asked of one feature: as ``v`` of the sample, as ``v`` and ``n`` of all rows.
+
+    ``n`` is its number: NULL where it is NaN, and for what is no number.
+    """
+
+    def __init__(self, number: int, feature: FeatureSpec) -> None:
+        self.feature, self.kind = feature, feature.value_type
+        self.v, self.n = f"v{number}", f"n{number}"
+        self.is_float = self.kind.kind in _FLOATS
 
     @property
-    def rows(self) -> int:
-        return self._profile.rows
+    def has_extremes(self) -> bool:
+        return self.kind.kind not in _WITHOUT_EXTREMES
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        self._profile = merge_profiles(self._profile, profile_batch(batch, self._features))
+    @property
+    def clean(self) -> str:
+        name = identifier(self.feature.name)
+        number = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END" if self.is_float else name
+        return f"{name} AS {self.v}, {number} AS {self.n}"
 
-    def result(self) -> Profile:
-        return self._profile
+    @property
+    def finite(self) -> str:
+        """The sample's finite numbers, as doubles."""
+        if self.is_float:
+            return f"CASE WHEN isfinite({self.v}) THEN {self.v}::DOUBLE END"
+        return f"{self.v}::DOUBLE"
+
+    @property
+    def centre(self) -> str:
+        """A number near the mean, without an overflow; the moments are taken about it."""
+        return f"coalesce(median({self.finite}), 0)" if self.kind.is_numeric else "max(0)"
+
+    def exact(self, centre: float) -> Iterator[str]:
+        """Yield what is asked of all rows, in the order in which ``profile`` reads it."""
+        yield f"count({self.v})"
+        if self.is_float:
+            yield f"count({self.n})"
+        if self.has_extremes:
+            yield from (f"{least}({self._ordered})" for least in ("min", "max"))
+        if self.kind.is_numeric:
+            apart = f"({self.n}::DOUBLE - {centre!r})"
+            yield from (f"avg({apart})", f"avg({apart} * {apart})")
+        if (allowed := self.feature.checks.allowed) is not None:
+            outside = _outside_sql(self.v, allowed, self.kind)
+            yield from (
+                f"count(*) FILTER (WHERE {outside})",
+                f"min({self.v}) FILTER (WHERE {outside})",
+            )
+
+    @property
+    def _ordered(self) -> str:
+        # Zoned instants come as numbers: their text would follow the session's zone.
+        return f"epoch_us({self.n})" if self.kind.kind == "timestamp" else self.n
+
+    def profile(self, rows: int, centre: float, said: Iterator[Any]) -> ColumnProfile:
+        full = next(said)
+        numbers = next(said) if self.is_float else full
+        low, high = (next(said), next(said)) if self.has_extremes else (None, None)
+        about, square = (next(said), next(said)) if self.kind.is_numeric else (None, None)
+        outside, example = (0, None)
+        if self.feature.checks.allowed is not None:
+            outside, example = next(said), next(said)
+        return ColumnProfile(
+            name=self.feature.name,
+            rows=rows,
+            nulls=rows - full,
+            nans=full - numbers,
+            minimum=self._extreme(low),
+            maximum=self._extreme(high),
+            mean=None if about is None else centre + about,
+            std=_deviation(about, square),
+            not_allowed=outside,
+            not_allowed_example=None if example is None else _shown(example)[:80],
+        )
+
+    def _extreme(self, found: Any) -> Extreme | None:
+        if found is None:
+            return None
+        if self.kind.is_numeric:
+            number: Extreme = found
+            return number
+        return _shown(from_us(found) if self.kind.kind == "timestamp" else found)
 
 
-def empty_profile(features: Sequence[FeatureSpec]) -> Profile:
-    return Profile(0, tuple(ColumnProfile(feature.name) for feature in features))
+def _deviation(about: float | None, square: float | None) -> float | None:
+    if about is None or square is None or not math.isfinite(square):
+        return None
+    return math.sqrt(max(square - about * about, 0.0))
 
 
-def profile_batch(batch: pa.RecordBatch, features: Sequence[FeatureSpec]) -> Profile:
-    """Return the profile of one batch of computed rows."""
-    columns = (_profile_column(batch.column(feature.name), feature) for feature in features)
-    return Profile(batch.num_rows, tuple(columns))
+def _outside_sql(value: str, allowed: tuple[str | int | bool, ...], kind: ValueType) -> str:
+    """Compare typed: in SQL true is 1, in a definition it is not."""
+    same = [item for item in allowed if _is_of(item, kind)]
+    listed = ", ".join(text(item) if isinstance(item, str) else str(item) for item in same)
+    return f"{value} NOT IN ({listed})" if same else f"{value} IS NOT NULL"
 
 
-def merge_profiles(left: Profile, right: Profile) -> Profile:
-    """Return the profile of the rows of both; columns must be the same, in the same order."""
-    pairs = zip(left.columns, right.columns, strict=True)
-    return Profile(left.rows + right.rows, tuple(_merge(a, b) for a, b in pairs))
+def _is_of(item: str | int | bool, kind: ValueType) -> bool:
+    if isinstance(item, bool) or kind.kind == "bool":
+        return isinstance(item, bool) and kind.kind == "bool"
+    return isinstance(item, str) == (not kind.is_numeric)
 
 
-def _merge(left: ColumnProfile, right: ColumnProfile) -> ColumnProfile:
-    return ColumnProfile(
-        name=left.name,
-        rows=left.rows + right.rows,
-        nulls=left.nulls + right.nulls,
-        nans=left.nans + right.nans,
-        minimum=_outer(min, left.minimum, right.minimum),
-        maximum=_outer(max, left.maximum, right.maximum),
-        total=left.total + right.total,
-        numbers=left.numbers + right.numbers,
-        sketch=tuple(sorted({*left.sketch, *right.sketch})[:SKETCH]),
-        not_allowed=left.not_allowed + right.not_allowed,
-        not_allowed_example=left.not_allowed_example or right.not_allowed_example,
+def _sketched(connection: Asked, column: _Column, found: ColumnProfile) -> ColumnProfile:
+    """Add what is taken from the sample."""
+    (distinct,) = _one(connection, [f"count(DISTINCT {column.v})"], "sample")
+    more: dict[str, Any] = {"distinct": distinct, "top": _top(connection, column)}
+    if column.kind.is_numeric:
+        (quantiles,) = _one(
+            connection, [f"quantile_cont({column.finite}, {list(QUANTILES)})"], "sample"
+        )
+        more["quantiles"] = tuple(quantiles or ())
+        more["edges"], more["bars"] = _histogram(connection, column)
+    return msgspec.structs.replace(found, **more)
+
+
+def _histogram(connection: Asked, column: _Column) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    finite = column.finite
+    low, high = _one(connection, [f"min({finite})", f"max({finite})"], "sample")
+    if low is None or not math.isfinite(high - low):
+        return (), ()
+    if low == high:
+        (count,) = _one(connection, [f"count({finite})"], "sample")
+        return (low, high), (count,)
+    bar = f"least(floor(({finite} - {low!r}) / {high - low!r} * {BARS}), {BARS - 1})::INTEGER"
+    counted = dict(
+        connection.execute(
+            f"SELECT {bar} AS bar, count(*) FROM sample WHERE {finite} IS NOT NULL GROUP BY bar"
+        ).fetchall()
     )
+    edges = tuple(float(edge) for edge in np.linspace(low, high, BARS + 1))
+    return edges, tuple(counted.get(number, 0) for number in range(BARS))
 
 
-def _outer(choose: Any, left: Any, right: Any) -> Any:
-    return choose((value for value in (left, right) if value is not None), default=None)
-
-
-def _profile_column(column: pa.Array, feature: FeatureSpec) -> ColumnProfile:
-    values = column.drop_null()
-    nans = 0
-    if pa.types.is_floating(values.type):
-        is_nan = pc.is_nan(values)
-        nans = pc.sum(is_nan).as_py() or 0
-        values = values.filter(pc.invert(is_nan))
-    not_allowed, example = _not_allowed(values, feature)
-    minimum, maximum = _extent(values)
-    total = _total(values)
-    return ColumnProfile(
-        name=feature.name,
-        rows=len(column),
-        nulls=column.null_count,
-        nans=nans,
-        minimum=minimum,
-        maximum=maximum,
-        total=total or 0.0,
-        numbers=len(values) if total is not None else 0,
-        sketch=_sketch(values, has_nan=nans > 0),
-        not_allowed=not_allowed,
-        not_allowed_example=example,
-    )
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
-
-
-def _extent(values: pa.Array) -> tuple[Any, Any]:
-    """Return least and greatest as numbers or texts; nothing for lists, vectors and bytes."""
-    if not len(values) or pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
-        return None, None
-    low, high = pc.min_max(values).as_py().values()
-    return (low, high) if _is_number(values.type) else (_shown(low), _shown(high))
+def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
+    """Return the most frequent values; nothing of what is long, or as good as never the same."""
+    if not column.has_extremes:
+        return ()
+    rows = connection.execute(
+        f"SELECT {column.v}::VARCHAR, count(*) AS times FROM sample WHERE {column.v} IS NOT NULL"
+        f" GROUP BY {column.v} HAVING times > 1 ORDER BY times DESC, {column.v} LIMIT {NAMED}"
+    ).fetchall()
+    return tuple((_shown(value), times) for value, times in rows)
 
 
 def _shown(value: Any) -> str:
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return text[:_SHOWN].translate(_NUL)
+    shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return shown[:_SHOWN].translate(_NUL)
 
 
 def shown_number(value: float | Decimal, value_type: ValueType) -> str:
@@ -188,59 +344,6 @@ def shown_number(value: float | Decimal, value_type: ValueType) -> str:
     if isinstance(value, float):
         return str(np.float32(value)) if value_type.kind == "float32" else repr(value)
     return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def _total(values: pa.Array) -> float | None:
-    if not _is_number(values.type):
-        return None
-    # Not safe: of an integer beyond 2^53 the mean needs the first digits only.
-    doubles = values.cast(pa.float64(), safe=False)
-    # Infinities of both signs have no sum; the mean is then NaN, which is what it is.
-    return float(pc.sum(doubles).as_py() or 0.0)
-
-
-def _not_allowed(values: pa.Array, feature: FeatureSpec) -> tuple[int, str | None]:
-    if feature.checks.allowed is None:
-        return 0, None
-    counts = pc.value_counts(values).to_pylist()
-    outside = [item for item in counts if not _is_allowed(item["values"], feature.checks.allowed)]
-    example = _shown(outside[0]["values"])[:80] if outside else None
-    return sum(item["counts"] for item in outside), example
-
-
-def _is_allowed(value: object, allowed: tuple[str | int | bool, ...]) -> bool:
-    """Compare typed: in Python True is 1, in a definition it is not."""
-    return any(
-        value == item and isinstance(value, bool) == isinstance(item, bool) for item in allowed
-    )
-
-
-def _sketch(values: pa.Array, *, has_nan: bool) -> tuple[int, ...]:
-    hashes = {_text_hash("nan")} if has_nan else set()
-    if len(values):
-        hashes |= set(_hashes(values)[:SKETCH].tolist())
-    return tuple(sorted(hashes)[:SKETCH])
-
-
-def _hashes(values: pa.Array) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Return the sorted hashes of the distinct values."""
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        wide = values.cast(pa.int64() if pa.types.is_integer(values.type) else pa.float64())
-        return np.unique(_mix(wide.to_numpy(zero_copy_only=False).view(np.uint64)))
-    unique = values if pa.types.is_nested(values.type) else pc.unique(values)
-    return np.unique(np.fromiter((_text_hash(repr(v)) for v in unique.to_pylist()), np.uint64))
-
-
-def _mix(bits: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Spread 64 bits over 64 bits (the finalizer of SplitMix64)."""
-    with np.errstate(over="ignore"):
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return bits ^ (bits >> np.uint64(31))
-
-
-def _text_hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _plain(value: Any) -> Any:

@@ -1,26 +1,25 @@
 """The offline half of a run: compute what is missing, check it, commit it at once.
 
-Rows flow from the sandbox through the profile into the Delta writer; a failed check ends the flow
-before the commit, so nothing of the run is published. Not for what is missing (``looking``) or for
-the online store (``loading``).
+The sandbox writes rows once, into the table's staging folder, and says what they look like; a
+failed check ends the run before the commit that makes them part of the table. Not for what is
+missing (``looking``) or for the online store (``loading``).
 """
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import transaction
 
 from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.expectations import check_profile
-from materialization.quality.profiling import Profiler
+from materialization.quality.profiling import Profile
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
-from materialization.runner.aside import write_aside
 from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.runner.recording import note_commit, note_windows, require_store
@@ -28,21 +27,14 @@ from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
-
-    from materialization.compute.engine import Computation
-    from materialization.compute.jobs import ComputeJob, Counters
+    from materialization.compute.jobs import Computed, ComputeJob, Counters
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
     from materialization.stores.protocols import CommitResult
 
-#: How often a run's counters are written while rows flow.
-REPORT_EVERY_SECONDS = 0.5
-#: The share of a run's progress that reading and storing takes; loading takes the rest.
-OFFLINE_SHARE = 0.8
+#: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.
+COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
 
 
 class ChecksFailed(QualityRejected):
@@ -86,18 +78,36 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
 
 def _commit(
     run: MaterializationRun, work: Work, job: ComputeJob, heartbeat: Heartbeat
-) -> tuple[CommitResult, Counters | None]:
-    with engine().compute(job) as computation:
-        commit = partial(
-            offline_store().commit,
-            table_at(run.table),
-            schema=stored_schema(job.spec),
-            sequence=_sequence(run),
+) -> tuple[CommitResult, Counters]:
+    store, place = offline_store(), table_at(run.table)
+    sequence = _sequence(run)
+    store.clear_staging(place)
+    with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
+        given = msgspec.structs.replace(job, staging=folder, sequence=sequence)
+        computed = engine().compute(given, watch=partial(_watch, run, heartbeat))
+        _judge(run, computed)
+        refuse_changed(work)
+        # Before the commit: an attempt that dies after it leaves what it found to the next.
+        run.advance(source_counts=work.counts(computed.counters))
+        heartbeat.begin_publishing()
+        result = store.commit(
+            place,
+            computed.files,
+            schema=stored_schema(run.version.spec),
+            sequence=sequence,
             transaction=transaction_name(run.pk),
         )
-        result = write_aside(commit, _checked(run, work, computation, heartbeat))
     note_commit(run.table, result)
-    return result, computation.counters
+    return result, computed.counters
+
+
+def _watch(run: MaterializationRun, heartbeat: Heartbeat, share: float) -> None:
+    """:raises LeaseLost, RunCancelled: the run should stop."""
+    if heartbeat.stopped is not None:
+        raise heartbeat.stopped
+    progress = round(share * COMPUTING_SHARE, 3)
+    if progress > run.progress:
+        run.advance(progress=progress)
 
 
 def _record(run: MaterializationRun, work: Work, counters: Counters | None, stored: int) -> None:
@@ -145,40 +155,13 @@ def _sequence(run: MaterializationRun) -> int:
     return sequence
 
 
-def _checked(
-    run: MaterializationRun, work: Work, computation: Computation, heartbeat: Heartbeat
-) -> Iterator[pa.RecordBatch]:
-    """Pass the batches on; raise at their end when they must not be published.
-
-    The writer commits only what ended well.
-    """
-    profiler, reported = Profiler(run.version.spec), 0.0
-    for batch in computation.reader:
-        if heartbeat.stopped is not None:
-            raise heartbeat.stopped
-        profiler.add(batch)
-        if time.monotonic() - reported > REPORT_EVERY_SECONDS:
-            reported = time.monotonic()
-            run.advance(rows_read=profiler.rows, progress=_progress(run, profiler.rows))
-        yield batch
-    _judge(run, computation, profiler)
-    refuse_changed(work)
-    # Before the commit: an attempt that dies after it leaves what it found to the next.
-    run.advance(source_counts=work.counts(computation.counters))
-    heartbeat.begin_publishing()
-
-
-def _judge(run: MaterializationRun, computation: Computation, profiler: Profiler) -> None:
+def _judge(run: MaterializationRun, computed: Computed) -> None:
     """Keep the evidence on the run, then refuse what fails it."""
-    profile = profiler.result()
-    results = check_profile(run.version.spec, profile)
-    counters = computation.counters
+    spec, counters = run.version.spec, computed.counters
+    results = check_profile(spec, Profile.from_json(computed.profile, spec.features))
     run.advance(
-        rows_read=counters.rows_read if counters else profiler.rows,
-        profile={
-            **profile.to_json(),
-            "dropped_null_key": counters.dropped_null_key if counters else 0,
-        },
+        rows_read=counters.rows_read,
+        profile={**computed.profile, "dropped_null_key": counters.dropped_null_key},
         checks=[result.to_json() for result in results],
         progress=OFFLINE_SHARE,
     )
@@ -187,14 +170,8 @@ def _judge(run: MaterializationRun, computation: Computation, profiler: Profiler
             f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published.",
             example="; ".join(result.example for result in failed if result.example),
         )
-    if profiler.rows == 0 and not run.table.stored_windows.exists():
+    if counters.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(
             f"{run.version}: the source has no usable row up to {run.window_end.isoformat()}; "
             "check its path and its timestamps, then materialize again."
         )
-
-
-def _progress(run: MaterializationRun, rows: int) -> float:
-    """Estimate from the rows the reviewer's packet counted; never quite done before it is."""
-    expected = (run.version.packet.get("source") or {}).get("rows") or 0
-    return min(rows / expected, 0.95) * OFFLINE_SHARE if expected else 0.0

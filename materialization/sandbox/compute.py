@@ -1,4 +1,4 @@
-"""What happens inside the child: open the source, compute or look, write rows and the report.
+"""What happens inside the child: open the source, compute or look, stage rows, write the report.
 
 Not for confinement (``main``, ``session``). Nothing here is called in the parent.
 """
@@ -14,13 +14,15 @@ import pyarrow as pa
 
 from lib.decoding import json_reader
 from lib.errors import AssayError, Invalid
-from materialization.compute.jobs import ComputeJob, Counters, Envelope, LookJob, Report
+from materialization.compute.jobs import Computed, ComputeJob, Envelope, LookJob, Report
 from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
+from materialization.quality.profiling import profile_files
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
-from materialization.stores.columns import computed_schema
+from materialization.sandbox.staging import stage
+from materialization.sandbox.telling import Telling
 from materialization.transforms.kinds import kind_of
 
 if TYPE_CHECKING:
@@ -48,12 +50,10 @@ def read_envelope(data: bytes) -> Envelope:
     return _read_envelope(data)
 
 
-def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
-    """Do the job; return the exit code: 0 done, 1 refused with a report, 2 nobody reads on."""
+def run(envelope: Envelope, *, told: IO[bytes], report: TextIO) -> int:
+    """Do the job; return the exit code: 0 done, 1 refused. How far it is goes to ``told``."""
     try:
-        outcome = _outcome(envelope, rows)
-    except BrokenPipeError:
-        return 2
+        outcome = _outcome(envelope, told)
     except _TOLD as exc:
         outcome = Report(error=to_report(translate(exc)))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
@@ -61,16 +61,16 @@ def run(envelope: Envelope, *, rows: IO[bytes], report: TextIO) -> int:
     return 1 if outcome.error else 0
 
 
-def _outcome(envelope: Envelope, rows: IO[bytes]) -> Report:
-    job, limits = envelope.job, envelope.limits
-    state = job.state_files if isinstance(job, ComputeJob) else ()
-    only = [*job.source.paths, *state]
-    with open_session(limits, directory=envelope.temp_directory, only=only) as connection:
-        if isinstance(job, LookJob):
+def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
+    job, limits, directory = envelope.job, envelope.limits, envelope.temp_directory
+    if isinstance(job, LookJob):
+        with open_session(limits, directory=directory, only=job.source.paths) as connection:
             return Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
-        open_part = Opening(connection, job.spec, job.source)
-        with _told_by(open_part):
-            return Report(counters=_compute(connection, job, limits, open_part, rows))
+    only = [*job.source.paths, *job.state_files]
+    with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
+        open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
+        with _told_by(open_part), telling.telling():
+            return Report(computed=_compute(connection, job, limits, open_part, telling))
 
 
 def _look(
@@ -93,8 +93,6 @@ def _told_by(opening: Opening) -> Iterator[None]:
     """:raises AssayError: for whatever the files, the SQL or the limits are to blame for."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except _TOLD as exc:
         raise opening.told(exc) from exc
 
@@ -104,14 +102,10 @@ def _compute(
     job: ComputeJob,
     limits: EngineLimits,
     open_part: Opening,
-    rows: IO[bytes],
-) -> Counters:
-    schema = computed_schema(job.spec)
-    computed = kind_of(job.spec).rows(connection, job, open_part, limits)
-    stored = 0
-    with pa.ipc.new_stream(rows, schema) as stream:
-        for batch in computed.batches:
-            stored += batch.num_rows
-            if batch.num_rows:
-                stream.write_batch(batch.select(schema.names).cast(schema))
-    return msgspec.structs.replace(computed.counted(), rows=stored)
+    telling: Telling,
+) -> Computed:
+    rows = kind_of(job.spec).rows(connection, job, open_part, limits)
+    files, count = stage(connection, job, rows, telling)
+    profile = profile_files(connection, files, job.spec.features, rows=count)
+    counters = msgspec.structs.replace(rows.counted(), rows=count)
+    return Computed(counters, files, profile.to_json())

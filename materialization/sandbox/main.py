@@ -1,8 +1,8 @@
 """The process whose forks touch users' SQL and files, one a job; started by path, never imported.
 
-Not for deciding what to compute: the job on stdin says it. Rows go to stdout as an Arrow stream,
-one line of JSON goes to stderr at the end. ``sys.argv`` has the number of the socket on which jobs
-are asked for: see ``template``.
+Not for deciding what to compute: the job on stdin says it. How far it is goes to stdout, one line
+of JSON to stderr at the end; rows go into files. ``sys.argv`` has the number of the socket on which
+jobs are asked for: see ``template``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def perform(template: int) -> int:
     envelope = compute.read_envelope(sys.stdin.buffer.read())
     if sys.platform == "linux":
         restrict(envelope.limits)
-    return compute.run(envelope, rows=sys.stdout.buffer, report=sys.stderr)
+    return compute.run(envelope, told=sys.stdout.buffer, report=sys.stderr)
 
 
 def main() -> None:

@@ -97,9 +97,6 @@ class Template:
                 os.dup2(each, number)
             os.closerange(_LIFE + 1, os.sysconf("SC_OPEN_MAX"))
             code = self._perform(self._pid)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            code = 2  # nobody reads on
         except BaseException:  # noqa: BLE001 - its words go where the starter looks
             traceback.print_exc()
         finally:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
     CommitResult,
     FileList,
@@ -31,12 +34,16 @@ from materialization.stores.protocols import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from deltalake.transaction import AddAction
+
 #: Statistics are kept for these only: they find a sequence's files; features need none.
 _CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
 #: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
 _CUT_OFF = timedelta(microseconds=999)
 #: What delta-rs reads otherwise than the file system does, or ends the process on.
 _UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
+#: Where files lie before they are part of their table; no reader of Delta tables looks there.
+STAGING = "_staging"
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -55,10 +62,25 @@ class DeltaOfflineStore:
                 f"under a path with {unusable[0]!r}. Set OFFLINE_STORE to one without it."
             )
 
+    @contextmanager
+    def staging(self, at: TableAt, name: str) -> Iterator[str]:
+        folder = self._inside(at.uri) / STAGING / name
+        try:
+            folder.mkdir(parents=True)
+        except OSError as exc:
+            raise OfflineStoreUnavailable(f"{folder} cannot be made: {exc.strerror}") from exc
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def clear_staging(self, at: TableAt) -> None:
+        shutil.rmtree(self._inside(at.uri) / STAGING, ignore_errors=True)
+
     def commit(
         self,
         at: TableAt,
-        batches: Iterable[pa.RecordBatch],
+        files: Sequence[str],
         *,
         schema: pa.Schema,
         sequence: int,
@@ -66,26 +88,31 @@ class DeltaOfflineStore:
     ) -> CommitResult:
         table = self._find(at) or self._create(at, schema)
         if table.transaction_version(transaction) is not None:
-            return _result(table, sequence, before=(), already=True)
-        before = [file["uri"] for file in _of_sequence(table, sequence)]
-        feed = _Feed(batches, schema, sequence)
-        properties = CommitProperties(
-            custom_metadata={"assay.sequence": str(sequence)},
-            app_transactions=[Transaction(transaction, 1)],
-        )
+            return _known(table, sequence)
+        root = Path(_root_of(table))
+        staged = [read_staged(file, schema, sequence) for file in files]
+        moved = [_moved(each, root, sequence) for each in staged]
         try:
-            write_deltalake(table, feed.reader, mode="append", commit_properties=properties)
+            _append(table, [add_action(each) for each in moved], schema, sequence, transaction)
         except Exception as exc:
-            if feed.error is not None:
-                raise feed.error from exc
             table.update_incremental()
             if table.transaction_version(transaction) is None:
+                _remove(root / each.path for each in moved)
                 if isinstance(exc, (DeltaError, OSError)):
                     raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
                 raise
-            return _result(table, sequence, before=(), already=True)
+            # By another attempt, or by this one, whose answer was lost.
+            stored = {file["path"] for file in _added_files(table)}
+            _remove(root / each.path for each in moved if each.path not in stored)
+            return _known(table, sequence)
         table.update_incremental()
-        return _result(table, sequence, before=before, already=False)
+        return CommitResult(
+            identity=_identity(table),
+            version=table.version(),
+            rows=sum(each.rows for each in moved),
+            files=tuple(str(root / each.path) for each in moved),
+            already=False,
+        )
 
     def committed(self, at: TableAt, transactions: Iterable[str]) -> set[str]:
         table = self._find(at)
@@ -166,26 +193,32 @@ class DeltaOfflineStore:
             raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
 
 
-class _Feed:
-    """A reader with ``__sequence`` added, that keeps the error delta-rs would replace by a text."""
+def _append(
+    table: DeltaTable,
+    actions: list[AddAction],
+    schema: pa.Schema,
+    sequence: int,
+    transaction: str,
+) -> None:
+    properties = CommitProperties(
+        custom_metadata={"assay.sequence": str(sequence)},
+        app_transactions=[Transaction(transaction, 1)],
+    )
+    table.create_write_transaction(
+        list(actions), mode="append", schema=schema, commit_properties=properties
+    )
 
-    def __init__(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, sequence: int) -> None:
-        self.error: Exception | None = None
-        self._source, self._schema, self._sequence = batches, schema, sequence
-        self.reader = pa.RecordBatchReader.from_batches(schema, self._batches())
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in self._source:
-                sequence = pa.repeat(pa.scalar(self._sequence, pa.int64()), batch.num_rows)
-                columns = [
-                    sequence if field.name == SEQUENCE else batch.column(field.name)
-                    for field in self._schema
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        except Exception as exc:
-            self.error = exc
-            raise
+def _moved(staged: StagedFile, root: Path, sequence: int) -> StagedFile:
+    """Give the file its place in the table, under a name that no other attempt takes."""
+    name = f"{sequence:010d}-{uuid.uuid4().hex}.parquet"
+    Path(staged.path).rename(root / name)
+    return staged._replace(path=name)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _require_files(table: DeltaTable, files: Sequence[dict[str, Any]]) -> None:
@@ -230,14 +263,13 @@ def _of_sequence(table: DeltaTable, sequence: int) -> list[dict[str, Any]]:
     return [file for file in _added_files(table) if file[low] <= sequence <= file[high]]
 
 
-def _result(
-    table: DeltaTable, sequence: int, *, before: Sequence[str], already: bool
-) -> CommitResult:
-    files = [file for file in _of_sequence(table, sequence) if file["uri"] not in before]
+def _known(table: DeltaTable, sequence: int) -> CommitResult:
+    """Return the result of a commit that was made before."""
+    files = _of_sequence(table, sequence)
     return CommitResult(
         identity=_identity(table),
         version=table.version(),
         rows=sum(file["num_records"] for file in files),
         files=tuple(file["uri"] for file in files),
-        already=already,
+        already=True,
     )

@@ -15,6 +15,7 @@ from lib.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
@@ -50,6 +51,10 @@ class OfflineStoreBehind(OfflineStoreUnavailable):
             " forget_stored_data.",
             table=at.uri,
         )
+
+
+class BadStagedFile(Invalid):
+    code = "bad_staged_file"
 
 
 class OnlineStoreEvicts(Unavailable):
@@ -260,22 +265,35 @@ class OfflineStore(Protocol):
     there.
     """
 
+    def staging(self, at: TableAt, name: str) -> AbstractContextManager[str]:
+        """Give an empty folder for files that ``commit`` may make part of the table.
+
+        Nobody reads it. It is removed at the end of the block, with what is left in it.
+
+        :raises OfflineStoreUnavailable: there is no room for it.
+        """
+        ...
+
+    def clear_staging(self, at: TableAt) -> None:
+        """Remove what blocks of processes that died have left; for the table's one writer."""
+        ...
+
     def commit(
         self,
         at: TableAt,
-        batches: Iterable[pa.RecordBatch],
+        files: Sequence[str],
         *,
         schema: pa.Schema,
         sequence: int,
         transaction: str,
     ) -> CommitResult:
-        """Append rows that all carry ``sequence``, all or none, once however often it is asked.
+        """Make staged files part of the table, all or none, once however often it is asked.
 
-        ``schema`` is ``columns.stored_schema``; ``batches`` have its columns without
-        ``__sequence`` and are written as they come. ``transaction`` names the commit: one the
-        table knows already is not read again. The first commit makes the table.
+        They are moved and not copied. ``schema`` is ``columns.stored_schema``, and every row
+        carries ``sequence``. ``transaction`` names the commit: of one that the table knows already
+        nothing is looked at. The first commit makes the table.
 
-        :raises Exception: what ``batches`` raised, as it was; nothing is committed then.
+        :raises BadStagedFile: a file has other columns, or rows of another sequence.
         :raises OfflineStoreUnavailable: the table could not be written.
         """
         ...

@@ -11,8 +11,6 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
 from lib.sql_text import identifier
 from materialization.compute.jobs import Counters
 from materialization.stores.columns import CREATED, EVENT
@@ -32,16 +30,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
-    import pyarrow as pa
 
     from materialization.compute.jobs import ComputeJob, Reading
     from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
     from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
-
-#: Columns of the answer that say why a row is dropped; the reader takes them off.
-NO_KEY, NO_TIME = "__no_key", "__no_time"
 
 
 class ColumnsKind:
@@ -62,28 +56,24 @@ class ColumnsKind:
         open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
-        work = _RowWork(connection, job, open_part, limits)
-        return Rows(work.batches(), work.counted)
+        work = _RowWork(connection, job, open_part)
+        return Rows(work.queries(), len(job.all_readings()), work.counted)
 
 
 class _RowWork:
     """The readings of one job, one after the other, and what was counted on the way."""
 
     def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        job: ComputeJob,
-        open_part: Opening,
-        limits: EngineLimits,
+        self, connection: duckdb.DuckDBPyConnection, job: ComputeJob, open_part: Opening
     ) -> None:
-        self._connection, self._job, self._limits = connection, job, limits
+        self._connection, self._job = connection, job
         self._open, self._spec = open_part, job.spec
         self._read = self._without_time = self._without_key = self._had = self._late = 0
         self._has_later: list[str] = []
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def queries(self) -> Iterator[str]:
         for reading in self._job.all_readings():
-            yield from self._unseen(reading) if reading.unseen else self._taken(reading)
+            yield self._unseen(reading) if reading.unseen else self._taken(reading)
 
     def counted(self) -> Counters:
         return Counters(
@@ -95,23 +85,25 @@ class _RowWork:
             has_later=tuple(self._has_later),
         )
 
-    def _taken(self, reading: Reading) -> Iterator[pa.RecordBatch]:
-        """Give the rows of the reading's windows."""
-        typed = self._typed(reading.source)
-        yield from self._usable(taken_rows(self._spec, typed, reading))
-        if self._goes_beyond(typed):
-            self._note_beyond(reading.source)
+    def _taken(self, reading: Reading) -> str:
+        """Count the rows of the reading's windows; return the query for those that are usable.
 
-    def _usable(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Give the rows that have a key and a time, without their marks, and count all of them."""
-        for batch in self._connection.sql(query).to_arrow_reader(self._limits.batch_rows):
-            no_time, no_key = batch.column(NO_TIME), batch.column(NO_KEY)
-            unusable = pc.or_(no_time, no_key)
-            without_time = pc.sum(no_time).as_py() or 0
-            self._read += batch.num_rows
-            self._without_time += without_time
-            self._without_key += (pc.sum(unusable).as_py() or 0) - without_time
-            yield batch.filter(pc.invert(unusable)).drop_columns([NO_TIME, NO_KEY])
+        Rows without an event time belong to no window and are counted by each reading.
+        """
+        spec, typed = self._spec, self._typed(reading.source)
+        wanted, key = taken(spec, reading.windows), no_key_sql(spec)
+        without_time, read, without_key, beyond = self._one(
+            f"SELECT count(*) FILTER (WHERE e IS NULL), count(*) FILTER (WHERE {wanted}),"
+            f" count(*) FILTER (WHERE ({wanted}) AND ({key})),"
+            f" count(*) FILTER (WHERE {later_than(spec, self._job.window_end)}) FROM ({typed})"
+        )
+        self._read += read + without_time
+        self._without_time += without_time
+        self._without_key += without_key
+        if beyond:
+            self._note_beyond(reading.source)
+        named = named_columns(spec, reading.known_since)
+        return f"SELECT {named} FROM ({typed}) WHERE ({wanted}) AND NOT ({key})"
 
     def _note_beyond(self, source: SourceInput) -> None:
         """Note the parts that a later run has to open again, though they stay as they are.
@@ -131,13 +123,16 @@ class _RowWork:
         rows = self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchall()
         return bool(rows)
 
-    def _unseen(self, reading: Reading) -> Iterator[pa.RecordBatch]:
-        """Give the rows of the reading's windows that the table does not have."""
+    def _unseen(self, reading: Reading) -> str:
+        """Count the rows of the reading's windows; return the query for those not stored yet."""
         spec, key = self._spec, no_key_sql(self._spec)
         wanted = taken(spec, reading.windows)
         self._create("rows_again", f"SELECT * FROM ({self._typed(reading.source)}) WHERE {wanted}")
-        marks = f"SELECT e, {marks_sql(spec)} FROM rows_again"
-        usable = sum(batch.num_rows for batch in self._usable(marks))
+        read, without_key = self._one(
+            f"SELECT count(*), count(*) FILTER (WHERE {key}) FROM rows_again"
+        )
+        self._read += read
+        self._without_key += without_key
         self._connection.execute(f"DELETE FROM rows_again WHERE {key}")
         self._create("near", near_sql(spec, "rows_again", self._job.state_files))
         self._create("marked", marked_sql(spec, "rows_again", "near"))
@@ -145,11 +140,8 @@ class _RowWork:
         self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
         (late,) = self._one("SELECT count(*) FROM unseen")
         self._late += late
-        self._had += usable - late
-        named = named_columns(spec, reading.known_since)
-        yield from self._connection.sql(f"SELECT {named} FROM unseen").to_arrow_reader(
-            self._limits.batch_rows
-        )
+        self._had += read - without_key - late
+        return f"SELECT {named_columns(spec, reading.known_since)} FROM unseen"
 
     def _gone(self, reading: Reading) -> str:
         """Create the table of stored values that no part of the source has any more; name it."""
@@ -188,21 +180,6 @@ def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) 
         ]
     )
     return f"SELECT {inner} FROM {relation}"
-
-
-def taken_rows(spec: VersionSpec, typed: str, reading: Reading) -> str:
-    """Return the rows of the reading's windows: named columns, ``__no_key``, ``__no_time``.
-
-    Rows without an event time belong to no window and come in each reading, to be counted.
-    """
-    named = named_columns(spec, reading.known_since)
-    wanted = taken(spec, reading.windows)
-    return f"SELECT {named}, {marks_sql(spec)} FROM ({typed}) WHERE e IS NULL OR ({wanted})"
-
-
-def marks_sql(spec: VersionSpec) -> str:
-    """Return whether a typed row lacks a key, and whether a time."""
-    return f"({no_key_sql(spec)}) AS {NO_KEY}, (e IS NULL) AS {NO_TIME}"
 
 
 def named_columns(spec: VersionSpec, known_since: datetime | None) -> str:

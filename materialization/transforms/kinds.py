@@ -46,7 +46,7 @@ class TransformKind(Protocol):
         open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
-        """Compute the rows the job wants, in batches with the columns of ``computed_schema``.
+        """Return queries for the rows the job wants, with the columns of ``computed_schema``.
 
         :raises UnknownColumn: a column the source does not have.
         :raises SourceValueInvalid: a column or value that cannot become the declared type.

@@ -1,4 +1,4 @@
-"""What transforms give: rows in batches, counts of what was left out, checks of columns. [pure]
+"""What transforms give: queries of rows, counts of what was left out, checks of columns. [pure]
 
 Not for making them: each kind does.
 """
@@ -14,8 +14,6 @@ from materialization.transforms.casts import Cast, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import pyarrow as pa
-
     from materialization.compute.jobs import Counters
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
@@ -28,9 +26,14 @@ Path = tuple[str | int, ...]
 
 
 class Rows(NamedTuple):
-    """``counted`` says what was read and left out, once all ``batches`` are taken."""
+    """Queries for the rows, to be read out one by one: the next may change what the last was of.
 
-    batches: Iterator[pa.RecordBatch]
+    ``expected`` is about how many there are. ``counted`` says what was read and left out, once all
+    are taken.
+    """
+
+    queries: Iterator[str]
+    expected: int
     counted: Callable[[], Counters]
 
 

@@ -33,6 +33,7 @@ from tests.materialization.engine_cases import (
     END,
     SHARED,
     at,
+    computed_rows,
     heavy_spec,
     make_spec,
     write_parquet,
@@ -64,8 +65,7 @@ def job(root, spec, **window):
 
 
 def rows_of(engine, root, spec, **window):
-    with engine.compute(job(root, spec, **window)) as computation:
-        return computation.reader.read_all(), computation.counters
+    return computed_rows(engine, job(root, spec, **window))
 
 
 @pytest.fixture

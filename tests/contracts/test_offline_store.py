@@ -7,18 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
-from lib.errors import Invalid
 from materialization.edges import OFFLINE
+from materialization.stores.columns import stored_schema
 from materialization.stores.protocols import (
+    BadStagedFile,
     OfflineStoreBehind,
     OfflineStoreUnavailable,
     StoredFile,
     TableAt,
     TableOutsideStore,
 )
-from tests.materialization.store_cases import US, T, batch, commit, row
+from tests.materialization.store_cases import SPEC, US, T, batch, commit, row, write_staged
 
 HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 
@@ -46,14 +48,11 @@ def test_a_table_is_not_there_until_it_is_written(store, place):
     assert store.snapshot(place).rows == 1
 
 
-def test_a_commit_repeated_appears_once_and_is_not_read_again(store, place):
+def test_a_commit_repeated_appears_once_and_is_not_looked_at_again(store, place):
     first = commit(store, place, [batch(row(), row(x=2.0))])
 
-    def unread():
-        raise AssertionError("a known commit is not read")
-        yield
-
-    again = commit(store, place, unread())
+    schema = stored_schema(SPEC)
+    again = store.commit(place, ["gone"], schema=schema, sequence=1, transaction="run-1")
 
     assert (first.already, again.already) == (False, True)
     assert (first.rows, again.rows) == (2, 2)
@@ -104,19 +103,51 @@ def test_the_same_commit_from_many_threads_appears_once(store, place):
     assert store.snapshot(place).rows == 1
 
 
-def test_rows_that_end_in_an_error_leave_nothing_and_the_error_as_it_was(store, place):
+@pytest.mark.parametrize("fault", ["columns", "sequence", "cut short", "not there"])
+def test_of_files_that_are_not_what_they_should_be_nothing_is_stored(store, place, fault):
     commit(store, place, [batch(row())])
+    schema = stored_schema(SPEC)
 
-    def broken():
-        yield batch(row())
-        raise Invalid("the source is wrong", column="x")
+    with store.staging(place, "run-2") as folder:
+        good, bad = Path(folder) / "good.parquet", Path(folder) / "bad.parquet"
+        write_staged(good, batch(row()), schema, 2)
+        other = schema.set(schema.get_field_index("x"), pa.field("x", pa.int64()))
+        kind, sequence = (other, 2) if fault == "columns" else (schema, 3)
+        write_staged(bad, batch(row()), kind, sequence if fault == "sequence" else 2)
+        if fault == "cut short":
+            bad.write_bytes(bad.read_bytes()[:-20])
+        if fault == "not there":
+            bad.unlink()
+        with pytest.raises(BadStagedFile, match=r"bad\.parquet"):
+            files = [str(good), str(bad)]
+            store.commit(place, files, schema=schema, sequence=2, transaction="run-2")
 
-    with pytest.raises(Invalid, match="the source is wrong") as caught:
-        commit(store, place, broken(), sequence=2, transaction="run-2")
-
-    assert caught.value.data == {"column": "x"}
     assert store.snapshot(place).rows == 1
     assert commit(store, place, [batch(row())], sequence=2, transaction="run-2").already is False
+
+
+def test_what_is_staged_is_nobodys_and_gone_afterwards(store, place):
+    commit(store, place, [batch(row())])
+
+    with store.staging(place, "a") as folder:
+        write_staged(Path(folder) / "a.parquet", batch(row()), stored_schema(SPEC), 2)
+        assert store.snapshot(place).rows == 1
+
+    assert not Path(folder).exists()
+    assert [file.name for file in Path(place.uri).rglob("*.parquet")] == [
+        Path(file).name for file in store.snapshot(place).files
+    ]
+
+
+def test_what_the_dead_left_in_staging_is_cleared(store, place):
+    block = store.staging(place, "dead")
+    left = Path(block.__enter__()) / "a.parquet"
+    left.write_bytes(b"half")
+
+    store.clear_staging(place)
+
+    assert not left.exists()
+    store.clear_staging(place)
 
 
 def test_a_commit_without_rows_is_remembered(store, place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from materialization.compute.limits import EngineLimits
 from materialization.errors import from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
-from materialization.stores.columns import INSTANT
+from materialization.stores.columns import INSTANT, computed_schema, stored_schema
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import (
     EntitySpec,
@@ -94,9 +95,26 @@ def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMI
         window_end=end,
         state_files=tuple(map(str, state_files)),
     )
-    rows, said = io.BytesIO(), io.StringIO()
-    sandbox_run.run(Envelope(job, limits, str(root)), rows=rows, report=said)
-    report = msgspec.json.decode(said.getvalue(), type=Report)
-    if report.error is not None:
-        raise from_report(report.error)
-    return pa.ipc.open_stream(rows.getvalue()).read_all(), report.counters
+    with tempfile.TemporaryDirectory() as staging:
+        job, said = msgspec.structs.replace(job, staging=staging), io.StringIO()
+        sandbox_run.run(Envelope(job, limits, str(root)), told=io.BytesIO(), report=said)
+        report = msgspec.json.decode(said.getvalue(), type=Report)
+        if report.error is not None:
+            raise from_report(report.error)
+        return staged_rows(report.computed, spec), report.computed.counters
+
+
+def computed_rows(engine, job):
+    """Return (table, counters) of a job that the engine performs."""
+    with tempfile.TemporaryDirectory() as staging:
+        given = msgspec.structs.replace(job, staging=staging)
+        computed = engine.compute(given, watch=lambda share: None)
+        return staged_rows(computed, job.spec), computed.counters
+
+
+def staged_rows(computed, spec):
+    """Return the rows of staged files without their sequence."""
+    schema = stored_schema(spec)
+    tables = [pq.read_table(file, schema=schema) for file in computed.files]
+    rows = pa.concat_tables(tables) if tables else schema.empty_table()
+    return rows.select(computed_schema(spec).names)

@@ -5,12 +5,15 @@ Not for one store's own ways: ``contracts`` runs these on every kind, ``stores``
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from materialization.stores.columns import computed_schema, stored_schema
+from materialization.stores.columns import SEQUENCE, computed_schema, stored_schema
 from materialization.stores.layout import EntityKey, TableLayout
 from registry.spec.value_types import parse_type
 from tests.materialization.engine_cases import at, make_spec
@@ -99,4 +102,18 @@ def commit(
     spec: VersionSpec = SPEC,
 ) -> CommitResult:
     schema = stored_schema(spec)
-    return store.commit(place, batches, schema=schema, sequence=sequence, transaction=transaction)
+    with store.staging(place, uuid.uuid4().hex) as folder:
+        files = [
+            write_staged(Path(folder) / f"{number}.parquet", each, schema, sequence)
+            for number, each in enumerate(batches)
+        ]
+        return store.commit(place, files, schema=schema, sequence=sequence, transaction=transaction)
+
+
+def write_staged(path: Path, rows: pa.RecordBatch, schema: pa.Schema, sequence: int) -> str:
+    """Write computed rows as the sandbox leaves them: with their sequence, in the table's order."""
+    stamped = pa.Table.from_batches([rows]).append_column(
+        SEQUENCE, pa.array([sequence] * rows.num_rows, pa.int64())
+    )
+    pq.write_table(stamped.select(schema.names).cast(schema), path)
+    return str(path)

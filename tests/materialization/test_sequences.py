@@ -19,7 +19,7 @@ from materialization.runner import run as runner
 from materialization.runner import storing
 from materialization.runner.heartbeat import Heartbeat, LeaseLost
 from materialization.sequences import draw_sequence
-from materialization.stores.columns import computed_schema, stored_schema
+from materialization.stores.columns import computed_schema
 from materialization.stores.layout import layout_of
 from tests.factories import DEFINITIONS, make_ready, make_version
 from tests.materialization.run_world import (
@@ -38,6 +38,7 @@ from tests.materialization.run_world import (
     table_of,
     write_rows,
 )
+from tests.materialization.store_cases import commit
 
 pytestmark = pytest.mark.django_db
 
@@ -190,12 +191,13 @@ def test_of_equal_times_the_later_sequence_answers_in_both_stores(cast, sources,
             "avg_daily_trips": sequence,
         }
         (batch,) = pa.Table.from_pylist([row], computed_schema(spec)).to_batches()
-        offline_store().commit(
+        commit(
+            offline_store(),
             table_at(table),
             [batch],
-            schema=stored_schema(spec),
             sequence=sequence,
             transaction=f"commit-{sequence}",
+            spec=spec,
         )
         numbered = batch.append_column("__sequence", pa.array([sequence], pa.int64()))
         online_store().write(layout, [numbered], ttl=spec.ttl, at=AT)

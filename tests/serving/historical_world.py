@@ -16,6 +16,7 @@ from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready
 from serving.limits import ReadLimits
 from tests import factories
+from tests.materialization import store_cases
 from tests.serving.online_world import committed
 
 if TYPE_CHECKING:
@@ -43,12 +44,13 @@ def commit(version: FeatureViewVersion, rows: list[dict[str, Any]], *, sequence:
         for row in rows
     ]
     table = pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in stamped], schema)
-    offline_store().commit(
+    store_cases.commit(
+        offline_store(),
         table_at(version.table),
         table.to_batches(),
-        schema=schema.insert(len(version.spec.join_keys) + 2, pa.field("__sequence", pa.int64())),
         sequence=sequence,
         transaction=f"commit-{sequence}",
+        spec=version.spec,
     )
 
 

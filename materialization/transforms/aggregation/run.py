@@ -39,6 +39,7 @@ class Aggregated(NamedTuple):
     """``queries`` give the rows to store, one slice of the keys each, to be read one by one."""
 
     queries: Iterator[str]
+    slices: int
     counters: Counters
 
 
@@ -77,9 +78,9 @@ def aggregate(
     except TooManyTicks as exc:
         raise _explained(exc, job, counters.placeholder_times) from exc
     if grid is None:
-        return Aggregated(iter(()), counters)
+        return Aggregated(iter(()), 0, counters)
     slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
-    return Aggregated(_sliced(connection, job, aggregates, grid, slices), counters)
+    return Aggregated(_sliced(connection, job, aggregates, grid, slices), slices, counters)
 
 
 def _sliced(

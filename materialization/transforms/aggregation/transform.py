@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import duckdb
-    import pyarrow as pa
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
@@ -51,9 +50,4 @@ class AggregationsKind:
             relation=source.relation,
             slice_rows=limits.slice_rows,
         )
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for query in done.queries:
-                yield from connection.sql(query).to_arrow_reader(limits.batch_rows)
-
-        return Rows(batches(), lambda: done.counters)
+        return Rows(done.queries, done.slices, lambda: done.counters)

@@ -50,10 +50,13 @@ def test_it_works_from_any_directory_and_leaves_nothing_behind(rows, tmp_path_fa
     temp = tmp_path_factory.mktemp("private")
 
     limits = msgspec.structs.replace(LIMITS, temp_root=str(temp))
-    with compute(job(rows, make_spec()), limits) as computation:
-        assert computation.reader.read_all().num_rows == 5
+    staging = tmp_path_factory.mktemp("staging")
+    given = msgspec.structs.replace(job(rows, make_spec()), staging=str(staging))
+    computed = compute(given, limits, watch=lambda share: None)
 
+    assert computed.counters.rows == 5
     assert list(temp.iterdir()) == []
+    assert [str(each) for each in staging.rglob("*.parquet")] == list(computed.files)
 
 
 def test_the_environment_does_not_reach_the_child(rows, monkeypatch):
@@ -67,11 +70,8 @@ def test_the_environment_does_not_reach_the_child(rows, monkeypatch):
 
 
 def test_leaving_early_ends_the_child(tmp_path):
-    many = [{"k": n, "event": T, "x": float(n)} for n in range(300_000)]
-    write_parquet(tmp_path, many, SCHEMA)
-
-    with start_child(job(tmp_path, make_spec()), LIMITS) as child:
-        child.open_stream().read_next_batch()
+    with start_child(job(tmp_path, heavy_spec(tmp_path)), LIMITS) as child:
+        next(child.shares())
         assert is_alive(child.pid)
 
     assert not is_alive(child.pid)
@@ -81,7 +81,7 @@ def test_a_killed_child_may_be_tried_again(tmp_path):
     spec = heavy_spec(tmp_path)
     with pytest.raises(EngineStopped), start_child(job(tmp_path, spec), LIMITS) as child:
         os.kill(child.pid, signal.SIGKILL)
-        child.open_stream()
+        child.report()
 
 
 def test_the_child_dies_with_its_parent(tmp_path):

@@ -9,16 +9,25 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pytest
 
-from materialization.compute.child import Computation, compute, start_child
+from materialization.compute.child import start_child
+from materialization.compute.engine import ENGINES
 from materialization.compute.jobs import ComputeJob, LookJob
 from materialization.compute.limits import EngineLimits
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
-from tests.materialization.engine_cases import END, at, heavy_spec, make_spec, write_parquet
+from tests.materialization.engine_cases import (
+    END,
+    at,
+    computed_rows,
+    heavy_spec,
+    make_spec,
+    write_parquet,
+)
 from tests.servers import ROOT
 
 LIMITS = EngineLimits(memory_limit_mb=128, threads=2, timeout_s=120)
@@ -51,10 +60,16 @@ def job(root, spec):
 
 
 @pytest.mark.parametrize("expression", GREEDY.values(), ids=GREEDY)
-def test_a_greedy_expression_is_refused_in_words_and_takes_no_more_than_its_limit(rows, expression):
-    with start_child(job(rows, spec_of(expression)), LIMITS) as child:
+def test_a_greedy_expression_is_refused_in_words_and_takes_no_more_than_its_limit(
+    rows, expression, tmp_path
+):
+    given = msgspec.structs.replace(
+        job(rows, spec_of(expression)), staging=str(tmp_path / "staged")
+    )
+    (tmp_path / "staged").mkdir()
+    with start_child(given, LIMITS) as child:
         with pytest.raises(EngineLimitExceeded, match="more than 128 MB of memory") as caught:
-            Computation(child).reader.read_all()
+            child.report()
 
         assert 50 < child.peak_mb <= LIMITS.process_limit_mb + 100
     assert caught.value.data == {"limit": "memory"}
@@ -72,8 +87,11 @@ def test_a_look_is_limited_as_a_run_is(rows):
 
 
 def test_what_fits_is_computed(rows):
-    with compute(job(rows, spec_of("length(repeat('x', 1000 + k))")), LIMITS) as computation:
-        assert computation.reader.read_all().num_rows == 2000
+    table, _ = computed_rows(
+        ENGINES["duckdb"](LIMITS), job(rows, spec_of("length(repeat('x', 1000 + k))"))
+    )
+
+    assert table.num_rows == 2000
 
 
 def status_of(pid: int) -> dict[str, str]:
@@ -124,5 +142,5 @@ def test_a_child_that_the_system_kills_says_so_and_nothing_of_its_own(tmp_path):
         start_child(job(tmp_path, spec), LIMITS) as child,
     ):
         os.kill(child.pid, signal.SIGKILL)
-        child.open_stream()
+        child.report()
     assert caught.value.data == {"exit_code": -signal.SIGKILL}

@@ -1,21 +1,25 @@
-"""Profiles of streams, and checks against them."""
+"""Profiles of staged files, and checks against them."""
 
 from __future__ import annotations
 
 import json
 import math
+import tempfile
 from datetime import UTC
 from decimal import Context, Decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from materialization.compute.limits import EngineLimits
+from materialization.compute.session import open_session
 from materialization.quality.expectations import check_profile
-from materialization.quality.profiling import SKETCH, Profiler, merge_profiles, profile_batch
-from materialization.stores.columns import computed_schema
+from materialization.quality.profiling import QUANTILES, SAMPLE_ROWS, Profile, profile_files
+from materialization.stores.columns import stored_schema
 from registry.spec.model import Checks, FeatureSpec
 from tests.materialization.engine_cases import at, make_spec
 
@@ -32,22 +36,34 @@ def view(kind, **checks):
     )
 
 
-def batch(spec, values):
-    schema = computed_schema(spec)
-    rows = [
-        {"k": n, "event_timestamp": T, "created_timestamp": T, "x": v} for n, v in enumerate(values)
-    ]
-    return pa.RecordBatch.from_pylist(rows, schema=schema)
+@pytest.fixture(scope="module")
+def connection():
+    """A connection as the sandbox has one."""
+    with tempfile.TemporaryDirectory() as directory:
+        limits = EngineLimits(memory_limit_mb=256, threads=2)
+        with open_session(limits, directory=directory) as opened:
+            yield opened
 
 
-def profile(spec, *parts):
-    profiler = Profiler(spec)
-    for values in parts:
-        profiler.add(batch(spec, values))
-    return profiler.result()
+@pytest.fixture
+def profile(connection, tmp_path_factory):
+    """A function: spec and values → the profile of files that have them, as it is kept and read."""
+
+    def profiled(spec, *parts):
+        folder, schema, files = tmp_path_factory.mktemp("staged"), stored_schema(spec), []
+        for number, values in enumerate(parts):
+            stamps = {"event_timestamp": T, "created_timestamp": T, "__sequence": 1}
+            rows = [{"k": n, **stamps, "x": v} for n, v in enumerate(values)]
+            files.append(str(folder / f"{number}.parquet"))
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), files[-1])
+        count = sum(map(len, parts))
+        found = profile_files(connection, files, spec.features, rows=count).to_json()
+        return Profile.from_json(json.loads(json.dumps(found, allow_nan=False)), spec.features)
+
+    return profiled
 
 
-def test_null_nan_and_numbers_are_told_apart():
+def test_null_nan_and_numbers_are_told_apart(profile):
     [column] = profile(view("float64"), [1.0, None, math.nan], [4.0, 1.0]).columns
 
     assert (column.rows, column.nulls, column.nans) == (5, 1, 1)
@@ -68,38 +84,69 @@ def test_null_nan_and_numbers_are_told_apart():
         ("float64", [math.nan, None], (None, None)),
     ],
 )
-def test_every_type_has_a_profile_that_is_json(kind, values, extent):
+def test_every_type_has_a_profile_that_is_json(profile, kind, values, extent):
     found = profile(view(kind), values)
 
     assert (found.columns[0].minimum, found.columns[0].maximum) == extent
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["rows"] == len(values)
 
 
-def test_infinities_are_written_as_words():
+def test_infinities_are_written_as_words(profile):
     found = profile(view("float64"), [math.inf, 1.0]).to_json()["columns"][0]
 
     assert (found["max"], found["mean"]) == ("inf", "inf")
 
 
-@pytest.mark.parametrize("count", [10, SKETCH - 1, 50_000])
-def test_distinct_is_exact_for_few_and_near_for_many(count):
-    numbers = profile(view("int64"), range(count), range(count)).columns[0]
-    texts = profile(view("string"), [f"t{n}" for n in range(count)]).columns[0]
+@given(values=st.lists(st.none() | st.floats(), max_size=60))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_numbers_are_what_numpy_says(profile, values):
+    [column] = profile(view("float64"), values).columns
 
-    for column in (numbers, texts):
-        assert column.distinct == pytest.approx(count, rel=0 if count < SKETCH else 0.15)
+    numbers = np.array([v for v in values if v is not None and v == v])
+    finite = numbers[np.isfinite(numbers)]
+    assert column.nulls == values.count(None)
+    assert column.nans == len(values) - column.nulls - len(numbers)
+    if len(numbers):
+        assert (column.minimum, column.maximum) == (numbers.min(), numbers.max())
+    if len(finite) == len(numbers) > 0 and np.abs(finite).max() < 1e100:
+        assert column.mean == pytest.approx(finite.mean(), rel=1e-9, abs=1e-300)
+        assert column.std == pytest.approx(finite.std(), rel=1e-6, abs=np.abs(finite).max() * 1e-9)
+    if len(finite):
+        wanted = np.quantile(finite, QUANTILES)
+        assert column.quantiles == pytest.approx(list(wanted), rel=1e-6, abs=1e-300) or (
+            np.abs(finite).max() > 1e100
+        )
+        assert sum(column.bars) in (len(finite), 0)
 
 
-@given(st.lists(st.one_of(st.none(), st.integers(-50, 50)), max_size=30), st.integers(0, 30))
-def test_parts_merge_into_the_whole(values, cut):
-    spec = view("int64", allowed=(1, 2))
-    left, right = (
-        profile_batch(batch(spec, part), spec.features) for part in (values[:cut], values[cut:])
-    )
+def test_the_moments_of_large_numbers_that_differ_little_are_right(profile):
+    values = [1.7e15 + n % 10 for n in range(10_000)]
 
-    merged, whole = merge_profiles(left, right), profile_batch(batch(spec, values), spec.features)
+    [column] = profile(view("float64"), values).columns
 
-    assert merged.to_json() == whole.to_json()
+    assert (column.mean, column.std) == (1.7e15 + 4.5, pytest.approx(np.std(range(10))))
+
+
+def test_what_is_frequent_is_named_and_what_is_not_is_counted(profile):
+    texts = ["a"] * 3 + ["b"] * 2 + [f"t{n}" for n in range(20)] + [None]
+
+    [column] = profile(view("string"), texts).columns
+
+    assert (column.top, column.distinct) == ((("a", 3), ("b", 2)), 22)
+
+
+def test_of_many_rows_a_sample_is_taken_whose_size_is_said(profile):
+    values = [float(n) for n in range(SAMPLE_ROWS * 2)]
+
+    found = profile(view("float64"), values)
+
+    [column] = found.columns
+    assert 0 < found.sampled < SAMPLE_ROWS * 3 // 2
+    assert (column.rows, column.minimum, column.maximum) == (len(values), 0.0, len(values) - 1)
+    assert column.quantiles[3] == pytest.approx(SAMPLE_ROWS, rel=0.2)
+    assert sum(column.bars) == found.sampled
 
 
 @pytest.mark.parametrize(
@@ -120,7 +167,7 @@ def test_parts_merge_into_the_whole(values, cut):
         ("int64", {"not_null": 1.0, "min": 3}, [], None),
     ],
 )
-def test_bounds_are_inclusive_and_say_what_they_saw(kind, checks, values, passed):
+def test_bounds_are_inclusive_and_say_what_they_saw(profile, kind, checks, values, passed):
     spec = view(kind, **checks)
 
     results = check_profile(spec, profile(spec, values))
@@ -128,7 +175,7 @@ def test_bounds_are_inclusive_and_say_what_they_saw(kind, checks, values, passed
     assert [result.passed for result in results] == ([] if passed is None else [passed])
 
 
-def test_a_failure_reads_as_a_sentence():
+def test_a_failure_reads_as_a_sentence(profile):
     spec = view("string", allowed=("a", "b"))
 
     [result] = check_profile(spec, profile(spec, ["a", "z"]))
@@ -161,10 +208,14 @@ EDGES = {
 }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @pytest.mark.parametrize("kind", EDGES)
 @given(data=st.data())
-def test_no_value_a_type_can_hold_fails_the_profile(kind, data):
+def test_no_value_a_type_can_hold_fails_the_profile(profile, kind, data):
     parts = data.draw(st.lists(st.lists(st.none() | EDGES[kind], max_size=6), max_size=3))
     spec = view(kind)
 
@@ -173,7 +224,7 @@ def test_no_value_a_type_can_hold_fails_the_profile(kind, data):
     values = [value for part in parts for value in part]
     [column] = found.to_json()["columns"]
     assert json.dumps(column, allow_nan=False)
-    assert not any("\x00" in each for each in column.values() if isinstance(each, str))
+    assert "\\u0000" not in json.dumps(column)
     assert (column["rows"], column["nulls"]) == (len(values), values.count(None))
     numbers = [v for v in values if v is not None and v == v]
     if kind.startswith(("int", "decimal", "float")) and numbers:
@@ -207,7 +258,7 @@ def near(value):
         ("float64", {"max": 0}, math.inf, False),
     ],
 )  # fmt: skip
-def test_bounds_are_compared_in_the_features_own_type(kind, checks, value, passed):
+def test_bounds_are_compared_in_the_features_own_type(profile, kind, checks, value, passed):
     spec = view(kind, **checks)
 
     [result] = check_profile(spec, profile(spec, [value], [value, None]))
@@ -215,7 +266,7 @@ def test_bounds_are_compared_in_the_features_own_type(kind, checks, value, passe
     assert result.passed is passed
 
 
-def test_a_bound_and_what_was_found_are_written_with_all_their_digits():
+def test_a_bound_and_what_was_found_are_written_with_all_their_digits(profile):
     spec = view("float32", max=0.1)
 
     [result] = check_profile(spec, profile(spec, [near(0.7)]))

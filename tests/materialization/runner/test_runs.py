@@ -207,9 +207,8 @@ def test_a_value_of_the_wrong_type_is_named_with_its_column(version, sources):
     assert snapshot(version).rows == 0
 
 
-def test_what_nobody_expected_is_kept_with_its_traceback(version, settings, tmp_path):
-    (tmp_path / "file").touch()
-    settings.OFFLINE_STORE = tmp_path / "file"
+def test_what_nobody_expected_is_kept_with_its_traceback(version, settings):
+    settings.SOURCE_SETTLE_SECONDS = "soon"
 
     run = materialize(version)
 

@@ -1,0 +1,86 @@
+"""Parquet files on their way into a Delta table: what a footer says, the action that adds a file.
+
+Not for committing them (``offline``) or for writing them: the sandbox does.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from lib.instants import from_us
+from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.protocols import BadStagedFile
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class StagedFile(NamedTuple):
+    """A file and what its footer says; ``path`` is absolute until the file has its place."""
+
+    path: str
+    size: int
+    rows: int
+    modified_ms: int
+    #: Least and greatest of the numbers that readers look for files by; empty without a row.
+    extents: dict[str, tuple[int, int]]
+
+
+def read_staged(path: str, schema: pa.Schema, sequence: int) -> StagedFile:
+    """Return what a file's footer says; its rows are not read.
+
+    :raises BadStagedFile: it has other columns than ``schema``, or rows of another sequence.
+    """
+    try:
+        footer = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as exc:
+        raise BadStagedFile(f"{path} is no whole Parquet file: {exc}") from exc
+    found = footer.schema.to_arrow_schema()
+    if (found.names, found.types) != (schema.names, schema.types):
+        raise BadStagedFile(f"{path} has the columns {_words(found)}; wanted: {_words(schema)}.")
+    extents = {
+        name: _extent(footer, found.names.index(name)) for name in (EVENT, CREATED, SEQUENCE)
+    }
+    if extents[SEQUENCE] != (sequence, sequence):
+        raise BadStagedFile(
+            f"{path} has rows of the sequences {extents[SEQUENCE]}, not {sequence}."
+        )
+    status = Path(path).stat()
+    return StagedFile(path, status.st_size, footer.num_rows, status.st_mtime_ns // 10**6, extents)
+
+
+def _words(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _extent(footer: Any, number: int) -> tuple[int, int]:
+    """Return the least and greatest of a column without nulls, as the numbers it is stored as."""
+    groups = (footer.row_group(each).column(number) for each in range(footer.num_row_groups))
+    found = [group.statistics for group in groups]
+    return min(each.min_raw for each in found), max(each.max_raw for each in found)
+
+
+def add_action(file: StagedFile) -> AddAction:
+    """Return the action that makes the file part of its table."""
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {name: _said(name, low) for name, (low, _) in file.extents.items()},
+        "maxValues": {name: _said(name, high) for name, (_, high) in file.extents.items()},
+        "nullCount": dict.fromkeys(file.extents, 0),
+    }
+    return AddAction(file.path, file.size, {}, file.modified_ms, True, json.dumps(stats))  # noqa: FBT003
+
+
+def _said(name: str, value: int) -> int | str:
+    """Return a number, or an instant cut to the milliseconds that Delta's statistics have."""
+    return value if name == SEQUENCE else _instant(from_us(value))
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
