@@ -73,8 +73,8 @@ def online_write(version: FeatureViewVersion, file: Path) -> float:
     get_redis().flushdb(asynchronous=True)
     while get_redis().info("memory")["lazyfree_pending_objects"]:
         time.sleep(0.1)  # freeing takes a core of its own
-    uid, project = version.table.uid, version.feature_view.project
-    layout = layout_of(version.spec, uid=uid, project_id=project.pk)
+    uid = version.table.uid
+    layout = layout_of(version.spec, uid=uid)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         header = f"event_timestamp AS {EVENT}, created AS {CREATED}, 1 AS {SEQUENCE}"

@@ -53,7 +53,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     rows = rows.append_column(
         "__sequence", pa.array([1] * rows.num_rows, pa.int64())
     ).combine_chunks()
-    layout = layout_of(version.spec, uid=version.table.uid, project_id=people.project.pk)
+    layout = layout_of(version.spec, uid=version.table.uid)
     store, now = online_store(), datetime.now(UTC)
     store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=now)
     ticket = store.begin_load(version.table.uid)

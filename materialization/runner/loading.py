@@ -77,7 +77,7 @@ def _merge(
     if snapshot.is_empty:
         return 0
     spec = run.version.spec
-    layout = layout_of(spec, uid=run.table.uid, project_id=run.table.feature_view.project_id)
+    layout = layout_of(spec, uid=run.table.uid)
     with engine().latest_rows(snapshot.files, spec, as_of=as_of, sequence=only) as reader:
         result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at)
     return result.written + result.skipped

@@ -30,7 +30,7 @@ HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__sequence")
 #: Where a row's bytes have the three header numbers: array16 marker and size, then three int64.
 HEADER_START, HEADER_END = 3, 30
 #: A key no row ever has: what a null join key is looked up under.
-NO_KEY = b"a:v:-"
+NO_KEY = b"v-"
 
 _SLASH = pa.scalar(b"/", pa.binary())
 _COLON = pa.scalar(b":", pa.binary())
@@ -44,33 +44,23 @@ class BadOnlineRows(Invalid):
 
 @dataclass(frozen=True)
 class EntityKey:
-    """What identifies an entity in one project: its join keys, sorted by name, and their types.
+    """What identifies an entity: its join keys, sorted by name, and their types.
 
-    All tables with the same join keys share it, so all of an entity's values are in one slot of a
-    cluster. ``tags`` and ``arrow_tags`` give the same bytes: ``{1/customer_id:int64/1001}``.
+    ``tags`` and ``arrow_tags`` give the same bytes, the values alone: ``{1001}``. A table has rows
+    of one entity only, so they need no name; in every table an entity's are in one slot of a
+    cluster. That another entity's may be there too harms nobody.
     """
 
-    project_id: int
     names: tuple[str, ...]
     types: tuple[ValueType, ...]
 
-    @cached_property
-    def head(self) -> bytes:
-        typed = ",".join(
-            f"{name}:{kind}" for name, kind in zip(self.names, self.types, strict=True)
-        )
-        return f"{{{self.project_id}/{typed}/".encode()
-
     def tags(self, columns: Sequence[Sequence[Any]]) -> list[bytes | None]:
         """Return one tag a row of typed columns, one for each name; None where a key is null."""
-        head = self.head
         if len(columns) == 1 and self.types[0].kind in ("int32", "int64"):
-            template = head.replace(b"%", b"%%") + b"%d}"
-            return [None if value is None else template % value for value in columns[0]]
+            return [None if value is None else b"{%d}" % value for value in columns[0]]
         texts = [list(map(_KEY_BYTES[t.kind], c)) for t, c in zip(self.types, columns, strict=True)]
         return [
-            None if None in row else head + b"/".join(row) + b"}"
-            for row in zip(*texts, strict=True)
+            None if None in row else b"{%s}" % b"/".join(row) for row in zip(*texts, strict=True)
         ]
 
     def arrow_tags(self, batch: pa.RecordBatch) -> pa.Array:
@@ -78,7 +68,7 @@ class EntityKey:
 
         :raises BadOnlineRows: a join key is null.
         """
-        pieces: list[Any] = [pa.scalar(self.head, pa.binary())]
+        pieces: list[Any] = [pa.scalar(b"{", pa.binary())]
         for name, kind in zip(self.names, self.types, strict=True):
             column = _column(batch, name, kind.arrow, nulls=False)
             pieces += [*_arrow_key_bytes(column, kind), _SLASH]
@@ -140,10 +130,10 @@ class TableLayout:
         return packing.join(packing.fixed_width(np.ascontiguousarray(head)), *packed)
 
 
-def layout_of(spec: VersionSpec, *, uid: str, project_id: int) -> TableLayout:
+def layout_of(spec: VersionSpec, *, uid: str) -> TableLayout:
     """Return the layout of the table ``uid``; equal for all versions that share it."""
     keys = sorted(spec.join_keys, key=lambda key: key.name)
-    entity = EntityKey(project_id, tuple(k.name for k in keys), tuple(k.value_type for k in keys))
+    entity = EntityKey(tuple(k.name for k in keys), tuple(k.value_type for k in keys))
     features = sorted(spec.features, key=lambda feature: feature.name)
     return TableLayout(
         uid, entity, tuple(f.name for f in features), tuple(f.value_type for f in features)
@@ -152,15 +142,15 @@ def layout_of(spec: VersionSpec, *, uid: str, project_id: int) -> TableLayout:
 
 def value_prefix(uid: str) -> bytes:
     """Return what the keys of a table's rows begin with, and no other keys."""
-    return b"a:v:%s:" % uid.encode()
+    return b"v" + uid.encode()
 
 
 def marker_key(uid: str) -> bytes:
-    return b"a:m:" + uid.encode()
+    return b"m" + uid.encode()
 
 
 def ticket_key(uid: str) -> bytes:
-    return b"a:l:" + uid.encode()
+    return b"l" + uid.encode()
 
 
 def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[Any]]:

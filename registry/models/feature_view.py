@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ class StateChanged(Conflict):
 
 
 def new_uid() -> str:
-    return secrets.token_hex(8)
+    """Return 60 random bits in letters and digits that are safe in paths and short in keys."""
+    return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
 
 
 class FeatureView(models.Model):

@@ -203,7 +203,7 @@ class _Builder:
         """Return the index of the version's table; enters it, its entity and its keys at first."""
         name = str(version)
         if name not in self._tables and version.table is not None:
-            layout = layout_of(version.spec, uid=version.table.uid, project_id=self._project.pk)
+            layout = layout_of(version.spec, uid=version.table.uid)
             if layout.entity not in self._entities:
                 self._entities.append(layout.entity)
             ttl = version.spec.ttl

@@ -117,7 +117,7 @@ def test_a_large_batch_arrives_whole(store, at):
 
 
 def test_composite_keys_are_never_concatenated(store, at):
-    entity = EntityKey(PROJECT, ("a", "b"), (TEXT, TEXT))
+    entity = EntityKey(("a", "b"), (TEXT, TEXT))
     layout = TableLayout("00000000000000a2", entity, ("x",), (INT,))
     pairs = [
         ("1", "23"),

@@ -181,7 +181,7 @@ def test_of_equal_times_the_later_sequence_answers_in_both_stores(cast, sources,
     with committed():
         version = fresh(make_version(cast))
     table, spec = table_of(version), version.spec
-    layout = layout_of(spec, uid=table.uid, project_id=cast.project.pk)
+    layout = layout_of(spec, uid=table.uid)
     ticket = online_store().begin_load(table.uid)
     for sequence in order:
         row = {

@@ -49,7 +49,7 @@ def write(
     batch = pa.RecordBatch.from_arrays(
         [*arrays, events, events, sequences], [*kinds, *HEADER_COLUMNS]
     )
-    layout = layout_of(spec, uid=table_of(version).uid, project_id=version.feature_view.project_id)
+    layout = layout_of(spec, uid=table_of(version).uid)
     online_store().write(layout, [batch], ttl=spec.ttl, at=at)
 
 

@@ -389,7 +389,7 @@ def test_values_of_a_table_whose_versions_are_all_retired_are_dropped(cast, vers
     sweep.sweep(at=AT)
     sweep.sweep(at=AT)
 
-    assert get_redis().keys(b"a:[vm]:*") == []
+    assert get_redis().keys(b"[vm]*") == []
     assert online_store().marker(table_of(version).uid) is None
     assert not fresh(version).is_ready
     assert AuditEntry.objects.filter(verb="feature_table.dropped_online").count() == 1
@@ -412,7 +412,7 @@ def test_a_table_is_not_loaded_once_redis_has_dropped_keys(version, online_redis
 
         online_redis.config_set("maxmemory", "1")
         online_redis.config_set("maxmemory", "0")
-        assert (online_redis.keys(b"a:v:*"), marker(version) is None) == ([], False)
+        assert (online_redis.keys(b"v*"), marker(version) is None) == ([], False)
 
         (reload,) = swept()
         assert marker(version) is None
