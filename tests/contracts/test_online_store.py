@@ -174,8 +174,8 @@ def test_one_read_answers_for_several_tables_each_in_its_order(store, at):
 
     none = [None] * 4
     assert found.tables == [
-        (1, [[3, 3, 1, 30], none]),
-        (1, [[2, 2, 1, 20], none, [1, 1, 1, 10], [2, 2, 1, 20]]),
+        (1, NOON, [[3, 3, 1, 30], none]),
+        (1, NOON, [[2, 2, 1, 20], none, [1, 1, 1, 10], [2, 2, 1, 20]]),
     ]
 
 
@@ -186,7 +186,7 @@ def test_a_table_that_is_not_loaded_is_told_apart_from_missing_rows(store, at):
 
     found = store.read(PROJECT, [(TRIPS, tags(1)), (OTHER, tags(1, 2)), (OTHER, tags())])
 
-    assert found.tables == [None, (1, [[1, 1, 1, 10], [None] * 4]), (1, [])]
+    assert found.tables == [None, (1, NOON, [[1, 1, 1, 10], [None] * 4]), (1, NOON, [])]
 
 
 def test_a_read_tells_the_epoch_of_its_project(store):
