@@ -2,16 +2,23 @@
 
 Not for integers and decimals: DuckDB adds those exactly.
 
-A double is split off into the bin of its exponent (32 binary places a bin) and scaled there to a
-128-bit integer. Integers add and subtract without loss and in any order, so a running sum of what
-enters minus what leaves is right to the last bit, and the same however a history is cut into runs.
+A double is scaled to a 128-bit integer. Integers add and subtract without loss and in any order, so
+a running sum of what enters minus what leaves is right to the last bit, and the same however a
+history is cut into runs. Where one scale does not hold all values of a column, each is split off
+into the bin of its exponent (32 binary places a bin), and each bin has a sum of its own.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.transforms.aggregation.rounding import exactly_sql, nearest_sql
+from materialization.transforms.aggregation.rounding import (
+    Parts,
+    Staged,
+    exactly_sql,
+    nearest_sql,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,54 +30,93 @@ _SHIFT = 60
 _LOWEST = -32
 #: Powers of two beyond it are multiplied in two steps: no double has them.
 _STEP = 1000
+#: What a HUGEINT holds beside its sign, and a bit to spare for what is taken off it again.
+_ROOM = 126
+#: Digits of a double, and the power of the least there is.
+_DIGITS, _LEAST_POWER = 53, -1074
+
+
+class Bin(NamedTuple):
+    """Values that are added in whole numbers of 2^``power``; without a ``number`` all of them."""
+
+    power: int
+    number: int | None = None
+
+    def takes(self, value: str) -> str:
+        """Return SQL that is true of a value that belongs here."""
+        finite = f"isfinite({value})"
+        return finite if self.number is None else f"{finite} AND {bin_sql(value)} = {self.number}"
+
+    def scaled(self, value: str) -> str:
+        """Return the HUGEINT that ``value`` adds; 0 when it belongs elsewhere."""
+        scaled = _times_power(value, -self.power)
+        return f"CASE WHEN {self.takes(value)} THEN CAST({scaled} AS HUGEINT) ELSE 0::HUGEINT END"
 
 
 class Found(NamedTuple):
     """What the rows at hand decide about one column of doubles: its bins, and NaN or infinities."""
 
-    bins: tuple[int, ...]
+    bins: tuple[Bin, ...]
     non_finite: bool
 
 
-def facts_sql(value: str) -> str:
-    """Return two aggregates over the rows: the list of bins, and whether any is not finite."""
-    bins = f"list(DISTINCT {bin_sql(value)}) FILTER ({value} IS NOT NULL)"
-    return f"{bins}, bool_or(NOT isfinite({value}))"
+def extent_sql(value: str) -> str:
+    """Return aggregates over the rows: how many, the least and greatest magnitude, any not finite.
+
+    NULL magnitudes where nothing but zeros is added.
+    """
+    ordinary = f"FILTER (isfinite({value}) AND {value} <> 0)"
+    return (
+        f"count({value}), min(abs({value})) {ordinary}, max(abs({value})) {ordinary}, "
+        f"coalesce(bool_or(NOT isfinite({value})), FALSE)"
+    )
+
+
+def one_bin(count: int, least: float | None, greatest: float | None) -> tuple[Bin, ...] | None:
+    """Return the bin that holds any sum of ``count`` values; None: none does. Zeros need no bin."""
+    if least is None or greatest is None:
+        return ()
+    power = max(_LEAST_POWER, math.frexp(least)[1] - _DIGITS)
+    needed = math.frexp(greatest)[1] - power + count.bit_length()
+    return (Bin(power),) if needed <= _ROOM else None
+
+
+def bins_sql(value: str) -> str:
+    """Return an aggregate over the rows: the list of numbers of bins."""
+    return f"list(DISTINCT {bin_sql(value)}) FILTER ({value} IS NOT NULL)"
+
+
+def numbered_bins(numbers: Sequence[int]) -> tuple[Bin, ...]:
+    return tuple(Bin(BITS * number - _SHIFT, number) for number in sorted(numbers))
 
 
 def bin_sql(value: str) -> str:
-    """Return the bin of a double; 0 for zero, NaN and the infinities."""
+    """Return the number of a double's bin; 0 for zero, NaN and the infinities."""
     exponent = f"CAST(floor(log2(abs({value})) / {BITS}) AS INTEGER)"
     ordinary = f"isfinite({value}) AND {value} <> 0"
     return f"CASE WHEN {ordinary} THEN greatest({_LOWEST}, {exponent}) ELSE 0 END"
 
 
-def scaled_sql(value: str, bin_number: int) -> str:
-    """Return the HUGEINT that ``value`` adds to one bin; 0 when it belongs to another."""
-    belongs = f"isfinite({value}) AND {bin_sql(value)} = {bin_number}"
-    scaled = _times_power(value, _SHIFT - BITS * bin_number)
-    return f"CASE WHEN {belongs} THEN CAST({scaled} AS HUGEINT) ELSE 0::HUGEINT END"
-
-
-def total_sql(sums: Sequence[tuple[int, str]], count: str | None = None) -> str:
+def total_of(stem: str, sums: Sequence[tuple[Bin, str]], count: str | None = None) -> Staged:
     """Return the double nearest to what bins and their sums stand for, or to its ``count``-th part.
 
-    Each sum is two doubles, which nearly always decide it.
+    Each sum is two doubles, which nearly always decide it. ``stem`` begins the names of columns.
     """
     if not sums:
-        return "0::DOUBLE"
-    numbers, totals = zip(*sorted(sums), strict=True)
-    powers = [BITS * number - _SHIFT for number in numbers]
-    parts = [part for number, total in sorted(sums) for part in _parts(number, total)]
-    return nearest_sql(parts, exactly_sql(totals, powers, 0, count or "1"), count)
-
-
-def _parts(number: int, total: str) -> tuple[str, str]:
-    """Return a bin's sum as its nearest double and what that leaves."""
-    near = f"CAST({total} AS DOUBLE)"
-    rest = f"CAST({total} - CAST({near} AS HUGEINT) AS DOUBLE)"
-    power = BITS * number - _SHIFT
-    return _times_power(near, power), _times_power(rest, power)
+        return Staged((), "0::DOUBLE")
+    powers, totals = [each.power for each, _ in sums], [total for _, total in sums]
+    near, rest, parts, doubt = {}, {}, {}, []
+    for i, (power, total) in enumerate(zip(powers, totals, strict=True)):
+        near[f"{stem}_h{i}"] = f"CAST({total} AS DOUBLE)"
+        rest[f"{stem}_r{i}"] = f"CAST({total} - CAST({stem}_h{i} AS HUGEINT) AS DOUBLE)"
+        parts[f"{stem}_p{2 * i}"] = _times_power(f"{stem}_h{i}", power)
+        parts[f"{stem}_p{2 * i + 1}"] = _times_power(f"{stem}_r{i}", power)
+        inexact = f"abs({stem}_r{i}) > {2.0**_DIGITS!r}::DOUBLE"
+        doubt.append(f"CASE WHEN {inexact} THEN abs({stem}_p{2 * i + 1}) ELSE 0 END")
+    exact = exactly_sql(totals, powers, 0, count or "1")
+    given = Parts(tuple(parts), " + ".join(doubt), unit=math.ldexp(1.0, min(powers)))
+    value = nearest_sql(stem, given, exact, count)
+    return value._replace(layers=(near, rest, parts, *value.layers))
 
 
 def _times_power(value: str, power: int) -> str:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from materialization.transforms.aggregation.rounding import Staged
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from materialization.transforms.aggregation.arguments import Argument, Input, Taken
     from materialization.transforms.aggregation.exact_sums import Found
-    from materialization.transforms.aggregation.tick_grid import TickGrid
+
+    #: Answers a query of one number; None for NULL.
+    Ask = Callable[[str], int | None]
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,15 @@ class AggregateFunction:
     """One function, whole. NULL is never shown to it; NaN is a value, above all others.
 
     ``takes``: how its column is cast, or a refusal. ``state``: what is kept from tick to tick.
-    ``finish``: SQL of the value where the window holds one, out of the state's columns.
+    ``finish``: the value where the window holds one, out of the state's columns: SQL, in layers
+    where a step needs those before it.
     ``gives``: the value's DuckDB type; ``{}`` is the argument's. ``empty``: SQL of the value of a
     window that has emptied. ``parameters``: as a definition names them.
     """
 
     takes: Callable[[Input], Taken]
     state: State
-    finish: Callable[[Call], str]
+    finish: Callable[[Call], str | Staged]
     gives: str = "{}"
     empty: str = "NULL"
     parameters: tuple[str, ...] = ()
@@ -80,11 +85,12 @@ class Call:
         return self.function.gives.format(self.argument.type)
 
     @property
-    def sql(self) -> str:
+    def staged(self) -> Staged:
         """The value at one candidate tick, before its cast to the declared type."""
         function = self.function
-        holds, value = function.state.holds(self), function.finish(self)
-        return f"CASE WHEN {holds} THEN {value} ELSE {function.empty} END"
+        holds, made = function.state.holds(self), function.finish(self)
+        value = made if isinstance(made, Staged) else Staged((), made)
+        return value._replace(sql=f"CASE WHEN {holds} THEN {value.sql} ELSE {function.empty} END")
 
 
 class Column(NamedTuple):
@@ -105,6 +111,10 @@ class State:
         """Say whether doubles are added, whose exponents have to be looked at first."""
         return False
 
+    def prepared(self, call: Call) -> dict[str, str]:
+        """Return columns that every row gets once, before it enters any window."""
+        return {}
+
     def stays(self, call: Call) -> str | None:
         """Return a query of stays (kid, w, enter, leave) other than those of single rows."""
         return None
@@ -113,13 +123,18 @@ class State:
         """Return the running totals to keep; equal names of several calls are one column."""
         return {}
 
-    def tables(self, calls: Sequence[tuple[Call, Self]], grid: TickGrid) -> dict[str, str]:
-        """Return tables to make once the candidates are known, in order: name → query.
+    def tables(self, calls: Sequence[tuple[Call, Self]], ask: Ask) -> Iterator[tuple[str, str]]:
+        """Yield tables to make once the candidates are known: name and query, each made at once.
 
-        ``calls``: all calls that chose this kind, each with its own. The last table has at most
-        one row (kid, i, …) a candidate and is joined to them.
+        ``calls``: all calls that chose this kind, each with its own. ``ask`` answers a query of one
+        number about what is made already. The last table has at most one row (kid, i, …) a
+        candidate and is joined to them.
         """
-        return {}
+        yield from ()
+
+    def lookup(self, call: Call) -> str:
+        """Return a join of the candidates with what the state's columns stand for."""
+        return ""
 
     def holds(self, call: Call) -> str:
         """Return SQL that is true at a candidate whose window holds a value."""

@@ -7,10 +7,11 @@ error cannot decide, as a value right between two doubles, is computed in whole 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: The function of SQL that is ours.
 EXACTLY = "assay_exactly"
@@ -20,6 +21,8 @@ _EXACT_UP_TO = 2**53
 _COUNT_BELOW = 2**26
 #: Outside of it parts of a product would be lost.
 _SAFE = f"BETWEEN {2.0**-900!r}::DOUBLE AND {2.0**900!r}::DOUBLE"
+#: Whole multiples of a unit below this power of two are doubles, with digits to spare.
+_EXACT_REST = 50
 _SPLITTER = f"{2**27 + 1}::DOUBLE"
 #: More than the relative error of what was rounded off, and of dividing it.
 _ERROR, _DIVIDED = f"{2.0**-45!r}::DOUBLE", f"{2.0**-50!r}::DOUBLE"
@@ -55,24 +58,63 @@ def mean_sql(total: str, have: str, count: str) -> str:
     return f"CASE WHEN {is_plain} THEN {plain} ELSE {exactly_sql([digits], [0], scale, count)} END"
 
 
-def nearest_sql(parts: Sequence[str], exact: str, count: str | None) -> str:
-    """Return the double nearest to the sum of ``parts``, doubles, or to its ``count``-th part.
+class Staged(NamedTuple):
+    """A value whose ``sql`` reads columns of ``layers``, each computed from those before it.
+
+    A column is computed once, however often it is read: an expression in place of its name would
+    be repeated at every place, and twice as long at each step.
+    """
+
+    layers: tuple[Mapping[str, str], ...]
+    sql: str
+
+
+def layered(relation: str, stacks: Iterable[Sequence[Mapping[str, str]]]) -> str:
+    """Return ``relation`` with the columns of all stacks of layers; equal names are one column."""
+    for layers in zip_longest(*stacks, fillvalue={}):
+        columns = {name: sql for layer in layers for name, sql in layer.items()}
+        added = "".join(f", {sql} AS {name}" for name, sql in columns.items())
+        relation = f"(SELECT *{added} FROM {relation})"  # noqa: S608 - our own names
+    return relation
+
+
+class Parts(NamedTuple):
+    """Columns to be added. Their values are whole multiples of ``unit``.
+
+    ``doubt``: SQL of what some of them were rounded from, and 0 where none was.
+    """
+
+    columns: tuple[str, ...]
+    doubt: str
+    unit: float
+
+
+def nearest_sql(stem: str, parts: Parts, exact: str, count: str | None) -> Staged:
+    """Return the double nearest to the sum of ``parts``, or to its ``count``-th part.
 
     ``exact`` is SQL for the same by whole numbers. Parts are added up with what adding rounds off
-    beside them (Neumaier), and how much that was in all bounds the error.
+    beside them (Neumaier), and how much of that was rounded itself bounds the error. Two parts
+    that are exact leave none: values right between two doubles, of which sums of few are full, are
+    decided as any other.
     """
-    pairs = ", ".join(f"{{'s': {part}, 'e': 0::DOUBLE, 'd': 0::DOUBLE}}" for part in parts)
-    lost = _lost("sofar.s", "one.s")
-    added = f"{{'s': sofar.s + one.s, 'e': sofar.e + ({lost}), 'd': sofar.d + abs({lost})}}"
-    steps = [
-        f"{{'s': v.s + v.e, 'e': {_lost('v.s', 'v.e')}, 'd': v.d * {_ERROR}}}",
-        *(_division(count) if count is not None else ()),
-        "CASE WHEN isfinite(v.s) AND v.s + (v.e - v.d) = v.s + (v.e + v.d) THEN v.s + v.e END",
-    ]
-    value = f"list_reduce([{pairs}], lambda sofar, one: {added})"
-    for step in steps:
-        value = f"list_transform([{value}], lambda v: {step})[1]"
-    return f"coalesce({value}, {exact})"
+    first, *others = parts.columns
+    s, e, d = first, "0::DOUBLE", f"{stem}_d"
+    layers = [{d: parts.doubt}]
+    for i, part in enumerate(others):
+        lost = _lost(s, part)
+        rounded = f" + abs({e}) + abs({lost})" if i else ""
+        names = [f"{stem}_{name}{i}" for name in ("s", "e", "d")]
+        added = (f"{s} + {part}", f"{e} + ({lost})", f"{d}{rounded}")
+        layers.append(dict(zip(names, added, strict=True)))
+        s, e, d = names
+    both = {"total": f"{s} + {e}", "rest": _lost(s, e), "error": f"{d} * {_ERROR}"}
+    layers.append({f"{stem}_{name}": sql for name, sql in both.items()})
+    s, e, d = (f"{stem}_{name}" for name in both)
+    if count is not None:
+        steps, (s, e, d) = _divided(stem, (s, e, d), count, parts.unit)
+        layers += steps
+    is_decided = f"isfinite({s}) AND {s} + ({e} - {d}) = {s} + ({e} + {d})"
+    return Staged(tuple(layers), f"CASE WHEN {is_decided} THEN {s} + {e} ELSE {exact} END")
 
 
 def _lost(one: str, other: str) -> str:
@@ -81,17 +123,29 @@ def _lost(one: str, other: str) -> str:
     return f"({one} - ({total} - ({total} - {one}))) + ({other} - ({total} - {one}))"
 
 
-def _division(count: str) -> list[str]:
-    """Return the steps that divide ``s + e``, with an error below ``d``; NULL where they cannot."""
+def _divided(
+    stem: str, given: tuple[str, str, str], count: str, unit: float
+) -> tuple[list[dict[str, str]], tuple[str, str, str]]:
+    """Return the layers that divide, and quotient, rest and error; NULL where it cannot be told.
+
+    What the quotient leaves of the sum is a whole multiple of the unit, or of its own last digit:
+    below 2^50 of them it is exact, and its part is right between two doubles when the mean is.
+    """
+    s, e, d = given
+    q, half, left, rest, error = (
+        f"{stem}_{name}" for name in ("mean", "half", "left", "mean_rest", "mean_error")
+    )
     by = f"CAST({count} AS DOUBLE)"
-    safe = f"(v.s = 0 OR abs(v.s) {_SAFE}) AND {count} < {_COUNT_BELOW}"
-    half = f"({_SPLITTER} * v.q - ({_SPLITTER} * v.q - v.q))"
-    kept, product = "'e': v.e, 'd': v.d, 'q': v.q", f"v.q * {by}"
+    safe = f"({s} = 0 OR abs({s}) {_SAFE}) AND {count} < {_COUNT_BELOW}"
+    product = f"{q} * {by}"
     # The product is known exactly, so what it leaves of the sum is.
-    left = f"(v.s - {product}) - ((v.h * {by} - {product}) + (v.q - v.h) * {by}) + v.e"
-    return [
-        f"CASE WHEN {safe} THEN {{'s': v.s, 'e': v.e, 'd': v.d, 'q': v.s / {by}}} END",
-        f"{{'s': v.s, {kept}, 'h': {half}}}",
-        f"{{{kept}, 'r': {left}}}",
-        f"{{'s': v.q, 'e': v.r / {by}, 'd': (v.d + abs(v.r) * {_DIVIDED}) / {by}}}",
+    leaves = f"({s} - {product}) - (({half} * {by} - {product}) + ({q} - {half}) * {by}) + {e}"
+    is_exact = f"{d} = 0 AND abs({left}) < {math.ldexp(unit, _EXACT_REST)!r}::DOUBLE"
+    bound = f"({d} + abs({left}) * {_DIVIDED}) / {by}"
+    layers = [
+        {q: f"CASE WHEN {safe} THEN {s} / {by} END"},
+        {half: f"{_SPLITTER} * {q} - ({_SPLITTER} * {q} - {q})"},
+        {left: leaves},
+        {rest: f"{left} / {by}", error: f"CASE WHEN {is_exact} THEN 0 ELSE {bound} END"},
     ]
+    return layers, (q, rest, error)

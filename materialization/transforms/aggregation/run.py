@@ -7,7 +7,8 @@ Not for their SQL (``stages``, ``states``). The tables spill to the private temp
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,13 @@ from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
-from materialization.transforms.aggregation.exact_sums import Found, facts_sql
+from materialization.transforms.aggregation.exact_sums import (
+    Found,
+    bins_sql,
+    extent_sql,
+    numbered_bins,
+    one_bin,
+)
 from materialization.transforms.aggregation.rounding import EXACTLY, exactly
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
 from materialization.transforms.base import base_casts, no_key_sql
@@ -130,6 +137,11 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
 
+def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int | None:
+    number: int | None = connection.execute(sql).fetchall()[0][0]
+    return number
+
+
 def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
     """Return the counters and the instant (µs) at which the first usable row became visible."""
     no_key = no_key_sql(job.spec)
@@ -169,15 +181,16 @@ def _stage(
 ) -> None:
     """Create the tables from ``spans`` to ``computed``: the features at every candidate tick."""
     spec = job.spec
-    _create(connection, "spans", stages.spans_sql(spec, aggregates, grid))
+    _create(connection, "rows", stages.rows_sql(spec, aggregates))
+    _create(connection, "spans", stages.spans_sql(aggregates, grid))
     _create(connection, "stays", stages.stays_sql(aggregates))
     _create(connection, "running", stages.running_sql(spec, aggregates, grid))
     parts = []
     for calls in aggregates.by_kind():
-        tables = calls[0][1].tables(calls, grid)
-        for name, sql in tables.items():
-            _create(connection, name, sql)
-        parts += list(tables)[-1:]
+        last = None
+        for last, sql in calls[0][1].tables(calls, partial(_number, connection)):
+            _create(connection, last, sql)
+        parts += [last] if last else []
     _create(connection, "computed", stages.values_sql(aggregates, parts))
 
 
@@ -201,10 +214,18 @@ def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dic
     """Look once at the doubles to be added: their exponents decide how they are split."""
     facts = {}
     for number in aggregates.split_arguments:
-        sql = f"SELECT {facts_sql(f'a{number}')} FROM raw"
-        bins, non_finite = connection.execute(sql).fetchall()[0]
-        facts[number] = Found(tuple(sorted(bins or [])), bool(non_finite))
+        count, least, greatest, non_finite = _asked(connection, extent_sql(f"a{number}"))
+        bins = one_bin(count, least, greatest)
+        if bins is None:
+            (numbers,) = _asked(connection, bins_sql(f"a{number}"))
+            bins = numbered_bins(numbers)
+        facts[number] = Found(bins, non_finite)
     return facts
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, aggregates: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = connection.execute(f"SELECT {aggregates} FROM raw").fetchall()[0]
+    return row
 
 
 def _store(

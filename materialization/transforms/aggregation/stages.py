@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, key_list, numbered, text_list
 from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
+from materialization.transforms.aggregation.rounding import layered
 from materialization.transforms.casts import cast
 from materialization.transforms.pairs.families import family
 from materialization.transforms.pairs.numbers import nearest_double_sql
@@ -91,17 +92,27 @@ def keys_sql(spec: VersionSpec) -> str:
     )
 
 
-def spans_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
+def rows_sql(spec: VersionSpec, aggregates: Aggregates) -> str:
+    """Return the rows of the keys at hand, with what the states prepare of each."""
+    prepared: dict[str, str] = {}
+    for call in aggregates.calls:
+        prepared |= call.function.state.prepared(call)
+    columns = "".join(f", {sql} AS {name}" for name, sql in prepared.items())
+    return (
+        f"SELECT kid, e, c, v{numbered('a', aggregates.arguments)}{columns} "
+        f"FROM raw JOIN keys USING ({key_list(spec.join_keys)}) WHERE e IS NOT NULL"
+    )
+
+
+def spans_sql(aggregates: Aggregates, grid: TickGrid) -> str:
     """Return a row's stay in each window: ticks ``[enter, leave)``; at the count: beyond it."""
     windows = ", ".join(f"({i}, {w // MICROSECOND})" for i, w in enumerate(aggregates.windows))
-    arguments = numbered("a", aggregates.arguments)
     enter, enter_join = grid.ordinal("q.v", "entering")
     leave, leave_join = grid.ordinal("q.gone", "leaving")
     return (
-        f"SELECT * FROM (SELECT kid, w, e, c{arguments}, {enter} AS enter, {leave} AS leave FROM "
-        f"(SELECT *, e + us AS gone FROM raw JOIN keys USING ({key_list(spec.join_keys)}) "
-        f"CROSS JOIN (VALUES {windows}) AS windows(w, us) WHERE e IS NOT NULL) AS q "
-        f"{enter_join} {leave_join}) WHERE enter < leave"
+        f"SELECT * EXCLUDE (v, us, gone) FROM (SELECT q.*, {enter} AS enter, {leave} AS leave FROM "
+        f"(SELECT *, e + us AS gone FROM rows CROSS JOIN (VALUES {windows}) AS windows(w, us)) "
+        f"AS q {enter_join} {leave_join}) WHERE enter < leave"
     )
 
 
@@ -113,7 +124,7 @@ def stays_sql(aggregates: Aggregates) -> str:
 
 
 def running_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
-    """Return the candidates (kid, i) with every running total as of that tick.
+    """Return the candidates (kid, i), by rank ``r``, with every running total as of that tick.
 
     A key with a stored state is a candidate at the first tick: what changed unseen in the source
     (rows replaced, or late without a created time) enters there.
@@ -125,38 +136,47 @@ def running_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> st
     totals = "".join(
         f", {column.fold.format(name)} OVER k AS {name}" for name, column in columns.items()
     )
-    moves = _moves_sql(spec, aggregates, grid)
+    moves = _moves_sql(spec, grid)
+    candidates = f"SELECT kid, i{changes} FROM ({moves}) GROUP BY kid, i"
     return (
-        f"SELECT kid, i{totals} FROM (SELECT kid, i{changes} FROM ({moves}) GROUP BY kid, i) "
+        f"SELECT kid, i, count(*) OVER k - 1 AS r{totals} FROM ({candidates}) "
         "WINDOW k AS (PARTITION BY kid ORDER BY i ROWS UNBOUNDED PRECEDING)"
     )
 
 
-def _moves_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
+def _moves_sql(spec: VersionSpec, grid: TickGrid) -> str:
     """Return what enters (``sign`` 1) and leaves (-1) at each tick, and the states (0)."""
-    arguments = numbered("a", aggregates.arguments)
-    nothing = "".join(", NULL" for _ in aggregates.arguments)
     within, keys = f"leave < {grid.count}", key_list(spec.join_keys)
-    return " UNION ALL ".join(
+    return " UNION ALL BY NAME ".join(
         [
-            f"SELECT kid, enter AS i, 1 AS sign, w, e, c, leave{arguments} FROM spans",
-            f"SELECT kid, leave, -1, w, e, c, leave{arguments} FROM spans WHERE {within}",
-            f"SELECT kid, enter, 1, w, NULL, NULL, NULL{nothing} FROM stays",
-            f"SELECT kid, leave, -1, w, NULL, NULL, NULL{nothing} FROM stays WHERE {within}",
-            f"SELECT kid, 0, 0, -1, NULL, NULL, NULL{nothing} FROM state JOIN keys USING ({keys})",
+            "SELECT *, enter AS i, 1 AS sign FROM spans",
+            f"SELECT *, leave AS i, -1 AS sign FROM spans WHERE {within}",
+            "SELECT kid, w, enter AS i, 1 AS sign FROM stays",
+            f"SELECT kid, w, leave AS i, -1 AS sign FROM stays WHERE {within}",
+            f"SELECT kid, -1 AS w, 0 AS i, 0 AS sign FROM state JOIN keys USING ({keys})",
         ]
     )
 
 
 def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
     """Return the features at each candidate, in their declared types; ``parts`` are joined in."""
-    values = "".join(f", {call.sql} AS x{call.number}" for call in aggregates.calls)
-    joins = " ".join(f"LEFT JOIN {part} USING (kid, i)" for part in parts)
+    staged = [call.staged for call in aggregates.calls]
+    values = "".join(
+        f", {value.sql} AS x{call.number}"
+        for call, value in zip(aggregates.calls, staged, strict=True)
+    )
+    joins = " ".join(
+        [
+            *(f"LEFT JOIN {part} USING (kid, i)" for part in parts),
+            *(call.function.state.lookup(call) for call in aggregates.calls),
+        ]
+    )
     typed = "".join(
         f", {_typed(f'x{call}', feature, aggregates.calls[call])} AS f{n}"
         for n, (feature, call) in enumerate(aggregates.outputs)
     )
-    return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM running {joins})"
+    candidates = layered(f"(SELECT * FROM running {joins})", [value.layers for value in staged])
+    return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM {candidates})"
 
 
 def is_empty_sql(aggregates: Aggregates) -> str:

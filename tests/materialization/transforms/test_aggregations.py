@@ -11,12 +11,18 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
-from materialization.transforms.aggregation.exact_sums import facts_sql, scaled_sql, total_sql
-from materialization.transforms.aggregation.rounding import EXACTLY, mean_sql
+from materialization.transforms.aggregation.exact_sums import (
+    bins_sql,
+    extent_sql,
+    numbered_bins,
+    one_bin,
+    total_of,
+)
+from materialization.transforms.aggregation.rounding import EXACTLY, exactly, layered, mean_sql
 from materialization.transforms.aggregation.run import register
 from registry.spec.model import ScheduleSpec
 from tests.materialization.aggregation_cases import (
@@ -250,19 +256,25 @@ def test_a_whole_sum_becomes_the_nearest_double(function, total):
     assert stored[("1", "2"), BASE + HOUR][f"n_{function}_1h"] == float(total)
 
 
-def of_bins(values, count=None):
+def of_bins(values, count=None, *, one=True, exactly=exactly):
     """Return the sum of doubles, or its part, as the stages make it of the bins they fall into."""
     with duckdb.connect() as connection:
-        register(connection)
+        types = ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"]
+        connection.create_function(EXACTLY, exactly, types, "DOUBLE")
         connection.register("given", pa.table({"x": pa.array(values, pa.float64())}))
-        ((bins, _),) = connection.execute(f"SELECT {facts_sql('x')} FROM given").fetchall()
-        sums = [(number, f"sum({scaled_sql('x', number)})") for number in sorted(bins)]
-        query = f"SELECT {total_sql(sums, count)} FROM given"
+        asked = f"SELECT {extent_sql('x')}, {bins_sql('x')} FROM given"
+        ((number, least, greatest, _, numbers),) = connection.execute(asked).fetchall()
+        bins = one_bin(number, least, greatest) if one else None
+        bins = numbered_bins(numbers) if bins is None else bins
+        sums = "".join(f", sum({each.scaled('x')}) AS b{i}" for i, each in enumerate(bins))
+        value = total_of("t", [(each, f"b{i}") for i, each in enumerate(bins)], count)
+        rows = f"(SELECT count(*) AS n{sums} FROM given)"
+        query = f"SELECT {value.sql} FROM {layered(rows, [value.layers])}"
         return connection.execute(query).fetchall()[0][0]
 
 
-def summed(values):
-    return of_bins(values)
+def summed(values, **options):
+    return of_bins(values, **options)
 
 
 spread = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1074, 900))
@@ -277,8 +289,9 @@ near = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-30, 60))
     | st.lists(st.floats(-1e-300, 1e-300), min_size=1, max_size=9)
 )
 def test_a_sum_of_doubles_is_rounded_once(values):
-    assert summed(values) == math.fsum(values)
-    assert summed([*values, *(-value for value in values)]) == 0
+    for one in (True, False):
+        assert summed(values, one=one) == math.fsum(values)
+        assert summed([*values, *(-value for value in values)], one=one) == 0
 
 
 def nearest(exact):
@@ -299,7 +312,8 @@ def mean_of(values):
     | st.lists(st.sampled_from([0.1, 0.01, 0.7, 1e6 / 3, 1e16, -1e16]), min_size=1, max_size=40)
 )
 def test_a_mean_of_doubles_is_rounded_once(values):
-    assert of_bins(values, "count(*)") == mean_of(values)
+    for one in (True, False):
+        assert of_bins(values, "n", one=one) == mean_of(values)
 
 
 #: Values right between two doubles, beside them by a hair, and at both ends of what there is.
@@ -328,7 +342,9 @@ def test_hostile_sums_and_means_of_doubles_are_rounded_once(values):
         exact = sum(map(Fraction, signed))
         beyond = math.inf if exact > 0 else -math.inf
         total = nearest(exact) if abs(exact) < 2**1024 else beyond
-        assert (of_bins(signed), of_bins(signed, "count(*)")) == (total, mean_of(signed))
+        for one in (True, False):
+            found = of_bins(signed, one=one), of_bins(signed, "n", one=one)
+            assert found == (total, mean_of(signed))
 
 
 @settings(max_examples=60, deadline=None)
@@ -349,17 +365,19 @@ def test_a_mean_of_whole_numbers_and_decimals_is_rounded_once(total, count, scal
     assert found == nearest(Fraction(total, count * 10**scale))
 
 
-def test_ordinary_values_are_rounded_without_python():
-    """The way by whole numbers is for what two doubles cannot decide: it costs much more."""
-    with duckdb.connect() as connection:
-        types = ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"]
-        connection.create_function(EXACTLY, _never, types, "DOUBLE")
-        prices = [round(0.01 * number * 7.3, 2) for number in range(1, 1000)]
-        connection.register("given", pa.table({"x": pa.array(prices, pa.float64())}))
-        ((bins, _),) = connection.execute(f"SELECT {facts_sql('x')} FROM given").fetchall()
-        sums = [(number, f"sum({scaled_sql('x', number)})") for number in sorted(bins)]
-        query = f"SELECT {total_sql(sums)}, {total_sql(sums, 'count(*)')} FROM given"
-        assert connection.execute(query).fetchall() == [(math.fsum(prices), mean_of(prices))]
+prices = st.integers(1, 10**7).map(lambda cents: cents / 100)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(prices, min_size=1, max_size=9) | st.lists(st.floats(1, 2), min_size=2, max_size=5))
+@example([round(0.01 * number * 7.3, 2) for number in range(1, 1000)])
+def test_ordinary_values_are_rounded_without_python(values):
+    """The way by whole numbers is for what two doubles cannot decide: it costs much more.
+
+    Sums and means of few values are often right between two doubles.
+    """
+    assert of_bins(values, exactly=_never) == math.fsum(values)
+    assert of_bins(values, "n", exactly=_never) == mean_of(values)
 
 
 def _never(amounts, powers, scale, count):

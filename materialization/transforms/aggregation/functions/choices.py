@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.arguments import as_declared
 from materialization.transforms.aggregation.function import AggregateFunction
+from materialization.transforms.aggregation.states.by_age import Newest, value_of
 from materialization.transforms.aggregation.states.extremes import Extremes
-from materialization.transforms.aggregation.states.newest import Newest
 
 if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
@@ -21,15 +21,9 @@ def _chosen(call: Call) -> str:
     return call.name
 
 
-def _of_row(call: Call) -> str:
-    return f"{call.name}.x"
-
-
-MIN = AggregateFunction(takes=as_declared, state=Extremes("min({})"), finish=_chosen)
-MAX = AggregateFunction(takes=as_declared, state=Extremes("max({})"), finish=_chosen)
+MIN = AggregateFunction(takes=as_declared, state=Extremes(greatest=False), finish=_chosen)
+MAX = AggregateFunction(takes=as_declared, state=Extremes(greatest=True), finish=_chosen)
 FIRST = AggregateFunction(
-    takes=as_declared,
-    state=Extremes("min({})", of="{{'e': e, 'c': c, 'x': {}}}"),
-    finish=_of_row,
+    takes=as_declared, state=Extremes(greatest=False, by_age=True), finish=value_of
 )
-LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=_of_row)
+LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=value_of)

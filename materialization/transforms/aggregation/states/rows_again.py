@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from materialization.transforms.aggregation.candidate_tree import (
+    levels_of,
+    node_above,
+    tiles_sql,
+)
 from materialization.transforms.aggregation.function import State
-from materialization.transforms.aggregation.tick_tree import climbs_sql, tiles_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from materialization.transforms.aggregation.function import Call
-    from materialization.transforms.aggregation.tick_grid import TickGrid
+    from materialization.transforms.aggregation.function import Ask, Call
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,19 @@ class RowsAgain(State):
 
     over: Callable[[Call], str]
 
-    def tables(self, calls: Sequence[tuple[Call, Self]], grid: TickGrid) -> dict[str, str]:
+    def tables(self, calls: Sequence[tuple[Call, Self]], ask: Ask) -> Iterator[tuple[str, str]]:
         columns = "".join(
             f", {state.over(call)} FILTER (WHERE {call.is_inside}) AS {call.name}"
             for call, state in calls
         )
-        tiles = tiles_sql([call for call, _ in calls], grid)
-        return {
-            "rows_again": f"SELECT kid, i{columns} FROM ({climbs_sql(grid)}) AS climbs "
-            f"JOIN ({tiles}) AS tiles USING (kid, level, node) GROUP BY kid, i"
-        }
+        yield "tiles", tiles_sql([call for call, _ in calls], ask)
+        levels = f"range({len(levels_of('tiles', ask))}) AS levels(level)"
+        climbs = f"SELECT kid, i, level, {node_above('level')} AS node FROM running, {levels}"
+        yield (
+            "rows_again",
+            f"SELECT kid, climbs.i{columns} FROM ({climbs}) AS climbs "
+            "JOIN tiles USING (kid, level, node) GROUP BY kid, climbs.i",
+        )
 
     def holds(self, call: Call) -> str:
         return f"{call.name} IS NOT NULL"

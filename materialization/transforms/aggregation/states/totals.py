@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from materialization.transforms.aggregation.exact_sums import (
-    scaled_sql,
-    total_sql,
-)
+from materialization.transforms.aggregation.exact_sums import total_of
 from materialization.transforms.aggregation.function import Column, State
-from materialization.transforms.aggregation.rounding import mean_sql
+from materialization.transforms.aggregation.rounding import Staged, mean_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +28,17 @@ class Totals(State):
     def splits(self, call: Call) -> bool:
         return self.adds and call.argument.type == "DOUBLE"
 
+    def prepared(self, call: Call) -> dict[str, str]:
+        if not self.splits(call) or call.found is None:
+            return {}
+        return {f"{call.value}_{end}": amount for end, amount in _split(call.value, call.found)}
+
     def running(self, call: Call) -> dict[str, Column]:
-        present = f"CAST({call.value} IS NOT NULL AS INTEGER)"
-        amounts = {count_name(call): present, **(dict(_summands(call)) if self.adds else {})}
-        return {name: moved(call.window, amount) for name, amount in amounts.items()}
+        columns = counted(call)
+        if self.adds:
+            for end, amount in _summands(call):
+                columns[f"{call.shared}_{end}"] = moved(call.window, amount)
+        return columns
 
     def holds(self, call: Call) -> str:
         return f"{count_name(call)} > 0"
@@ -46,46 +50,54 @@ def moved(window: int, amount: str) -> Column:
     return Column(f"coalesce(sum({signed}) FILTER (WHERE w = {window}), 0)", "sum({})")
 
 
+def counted(call: Call) -> dict[str, Column]:
+    """Return the running number of values inside."""
+    return {count_name(call): moved(call.window, f"CAST({call.value} IS NOT NULL AS INTEGER)")}
+
+
 def count_name(call: Call) -> str:
     return f"{call.shared}_n"
 
 
-def total(call: Call) -> str:
+def total(call: Call) -> Staged:
     """Return the sum of the values inside, in the argument's type."""
-    return f"{call.shared}_s" if call.found is None else _of_doubles(call, call.found, None)
+    if call.found is not None:
+        return _of_doubles(call, call.found, None)
+    return Staged((), f"{call.shared}_s")
 
 
-def mean(call: Call) -> str:
+def mean(call: Call) -> Staged:
     """Return the double nearest to the mean of the values inside."""
     if call.found is not None:
         return _of_doubles(call, call.found, count_name(call))
-    return mean_sql(total(call), call.argument.type, count_name(call))
+    return Staged((), mean_sql(f"{call.shared}_s", call.argument.type, count_name(call)))
 
 
-def _of_doubles(call: Call, found: Found, count: str | None) -> str:
+def _of_doubles(call: Call, found: Found, count: str | None) -> Staged:
     stem = call.shared
-    sums = [(number, f"{stem}_b{i}") for i, number in enumerate(found.bins)]
-    finite = total_sql(sums, count)
+    sums = [(each, f"{stem}_b{i}") for i, each in enumerate(found.bins)]
+    finite = total_of(stem, sums, count)
     if not found.non_finite:
         return finite
     nan = f"{stem}_nan > 0 OR ({stem}_up > 0 AND {stem}_down > 0)"
-    return (
-        f"CASE WHEN {nan} THEN 'nan'::DOUBLE WHEN {stem}_up > 0 THEN 'inf'::DOUBLE "
-        f"WHEN {stem}_down > 0 THEN '-inf'::DOUBLE ELSE {finite} END"
+    return finite._replace(
+        sql=f"CASE WHEN {nan} THEN 'nan'::DOUBLE WHEN {stem}_up > 0 THEN 'inf'::DOUBLE "
+        f"WHEN {stem}_down > 0 THEN '-inf'::DOUBLE ELSE {finite.sql} END"
     )
 
 
 def _summands(call: Call) -> Iterator[tuple[str, str]]:
+    """Yield the totals of a call: the end of its name, and the column of a row that it adds."""
     if call.found is None:
-        yield f"{call.shared}_s", call.value
+        yield "s", call.value
     else:
-        for suffix, amount in _split(call.value, call.found):
-            yield f"{call.shared}_{suffix}", amount
+        for suffix, _ in _split(call.value, call.found):
+            yield suffix, f"{call.value}_{suffix}"
 
 
 def _split(value: str, found: Found) -> Iterator[tuple[str, str]]:
-    for position, number in enumerate(found.bins):
-        yield f"b{position}", scaled_sql(value, number)
+    for position, each in enumerate(found.bins):
+        yield f"b{position}", each.scaled(value)
     if found.non_finite:
         yield "nan", f"CAST(isnan({value}) AS INTEGER)"
         yield "up", f"CAST({value} = 'inf'::DOUBLE AS INTEGER)"

@@ -1,0 +1,59 @@
+# ruff: noqa: S608 - only numbers and our own names are written into the SQL
+"""Rows by their age, and the newest so far. [pure]
+
+Not for the oldest inside, which leaves first (``extremes``), nor for several (``rows_again``). Rows
+of a key are ordered once, by event, created time and value, so that what is kept from tick to tick
+is a number; its row is looked up in the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from materialization.transforms.aggregation.function import Column, State
+from materialization.transforms.aggregation.states.totals import count_name, counted
+
+if TYPE_CHECKING:
+    from materialization.transforms.aggregation.function import Call
+
+
+def value_of(call: Call) -> str:
+    """Return the value of the row that was chosen."""
+    return f"{call.name}_x"
+
+
+def age(call: Call) -> str:
+    """Return the column of a row that has its rank, the oldest first; NULL without a value."""
+    return f"{call.value}_age"
+
+
+def ranked(call: Call) -> dict[str, str]:
+    """Return the column as it is prepared."""
+    rank = f"row_number() OVER (PARTITION BY kid ORDER BY e, c, {call.value})"
+    return {age(call): f"CASE WHEN {call.value} IS NOT NULL THEN {rank} END"}
+
+
+def looked_up(call: Call) -> str:
+    """Return the join that finds the row of the rank under the call's name."""
+    rows = f"SELECT kid, {age(call)} AS {call.name}, {call.value} AS {value_of(call)} FROM rows"
+    return f"LEFT JOIN ({rows} WHERE {age(call)} IS NOT NULL) USING (kid, {call.name})"
+
+
+@dataclass(frozen=True)
+class Newest(State):
+    """The newest row so far: rows leave in the order of their events, so only it is kept."""
+
+    def prepared(self, call: Call) -> dict[str, str]:
+        return ranked(call)
+
+    def running(self, call: Call) -> dict[str, Column]:
+        entering = f"max({age(call)}) FILTER (WHERE sign = 1 AND {call.is_inside})"
+        return {call.name: Column(entering, "max({})"), **counted(call)}
+
+    def lookup(self, call: Call) -> str:
+        return looked_up(call)
+
+    def holds(self, call: Call) -> str:
+        # When the newest is gone, so are the others.
+        return f"{count_name(call)} > 0"
