@@ -14,9 +14,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
 from featurestore_project.problem import problem, respond
+from featurestore_project.request_ids import HEADER, KEY
 from lib.errors import Unavailable
 from lib.metrics import Counter, unharmed
 from lib.pools import Pool
@@ -24,6 +26,7 @@ from lib.pools import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
 
     from django.http import HttpResponse
 
@@ -140,21 +143,23 @@ class Front:
         self._known_as, self._bodies = known_as, bodies
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        request_id = uuid4()
+        said = (HEADER, str(request_id))
         if scope.path == "/healthz" and scope.method in {"GET", "HEAD"}:
-            protocol.response_bytes(200, [("Content-Type", "application/json")], ALIVE)
+            protocol.response_bytes(200, [("Content-Type", "application/json"), said], ALIVE)
             return
         try:
-            await self._answer(scope, protocol)
+            await self._answer(scope, protocol, request_id)
             return
         except BodyTooSlow:
             status, headers, body = _plain(problem(408, "body_too_slow", _TOO_SLOW))
         except Exception as error:  # noqa: BLE001 - the last place that can answer at all
             status, headers, body = _plain(respond(error))
-        protocol.response_bytes(status, headers, body)
+        protocol.response_bytes(status, [*headers, said], body)
 
-    async def _answer(self, scope: Any, protocol: Any) -> None:
+    async def _answer(self, scope: Any, protocol: Any, request_id: UUID) -> None:
         lane = self._lanes[self._pool_of(scope.method, scope.path)]
-        environ = _environ(scope)
+        environ = _environ(scope) | {KEY: request_id}
         lane.check()  # before a body is read in vain; while it is read no place is taken
         who = await self._who(environ, lane)
         body = await self._body(environ, protocol, is_known=who is not None)

@@ -25,6 +25,7 @@ from rest_framework.views import set_rollback
 
 from lib import errors
 from lib.bodies import LengthRequired
+from lib.errors import printable
 from lib.outages import outage
 from registry.denials import DenialNotRecorded, RefusedTooOften, count_stranger, record_denial
 
@@ -38,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+#: Characters of a path in the log.
+PATH_LENGTH = 300
+#: Refusals that say something of the request alone, and nothing of rights or of the server.
+QUIET = {400, 404, 405, 406, 409, 410, 411, 413, 415, 422}
 #: Fields that a Problem sets itself; an error's data cannot take their place.
 RESERVED = {"type", "title", "status", "code", "detail"}
 
@@ -87,7 +92,36 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = challenge or 'Bearer realm="assay"'
     set_rollback()
+    if request is not None:
+        say_refusal(request, response, getattr(error, "code", ""))
     return response
+
+
+def say_refusal(request: Request, response: HttpResponse, code: object) -> None:
+    """Leave one line in the log for a request that is refused; Django's own says less.
+
+    Names in a path are what a client sent; what it asked, and the body, are not in the line.
+    """
+    path = printable(request.path)[:PATH_LENGTH]
+    fields = {
+        "event": "request_refused",
+        "method": request.method,
+        "path": path,
+        "status": response.status_code,
+        "code": str(code),
+        "user": _user_of(request),
+    }
+    level = logging.INFO if response.status_code in QUIET else logging.WARNING
+    words = "refused: %s %s %s %s"
+    said = (request.method, path, response.status_code, code)
+    logger.log(level, words, *said, extra={"fields": fields})
+    response._has_been_logged = True  # type: ignore[attr-defined]
+
+
+def _user_of(request: Request) -> str:
+    """Return who asked as far as that is known by now: asking could be refused once more."""
+    user = getattr(getattr(request, "_request", request), "user", None)
+    return user.get_username() if user is not None and user.is_authenticated else ""
 
 
 def note_refusal(request: Request, error: Exception, *, at: datetime) -> None:

@@ -311,17 +311,27 @@ SPECTACULAR_SETTINGS = {
 
 # DEBUG, INFO, WARNING or ERROR; everything goes to standard error.
 LOG_LEVEL = env("LOG_LEVEL", "INFO").upper()
+# line, for people, or json, one object a line; a server that is not embedded writes json.
+LOG_FORMAT = env("LOG_FORMAT") or ("line" if EMBEDDED else "json")
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}: write line or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "featurestore_project.logs.TextLine",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        },
+        "json": {"()": "featurestore_project.logs.JsonLine"},
+    },
     "filters": {"one_line": {"()": "featurestore_project.logs.OneLine"}},
     "handlers": {
         "nowhere": {"class": "logging.NullHandler"},
         "stderr": {
             "class": "logging.StreamHandler",
             "stream": sys.stderr,
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
             "filters": ["one_line"],
         },
     },

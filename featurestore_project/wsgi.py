@@ -14,10 +14,11 @@ django_application = get_wsgi_application()
 
 from featurestore_project import startup  # noqa: E402 - its imports need the apps loaded
 from featurestore_project.encodings import PlainUtf8  # noqa: E402
+from featurestore_project.request_ids import WithRequestId  # noqa: E402
 from materialization.compute import scratch  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
-application = PlainUtf8(OnlineFirst(django_application))
+application = WithRequestId(PlainUtf8(OnlineFirst(django_application)))
 startup.refuse_evicting_redis()
 startup.refuse_lost_store()
 scratch.remove_left_behind()

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 import msgspec
 from django.db import connection
 
+from lib.acts import current_act
 from registry import locks, verbs
 from registry.models import AuditEntry, AuditHead, Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 GENESIS = "0" * 64
 _decoder = msgspec.json.Decoder(float_hook=str)
-_act: ContextVar[uuid.UUID | None] = ContextVar("assay_act", default=None)
 
 
 class BrokenLink(NamedTuple):
@@ -37,17 +35,6 @@ class BrokenLink(NamedTuple):
     entry_id: int
     expected: str
     found: str
-
-
-@contextmanager
-def act() -> Iterator[uuid.UUID]:
-    """Give all entries recorded inside one ``act_id``; an inner act joins the outer one."""
-    act_id = _act.get() or uuid.uuid4()
-    token = _act.set(act_id)
-    try:
-        yield act_id
-    finally:
-        _act.reset(token)
 
 
 class Fact(TypedDict):
@@ -85,7 +72,7 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
     project = fact.get("project") or _project_of(subject)
     label = fact.get("label") or str(subject or "")
     return AuditEntry(
-        act_id=_act.get() or uuid.uuid4(),
+        act_id=current_act() or uuid.uuid4(),
         at=fact["at"],
         project_name=project.name if project else "",
         actor_id=getattr(actor, "pk", None),

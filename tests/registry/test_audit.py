@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
+from lib.acts import act
 from registry import audit
 from registry.choices import State
 from registry.models import AuditEntry, AuditHead
@@ -112,9 +113,9 @@ def test_entries_of_one_act_share_its_id(cast):
 
 
 def test_an_act_inside_an_act_is_the_same_one(cast):
-    with audit.act() as outer, audit.act() as inner:
+    with act() as outer, act() as inner:
         assert inner == outer
-    with audit.act() as another:
+    with act() as another:
         assert another != outer
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from lib.acts import act
 from lib.errors import Conflict
-from registry import access, audit, epoch, lifecycle
+from registry import access, epoch, lifecycle
 from registry.choices import Action, Kind, Right, State
 from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
@@ -99,7 +100,7 @@ def apply_definitions(
     if dry_run:
         return _said(decided, submit)
     # One registration a project at a time: the epoch's lock keeps what is decided true until then.
-    with audit.act(), _held(project) as epoch_before:
+    with act(), _held(project) as epoch_before:
         access.require_still(actor, Right.ADD_FEATUREVIEW, project)
         seeing.closed = True
         if decided.standing.epoch != epoch_before:

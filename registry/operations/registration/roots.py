@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from lib.acts import act
 from lib.errors import Conflict, Invalid, NotFound
 from registry import access, audit, epoch
 from registry.choices import State
@@ -82,7 +83,7 @@ def move_root(*, root: FileRoot, path: str, actor: User, at: datetime) -> list[A
     """
     _require_operator(actor)
     real = check_directory(path)
-    with audit.act(), _all_roots_held(root.project):
+    with act(), _all_roots_held(root.project):
         stored = _stored(root)
         if stored.path == real:
             return []
