@@ -26,6 +26,15 @@ def printable(text: str) -> str:
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+#: What makes a terminal write in colours: it says nothing by itself.
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+def said(error: BaseException) -> str:
+    """Return what a library says of an error, in one line and without its colours."""
+    return " ".join(_COLOURS.sub("", str(error)).replace("↳", ":").split()).replace(" : ", ": ")
+
+
 #: Characters of a message, and of each text beside it: more than is read, less than does harm.
 MESSAGE_LENGTH = 10_000
 _LEFT_OUT = "…"

@@ -33,10 +33,22 @@ class DiskUnavailable(Unavailable):
     code = "disk_unavailable"
 
 
-OUTAGES: tuple[type[Unavailable], ...] = (DatabaseBusy, DatabaseUnavailable, DiskUnavailable)
+class MemoryUnavailable(Unavailable):
+    """The process got no memory: others have it now, or it may have too little."""
+
+    code = "memory_unavailable"
+
+
+OUTAGES: tuple[type[Unavailable], ...] = (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DiskUnavailable,
+    MemoryUnavailable,
+)
 
 _BUSY = "The database is busy ({}). Nothing was changed; send it again."
 _AWAY = "The database does not answer ({}). It is asked anew each time; see DATABASE_URL."
+_MEMORY = "This process could not get the memory it needs. Give it more, or let it do less at once."
 _DISK = "Nothing can be written here: {}. Make room, or see to the disk; then it goes on by itself."
 
 #: SQLite's primary result codes: BUSY, LOCKED; IOERR, FULL; READONLY, CANTOPEN.
@@ -62,8 +74,9 @@ _POSTGRES = {
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 #: What libraries that have no ``errno`` write of the same.
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
-#: Modules of DuckDB's and delta-rs's errors, as their types name them.
-_LIBRARIES = {"_duckdb", "duckdb", "_internal", "deltalake"}
+#: Modules of DuckDB's, delta-rs's and Arrow's errors, as their types name them: a stream of rows
+#: brings DuckDB's as Arrow's.
+_LIBRARIES = {"_duckdb", "duckdb", "_internal", "deltalake", "pyarrow"}
 
 
 def outage(error: BaseException) -> Unavailable | None:
@@ -73,6 +86,8 @@ def outage(error: BaseException) -> Unavailable | None:
             continue
         if isinstance(each, Unavailable):
             return each
+        if isinstance(each, MemoryError):
+            return MemoryUnavailable(_MEMORY)
         if (found := _of_database(each) or _of_disk(each)) is not None:
             return found
     return None

@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from lib.outages import outage
 from materialization.compute import child
 from materialization.compute.jobs import LookJob
 from materialization.compute.look import looks_of
@@ -116,14 +117,14 @@ def _own_failures(what: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (duckdb.Error, pa.ArrowException, OSError) as exc:
+    except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as exc:
         if (refusal := _refusal(exc, what, advice)) is None:
             raise
         raise refusal from exc
 
 
 def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
-    """Return None for what is neither a limit nor a file: then the mistake is ours."""
+    """Return None for what is neither a limit, an outage nor a file: then the mistake is ours."""
     message = str(error)
     said = without_private_paths(message.strip().partition("\n")[0])
     limit = next((name for text, name in _LIMITS.items() if text in message), None)
@@ -132,6 +133,8 @@ def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
             f"{what} needs more memory, disk or time than one question may use; {advice}. ({said})",
             limit=limit,
         )
+    if (lacking := outage(error)) is not None:
+        return lacking
     if said.startswith("IO Error"):
         return OfflineStoreUnavailable(f"the stored rows cannot be read: {said}")
     return None

@@ -17,6 +17,7 @@ from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
     SourceFileUnsupported,
+    SourceFolderUnreadable,
     SourceOutsideRoots,
 )
 from materialization.sources.inputs import SourceFiles
@@ -99,6 +100,7 @@ def resolve_source(
     """
     _refuse_escape(source.path)
     closed = [Path(directory).resolve() for directory in forbidden]
+    _require_root(root, name)
     named = _named(source.path, Path(root).resolve(), closed)
     if not named.files:
         hidden = f" Hidden files match no wildcard, as {named.left[0]}." if named.left else ""
@@ -116,6 +118,19 @@ def resolve_source(
         partitions=tuple(said) if any(said) else (),
         left_out=tuple(sorted(set(named.left))),
     )
+
+
+def _require_root(root: str, name: str) -> None:
+    """:raises SourceFolderUnreadable: it is not mounted; what else is wrong with it a walk says."""
+    try:
+        Path(root).stat()
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise SourceFolderUnreadable(
+            f"the folder of the root {name} is not there; mount it, or have the root moved.",
+            root=name,
+        ) from exc
+    except OSError:
+        return
 
 
 class _Named(NamedTuple):

@@ -5,6 +5,7 @@ Not for computing or joining: the engine gives Arrow, readers give a snapshot's 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import uuid
@@ -18,6 +19,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
+from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
@@ -99,7 +101,9 @@ class DeltaOfflineStore:
             if table.transaction_version(transaction) is None:
                 _remove(root / each.path for each in moved)
                 if isinstance(exc, (DeltaError, OSError)):
-                    raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
+                    raise OfflineStoreUnavailable(
+                        f"{at.uri} cannot be written: {said(exc)}"
+                    ) from exc
                 raise
             # By another attempt, or by this one, whose answer was lost.
             stored = {file["path"] for file in _added_files(table)}
@@ -170,9 +174,14 @@ class DeltaOfflineStore:
     def _open(self, table_uri: str) -> DeltaTable | None:
         path = str(self._inside(table_uri))
         try:
-            return DeltaTable(path) if DeltaTable.is_deltatable(path) else None
+            if DeltaTable.is_deltatable(path):
+                return DeltaTable(path)
+            # It takes a folder that may not be entered for one that is not there.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                Path(path, "_delta_log").stat()
+            return None
         except (DeltaError, OSError) as exc:
-            raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {exc}") from exc
+            raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {said(exc)}") from exc
 
     def _create(self, at: TableAt, schema: pa.Schema) -> DeltaTable:
         path = self._inside(at.uri)
@@ -190,7 +199,7 @@ class DeltaOfflineStore:
         except DeltaError as exc:
             if (table := self._open(at.uri)) is not None:
                 return table  # another run created it in between
-            raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {exc}") from exc
+            raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {said(exc)}") from exc
 
 
 def _append(

@@ -21,6 +21,7 @@ from materialization.stores.protocols import (
     TableOutsideStore,
 )
 from tests.materialization.store_cases import SPEC, US, T, batch, commit, row, write_staged
+from tests.unreadable import unreadable
 
 HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 
@@ -38,6 +39,29 @@ def place(tmp_path):
 
 def read(files):
     return duckdb.sql("SELECT * FROM read_parquet(?)", params=[list(files)]).fetchall()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_folder_that_may_not_be_entered_is_no_table_that_is_not_there(
+    store, place, tmp_path, known
+):
+    written = commit(store, place, [batch(row())])
+    at = TableAt(place.uri, written.identity, written.version) if known else place
+
+    with unreadable(tmp_path), pytest.raises(OfflineStoreUnavailable) as caught:
+        store.snapshot(at)
+
+    assert caught.value.code == "offline_store_unavailable"
+    assert "Permission denied" in caught.value.message
+
+
+def test_what_the_library_says_is_one_line_without_colours(store, place):
+    commit(store, place, [batch(row())])
+    with unreadable(Path(place.uri)), pytest.raises(OfflineStoreUnavailable) as caught:
+        store.snapshot(place)
+
+    assert "Permission denied" in caught.value.message
+    assert not any(each in caught.value.message for each in ("u001b", "\x1b", "\n", "↳"))
 
 
 def test_a_table_is_not_there_until_it_is_written(store, place):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lib.errors import MESSAGE_LENGTH, AssayError, did_you_mean, nearest
+from lib.errors import MESSAGE_LENGTH, AssayError, did_you_mean, nearest, said
 
 LONG = "a" * 7_000_000
 
@@ -25,6 +25,12 @@ def test_nor_do_the_values_beside_it():
     assert [len(key) for key in data["lengths"]] == [MESSAGE_LENGTH]
     assert len(data["errors"][0]["value"]) == MESSAGE_LENGTH
     assert data["rows"] == 3
+
+
+def test_what_a_library_says_is_one_line_without_colours():
+    error = OSError("Generic\n  \x1b[31m↳\x1b[0m Unable to walk\n   \x1b[1;31m↳\x1b[0m denied")
+
+    assert said(error) == "Generic: Unable to walk: denied"
 
 
 def test_what_fits_is_left_as_it_is():

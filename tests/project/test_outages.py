@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 from deltalake.exceptions import DeltaError
 from django.db import OperationalError
@@ -57,6 +58,14 @@ def disk_full(tmp_path: Path) -> Exception:
     return raised(lambda: Path("/dev/full").write_bytes(b"x"))
 
 
+def no_memory(tmp_path: Path) -> Exception:
+    return raised(lambda: bytes(1 << 60))
+
+
+def no_memory_for_arrow(tmp_path: Path) -> Exception:
+    return raised(pa.allocate_buffer, 1 << 60)
+
+
 def in_duckdb(tmp_path: Path) -> Exception:
     return raised(duckdb.sql, "COPY (SELECT range FROM range(10)) TO '/dev/full' (FORMAT csv)")
 
@@ -71,6 +80,8 @@ def in_duckdb(tmp_path: Path) -> Exception:
         (postgres_away, "database_unavailable"),
         (disk_full, "disk_unavailable"),
         (in_duckdb, "disk_unavailable"),
+        (no_memory, "memory_unavailable"),
+        (no_memory_for_arrow, "memory_unavailable"),
     ],
 )
 def test_each_door_answers_503_and_when_to_ask_again(tmp_path, fault, code):

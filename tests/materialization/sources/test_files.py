@@ -6,6 +6,7 @@ from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
     SourceFileUnsupported,
+    SourceFolderUnreadable,
     SourceOutsideRoots,
 )
 from materialization.sources.files import resolve_source
@@ -40,6 +41,11 @@ def test_nothing_found_names_the_pattern_and_the_root_but_not_where_it_is(tmp_pa
     assert caught.value.data == {"path": "data/*.csv", "root": "sales"}
     assert "'data/*.csv' under the root sales" in caught.value.message
     assert str(tmp_path) not in caught.value.message
+
+
+def test_a_root_that_is_not_there_is_said_and_not_that_it_has_no_file(tmp_path):
+    with pytest.raises(SourceFolderUnreadable, match="folder of the root sales is not there"):
+        resolve_source(source("*.csv"), root=str(tmp_path / "unmounted"), name="sales")
 
 
 def test_an_empty_file_is_named(tmp_path):
