@@ -6,6 +6,7 @@ to be seen to.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from django.db import Error as DatabaseFailed
 from django.db.models import Count, Min, Q
 
 from lib.clock import database_now
-from materialization.choices import LIVE_STATUSES, RunStatus
+from materialization.choices import LIVE_STATUSES, RunStatus, Severity
 from materialization.clocks import SILENT_AFTER, last_heard
-from materialization.models import MaterializationRun
+from materialization.models import Alert, MaterializationRun
+from materialization.quality.freshness import freshness_of
+from registry.queries import served_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +83,27 @@ def _queues() -> QuerySet[MaterializationRun, Any]:
     )
 
 
+def check_freshness() -> str:
+    """Say how many versions are older than they promise; which, is for those who may see them."""
+    try:
+        found = freshness_of(served_versions().defer("packet"), at=database_now())
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    late = sum(fresh.is_overdue for fresh in found.values())
+    return f"{OK}, but {late} of {len(found)} versions are older than they promise" if late else OK
+
+
+def check_alerts() -> str:
+    """Say how many alerts are open, and how many of them grave."""
+    try:
+        found = Counter(Alert.objects.open().values_list("severity", flat=True))
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    critical = found[Severity.CRITICAL]
+    words = f"{found.total()} alerts are open, {critical} critical: see the admin"
+    return f"{OK}, but {words}" if found else OK
+
+
 def _words(time: timedelta) -> str:
     seconds = time.total_seconds()
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
@@ -88,4 +112,6 @@ def _words(time: timedelta) -> str:
 DEEP_CHECKS: dict[str, Callable[[], str]] = {
     "processes": check_processes,
     "queues": check_queues,
+    "freshness": check_freshness,
+    "alerts": check_alerts,
 }

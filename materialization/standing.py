@@ -15,6 +15,7 @@ from django.db.models import Count
 
 from lib.errors import AssayError
 from materialization.choices import LIVE_STATUSES
+from materialization.clocks import last_heard
 from materialization.edges import fullness, offline_store
 from materialization.models import Alert, MaterializationRun
 from materialization.quality.freshness import freshness_of
@@ -42,6 +43,7 @@ MEANS = {
     "assay_freshness_promise_seconds": "How old it promises to be at most.",
     "assay_alerts_open": "Open alerts.",
     "assay_runs_live": "Runs that wait or are under way.",
+    "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
     "assay_store_limit_bytes": "What a store may take: Redis's memory, the disk's size.",
     "assay_table_bytes": "Bytes of a table's current files in the offline store.",
@@ -56,6 +58,7 @@ def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _ages(at)
     yield from _alerts()
     yield from _runs()
+    yield from _processes(at)
     yield from _stores()
     yield from TABLES.figures()
 
@@ -81,6 +84,12 @@ def _runs() -> Iterator[Figure]:
     live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES)
     for kind, status, count in live.values_list("kind", "status").order_by().annotate(Count("pk")):
         yield Figure("assay_runs_live", {"kind": kind, "status": status}, count)
+
+
+def _processes(at: datetime) -> Iterator[Figure]:
+    for kind, heard in last_heard().items():
+        silence = max((at - heard).total_seconds(), 0.0)
+        yield Figure("assay_process_silence_seconds", {"kind": kind}, silence)
 
 
 def _stores() -> Iterator[Figure]:

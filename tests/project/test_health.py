@@ -10,10 +10,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from featurestore_project import deep_checks, health, startup
+from materialization.choices import AlertKind
 from materialization.clocks import note_clock
 from materialization.models import ProcessClock
+from materialization.quality.alerts.opening import Trouble, about_version, raise_alert
 from materialization.requests.turns import take_turn
-from tests.factories import DEFINITIONS, make_version
+from tests.factories import AT, DEFINITIONS, make_cast, make_version
 from tests.materialization.histories import past_runs
 
 
@@ -202,3 +204,21 @@ def test_it_answers_without_a_database_too(client, monkeypatch, path):
     assert answer.json()["checks"].get("processes") == (
         "unknown: OperationalError" if deep else None
     )
+
+
+@pytest.mark.django_db
+def test_the_deep_look_counts_what_is_late_and_wrong_and_names_nothing(client):
+    cast = make_cast()
+    checks = client.get("/readyz?deep=1").json()["checks"]
+    assert (checks["freshness"], checks["alerts"]) == ("ok", "ok")
+
+    promising = DEFINITIONS.replace("ttl: 2d", "ttl: 2d\nfreshness: 2h")
+    version = make_version(cast, text=promising)  # approved long ago, and never filled
+    raise_alert(AlertKind.OVERDUE, about_version(version), Trouble("x"), at=AT)
+
+    answer = client.get("/readyz?deep=1")
+    checks = answer.json()["checks"]
+    assert checks["freshness"] == "ok, but 1 of 1 versions are older than they promise"
+    assert checks["alerts"] == "ok, but 1 alerts are open, 1 critical: see the admin"
+    assert answer.json()["status"] == "degraded"
+    assert "driver_hourly" not in answer.text
