@@ -39,7 +39,7 @@ format: venv-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: venv-dev ## Run the benchmarks at a small size (benchmarks/RESULTS.md has the larger ones)
-	@for script in online point_in_time materialization; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
+	@for script in online point_in_time materialization aggregation; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
 
 snapshots: venv-dev ## Record the OpenAPI snapshot again; look at its diff
 	@UPDATE_SNAPSHOTS=1 $(PYTEST) tests/test_project.py -q

@@ -148,7 +148,12 @@ def _said(run: JSON) -> Iterator[str]:
     if run["kind"] == "reload":
         yield "already stored; loaded again"
     found = run.get("source") or {}
-    if run["kind"] == "again":
+    if run["kind"] == "again" and found.get("keeps_ticks"):
+        yield (
+            "ticks that are stored are never rewritten; rows that arrived late count from the next"
+            f" tick on, and {run['rows_offline']} rows of new ticks were stored"
+        )
+    elif run["kind"] == "again":
         yield (
             "compared with the source again;"
             f" {found.get('already_stored', 0)} of {run['rows_read']} rows were stored before"

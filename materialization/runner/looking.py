@@ -57,7 +57,7 @@ class Work(NamedTuple):
 
     ``until`` is then the instant up to which the table speaks. ``parts`` are the source's as the
     run goes by them, ``reads`` names those it opens, ``waiting`` those that are left for a later
-    run. No job: nothing is to be read.
+    run. No job: nothing is to be read. ``keeps_ticks``: what is stored is not looked at again.
     """
 
     windows: list[Window]
@@ -67,6 +67,7 @@ class Work(NamedTuple):
     reads: frozenset[str] = frozenset()
     planned: Sequence[Planned] = ()
     job: ComputeJob | None = None
+    keeps_ticks: bool = False
 
     def counts(self, counters: Counters | None) -> dict[str, Any]:
         """Say what was read of the source and what became of it, for ``run.source_counts``."""
@@ -82,6 +83,7 @@ class Work(NamedTuple):
             "dropped_null_key": found.dropped_null_key,
             "dropped_null_time": found.dropped_null_time,
             "placeholder_times": found.placeholder_times,
+            "keeps_ticks": self.keeps_ticks,
         }
 
 
@@ -112,6 +114,7 @@ def work_of(run: MaterializationRun, where: Whereabouts) -> Work:
 
 def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
     """Aggregations read whatever their windows reach; ticks that are stored stay as they are."""
+    work = work._replace(keeps_ticks=True)
     if not work.windows:
         return work
     (window,) = work.windows

@@ -158,6 +158,18 @@ def test_versions_that_share_a_table_show_one_run(assay, peer, capsys, command):
     assert json.loads(capsys.readouterr().out) == [queued]
 
 
+def test_a_range_of_ticks_that_is_asked_for_again_says_what_was_not_done(assay, peer, capsys):
+    again = {**RUN, "kind": "again", "rows_offline": 3, "source": {"keeps_ticks": True}}
+    peer.answers_with("POST materialize", {"runs": [again]}, 202)
+    peer.answers_with("GET runs/7", again)
+
+    assert assay("materialize", "2026-01-01", "2026-01-02", "-v", "v") == 0
+    said = capsys.readouterr().out
+    assert "ticks that are stored are never rewritten" in said
+    assert "3 rows of new ticks were stored" in said
+    assert "compared with the source" not in said
+
+
 def test_history_that_is_stored_already_is_said_to_be_loaded_again(assay, peer, capsys):
     reload = {**RUN, "kind": "reload", "rows_read": 0}
     peer.answers_with("POST materialize", {"runs": [{**reload, "status": "queued"}]}, 202)

@@ -196,6 +196,26 @@ def test_an_emptied_entity_is_too_old_after_the_ttl_of_its_last_row(cast, source
     assert trips(AT + 10 * HOUR) == 1
 
 
+def test_a_range_of_ticks_that_is_asked_for_again_keeps_them_and_computes_those_since(
+    cast, sources
+):
+    rows = [(1, AT - 3 * HOUR, AT - 3 * HOUR, 0.5, 7)]
+    write_rows(sources, rows)
+    with committed():
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, WINDOWED)))
+        materialize(version, end=AT)
+    write_rows(sources, [*rows, (1, AT - HOUR, AT + HOUR / 2, 0.5, 7)])
+
+    with committed():
+        again = materialize(version, end=AT - HOUR, at=AT + HOUR, window_start=AT - 5 * HOUR)
+
+    assert (again.kind, again.status, again.rows_offline) == ("again", "succeeded", 1)
+    assert again.source_counts["keeps_ticks"]
+    seen = [offline(version, {"driver_id": [1]}, at=at)["trips_3h"] for at in (AT, AT + HOUR)]
+    assert seen == [[0], [1]]
+    assert online(version, {"driver_id": [1]}, at=AT + HOUR)["trips_3h"] == [1]
+
+
 # --- The real inputs ------------------------------------------------------------------------------
 
 ZIP = """

@@ -23,6 +23,7 @@ pytestmark = [
     [
         ("materialization", "--rows 2000", "assay, whole run"),
         ("point_in_time", "--rows 20000 --entities 1000 --repeat 1", "known"),
+        ("aggregation", "--events 5000 --entities 50 --repeat 1", "extremes"),
         ("online", "--seconds 0.2 --rounds 1", "100 entities"),
     ],
 )

@@ -6,7 +6,8 @@ Not for running the stages (``run``), for what a function keeps (``states``) and
 
 A row is inside a window from the first tick that sees it until the first tick at or after event +
 window. Values change at those ticks only, the *candidates*, so nothing is computed in between.
-Totals run over what enters and leaves; what cannot is looked up for each candidate (``tick_tree``).
+Totals run over what enters and leaves; what cannot is looked up for each candidate
+(``candidate_tree``).
 """
 
 from __future__ import annotations
