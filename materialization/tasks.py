@@ -8,7 +8,6 @@ arguments through ``**_``.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
@@ -16,11 +15,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from lib.clock import database_now
-from materialization.quality.alerts.notices import deliver
+from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner.run import run
 
 #: Seconds for one message: a channel that answers slowly, byte by byte, holds nothing up.
-DELIVERY_SECONDS = 20
+DELIVERY_SECONDS = 10
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
@@ -38,7 +37,9 @@ def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
 def deliver_notice(*, notice_id: int, attempt: int, **_: object) -> None:
     """Make one attempt to send one message of an alert; what became of it is in its row.
 
-    One that takes too long leaves its row as begun and not ended; the sweep tries it again.
+    One that takes too long is ended and said to be; the sweep tries it again.
     """
-    with suppress(SoftTimeLimitExceeded):
+    try:
         deliver(notice_id, attempt, allowed=settings.ALERT_HOSTS, clock=database_now)
+    except SoftTimeLimitExceeded:
+        note_unended(notice_id, attempt, at=database_now())

@@ -44,13 +44,14 @@ from registry.queries import served_versions
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from materialization.models import AlertChannel
     from materialization.quality.freshness import Freshness
     from registry.models import FeatureViewVersion
 
 #: Percent by which a store has to have emptied before it is no longer called nearly full.
 ROOM_AGAIN = 5
 #: Messages that one sweep gives to workers, and those of one channel.
-MOST_WOKEN, MOST_OF_ONE = 100, 10
+MOST_WOKEN, MOST_OF_ONE = 100, 4
 #: How long what was sent, or could not be, is kept.
 KEPT = timedelta(days=30)
 
@@ -105,7 +106,7 @@ def close_unread(*, at: datetime) -> None:
 
 
 def wake_notices(*, at: datetime) -> None:
-    """Give messages that are due to a worker; a channel that fails gets one at a time."""
+    """Give messages that are due to a worker; a channel that does not work gets one at a time."""
     unsent = AlertNotice.objects.filter(sent_at=None, given_up_at=None)
     stepped_back = Q(next_try_at__gt=at + max(PAUSES) + STEPPED_BACK)
     due = unsent.filter(Q(next_try_at__lte=at) | stepped_back).select_related("channel")
@@ -113,10 +114,16 @@ def wake_notices(*, at: datetime) -> None:
     for notice in due.order_by("id")[:MOST_WOKEN]:
         if notice.attempts >= MAX_ATTEMPTS:  # its last attempt did not come back
             note_attempt(notice, UNENDED, at=at)
-        elif woken[notice.channel_id] < (1 if notice.channel.failing_since else MOST_OF_ONE):
+        elif woken[notice.channel_id] < _most(notice.channel):
             woken[notice.channel_id] += 1
             _wake(notice, at)
     AlertNotice.objects.filter(created_at__lt=at - KEPT).delete()
+
+
+def _most(channel: AlertChannel) -> int:
+    """Return how many messages a channel gets at once: one that does not work holds up others."""
+    works = channel.last_sent_at is not None and channel.failing_since is None
+    return MOST_OF_ONE if works else 1
 
 
 def _wake(notice: AlertNotice, at: datetime) -> None:

@@ -59,5 +59,11 @@ def test_a_body_as_it_is_may_say_so(coding):
     assert asked(HTTP_CONTENT_ENCODING=coding)[2] == b"read"
 
 
-def test_the_server_has_it_before_everything_else():
-    assert isinstance(application, PlainUtf8)
+def test_the_server_asks_before_everything_else():
+    said: list = []
+    environ = {"CONTENT_TYPE": "application/json; charset=utf-16"}
+
+    b"".join(application(environ, lambda status, headers: said.extend((status, headers))))
+
+    assert said[0].startswith("415")
+    assert "X-Request-Id" in dict(said[1])

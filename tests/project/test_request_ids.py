@@ -8,6 +8,8 @@ import logging
 import uuid
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from featurestore_project.logs import JsonLine, TextLine
 from featurestore_project.request_ids import HEADER, KEY, WithRequestId
@@ -18,6 +20,16 @@ from tests.factories import make_version, token_for
 from tests.materialization.run_world import perform
 
 BASE = "/api/v1/projects/rides"
+
+
+@pytest.fixture(autouse=True)
+def _one_connection():
+    """As Django's own test client does: a request's end would close the test's transaction."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

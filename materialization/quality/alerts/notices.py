@@ -101,6 +101,13 @@ def note_attempt(notice: AlertNotice, error: str, *, at: datetime) -> None:
     channel.update(error=error, failing_since=Coalesce("failing_since", at))
 
 
+def note_unended(notice_id: int, attempt: int, *, at: datetime) -> None:
+    """Write that an attempt was ended because it took too long."""
+    notice = AlertNotice.objects.filter(pk=notice_id, attempts=attempt, sent_at=None).first()
+    if notice is not None:
+        note_attempt(notice, UNENDED, at=at)
+
+
 def message_of(notice: AlertNotice) -> tuple[str, str]:
     """Return title and text: names of what is defined, codes and instants, and nothing else.
 

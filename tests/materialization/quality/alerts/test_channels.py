@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from materialization import tasks
 from materialization.choices import AlertKind
@@ -304,6 +305,22 @@ def test_one_that_never_answers_costs_seconds(cast, channel, peer, monkeypatch):
 
 
 @pytest.mark.django_db
+def test_one_that_answers_byte_by_byte_is_ended_and_said_to_fail(cast, channel, monkeypatch):
+    def slow(*_: object, **__: object) -> str:
+        raise SoftTimeLimitExceeded
+
+    raise_alert(AlertKind.OVERDUE, About("v", cast.project), Trouble("x"), at=AT)
+    watch.wake_notices(at=AT)
+    monkeypatch.setattr(notices, "send", slow)
+
+    tasks.deliver_notice(notice_id=AlertNotice.objects.get().pk, attempt=1)
+
+    channel.refresh_from_db()
+    assert channel.error == notices.UNENDED
+    assert channel.failing_since is not None
+
+
+@pytest.mark.django_db
 def test_a_worker_that_dies_with_the_last_attempt_leaves_it_given_up(cast, channel, peer):
     raise_alert(AlertKind.OVERDUE, About("v", cast.project), Trouble("x"), at=AT)
     AlertNotice.objects.update(attempts=5, begun=5, error=notices.UNENDED)
@@ -335,7 +352,9 @@ def test_what_is_due_is_given_to_a_worker_one_at_a_time_while_a_channel_fails(ca
         watch.wake_notices(at=AT)
         return AlertNotice.objects.filter(attempts__gt=0).count() - before
 
-    assert woken() == 10
+    assert woken() == 1  # nobody knows yet that it works
+    AlertChannel.objects.update(last_sent_at=AT)
+    assert woken() == 4
     AlertChannel.objects.update(failing_since=AT)
     assert woken() == 1
 
