@@ -48,6 +48,22 @@ class Catalogue(NamedTuple):
 
     rows: QuerySet[Any]
     output: Callable[[Any], dict[str, Any]]
+    #: Adds to those of a page, in a project, what is asked for all of them at once.
+    finish: Callable[[str, list[dict[str, Any]]], None] = lambda project, outputs: None
+
+
+def _add_facts(project: str, views: list[dict[str, Any]]) -> None:
+    """Add to each version of the described views what other apps say of it."""
+    names = {view["name"] for view in views}
+    versions = FeatureViewVersion.objects.filter(
+        feature_view__project__name=project, feature_view__name__in=names, state__in=SERVED_STATES
+    )
+    found = list(versions.select_related("feature_view", "table").defer("packet"))
+    said = facts_of(found)
+    by_name = {(each.feature_view.name, each.number): said[each.pk] for each in found}
+    for view in views:
+        for line in view["versions"]:
+            line |= by_name.get((view["name"], line["version"]), {})
 
 
 ENTITIES = Catalogue(Entity.objects.order_by("name"), entity_output)
@@ -57,6 +73,7 @@ FEATURE_VIEWS = Catalogue(
     .prefetch_related("versions__table")
     .order_by("name"),
     feature_view_output,
+    _add_facts,
 )
 FEATURE_SERVICES = Catalogue(
     FeatureService.objects.select_related("current")
@@ -78,7 +95,9 @@ class CatalogueListAPI(API):
         found = access.access_project(request.user, project)
         rows = self.catalogue.rows.filter(project=found)
         outputs = (self.catalogue.output(row) for row in rows)
-        return paged(request, matching(outputs, request.query_params))
+        response = paged(request, matching(outputs, request.query_params))
+        self.catalogue.finish(project, response.data["results"])
+        return response
 
 
 class CatalogueDetailAPI(API):
@@ -96,7 +115,9 @@ class CatalogueDetailAPI(API):
             noun = self.catalogue.rows.model._meta.verbose_name
             known = rows.values_list("name", flat=True)
             raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
-        return Response(self.catalogue.output(row))
+        output = self.catalogue.output(row)
+        self.catalogue.finish(project, [output])
+        return Response(output)
 
 
 def _operation(name: str, does: str) -> Callable[[type[API]], type[API]]:
@@ -127,34 +148,10 @@ class DataSourceAPI(CatalogueDetailAPI):
 class FeatureViewsAPI(CatalogueListAPI):
     catalogue = FEATURE_VIEWS
 
-    def get(self, request: Request, project: str) -> Response:
-        response = super().get(request, project)
-        _add_facts(project, response.data["results"])
-        return response
-
 
 @_operation("get_feature_view", "Describe one feature view by its default or newest version.")
 class FeatureViewAPI(CatalogueDetailAPI):
     catalogue = FEATURE_VIEWS
-
-    def get(self, request: Request, project: str, name: str) -> Response:
-        response = super().get(request, project, name)
-        _add_facts(project, [response.data])
-        return response
-
-
-def _add_facts(project: str, views: list[dict[str, Any]]) -> None:
-    """Add to each version of the described views what other apps say of it."""
-    names = {view["name"] for view in views}
-    versions = FeatureViewVersion.objects.filter(
-        feature_view__project__name=project, feature_view__name__in=names, state__in=SERVED_STATES
-    )
-    found = list(versions.select_related("feature_view", "table").defer("packet"))
-    said = facts_of(found)
-    by_name = {(each.feature_view.name, each.number): said[each.pk] for each in found}
-    for view in views:
-        for line in view["versions"]:
-            line |= by_name.get((view["name"], line["version"]), {})
 
 
 @_operation("list_feature_services", "List the feature services.")
