@@ -133,6 +133,8 @@ ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
 ENGINE_THREADS = env_int("ENGINE_THREADS", 0)
 # Seconds after which one DuckDB question is stopped.
 ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1)
+# Rows that the ticks of one version may make by the plan's estimate; a plan of more is refused.
+TICK_ROWS_LIMIT = env_int("TICK_ROWS_LIMIT", 1_000_000_000, minimum=1)
 # Seconds for which a source's file must have rested before it is read: a younger one may still be
 # written. 0 reads every file.
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)

@@ -90,6 +90,7 @@ def engine(*, timeout_s: float | None = None) -> Engine:
         threads=settings.ENGINE_THREADS or os.cpu_count() or 1,
         timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS if timeout_s is None else timeout_s,
         temp_root=own_folder(),
+        tick_rows=settings.TICK_ROWS_LIMIT,
     )
     return ENGINES["duckdb"](limits)
 

@@ -65,7 +65,7 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     job, limits, directory = envelope.job, envelope.limits, envelope.temp_directory
     if isinstance(job, LookJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
-            return Report(looks=[_look(connection, spec, job.source) for spec in job.specs])
+            return Report(looks=[_look(connection, spec, job.source, limits) for spec in job.specs])
     only = [*job.source.paths, *job.state_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
@@ -74,7 +74,10 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
 
 
 def _look(
-    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceInput
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    source: SourceInput,
+    limits: EngineLimits,
 ) -> dict[str, Any]:
     """Return what one version finds, or the ``error`` that ended its look and no other.
 
@@ -83,7 +86,7 @@ def _look(
     open_part = Opening(connection, spec, source)
     try:
         with _told_by(open_part):
-            return look(connection, spec, source, open_part(source))
+            return look(connection, spec, source, open_part(source), tick_rows=limits.tick_rows)
     except Invalid as exc:
         return {"error": to_report(exc)}
 

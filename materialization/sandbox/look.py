@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from materialization.errors import SourceValueInvalid, UnknownColumn, placed
+from materialization.errors import SourceValueInvalid, TooManyTicks, UnknownColumn, placed
 from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.sandbox.places import casts_of, files_of, place_of
+from materialization.transforms.aggregation.estimate import estimate
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
 from materialization.transforms.kinds import all_checks
 from materialization.transforms.rows import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: So few distinct load times over so many rows are loads, not arrivals.
 _FEW_LOADS, _MANY_ROWS = 3, 100
+#: What makes ticks, and rows of them, fewer.
+_FEWER = "Make the ticks longer, extend the `ttl`, or set `start` to a later instant."
 #: What to do about dates that stand for none.
 _WAY_OUT = (
     "They count as true then; correct them in the source, or set the view's `start` to where its"
@@ -42,6 +45,8 @@ def look(
     spec: VersionSpec,
     source: SourceInput,
     opened: OpenedSource,
+    *,
+    tick_rows: int,
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
 
@@ -62,17 +67,44 @@ def look(
     for path, message, example in _value_problems(casts, facts, where):
         problems.append((path, message))
         examples[message] = example
+    warnings = [*_warnings(spec, casts, facts), *opened.notes]
+    if spec.transform.makes_ticks and not problems and facts["rows"]:
+        problem, warning = _ticks(connection, spec, opened, tick_rows)
+        problems += problem
+        warnings += warning
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
         "examples": examples,
-        "warnings": [*_warnings(spec, casts, facts), *opened.notes],
+        "warnings": warnings,
         "rows": facts["rows"],
         "first_event": facts.get("low0"),
         "last_event": facts.get("high0"),
         "columns": opened.found or opened.columns,
         "schema": msgspec.to_builtins(opened.schema),
     }
+
+
+def _ticks(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource, most: int
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Return what is wrong with the number of ticks, and of rows they make; and what it is."""
+
+    def ask(sql: str) -> tuple[int | None, ...]:
+        row: tuple[int | None, ...] = connection.execute(sql).fetchall()[0]
+        return row
+
+    try:
+        found = estimate(spec, opened.columns, relation=opened.relation, ask=ask)
+    except TooManyTicks as exc:
+        return [(("schedule",), exc.message)], []
+    if found is None:
+        return [], []
+    if found.rows > most:
+        said = f"{found.said()} At most {most:,} may be (TICK_ROWS_LIMIT). {_FEWER}"
+        return [(("schedule",), said)], []
+    much = f" That is much more than the source. {_FEWER}" if found.is_much else ""
+    return [], [found.said() + much]
 
 
 def _facts(

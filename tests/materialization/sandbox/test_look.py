@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from materialization.sources.files import Whereabouts
 from materialization.stores.columns import INSTANT
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import FeatureViewSpec, ScheduleSpec, VersionSpec
-from tests.materialization.engine_cases import SHARED, at, make_spec, write_parquet
+from tests.materialization.engine_cases import SHARED, at, compute_here, make_spec, write_parquet
 
 ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30))
 T = at("2024-03-01T12:00")
@@ -54,6 +55,67 @@ def test_dates_that_stand_for_none_are_named_by_column_and_number(tmp_path):
 
     assert first.startswith("2 rows have a date in 'event' that stands for none")
     assert second.startswith("2 rows have a date in 'created' that stands for none")
+
+
+def ticking(*, ttl=None, every="1h", windows=("3h",), **view):
+    return make_spec(
+        features=[(f"x_count_{window}", "int64") for window in windows],
+        aggregations=(AggregationSpec(column="x", functions=("count",), windows=windows),),
+        schedule=ScheduleSpec(every=every),
+        ttl=ttl,
+        **view,
+    )
+
+
+def apart(number, *, keys=50, days=40):
+    """Return rows of many keys, spread over the days."""
+    step = timedelta(days=days) / number
+    return [{"k": n % keys, "event": T + n * step, "created": T, "x": "1"} for n in range(number)]
+
+
+@pytest.mark.parametrize("ttl", [None, "1h", "4h"])
+@pytest.mark.parametrize("windows", [("3h",), ("1h", "30d")])
+def test_a_plan_says_how_many_rows_the_ticks_will_make_at_most(tmp_path, ttl, windows):
+    write_parquet(tmp_path, apart(400), SCHEMA)
+    spec = ticking(ttl=ttl, windows=windows)
+
+    (said,) = [each for each in look(spec, tmp_path).warnings if "its schedule makes" in each]
+    limits = EngineLimits(memory_limit_mb=256, threads=1)
+    made = compute_here(spec, tmp_path, end=T + timedelta(days=90), limits=limits)[0].num_rows
+
+    numbers = [int(text.replace(",", "")) for text in re.findall(r"[0-9][0-9,]*", said)]
+    assert numbers[2] == 400
+    assert 0.9 * made <= numbers[0] <= 4 * made
+    assert "much more" not in said
+
+
+def test_ticks_that_make_much_more_than_the_source_are_warned_of_and_beyond_a_limit_refused(
+    tmp_path,
+):
+    write_parquet(tmp_path, apart(400, days=3000), SCHEMA)
+    spec = ticking(ttl="1h", windows=("3000d",))
+
+    (said,) = [each for each in look(spec, tmp_path).warnings if "its schedule makes" in each]
+    assert "much more than the source. Make the ticks longer" in said
+
+    few = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, tick_rows=1_000_000))
+    (report,) = looks.look([spec], where=Whereabouts(root=str(tmp_path)), engine=few)
+    [(path, problem)] = report.problems
+    assert path == ("schedule",)
+    assert "At most 1,000,000 may be (TICK_ROWS_LIMIT). Make the ticks longer" in problem
+
+
+def test_more_ticks_than_a_run_may_have_are_a_problem_of_the_schedule_and_a_start_cuts_them(
+    tmp_path,
+):
+    none = {"k": 7, "event": at("1900-01-01"), "created": T, "x": "3"}
+    write_parquet(tmp_path, [*rows("1", "2.5"), none], SCHEMA)
+
+    [(path, problem)] = look(ticking(every="1m"), tmp_path).problems
+    assert path == ("schedule",)
+    assert "every 1m has more than 5,000,000 ticks" in problem
+
+    assert look(ticking(every="1m", start=at("2024-01-01")), tmp_path).problems == []
 
 
 def test_every_problem_is_reported_with_its_place(tmp_path):
