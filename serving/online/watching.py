@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter as Tally
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.metrics import Counter, Histogram, unharmed
 from serving.online.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
@@ -45,7 +45,7 @@ class Note(NamedTuple):
     seconds: float
     status: int
     plan: ReadPlan | None = None
-    found: Tally[tuple[int, str]] | None = None
+    found: Sequence[tuple[int, str, int]] = ()
 
 
 class Watch:
@@ -71,9 +71,9 @@ class Watch:
             except IndexError:
                 break
             seconds.setdefault(note.status, []).append(note.seconds)
-            if note.plan is not None and note.found is not None:
+            if note.plan is not None:
                 project = note.plan.project
-                for (table, status), count in note.found.items():
+                for table, status, count in note.found:
                     found[project, note.plan.tables[table].version, status] += count
         with unharmed():
             for code, times in seconds.items():
@@ -113,17 +113,21 @@ def note_plan(project: str) -> None:
         PLANS.labels(project).inc()
 
 
-def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> Tally[tuple[int, str]]:
+def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[int, str, int]]:
     """Count the statuses by table. Columns of a table mostly share one list: it is counted once."""
-    known: dict[int, list[tuple[str, int]]] = {}
-    found: Tally[tuple[int, str]] = Tally()
+    sharing: dict[tuple[int, int], list[Any]] = {}
     for feature, column in zip(plan.columns, columns, strict=True):
-        key = id(column.statuses)
-        if key not in known:
-            known[key] = _count(column.statuses)
-        for status, count in known[key]:
-            found[feature.table, status] += count
-    return found
+        statuses = column.statuses
+        shared = sharing.get((feature.table, id(statuses)))
+        if shared is None:
+            sharing[feature.table, id(statuses)] = [statuses, 1]
+        else:
+            shared[1] += 1
+    return [
+        (table, status, count * times)
+        for (table, _), (statuses, times) in sharing.items()
+        for status, count in _count(statuses)
+    ]
 
 
 def _count(statuses: list[str]) -> list[tuple[str, int]]:
