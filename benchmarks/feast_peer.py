@@ -1,6 +1,6 @@
 """Feast on the same rows: run by the interpreter of FEAST_PYTHON, in an environment of its own.
 
-``feast_peer.py FOLDER REDIS_PORT PARQUET`` makes a repository, materializes and prints the seconds.
+``feast_peer.py FOLDER REDIS_PORT PARQUET OFFLINE`` makes a repository, materializes, prints seconds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueTyp
 from feast.types import Float64
 
 
-def repository(folder: Path, redis_port: str) -> FeatureStore:
+def repository(folder: Path, redis_port: str, offline: str) -> FeatureStore:
     config = f"""
 project: bench
 registry: {folder}/registry.db
 provider: local
 online_store: {{type: redis, connection_string: "127.0.0.1:{redis_port},db=2"}}
-offline_store: {{type: file}}
+offline_store: {{type: {offline}}}
 entity_key_serialization_version: 3
 """
     (folder / "feature_store.yaml").write_text(config)
@@ -41,9 +41,9 @@ def wide_view(parquet: str) -> list[Entity | FeatureView]:
 
 
 def main() -> None:
-    folder, redis_port, parquet = sys.argv[1:4]
+    folder, redis_port, parquet, offline = sys.argv[1:5]
     Path(folder).mkdir(parents=True, exist_ok=True)
-    store = repository(Path(folder), redis_port)
+    store = repository(Path(folder), redis_port, offline)
     store.apply(wide_view(parquet))
     end = datetime.now(UTC)
     begin = time.perf_counter()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +20,13 @@ from urllib.parse import urlsplit
 
 import duckdb
 import msgspec
+import psutil
 import redis
 
 from benchmarks import parts
 
 if TYPE_CHECKING:
+    from materialization.models import MaterializationRun
     from registry.models import FeatureViewVersion
 
 NUMBERS = ", ".join(parts.FEATURES)
@@ -44,8 +48,8 @@ def approved_version(folder: Path, redis_url: str) -> FeatureViewVersion:
     return factories.make_version(people, text=parts.definitions("wide.parquet"))
 
 
-def whole_run(version: FeatureViewVersion) -> float:
-    """Perform a backfill as a worker would; return its seconds.
+def whole_run(version: FeatureViewVersion) -> MaterializationRun:
+    """Perform what is due as a worker would.
 
     :raises RuntimeError: the run did not succeed.
     """
@@ -54,13 +58,50 @@ def whole_run(version: FeatureViewVersion) -> float:
 
     now = datetime.now(UTC)
     run = request_run(version=version, window_end=now, at=now, actor=None)
-    begin = time.perf_counter()
     runner.run(run_id=run.pk, worker="benchmark", clock=lambda: datetime.now(UTC))
-    seconds = time.perf_counter() - begin
     run.refresh_from_db()
     if run.status != "succeeded":
         raise RuntimeError(f"the run {run.status}: {run.error}\n{run.traceback}")
-    return seconds
+    return run
+
+
+class Peak:
+    """The most memory that this process and its sandbox have together while the block runs."""
+
+    def __enter__(self) -> Peak:
+        self.mb, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        here = psutil.Process()
+        while not self._over.wait(0.1):
+            family = [here, *here.children(recursive=True)]
+            ours = [each for each in family if "redis" not in each.name()]
+            self.mb = max(self.mb, sum(each.memory_info().rss for each in ours) >> 20)
+
+
+def measured_runs(version: FeatureViewVersion, redis_url: str) -> dict[str, float | None]:
+    """Return the seconds of a first and of a second run; print what the first took beside them."""
+    client = redis.Redis.from_url(redis_url)
+    before, begin = client.info("memory")["used_memory"], time.perf_counter()
+    with Peak() as peak:
+        run = whole_run(version)
+    first = time.perf_counter() - begin
+    held = client.info("memory")["used_memory"] - before
+    seconds = run.profile["seconds"]
+    print(f"memory of worker and sandbox at most {peak.mb:,} MB")
+    print(f"{held / run.rows_online:.0f} bytes a row in Redis ({run.rows_online:,} rows)")
+    print(f"staging {seconds['staging']} s, profile {seconds['profiling']} s", end=" ")
+    print(f"({100 * seconds['profiling'] / first:.0f} % of the run)")
+    begin = time.perf_counter()
+    whole_run(version)
+    return {"assay, whole run": first, "assay, second run": time.perf_counter() - begin}
 
 
 def online_write(version: FeatureViewVersion, file: Path) -> float:
@@ -101,14 +142,18 @@ def floor(file: Path, redis_url: str) -> float:
     return time.perf_counter() - begin
 
 
-def feast(file: Path, folder: Path, redis_url: str) -> float | None:
-    """Return the seconds of Feast's ``materialize``, None when there is no Feast or it failed."""
+def feast(file: Path, folder: Path, redis_url: str, store: str) -> float | None:
+    """Return the seconds of Feast's ``materialize``, None when there is no Feast or it failed.
+
+    ``store`` is its offline store.
+    """
     python = parts.feast_python()
     if python is None:
         print("Feast: skipped. Set FEAST_PYTHON to the python of a venv with `feast[redis]`.")
         return None
     peer = str(parts.ROOT / "benchmarks" / "feast_peer.py")
-    command = [python, peer, str(folder / "feast"), str(urlsplit(redis_url).port), str(file)]
+    port = str(urlsplit(redis_url).port)
+    command = [python, peer, str(folder / f"feast-{store}"), port, str(file), store]
     redis.Redis.from_url(redis_url).flushall(asynchronous=True)  # it needs the memory itself
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -116,6 +161,10 @@ def feast(file: Path, folder: Path, redis_url: str) -> float | None:
         print(f"Feast: failed with exit code {done.returncode}: {reason}")
         return None
     return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+
+
+def write_source(file: Path, rows: int, drivers: int) -> None:
+    parts.wide_rows(rows, drivers=drivers).to_parquet(file)
 
 
 def main() -> None:
@@ -126,15 +175,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = parts.source_folder(folder) / "wide.parquet"
-        frame = parts.wide_rows(arguments.rows, drivers=arguments.drivers or arguments.rows)
-        frame.to_parquet(file)
-        del frame
+        # In a process of its own: what making it takes is not what a run takes.
+        given = (file, arguments.rows, arguments.drivers or arguments.rows)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            pool.apply(write_source, given)
         with parts.redis_server(folder) as redis_url:
             version = approved_version(folder, redis_url)
-            seconds = {"assay, whole run": whole_run(version)}
+            seconds = measured_runs(version, redis_url)
             seconds["assay, online write"] = online_write(version, file)
             seconds["floor"] = floor(file, redis_url)
-            seconds["feast"] = feast(file, folder, redis_url)
+            for store in ("file", "duckdb"):
+                seconds[f"feast, {store}"] = feast(file, folder, redis_url, store)
     report(arguments.rows, seconds)
 
 

@@ -63,6 +63,9 @@ def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
         computed = child.report().computed
         if computed is None:
             raise EngineStopped("the engine's process said nothing of its rows; try again.")
+        words = "%d rows staged in %.1f s, profiled in %.1f s, with %d MB at most"
+        seconds = computed.seconds
+        log.info(words, computed.counters.rows, *seconds.values(), child.peak_mb)
         return computed
 
 

@@ -91,12 +91,14 @@ class Counters(msgspec.Struct, frozen=True):
 class Computed(msgspec.Struct, frozen=True):
     """What a job made: ``files`` in its staging folder have all its rows.
 
-    ``profile`` is theirs, as ``quality.profiling.Profile`` writes itself.
+    ``profile`` is theirs, as ``quality.profiling.Profile`` writes itself. ``seconds`` says how long
+    staging and profiling took.
     """
 
     counters: Counters
     files: tuple[str, ...]
     profile: dict[str, Any]
+    seconds: dict[str, float]
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -161,7 +161,11 @@ def _judge(run: MaterializationRun, computed: Computed) -> None:
     results = check_profile(spec, Profile.from_json(computed.profile, spec.features))
     run.advance(
         rows_read=counters.rows_read,
-        profile={**computed.profile, "dropped_null_key": counters.dropped_null_key},
+        profile={
+            **computed.profile,
+            "dropped_null_key": counters.dropped_null_key,
+            "seconds": {name: round(each, 2) for name, each in computed.seconds.items()},
+        },
         checks=[result.to_json() for result in results],
         progress=OFFLINE_SHARE,
     )

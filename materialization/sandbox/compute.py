@@ -5,6 +5,7 @@ Not for confinement (``main``, ``session``). Nothing here is called in the paren
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
@@ -107,8 +108,11 @@ def _compute(
     open_part: Opening,
     telling: Telling,
 ) -> Computed:
+    began = time.monotonic()
     rows = kind_of(job.spec).rows(connection, job, open_part, limits)
     files, count = stage(connection, job, rows, telling)
+    staged = time.monotonic()
     profile = profile_files(connection, files, job.spec.features, rows=count)
     counters = msgspec.structs.replace(rows.counted(), rows=count)
-    return Computed(counters, files, profile.to_json())
+    seconds = {"staging": staged - began, "profiling": time.monotonic() - staged}
+    return Computed(counters, files, profile.to_json(), seconds)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob
     from materialization.sandbox.telling import Telling
-    from materialization.transforms.rows import Rows
+    from materialization.transforms.rows import Query, Rows
+
+#: Of more rows the order is the source's.
+ORDERED_ROWS = 2_000_000
 
 
 def stage(
@@ -34,18 +37,20 @@ def stage(
     return tuple(files), count
 
 
-def _copy_sql(job: ComputeJob, query: str, number: int) -> str:
-    """Return SQL that writes the rows in the order of their events.
+def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
+    """Return SQL that writes the rows in the order of their events, if that is soon done.
 
-    Then a read of some time opens few row groups. Values that nearly all differ gain nothing from
-    a dictionary, and trying one costs more than anything else here.
+    Then a read of some time opens few row groups. Of more rows than memory holds ordering takes
+    several times as long as all else; they stay as the source has them.
     """
+    ordered = query.count is None or query.count <= ORDERED_ROWS
+    order = f" ORDER BY {EVENT}" if ordered else ""
     columns = ", ".join(
         f"{job.sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)
         for name in stored_schema(job.spec).names
     )
     return (
-        f"COPY (SELECT {columns} FROM ({query}) ORDER BY {EVENT})"
+        f"COPY (SELECT {columns} FROM ({query.sql}){order})"
         f" TO {text(str(Path(job.staging) / str(number)))}"
         " (FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS)"
     )

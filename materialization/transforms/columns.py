@@ -16,7 +16,7 @@ from materialization.compute.jobs import Counters
 from materialization.stores.columns import CREATED, EVENT
 from materialization.transforms.arrival import known_at, later_than, taken
 from materialization.transforms.base import base_casts, no_key_sql
-from materialization.transforms.rows import Check, Rows, declared, whole
+from materialization.transforms.rows import Check, Query, Rows, declared, whole
 from materialization.transforms.unseen import (
     gone_sql,
     marked_sql,
@@ -71,7 +71,7 @@ class _RowWork:
         self._read = self._without_time = self._without_key = self._had = self._late = 0
         self._has_later: list[str] = []
 
-    def queries(self) -> Iterator[str]:
+    def queries(self) -> Iterator[Query]:
         for reading in self._job.all_readings():
             yield self._unseen(reading) if reading.unseen else self._taken(reading)
 
@@ -85,7 +85,7 @@ class _RowWork:
             has_later=tuple(self._has_later),
         )
 
-    def _taken(self, reading: Reading) -> str:
+    def _taken(self, reading: Reading) -> Query:
         """Count the rows of the reading's windows; return the query for those that are usable.
 
         Rows without an event time belong to no window and are counted by each reading.
@@ -103,7 +103,8 @@ class _RowWork:
         if beyond:
             self._note_beyond(reading.source)
         named = named_columns(spec, reading.known_since)
-        return f"SELECT {named} FROM ({typed}) WHERE ({wanted}) AND NOT ({key})"
+        sql = f"SELECT {named} FROM ({typed}) WHERE ({wanted}) AND NOT ({key})"
+        return Query(sql, read - without_key)
 
     def _note_beyond(self, source: SourceInput) -> None:
         """Note the parts that a later run has to open again, though they stay as they are.
@@ -123,7 +124,7 @@ class _RowWork:
         rows = self._connection.execute(f"SELECT 1 FROM ({typed}) WHERE {later} LIMIT 1").fetchall()
         return bool(rows)
 
-    def _unseen(self, reading: Reading) -> str:
+    def _unseen(self, reading: Reading) -> Query:
         """Count the rows of the reading's windows; return the query for those not stored yet."""
         spec, key = self._spec, no_key_sql(self._spec)
         wanted = taken(spec, reading.windows)
@@ -141,7 +142,7 @@ class _RowWork:
         (late,) = self._one("SELECT count(*) FROM unseen")
         self._late += late
         self._had += read - without_key - late
-        return f"SELECT {named_columns(spec, reading.known_since)} FROM unseen"
+        return Query(f"SELECT {named_columns(spec, reading.known_since)} FROM unseen", late)
 
     def _gone(self, reading: Reading) -> str:
         """Create the table of stored values that no part of the source has any more; name it."""

@@ -25,6 +25,13 @@ Opening: TypeAlias = "Callable[[SourceInput], OpenedSource]"
 Path = tuple[str | int, ...]
 
 
+class Query(NamedTuple):
+    """SQL that gives rows, and how many; None where only reading them can tell."""
+
+    sql: str
+    count: int | None = None
+
+
 class Rows(NamedTuple):
     """Queries for the rows, to be read out one by one: the next may change what the last was of.
 
@@ -32,7 +39,7 @@ class Rows(NamedTuple):
     are taken.
     """
 
-    queries: Iterator[str]
+    queries: Iterator[Query]
     expected: int
     counted: Callable[[], Counters]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.run import aggregate
-from materialization.transforms.rows import Check, Rows, whole
+from materialization.transforms.rows import Check, Query, Rows, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,4 +50,4 @@ class AggregationsKind:
             relation=source.relation,
             slice_rows=limits.slice_rows,
         )
-        return Rows(done.queries, done.slices, lambda: done.counters)
+        return Rows(map(Query, done.queries), done.slices, lambda: done.counters)
