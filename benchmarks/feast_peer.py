@@ -1,6 +1,6 @@
 """Feast on the same rows: run by the interpreter of FEAST_PYTHON, in an environment of its own.
 
-``feast_peer.py FOLDER REDIS_PORT PARQUET OFFLINE`` makes a repository, materializes, prints seconds.
+``feast_peer.py FOLDER REDIS_PORT PARQUET OFFLINE`` makes a repository, materializes, says seconds.
 """
 
 from __future__ import annotations
