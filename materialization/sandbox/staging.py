@@ -43,7 +43,7 @@ def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
     Then a read of some time opens few row groups. Of more rows than memory holds ordering takes
     several times as long as all else; they stay as the source has them.
     """
-    ordered = query.count is None or query.count <= ORDERED_ROWS
+    ordered = query.rows is None or query.rows <= ORDERED_ROWS
     order = f" ORDER BY {EVENT}" if ordered else ""
     columns = ", ".join(
         f"{job.sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)

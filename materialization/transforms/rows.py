@@ -29,7 +29,7 @@ class Query(NamedTuple):
     """SQL that gives rows, and how many; None where only reading them can tell."""
 
     sql: str
-    count: int | None = None
+    rows: int | None = None
 
 
 class Rows(NamedTuple):
