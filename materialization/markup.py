@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from materialization.choices import UNSUCCESSFUL_STATUSES, RunKind
 from registry.markup import badge
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.utils.safestring import SafeString
 
     from materialization.models import MaterializationRun
@@ -40,6 +42,28 @@ def progress_bar(run: MaterializationRun) -> SafeString:
 def status_with_bar(run: MaterializationRun) -> SafeString:
     """Show how a run stands, and while it is live how far it is."""
     return format_html("{}{}", badge(run.status), progress_bar(run) if run.is_live else "")
+
+
+def bars(counts: Sequence[int]) -> SafeString | str:
+    """Draw how many values lie in each part of their range, the fullest part at full height."""
+    if not counts or not max(counts):
+        return ""
+    drawn = format_html_join(
+        "",
+        '<rect x="{}" y="{}" width="4" height="{}"></rect>',
+        (
+            (5 * number, 20 - height, height)
+            for number, count in enumerate(counts)
+            for height in [-(-20 * count // max(counts))]
+        ),
+    )
+    return format_html(
+        '<svg class="as-bars" width="{0}" height="20" viewBox="0 0 {0} 20" role="img"'
+        ' aria-label="histogram of {1} parts">{2}</svg>',
+        5 * len(counts),
+        len(counts),
+        drawn,
+    )
 
 
 def window_text(run: MaterializationRun) -> SafeString:

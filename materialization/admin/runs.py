@@ -16,7 +16,7 @@ from unfold.decorators import display
 from lib.clock import database_now
 from materialization.choices import LIVE_STATUSES, RunKind, RunStep
 from materialization.disclosure import Disclosure
-from materialization.markup import status_with_bar, window_text
+from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import coverage, covered_until, gaps, repaired_by
 from materialization.requests.runs import cancel_run, request_run
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 #: What a profile says of a column, in the order of the table.
 PROFILE_WORDS = {
-    "nulls": "Null", "nans": "NaN", "min": "Min", "max": "Max", "mean": "Mean",
-    "distinct": "Distinct", "not_allowed": "Outside the list",
+    "nulls": "Null", "nans": "NaN", "min": "Min", "median": "Median", "max": "Max",
+    "mean": "Mean", "std": "Std. dev.", "distinct": "Distinct", "not_allowed": "Outside the list",
 }  # fmt: skip
 #: Most runs one poll may ask about.
 MAX_POLLED = 200
@@ -221,13 +221,23 @@ def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) ->
     columns = [_told(column, of_feature.get(column["name"])) for column in columns]
     told = {key for column in columns for key, value in column.items() if value is not None}
     headers = [key for key in PROFILE_WORDS if key in told]
-    rows = [(column["name"], [_number(column.get(key)) for key in headers]) for column in columns]
+    rows = [
+        (
+            column["name"],
+            [_number(column.get(key)) for key in headers],
+            bars(column.get("bars", ())),
+        )
+        for column in columns
+    ]
     words = [PROFILE_WORDS[header] for header in headers]
-    return {"headers": words, "rows": rows, "count": profile["rows"]}
+    count, sampled = profile["rows"], profile.get("sampled", 0)
+    part = sampled if sampled < count else 0
+    return {"headers": words, "rows": rows, "count": count, "sampled": part}
 
 
 def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:
     """Leave out the counts that say nothing: NaN among whole numbers, others without a list."""
+    column = {**column, "median": column.get("quantiles", {}).get("0.5")}
     if feature is None:
         return column
     silent = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import msgspec
@@ -222,7 +223,24 @@ def test_a_profile_leaves_out_what_says_nothing(version):
     table = profile_table({"rows": 3, "columns": columns}, features)
 
     assert table["headers"] == ["Null", "Min"]
-    assert table["rows"][0] == (features[0].name, ["0", "1"])
+    assert table["rows"][0] == (features[0].name, ["0", "1"], "")
+
+
+def test_a_profile_draws_the_shape_of_numbers_and_says_what_is_of_a_sample(version):
+    name = version.spec.features[0].name
+    column = {"name": name, "nulls": 0, "quantiles": {"0.5": 7.0}, "bars": [0, 1, 4]}
+    profile = {"rows": 900, "sampled": 5, "columns": [column]}
+
+    table = profile_table(profile, version.spec.features)
+
+    ((_, values, shape),) = table["rows"]
+    assert (table["headers"], values, table["sampled"]) == (["Null", "Median"], ["0", "7"], 5)
+    assert re.findall('y="([0-9]+)" width="4" height="([0-9]+)"', shape) == [
+        ("20", "0"),
+        ("15", "5"),
+        ("0", "20"),
+    ]
+    assert profile_table({**profile, "sampled": 900}, version.spec.features)["sampled"] == 0
 
 
 @pytest.fixture
