@@ -61,7 +61,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
         version.table.uid, ticket, generation=1, as_of=now, sequence=1, ttl=version.spec.ttl
     )
     mark_table_ready(table=version.table, at=now, kept_for=None)
-    prefix = layout.key_prefix + layout.entity.head
+    prefix = layout.key_prefix + b"{"
     return factories.token_for(people.consumer), prefix.decode()
 
 
