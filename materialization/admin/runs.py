@@ -232,7 +232,8 @@ def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) ->
     words = [PROFILE_WORDS[header] for header in headers]
     count, sampled = profile["rows"], profile.get("sampled", 0)
     part = sampled if sampled < count else 0
-    return {"headers": words, "rows": rows, "count": count, "sampled": part}
+    drawn = any(shape for _, _, shape in rows)
+    return {"headers": words, "rows": rows, "drawn": drawn, "count": count, "sampled": part}
 
 
 def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:
