@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from lib.instants import from_us
-from lib.sql_text import identifier, text, text_list
+from lib.sql_text import identifier, text
+from materialization.compute.stored_rows_sql import stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,7 +155,7 @@ def profile_files(
     """Return the profile of the ``rows`` rows that the Parquet ``files`` have."""
     if not rows:
         return Profile(0, tuple(ColumnProfile(feature.name) for feature in features))
-    stored = f"read_parquet({text_list(files)}, hive_partitioning = false)"
+    stored = stored_rows(files)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE sample AS {_sample_sql(stored, features, rows)}"
     )

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.instants import MICROSECOND
-from lib.sql_text import identifier, key_list, numbered, text_list
-from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
+from lib.instants import MICROSECOND, from_us
+from lib.sql_text import identifier, key_list, numbered
+from materialization.compute.stored_rows_sql import latest_sql
+from materialization.stores.columns import EVENT
 from materialization.transforms.aggregation.rounding import layered
 from materialization.transforms.casts import cast
 from materialization.transforms.pairs.families import family
@@ -73,14 +74,9 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
     features = "".join(
         f", {identifier(feature.name)} AS f{i}" for i, feature in enumerate(spec.features)
     )
-    by = ", ".join(identifier(key.name) for key in spec.join_keys)
-    newest = ", ".join(f"{column} DESC" for column in (EVENT, CREATED, SEQUENCE, *PLACE))
-    return (
-        f"SELECT {keys}, epoch_us({EVENT}) AS s{features} "
-        f"FROM read_parquet({text_list(files)}, hive_partitioning = false) "
-        f"WHERE epoch_us({EVENT}) <= {before_us} QUALIFY row_number() OVER "
-        f"(PARTITION BY {by} ORDER BY {newest}) = 1"
-    )
+    # A tick's row became visible at the tick.
+    latest = latest_sql(files, spec, as_of=from_us(before_us), sequence=None)
+    return f"SELECT {keys}, epoch_us({EVENT}) AS s{features} FROM ({latest})"
 
 
 def keys_sql(spec: VersionSpec) -> str:
