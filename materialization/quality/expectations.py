@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from materialization.quality.profiling import shown_number
+from materialization.quality.profiles import shown_number
 from registry.spec.bounds import bound_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from materialization.quality.profiling import ColumnProfile, Extreme, Profile
+    from materialization.quality.profiles import ColumnProfile, Extreme, Profile
     from registry.spec.bounds import Bound
     from registry.spec.model import FeatureSpec, VersionSpec
 

@@ -1,16 +1,15 @@
 # ruff: noqa: S608 - names and texts are quoted by sql_text, the rest are numbers
-"""What one run's rows look like, feature by feature: what to ask DuckDB, and what it said. [pure]
+"""What to ask DuckDB for a profile of a run's rows, and how to read what it said. [pure]
 
-Not for judging them: ``expectations`` does. Counts, extremes and moments are exact, by one pass
-over the staged files; what needs every value in hand (distinct, quantiles, histogram, most
+Not for what a profile is: ``profiles`` has that. Counts, extremes and moments are exact, by one
+pass over the staged files; what needs every value in hand (distinct, quantiles, histogram, most
 frequent) is of a sample, whose size is said.
 """
 
 from __future__ import annotations
 
 import math
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -18,17 +17,18 @@ import numpy as np
 from lib.instants import from_us
 from lib.sql_text import identifier, text
 from materialization.compute.stored_rows_sql import stored_rows
+from materialization.quality.profiles import QUANTILES, ColumnProfile, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from materialization.quality.profiles import Extreme
     from registry.spec.model import FeatureSpec
     from registry.spec.value_types import ValueType
 
 #: Values of a sample, all features together, and rows of it at most.
 SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
-#: Which quantiles are kept, how many bars a histogram has, how many values are named.
-QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: How many bars a histogram has, how many values are named.
 BARS, NAMED = 20, 10
 #: Texts are shown up to here; NUL, which not every database keeps, as its picture.
 _SHOWN = 200
@@ -36,117 +36,12 @@ _NUL = str.maketrans({"\x00": "\u2400"})
 _FLOATS = ("float32", "float64")
 #: Of these two values are compared by an order that says nothing.
 _WITHOUT_EXTREMES = ("bytes", "list", "vector", "json")
-#: The least or greatest value of a column.
-Extreme: TypeAlias = float | int | Decimal | str
-
-#: How an extreme is read again, of the types that are numbers.
-_NUMBERS: dict[str, Callable[[Any], Extreme]] = {
-    "int32": int,
-    "int64": int,
-    "float32": float,
-    "float64": float,
-    "decimal": Decimal,
-}
 
 
 class Asked(Protocol):
     """A DuckDB connection, as far as a profile needs one."""
 
     def execute(self, query: str, /) -> Any: ...
-
-
-class ColumnProfile(msgspec.Struct, frozen=True):
-    """One feature over ``rows`` rows. NULL and NaN are told apart; numbers leave both out.
-
-    ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order. ``mean`` and
-    ``std`` (of the population) are those of the numbers, to the digits of a double; None without
-    one, or where there is none (an infinity is among them). ``distinct`` and what follows it are of
-    the sample. ``not_allowed`` counts values outside the definition's ``allowed`` list.
-    """
-
-    name: str
-    rows: int = 0
-    nulls: int = 0
-    nans: int = 0
-    minimum: Extreme | None = None
-    maximum: Extreme | None = None
-    mean: float | None = None
-    std: float | None = None
-    not_allowed: int = 0
-    not_allowed_example: str | None = None
-    distinct: int = 0
-    quantiles: tuple[float, ...] = ()
-    #: The edges of equally wide bars, and how many values lie in each.
-    edges: tuple[float, ...] = ()
-    bars: tuple[int, ...] = ()
-    #: The most frequent values as texts, and how often each occurs.
-    top: tuple[tuple[str, int], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        shown = {
-            "name": self.name,
-            "rows": self.rows,
-            "nulls": self.nulls,
-            "nans": self.nans,
-            "min": self.minimum,
-            "max": self.maximum,
-            "mean": self.mean,
-            "std": self.std,
-            "distinct": self.distinct,
-            "not_allowed": self.not_allowed,
-            "not_allowed_example": self.not_allowed_example,
-            "quantiles": dict(zip(map(str, QUANTILES), self.quantiles, strict=False)),
-            "edges": list(self.edges),
-            "bars": list(self.bars),
-            "top": [list(each) for each in self.top],
-        }
-        return {key: _plain(value) for key, value in shown.items()}
-
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any], kind: ValueType) -> ColumnProfile:
-        """Read what ``to_json`` wrote of a feature of this type."""
-        number = _NUMBERS.get(kind.kind)
-        low, high = (
-            value if value is None or number is None else number(value)
-            for value in (said["min"], said["max"])
-        )
-        return cls(
-            name=said["name"],
-            rows=said["rows"],
-            nulls=said["nulls"],
-            nans=said["nans"],
-            minimum=low,
-            maximum=high,
-            mean=None if said["mean"] is None else float(said["mean"]),
-            std=said["std"],
-            not_allowed=said["not_allowed"],
-            not_allowed_example=said["not_allowed_example"],
-            distinct=said["distinct"],
-            quantiles=tuple(said["quantiles"].values()),
-            edges=tuple(said["edges"]),
-            bars=tuple(said["bars"]),
-            top=tuple((value, times) for value, times in said["top"]),
-        )
-
-
-class Profile(msgspec.Struct, frozen=True):
-    """``sampled`` of the ``rows`` are what distinct counts, quantiles and histograms are of."""
-
-    rows: int
-    columns: tuple[ColumnProfile, ...]
-    sampled: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what is kept on a run: plain JSON, one object a feature, no NaN."""
-        columns = [column.to_json() for column in self.columns]
-        return {"rows": self.rows, "sampled": self.sampled, "columns": columns}
-
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any], features: Sequence[FeatureSpec]) -> Profile:
-        """Read what ``to_json`` wrote of the same features."""
-        pairs = zip(said["columns"], features, strict=True)
-        columns = tuple(ColumnProfile.from_json(each, of.value_type) for each, of in pairs)
-        return cls(said["rows"], columns, said["sampled"])
 
 
 def profile_files(
@@ -338,17 +233,3 @@ def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
 def _shown(value: Any) -> str:
     shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return shown[:_SHOWN].translate(_NUL)
-
-
-def shown_number(value: float | Decimal, value_type: ValueType) -> str:
-    """Write a number in the fewest digits that say which value of the type it is."""
-    if isinstance(value, float):
-        return str(np.float32(value)) if value_type.kind == "float32" else repr(value)
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinities and no decimals: they are written as words and as exact text."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,7 +17,7 @@ from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.expectations import check_profile
-from materialization.quality.profiling import Profile
+from materialization.quality.profiles import Profile
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.heartbeat import LeaseLost

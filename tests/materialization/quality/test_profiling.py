@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.quality.expectations import check_profile
-from materialization.quality.profiling import QUANTILES, SAMPLE_ROWS, Profile, profile_files
+from materialization.quality.profiles import QUANTILES, Profile
+from materialization.quality.profiling import SAMPLE_ROWS, profile_files
 from materialization.stores.columns import stored_schema
 from registry.spec.model import Checks, FeatureSpec
 from tests.materialization.engine_cases import at, make_spec
