@@ -56,11 +56,19 @@ def freshness_output(version: FeatureViewVersion, fresh: Freshness) -> dict[str,
 
 def newest_event(table: FeatureTable) -> datetime | None:
     """Return the event time of a table's newest row, to the millisecond; None: not known."""
-    if not table.stored_as:
-        return None
     try:
-        files = offline_store().list_files(table_at(table)).files
+        return newest_stored(table)
     except Unavailable:
         return None
+
+
+def newest_stored(table: FeatureTable) -> datetime | None:
+    """Return the same; None: no row is stored.
+
+    :raises OfflineStoreUnavailable: the store does not say.
+    """
+    if not table.stored_as:
+        return None
+    files = offline_store().list_files(table_at(table)).files
     newest = max((file.last_event for file in files if file.last_event), default=None)
     return newest and newest.replace(microsecond=newest.microsecond // 1000 * 1000)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from registry.models import FeatureView
 
 #: Of a profile's columns what is a value of the data and no count or mean.
-VALUES = ("min", "max", "not_allowed_example", "quantiles", "edges", "top")
+VALUES = ("min", "max", "quantiles", "edges", "top")
 
 
 class Disclosure:

@@ -83,6 +83,12 @@ class RowSqlFailed(Invalid):
     code = "row_sql_failed"
 
 
+class CheckUnusable(Invalid):
+    """A check that is neither true nor false of a row but fails on it."""
+
+    code = "check_unusable"
+
+
 class UnknownColumn(Invalid):
     code = "unknown_column"
 
@@ -128,6 +134,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceValueInvalid,
     RowSqlRefused,
     RowSqlFailed,
+    CheckUnusable,
     UnknownColumn,
     EngineLimitExceeded,
     TooManyTicks,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: What a profile says of a column, in the order of the table.
 PROFILE_WORDS = {
     "nulls": "Null", "nans": "NaN", "min": "Min", "median": "Median", "max": "Max",
-    "mean": "Mean", "std": "Std. dev.", "distinct": "Distinct", "not_allowed": "Outside the list",
+    "mean": "Mean", "std": "Std. dev.", "distinct": "Distinct",
 }  # fmt: skip
 #: Most runs one poll may ask about.
 MAX_POLLED = 200
@@ -237,14 +237,11 @@ def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) ->
 
 
 def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:
-    """Leave out the counts that say nothing: NaN among whole numbers, others without a list."""
+    """Leave out the counts that say nothing: NaN among whole numbers."""
     column = {**column, "median": column.get("quantiles", {}).get("0.5")}
     if feature is None:
         return column
-    silent = {
-        "nans": not feature.type.startswith("float"),
-        "not_allowed": feature.checks.allowed is None,
-    }
+    silent = {"nans": not feature.type.startswith("float")}
     return {key: value for key, value in column.items() if not silent.get(key)}
 
 

@@ -13,6 +13,7 @@ import msgspec
 from materialization.compute.limits import (
     EngineLimits,
 )  # noqa: TC001 - msgspec reads the annotations
+from materialization.quality.checking import Checked  # noqa: TC001 - msgspec reads the annotations
 from materialization.sources.inputs import SourceInput  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.model import VersionSpec  # noqa: TC001 - msgspec reads the annotations
 
@@ -91,13 +92,14 @@ class Counters(msgspec.Struct, frozen=True):
 class Computed(msgspec.Struct, frozen=True):
     """What a job made: ``files`` in its staging folder have all its rows.
 
-    ``profile`` is theirs, as ``quality.profiling.Profile`` writes itself. ``seconds`` says how long
-    staging and profiling took.
+    ``profile`` is theirs, as ``quality.profiles.Profile`` writes itself, and ``checked`` how many
+    fail which check. ``seconds`` says how long staging and profiling took.
     """
 
     counters: Counters
     files: tuple[str, ...]
     profile: dict[str, Any]
+    checked: Checked
     seconds: dict[str, float]
 
 

@@ -1,29 +1,38 @@
-"""A profile against a definition's checks. [pure]
+"""What was counted of a run's rows against a definition's checks. [pure]
 
-Not for stopping a run: the runner raises when a result has not passed.
+Not for counting (``checking``) and not for stopping a run: the runner raises when a result that
+blocks has not passed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from materialization.quality.profiles import shown_number
-from registry.spec.bounds import bound_in
+from lib.instants import from_us
+from materialization.quality.row_checks import row_checks
+from registry.spec.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from materialization.quality.profiles import ColumnProfile, Extreme, Profile
-    from registry.spec.bounds import Bound
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from materialization.quality.checking import Checked, Counted
+    from materialization.quality.row_checks import RowCheck
+    from registry.spec.checks import ViewExpectations
+    from registry.spec.model import VersionSpec
+
+#: How an example is said: extremes by what they are, others quoted.
+_EXTREMES = {"min": "the least value is", "max": "the greatest value is"}
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """One check of one feature: what was seen against what was asked, in words for people.
+    """One check of one feature, or of the view: what was seen against what was asked, in words.
 
     ``example`` says which value was seen; it is for those who may read the view's values.
+    ``blocks``: that it failed stops the run; else it is told. ``failed`` are the rows that fail it;
+    None where it is not about single rows.
     """
 
     feature: str
@@ -32,57 +41,80 @@ class CheckResult(msgspec.Struct, frozen=True):
     observed: str
     expected: str
     example: str = ""
+    blocks: bool = True
+    failed: int | None = None
+
+    @property
+    def stops(self) -> bool:
+        return self.blocks and not self.passed
 
     def __str__(self) -> str:
         verdict = "holds" if self.passed else "fails"
-        return f"{self.feature}: {self.check} {verdict}, {self.observed} (asked: {self.expected})"
+        name = f"{self.feature}: {self.check}" if self.feature else self.check
+        return f"{name} {verdict}, {self.observed} (asked: {self.expected})"
 
     def to_json(self) -> dict[str, Any]:
         return {**msgspec.to_builtins(self), "message": str(self)}
 
 
-def check_profile(spec: VersionSpec, profile: Profile) -> list[CheckResult]:
-    """Return every check of every feature; a run without rows passes them all.
+class Batch(NamedTuple):
+    """What the checks of a view as a whole look at.
 
-    Bounds are inclusive and ask nothing of NULL (``not_null`` does) or of NaN, which has no order.
+    ``counts_least`` and ``counts_most``: the rows are as many as one run should have, and not
+    those of a history or the few that lacked. ``until``: the rows are the newest there are up to
+    then, ``stored`` being the latest event before them; None: newer ones are stored.
     """
-    if profile.rows == 0:
-        return []
-    columns = {column.name: column for column in profile.columns}
-    return [
-        result for feature in spec.features for result in _checks(feature, columns[feature.name])
-    ]
+
+    rows: int
+    counts_least: bool = False
+    counts_most: bool = False
+    until: datetime | None = None
+    stored: datetime | None = None
 
 
-def _checks(feature: FeatureSpec, column: ColumnProfile) -> Iterator[CheckResult]:
-    checks, name = feature.checks, feature.name
-    if checks.not_null is not None:
-        full = column.rows - column.nulls
+def judge(spec: VersionSpec, checked: Checked, batch: Batch) -> list[CheckResult]:
+    """Return every check that can be asked of the rows; of no rows only the newest row is asked.
+
+    Bounds ask nothing of NULL (``not_null`` does) or of NaN, which has no order; nor does a
+    condition that is NULL fail.
+    """
+    pairs = zip(row_checks(spec), checked.counts, strict=True) if batch.rows else ()
+    results = [_of_rows(check, counted, batch.rows) for check, counted in pairs]
+    for asked, blocks in ((spec.view.checks, True), (spec.view.checks.warnings, False)):
+        results += _of_batch(asked, checked, batch, blocks=blocks)
+    return results
+
+
+def _of_rows(check: RowCheck, counted: Counted, rows: int) -> CheckResult:
+    failed = counted.failed
+    passed, observed = failed == 0, f"{failed} of {rows} rows {check.have}"
+    if check.share is not None:
         # Multiplied, not divided: 99 of 100 is a share of 0.99 without a rounding error.
-        passed = full >= checks.not_null * column.rows - 1e-9
-        observed = f"{full} of {column.rows} rows have a value"
-        yield CheckResult(name, "not_null", passed, observed, f"a share of {checks.not_null:g}")
-    for check, bound, found in (
-        ("min", checks.min, column.minimum),
-        ("max", checks.max, column.maximum),
-    ):
-        if bound is not None:
-            yield _bound(feature, check, bound, found)
-    if checks.allowed is not None:
-        example = f"{name}: {column.not_allowed_example!r}" if column.not_allowed else ""
-        observed = f"{column.not_allowed} rows hold other values"
-        expected = f"one of {', '.join(map(repr, checks.allowed))}"
-        yield CheckResult(name, "allowed", column.not_allowed == 0, observed, expected, example)
+        passed = rows - failed >= check.share * rows - 1e-9
+        observed = f"{rows - failed} of {rows} rows have a value"
+    example = ""
+    if failed and counted.example:
+        extreme = _EXTREMES.get(check.check)
+        shown = f"{extreme} {counted.example}" if extreme else repr(counted.example)
+        example = f"{check.feature}: {shown}"
+    return CheckResult(
+        check.feature, check.check, passed, observed, check.asked, example, check.blocks, failed
+    )
 
 
-def _bound(feature: FeatureSpec, check: str, bound: Bound, found: Extreme | None) -> CheckResult:
-    """Compare in the feature's own type: 0.1 in float32 is not the 0.1 of a definition."""
-    asked = f"{check} {bound}"
-    if found is None or isinstance(found, str):
-        return CheckResult(feature.name, check, True, "there is no number", asked)
-    limit = bound_in(feature.value_type, bound)
-    passed = found >= limit if check == "min" else found <= limit
-    word, side = ("least", "below") if check == "min" else ("greatest", "above")
-    seen = f"the {word} value is {'not ' if passed else ''}{side} it"
-    example = f"{feature.name}: the {word} value is {shown_number(found, feature.value_type)}"
-    return CheckResult(feature.name, check, passed, seen, asked, example)
+def _of_batch(
+    asked: ViewExpectations, checked: Checked, batch: Batch, *, blocks: bool
+) -> Iterator[CheckResult]:
+    bounds = asked.rows
+    if bounds is not None and batch.rows and (batch.counts_least or batch.counts_most):
+        too_few = batch.counts_least and bounds.min is not None and batch.rows < bounds.min
+        too_many = batch.counts_most and bounds.max is not None and batch.rows > bounds.max
+        seen = f"the run has {batch.rows} rows"
+        yield CheckResult("", "rows", not (too_few or too_many), seen, str(bounds), "", blocks)
+    if asked.newest is not None and batch.until is not None:
+        found = None if checked.newest is None else from_us(checked.newest)
+        newest = max((each for each in (found, batch.stored) if each is not None), default=None)
+        passed = newest is not None and newest >= batch.until - parse_duration(asked.newest)
+        seen = "there is no row" if newest is None else f"the newest row is of {newest.isoformat()}"
+        wanted = f"at most {asked.newest} before {batch.until.isoformat()}"
+        yield CheckResult("", "newest", passed, seen, wanted, "", blocks)

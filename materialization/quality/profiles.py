@@ -39,7 +39,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order. ``mean`` and
     ``std`` (of the population) are those of the numbers, to the digits of a double; None without
     one, or where there is none (an infinity is among them). ``distinct`` and what follows it are of
-    the sample. ``not_allowed`` counts values outside the definition's ``allowed`` list.
+    the sample.
     """
 
     name: str
@@ -50,8 +50,6 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     maximum: Extreme | None = None
     mean: float | None = None
     std: float | None = None
-    not_allowed: int = 0
-    not_allowed_example: str | None = None
     distinct: int = 0
     quantiles: tuple[float, ...] = ()
     #: The edges of equally wide bars, and how many values lie in each.
@@ -71,8 +69,6 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             "mean": self.mean,
             "std": self.std,
             "distinct": self.distinct,
-            "not_allowed": self.not_allowed,
-            "not_allowed_example": self.not_allowed_example,
             "quantiles": dict(zip(map(str, QUANTILES), self.quantiles, strict=False)),
             "edges": list(self.edges),
             "bars": list(self.bars),
@@ -97,8 +93,6 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             maximum=high,
             mean=None if said["mean"] is None else float(said["mean"]),
             std=said["std"],
-            not_allowed=said["not_allowed"],
-            not_allowed_example=said["not_allowed_example"],
             distinct=said["distinct"],
             quantiles=tuple(said["quantiles"].values()),
             edges=tuple(said["edges"]),

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lib.instants import from_us
-from lib.sql_text import identifier, text
+from lib.sql_text import identifier
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.quality.profiles import QUANTILES, ColumnProfile, Profile
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from materialization.quality.profiles import Extreme
     from registry.spec.model import FeatureSpec
-    from registry.spec.value_types import ValueType
 
 #: Values of a sample, all features together, and rows of it at most.
 SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
@@ -127,12 +126,6 @@ class _Column:
         if self.kind.is_numeric:
             apart = f"({self.n}::DOUBLE - {centre!r})"
             yield from (f"avg({apart})", f"avg({apart} * {apart})")
-        if (allowed := self.feature.checks.allowed) is not None:
-            outside = _outside_sql(self.v, allowed, self.kind)
-            yield from (
-                f"count(*) FILTER (WHERE {outside})",
-                f"min({self.v}) FILTER (WHERE {outside})",
-            )
 
     @property
     def _ordered(self) -> str:
@@ -144,9 +137,6 @@ class _Column:
         numbers = next(said) if self.is_float else full
         low, high = (next(said), next(said)) if self.has_extremes else (None, None)
         about, square = (next(said), next(said)) if self.kind.is_numeric else (None, None)
-        outside, example = (0, None)
-        if self.feature.checks.allowed is not None:
-            outside, example = next(said), next(said)
         return ColumnProfile(
             name=self.feature.name,
             rows=rows,
@@ -156,8 +146,6 @@ class _Column:
             maximum=self._extreme(high),
             mean=None if about is None else centre + about,
             std=_deviation(about, square),
-            not_allowed=outside,
-            not_allowed_example=None if example is None else _shown(example)[:80],
         )
 
     def _extreme(self, found: Any) -> Extreme | None:
@@ -166,26 +154,13 @@ class _Column:
         if self.kind.is_numeric:
             number: Extreme = found
             return number
-        return _shown(from_us(found) if self.kind.kind == "timestamp" else found)
+        return shown_value(from_us(found) if self.kind.kind == "timestamp" else found)
 
 
 def _deviation(about: float | None, square: float | None) -> float | None:
     if about is None or square is None or not math.isfinite(square):
         return None
     return math.sqrt(max(square - about * about, 0.0))
-
-
-def _outside_sql(value: str, allowed: tuple[str | int | bool, ...], kind: ValueType) -> str:
-    """Compare typed: in SQL true is 1, in a definition it is not."""
-    same = [item for item in allowed if _is_of(item, kind)]
-    listed = ", ".join(text(item) if isinstance(item, str) else str(item) for item in same)
-    return f"{value} NOT IN ({listed})" if same else f"{value} IS NOT NULL"
-
-
-def _is_of(item: str | int | bool, kind: ValueType) -> bool:
-    if isinstance(item, bool) or kind.kind == "bool":
-        return isinstance(item, bool) and kind.kind == "bool"
-    return isinstance(item, str) == (not kind.is_numeric)
 
 
 def _sketched(connection: Asked, column: _Column, found: ColumnProfile) -> ColumnProfile:
@@ -227,9 +202,10 @@ def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
         f"SELECT {column.v}::VARCHAR, count(*) AS times FROM sample WHERE {column.v} IS NOT NULL"
         f" GROUP BY {column.v} HAVING times > 1 ORDER BY times DESC, {column.v} LIMIT {NAMED}"
     ).fetchall()
-    return tuple((_shown(value), times) for value, times in rows)
+    return tuple((shown_value(value), times) for value, times in rows)
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """Return a value as people and databases can have it: cut where it is long, without NUL."""
     shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return shown[:_SHOWN].translate(_NUL)

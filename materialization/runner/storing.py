@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.db import transaction
 
-from lib.errors import QualityRejected
 from materialization.choices import RunStep
 from materialization.edges import engine, offline_store, whereabouts
-from materialization.quality.expectations import check_profile
-from materialization.quality.profiles import Profile
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.heartbeat import LeaseLost
+from materialization.runner.judging import judge_rows, judge_stillness
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.runner.recording import note_commit, note_windows, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:
-    from materialization.compute.jobs import Computed, ComputeJob, Counters
+    from materialization.compute.jobs import ComputeJob, Counters
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
@@ -35,14 +33,6 @@ if TYPE_CHECKING:
 
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.
 COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
-
-
-class ChecksFailed(QualityRejected):
-    code = "checks_failed"
-
-
-class NoRows(QualityRejected):
-    code = "no_rows"
 
 
 def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
@@ -66,6 +56,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     with where.telling():
         work = work_of(run, where)
     if work.job is None:
+        judge_stillness(run)
         _record(run, work, None, 0)
         return
     with where.telling():
@@ -85,7 +76,7 @@ def _commit(
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
         given = msgspec.structs.replace(job, staging=folder, sequence=sequence)
         computed = engine().compute(given, watch=partial(_watch, run, heartbeat))
-        _judge(run, computed)
+        judge_rows(run, computed, progress=OFFLINE_SHARE)
         refuse_changed(work)
         # Before the commit: an attempt that dies after it leaves what it found to the next.
         run.advance(source_counts=work.counts(computed.counters))
@@ -153,29 +144,3 @@ def _sequence(run: MaterializationRun) -> int:
         if not run.advance(sequence=sequence):
             raise LeaseLost("another attempt owns the run")
     return sequence
-
-
-def _judge(run: MaterializationRun, computed: Computed) -> None:
-    """Keep the evidence on the run, then refuse what fails it."""
-    spec, counters = run.version.spec, computed.counters
-    results = check_profile(spec, Profile.from_json(computed.profile, spec.features))
-    run.advance(
-        rows_read=counters.rows_read,
-        profile={
-            **computed.profile,
-            "dropped_null_key": counters.dropped_null_key,
-            "seconds": {name: round(each, 2) for name, each in computed.seconds.items()},
-        },
-        checks=[result.to_json() for result in results],
-        progress=OFFLINE_SHARE,
-    )
-    if failed := [result for result in results if not result.passed]:
-        raise ChecksFailed(
-            f"{run.version}: {'; '.join(str(result) for result in failed)}. Nothing was published.",
-            example="; ".join(result.example for result in failed if result.example),
-        )
-    if counters.rows == 0 and not run.table.stored_windows.exists():
-        raise NoRows(
-            f"{run.version}: the source has no usable row up to {run.window_end.isoformat()}; "
-            "check its path and its timestamps, then materialize again."
-        )

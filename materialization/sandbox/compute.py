@@ -19,6 +19,7 @@ from materialization.compute.jobs import Computed, ComputeJob, Envelope, LookJob
 from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
+from materialization.quality.checking import check_files
 from materialization.quality.profiling import profile_files
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
@@ -113,6 +114,7 @@ def _compute(
     files, count = stage(connection, job, rows, telling)
     staged = time.monotonic()
     profile = profile_files(connection, files, job.spec.features, rows=count)
+    checked = check_files(connection, files, job.spec)
     counters = msgspec.structs.replace(rows.counted(), rows=count)
     seconds = {"staging": staged - began, "profiling": time.monotonic() - staged}
-    return Computed(counters, files, profile.to_json(), seconds)
+    return Computed(counters, files, profile.to_json(), checked, seconds)

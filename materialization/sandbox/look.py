@@ -14,6 +14,7 @@ import msgspec
 from materialization.errors import SourceValueInvalid, TooManyTicks, UnknownColumn, placed
 from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
+from materialization.sandbox.checks import check_problems
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.transforms.aggregation.estimate import estimate
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
@@ -62,6 +63,7 @@ def look(
         except (UnknownColumn, SourceValueInvalid) as exc:
             problems.append((check.path, placed(exc, files_of(source)).message))
     facts = _facts(connection, opened, casts)
+    problems += check_problems(connection, spec)
     examples = {}
     where = partial(_where, connection, spec, source, opened)
     for path, message, example in _value_problems(casts, facts, where):

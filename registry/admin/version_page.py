@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from registry.models import FeatureViewVersion
-    from registry.spec.model import Checks, FeatureSpec
+    from registry.spec.model import FeatureSpec
 
 HISTORY_LENGTH = 50
 DECISIONS = (Action.APPROVE, Action.REJECT)
@@ -126,19 +126,19 @@ def feature_rows(
 ) -> list[FeatureRow]:
     """Return the features with what became of each; without ``before`` nothing is marked."""
     if before is None:
-        return [FeatureRow(feature, list(check_texts(feature.checks)), "") for feature in after]
+        return [FeatureRow(feature, list(feature.checks.in_words()), "") for feature in after]
     known, kept = {feature.name: feature for feature in before}, {feature.name for feature in after}
     rows = [
         FeatureRow(
             feature,
-            list(check_texts(feature.checks)),
+            list(feature.checks.in_words()),
             _feature_word(feature, known.get(feature.name)),
         )
         for feature in after
     ]
     removed = (feature for feature in before if feature.name not in kept)
     return rows + [
-        FeatureRow(feature, list(check_texts(feature.checks)), "removed") for feature in removed
+        FeatureRow(feature, list(feature.checks.in_words()), "removed") for feature in removed
     ]
 
 
@@ -146,18 +146,6 @@ def _feature_word(feature: FeatureSpec, before: FeatureSpec | None) -> str:
     if before is None:
         return "new"
     return "" if feature == before else "changed"
-
-
-def check_texts(checks: Checks) -> Iterator[str]:
-    """Say each check in words, as in ``at least 99 % not null``."""
-    if checks.not_null is not None:
-        yield f"at least {checks.not_null * 100:g} % not null"
-    if checks.min is not None:
-        yield f"min {checks.min}"
-    if checks.max is not None:
-        yield f"max {checks.max}"
-    if checks.allowed is not None:
-        yield f"one of {', '.join(map(str, checks.allowed))}"
 
 
 def _people(version: FeatureViewVersion) -> dict[str, Any]:

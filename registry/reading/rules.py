@@ -7,16 +7,16 @@ satisfy (``aggregation_rules``).
 from __future__ import annotations
 
 import re
-from functools import partial, singledispatch
+from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from croniter import croniter
 
 from registry.reading.aggregation_rules import aggregation_problems
+from registry.reading.check_rules import feature_check_problems, view_check_problems
 from registry.reading.findings import error_of, repeated, too_many
 from registry.reading.on_demand_rules import on_demand_problems
 from registry.spec.base import Described
-from registry.spec.bounds import bound_in
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
     EntitySpec,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
     from registry.spec.sources import SourceSpec
-    from registry.spec.value_types import ValueType
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -57,12 +56,6 @@ MAX_ENTITIES = MAX_JOIN_KEYS = 16
 MAX_REFERENCES = 1000
 #: Each further ``**`` of a path multiplies the directories a glob walks through.
 MAX_PATH = 500
-#: What `allowed` may list: type → how a value is written, and what it then is.
-_ALLOWED: dict[str, tuple[str, type | None]] = {
-    "string": ("a text", str),
-    "bool": ("true or false", bool),
-    "number": ("a number", int),
-}
 #: As wide as the columns that keep a schedule.
 MAX_EVERY, MAX_CRON = 12, 64
 
@@ -159,6 +152,7 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     if spec.freshness is not None and (error := error_of(parse_duration, spec.freshness)):
         yield ("freshness",), error
     yield from schedule_problems(spec.schedule)
+    yield from view_check_problems(spec)
     yield from _transform_rules(spec)
 
 
@@ -181,41 +175,8 @@ def _features_rules(features: Sequence[FeatureSpec | OnDemandFeature]) -> Iterat
         if error := error_of(parse_type, feature.type):
             yield (*path, "type"), error
         elif isinstance(feature, FeatureSpec):
-            yield from _check_rules((*path, "checks"), feature)
+            yield from feature_check_problems((*path, "checks"), feature)
     yield from repeated(("features",), [feature.name for feature in features])
-
-
-def _check_rules(path: Path, feature: FeatureSpec) -> Iterator[Found]:
-    checks = feature.checks
-    if checks.not_null is not None and not 0 <= checks.not_null <= 1:
-        message = f"{checks.not_null} is a share of rows; write 0 to 1, as in 0.99."
-        yield (*path, "not_null"), message
-    yield from _bound_rules(path, feature)
-    for index, item in enumerate(checks.allowed or ()):
-        if problem := _allowed_problem(feature.value_type, item):
-            yield (*path, "allowed", index), problem
-
-
-def _bound_rules(path: Path, feature: FeatureSpec) -> Iterator[Found]:
-    least, most = feature.checks.min, feature.checks.max
-    read = partial(bound_in, feature.value_type)
-    given = {name: each for name, each in (("min", least), ("max", most)) if each is not None}
-    wrong = [
-        ((*path, name), error) for name, each in given.items() if (error := error_of(read, each))
-    ]
-    yield from wrong
-    if least is not None and most is not None and not wrong and read(least) > read(most):
-        yield (*path, "min"), f"min {least} is above max {most}: no value fits."
-
-
-def _allowed_problem(value_type: ValueType, item: str | int | bool) -> str | None:
-    """Say why no value of the type can be ``item``; None when one can."""
-    if value_type.is_numeric and not isinstance(item, (str, bool)):
-        return error_of(partial(bound_in, value_type), item)
-    word, kind = _ALLOWED.get("number" if value_type.is_numeric else value_type.kind, ("", None))
-    if not word:
-        return f"{value_type} values are not listed; allowed is for texts, numbers and booleans."
-    return None if type(item) is kind else f"{item!r} is not a value of {value_type}; write {word}."
 
 
 def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:

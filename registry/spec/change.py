@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from registry.choices import SENSITIVITY_ORDER, ChangeClass
-from registry.spec.bounds import number
 from registry.spec.fingerprints import data_content, version_content
+from registry.spec.loosening import loosened, loosened_of_view
 from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from registry.spec.model import Checks, FeatureSpec
+    from registry.spec.model import FeatureSpec
 
 Reason = tuple[ChangeClass, str]
 #: Strongest first; a change is as strong as its strongest reason.
@@ -119,6 +119,8 @@ def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         yield from _one_feature(before[name], after[name])
     if before.keys() == after.keys() and list(before) != list(after):
         yield ChangeClass.PATCH, "features reordered"
+    for check in loosened_of_view(old.view.checks, new.view.checks):
+        yield ChangeClass.GUARD, f"check {check} of the view loosened"
 
 
 def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
@@ -130,19 +132,8 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
     if SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(old.sensitivity):
         lowered = f"lowered from {old.sensitivity} to {new.sensitivity}"
         yield ChangeClass.GUARD, f"feature {new.name}: sensitivity {lowered}"
-    for check in _loosened(old.checks, new.checks):
+    for check in loosened(old.checks, new.checks):
         yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
-
-
-def _loosened(old: Checks, new: Checks) -> Iterator[str]:
-    for name in ("not_null", "min"):
-        before, after = getattr(old, name), getattr(new, name)
-        if before is not None and (after is None or number(after) < number(before)):
-            yield name
-    if old.max is not None and (new.max is None or number(new.max) > number(old.max)):
-        yield "max"
-    if old.allowed is not None and (new.allowed is None or set(new.allowed) - set(old.allowed)):
-        yield "allowed"
 
 
 def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:

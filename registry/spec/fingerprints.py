@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from registry.spec.checks import ViewChecks, blocking
 from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def version_content(spec: VersionSpec) -> dict[str, Any]:
 def data_content(spec: VersionSpec) -> dict[str, Any]:
     """Return what decides the stored rows; two versions with equal content share one FeatureTable.
 
-    Checks count: they decide which rows are published, and a table that two versions judged
-    differently would serve the one what it refused. Schedule and TTL count only where the transform
-    says that they decide rows. Of the source's schema the columns count that are read.
+    Checks that block count: they decide which rows are published, and a table that two versions
+    judged differently would serve the one what it refused. What only warns does not. Schedule and
+    TTL count only where the transform says that they decide rows. Of the source's schema the
+    columns count that are read.
     """
     view = spec.view
     content: dict[str, Any] = {
@@ -46,11 +48,13 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         **{key: getattr(view, key) for key in _TRANSFORM_KEYS},
         # By name, as the stores lay them out: another order of the same features is the same data.
         "features": [
-            (feature.name, str(feature.value_type), feature.source_column, feature.checks)
+            (feature.name, str(feature.value_type), feature.source_column, blocking(feature.checks))
             for feature in sorted(view.features, key=lambda feature: feature.name)
         ],
         "start": view.start,
     }
+    if (checks := blocking(view.checks)) != ViewChecks():
+        content["checks"] = checks
     if spec.schema is not None:
         content["schema"] = spec.schema.of(spec.columns_read)
     builtins: dict[str, Any] = msgspec.to_builtins(content | spec.transform.decides(view))
@@ -87,6 +91,15 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
             for key in keys:
                 item.pop(key, None)
     for feature in content["view"]["features"]:
-        for key in ("type", "column", "checks", "sql"):
+        for key in ("type", "column", "sql"):
             feature.pop(key, None)
+        _keep_warnings(feature)
+    _keep_warnings(content["view"])
     return fingerprint(content)
+
+
+def _keep_warnings(part: dict[str, Any]) -> None:
+    """Leave of the checks of a feature, or of a view, what only warns: it decides no row."""
+    warn = part.pop("checks", {}).get("warn")
+    if warn:
+        part["checks"] = {"warn": warn}

@@ -12,7 +12,7 @@ from lib.decoding import json_reader
 from registry.choices import Sensitivity
 from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
-from registry.spec.bounds import Bound  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
 from registry.spec.on_demand import OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
@@ -32,19 +32,6 @@ class JoinKey(Spec, frozen=True):
 
 class EntitySpec(Described, frozen=True, kw_only=True):
     join_keys: tuple[JoinKey, ...]
-
-
-class Checks(Spec, frozen=True):
-    """Blocking expectations on one feature of one run's rows.
-
-    ``not_null`` is the least share of non-null values, 0 to 1; ``min`` and ``max`` are inclusive,
-    and mean what ``bounds`` makes of them in the feature's type.
-    """
-
-    not_null: float | None = None
-    min: Bound | None = None
-    max: Bound | None = None
-    allowed: tuple[str | int | bool, ...] | None = None
 
 
 class FeatureSpec(Spec, frozen=True, kw_only=True):
@@ -92,6 +79,7 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     #: The promise: what is served is never older than this.
     freshness: str | None = None
     online: bool = True
+    checks: ViewChecks = ViewChecks()
 
     @property
     def ttl_duration(self) -> timedelta | None:

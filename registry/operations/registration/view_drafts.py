@@ -16,6 +16,8 @@ from registry.looking import AsRegistered
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import decide_draft
 from registry.queries import newest_of
+from registry.reading.check_rules import unknown_columns
+from registry.spec.checks import canonical
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 
@@ -64,7 +66,7 @@ def decide_feature_view(application: Application, definition: Definition) -> App
     parts = _parts(application.standing, view)
     spec = parts.resolve(view)
     (report,) = application.look(specs=[spec], project=application.project)
-    found = [*_name_clashes(spec), *report.problems]
+    found = [*_clashes(spec), *report.problems]
     spec = msgspec.structs.replace(spec, schema=report.schema)
     applied = None
     if based := base_problems(application.standing, spec):
@@ -121,7 +123,7 @@ def dependent_views(application: Application, moved: Moved, *, already: set[str]
 def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) -> list[Applied]:
     """Make the draft of ``newest`` anew, or say why what changed does not fit it."""
     spec, editor_ids = _as_of_now(application.standing, newest)
-    if clashes := _name_clashes(spec):
+    if clashes := _clashes(spec):
         message = f"feature view {spec.view.name} uses it: {clashes[0][1]}"
         application.problems += [each.problem(("name",), message) for each in moved.values()]
         return []
@@ -197,11 +199,16 @@ def resolved(
     if transform.key is not None:
         view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
     return VersionSpec(
-        view=view,
+        view=msgspec.structs.replace(view, checks=canonical(view.checks)),
         source=source,
         entities=tuple(entities),
         root_identity=root.identity if root else "",
     )
+
+
+def _clashes(spec: VersionSpec) -> list[Found]:
+    """Find what of the view does not fit its source and entities, whatever the rows hold."""
+    return [*_name_clashes(spec), *unknown_columns(spec)]
 
 
 def _name_clashes(spec: VersionSpec) -> list[Found]:

@@ -12,7 +12,6 @@ from django.urls import reverse
 from materialization.admin.runs import profile_table
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
 from registry.models import AuditEntry
-from registry.spec.model import Checks
 from tests.factories import AT, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
@@ -213,11 +212,10 @@ def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
 
 
 def test_a_profile_leaves_out_what_says_nothing(version):
-    shared = {"rows": 3, "nulls": 0, "nans": 0, "not_allowed": 0, "max": None}
+    shared = {"rows": 3, "nulls": 0, "nans": 0, "max": None}
     columns = [{"name": feature.name, "min": 1, **shared} for feature in version.spec.features]
     features = tuple(
-        msgspec.structs.replace(feature, type="int64", checks=Checks())
-        for feature in version.spec.features
+        msgspec.structs.replace(feature, type="int64") for feature in version.spec.features
     )
 
     table = profile_table({"rows": 3, "columns": columns}, features)

@@ -148,7 +148,7 @@ def test_a_failed_check_publishes_nothing_and_says_why(cast, sources):
     run = materialize(version)
 
     assert (run.status, run.error_code) == ("failed", "checks_failed")
-    assert "avg_daily_trips: max fails, the greatest value is above it (asked: max 25)" in run.error
+    assert "avg_daily_trips: max fails, 1 of 2 rows are above it (asked: max 25)" in run.error
     assert run.example == "avg_daily_trips: the greatest value is 30"
     assert [check["passed"] for check in run.checks] == [False]
     assert (snapshot(version), marker(version)) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -14,7 +15,8 @@ from materialization.compute.limits import EngineLimits
 from materialization.sources.files import Whereabouts
 from materialization.stores.columns import INSTANT
 from registry.spec.aggregations import AggregationSpec
-from registry.spec.model import FeatureViewSpec, ScheduleSpec, VersionSpec
+from registry.spec.checks import Checks, Expectations, ViewChecks
+from registry.spec.model import FeatureSpec, FeatureViewSpec, ScheduleSpec, VersionSpec
 from tests.materialization.engine_cases import SHARED, at, compute_here, make_spec, write_parquet
 
 ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30))
@@ -311,3 +313,27 @@ def test_json_that_is_nested_too_deep_is_the_files_fault(tmp_path):
     found = look(make_spec(features=[("x", "float64")], path="rows.jsonl"), tmp_path)
 
     assert found.problems[0][0][0] == "source"
+
+
+def test_checks_that_the_engine_cannot_read_are_named_where_they_stand(tmp_path):
+    write_parquet(tmp_path, rows("1", "2.5"), SCHEMA)
+    spec = make_spec(features=[("x", "string")])
+    wrong = Checks(regex="[a-z", warn=Expectations(regex="(?=a)"))
+    conditions = {"fine": "k > 0 AND x <> ''", "a_text": "x", "no_sum": "x + 1 > k", "odd": "z > 1"}
+    view = msgspec.structs.replace(
+        spec.view,
+        features=(FeatureSpec(name="x", type="string", checks=wrong),),
+        checks=ViewChecks(conditions=conditions),
+    )
+
+    found = dict(look(msgspec.structs.replace(spec, view=view), tmp_path).problems)
+
+    assert set(found) == {
+        ("features", 0, "checks", "regex"),
+        ("features", 0, "checks", "warn", "regex"),
+        ("checks", "conditions", "a_text"),
+        ("checks", "conditions", "no_sum"),
+    }
+    assert found["features", 0, "checks", "regex"] == "'[a-z' is no regex of RE2: missing ]: [a-z."
+    assert "invalid perl operator" in found["features", 0, "checks", "warn", "regex"]
+    assert "it gives a VARCHAR" in found["checks", "conditions", "a_text"]

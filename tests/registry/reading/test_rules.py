@@ -45,6 +45,13 @@ def feature(**columns):
     return VIEW | {"features": [FEATURE | columns]}
 
 
+CHECKS = "features[0].checks"
+
+
+def condition(sql, name="c"):
+    return {"conditions": {name: sql}}
+
+
 LAST_2 = {"function": "last_k", "k": 2}
 
 
@@ -69,6 +76,10 @@ def aggregated(column="a_sum_3d", **columns):
         VIEW | {"sql": "SELECT k, t, a + 1 AS x FROM s"},
         VIEW | {"schedule": {"cron": "15 * * * 1-5"}},
         VIEW | {"freshness": "2h"},
+        VIEW | {"checks": {"rows": {"min": 1}, "newest": "2h", **condition("x > 0 or e is null")}},
+        VIEW | {"checks": {"warn": {"rows": {"min": 5, "max": 5}, **condition("x < 9")}}},
+        feature(type="string", checks={"regex": "[A-Z]{3}", "length": {"max": 3}, "unique": True}),
+        feature(type="list<int64>", checks={"warn": {"length": {"min": 1}, "not_null": 0.5}}),
         feature(type="decimal(38,38)", checks={"min": -0.5, "max": "0.25", "not_null": 1}),
         feature(type="float32", checks={"min": 0.1, "max": 2**30}),
         feature(type="decimal(38,2)", checks={"max": "123456789012345678901234567890.120"}),
@@ -131,6 +142,36 @@ def test_a_name_that_cannot_be_one(definition, name):
         (VIEW | {"start": "0001-01-01T00:00:00+02:00"}, "start", "1000 to 9000"),
         (VIEW | {"ttl": "30 days"}, "ttl", "as in 30d"),
         (VIEW | {"ttl": "0d"}, "ttl", "above zero"),
+        (feature(checks={"regex": "a"}, type="int64"), f"{CHECKS}.regex", "no text"),
+        (feature(checks={"regex": "a" * 1001}, type="string"), f"{CHECKS}.regex", "at most 1000"),
+        (
+            feature(checks={"warn": {"regex": ""}}, type="string"),
+            f"{CHECKS}.warn.regex",
+            "use `length`",
+        ),
+        (feature(checks={"length": {"min": 1}}, type="json"), f"{CHECKS}.length", "no length"),
+        (feature(checks={"length": {}}, type="string"), f"{CHECKS}.length", "bounds nothing"),
+        (feature(checks={"length": {"min": 0}}, type="string"), f"{CHECKS}.length.min", "1 to"),
+        (
+            feature(checks={"length": {"min": 3, "max": 2}}, type="string"),
+            f"{CHECKS}.length.min",
+            "nothing fits",
+        ),
+        (feature(checks={"not_null": 0}), f"{CHECKS}.not_null", "more than 0"),
+        (feature(checks={"warn": {"min": 0}}, type="date"), f"{CHECKS}.warn.min", "no order"),
+        (VIEW | {"checks": {"rows": {"max": 0}}}, "checks.rows.max", "1 to"),
+        (VIEW | {"checks": {"rows": {"min": -1}}}, "checks.rows.min", "-1 rows"),
+        (VIEW | {"checks": {"newest": "0h"}}, "checks.newest", "above zero"),
+        (VIEW | {"checks": {"warn": {"newest": "soon"}}}, "checks.warn.newest", "as in 30d"),
+        (VIEW | {"checks": condition("sum(x) > 1")}, "checks.conditions.c", "several rows"),
+        (VIEW | {"checks": condition("x >")}, "checks.conditions.c", "cannot be parsed"),
+        (VIEW | {"checks": condition("now() > x")}, "checks.conditions.c", "allowed"),
+        (VIEW | {"checks": condition("x > 1", "No Name")}, "checks.conditions.No Name", "letters"),
+        (
+            VIEW | {"checks": {"conditions": {f"c{n}": "x" for n in range(51)}}},
+            "checks.conditions",
+            "51 conditions",
+        ),
         (VIEW | {"freshness": "0h"}, "freshness", "above zero"),
         (VIEW | {"freshness": "two hours"}, "freshness", "as in 30d"),
         (VIEW | {"ttl": "999999w"}, "ttl", "at most 100 years"),

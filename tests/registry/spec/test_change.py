@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from registry.choices import ChangeClass
-from registry.spec.change import classify
+from registry.spec.change import classify, with_guards
 from registry.spec.fingerprints import (
     content_fingerprint,
     data_fingerprint,
@@ -173,3 +173,75 @@ def test_each_change_moves_the_fingerprint_it_belongs_to(path, value, which):
     fingerprints = {"data": data_fingerprint, "metadata": metadata_fingerprint}
 
     assert {name for name, of in fingerprints.items() if of(new) != of(BASE)} == which
+
+
+def with_checks(checks):
+    """Return BASE with checks of its feature of texts."""
+    return edited(("view", "features"), [FEATURES[0], FEATURES[1] | {"checks": checks}])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "weaker"),
+    [
+        ({"regex": "a+"}, {"regex": "a"}, ["regex"]),
+        ({}, {"regex": "a"}, []),
+        ({"length": {"min": 1, "max": 9}}, {"length": {"min": 2, "max": 8}}, []),
+        ({"length": {"min": 1, "max": 9}}, {"length": {"min": 1}}, ["length"]),
+        ({"length": {"max": 9}}, {"length": {"max": 10}}, ["length"]),
+        ({"unique": True}, {}, ["unique"]),
+        ({"not_null": 0.9}, {"warn": {"not_null": 0.9}}, ["not_null"]),
+        ({"warn": {"not_null": 0.9}}, {"not_null": 0.9}, []),
+        ({"warn": {"not_null": 0.9}}, {"not_null": 0.5}, ["warn.not_null"]),
+        ({"warn": {"unique": True}}, {}, ["warn.unique"]),
+        ({"allowed": ["a"]}, {"allowed": ["a"], "warn": {"unique": True}}, []),
+    ],
+)
+def test_a_check_that_lets_more_pass_or_only_warns_is_a_guard(old, new, weaker):
+    before, after = (with_checks(checks) for checks in (old, new))
+
+    change = classify(before, after)
+
+    assert change.is_guard == bool(weaker)
+    assert [reason for reason in change.reasons if "loosened" in reason] == [
+        f"feature b: check {name} loosened" for name in weaker
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "weaker"),
+    [
+        ({"rows": {"min": 10}}, {"rows": {"min": 9}}, "rows"),
+        ({"rows": {"min": 10}}, {"rows": {"min": 11, "max": 99}}, None),
+        ({"newest": "2h"}, {"newest": "121m"}, "newest"),
+        ({"newest": "2h"}, {"newest": "120m"}, None),
+        ({"conditions": {"c": "a > 0"}}, {"conditions": {"c": "a > -1"}}, "conditions.c"),
+        ({"conditions": {"c": "a > 0"}}, {"warn": {"conditions": {"c": "a > 0"}}}, "conditions.c"),
+        ({"warn": {"rows": {"min": 1}}}, {}, "warn.rows"),
+        ({}, {"rows": {"min": 1}}, None),
+    ],
+)
+def test_so_is_one_of_the_view_also_against_versions_beside_the_base(old, new, weaker):
+    before, after = (edited(("view", "checks"), checks) for checks in (old, new))
+
+    change = classify(before, after)
+
+    assert change.is_guard == (weaker is not None)
+    assert with_guards(classify(BASE, after), {"2.0.0": before}, after).is_guard == (
+        weaker is not None
+    )
+    if weaker:
+        assert f"check {weaker} of the view loosened" in change.reasons
+
+
+def test_only_what_blocks_decides_which_rows_are_published():
+    blocks, warns = (
+        with_checks(checks) for checks in ({"unique": True}, {"warn": {"unique": True}})
+    )
+    rows = {"rows": {"min": 1}}
+    of_view, of_view_warns = (edited(("view", "checks"), c) for c in (rows, {"warn": rows}))
+
+    assert data_fingerprint(warns) == data_fingerprint(of_view_warns) == data_fingerprint(BASE)
+    assert len({data_fingerprint(spec) for spec in (BASE, blocks, of_view)}) == 3
+    assert metadata_fingerprint(blocks) == metadata_fingerprint(of_view)
+    assert metadata_fingerprint(of_view) == metadata_fingerprint(BASE)
+    assert len({metadata_fingerprint(spec) for spec in (BASE, warns, of_view_warns)}) == 3

@@ -19,7 +19,7 @@ from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending
-from materialization.runner.storing import ChecksFailed, NoRows
+from materialization.runner.judging import ChecksFailed, NoRows
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.releases import retire_version
 from registry.queries import served_versions
