@@ -1,25 +1,28 @@
 """What one run's rows look like, feature by feature, and how that is written down. [pure]
 
-Not for finding it out (``profiling``), and not for judging it (``expectations``).
+Not for finding it out (``profiling``), merging it (``merging``) or judging it (``expectations``).
 """
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from registry.spec.model import FeatureSpec
     from registry.spec.value_types import ValueType
 
 #: Which quantiles are kept.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: How many values are named, and how many characters all of them have.
+NAMED, NAMED_CHARACTERS = 50, 4_000
 #: The least or greatest value of a column.
 Extreme: TypeAlias = float | int | Decimal | str
 
@@ -39,7 +42,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     ``minimum`` and ``maximum`` are exact numbers, or texts for what has another order. ``mean`` and
     ``std`` (of the population) are those of the numbers, to the digits of a double; None without
     one, or where there is none (an infinity is among them). ``distinct`` and what follows it are of
-    the sample.
+    the sample. Instants and days have marks as well, in seconds and days since 1970.
     """
 
     name: str
@@ -55,8 +58,17 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     #: The edges of equally wide bars, and how many values lie in each.
     edges: tuple[float, ...] = ()
     bars: tuple[int, ...] = ()
+    #: See ``distributions``.
+    marks: tuple[float, ...] = ()
+    #: How many values marks and top are of: those of the sample, without NULL and NaN.
+    seen: int = 0
     #: The most frequent values as texts, and how often each occurs.
     top: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def values(self) -> int:
+        """How many rows have a value that is not NaN."""
+        return self.rows - self.nulls - self.nans
 
     def to_json(self) -> dict[str, Any]:
         shown = {
@@ -72,6 +84,8 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             "quantiles": dict(zip(map(str, QUANTILES), self.quantiles, strict=False)),
             "edges": list(self.edges),
             "bars": list(self.bars),
+            "marks": [_plain(mark) for mark in self.marks],
+            "seen": self.seen,
             "top": [list(each) for each in self.top],
         }
         return {key: _plain(value) for key, value in shown.items()}
@@ -97,6 +111,8 @@ class ColumnProfile(msgspec.Struct, frozen=True):
             quantiles=tuple(said["quantiles"].values()),
             edges=tuple(said["edges"]),
             bars=tuple(said["bars"]),
+            marks=tuple(map(float, said["marks"])),
+            seen=said["seen"],
             top=tuple((value, times) for value, times in said["top"]),
         )
 
@@ -119,6 +135,14 @@ class Profile(msgspec.Struct, frozen=True):
         pairs = zip(said["columns"], features, strict=True)
         columns = tuple(ColumnProfile.from_json(each, of.value_type) for each, of in pairs)
         return cls(said["rows"], columns, said["sampled"])
+
+
+def most_frequent(counted: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Return the most frequent of the counted texts, as many as are named, in their order."""
+    ordered = sorted(counted, key=lambda each: (-each[1], each[0]))[:NAMED]
+    lengths = accumulate(len(name) for name, _ in ordered)
+    kept = takewhile(lambda pair: pair[1] <= NAMED_CHARACTERS, zip(ordered, lengths, strict=True))
+    return tuple(each for each, _ in kept)
 
 
 def shown_number(value: float | Decimal, value_type: ValueType) -> str:

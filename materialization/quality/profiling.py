@@ -9,6 +9,7 @@ frequent) is of a sample, whose size is said.
 from __future__ import annotations
 
 import math
+from hashlib import blake2s
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -17,24 +18,41 @@ import numpy as np
 from lib.instants import from_us
 from lib.sql_text import identifier
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.quality.profiles import QUANTILES, ColumnProfile, Profile
+from materialization.quality.distributions import marks_of
+from materialization.quality.profiles import (
+    NAMED,
+    QUANTILES,
+    ColumnProfile,
+    Profile,
+    most_frequent,
+    shown_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from materialization.quality.distributions import Numbers
     from materialization.quality.profiles import Extreme
     from registry.spec.model import FeatureSpec
+    from registry.spec.value_types import ValueType
 
 #: Values of a sample, all features together, and rows of it at most.
 SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
-#: How many bars a histogram has, how many values are named.
-BARS, NAMED = 20, 10
+#: How many bars a histogram has.
+BARS = 20
 #: Texts are shown up to here; NUL, which not every database keeps, as its picture.
 _SHOWN = 200
 _NUL = str.maketrans({"\x00": "\u2400"})
-_FLOATS = ("float32", "float64")
+_FLOATS, _WHOLE = ("float32", "float64"), ("int32", "int64")
+#: Whole numbers up to here, and down to its negative, are all doubles.
+_EXACT = 2**53
 #: Of these two values are compared by an order that says nothing.
 _WITHOUT_EXTREMES = ("bytes", "list", "vector", "json")
+#: How long after 1970 an instant and a day are: in seconds, and in days.
+_MEASURES = {
+    "timestamp": "epoch_us({v})::DOUBLE / 1000000",
+    "date": "datediff('day', DATE '1970-01-01', {v})::DOUBLE",
+}
 
 
 class Asked(Protocol):
@@ -80,7 +98,8 @@ def _sample_sql(stored: str, features: Sequence[FeatureSpec], rows: int) -> str:
     if rows <= budget:
         return f"SELECT {columns} FROM {stored}"
     share = 100 * budget / rows
-    return f"SELECT {columns} FROM {stored} TABLESAMPLE system({share:.6f} PERCENT) LIMIT {budget}"
+    # Row by row: rows that lie together are often alike, and blocks of them would be few.
+    return f"SELECT {columns} FROM {stored} TABLESAMPLE bernoulli({share:.6f} PERCENT)"
 
 
 class _Column:
@@ -105,16 +124,28 @@ class _Column:
         return f"{name} AS {self.v}, {number} AS {self.n}"
 
     @property
-    def finite(self) -> str:
-        """The sample's finite numbers, as doubles."""
-        if self.is_float:
-            return f"CASE WHEN isfinite({self.v}) THEN {self.v}::DOUBLE END"
-        return f"{self.v}::DOUBLE"
+    def measure(self) -> str:
+        """The value as a double; empty for what has no distance."""
+        return _MEASURES.get(self.kind.kind, "{v}::DOUBLE" if self.kind.is_numeric else "").format(
+            v=self.v
+        )
+
+    def is_in_doubles(self, found: ColumnProfile) -> bool:
+        """Tell whether each of its values is a double, so that they can be counted as such."""
+        if self.kind.kind not in _WHOLE:
+            return self.is_float
+        low, high = found.minimum or 0, found.maximum or 0
+        return low >= -_EXACT and high <= _EXACT  # type: ignore[operator]
 
     @property
     def centre(self) -> str:
         """A number near the mean, without an overflow; the moments are taken about it."""
-        return f"coalesce(median({self.finite}), 0)" if self.kind.is_numeric else "max(0)"
+        if not self.kind.is_numeric:
+            return "max(0)"
+        number = f"{self.v}::DOUBLE"
+        if self.is_float:
+            number = f"CASE WHEN isfinite({self.v}) THEN {number} END"
+        return f"coalesce(median({number}), 0)"
 
     def exact(self, centre: float) -> Iterator[str]:
         """Yield what is asked of all rows, in the order in which ``profile`` reads it."""
@@ -165,33 +196,68 @@ def _deviation(about: float | None, square: float | None) -> float | None:
 
 def _sketched(connection: Asked, column: _Column, found: ColumnProfile) -> ColumnProfile:
     """Add what is taken from the sample."""
-    (distinct,) = _one(connection, [f"count(DISTINCT {column.v})"], "sample")
-    more: dict[str, Any] = {"distinct": distinct, "top": _top(connection, column)}
-    if column.kind.is_numeric:
-        (quantiles,) = _one(
-            connection, [f"quantile_cont({column.finite}, {list(QUANTILES)})"], "sample"
-        )
-        more["quantiles"] = tuple(quantiles or ())
-        more["edges"], more["bars"] = _histogram(connection, column)
+    numbers = _ordered(connection, column) if column.measure else None
+    if numbers is not None and column.is_in_doubles(found):
+        more = _counted(numbers, column.kind, nans=found.nans)
+    else:
+        distinct = f"count(DISTINCT {column.v})"
+        names = "distinct", "seen"
+        found_out = _one(connection, [distinct, f"count({column.v})"], "sample")
+        more = dict(zip(names, found_out, strict=True))
+        more["top"] = _top(connection, column)
+    if numbers is not None:
+        more |= {"marks": marks_of(numbers), "seen": len(numbers)}
+        if column.kind.is_numeric:
+            finite = numbers[np.isfinite(numbers)]
+            more["quantiles"] = _quantiles(finite)
+            more["edges"], more["bars"] = _histogram(finite)
     return msgspec.structs.replace(found, **more)
 
 
-def _histogram(connection: Asked, column: _Column) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    finite = column.finite
-    low, high = _one(connection, [f"min({finite})", f"max({finite})"], "sample")
-    if low is None or not math.isfinite(high - low):
+def _counted(ordered: Numbers, kind: ValueType, *, nans: int) -> dict[str, Any]:
+    """Return how many values differ, and the most frequent of those that are not alone."""
+    starts = np.flatnonzero(np.append(len(ordered) > 0, ordered[1:] != ordered[:-1]))
+    times = np.diff(starts, append=len(ordered))
+    repeated = np.flatnonzero(times > 1)
+    most = repeated[np.argsort(-times[repeated], kind="stable")[:NAMED]]
+    whole = kind.kind in _WHOLE
+    named = (
+        (shown_number(int(value) if whole else value, kind), count)
+        for value, count in zip(ordered[starts[most]].tolist(), times[most].tolist(), strict=True)
+    )
+    return {"distinct": len(starts) + bool(nans), "top": most_frequent(named)}
+
+
+def _ordered(connection: Asked, column: _Column) -> Numbers:
+    """Return the sample's values as doubles in ascending order, without NULL and NaN."""
+    asked = f"SELECT {column.measure} AS x FROM sample WHERE {column.v} IS NOT NULL"
+    numbers: Numbers = np.ma.compressed(connection.execute(asked).fetchnumpy()["x"])
+    return np.sort(numbers[~np.isnan(numbers)])
+
+
+def _quantiles(ordered: Numbers) -> tuple[float, ...]:
+    """Interpolate between neighbours, without an overflow where they lie far apart."""
+    if not len(ordered):
+        return ()
+    places = np.asarray(QUANTILES) * (len(ordered) - 1)
+    below = places.astype(np.int64)
+    part = places - below
+    above = np.minimum(below + 1, len(ordered) - 1)
+    return tuple((ordered[below] * (1 - part) + ordered[above] * part).tolist())
+
+
+def _histogram(ordered: Numbers) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    if not len(ordered):
+        return (), ()
+    low, high = float(ordered[0]), float(ordered[-1])
+    if not math.isfinite(high - low):
         return (), ()
     if low == high:
-        (count,) = _one(connection, [f"count({finite})"], "sample")
-        return (low, high), (count,)
-    bar = f"least(floor(({finite} - {low!r}) / {high - low!r} * {BARS}), {BARS - 1})::INTEGER"
-    counted = dict(
-        connection.execute(
-            f"SELECT {bar} AS bar, count(*) FROM sample WHERE {finite} IS NOT NULL GROUP BY bar"
-        ).fetchall()
-    )
-    edges = tuple(float(edge) for edge in np.linspace(low, high, BARS + 1))
-    return edges, tuple(counted.get(number, 0) for number in range(BARS))
+        return (low, high), (len(ordered),)
+    edges = np.linspace(low, high, BARS + 1)
+    inner = np.searchsorted(ordered, edges[1:-1], side="left")
+    counts = np.diff(inner, prepend=0, append=len(ordered))
+    return tuple(edges.tolist()), tuple(counts.tolist())
 
 
 def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
@@ -202,7 +268,15 @@ def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
         f"SELECT {column.v}::VARCHAR, count(*) AS times FROM sample WHERE {column.v} IS NOT NULL"
         f" GROUP BY {column.v} HAVING times > 1 ORDER BY times DESC, {column.v} LIMIT {NAMED}"
     ).fetchall()
-    return tuple((shown_value(value), times) for value, times in rows)
+    return most_frequent((_named(value), times) for value, times in rows)
+
+
+def _named(value: Any) -> str:
+    """Show a value so that two that differ are two: a long one ends with what tells it apart."""
+    shown = shown_value(value)
+    if len(str(value)) <= _SHOWN:
+        return shown
+    return f"{shown[:-10]}…#{blake2s(str(value).encode(), digest_size=4).hexdigest()}"
 
 
 def shown_value(value: Any) -> str:

@@ -187,3 +187,28 @@ def test_no_value_a_type_can_hold_fails_the_profile(profile, kind, data):
     if kind.startswith(("int", "decimal", "float")) and numbers:
         assert found.columns[0].minimum == min(numbers)
         assert found.columns[0].maximum == max(numbers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "marks", "top"),
+    [
+        ("int64", [3, 1, 3, None], (1.0, 3.0, 3.0), (("3", 2),)),
+        ("int64", [2**60, 2**60, 1], (1.0, 2.0**60, 2.0**60), ((str(2**60), 2),)),
+        ("float64", [math.inf, math.inf, math.nan, 0.5], (0.5, math.inf, math.inf), (("inf", 2),)),
+        ("date", [T.date()] * 2, (19723.0,) * 3, (("2024-01-01", 2),)),
+        ("timestamp", [T, T], (1704067200.0,) * 3, (("2024-01-01 00:00:00+00", 2),)),
+        ("string", ["x" * 300 + "a"] * 2, (), ()),
+        ("list<int64>", [[1], [1]], (), ()),
+    ],
+)
+def test_a_distribution_is_kept_of_every_type_that_has_one(profile, kind, values, marks, top):
+    [column] = profile(view(kind), values).columns
+
+    kept = column.marks and (column.marks[0], column.marks[50], column.marks[100])
+    assert kept == marks
+    assert column.seen == sum(value is not None and value == value for value in values)
+    if kind != "string":
+        assert column.top == top
+    else:
+        [(name, times)] = column.top
+        assert (len(name), name[:190], times) == (200, "x" * 190, 2)
