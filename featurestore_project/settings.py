@@ -147,6 +147,8 @@ METRICS_TOKEN = env_secret("METRICS_TOKEN")
 ALERT_HOSTS = env_list("ALERT_HOSTS")
 # Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
+# Rows a comparison of the stores looks at in a second, so that online reads keep their time.
+COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Threads of a web process that answer online reads, and as many again for the admin and the API.
@@ -205,6 +207,8 @@ CELERY_TASK_ROUTES = {
     "materialization.beat.sweep": {"queue": "sweep"},
     # Of the workers that reload: a message takes seconds, runs may take hours.
     "materialization.deliver_notice": {"queue": "alerts"},
+    # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
+    "materialization.certify": {"queue": "certificates"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {

@@ -48,6 +48,25 @@ class RunStep(StrEnum):
     DONE = "done"
 
 
+class CertificateKind(StrEnum):
+    """What is compared."""
+
+    #: The rows of the online store with the latest stored ones.
+    ONLINE = "online"
+
+
+class CertificateStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    #: Nothing can be said: a store was away, or the table is not loaded.
+    FAILED = "failed"
+
+
+LIVE_CERTIFICATES = (CertificateStatus.QUEUED, CertificateStatus.RUNNING)
+
+
 class AlertKind(StrEnum):
     """What can be wrong; ``quality.alerts.causes`` says how grave each is."""
 

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from lib.clock import database_now
 from materialization.quality.alerts.notices import deliver, note_unended
+from materialization.runner.certifying import certify
 from materialization.runner.run import run
 
 #: Seconds for one message: a channel that answers slowly, byte by byte, holds nothing up.
@@ -26,6 +27,13 @@ DELIVERY_SECONDS = 10
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
     """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
     run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now)
+
+
+@shared_task(bind=True, acks_late=True, name="materialization.certify")
+def certify_table(self: Any, *, certificate_id: int, **_: object) -> None:
+    """Perform one comparison; what it found is in its row."""
+    worker = str(self.request.hostname or "worker")
+    certify(certificate_id=certificate_id, worker=worker, clock=database_now)
 
 
 @shared_task(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from materialization.choices import AlertState, RunStatus, Severity
+from materialization.choices import AlertState, CertificateStatus, RunStatus, Severity
 from registry import verbs
 from registry.markup import register_tones
 from registry.verbs import Verb
@@ -23,6 +23,9 @@ VERBS = {
     "alert_channel.removed": Verb("removed the alert channel", "notifications_off"),
     "alert_channel.tested": Verb("tested the alert channel", "notifications_active"),
     "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
+    "certificate.requested": Verb("asked for", "verified"),
+    "certificate.differed": Verb("found differences", "difference", is_outcome=True),
+    "certificate.repaired": Verb("put differences right", "build", is_outcome=True),
     "feature_table.dropped_online": Verb("dropped online"),
     "feature_table.loss_accepted": Verb("gave up the stored data", "delete_sweep"),
     "materialization_run.requested": _run("asked for", "play_circle"),
@@ -50,6 +53,9 @@ TONES: dict[str, str] = {
     AlertState.OPEN: "bad",
     AlertState.ACKNOWLEDGED: "info",
     AlertState.CLOSED: "good",
+    # certificates
+    CertificateStatus.EQUAL: "good",
+    CertificateStatus.DIFFERENT: "bad",
     # schedules
     "on": "good",
     "paused": "neutral",

@@ -26,7 +26,12 @@ from materialization.compute.point_in_time_sql import (
 )
 from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
-from materialization.compute.stored_rows_sql import latest_sql
+from materialization.compute.stored_rows_sql import (
+    ASKED,
+    latest_sql,
+    same_stamps_sql,
+    sample_sql,
+)
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
 from materialization.stores.columns import stored_schema
 from materialization.stores.protocols import OfflineStoreUnavailable
@@ -66,17 +71,37 @@ class DuckDBEngine:
         *,
         as_of: datetime | None = None,
         sequence: int | None = None,
+        up_to: int | None = None,
+        among: pa.Table | None = None,
     ) -> Iterator[pa.RecordBatchReader]:
         schema = stored_schema(spec)
         if not files:
             yield pa.RecordBatchReader.from_batches(schema, [])
             return
-        advice = "raise ENGINE_MEMORY_LIMIT_MB or ENGINE_TIME_LIMIT_SECONDS"
-        with self._session() as session, _own_failures("finding the latest rows", advice):
-            query = session.sql(latest_sql(files, spec, as_of=as_of, sequence=sequence))
-            reader = query.to_arrow_reader(self._limits.batch_rows)
+        some = among is not None
+        sql = latest_sql(files, spec, as_of=as_of, sequence=sequence, up_to=up_to, some=some)
+        with self._session() as session, _own_failures("finding the latest rows", _MORE):
+            if among is not None:
+                session.register(ASKED, among)
+            reader = session.sql(sql).to_arrow_reader(self._limits.batch_rows)
             batches = (batch.cast(schema) for batch in reader)
             yield pa.RecordBatchReader.from_batches(schema, batches)
+
+    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
+        fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+        if not files:
+            return pa.schema(fields).empty_table()
+        with self._session() as session, _own_failures("choosing entities", _MORE):
+            found = session.sql(sample_sql(files, spec, count)).to_arrow_table()
+        return found.cast(pa.schema(fields))
+
+    def same_stamps(self, files: Sequence[str], spec: VersionSpec, rows: pa.Table) -> pa.Table:
+        schema = stored_schema(spec)
+        if not files or not rows.num_rows:
+            return schema.empty_table()
+        with self._session() as session, _own_failures("finding stored rows", _MORE):
+            session.register(ASKED, rows)
+            return session.sql(same_stamps_sql(files, spec)).to_arrow_table().cast(schema)
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         # One session for all: opening DuckDB takes tens of milliseconds.
@@ -140,6 +165,7 @@ def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
     return None
 
 
+_MORE = "raise ENGINE_MEMORY_LIMIT_MB or ENGINE_TIME_LIMIT_SECONDS"
 #: What DuckDB says when a limit is reached → which of ours it is.
 _LIMITS = {
     "maximum execution time": "time",

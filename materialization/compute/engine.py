@@ -58,12 +58,27 @@ class Engine(Protocol):
         *,
         as_of: datetime | None = None,
         sequence: int | None = None,
+        up_to: int | None = None,
+        among: pa.Table | None = None,
     ) -> AbstractContextManager[pa.RecordBatchReader]:
         """Give the greatest stored row of each key by (event, created, sequence).
 
         Input:  Parquet files of one snapshot. With ``as_of`` only rows visible then count, with
-                ``sequence`` only those of it.
+                ``sequence`` only those of it, with ``up_to`` those of it and earlier ones.
+                ``among`` has the join keys of entities: no others are looked for.
         Output: batches of ``columns.stored_schema``, in no order; memory bounded.
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
+    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
+        """Return the join keys of up to ``count`` entities, each as likely as any other.
+
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
+    def same_stamps(self, files: Sequence[str], spec: VersionSpec, rows: pa.Table) -> pa.Table:
+        """Return the stored rows that share join keys, times and sequence with one of ``rows``.
+
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 

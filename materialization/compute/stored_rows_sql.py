@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from registry.spec.model import VersionSpec
 
+#: The relation of entities, or rows, that a question is about.
+ASKED = "asked"
+
 
 def stored_rows(files: Sequence[str]) -> str:
     """Return SQL for the files' own columns; ``region=eu`` in a path would else replace one."""
@@ -24,24 +27,51 @@ def stored_rows(files: Sequence[str]) -> str:
 
 
 def latest_sql(
-    files: Sequence[str], spec: VersionSpec, *, as_of: datetime | None, sequence: int | None
+    files: Sequence[str],
+    spec: VersionSpec,
+    *,
+    as_of: datetime | None,
+    sequence: int | None,
+    up_to: int | None = None,
+    some: bool = False,
 ) -> str:
     """Return SQL for the greatest row of each key by (event, created, sequence, place).
 
-    With ``as_of`` only rows visible then count, with ``sequence`` only those of it. Each key's
-    latest event is found first, by narrow columns alone: ordering whole rows takes many times as
-    long.
+    With ``as_of`` only rows visible then count, with ``sequence`` only those of it, with ``up_to``
+    those of it and earlier ones; ``some``: only the keys of ``ASKED``. Each key's latest event is
+    found first, by narrow columns alone: ordering whole rows takes many times as long.
     """
-    columns = ", ".join(identifier(name) for name in stored_schema(spec).names)
-    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
+    columns, keys = _columns(spec), _keys(spec)
     order = ", ".join(f"{column} DESC" for column in (CREATED, SEQUENCE, *PLACE))
     conditions = [f"{SEQUENCE} = {sequence:d}"] if sequence is not None else []
+    if up_to is not None:
+        conditions.append(f"{SEQUENCE} <= {up_to:d}")
     if as_of is not None:
         conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
     wanted = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     return (
         f"WITH newest AS (SELECT {keys}, max({EVENT}) AS {EVENT} FROM {stored_rows(files)} "
-        f"{wanted}GROUP BY {keys}) "
+        f"{f'SEMI JOIN {ASKED} USING ({keys}) ' if some else ''}{wanted}GROUP BY {keys}) "
         f"SELECT {columns} FROM {stored_rows(files)} JOIN newest USING ({keys}, {EVENT}) "
         f"{wanted}QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1"
     )
+
+
+def sample_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:
+    """Return SQL for the keys of ``count`` entities that chance chooses."""
+    entities = f"SELECT DISTINCT {_keys(spec)} FROM {stored_rows(files)}"
+    return f"SELECT * FROM ({entities}) USING SAMPLE reservoir({count:d} ROWS)"
+
+
+def same_stamps_sql(files: Sequence[str], spec: VersionSpec) -> str:
+    """Return SQL for the stored rows that share keys, times and sequence with one of ``ASKED``."""
+    same = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"
+    return f"SELECT {_columns(spec)} FROM {stored_rows(files)} SEMI JOIN {ASKED} USING ({same})"
+
+
+def _columns(spec: VersionSpec) -> str:
+    return ", ".join(identifier(name) for name in stored_schema(spec).names)
+
+
+def _keys(spec: VersionSpec) -> str:
+    return ", ".join(identifier(key.name) for key in spec.join_keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from materialization.models.alerts import Alert
+from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.models.runs import (
     MaterializationRun,
@@ -18,6 +19,7 @@ __all__ = [
     "Alert",
     "AlertChannel",
     "AlertNotice",
+    "Certificate",
     "MaterializationRun",
     "MaterializationSchedule",
     "ProcessClock",

@@ -1,4 +1,4 @@
-"""Keeping a run's lease while it works, and noticing that it was lost or cancelled.
+"""Keeping a lease while the work goes on, and noticing that it was lost, or a run cancelled.
 
 A thread renews the lease, because a long computation says nothing for minutes.
 """
@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from django.conf import settings
 from django.db import Error as DatabaseFailed
 from django.db import connection
 
 from lib.errors import AssayError
-from materialization.models import MaterializationRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
 
+    from django.db.models import QuerySet
+
+    from materialization.models import MaterializationRun
+
 
 class LeaseLost(AssayError):
-    """Another attempt owns the run now; this one stops without a trace."""
+    """Another attempt has the work now; this one stops without a trace."""
 
     code = "lease_lost"
 
@@ -34,15 +37,24 @@ class RunCancelled(AssayError):
     code = "run_cancelled"
 
 
-class Heartbeat:
-    """Renew the lease of one attempt until left; ``check`` raises when it should stop."""
+class Leased(Protocol):
+    """A row that one worker has at a time."""
 
-    def __init__(self, run: MaterializationRun, *, clock: Callable[[], datetime]) -> None:
-        self._run, self._clock = run, clock
+    pk: int
+
+    def owned(self) -> QuerySet[Any]:
+        """Return the row as long as this attempt has it, else nothing."""
+
+
+class Lease:
+    """Renew the lease of one attempt until left."""
+
+    def __init__(self, row: Leased, *, clock: Callable[[], datetime]) -> None:
+        self._row, self._clock = row, clock
         self._lease = timedelta(seconds=settings.RUN_LEASE_SECONDS)
         self._stop = threading.Event()
         self._outcome: Exception | None = None
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{run.pk}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{row.pk}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -56,6 +68,34 @@ class Heartbeat:
     ) -> None:
         self._stop.set()
         self._thread.join()
+
+    @property
+    def stopped(self) -> Exception | None:
+        """Return why the run should stop, as far as the last beat knows; costs no query."""
+        return self._outcome
+
+    def _beat(self) -> None:
+        try:
+            while not self._stop.wait(self._lease.total_seconds() / 4) and self._outcome is None:
+                try:
+                    self._renew()
+                except DatabaseFailed:
+                    # The lease outlives a few missed beats; if they go on, the sweep takes over.
+                    connection.close()
+        finally:
+            connection.close()
+
+    def _renew(self) -> None:
+        if not self._row.owned().update(lease_expires_at=self._clock() + self._lease):
+            self._outcome = LeaseLost("another attempt owns it")
+
+
+class Heartbeat(Lease):
+    """The lease of a run; ``check`` raises when it should stop."""
+
+    def __init__(self, run: MaterializationRun, *, clock: Callable[[], datetime]) -> None:
+        super().__init__(run, clock=clock)
+        self._run = run
 
     def check(self) -> None:
         """Return if the run may go on.
@@ -78,25 +118,7 @@ class Heartbeat:
         if self._outcome is not None:
             raise self._outcome
 
-    @property
-    def stopped(self) -> Exception | None:
-        """Return why the run should stop, as far as the last beat knows; costs no query."""
-        return self._outcome
-
-    def _beat(self) -> None:
-        try:
-            while not self._stop.wait(self._lease.total_seconds() / 4) and self._outcome is None:
-                try:
-                    self._renew()
-                except DatabaseFailed:
-                    # The lease outlives a few missed beats; if they go on, the sweep takes over.
-                    connection.close()
-        finally:
-            connection.close()
-
     def _renew(self) -> None:
-        owned = self._run.owned()
-        if not owned.update(lease_expires_at=self._clock() + self._lease):
-            self._outcome = LeaseLost("another attempt owns the run")
-        elif owned.filter(cancel_requested=True).exists():
+        super()._renew()
+        if self._outcome is None and self._run.owned().filter(cancel_requested=True).exists():
             self._outcome = RunCancelled("cancelled on request; nothing was stored.")

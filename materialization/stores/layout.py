@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Invalid
-from lib.instants import to_us
+from lib.instants import from_us, to_us
 from materialization.stores import packing
 from registry.spec.value_types import SCALARS, ValueType
 
@@ -73,6 +73,18 @@ class EntityKey:
             column = _column(batch, name, kind.arrow, nulls=False)
             pieces += [*_arrow_key_bytes(column, kind), _SLASH]
         return packing.join(*pieces[:-1], pa.scalar(b"}", pa.binary()))
+
+    def values(self, tag: bytes) -> tuple[Any, ...] | None:
+        """Return the typed key values that have this tag; None: no entity's are written so."""
+        rest, found = tag[1:-1], []
+        try:
+            for kind in self.types:
+                text, rest = _first(rest, is_sized=kind.kind in ("string", "bytes"))
+                found.append(pa.scalar(_KEY_VALUES[kind.kind](text), kind.arrow).as_py())
+        except (ValueError, OverflowError):
+            return None
+        # Whatever else could be read as a key is told apart by how the key would be written.
+        return tuple(found) if self.tags([[value] for value in found]) == [tag] else None
 
 
 @dataclass(frozen=True)
@@ -203,6 +215,15 @@ def _text(numbers: pa.Array) -> pa.Array:
     return numbers.cast(pa.string()).cast(pa.binary())
 
 
+def _first(pieces: bytes, *, is_sized: bool) -> tuple[bytes, bytes]:
+    """Return the first of the pieces that make a tag, and the others."""
+    if is_sized:
+        size, _, data = pieces.partition(b":")
+        return data[: int(size)], data[int(size) + 1 :]
+    first, _, others = pieces.partition(b"/")
+    return first, others
+
+
 def _sized(data: bytes) -> bytes:
     """Return ``4:abcd``: with its length before it no value can pass for two."""
     return b"%d:%s" % (len(data), data)
@@ -216,4 +237,14 @@ _KEY_BYTES: dict[str, Callable[[Any], bytes | None]] = {
     "bytes": lambda value: None if value is None else _sized(value),
     "timestamp": lambda value: None if value is None else b"%d" % to_us(value),
     "date": lambda value: None if value is None else b"%d" % (value - _DAY_ZERO).days,
+}
+
+_KEY_VALUES: dict[str, Callable[[bytes], Any]] = {
+    "bool": lambda text: bool(int(text)),
+    "int32": int,
+    "int64": int,
+    "string": bytes.decode,
+    "bytes": bytes,
+    "timestamp": lambda text: from_us(int(text)),
+    "date": lambda text: date.fromordinal(_DAY_ZERO.toordinal() + int(text)),
 }

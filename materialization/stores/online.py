@@ -20,6 +20,7 @@ import redis
 from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
 from lib.instants import MICROSECOND, to_us
+from materialization.stores import inspecting
 from materialization.stores.layout import (
     decode_rows,
     header_numbers,
@@ -247,6 +248,38 @@ class RedisOnlineStore:
                     unmarked.append(uid)
                     self._redis.eval(UNMARK, 1, marker_key(uid), found)
         return unmarked
+
+    def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with translated():
+            return inspecting.rows_at(self._redis, keys)
+
+    def keys_of(self, uid: str) -> Iterator[list[bytes]]:
+        with translated():
+            yield from inspecting.keys_of(self._redis, uid)
+
+    def some_keys_of(self, uid: str, count: int) -> list[bytes]:
+        with translated():
+            return inspecting.some_keys_of(self._redis, uid, count)
+
+    def correct(
+        self,
+        layout: TableLayout,
+        batch: pa.RecordBatch,
+        seen: Sequence[bytes | None],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> int:
+        keys, rows = layout.arrow_keys(batch).to_pylist(), layout.arrow_rows(batch).to_pylist()
+        expiries = _expiries(batch, ttl, at, grace) if ttl is not None else [b""] * len(keys)
+        with translated():
+            return inspecting.replace(self._redis, keys, seen, rows, expiries)
+
+    def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
+        with translated():
+            nothing = [b""] * len(keys)
+            return inspecting.replace(self._redis, keys, seen, nothing, nothing)
 
     def drop(self, uid: str) -> int:
         dropped = 0

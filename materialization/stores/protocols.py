@@ -14,7 +14,7 @@ import msgspec
 from lib.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -185,6 +185,43 @@ class OnlineStore(Protocol):
 
     def unmark_evicted(self, uids: Sequence[str]) -> list[str]:
         """Unmark those tables whose rows the store may have dropped since they were loaded."""
+        ...
+
+    def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the bytes of the row under each key, whether its table is loaded or not."""
+        ...
+
+    def keys_of(self, uid: str) -> Iterator[list[bytes]]:
+        """Give the keys of a table's rows in pieces, some perhaps twice.
+
+        Those that are there all the while are among them. Pieces may be empty: they are the turns
+        of a long search, between which whoever asks may wait.
+        """
+        ...
+
+    def some_keys_of(self, uid: str, count: int) -> list[bytes]:
+        """Return up to ``count`` keys of a table's rows, by chance; fewer where few are found."""
+        ...
+
+    def correct(
+        self,
+        layout: TableLayout,
+        batch: pa.RecordBatch,
+        seen: Sequence[bytes | None],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> int:
+        """Put each row of the batch where what was ``seen`` is still there; return how many were.
+
+        ``seen`` is what ``rows_at`` gave, a row each: what was written since is newer, and stays.
+        Comparing and writing are one step a row. ``batch``, ``ttl`` and ``at`` as for ``write``.
+        """
+        ...
+
+    def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
+        """Remove the rows that are still what was ``seen``; return how many."""
         ...
 
     def drop(self, uid: str) -> int:

@@ -258,7 +258,10 @@ def test_the_latest_row_is_the_greatest_by_event_created_and_sequence(engine, tm
 
     assert latest(engine, files) == {one: (5.0, 2), other: (4.0, 1)}
     assert latest(engine, files, sequence=1) == {one: (2.0, 1), other: (4.0, 1)}
+    assert latest(engine, files, up_to=1) == {one: (2.0, 1), other: (4.0, 1)}
     assert latest(engine, files, as_of=late - US) == {one: (1.0, 1), other: (3.0, 1)}
+    some = pa.table({"a": ["12", "12", "1"], "b": ["3", "3", "2"]})
+    assert latest(engine, files, among=some) == {other: (4.0, 1)}
 
 
 def test_the_latest_rows_of_a_made_history_are_the_greatest_visible_ones(engine, tmp_path):
@@ -281,6 +284,32 @@ def test_the_latest_rows_of_a_made_history_are_the_greatest_visible_ones(engine,
 
 def test_the_latest_of_nothing_is_nothing(engine):
     assert latest(engine, ()) == {}
+
+
+def test_some_entities_are_as_many_as_asked_for_and_each_once(engine, tmp_path):
+    rows = [pair((str(n % 9), "b"), T, T, n, 1.0) for n in range(99)]
+    files = (stored(tmp_path, rows),)
+
+    found = engine.some_entities(files, PAIR, 4).to_pylist()
+
+    assert len({row["a"] for row in found}) == len(found) == 4
+    assert engine.some_entities(files, PAIR, 99).num_rows == 9
+    assert engine.some_entities((), PAIR, 4).num_rows == 0
+
+
+def test_rows_of_the_same_stamps_are_those_of_keys_times_and_sequence(engine, tmp_path):
+    one, other = ("1", "23"), ("12", "3")
+    history = [pair(one, T, T, 1, 1.0), pair(one, T, T, 2, 2.0), pair(one, T, T + US, 1, 3.0),
+               pair(other, T, T, 1, 4.0), pair(one, T, T, 1, 5.0)]  # fmt: skip
+    asked = pa.Table.from_pylist(
+        [history[0], pair(other, T, T, 2, 0.0)], schema=stored_schema(PAIR)
+    ).drop_columns("x")
+
+    found = engine.same_stamps((stored(tmp_path, history),), PAIR, asked)
+
+    assert found.schema == stored_schema(PAIR)
+    assert sorted(found["x"].to_pylist()) == [1.0, 5.0]
+    assert engine.same_stamps((), PAIR, asked).num_rows == 0
 
 
 def test_a_stored_file_that_is_gone_is_an_unavailable_store(engine, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from materialization.edges import ONLINE
 from materialization.stores.layout import BadOnlineRows, EntityKey, TableLayout
 from materialization.stores.protocols import Marker, WriteResult
 from registry import epoch
+from registry.spec.value_types import parse_type
 from tests.materialization.store_cases import (
     INSTANT,
     INT,
@@ -278,3 +279,59 @@ def test_a_reader_sees_each_row_wholly_old_or_wholly_new_while_many_are_merged(s
 
     assert merge.result().written == len(drivers)
     assert seen == {(1, 1, 1, 1), (2, 2, 2, 2)}
+
+
+# --- looking at rows, and putting them right ----------------------------------------------------
+
+
+def test_rows_lie_under_keys_that_can_be_found_whether_the_table_is_loaded_or_not(store, at):
+    rows = trips(*[(i, 1, 1, 1, i) for i in range(1_200)])
+    store.write(TRIPS, [rows], ttl=None, at=at)
+    store.write(OTHER, [trips((1, 1, 1, 1, 1))], ttl=None, at=at)
+    expected = dict(
+        zip(TRIPS.keys(tags(*range(1_200))), TRIPS.arrow_rows(rows).to_pylist(), strict=True)
+    )
+
+    every = [key for piece in store.keys_of(TRIPS.uid) for key in piece]
+    some = store.some_keys_of(TRIPS.uid, 100)
+
+    assert set(every) == set(expected)
+    assert len(set(some)) == 100
+    assert set(some) <= set(expected)
+    assert set(store.some_keys_of(OTHER.uid, 100)) == set(OTHER.keys(tags(1)))
+    assert store.rows_at([*every, b"v-"]) == [*[expected[key] for key in every], None]
+
+
+def test_a_row_is_put_right_only_where_what_was_seen_still_is(store, at):
+    wrong, newer = trips((1, 9, 9, 9, 0), (2, 9, 9, 9, 0)), trips((2, 10, 9, 9, 1))
+    store.write(TRIPS, [wrong], ttl=None, at=at)
+    keys = TRIPS.keys(tags(1, 2, 3))
+    seen = store.rows_at(keys)
+    store.write(TRIPS, [newer], ttl=None, at=at)
+
+    right = trips((1, 5, 5, 5, 1), (2, 5, 5, 5, 2), (3, 5, 5, 5, 3))
+    assert store.correct(TRIPS, right, seen, ttl=timedelta(days=1), at=at) == 2
+    load(store)
+
+    assert read_online(store, [[1, 2, 3]]) == [[5, 5, 5, 1], [10, 9, 9, 1], [5, 5, 5, 3]]
+    assert store.remove(keys[:2], store.rows_at(keys[:1]) + seen[1:2]) == 1
+    assert [row[0] for row in read_online(store, [[1, 2, 3]])] == [None, 10, 5]
+
+
+@pytest.mark.parametrize("kinds", [["int64"], ["string", "bytes"], ["bool", "date", "timestamp"]])
+def test_a_tag_is_read_back_as_the_values_it_was_written_from(kinds):
+    values = {
+        "int64": -(2**63), "string": "1/2:é}", "bytes": b"/3:\xff", "bool": True,
+        "date": date(1969, 1, 31), "timestamp": NOON,
+    }  # fmt: skip
+    entity = EntityKey(tuple(kinds), tuple(parse_type(kind) for kind in kinds))
+    (tag,) = entity.tags([[values[kind]] for kind in kinds])
+
+    assert entity.values(tag) == tuple(values[kind] for kind in kinds)
+    for wrong in (b"", b"{}", tag + b"x", b"x" + tag, tag[:-1], tag[:2] + b"0" + tag[2:]):
+        assert entity.values(wrong) is None, wrong
+
+
+@pytest.mark.parametrize("tag", [b"{01}", b"{+1}", b"{ 1}", b"{1_0}", b"{1/1}", b"{2147483648}"])
+def test_what_is_no_number_of_the_key_is_no_key(tag):
+    assert EntityKey(("a",), (parse_type("int32"),)).values(tag) is None

@@ -1,0 +1,57 @@
+"""What a comparison found: counts, and some examples of each kind of difference. [pure]"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: Examples kept of each kind.
+MOST_EXAMPLES = 20
+MISSING, EXTRA, DIFFERENT = "missing", "extra", "different"
+#: The kinds of difference, as the counts are called.
+KINDS = (MISSING, EXTRA, DIFFERENT)
+
+
+class Example(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One difference. ``key`` is a value of the data: for those who may read the view's values.
+
+    ``stored`` and ``online`` are the row's stamps in each store; ``features`` those that differ.
+    """
+
+    kind: str
+    key: str
+    stored: dict[str, Any] | None = None
+    online: dict[str, Any] | None = None
+    features: tuple[str, ...] = ()
+
+
+class Findings(msgspec.Struct):
+    """``compared`` rows were looked at; all that is no difference is equal.
+
+    ``expired`` of the equal ones are past every TTL and gone from memory; ``repaired`` of the
+    different ones were put right.
+    """
+
+    compared: int = 0
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    expired: int = 0
+    repaired: int = 0
+    examples: list[Example] = []
+
+    @property
+    def differences(self) -> int:
+        return self.missing + self.extra + self.different
+
+    @property
+    def equal(self) -> int:
+        return self.compared - self.differences
+
+    def note(self, example: Example) -> None:
+        """Count one difference; of the first of its kind the example is kept."""
+        count = getattr(self, example.kind) + 1
+        setattr(self, example.kind, count)
+        if count <= MOST_EXAMPLES:
+            self.examples.append(example)

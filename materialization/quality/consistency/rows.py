@@ -1,0 +1,82 @@
+"""Two packed rows: whether they are the same, and where not. [pure]
+
+Packing chooses widths by the batch a row is in, so that the same row has several forms: what counts
+is what they decode to. NULL, NaN, 0.0 and -0.0 are four things.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from lib.instants import from_us, timestamp
+from materialization.stores.layout import HEADER_COLUMNS, HEADER_END, HEADER_START
+
+if TYPE_CHECKING:
+    from materialization.stores.layout import TableLayout
+
+_HEADER = struct.Struct(">BqBqBq")
+_INT64 = 0xD3
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Stamps(NamedTuple):
+    """What orders rows: both times in microseconds, and the sequence."""
+
+    event: int
+    created: int
+    sequence: int
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "event_timestamp": _instant(self.event),
+            "created_timestamp": _instant(self.created),
+            "sequence": self.sequence,
+        }
+
+
+def _instant(microseconds: int) -> str | int | None:
+    try:
+        return timestamp(from_us(microseconds))
+    except OverflowError:
+        return microseconds
+
+
+def stamps_of(row: bytes) -> Stamps | None:
+    """Return what orders a row; None: these bytes are no row."""
+    if len(row) < HEADER_END:
+        return None
+    first, event, second, created, third, sequence = _HEADER.unpack(row[HEADER_START:HEADER_END])
+    is_row = first == second == third == _INT64
+    return Stamps(event, created, sequence) if is_row else None
+
+
+def is_same(row: bytes, other: bytes) -> bool:
+    if row == other:
+        return True
+    one, two = _values(row), _values(other)
+    return one is not None and two is not None and _plain(one) == _plain(two)
+
+
+def differing(layout: TableLayout, row: bytes, other: bytes) -> tuple[str, ...]:
+    """Return the features in which two rows differ; all where one of them is no row."""
+    one, two = _values(row), _values(other)
+    if one is None or two is None or not len(one) == len(two) == layout.width:
+        return layout.features
+    first = len(HEADER_COLUMNS)
+    pairs = zip(layout.features, one[first:], two[first:], strict=True)
+    return tuple(name for name, mine, its in pairs if _plain(mine) != _plain(its))
+
+
+def _values(row: bytes) -> list[Any] | None:
+    try:
+        return _decode(row)
+    except msgspec.DecodeError:
+        return None
+
+
+def _plain(value: Any) -> bytes:
+    """Return the one form in which a value is written by itself: what Python calls equal is not."""
+    return msgspec.msgpack.encode(value)

@@ -1,0 +1,213 @@
+"""Performing a comparison from claim to end, and what follows from its end.
+
+Not for comparing (``quality.consistency``) or for deciding that one is due
+(``requests.certificates``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from lib.errors import AssayError
+from lib.outages import translated
+from lib.pace import Pace
+from materialization.choices import AlertKind, CertificateStatus
+from materialization.edges import engine, offline_store, online_store
+from materialization.models import Alert, Certificate
+from materialization.quality.alerts.opening import (
+    Trouble,
+    about_version,
+    close_alerts,
+    raise_alert,
+)
+from materialization.quality.consistency.online import compare_online
+from materialization.quality.consistency.subject import Stores, Subject
+from materialization.queries import table_at
+from materialization.runner.heartbeat import Lease, LeaseLost
+from materialization.stores.layout import layout_of
+from registry import audit
+from registry.choices import SERVED_STATES
+from registry.models import FeatureTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from materialization.quality.consistency.findings import Findings
+    from materialization.quality.consistency.online import Compared
+
+log = logging.getLogger(__name__)
+#: Seconds between two notes of how far a comparison is.
+NOTED_EVERY = 2.0
+
+
+def certify(*, certificate_id: int, worker: str, clock: Callable[[], datetime]) -> None:
+    """Perform a queued comparison; one that another worker has, or that is over, is left alone.
+
+    After a repair all is compared once more, so that the last word is of how things stand.
+    """
+    claimed = claim(certificate_id, worker=worker, at=clock())
+    if claimed is None:
+        return
+    _perform(claimed, clock)
+    if claimed.repair and claimed.status == CertificateStatus.DIFFERENT:
+        again = _once_more(claimed, at=clock())
+        certify(certificate_id=again.pk, worker=worker, clock=clock)
+
+
+def claim(certificate_id: int, *, worker: str, at: datetime) -> Certificate | None:
+    """Take a queued comparison: of several workers exactly one gets it."""
+    queued = Certificate.objects.filter(pk=certificate_id, status=CertificateStatus.QUEUED)
+    found = queued.first()
+    if found is None:
+        return None
+    claimed = queued.filter(attempt=found.attempt).update(
+        status=CertificateStatus.RUNNING,
+        attempt=found.attempt + 1,
+        worker=worker[:200],
+        started_at=found.started_at or at,
+        lease_expires_at=at + timedelta(seconds=settings.RUN_LEASE_SECONDS),
+    )
+    related = "version__feature_view__project", "table__feature_view__project", "requested_by"
+    return Certificate.objects.select_related(*related).get(pk=found.pk) if claimed else None
+
+
+def _once_more(done: Certificate, *, at: datetime) -> Certificate:
+    return Certificate.objects.create(
+        table=done.table,
+        version=done.version,
+        kind=done.kind,
+        requested_by=done.requested_by,
+        requested_at=at,
+        enqueued_at=at,
+    )
+
+
+def _perform(claimed: Certificate, clock: Callable[[], datetime]) -> None:
+    try:
+        with translated(), Lease(claimed, clock=clock) as lease:
+            compared = _compare(claimed, lease, clock)
+    except LeaseLost as exc:
+        log.warning("%s: %s", claimed, exc)
+    except AssayError as exc:
+        _end(claimed, {"error": exc.message, "error_code": exc.code}, clock())
+    except Exception as exc:
+        log.exception("%s", claimed)
+        said = f"unexpected {type(exc).__name__}; the worker's log has the traceback."
+        _end(claimed, {"error": said, "error_code": "unexpected"}, clock())
+    else:
+        _end(claimed, _columns(compared), clock())
+
+
+def _compare(claimed: Certificate, lease: Lease, clock: Callable[[], datetime]) -> Compared:
+    # The generation first: a marker that is read after it is of this load or a later one.
+    table = FeatureTable.objects.select_related("feature_view__project").get(pk=claimed.table_id)
+    spec = claimed.version.spec
+    layout = layout_of(spec, uid=table.uid)
+    return compare_online(
+        Subject(spec, layout, table_at(table), table.generation),
+        Stores(offline_store(), online_store(), engine()),
+        sample=claimed.sample,
+        repair=claimed.repair,
+        clock=clock,
+        watch=partial(_Watch(claimed, lease).note),
+    )
+
+
+class _Watch:
+    """Keeps a comparison's pace, notes how far it is, and ends it when its lease is lost."""
+
+    def __init__(self, claimed: Certificate, lease: Lease) -> None:
+        self._claimed, self._lease = claimed, lease
+        self._pace = Pace(settings.COMPARE_ROWS_PER_SECOND)
+        self._noted_at = time.monotonic()
+
+    def note(self, found: Findings, cost: float) -> None:
+        """:raises LeaseLost: another worker has the comparison."""
+        if self._lease.stopped is not None:
+            raise self._lease.stopped
+        if time.monotonic() - self._noted_at > NOTED_EVERY:
+            self._noted_at = time.monotonic()
+            self._claimed.owned().update(compared=found.compared)
+        self._pace.wait(cost)
+
+
+def _columns(compared: Compared) -> dict[str, Any]:
+    found = compared.findings
+    counted = ("compared", "missing", "extra", "different", "expired", "repaired")
+    return {
+        **{name: getattr(found, name) for name in counted},
+        "examples": [msgspec.to_builtins(each) for each in found.examples],
+        "as_of": compared.as_of,
+        "stored_version": compared.version,
+    }
+
+
+def _end(claimed: Certificate, columns: dict[str, Any], at: datetime) -> None:
+    """Write what was found, and tell of it, if this attempt still has the comparison."""
+    status = CertificateStatus.FAILED
+    if not columns.get("error_code"):
+        differs = any(columns[kind] for kind in ("missing", "extra", "different"))
+        status = CertificateStatus.DIFFERENT if differs else CertificateStatus.EQUAL
+    columns |= {"status": status, "finished_at": at, "lease_expires_at": None}
+    with transaction.atomic():
+        if not claimed.owned().update(**columns):
+            log.warning("%s: another attempt has it", claimed)
+            return
+        for name, value in columns.items():
+            setattr(claimed, name, value)
+        _settle_alert(claimed, at)
+        _leave_trail(claimed, at)
+    log.log(
+        logging.INFO if status == CertificateStatus.EQUAL else logging.WARNING,
+        "%s: %s", claimed, words_of(claimed),
+    )  # fmt: skip
+
+
+def words_of(done: Certificate) -> str:
+    """Say what was found, without a value of the data."""
+    if done.status == CertificateStatus.FAILED:
+        return f"nothing can be said: {done.error}"
+    scope = "all rows" if done.sample is None else f"a sample of {done.compared:,} rows"
+    kinds = ("missing", "extra", "different")
+    found = ", ".join(f"{getattr(done, k):,} {k}" for k in kinds if getattr(done, k))
+    put_right = f"; {done.repaired:,} put right" if done.repaired else ""
+    return f"online against offline, {scope}: {done.equal:,} equal, {found or 'none differ'}" + (
+        put_right
+    )
+
+
+def _settle_alert(done: Certificate, at: datetime) -> None:
+    """Open or add to the alert of a table that differs; all of it being equal closes it.
+
+    A sample closes nothing: what was found once need not be in it.
+    """
+    if done.status == CertificateStatus.DIFFERENT:
+        if done.version.state in SERVED_STATES:
+            trouble = Trouble(f"{done}: {words_of(done)}.", f"{done.kind}_differs")
+            raise_alert(AlertKind.INCONSISTENT, about_version(done.version), trouble, at=at)
+    elif done.status == CertificateStatus.EQUAL and done.sample is None:
+        about = Alert.objects.filter(
+            kind=AlertKind.INCONSISTENT,
+            version__table=done.table_id,
+            code=f"{done.kind}_differs",
+        )
+        close_alerts(about, at=at)
+
+
+def _leave_trail(done: Certificate, at: datetime) -> None:
+    """Note what differed and what was changed; that all is well is in the certificate alone."""
+    if done.status != CertificateStatus.DIFFERENT:
+        return
+    names = ("compared", "missing", "extra", "different", "repaired")
+    data = {name: getattr(done, name) for name in names}
+    verb = "certificate.repaired" if done.repaired else "certificate.differed"
+    audit.record(actor=done.requested_by, verb=verb, subject=done, data=data, at=at)

@@ -1,0 +1,111 @@
+"""What lies in Redis under a table's keys, loaded or not, and putting single rows right.
+
+Not for reading as readers do or for loading: ``online`` does both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, cast
+
+import redis
+
+from materialization.stores.layout import value_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+KEYS_PER_CALL = 500
+CALLS_PER_PIPELINE = 20
+#: Calls that a search for some keys makes at most: a small table among many keys is found in part.
+MOST_CALLS = 400
+
+#: Puts a row, or none, where what was seen is still there. Answers how many were.
+REPLACE = """
+local call, count, replaced = redis.call, #KEYS, 0
+for i = 1, count do
+  local key, row, left = KEYS[i], ARGV[count + i], ARGV[2 * count + i]
+  if (call('GET', key) or '') == ARGV[i] then
+    if row == '' then call('DEL', key)
+    elseif left == '' then call('SET', key, row)
+    else call('SET', key, row, 'PX', left) end
+    replaced = replaced + 1
+  end
+end
+return replaced
+"""
+_REPLACE_SHA = hashlib.sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
+
+
+def rows_at(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:
+    """Return what is under each key."""
+    found: list[bytes | None] = []
+    step = KEYS_PER_CALL * CALLS_PER_PIPELINE
+    for first in range(0, len(keys), step):
+        with client.pipeline(transaction=False) as pipeline:
+            for start in range(first, min(first + step, len(keys)), KEYS_PER_CALL):
+                pipeline.mget(keys[start : start + KEYS_PER_CALL])
+            for part in cast("list[list[bytes | None]]", pipeline.execute()):
+                found += part
+    return found
+
+
+def keys_of(client: redis.Redis, uid: str) -> Iterator[list[bytes]]:
+    """Walk through all keys of the server once, in short calls; give those of the table."""
+    cursor = -1
+    while cursor:
+        cursor, keys = _scanned(client, uid, max(cursor, 0))
+        yield keys
+
+
+def some_keys_of(client: redis.Redis, uid: str, count: int) -> list[bytes]:
+    """Walk from a place that chance chooses, until enough is found or the search is long."""
+    found: dict[bytes, None] = {}
+    cursor, ends = secrets.randbits(48), 0
+    for _ in range(MOST_CALLS):
+        cursor, keys = _scanned(client, uid, cursor)
+        found |= dict.fromkeys(keys)
+        ends += cursor == 0
+        if len(found) >= count or ends == 2:
+            break
+    return list(found)[:count]
+
+
+def _scanned(client: redis.Redis, uid: str, cursor: int) -> tuple[int, list[bytes]]:
+    found = client.scan(cursor, match=value_prefix(uid) + b"*", count=KEYS_PER_CALL)
+    return cast("tuple[int, list[bytes]]", found)
+
+
+def replace(
+    client: redis.Redis,
+    keys: Sequence[bytes],
+    seen: Sequence[bytes | None],
+    rows: Sequence[bytes],
+    expiries: Sequence[bytes],
+) -> int:
+    """Put each row, no row where it is empty, in place of the one seen; return how many were.
+
+    ``expiries`` are in milliseconds from now; empty is never.
+    """
+    try:
+        return _replace(client, keys, seen, rows, expiries)
+    except redis.exceptions.NoScriptError:
+        client.script_load(REPLACE)
+        return _replace(client, keys, seen, rows, expiries)
+
+
+def _replace(
+    client: redis.Redis,
+    keys: Sequence[bytes],
+    seen: Sequence[bytes | None],
+    rows: Sequence[bytes],
+    expiries: Sequence[bytes],
+) -> int:
+    with client.pipeline(transaction=False) as pipeline:
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            part = slice(start, start + KEYS_PER_CALL)
+            before = [row or b"" for row in seen[part]]
+            arguments = [*keys[part], *before, *rows[part], *expiries[part]]
+            pipeline.evalsha(_REPLACE_SHA, len(keys[part]), *arguments)
+        return sum(cast("list[int]", pipeline.execute()))
