@@ -135,6 +135,9 @@ ENGINE_THREADS = env_int("ENGINE_THREADS", 0)
 ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1)
 # Rows that the ticks of one version may make by the plan's estimate; a plan of more is refused.
 TICK_ROWS_LIMIT = env_int("TICK_ROWS_LIMIT", 1_000_000_000, minimum=1)
+# Rows of a source that a run computes, checks and commits at once, of views that aggregate a fifth;
+# a longer run is cut by time into parts of about as many, which are stored one after the other.
+RUN_CHUNK_ROWS = env_int("RUN_CHUNK_ROWS", 10_000_000, minimum=1)
 # Seconds for which a source's file must have rested before it is read: a younger one may still be
 # written. 0 reads every file.
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)

@@ -32,9 +32,13 @@ class RunStatus(StrEnum):
     #: Something nobody expected; the traceback is kept.
     ERRORED = "errored"
     CANCELLED = "cancelled"
+    #: Stopped on request; it goes on where it stopped when somebody lets it.
+    PAUSED = "paused"
 
 
+#: What has a worker, or waits for one: one run a table.
 LIVE_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING)
+UNFINISHED_STATUSES = (*LIVE_STATUSES, RunStatus.PAUSED)
 UNSUCCESSFUL_STATUSES = (RunStatus.FAILED, RunStatus.ERRORED)
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import Max, OuterRef, Q, Subquery
 
 from lib.instants import MICROSECOND
-from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.choices import LIVE_STATUSES, UNFINISHED_STATUSES, RunKind, RunStatus, RunStep
 from materialization.models import MaterializationRun, StoredWindow
 from materialization.stores.protocols import TableAt
 from materialization.windows import Window, merge, missing
@@ -100,6 +100,12 @@ def live_run(table: FeatureTable) -> MaterializationRun | None:
     return next(iter(live.select_related("version__feature_view")), None)
 
 
+def run_waits(run: MaterializationRun, *, at: datetime) -> bool:
+    """Return whether another run waits for a worker of the queue that ``run`` has one of."""
+    waiting = MaterializationRun.objects.filter(queue=run.queue, status=RunStatus.QUEUED)
+    return waiting.filter(Q(retry_at=None) | Q(retry_at__lte=at)).exclude(pk=run.pk).exists()
+
+
 def busy_tables() -> set[int]:
     """Return the tables that have a live run.
 
@@ -139,7 +145,7 @@ def standings(tables: Collection[int]) -> dict[int, Standing]:
 
 
 def _ended_last(tables: Collection[int]) -> QuerySet[MaterializationRun]:
-    ended = MaterializationRun.objects.exclude(status__in=LIVE_STATUSES)
+    ended = MaterializationRun.objects.exclude(status__in=UNFINISHED_STATUSES)
     newest = ended.filter(table=OuterRef("pk")).order_by("-id").values("pk")[:1]
     each = FeatureTable.objects.filter(pk__in=tables).annotate(last=Subquery(newest))
     said = "table", "kind", "status", "step", "finished_at", "retry_at", "failures", "error_code"

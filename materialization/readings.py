@@ -53,8 +53,13 @@ def plan_readings(
     wanted: Window,
     covered: Sequence[Window],
     again: Window | None = None,
+    arrived: datetime | None = None,
+    is_first: bool = False,
 ) -> list[Planned]:
     """Return what a run reads, new windows first.
+
+    ``arrived`` is the run's as-of instant where it goes beyond what is ``wanted`` now. All rows of
+    new windows count as the first backfill's while that ``is_first``, however often it is begun.
 
     A part that is new or changed is read whole: of what earlier runs covered it gives the rows that
     the table lacks, whatever their stamps say. One that is as it was is left alone where it has
@@ -63,10 +68,10 @@ def plan_readings(
     fresh = tuple(missing(wanted, covered))
     same = {p.name: seen[p.name] for p in parts if _is_same(p, seen)}
     changed = tuple(p.name for p in parts if p.name not in same)
-    known = as_of(wanted, covered) if covered else None
+    known = (arrived or as_of(wanted, covered)) if covered else None
     planned = [
-        Planned(changed, fresh, known),
-        *_reaching(same, fresh),
+        Planned(changed, fresh, None if is_first else known),
+        *_reaching(same, fresh, is_first=is_first),
         Planned(changed, tuple(covered), known, unseen=True),
     ]
     if again is not None:
@@ -83,7 +88,9 @@ def _is_same(part: Part, seen: Mapping[str, Seen]) -> bool:
     return part.name in seen and seen[part.name].identity == part.identity
 
 
-def _reaching(same: Mapping[str, Seen], fresh: tuple[Window, ...]) -> Iterable[Planned]:
+def _reaching(
+    same: Mapping[str, Seen], fresh: tuple[Window, ...], *, is_first: bool
+) -> Iterable[Planned]:
     """Yield the parts that may have rows in the new windows, those known since one instant at once.
 
     Since when matters only for windows that begin before it.
@@ -91,7 +98,7 @@ def _reaching(same: Mapping[str, Seen], fresh: tuple[Window, ...]) -> Iterable[P
     groups: dict[datetime | None, list[str]] = {}
     for name, state in same.items():
         if any(_may_hold(window, state) for window in fresh):
-            since = state.known_since
+            since = None if is_first else state.known_since
             if since is not None and all(w.start is not None and w.start >= since for w in fresh):
                 since = None
             groups.setdefault(since, []).append(name)

@@ -15,6 +15,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from lib.clock import database_now
+from materialization.choices import RunQueue
 from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner.certifying import certify
 from materialization.runner.run import run
@@ -26,7 +27,8 @@ DELIVERY_SECONDS = 10
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
     """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
-    run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now)
+    if run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now):
+        run_materialization.apply_async(kwargs={"run_id": run_id}, queue=RunQueue.RUNS)
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.certify")

@@ -31,6 +31,9 @@ VERBS = {
     "materialization_run.requested": _run("asked for", "play_circle"),
     "materialization_run.cancel_requested": _run("cancel requested"),
     "materialization_run.cancelled": _run("cancelled"),
+    "materialization_run.pause_requested": _run("pause requested"),
+    "materialization_run.paused": _run("paused", "pause_circle"),
+    "materialization_run.resumed": _run("resumed", "play_circle"),
     "materialization_run.requeued": _ended("was queued again"),
     "materialization_run.succeeded": _ended("succeeded", "task_alt"),
     "materialization_run.failed": _ended("failed", "error"),
@@ -44,6 +47,7 @@ TONES: dict[str, str] = {
     RunStatus.FAILED: "bad",
     RunStatus.ERRORED: "bad",
     RunStatus.CANCELLED: "neutral",
+    RunStatus.PAUSED: "neutral",
     # alerts
     "overdue": "bad",
     "failing": "bad",
@@ -58,7 +62,6 @@ TONES: dict[str, str] = {
     CertificateStatus.DIFFERENT: "bad",
     # schedules
     "on": "good",
-    "paused": "neutral",
     # what the offline store says of a table
     "no answer": "bad",
     "missing": "bad",

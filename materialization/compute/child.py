@@ -19,7 +19,15 @@ import msgspec
 
 from lib.decoding import json_reader
 from materialization.compute import forks
-from materialization.compute.jobs import Computed, ComputeJob, Envelope, LookJob, Report
+from materialization.compute.jobs import (
+    Computed,
+    ComputeJob,
+    Envelope,
+    LookJob,
+    Report,
+    Survey,
+    SurveyJob,
+)
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
@@ -69,8 +77,22 @@ def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
         return computed
 
 
+def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
+    """Have ``job``'s rows counted in a child process; what ``watch`` raises ends it.
+
+    :raises EngineStopped: the child died without a word; else as ``compute``.
+    """
+    with start_child(job, limits) as child:
+        for _ in child.shares():
+            watch(0.0)
+        found = child.report().survey
+        if found is None:
+            raise EngineStopped("the engine's process said nothing of the source; try again.")
+        return found
+
+
 @contextlib.contextmanager
-def start_child(job: ComputeJob | LookJob, limits: EngineLimits) -> Iterator[Child]:
+def start_child(job: ComputeJob | LookJob | SurveyJob, limits: EngineLimits) -> Iterator[Child]:
     """Start the sandbox in a private directory; end it and remove the directory afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,

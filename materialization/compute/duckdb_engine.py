@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from lib.errors import AssayError
     from materialization.compute.child import Watch
-    from materialization.compute.jobs import Computed, ComputeJob
+    from materialization.compute.jobs import Computed, ComputeJob, Survey, SurveyJob
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinQuestion
@@ -58,6 +58,9 @@ class DuckDBEngine:
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
         return child.compute(job, self._limits, watch=watch)
+
+    def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
+        return child.survey(job, self._limits, watch=watch)
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
         with child.start_child(LookJob(tuple(specs), source), self._limits) as started:

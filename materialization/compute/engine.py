@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from materialization.compute.child import Watch
-    from materialization.compute.jobs import Computed, ComputeJob
+    from materialization.compute.jobs import Computed, ComputeJob, Survey, SurveyJob
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinAnswer, JoinQuestion
@@ -41,6 +41,12 @@ class Engine(Protocol):
 
         :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
         :raises EngineStopped: the work ended without a word; the same job may succeed later.
+        """
+
+    def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
+        """Say into which parts a window is best cut; one part where it is small enough.
+
+        ``watch`` is as for ``compute``, which raises the same.
         """
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:

@@ -64,8 +64,30 @@ class LookJob(msgspec.Struct, frozen=True, tag="look"):
     source: SourceInput
 
 
+class SurveyJob(msgspec.Struct, frozen=True, tag="survey"):
+    """Count the rows of ``(window_start, window_end]``, and say where to cut it.
+
+    Where there are more than ``at_most``, into parts of about as many, but no more than ``parts``,
+    none of them shorter than ``shortest_us``.
+    """
+
+    spec: VersionSpec
+    source: SourceInput
+    window_end: datetime
+    window_start: datetime | None
+    at_most: int
+    parts: int
+    shortest_us: int = 0
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """The parts of a window, in order: where each ends, and about how many rows it has."""
+
+    parts: tuple[tuple[datetime, int], ...]
+
+
 class Envelope(msgspec.Struct, frozen=True):
-    job: ComputeJob | LookJob
+    job: ComputeJob | LookJob | SurveyJob
     limits: EngineLimits
     temp_directory: str
 
@@ -104,11 +126,12 @@ class Computed(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The child's last line: exactly one of ``computed``, ``looks`` and ``error`` is set.
+    """The child's last line: exactly one of its fields is set.
 
     Of ``looks`` there is one a version: what was found, or an ``error`` that ended it.
     """
 
     computed: Computed | None = None
     looks: list[dict[str, Any]] | None = None
+    survey: Survey | None = None
     error: dict[str, Any] | None = None

@@ -90,6 +90,11 @@ class MaterializationRun(models.Model):
     #: before it ends, and after success.
     failures = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, blank=True)
+    #: The attempt that stored the newest chunk: later ones are counted from it, since it got on.
+    stored_attempt = models.PositiveSmallIntegerField(default=0)
+    #: What the run stores one after the other: see ``chunks.Chunk``. Empty: not decided yet.
+    chunks = models.JSONField(default=list, blank=True)
+    pause_requested = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     #: Its rows are being made visible, or are by now: it is not cancelled any more.
     publishing = models.BooleanField(default=False)
@@ -142,6 +147,11 @@ class MaterializationRun(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE_STATUSES
+
+    @property
+    def tries(self) -> int:
+        """Return how many attempts there were since the run last got on."""
+        return self.attempt - self.stored_attempt
 
     @property
     def window(self) -> Window:

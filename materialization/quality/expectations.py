@@ -60,6 +60,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 class Batch(NamedTuple):
     """What the checks of a view as a whole look at.
 
+    ``before`` are the rows that the run has stored already.
     ``counts_least`` and ``counts_most``: the rows are as many as one run should have, and not
     those of a history or the few that lacked. ``until``: the rows are the newest there are up to
     then, ``stored`` being the latest event before them; None: newer ones are stored.
@@ -70,6 +71,7 @@ class Batch(NamedTuple):
     counts_most: bool = False
     until: datetime | None = None
     stored: datetime | None = None
+    before: int = 0
 
 
 def judge(spec: VersionSpec, checked: Checked, batch: Batch) -> list[CheckResult]:
@@ -105,11 +107,11 @@ def _of_rows(check: RowCheck, counted: Counted, rows: int) -> CheckResult:
 def _of_batch(
     asked: ViewExpectations, checked: Checked, batch: Batch, *, blocks: bool
 ) -> Iterator[CheckResult]:
-    bounds = asked.rows
-    if bounds is not None and batch.rows and (batch.counts_least or batch.counts_most):
-        too_few = batch.counts_least and bounds.min is not None and batch.rows < bounds.min
-        too_many = batch.counts_most and bounds.max is not None and batch.rows > bounds.max
-        seen = f"the run has {batch.rows} rows"
+    bounds, rows = asked.rows, batch.before + batch.rows
+    if bounds is not None and rows and (batch.counts_least or batch.counts_most):
+        too_few = batch.counts_least and bounds.min is not None and rows < bounds.min
+        too_many = batch.counts_most and bounds.max is not None and rows > bounds.max
+        seen = f"the run has {rows} rows"
         yield CheckResult("", "rows", not (too_few or too_many), seen, str(bounds), "", blocks)
     if asked.newest is not None and batch.until is not None:
         found = None if checked.newest is None else from_us(checked.newest)

@@ -81,9 +81,9 @@ def _end_of_dead(run: MaterializationRun) -> Ending | None:
     """Return how a run ends whose worker died; None when it is to be tried again."""
     if run.cancel_requested:
         return Ending(RunStatus.CANCELLED)
-    if run.attempt < MAX_ATTEMPTS:
+    if run.tries < MAX_ATTEMPTS:
         return None
-    said = f"its worker died {run.attempt} times (last: {run.worker})."
+    said = f"its worker died {run.tries} times (last: {run.worker})."
     return Ending(RunStatus.ERRORED, said, "worker_died")
 
 

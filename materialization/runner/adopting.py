@@ -10,12 +10,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from materialization.choices import LIVE_STATUSES
+from materialization.choices import UNFINISHED_STATUSES
+from materialization.chunks import read_chunks
 from materialization.edges import offline_store
 from materialization.queries import coverage, newest_sequence, table_at, uncovered
 from materialization.runner.recording import note_commit, note_stored
+from materialization.windows import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import QuerySet
 
     from materialization.models import MaterializationRun
@@ -37,17 +41,24 @@ def adopt_windows(table: FeatureTable) -> None:
     # Nothing was stored since, or this was done first: what is not covered now was not covered
     # either when such a run decided what to compute.
     covered = coverage(table)
-    named = {
-        transaction_name(run.pk): (run, windows)
-        for run in _doubtful_runs(table)
-        if (windows := uncovered(run.version, covered, run.window))
+    doubtful = {transaction_name(run.pk): run for run in _doubtful_runs(table)}
+    committed = offline_store().committed(table_at(table), doubtful) if doubtful else {}
+    found = {
+        doubtful[name]: windows
+        for name, count in committed.items()
+        if (windows := _unrecorded(doubtful[name], count, covered))
     }
-    committed = offline_store().committed(table_at(table), named) if named else set()
-    if committed:
-        note_stored(table, dict(named[name] for name in committed))
-        runs = ", ".join(sorted(str(named[name][0]) for name in committed))
+    if found:
+        note_stored(table, found)
+        runs = ", ".join(sorted(map(str, found)))
         log.warning("%s had committed rows and not recorded it; recorded now.", runs)
         note_commit(table, offline_store().snapshot(table_at(table)))
+
+
+def _unrecorded(run: MaterializationRun, count: int, covered: Sequence[Window]) -> list[Window]:
+    """Return what of the run's first ``count`` chunks is not known to be stored."""
+    until = read_chunks(run.chunks)[count - 1].until
+    return uncovered(run.version, covered, Window(run.window_start, until))
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
@@ -55,6 +66,6 @@ def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
 
     Nothing is committed before a run began to publish: years of failed checks are not looked at.
     """
-    ended = table.runs.filter(publishing=True).exclude(status__in=LIVE_STATUSES)
+    ended = table.runs.filter(publishing=True).exclude(status__in=UNFINISHED_STATUSES)
     stored = ended.filter(sequence__gte=newest_sequence(table))
     return stored.select_related("version").order_by("sequence")

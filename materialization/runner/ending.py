@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
 
-from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus, RunStep
+from materialization.choices import (
+    UNFINISHED_STATUSES,
+    UNSUCCESSFUL_STATUSES,
+    RunStatus,
+    RunStep,
+)
 from materialization.metrics import count_run
 from materialization.models import MaterializationRun
 from materialization.quality.alerts.runs import alert_of_run
@@ -107,10 +112,36 @@ def _next_try(run: MaterializationRun, ending: Ending, at: datetime) -> dict[str
     if ending.status == RunStatus.SUCCEEDED:
         return {"failures": 0, "retry_at": None}
     ended = MaterializationRun.objects.filter(table=run.table_id).exclude(pk=run.pk)
-    before = ended.exclude(status__in=LIVE_STATUSES).order_by("-id").values_list("failures")
+    before = ended.exclude(status__in=UNFINISHED_STATUSES).order_by("-id").values_list("failures")
     failures = 1 + (before.first() or (0,))[0]
     pause = AFTER_OUTAGE if ending.passes else AFTER_FAILURE
     return {"failures": failures, "retry_at": at + pause.after(failures)}
+
+
+def pause_run(
+    run: MaterializationRun,
+    *,
+    among: QuerySet[MaterializationRun],
+    actor: User | None,
+    at: datetime,
+) -> bool:
+    """Let a run lie if it is still one of ``among``; return whether it was.
+
+    It has no worker and no lease, and nothing but a person lets it go on.
+    """
+    columns: dict[str, Any] = {
+        "status": RunStatus.PAUSED,
+        "lease_expires_at": None,
+        "pause_requested": False,
+        "retry_at": None,
+    }
+    with transaction.atomic():
+        if not among.filter(pk=run.pk).update(**columns):
+            return False
+        for name, value in columns.items():
+            setattr(run, name, value)
+        audit.record(actor=actor, verb="materialization_run.paused", subject=run, at=at)
+    return True
 
 
 def queue_again(
@@ -134,7 +165,7 @@ def queue_again(
         "error_code": "",
     }
     if outage is not None:
-        waiting["retry_at"] = at + AFTER_OUTAGE.after(run.attempt)
+        waiting["retry_at"] = at + AFTER_OUTAGE.after(max(run.tries, 1))
         waiting |= {"error": outage.message, "error_code": outage.code}
     return bool(among.filter(pk=run.pk).update(**waiting))
 

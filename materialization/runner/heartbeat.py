@@ -14,6 +14,7 @@ from django.db import Error as DatabaseFailed
 from django.db import connection
 
 from lib.errors import AssayError
+from materialization.chunks import read_chunks, stored_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,18 @@ class RunCancelled(AssayError):
     """Somebody asked the run to stop."""
 
     code = "run_cancelled"
+
+
+class RunPaused(AssayError):
+    """Somebody asked the run to pause; it goes on where it stopped when they let it."""
+
+    code = "run_paused"
+
+
+class SlotWanted(AssayError):
+    """Another run waits for a worker; this one waits for its next turn."""
+
+    code = "slot_wanted"
 
 
 class Leased(Protocol):
@@ -112,13 +125,26 @@ class Heartbeat(Lease):
 
         :raises LeaseLost: another attempt has it. :raises RunCancelled: somebody was first.
         """
-        uncancelled = self._run.owned().filter(cancel_requested=False)
+        uncancelled = self._run.owned().filter(cancel_requested=False, pause_requested=False)
         if not uncancelled.update(publishing=True):
             self._renew()
         if self._outcome is not None:
             raise self._outcome
 
+    def now(self) -> datetime:
+        return self._clock()
+
+    def _kept(self) -> str:
+        until = stored_until(read_chunks(self._run.chunks))
+        if until is None:
+            return "nothing was stored"
+        return f"what was stored up to {until.isoformat()} stays"
+
     def _renew(self) -> None:
         super()._renew()
-        if self._outcome is None and self._run.owned().filter(cancel_requested=True).exists():
-            self._outcome = RunCancelled("cancelled on request; nothing was stored.")
+        if self._outcome is not None:
+            return
+        if self._run.owned().filter(cancel_requested=True).exists():
+            self._outcome = RunCancelled(f"cancelled on request; {self._kept()}.")
+        elif self._run.owned().filter(pause_requested=True).exists():
+            self._outcome = RunPaused("paused on request.")

@@ -5,16 +5,19 @@ Not for what a check means (``quality``) or for what becomes of refused rows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import QualityRejected
 from materialization.catalogue import newest_stored
 from materialization.choices import RunKind
+from materialization.chunks import read_chunks
 from materialization.quality.checking import Checked
 from materialization.quality.expectations import Batch, judge
 from materialization.queries import covered_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from materialization.compute.jobs import Computed
     from materialization.models import MaterializationRun
 
@@ -30,7 +33,33 @@ class NoRows(QualityRejected):
     code = "no_rows"
 
 
-def judge_rows(run: MaterializationRun, computed: Computed, *, progress: float) -> None:
+class Stage(NamedTuple):
+    """Where in its run what is judged stands: rows are stored before it, or others follow."""
+
+    before: int = 0
+    is_last: bool = True
+    #: The checks that failed of what is stored by now, and only warned.
+    warned: Sequence[dict[str, Any]] = ()
+    kept: str = "Nothing was published."
+
+
+def stage_of(run: MaterializationRun, number: int) -> Stage:
+    """Return where the chunk at place ``number`` of the run's stands."""
+    chunks = read_chunks(run.chunks)
+    if not number:
+        return Stage(is_last=len(chunks) == 1)
+    until = chunks[number - 1].until.isoformat()
+    return Stage(
+        before=sum(each.counts.get("rows_stored", 0) for each in chunks[:number]),
+        is_last=number == len(chunks) - 1,
+        warned=[each for each in run.checks if not (each["passed"] or each["blocks"])],
+        kept=f"What was stored up to {until} stays; nothing after it was published.",
+    )
+
+
+def judge_rows(
+    run: MaterializationRun, computed: Computed, *, stage: Stage, progress: float
+) -> None:
     """Keep the evidence on the run, then refuse what fails it.
 
     :raises ChecksFailed: a check that blocks failed. :raises NoRows: the first run has none.
@@ -41,8 +70,8 @@ def judge_rows(run: MaterializationRun, computed: Computed, *, progress: float) 
         "dropped_null_key": counters.dropped_null_key,
         "seconds": {name: round(each, 2) for name, each in computed.seconds.items()},
     }
-    run.advance(rows_read=counters.rows_read, profile=profile, progress=progress)
-    _judge(run, computed.checked, rows=counters.rows)
+    run.advance(profile=profile, progress=progress)
+    _judge(run, computed.checked, stage, rows=counters.rows)
     if counters.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(
             f"{run.version}: the source has no usable row up to {run.window_end.isoformat()}; "
@@ -50,34 +79,49 @@ def judge_rows(run: MaterializationRun, computed: Computed, *, progress: float) 
         )
 
 
-def judge_stillness(run: MaterializationRun) -> None:
+def judge_stillness(run: MaterializationRun, stage: Stage) -> None:
     """Judge a run that had nothing to read: it may be the source that stands still.
 
     :raises ChecksFailed: it is to be newer by now.
     """
-    _judge(run, Checked(), rows=0)
+    _judge(run, Checked(), stage, rows=0)
 
 
-def _judge(run: MaterializationRun, checked: Checked, *, rows: int) -> None:
-    results = judge(run.version.spec, checked, _batch(run, rows))
+def _judge(run: MaterializationRun, checked: Checked, stage: Stage, *, rows: int) -> None:
+    results = judge(run.version.spec, checked, _batch(run, stage, rows))
     if results:
-        run.advance(checks=[result.to_json() for result in results])
+        run.advance(checks=_with_warned([result.to_json() for result in results], stage.warned))
     if failed := [result for result in results if result.stops]:
         raise ChecksFailed(
-            f"{run.version}: {'; '.join(map(str, failed))}. Nothing was published.",
+            f"{run.version}: {'; '.join(map(str, failed))}. {stage.kept}",
             example="; ".join(result.example for result in failed if result.example),
         )
 
 
-def _batch(run: MaterializationRun, rows: int) -> Batch:
+def _with_warned(
+    checks: list[dict[str, Any]], warned: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the checks of one chunk, with those in place that failed in one before it."""
+    old = {(each["feature"], each["check"], each["blocks"]): each for each in warned}
+    found = []
+    for each in checks:
+        before = old.pop((each["feature"], each["check"], each["blocks"]), None)
+        found.append(before if each["passed"] and before is not None else each)
+    return [*found, *old.values()]
+
+
+def _batch(run: MaterializationRun, stage: Stage, rows: int) -> Batch:
     batch = Batch(
         rows,
-        counts_least=run.kind in _OF_NEW_TIME,
+        before=stage.before,
+        counts_least=stage.is_last and run.kind in _OF_NEW_TIME,
         # A history has as many as it has.
         counts_most=run.kind == RunKind.INCREMENTAL,
     )
     checks = run.version.spec.view.checks
     if not (checks.newest or checks.warnings.newest) or run.kind not in _OF_NEW_TIME:
+        return batch
+    if not stage.is_last:
         return batch
     until = covered_until(run.table)
     if until is not None and run.window_end < until:

@@ -87,8 +87,10 @@ class Work(NamedTuple):
         }
 
 
-def work_of(run: MaterializationRun, where: Whereabouts) -> Work:
+def work_of(run: MaterializationRun, where: Whereabouts, wanted: Window) -> Work:
     """Return what the run has to read: windows that are not stored, and what arrived for others.
+
+    ``wanted`` is the part of its window that is stored at once.
 
     :raises SourceStillWritten: a first backfill would miss what is being written just now.
     :raises Invalid: there is nothing to read, or it may not be read; says what to do.
@@ -105,11 +107,11 @@ def work_of(run: MaterializationRun, where: Whereabouts) -> Work:
             f"{waiting[0]} changed less than {settings.SOURCE_SETTLE_SECONDS} s ago and may still"
             " be written; it is read when it has rested (SOURCE_SETTLE_SECONDS)."
         )
-    windows = uncovered(run.version, covered, run.window)
-    work = Work(windows, as_of(run.window, covered), ready, waiting)
+    windows = uncovered(run.version, covered, wanted)
+    work = Work(windows, as_of(wanted, covered), ready, waiting)
     if spec.transform.makes_ticks:
         return _ticks(run, work, source)
-    return _rows(run, work, source, covered)
+    return _rows(run, work, source, covered, wanted)
 
 
 def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
@@ -130,14 +132,20 @@ def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
 
 
 def _rows(
-    run: MaterializationRun, work: Work, source: SourceInput, covered: Sequence[Window]
+    run: MaterializationRun,
+    work: Work,
+    source: SourceInput,
+    covered: Sequence[Window],
+    wanted: Window,
 ) -> Work:
     planned = plan_readings(
         work.parts,
         seen_parts(run.table),
-        wanted=run.window,
+        wanted=wanted,
         covered=covered,
-        again=_again(run, covered),
+        again=_again(run, covered, wanted),
+        arrived=as_of(run.window, covered),
+        is_first=run.table.ready_at is None,
     )
     if not planned:
         return work
@@ -158,12 +166,15 @@ def _stored_files(table: FeatureTable) -> tuple[str, ...]:
     return offline_store().snapshot(table_at(table)).files
 
 
-def _again(run: MaterializationRun, covered: Sequence[Window]) -> Window | None:
-    """Return what is compared with the source once more, though none of its parts changed."""
+def _again(run: MaterializationRun, covered: Sequence[Window], wanted: Window) -> Window | None:
+    """Return what is compared with the source once more, though none of its parts changed.
+
+    A run looks back once, with its first rows.
+    """
     if run.kind == RunKind.AGAIN:
-        return run.window
+        return wanted
     back = run.version.spec.rows_from.look_back
-    if back is None or not covered:
+    if back is None or not covered or wanted.start != run.window_start:
         return None
     return Window(covered[-1].end - back, covered[-1].end)
 

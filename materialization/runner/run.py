@@ -18,11 +18,24 @@ from django.db import transaction
 from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
+from materialization.chunks import read_chunks
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps
 from materialization.runner import loading, storing
-from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
-from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
+from materialization.runner.ending import (
+    MAX_ATTEMPTS,
+    Ending,
+    end_run,
+    pause_run,
+    queue_again,
+)
+from materialization.runner.heartbeat import (
+    Heartbeat,
+    LeaseLost,
+    RunCancelled,
+    RunPaused,
+    SlotWanted,
+)
 from registry import epoch, locks
 from registry.choices import SERVED_STATES
 from registry.models import FeatureTable
@@ -41,23 +54,28 @@ class VersionNotServed(RunCancelled):
     code = "version_not_served"
 
 
-def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
+def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> bool:
     """Perform a queued run; one that another worker has, or that is over, is left alone.
 
+    Returns whether it wants another turn: it gave its worker to a run that waited.
     :raises Unavailable: a part did not answer and attempts remain; the run is queued again.
     """
     claimed = claim(run_id, worker=worker, at=clock())
     if claimed is None:
-        return
+        return False
     try:
         with translated(), Heartbeat(claimed, clock=clock) as heartbeat:
             _perform(claimed, heartbeat, clock)
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
+    except SlotWanted:
+        return queue_again(claimed, among=claimed.owned(), at=clock())
+    except RunPaused:
+        pause_run(claimed, among=claimed.owned(), actor=None, at=clock())
     except RunCancelled as exc:
         _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:
-        if claimed.attempt < MAX_ATTEMPTS:
+        if claimed.tries < MAX_ATTEMPTS:
             queue_again(claimed, among=claimed.owned(), at=clock(), outage=exc)
             raise
         _end(claimed, Ending(RunStatus.FAILED, exc.message, exc.code, passes=True), clock())
@@ -66,6 +84,7 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> None:
         _end(claimed, ending, clock())
     except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
         _end(claimed, _unexpected(claimed, exc), clock())
+    return False
 
 
 def _unexpected(claimed: MaterializationRun, error: Exception) -> Ending:
@@ -105,7 +124,7 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
         error="",
         error_code="",
         example="",
-        progress=0.0,
+        progress=storing.progress_of(read_chunks(found.chunks)),
     )
     if not claimed:
         return None

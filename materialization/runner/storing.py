@@ -8,78 +8,131 @@ missing (``looking``) or for the online store (``loading``).
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from django.db import transaction
 
 from materialization.choices import RunStep
+from materialization.chunks import (
+    committed_before,
+    read_chunks,
+    share_done,
+    totals,
+    window_of,
+)
 from materialization.edges import engine, offline_store, whereabouts
-from materialization.queries import coverage, table_at, uncovered
+from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
-from materialization.runner.heartbeat import LeaseLost
-from materialization.runner.judging import judge_rows, judge_stillness
+from materialization.runner.chunking import cut, note
+from materialization.runner.heartbeat import LeaseLost, SlotWanted
+from materialization.runner.judging import judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.runner.recording import note_commit, note_windows, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
+from materialization.windows import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from materialization.chunks import Chunk
     from materialization.compute.jobs import ComputeJob, Counters
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
+    from materialization.sources.files import Whereabouts
     from materialization.stores.protocols import CommitResult
 
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.
 COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
 
 
+class Part(NamedTuple):
+    """One chunk of a run: its place among them, and what it has to read."""
+
+    number: int
+    work: Work
+
+
+class Committed(NamedTuple):
+    rows: int
+    counters: Counters
+
+
+def progress_of(chunks: Sequence[Chunk]) -> float:
+    """Return the progress of a run that has stored so many of its chunks and begins the next."""
+    stored = [each for each in chunks if each.stored_at is not None]
+    return round(share_done(chunks, len(stored) - 1, 1.0) * OFFLINE_SHARE, 3) if stored else 0.0
+
+
 def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """Compute and commit what the run's window lacks, and what arrived for windows before it.
 
+    A large window is stored in chunks: one that is stored stays so, whatever becomes of the run.
     What an earlier run committed counts as stored, though it may not have lived to record it, and
     so does what an earlier attempt of this run did.
 
-    :raises ChecksFailed: a blocking check failed; nothing was published.
+    :raises ChecksFailed: a blocking check failed; nothing of that chunk was published.
     :raises NoRows: the first backfill found not a single row: nothing could be served.
     :raises SourceChangedWhileRead: the source is not what it was; nothing was published.
     :raises OfflineStoreBehind: the store is not the one this database belongs to.
+    :raises SlotWanted: another run waits; this one goes on when it has its turn again.
     """
     require_store(run.table)
     adopt_windows(run.table)
-    name = transaction_name(run.pk)
-    if run.sequence is not None and offline_store().committed(table_at(run.table), [name]):
-        _record_committed(run)
-        return
+    _catch_up(run, heartbeat)
     where = whereabouts(run.version.spec, run.table.feature_view.project)
     with where.telling():
-        work = work_of(run, where)
+        for part in _parts(run, where, heartbeat):
+            _store(run, part, heartbeat)
+
+
+def _parts(run: MaterializationRun, where: Whereabouts, heartbeat: Heartbeat) -> Iterator[Part]:
+    """Yield what is to be stored, one chunk after the other; looks at the source before each."""
+    work = None
+    if not run.chunks:
+        work = work_of(run, where, run.window)
+        cut(run, work, watch=partial(_watch, run, heartbeat, None))
+    for number in range(len(run.chunks)):
+        chunks = read_chunks(run.chunks)
+        if chunks[number].stored_at is not None:
+            continue
+        if len(chunks) > 1 or work is None:
+            heartbeat.check()
+            work = work_of(run, where, window_of(run.window, chunks, number))
+        yield Part(number, work)
+
+
+def _store(run: MaterializationRun, part: Part, heartbeat: Heartbeat) -> None:
+    work = part.work
     if work.job is None:
-        judge_stillness(run)
-        _record(run, work, None, 0)
+        judge_stillness(run, stage_of(run, part.number))
+        _record(run, part, None, heartbeat)
         return
-    with where.telling():
-        result, counters = _commit(run, work, work.job, heartbeat)
+    result, counters = _commit(run, part, work.job, heartbeat)
     if result.already:  # by an attempt that was overtaken and not dead
-        _record_committed(run)
+        _catch_up(run, heartbeat)
     else:
-        _record(run, work, counters, result.rows)
+        _record(run, part, Committed(result.rows, counters), heartbeat)
+    _give_way(run, heartbeat)
 
 
 def _commit(
-    run: MaterializationRun, work: Work, job: ComputeJob, heartbeat: Heartbeat
+    run: MaterializationRun, part: Part, job: ComputeJob, heartbeat: Heartbeat
 ) -> tuple[CommitResult, Counters]:
     store, place = offline_store(), table_at(run.table)
     sequence = _sequence(run)
     store.clear_staging(place)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
         given = msgspec.structs.replace(job, staging=folder, sequence=sequence)
-        computed = engine().compute(given, watch=partial(_watch, run, heartbeat))
-        judge_rows(run, computed, progress=OFFLINE_SHARE)
-        refuse_changed(work)
+        computed = engine().compute(given, watch=partial(_watch, run, heartbeat, part.number))
         # Before the commit: an attempt that dies after it leaves what it found to the next.
-        run.advance(source_counts=work.counts(computed.counters))
+        chunks = _note_counts(run, part, computed.counters)
+        progress = round(share_done(chunks, part.number, 1.0) * OFFLINE_SHARE, 3)
+        judge_rows(run, computed, stage=stage_of(run, part.number), progress=progress)
+        refuse_changed(part.work)
         heartbeat.begin_publishing()
         result = store.commit(
             place,
@@ -87,48 +140,115 @@ def _commit(
             schema=stored_schema(run.version.spec),
             sequence=sequence,
             transaction=transaction_name(run.pk),
+            number=part.number + 1,
+            after=committed_before(read_chunks(run.chunks), part.number),
         )
     note_commit(run.table, result)
     return result, computed.counters
 
 
-def _watch(run: MaterializationRun, heartbeat: Heartbeat, share: float) -> None:
-    """:raises LeaseLost, RunCancelled: the run should stop."""
+def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, share: float) -> None:
+    """Note how far the chunk at place ``number`` is; None: the rows are being counted.
+
+    :raises LeaseLost, RunCancelled: the run should stop.
+    """
     if heartbeat.stopped is not None:
         raise heartbeat.stopped
-    progress = round(share * COMPUTING_SHARE, 3)
+    if number is None:
+        return
+    done = share_done(read_chunks(run.chunks), number, share)
+    progress = round(done * COMPUTING_SHARE, 3)
     if progress > run.progress:
         run.advance(progress=progress)
 
 
-def _record(run: MaterializationRun, work: Work, counters: Counters | None, stored: int) -> None:
+def _note_counts(run: MaterializationRun, part: Part, counters: Counters | None) -> list[Chunk]:
+    """Note what the chunk's rows are; return the chunks with it."""
+    chunks = read_chunks(run.chunks)
+    counts = part.work.counts(counters)
+    chunks[part.number] = msgspec.structs.replace(chunks[part.number], counts=counts)
+    all_counts = totals(chunks[: part.number + 1])
+    note(run, chunks, source_counts=all_counts, rows_read=all_counts["rows_read"])
+    return chunks
+
+
+def _record(
+    run: MaterializationRun, part: Part, committed: Committed | None, heartbeat: Heartbeat
+) -> None:
     """Note what is stored now, all of it or nothing: a run that dies before is adopted.
 
     :raises LeaseLost: another attempt has the run; it will note the same.
     """
+    counters = committed.counters if committed is not None else None
+    rows = committed.rows if committed is not None else 0
     with transaction.atomic():
-        said = {"source_counts": work.counts(counters), "step": RunStep.OFFLINE}
-        if not run.advance(rows_offline=stored, **said):
-            raise LeaseLost("another attempt owns the run")
-        note_windows(run, work.windows)
-        remember_parts(run, work, counters)
+        _note_counts(run, part, counters)
+        _note_stored(
+            run,
+            [part.number],
+            at=heartbeat.now(),
+            is_committed=committed is not None,
+            rows_offline=run.rows_offline + rows,
+        )
+        note_windows(run, part.work.windows)
+        remember_parts(run, part.work, counters)
 
 
-def _record_committed(run: MaterializationRun) -> None:
-    """Note what an earlier attempt of the run committed; its evidence is on the run already.
+def _note_stored(
+    run: MaterializationRun,
+    numbers: Iterable[int],
+    *,
+    at: datetime,
+    is_committed: bool,
+    rows_offline: int,
+) -> None:
+    """Note that chunks are stored; until the last is, the run may be stopped before the next."""
+    chunks = read_chunks(run.chunks)
+    for number in numbers:
+        chunks[number] = msgspec.structs.replace(
+            chunks[number], stored_at=at, is_committed=is_committed
+        )
+    said: dict[str, object] = {"rows_offline": rows_offline, "step": RunStep.OFFLINE}
+    if any(each.stored_at is None for each in chunks):
+        said = {"rows_offline": rows_offline, "publishing": False, "stored_attempt": run.attempt}
+    note(run, chunks, **said)
 
-    The source may be another by now, and nothing more can be committed under the run's name. So
-    it is not read, and no part is remembered: the next run compares what that attempt did not see.
+
+def _catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+    """Note what earlier attempts of the run committed; their evidence is on the run already.
+
+    The source may be another by now, and nothing more can be committed under the same numbers. So
+    it is not read, and no part is remembered: what comes next compares what they did not see.
 
     :raises LeaseLost: another attempt has the run; it will note the same.
     """
-    snapshot = offline_store().snapshot(table_at(run.table), sequence=run.sequence)
-    windows = uncovered(run.version, coverage(run.table), run.window)
+    if run.sequence is None:
+        return
+    name, place = transaction_name(run.pk), table_at(run.table)
+    count = offline_store().committed(place, [name]).get(name, 0)
+    chunks = read_chunks(run.chunks)
+    new = [place for place, each in enumerate(chunks[:count]) if each.stored_at is None]
+    if not new:
+        return
+    snapshot = offline_store().snapshot(place, sequence=run.sequence)
+    windows = uncovered(
+        run.version, coverage(run.table), Window(run.window_start, chunks[count - 1].until)
+    )
     with transaction.atomic():
-        if not run.advance(rows_offline=snapshot.rows, step=RunStep.OFFLINE):
-            raise LeaseLost("another attempt owns the run")
+        _note_stored(run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows)
         note_windows(run, windows)
     note_commit(run.table, snapshot)
+
+
+def _give_way(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+    """Return if the run may go on with its next chunk, or has none.
+
+    :raises SlotWanted: another run has waited longer for a worker.
+    """
+    if all(each.stored_at is not None for each in read_chunks(run.chunks)):
+        return
+    if run_waits(run, at=heartbeat.now()):
+        raise SlotWanted("another run waits for a worker; this one goes on when it has its turn.")
 
 
 def _sequence(run: MaterializationRun) -> int:

@@ -15,7 +15,14 @@ import pyarrow as pa
 
 from lib.decoding import json_reader
 from lib.errors import AssayError, Invalid
-from materialization.compute.jobs import Computed, ComputeJob, Envelope, LookJob, Report
+from materialization.compute.jobs import (
+    Computed,
+    ComputeJob,
+    Envelope,
+    LookJob,
+    Report,
+    SurveyJob,
+)
 from materialization.compute.session import open_session
 from materialization.errors import to_report
 from materialization.failures import translate
@@ -24,6 +31,7 @@ from materialization.quality.profiling import profile_files
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
 from materialization.sandbox.staging import stage
+from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
 from materialization.transforms.kinds import kind_of
 
@@ -68,6 +76,11 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     if isinstance(job, LookJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             return Report(looks=[_look(connection, spec, job.source, limits) for spec in job.specs])
+    if isinstance(job, SurveyJob):
+        with open_session(limits, directory=directory, only=job.source.paths) as connection:
+            open_part = Opening(connection, job.spec, job.source)
+            with _told_by(open_part):
+                return Report(survey=survey(connection, job, open_part(job.source)))
     only = [*job.source.paths, *job.state_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)

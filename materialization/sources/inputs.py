@@ -20,12 +20,13 @@ class Part(NamedTuple):
     """What of a source is read, or left alone, as a whole: a file is.
 
     ``identity`` is equal as long as the data are; ``changed_at`` is when they last changed, in
-    seconds since 1970.
+    seconds since 1970; ``size`` is in bytes.
     """
 
     name: str
     identity: str
     changed_at: float
+    size: int = 0
 
 
 class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
@@ -63,7 +64,7 @@ class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
 def _part(path: str) -> Part:
     stat = Path(path).stat()
     identity = f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
-    return Part(path, identity, stat.st_ctime)
+    return Part(path, identity, stat.st_ctime, stat.st_size)
 
 
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.

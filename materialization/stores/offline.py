@@ -87,18 +87,21 @@ class DeltaOfflineStore:
         schema: pa.Schema,
         sequence: int,
         transaction: str,
+        number: int = 1,
+        after: int | None = None,
     ) -> CommitResult:
         table = self._find(at) or self._create(at, schema)
-        if table.transaction_version(transaction) is not None:
+        if table.transaction_version(transaction) != after:
             return _known(table, sequence)
         root = Path(_root_of(table))
         staged = [read_staged(file, schema, sequence) for file in files]
         moved = [_moved(each, root, sequence) for each in staged]
+        told = Transaction(transaction, number)
         try:
-            _append(table, [add_action(each) for each in moved], schema, sequence, transaction)
+            _append(table, [add_action(each) for each in moved], schema, sequence, told)
         except Exception as exc:
             table.update_incremental()
-            if table.transaction_version(transaction) is None:
+            if table.transaction_version(transaction) == after:
                 _remove(root / each.path for each in moved)
                 if isinstance(exc, (DeltaError, OSError)):
                     raise OfflineStoreUnavailable(
@@ -118,11 +121,12 @@ class DeltaOfflineStore:
             already=False,
         )
 
-    def committed(self, at: TableAt, transactions: Iterable[str]) -> set[str]:
+    def committed(self, at: TableAt, transactions: Iterable[str]) -> dict[str, int]:
         table = self._find(at)
         if table is None:
-            return set()
-        return {name for name in transactions if table.transaction_version(name) is not None}
+            return {}
+        found = ((name, table.transaction_version(name)) for name in transactions)
+        return {name: number for name, number in found if number is not None}
 
     def snapshot(self, at: TableAt, *, sequence: int | None = None) -> Snapshot:
         table = self._find(at)
@@ -207,11 +211,11 @@ def _append(
     actions: list[AddAction],
     schema: pa.Schema,
     sequence: int,
-    transaction: str,
+    transaction: Transaction,
 ) -> None:
     properties = CommitProperties(
         custom_metadata={"assay.sequence": str(sequence)},
-        app_transactions=[Transaction(transaction, 1)],
+        app_transactions=[transaction],
     )
     table.create_write_transaction(
         list(actions), mode="append", schema=schema, commit_properties=properties

@@ -323,20 +323,23 @@ class OfflineStore(Protocol):
         schema: pa.Schema,
         sequence: int,
         transaction: str,
+        number: int = 1,
+        after: int | None = None,
     ) -> CommitResult:
         """Make staged files part of the table, all or none, once however often it is asked.
 
         They are moved and not copied. ``schema`` is ``columns.stored_schema``, and every row
-        carries ``sequence``. ``transaction`` names the commit: of one that the table knows already
-        nothing is looked at. The first commit makes the table.
+        carries ``sequence``. The commit is ``number`` of what ``transaction`` names, and made only
+        where the table has come to ``after`` of it (None: to none); else nothing is looked at. The
+        first commit makes the table.
 
         :raises BadStagedFile: a file has other columns, or rows of another sequence.
         :raises OfflineStoreUnavailable: the table could not be written.
         """
         ...
 
-    def committed(self, at: TableAt, transactions: Iterable[str]) -> set[str]:
-        """Return those of the ``transactions`` that the table has, as it is now.
+    def committed(self, at: TableAt, transactions: Iterable[str]) -> dict[str, int]:
+        """Return those of the ``transactions`` that the table has, and to which number, as it is.
 
         :raises OfflineStoreUnavailable: the table cannot be read.
         """

@@ -181,11 +181,11 @@ def test_a_commit_without_rows_is_remembered(store, place):
 
 
 def test_a_table_tells_which_commits_it_has(store, place):
-    assert store.committed(place, ["one", "two"]) == set()
+    assert store.committed(place, ["one", "two"]) == {}
 
     commit(store, place, [batch(row())], transaction="one")
 
-    assert store.committed(place, ["one", "two"]) == {"one"}
+    assert store.committed(place, ["one", "two"]) == {"one": 1}
 
 
 def test_a_deleted_table_is_gone_and_deleting_it_again_is_fine(store, place):

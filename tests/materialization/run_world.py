@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from django.contrib.auth.models import User
 from django.test import TestCase
 
+from materialization.chunks import read_chunks, written_chunks
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun, StoredWindow
 from materialization.queries import table_at
@@ -32,6 +34,7 @@ from tests import factories
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from materialization.chunks import Chunk
     from registry.models import FeatureTable
 
 AT = factories.AT
@@ -108,9 +111,23 @@ def perform(run: MaterializationRun, *, at: datetime = AT) -> MaterializationRun
 def nothing_recorded() -> Iterator[None]:
     """Let what is stored inside have been committed and not recorded, as of a worker that died."""
     before = list(StoredWindow.objects.all())
+    stored = {
+        run.pk: {each.until for each in read_chunks(run.chunks) if each.stored_at is not None}
+        for run in MaterializationRun.objects.all()
+    }
     yield
     StoredWindow.objects.all().delete()
     StoredWindow.objects.bulk_create(before)
+    for run in MaterializationRun.objects.all():
+        chunks = [
+            each if each.until in stored.get(run.pk, ()) else _unrecorded(each)
+            for each in read_chunks(run.chunks)
+        ]
+        MaterializationRun.objects.filter(pk=run.pk).update(chunks=written_chunks(chunks))
+
+
+def _unrecorded(chunk: Chunk) -> Chunk:
+    return msgspec.structs.replace(chunk, stored_at=None, is_committed=False)
 
 
 def snapshot(version: FeatureViewVersion) -> Any:
