@@ -152,6 +152,11 @@ ALERT_HOSTS = env_list("ALERT_HOSTS")
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
 # Rows a comparison of the stores looks at in a second, so that online reads keep their time.
 COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100)
+# Seconds between two comparisons of a table by a sample of so many entities, and between two of all
+# its rows. 0: none by itself.
+COMPARE_EVERY_SECONDS = env_int("COMPARE_EVERY_SECONDS", 3600)
+COMPARE_SAMPLE = env_int("COMPARE_SAMPLE", 1000, minimum=1)
+COMPARE_FULL_EVERY_SECONDS = env_int("COMPARE_FULL_EVERY_SECONDS", 0)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Threads of a web process that answer online reads, and as many again for the admin and the API.

@@ -5,27 +5,47 @@ Not for performing one: ``runner.certifying`` does, in a worker. The row is the 
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Max, Q
 
-from lib.errors import Conflict, Invalid
+from lib.errors import AssayError, Conflict, Invalid
+from lib.instants import EPOCH
 from materialization import tasks
-from materialization.choices import LIVE_CERTIFICATES, CertificateKind
-from materialization.models import Certificate
+from materialization.choices import (
+    LIVE_CERTIFICATES,
+    AlertKind,
+    CertificateKind,
+    CertificateStatus,
+)
+from materialization.models import Alert, Certificate
+from materialization.requests.turns import STEPPED_BACK
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
+from registry.queries import served_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
+    from django.db.models import QuerySet
 
     from registry.models import FeatureTable, FeatureViewVersion
 
+log = logging.getLogger(__name__)
 #: The most entities of a sample: more than that is a full comparison.
 MOST_SAMPLED = 1_000_000
+MAX_ATTEMPTS = 3
+#: A message not taken up within this is sent again; claiming twice is harmless.
+RESEND_AFTER = timedelta(minutes=10)
+#: How long certificates are kept, and those that say that all is equal.
+KEPT, EQUAL_KEPT = timedelta(days=90), timedelta(days=7)
 
 
 class NotComparable(Conflict):
@@ -132,3 +152,96 @@ def enqueue(certificate: Certificate) -> None:
     """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
     send = partial(tasks.certify_table.delay, certificate_id=certificate.pk)
     transaction.on_commit(send, robust=True)
+
+
+def compare_due(*, at: datetime) -> None:
+    """Ask for the comparisons whose time has come, few by each sweep: tables take turns.
+
+    A sample as often as ``COMPARE_EVERY_SECONDS`` says, and everything as often as
+    ``COMPARE_FULL_EVERY_SECONDS`` does, where it says so. Of a table that differed all is compared
+    until all is equal.
+    """
+    tables = set(_loaded_versions().values_list("table", flat=True))
+    for sample, every in (
+        (None, settings.COMPARE_FULL_EVERY_SECONDS),
+        (settings.COMPARE_SAMPLE, settings.COMPARE_EVERY_SECONDS),
+    ):
+        if every:
+            turns = -(-len(tables) * settings.SWEEP_EVERY_SECONDS // every)
+            due = _due_tables(tables, sample, timedelta(seconds=every), at)
+            _ask_for(due, turns, sample, at)
+
+
+def _loaded_versions() -> QuerySet[FeatureViewVersion]:
+    """Return the served versions of tables that were loaded into the online store."""
+    tables = {"table__ready_at__isnull": False, "table__generation__gt": 0}
+    return served_versions().filter(**tables).defer("packet")
+
+
+def _due_tables(
+    tables: Collection[int | None], sample: int | None, every: timedelta, at: datetime
+) -> list[int | None]:
+    """Return the tables that are to be compared and are not being, those that wait longest first.
+
+    All of them having been compared answers for a sample too.
+    """
+    made = Certificate.objects.filter(table__in=tables, kind=CertificateKind.ONLINE)
+    wide = made.filter(sample=None) if sample is None else made
+    last = dict(wide.order_by().values_list("table").annotate(Max("requested_at")))
+    busy = set(made.filter(status__in=LIVE_CERTIFICATES).values_list("table", flat=True))
+
+    def is_due(table: int | None) -> bool:
+        asked = last.get(table)
+        # One from the future was asked for before the clock was set back.
+        return asked is None or asked > at + STEPPED_BACK or at >= asked + every
+
+    due = [table for table in tables if table not in busy and is_due(table)]
+    return sorted(due, key=lambda table: (last.get(table, EPOCH), table or 0))
+
+
+def _ask_for(tables: Sequence[int | None], turns: int, sample: int | None, at: datetime) -> None:
+    """Ask for comparisons of the first so many of the tables that are online."""
+    if not tables:
+        return
+    wrong = _wrong_tables()
+    newest = _loaded_versions().filter(table__in=tables).order_by("major", "minor", "patch")
+    online = {version.table_id: version for version in newest if version.spec.view.online}
+    for table in [table for table in tables if table in online][:turns]:
+        scope = None if table in wrong else sample
+        try:
+            request_certificate(version=online[table], sample=scope, at=at, actor=None)
+        except AssayError as exc:
+            log.warning("sweep: %s: %s", online[table], exc)
+
+
+def _wrong_tables() -> set[int | None]:
+    """Return the tables that differed and were not found equal since."""
+    found = Alert.objects.open().filter(kind=AlertKind.INCONSISTENT)
+    return set(found.values_list("version__table", flat=True))
+
+
+def requeue_certificates(*, at: datetime) -> None:
+    """Queue again what a worker died over, wake one for what waits, and forget what is old."""
+    live = Certificate.objects.filter(status__in=LIVE_CERTIFICATES)
+    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
+    is_dead = Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
+    for dead in live.filter(is_dead, status=CertificateStatus.RUNNING):
+        again = {"status": CertificateStatus.QUEUED, "enqueued_at": at, "lease_expires_at": None}
+        if dead.attempt >= MAX_ATTEMPTS:
+            said = f"its worker died {dead.attempt} times (last: {dead.worker})."
+            again |= {"status": CertificateStatus.FAILED, "finished_at": at, "error": said,
+                      "error_code": "worker_died"}  # fmt: skip
+        if dead.owned().filter(is_dead).update(**again) and dead.attempt < MAX_ATTEMPTS:
+            enqueue(dead)
+    is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
+    lost = live.filter(is_old, status=CertificateStatus.QUEUED)
+    for waiting in lost:
+        if lost.filter(pk=waiting.pk).update(enqueued_at=at):
+            enqueue(waiting)
+    ended = Certificate.objects.exclude(status__in=LIVE_CERTIFICATES)
+    ended.filter(requested_at__lt=at - KEPT).delete()
+    ended.filter(status=CertificateStatus.EQUAL, requested_at__lt=at - EQUAL_KEPT).delete()
+
+
+#: What a sweep sees to, in order.
+DUTIES = (requeue_certificates, compare_due)

@@ -25,7 +25,7 @@ from registry.models import FeatureTable
 from registry.queries import abandoned_tables, served_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from materialization.queries import Standing
@@ -54,13 +54,32 @@ def reload_missing(*, at: datetime) -> None:
     markers = online_store().markers([table.uid for table in ready])
     found = standings({table.pk for table in ready})
     _hasten([t.pk for t, marker in zip(ready, markers, strict=True) if _is_out(t, marker)])
+    for table, version, standing in _lacking(ready, markers, found):
+        if table.pk not in busy and not _loading_rests(standing.last, at):
+            attempt(version, min(standing.covered[-1].end, at), at, kind=RunKind.RELOAD)
+
+
+def lacking_tables(*, at: datetime) -> list[tuple[FeatureViewVersion, datetime]]:
+    """Return a version of each table that is not loaded completely, and until when it is stored."""
+    ready = _ready_versions()
+    markers = online_store().markers([table.uid for table in ready])
+    found = standings({table.pk for table in ready})
+    lacking = _lacking(ready, markers, found)
+    return [(version, min(standing.covered[-1].end, at)) for _, version, standing in lacking]
+
+
+def _lacking(
+    ready: Mapping[FeatureTable, Sequence[FeatureViewVersion]],
+    markers: Sequence[Marker | None],
+    found: Mapping[int, Standing],
+) -> Iterator[tuple[FeatureTable, FeatureViewVersion, Standing]]:
+    """Give the tables of which something is stored and not all is loaded."""
     for (table, versions), marker in zip(ready.items(), markers, strict=True):
         standing = found.get(table.pk)
-        if table.pk in busy or standing is None or not standing.covered:
+        if standing is None or not standing.covered:
             continue
-        if not (_loading_rests(standing.last, at) or _holds_all(table, versions, marker, standing)):
-            online = next(version for version in versions if version.spec.view.online)
-            attempt(online, min(standing.covered[-1].end, at), at, kind=RunKind.RELOAD)
+        if not _holds_all(table, versions, marker, standing):
+            yield table, next(each for each in versions if each.spec.view.online), standing
 
 
 def _is_out(table: FeatureTable, marker: Marker | None) -> bool:

@@ -19,7 +19,7 @@ from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
 from materialization.models import MaterializationRun
-from materialization.requests import watch
+from materialization.requests import certificates, watch
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
@@ -108,5 +108,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     drop_abandoned,
     record_excess,
     tidy_up,
+    *certificates.DUTIES,
     *watch.DUTIES,
 )
