@@ -53,6 +53,21 @@ class Sensitivity(StrEnum):
 SENSITIVITY_ORDER = tuple(Sensitivity)
 
 
+class CheckSeverity(StrEnum):
+    """What a check that fails does: the run stops and nothing is published, or somebody is told."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
+class Against(StrEnum):
+    """What a run's values are compared with to see whether they drift."""
+
+    BASELINE = "baseline"
+    PREVIOUS = "previous"
+    BOTH = "both"
+
+
 class Verdict(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from materialization.models.alerts import Alert
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
+from materialization.models.profiles import Baseline
 from materialization.models.runs import (
     MaterializationRun,
     MaterializationSchedule,
@@ -19,6 +20,7 @@ __all__ = [
     "Alert",
     "AlertChannel",
     "AlertNotice",
+    "Baseline",
     "Certificate",
     "MaterializationRun",
     "MaterializationSchedule",

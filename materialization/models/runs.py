@@ -106,6 +106,9 @@ class MaterializationRun(models.Model):
     #: What of the source was read and what became of it: ``queries.source_counts`` says the keys.
     source_counts = models.JSONField(default=dict, blank=True)
     profile = models.JSONField(default=dict, blank=True)
+    #: How far its values lay from the baseline and from the previous run's, by feature: see
+    #: ``quality.drift_checks``. Null: nothing was compared.
+    drift = models.JSONField(null=True, blank=True)
     checks = models.JSONField(default=list, blank=True)
 
     class Meta:
@@ -138,6 +141,12 @@ class MaterializationRun(models.Model):
                 fields=("table", "sequence"),
                 condition=Q(publishing=True),
                 name="materialization_run_published",
+            ),
+            # "How far did the latest run drift, and those before it?"
+            models.Index(
+                fields=("version", "-id"),
+                condition=Q(drift__isnull=False),
+                name="materialization_run_drift",
             ),
         )
 

@@ -131,9 +131,11 @@ class Profile(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any], features: Sequence[FeatureSpec]) -> Profile:
-        """Read what ``to_json`` wrote of the same features."""
-        pairs = zip(said["columns"], features, strict=True)
-        columns = tuple(ColumnProfile.from_json(each, of.value_type) for each, of in pairs)
+        """Read what ``to_json`` wrote of the same features, in whatever order they are."""
+        kinds = {feature.name: feature.value_type for feature in features}
+        columns = tuple(
+            ColumnProfile.from_json(each, kinds[each["name"]]) for each in said["columns"]
+        )
         return cls(said["rows"], columns, said["sampled"])
 
 

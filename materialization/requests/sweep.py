@@ -20,6 +20,7 @@ from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
 from materialization.models import MaterializationRun
 from materialization.requests import certificates, watch
+from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
@@ -106,6 +107,7 @@ DUTIES: tuple[Callable[..., None], ...] = (
     unmark_evicted,
     reload_missing,
     drop_abandoned,
+    record_baselines,
     record_excess,
     tidy_up,
     *certificates.DUTIES,

@@ -21,6 +21,7 @@ from materialization.choices import (
 )
 from materialization.metrics import count_run
 from materialization.models import MaterializationRun
+from materialization.quality.alerts.drift import alert_of_drift
 from materialization.quality.alerts.runs import alert_of_run
 from registry import audit
 
@@ -216,6 +217,7 @@ def _fields(run: MaterializationRun, at: datetime) -> dict[str, Any]:
 #: it (None: the system) and when; what it raises undoes the end.
 FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...] = (
     alert_of_run,  # before the trail, which is locked last
+    alert_of_drift,
     _leave_trail,
     _say_in_log,
     count_run,

@@ -12,7 +12,10 @@ from materialization.catalogue import newest_stored
 from materialization.choices import RunKind
 from materialization.chunks import read_chunks
 from materialization.quality.checking import Checked
+from materialization.quality.comparing import drift_of
 from materialization.quality.expectations import Batch, judge
+from materialization.quality.merging import merge_profiles
+from materialization.quality.profiles import Profile
 from materialization.queries import covered_until
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import Computed
     from materialization.models import MaterializationRun
+    from materialization.quality.expectations import CheckResult
 
 #: What brings the rows of a time that was not covered; ``again`` brings those that lacked.
 _OF_NEW_TIME = (RunKind.BACKFILL, RunKind.INCREMENTAL)
@@ -66,17 +70,41 @@ def judge_rows(
     """
     counters = computed.counters
     profile = {
-        **computed.profile,
+        **_with_chunks_before(run, computed.profile, stage),
         "dropped_null_key": counters.dropped_null_key,
         "seconds": {name: round(each, 2) for name, each in computed.seconds.items()},
     }
-    run.advance(profile=profile, progress=progress)
-    _judge(run, computed.checked, stage, rows=counters.rows)
+    found = Profile.from_json(computed.profile, run.version.spec.features)
+    drifted = drift_of(run.version, run, found)
+    drift = drifted.figures if drifted else None
+    run.advance(profile=profile, drift=drift, progress=progress)
+    also = drifted.results if drifted else ()
+    _judge(run, computed.checked, stage, rows=counters.rows, also=also)
     if counters.rows == 0 and not run.table.stored_windows.exists():
         raise NoRows(
             f"{run.version}: the source has no usable row up to {run.window_end.isoformat()}; "
             "check its path and its timestamps, then materialize again."
         )
+
+
+def _with_chunks_before(
+    run: MaterializationRun, profile: dict[str, Any], stage: Stage
+) -> dict[str, Any]:
+    """Return the profile of the run's rows so far, which is kept until a later chunk is stored.
+
+    An attempt may have died after it judged a chunk and before that was stored.
+    """
+    kept = (run.profile, run.profile.get("before", {}))
+    before = next(
+        (each for each in kept if stage.before and each.get("rows") == stage.before), None
+    )
+    if before is None:
+        return profile
+    features = run.version.spec.features
+    merged = merge_profiles([Profile.from_json(each, features) for each in (before, profile)])
+    if stage.is_last:
+        return merged.to_json()
+    return merged.to_json() | {"before": {key: before[key] for key in profile}}
 
 
 def judge_stillness(run: MaterializationRun, stage: Stage) -> None:
@@ -87,8 +115,15 @@ def judge_stillness(run: MaterializationRun, stage: Stage) -> None:
     _judge(run, Checked(), stage, rows=0)
 
 
-def _judge(run: MaterializationRun, checked: Checked, stage: Stage, *, rows: int) -> None:
-    results = judge(run.version.spec, checked, _batch(run, stage, rows))
+def _judge(
+    run: MaterializationRun,
+    checked: Checked,
+    stage: Stage,
+    *,
+    rows: int,
+    also: Sequence[CheckResult] = (),
+) -> None:
+    results = [*judge(run.version.spec, checked, _batch(run, stage, rows)), *also]
     if results:
         run.advance(checks=_with_warned([result.to_json() for result in results], stage.warned))
     if failed := [result for result in results if result.stops]:

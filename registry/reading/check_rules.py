@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lib.errors import did_you_mean
+from registry.reading.drift_rules import drift_problems
 from registry.reading.findings import error_of, too_many
 from registry.spec.bounds import bound_in
 from registry.spec.durations import parse_duration
@@ -45,6 +46,8 @@ _TIMES = ("event_timestamp", "created_timestamp")
 def feature_check_problems(path: Path, feature: FeatureSpec) -> Iterator[Found]:
     yield from _expectations(path, feature.value_type, feature.checks)
     yield from _expectations((*path, "warn"), feature.value_type, feature.checks.warnings)
+    if feature.checks.drift is not None:
+        yield from drift_problems((*path, "drift"), feature.value_type, feature.checks.drift)
 
 
 def _expectations(path: Path, kind: ValueType, asked: Expectations) -> Iterator[Found]:

@@ -12,6 +12,7 @@ import msgspec
 
 from registry.spec.base import Spec
 from registry.spec.bounds import Bound  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.drift import DriftSpec  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.row_sql import check_expression
 
 if TYPE_CHECKING:
@@ -66,9 +67,13 @@ class Expectations(Spec, frozen=True):
 
 
 class Checks(Expectations, frozen=True):
-    """``warn`` may ask the same and more strictly: a warning before it is too late."""
+    """``warn`` may ask the same and more strictly: a warning before it is too late.
+
+    ``drift`` compares a run with others, and says itself whether it blocks.
+    """
 
     warn: Expectations | None = None
+    drift: DriftSpec | None = None
 
     @property
     def warnings(self) -> Expectations:
@@ -77,6 +82,8 @@ class Checks(Expectations, frozen=True):
     def in_words(self) -> Iterator[str]:
         yield from super().in_words()
         yield from (f"{words} (warns)" for words in self.warnings.in_words())
+        if self.drift is not None:
+            yield from self.drift.in_words()
 
 
 class ViewExpectations(Spec, frozen=True):
@@ -117,6 +124,8 @@ Graded = TypeVar("Graded", Checks, ViewChecks)
 
 def blocking(checks: Graded) -> Graded:
     """Return what decides which rows are published, without what only warns."""
+    if isinstance(checks, Checks) and checks.drift and not checks.drift.blocks:
+        return msgspec.structs.replace(checks, warn=None, drift=None)
     return msgspec.structs.replace(checks, warn=None)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from registry.choices import CheckSeverity
 from registry.spec.checks import ViewChecks, blocking
 from registry.spec.transforms import KEYED
 
@@ -100,6 +101,8 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
 
 def _keep_warnings(part: dict[str, Any]) -> None:
     """Leave of the checks of a feature, or of a view, what only warns: it decides no row."""
-    warn = part.pop("checks", {}).get("warn")
-    if warn:
-        part["checks"] = {"warn": warn}
+    checks = part.pop("checks", {})
+    if checks.get("drift", {}).get("severity") == CheckSeverity.BLOCK:
+        del checks["drift"]
+    if kept := {key: checks[key] for key in ("warn", "drift") if checks.get(key)}:
+        part["checks"] = kept

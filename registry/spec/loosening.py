@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry.spec.bounds import number
+from registry.spec.drift import loosened_drift
 from registry.spec.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def loosened(old: Checks, new: Checks) -> Iterator[str]:
     yield from _weaker(old, new)
     told = set(_weaker(old.warnings, new.warnings)) & set(_weaker(old.warnings, new))
     yield from (f"warn.{name}" for name in sorted(told))
+    yield from loosened_drift(old.drift, new.drift)
 
 
 def loosened_of_view(old: ViewChecks, new: ViewChecks) -> Iterator[str]:

@@ -194,6 +194,17 @@ def with_checks(checks):
         ({"warn": {"not_null": 0.9}}, {"not_null": 0.5}, ["warn.not_null"]),
         ({"warn": {"unique": True}}, {}, ["warn.unique"]),
         ({"allowed": ["a"]}, {"allowed": ["a"], "warn": {"unique": True}}, []),
+        ({"drift": {"psi": 0.2}}, {"drift": {"psi": 0.1, "js": 0.2}}, []),
+        ({"drift": {"psi": 0.2, "js": 0.1}}, {"drift": {"psi": 0.3}}, ["drift.psi", "drift.js"]),
+        ({"drift": {"psi": 0.2}}, {}, ["drift.psi"]),
+        ({"drift": {"psi": 1}}, {"drift": {"psi": 1, "min_rows": 9999}}, ["drift.min_rows"]),
+        ({"drift": {"psi": 1}}, {"drift": {"psi": 1, "against": "previous"}}, ["drift.against"]),
+        ({"drift": {"psi": 1}}, {"drift": {"psi": 1, "against": "both"}}, []),
+        (
+            {"drift": {"psi": 1, "severity": "block"}},
+            {"drift": {"psi": 1}},
+            ["drift.severity"],
+        ),
     ],
 )
 def test_a_check_that_lets_more_pass_or_only_warns_is_a_guard(old, new, weaker):
@@ -240,6 +251,11 @@ def test_only_what_blocks_decides_which_rows_are_published():
     rows = {"rows": {"min": 1}}
     of_view, of_view_warns = (edited(("view", "checks"), c) for c in (rows, {"warn": rows}))
 
+    told = with_checks({"drift": {"psi": 0.2}})
+    stops = with_checks({"drift": {"psi": 0.2, "severity": "block"}})
+
+    assert data_fingerprint(told) == data_fingerprint(BASE) != data_fingerprint(stops)
+    assert metadata_fingerprint(stops) == metadata_fingerprint(BASE) != metadata_fingerprint(told)
     assert data_fingerprint(warns) == data_fingerprint(of_view_warns) == data_fingerprint(BASE)
     assert len({data_fingerprint(spec) for spec in (BASE, blocks, of_view)}) == 3
     assert metadata_fingerprint(blocks) == metadata_fingerprint(of_view)

@@ -1,0 +1,56 @@
+"""What a run's values are compared with: its version's baseline, and the run before it.
+
+Not for comparing (``drift_checks``) and not for setting baselines (``requests.baselines``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materialization.choices import RunKind, RunStatus
+from materialization.models import Baseline, MaterializationRun
+from materialization.quality.drift_checks import Compared, Drifted, judge_drift
+from materialization.quality.profiles import Profile
+from registry.choices import Against
+
+if TYPE_CHECKING:
+    from registry.models import FeatureViewVersion
+
+
+def drift_of(
+    version: FeatureViewVersion, run: MaterializationRun, profile: Profile
+) -> Drifted | None:
+    """Return how far a run's rows lie from those of before; None: they are not to be compared.
+
+    A history differs from its latest hours, and rows that lacked from those that did not: so what
+    is compared is what continues a table that is ready.
+    """
+    if run.kind != RunKind.INCREMENTAL or run.table.ready_at is None or not profile.rows:
+        return None
+    found = {
+        Against.BASELINE: _baseline(version),
+        Against.PREVIOUS: _previous(version, run),
+    }
+    compared = {side: other for side, other in found.items() if other is not None}
+    return judge_drift(version.spec, profile, compared)
+
+
+def current_baseline(version: FeatureViewVersion) -> Baseline | None:
+    return Baseline.objects.filter(version=version).select_related("set_by").first()
+
+
+def _baseline(version: FeatureViewVersion) -> Compared | None:
+    baseline = current_baseline(version)
+    if baseline is None:
+        return None
+    profile = Profile.from_json(baseline.profile, version.spec.features)
+    return Compared(profile, f"the baseline of {baseline.set_at:%Y-%m-%d}")
+
+
+def _previous(version: FeatureViewVersion, run: MaterializationRun) -> Compared | None:
+    """Return the last run before that stored rows and whose profile is still its own."""
+    runs = run.table.runs.filter(status=RunStatus.SUCCEEDED, pk__lt=run.pk, rows_offline__gt=0)
+    last = runs.exclude(profile={}).order_by("-id").first()
+    if last is None:
+        return None
+    return Compared(Profile.from_json(last.profile, version.spec.features), f"run {last.pk}")

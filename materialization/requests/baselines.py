@@ -1,0 +1,135 @@
+"""What a version's values are to look like: recorded by its approval, or set anew by a person.
+
+Approval is the registry's, which knows of no data: so the sweep asks which approved versions have
+data and no baseline yet. Not for comparing with it: ``quality.comparing``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import Conflict, Invalid
+from materialization.choices import RunStatus
+from materialization.models import Baseline, MaterializationRun
+from materialization.quality.merging import merge_profiles
+from materialization.quality.profiles import Profile
+from registry import access, audit
+from registry.choices import SERVED_STATES, Right
+from registry.queries import served_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+
+    from registry.models import FeatureViewVersion
+
+#: Runs that one baseline may be of.
+MAX_RUNS = 1000
+MAX_REASON = 2000
+#: Baselines that one sweep records.
+_AT_ONCE = 20
+
+
+class NoSuchRuns(Invalid):
+    code = "no_such_runs"
+
+
+class ReasonMissing(Invalid):
+    code = "reason_missing"
+
+
+class NotServed(Conflict):
+    code = "version_not_served"
+
+
+def record_baselines(*, at: datetime) -> None:
+    """Record what the data of approved versions were, then or when they were first whole."""
+    without = served_versions().filter(baselines=None, table__ready_at__isnull=False)
+    for version in without.defer("packet")[:_AT_ONCE]:
+        _record(version, at)
+
+
+@transaction.atomic
+def _record(version: FeatureViewVersion, at: datetime) -> None:
+    if version.table is None or version.table.ready_at is None:
+        return
+    whole = max(version.table.ready_at, version.approved_at or version.table.ready_at)
+    runs = _profiled(version).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
+    if runs:
+        baseline = _set(version, list(runs), set_at=whole)
+        _leave_trail(baseline, "feature_view_version.baseline_recorded", at)
+
+
+def set_baseline(
+    *,
+    version: FeatureViewVersion,
+    first_run: int,
+    last_run: int,
+    reason: str,
+    actor: User,
+    at: datetime,
+) -> Baseline:
+    """Take the rows of these runs as right from now on; the runs between them count as well.
+
+    :raises ActionNotPermitted: the actor may not approve the view's versions.
+    :raises NotServed: nothing is compared with what this version has.
+    :raises ReasonMissing, NoSuchRuns: says what would do.
+    """
+    access.require(actor, Right.APPROVE_FEATUREVIEW, version.feature_view)
+    if version.state not in SERVED_STATES:
+        raise NotServed(f"{version} is {version.state}; a baseline is of an approved version.")
+    reason = reason.strip()
+    if not 1 <= len(reason) <= MAX_REASON:
+        raise ReasonMissing(f"say why these rows are right, in 1 to {MAX_REASON} characters.")
+    runs = list(_profiled(version).filter(pk__gte=first_run, pk__lte=last_run)[: MAX_RUNS + 1])
+    if not runs or len(runs) > MAX_RUNS:
+        raise NoSuchRuns(
+            f"runs {first_run} to {last_run}: {'more than ' if runs else ''}"
+            f"{MAX_RUNS if runs else 0} of them are runs of {version} that stored rows and have a"
+            f" profile; name 1 to {MAX_RUNS}."
+        )
+    with transaction.atomic():
+        access.require_still(actor, Right.APPROVE_FEATUREVIEW, version.feature_view)
+        baseline = _set(version, runs, set_at=at, actor=actor, reason=reason)
+        _leave_trail(baseline, "feature_view_version.baseline_set", at)
+    return baseline
+
+
+def _leave_trail(baseline: Baseline, verb: str, at: datetime) -> None:
+    runs = [baseline.first_run, baseline.last_run]
+    said = {"runs": runs, "rows": baseline.rows, "reason": baseline.reason}
+    audit.record(actor=baseline.set_by, verb=verb, subject=baseline.version, data=said, at=at)
+
+
+def _profiled(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
+    runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
+    return runs.filter(rows_offline__gt=0).exclude(profile={}).order_by("id")
+
+
+def _set(
+    version: FeatureViewVersion,
+    runs: Sequence[MaterializationRun],
+    *,
+    set_at: datetime,
+    actor: User | None = None,
+    reason: str = "",
+) -> Baseline:
+    features = version.spec.features
+    merged = merge_profiles([Profile.from_json(run.profile, features) for run in runs])
+    numbers = [run.pk for run in runs]
+    return Baseline.objects.create(
+        version=version,
+        profile=merged.to_json(),
+        rows=merged.rows,
+        runs=len(runs),
+        first_run=min(numbers),
+        last_run=max(numbers),
+        set_at=set_at,
+        set_by=actor,
+        reason=reason,
+    )
