@@ -14,7 +14,7 @@ from assay.errors import RunFailed, WaitTimedOut
 from assay.shapes import JSON
 
 TERMINAL_STATUSES = ("succeeded", "failed", "errored", "cancelled")
-STATUSES = ("queued", "running", *TERMINAL_STATUSES)
+STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 2.0
 POLL_GROWTH = 1.4
@@ -69,6 +69,14 @@ class RunCalls(Calls):
 
     def cancel_run(self, run_id: int) -> JSON:
         return self._post("runs", str(run_id), "cancel", value={})
+
+    def pause_run(self, run_id: int) -> JSON:
+        """Let a run lie: at once, or when its worker next looks; what it stored stays."""
+        return self._post("runs", str(run_id), "pause", value={})
+
+    def resume_run(self, run_id: int) -> JSON:
+        """Let a paused run go on where it stopped."""
+        return self._post("runs", str(run_id), "resume", value={})
 
     def wait_for_run(
         self,

@@ -24,7 +24,7 @@ class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``expected`` is about how many rows of the source that are; None: nobody counted. ``counts`` is
     what was read and what became of it, as soon as it is computed. ``is_committed``: it had rows to
-    commit, or a look that found none.
+    commit, or a look that found none. ``seconds`` is what it took.
     """
 
     until: datetime
@@ -32,6 +32,7 @@ class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
     counts: dict[str, Any] = {}
     stored_at: datetime | None = None
     is_committed: bool = False
+    seconds: float = 0.0
 
 
 def read_chunks(found: list[Any]) -> list[Chunk]:

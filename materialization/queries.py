@@ -106,6 +106,12 @@ def run_waits(run: MaterializationRun, *, at: datetime) -> bool:
     return waiting.filter(Q(retry_at=None) | Q(retry_at__lte=at)).exclude(pk=run.pk).exists()
 
 
+def paused_tables() -> set[int]:
+    """Return the tables a run of which is paused: nobody stores into them meanwhile."""
+    paused = MaterializationRun.objects.filter(status=RunStatus.PAUSED)
+    return set(paused.values_list("table", flat=True))
+
+
 def busy_tables() -> set[int]:
     """Return the tables that have a live run.
 

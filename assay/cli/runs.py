@@ -40,7 +40,9 @@ def add(commands: Commands) -> None:
     for name, run, text in (
         ("describe", run_describe, "Show one run."),
         ("watch", run_watch, "Follow a run until it ends."),
-        ("cancel", run_cancel, "Cancel a run."),
+        ("cancel", run_cancel, "Cancel a run; what it stored stays."),
+        ("pause", run_pause, "Let a run lie."),
+        ("resume", run_resume, "Let a paused run go on where it stopped."),
     ):
         runs.add(name, run, text).add_argument("run_id", metavar="ID", type=int)
 
@@ -85,6 +87,14 @@ def run_cancel(context: Context, args: argparse.Namespace) -> None:
     _describe(context.out, context.store.cancel_run(args.run_id))
 
 
+def run_pause(context: Context, args: argparse.Namespace) -> None:
+    _describe(context.out, context.store.pause_run(args.run_id))
+
+
+def run_resume(context: Context, args: argparse.Namespace) -> None:
+    _describe(context.out, context.store.resume_run(args.run_id))
+
+
 def follow(context: Context, run_ids: list[int]) -> list[JSON]:
     """Wait for runs; a bar for each on a terminal, else a line for each step."""
     try:
@@ -111,22 +121,35 @@ def _bars(progress: Progress) -> Callable[[JSON], None]:
         if run["id"] not in tasks:
             name = f"run {run['id']} {_view(run)}"
             tasks[run["id"]] = progress.add_task(printable(name), total=1.0, step="")
-        step = run["step"] if run["status"] == "running" else run["status"]
+        step = _step(run) if run["status"] == "running" else run["status"]
         progress.update(tasks[run["id"]], completed=run["progress"], step=printable(step))
 
     return update
 
 
 def _lines(out: Output) -> Callable[[JSON], None]:
-    last: dict[int, tuple[str, str]] = {}
+    last: dict[int, tuple[Any, ...]] = {}
 
     def update(run: JSON) -> None:
-        now = run["status"], run["step"]
+        now = run["status"], run["step"], run.get("chunks_done")
         if last.get(run["id"]) != now and not out.as_json:
-            out.note(f"run {run['id']} {_view(run)}: {now[0]}, {now[1]} {run['progress']:.0%}")
+            said = f"{run['status']}, {_step(run)} {run['progress']:.0%}"
+            out.note(f"run {run['id']} {_view(run)}: {said}")
         last[run["id"]] = now
 
     return update
+
+
+def _step(run: JSON) -> str:
+    """Say where a run is, and how fast, as far as the server knows."""
+    said = [run["step"]]
+    if (chunks := run.get("chunks") or 1) > 1:
+        said.append(f"{run['chunks_done']} of {chunks} chunks")
+    if rate := run.get("rows_per_second"):
+        said.append(f"{rate:,} rows/s")
+    if (left := run.get("seconds_left")) is not None:
+        said.append(f"{left // 60} min {left % 60} s left")
+    return ", ".join(said)
 
 
 def _show(out: Output, runs: list[JSON], columns: tuple[str, ...]) -> None:

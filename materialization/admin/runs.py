@@ -14,11 +14,14 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.choices import LIVE_STATUSES, RunKind, RunStep
+from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.chunks import read_chunks
 from materialization.disclosure import Disclosure
 from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.outlook import outlook, said_left
 from materialization.queries import coverage, covered_until, gaps, repaired_by
+from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import cancel_run, request_run
 from registry import access
 from registry.admin.attempts import attempt
@@ -54,7 +57,11 @@ MAX_ID_DIGITS = 18
 class MaterializationRunAdmin(ScopedAdmin):
     project_path = "version__feature_view__project"
     page = "materialization/admin/run.html"
-    posts: ClassVar[dict[str, str]] = {"cancel": "cancelling run {object_id}"}
+    posts: ClassVar[dict[str, str]] = {
+        "cancel": "cancelling run {object_id}",
+        "pause": "pausing run {object_id}",
+        "resume": "resuming run {object_id}",
+    }
     list_display = (
         "title",
         "version_link",
@@ -90,7 +97,7 @@ class MaterializationRunAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
         may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, obj.version.feature_view)
-        shown = Disclosure(request.user)
+        shown, far = Disclosure(request.user), outlook(obj, at=database_now())
         return {
             "run": obj,
             "example": shown.example(obj),
@@ -103,13 +110,27 @@ class MaterializationRunAdmin(ScopedAdmin):
             "steps": list(_steps(obj)),
             "profile": profile_table(shown.profile(obj), obj.version.spec.features),
             "took": duration(obj),
-            "may_cancel": may_run and obj.is_live and not (obj.cancel_requested or obj.publishing),
+            "may_cancel": may_run and _may_stop(obj),
+            "may_pause": may_run and obj.is_live and _may_stop(obj) and not obj.pause_requested,
+            "may_resume": may_run
+            and (obj.status == RunStatus.PAUSED or (obj.is_live and obj.pause_requested)),
+            "outlook": far,
+            "left": said_left(far.seconds_left),
+            "chunks": read_chunks(obj.chunks) if len(obj.chunks) > 1 else [],
             "may_see_traceback": request.user.is_superuser,
         }
 
     def cancel(self, request: HttpRequest, obj: MaterializationRun) -> None:
         end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=database_now())
         attempt(request, end, done=f"{obj} ends at its next step; nothing half-done is published.")
+
+    def pause(self, request: HttpRequest, obj: MaterializationRun) -> None:
+        lay = partial(pause_run, run=obj, actor=access.acting_user(request), at=database_now())
+        attempt(request, lay, done=f"{obj} stops at its next step; what it stored stays.")
+
+    def resume(self, request: HttpRequest, obj: MaterializationRun) -> None:
+        go_on = partial(resume_run, run=obj, actor=access.acting_user(request), at=database_now())
+        attempt(request, go_on, done=f"{obj} goes on where it stopped.")
 
     @attempting("starting a run")
     def materialize(self, request: HttpRequest, version_id: int) -> HttpResponse:
@@ -163,6 +184,11 @@ class MaterializationRunAdmin(ScopedAdmin):
         return format_html("{}<br>{}", breakable(who), utc(run.requested_at))
 
 
+def _may_stop(run: MaterializationRun) -> bool:
+    stands = run.is_live or run.status == RunStatus.PAUSED
+    return stands and not (run.cancel_requested or run.publishing)
+
+
 def is_retried(run: MaterializationRun) -> bool:
     """Tell whether the sweep tries by itself what ``run`` did not get done."""
     table = run.table
@@ -189,6 +215,7 @@ def _is_id(text: str) -> bool:
 
 
 def _progress(run: MaterializationRun) -> dict[str, Any]:
+    far = outlook(run, at=database_now())
     return {
         "status": run.status,
         "step": run.step,
@@ -196,6 +223,8 @@ def _progress(run: MaterializationRun) -> dict[str, Any]:
         "rows_read": run.rows_read,
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,
+        "chunks_done": far.chunks_done,
+        "seconds_left": said_left(far.seconds_left),
         "live": run.status in LIVE_STATUSES,
     }
 

@@ -20,6 +20,7 @@ from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
 from materialization.disclosure import Disclosure
 from materialization.models import MaterializationRun
+from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import NotMaterializable, cancel_run, request_runs
 from materialization.windows import BadWindow
 from registry import access
@@ -28,6 +29,7 @@ from registry.models import FeatureView
 from registry.queries import ReferenceNotFound, served_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -64,15 +66,16 @@ class MaterializeAPI(API):
         start = None if self.incremental else _instant(body, "start_ts")
         end = _instant(body, "end_ts")
         versions = _versions(found, body.get("feature_views"), request)
+        now = database_now()
         runs = request_runs(
             versions=versions,
             window_start=start,
             window_end=end,
-            at=database_now(),
+            at=now,
             actor=access.acting_user(request),
         )
         shown = Disclosure(request.user)
-        return Response({"runs": [run_output(run, shown) for run in runs]}, status=202)
+        return Response({"runs": [run_output(run, shown, at=now) for run in runs]}, status=202)
 
 
 class MaterializeIncrementalAPI(MaterializeAPI):
@@ -103,7 +106,8 @@ class RunsAPI(API):
             runs = runs.filter(version__feature_view__name=name)
         if status := one_of(request.query_params, "status", RunStatus):
             runs = runs.filter(status=status)
-        return paged(request, runs, partial(run_output, shown=Disclosure(request.user)))
+        shown = partial(run_output, shown=Disclosure(request.user), at=database_now())
+        return paged(request, runs, shown)
 
 
 class RunAPI(API):
@@ -114,20 +118,42 @@ class RunAPI(API):
     @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, run_id: int) -> Response:
         run = _run(request, project, run_id)
-        return Response(run_output(run, Disclosure(request.user)))
+        return Response(run_output(run, Disclosure(request.user), at=database_now()))
 
 
-class CancelRunAPI(API):
-    """``POST`` without a body: ends a run, at once or at its next heartbeat."""
+class _ChangeRunAPI(API):
+    """``POST`` without a body; answers the run."""
 
-    attempt = "cancelling run {run_id}"
+    change: ClassVar[Callable[..., MaterializationRun]]
 
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, project: str, run_id: int) -> Response:
         run = _run(request, project, run_id)
         small_object(request, known=())
-        cancelled = cancel_run(run=run, actor=access.acting_user(request), at=database_now())
-        return Response(run_output(cancelled, Disclosure(request.user)))
+        now = database_now()
+        changed = type(self).change(run=run, actor=access.acting_user(request), at=now)
+        return Response(run_output(changed, Disclosure(request.user), at=now))
+
+
+class CancelRunAPI(_ChangeRunAPI):
+    """``POST`` without a body: ends a run, at once or at its next heartbeat."""
+
+    attempt = "cancelling run {run_id}"
+    change = cancel_run
+
+
+class PauseRunAPI(_ChangeRunAPI):
+    """``POST`` without a body: lets a run lie, at once or at its next heartbeat."""
+
+    attempt = "pausing run {run_id}"
+    change = pause_run
+
+
+class ResumeRunAPI(_ChangeRunAPI):
+    """``POST`` without a body: lets a paused run go on where it stopped."""
+
+    attempt = "resuming run {run_id}"
+    change = resume_run
 
 
 def _runs(project: Project) -> QuerySet[MaterializationRun]:

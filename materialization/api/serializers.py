@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lib.instants import timestamp
+from materialization.outlook import outlook
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from materialization.disclosure import Disclosure
     from materialization.models import Alert, MaterializationRun
 
 
-def run_output(run: MaterializationRun, shown: Disclosure) -> dict[str, Any]:
-    """Return a run; values of the data only as far as they are ``shown`` to who asks."""
+def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> dict[str, Any]:
+    """Return a run as it stands at ``at``; of the data only what is ``shown`` to who asks."""
+    far = outlook(run, at=at)
     return {
         "id": run.pk,
         "feature_view": run.version.feature_view.name,
@@ -23,6 +27,13 @@ def run_output(run: MaterializationRun, shown: Disclosure) -> dict[str, Any]:
         "status": run.status,
         "step": run.step,
         "progress": round(run.progress, 4),
+        "chunks": far.chunks or None,
+        "chunks_done": far.chunks_done,
+        "stored_until": timestamp(far.stored_until),
+        "rows_expected": far.rows_expected,
+        "rows_per_second": far.rows_per_second,
+        "seconds_left": far.seconds_left,
+        "pause_requested": run.pause_requested,
         "rows_read": run.rows_read,
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,

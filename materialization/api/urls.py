@@ -18,6 +18,8 @@ urlpatterns = [
     path(f"{_PROJECT}/runs", runs.RunsAPI.as_view(), name="runs"),
     path(f"{_PROJECT}/runs/<int:run_id>", runs.RunAPI.as_view(), name="run"),
     path(f"{_PROJECT}/runs/<int:run_id>/cancel", runs.CancelRunAPI.as_view(), name="run-cancel"),
+    path(f"{_PROJECT}/runs/<int:run_id>/pause", runs.PauseRunAPI.as_view(), name="run-pause"),
+    path(f"{_PROJECT}/runs/<int:run_id>/resume", runs.ResumeRunAPI.as_view(), name="run-resume"),
     path(f"{_PROJECT}/alerts", alerts.AlertsAPI.as_view(), name="alerts"),
     path(
         f"{_PROJECT}/alerts/<int:alert_id>/acknowledge",

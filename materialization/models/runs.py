@@ -134,7 +134,7 @@ class MaterializationRun(models.Model):
             models.Index(fields=("status", "lease_expires_at"), name="materialization_run_due"),
             # "How did the table's last run end?", of all tables at once, whatever their history.
             models.Index(fields=("table", "-id"), name="materialization_run_newest"),
-            # "Has the table a live run?"
+            # "Has the table a live run, or a paused one?"
             models.Index(fields=("table", "status"), name="materialization_run_live"),
             # "Which runs may have committed since?", of those alone that came so far.
             models.Index(

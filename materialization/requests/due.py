@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from lib.errors import AssayError
 from materialization.models import MaterializationSchedule
-from materialization.queries import UNTOUCHED, busy_tables, end_of, gaps, standings
+from materialization.queries import (
+    UNTOUCHED,
+    busy_tables,
+    end_of,
+    gaps,
+    paused_tables,
+    standings,
+)
 from materialization.requests.runs import request_run
 from materialization.requests.turns import STEPPED_BACK
 from materialization.ticks import last_tick
@@ -44,7 +51,7 @@ def _declared(version: FeatureViewVersion, at: datetime) -> MaterializationSched
 
 def start_due(*, at: datetime) -> None:
     """Queue a run of each served version whose next tick has come, or that was never backfilled."""
-    busy = busy_tables()
+    busy = busy_tables() | paused_tables()
     enabled = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
     related = "version__feature_view__project", "version__table"
     free = enabled.exclude(version__table__in=busy).select_related(*related)

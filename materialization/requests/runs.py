@@ -91,6 +91,8 @@ def request_run(
         window_end = _beyond(covered, at)
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
+    if kind is not RunKind.RELOAD:
+        _refuse_paused(version.table)
     return _create(version, version.table, kind, start, window_end, actor, at)
 
 
@@ -171,6 +173,15 @@ def _joined(
     )
 
 
+def _refuse_paused(table: FeatureTable) -> None:
+    """:raises RunInProgress: a run of the table is paused: its rows would be stored twice."""
+    if (paused := table.runs.filter(status=RunStatus.PAUSED).first()) is not None:
+        raise RunInProgress(
+            f"{paused} is paused; let it go on, or cancel it, before another begins.",
+            run=paused.pk,
+        )
+
+
 def _create(
     version: FeatureViewVersion,
     table: FeatureTable,
@@ -237,19 +248,20 @@ def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
         live = MaterializationRun.objects.filter(pk=run.pk)
         locks.hold(live)
         access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
-        waiting = live.filter(status=RunStatus.QUEUED, publishing=False)
+        waiting = live.filter(status__in=(RunStatus.QUEUED, RunStatus.PAUSED), publishing=False)
         if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):
             running = live.filter(status=RunStatus.RUNNING, publishing=False)
             if not running.update(cancel_requested=True):
                 run.refresh_from_db()
-                raise _too_late(run)
+                raise too_late(run)
             verb = "materialization_run.cancel_requested"
             audit.record(actor=actor, verb=verb, subject=run, at=at)
     run.refresh_from_db()
     return run
 
 
-def _too_late(run: MaterializationRun) -> Conflict:
+def too_late(run: MaterializationRun) -> Conflict:
+    """Return why a run is neither stopped nor paused any more."""
     if not run.is_live:
         return RunFinished(f"{run} has {run.status} already.")
     return RunPublishing(

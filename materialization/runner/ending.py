@@ -119,7 +119,7 @@ def _next_try(run: MaterializationRun, ending: Ending, at: datetime) -> dict[str
     return {"failures": failures, "retry_at": at + pause.after(failures)}
 
 
-def pause_run(
+def put_aside(
     run: MaterializationRun,
     *,
     among: QuerySet[MaterializationRun],

@@ -26,7 +26,7 @@ from materialization.runner.ending import (
     MAX_ATTEMPTS,
     Ending,
     end_run,
-    pause_run,
+    put_aside,
     queue_again,
 )
 from materialization.runner.heartbeat import (
@@ -71,7 +71,7 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> bool:
     except SlotWanted:
         return queue_again(claimed, among=claimed.owned(), at=clock())
     except RunPaused:
-        pause_run(claimed, among=claimed.owned(), actor=None, at=clock())
+        put_aside(claimed, among=claimed.owned(), actor=None, at=clock())
     except RunCancelled as exc:
         _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:

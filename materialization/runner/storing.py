@@ -54,6 +54,7 @@ class Part(NamedTuple):
 
     number: int
     work: Work
+    began: datetime
 
 
 class Committed(NamedTuple):
@@ -102,7 +103,7 @@ def _parts(run: MaterializationRun, where: Whereabouts, heartbeat: Heartbeat) ->
         if len(chunks) > 1 or work is None:
             heartbeat.check()
             work = work_of(run, where, window_of(run.window, chunks, number))
-        yield Part(number, work)
+        yield Part(number, work, heartbeat.now())
 
 
 def _store(run: MaterializationRun, part: Part, heartbeat: Heartbeat) -> None:
@@ -186,6 +187,7 @@ def _record(
         _note_stored(
             run,
             [part.number],
+            began=part.began,
             at=heartbeat.now(),
             is_committed=committed is not None,
             rows_offline=run.rows_offline + rows,
@@ -201,12 +203,16 @@ def _note_stored(
     at: datetime,
     is_committed: bool,
     rows_offline: int,
+    began: datetime | None = None,
 ) -> None:
     """Note that chunks are stored; until the last is, the run may be stopped before the next."""
     chunks = read_chunks(run.chunks)
     for number in numbers:
         chunks[number] = msgspec.structs.replace(
-            chunks[number], stored_at=at, is_committed=is_committed
+            chunks[number],
+            stored_at=at,
+            is_committed=is_committed,
+            seconds=0.0 if began is None else max((at - began).total_seconds(), 0.0),
         )
     said: dict[str, object] = {"rows_offline": rows_offline, "step": RunStep.OFFLINE}
     if any(each.stored_at is None for each in chunks):

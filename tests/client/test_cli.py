@@ -206,7 +206,8 @@ def test_the_last_approval_says_the_state(assay, peer, capsys):
 
 
 def test_a_refusal_is_shown_in_the_servers_words(assay, peer, capsys):
-    detail = "unknown status 'foo'. Valid: cancelled, errored, failed, queued, running, succeeded."
+    states = "cancelled, errored, failed, paused, queued, running, succeeded"
+    detail = f"unknown status 'foo'. Valid: {states}."
     peer.answers_with("GET runs", {"code": "invalid_filter", "detail": detail}, 422)
 
     assert assay("runs", "list", "--status", "foo") == 1

@@ -10,7 +10,8 @@
     bar.querySelector(".as-track > span").style.width = percent + "%";
     bar.querySelector("small").textContent = percent + " %";
     for (const field of document.querySelectorAll(`[data-run-${CSS.escape(bar.dataset.liveRun)}]`)) {
-      field.textContent = Number(run[field.dataset.field]).toLocaleString("en-US");
+      const value = run[field.dataset.field];
+      field.textContent = typeof value === "number" ? value.toLocaleString("en-US") : value || "not known yet";
     }
   }
 

@@ -71,6 +71,37 @@ def test_who_cancels_a_run(as_, version, who, status):
     assert (run.status, offered) == (status, status == "cancelled")
 
 
+@pytest.mark.parametrize(("who", "may"), [("operator", True), ("consumer", False)])
+def test_who_pauses_a_run_and_lets_it_go_on(as_, version, who, may):
+    run = make_run(version)
+    page = url("materializationrun_change", run.pk)
+
+    assert (">Pause</button>" in as_(who).get(page).text.replace("</i>", ">")) is may
+    as_(who).post(url("materializationrun_pause", run.pk))
+    run.refresh_from_db()
+    assert run.status == ("paused" if may else "queued")
+
+    as_("operator").post(url("materializationrun_pause", run.pk))
+    assert (">Go on</button>" in as_(who).get(page).text.replace("</i>", ">")) is may
+    as_(who).post(url("materializationrun_resume", run.pk))
+    run.refresh_from_db()
+    assert run.status == ("queued" if may else "paused")
+
+
+def test_a_page_shows_the_chunks_of_a_run(as_, version):
+    first = {"until": "2026-01-01T00:00:00Z", "expected": 3000, "seconds": 1.5}
+    first |= {"stored_at": "2026-03-01T12:00:00Z", "counts": {"rows_read": 3000, "rows_stored": 7}}
+    chunks = [first, {"until": "2026-03-01T12:00:00Z", "expected": 1000}]
+    run = make_run(version, status="running", step="reading", progress=0.6, chunks=chunks)
+
+    page = as_("operator").get(url("materializationrun_change", run.pk)).text
+
+    assert "of 2" in page
+    assert "2,000" in page  # rows a second
+    assert "4,000" in page  # rows expected
+    assert "0 s left" in page
+
+
 def test_a_run_that_is_over_cannot_be_cancelled(as_, version):
     run = make_run(version, status="succeeded", step="done")
 

@@ -96,6 +96,34 @@ def test_who_may_cancel_a_run(call, version, who):
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
+def test_who_may_pause_a_run_and_let_it_go_on(call, version, who):
+    call("owner", "post", "materialize-incremental", {"end_ts": END})
+    run = MaterializationRun.objects.get()
+    status = 200 if who in MAY else refusal(who)
+
+    assert call(who, "post", f"runs/{run.pk}/pause").status_code == status
+    run.refresh_from_db()
+    assert run.status == ("paused" if who in MAY else "queued")
+    call("owner", "post", f"runs/{run.pk}/pause")
+    assert call(who, "post", f"runs/{run.pk}/resume").status_code == status
+
+    run.refresh_from_db()
+    assert run.status == ("queued" if who in MAY else "paused")
+    trail = ["requested", "paused", "resumed"]
+    assert verbs_of(run) == (trail if who in MAY else trail[:2])
+
+
+def test_only_a_paused_run_goes_on(call, version):
+    call("owner", "post", "materialize-incremental", {"end_ts": END})
+    run = MaterializationRun.objects.get()
+
+    assert call("owner", "post", f"runs/{run.pk}/resume").json()["code"] == "run_not_paused"
+    call("owner", "post", f"runs/{run.pk}/cancel")
+    assert call("owner", "post", f"runs/{run.pk}/pause").json()["code"] == "run_finished"
+    assert call("owner", "post", "runs/4711/pause").status_code == 404
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
 def test_who_may_watch_runs(call, version, who):
     call("owner", "post", "materialize", {"start_ts": START, "end_ts": END})
     run = MaterializationRun.objects.get()

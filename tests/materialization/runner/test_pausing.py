@@ -1,0 +1,151 @@
+"""Runs that are paused: where they stop, what may happen meanwhile, and that they go on there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from materialization.chunks import read_chunks
+from materialization.edges import online_store
+from materialization.models import MaterializationRun
+from materialization.outlook import outlook
+from materialization.requests.pausing import pause_run, resume_run
+from materialization.requests.runs import RunInProgress, RunPublishing, cancel_run
+from materialization.requests.sweep import sweep
+from materialization.runner import run as runner
+from materialization.runner.heartbeat import Heartbeat
+from tests.factories import make_version, verbs_of
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    ask,
+    committed,
+    fresh,
+    marker,
+    materialize,
+    perform,
+    table_of,
+    write_rows,
+)
+from tests.materialization.runner.test_chunks import HISTORY, equals_the_source, stored
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def history(cast, sources, settings):
+    settings.RUN_CHUNK_ROWS = 3
+    write_rows(sources, HISTORY)
+    with committed():
+        return make_version(cast)
+
+
+def pausing_after(run, chunks: int, actor):
+    """A clock by which somebody asks for a pause as soon as so many chunks are stored."""
+
+    def clock():
+        now = MaterializationRun.objects.get(pk=run.pk)
+        done = sum(each.stored_at is not None for each in read_chunks(now.chunks))
+        if done == chunks and now.status == "running" and not now.pause_requested:
+            pause_run(run=now, actor=actor, at=AT)
+        return AT
+
+    return clock
+
+
+def test_a_running_run_stops_after_a_chunk_and_goes_on_there(cast, history):
+    with committed():
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 2, cast.operator))
+
+    run.refresh_from_db()
+    assert (run.status, run.lease_expires_at, run.rows_offline) == ("paused", None, 6)
+    assert len(stored(history)) == 6
+    with committed():
+        sweep(at=AT + timedelta(days=1))
+    assert MaterializationRun.objects.get().status == "paused"
+    assert perform(run).status == "paused"
+
+    with committed():
+        resume_run(run=run, actor=cast.operator, at=AT)
+        perform(run)
+
+    assert (run.status, run.rows_offline) == ("succeeded", 16)
+    equals_the_source(history)
+    trail = ["requested", "pause_requested", "paused", "resumed", "succeeded"]
+    assert verbs_of(run) == trail
+
+
+def test_nothing_else_is_stored_while_a_run_is_paused(cast, history):
+    with committed():
+        run = ask(history)
+        pause_run(run=run, actor=cast.operator, at=AT)
+
+    with pytest.raises(RunInProgress, match="is paused; let it go on, or cancel it"):
+        ask(history)
+
+    cancel_run(run=run, actor=cast.operator, at=AT)
+    with committed():
+        assert materialize(history).status == "succeeded"
+
+
+def test_readers_get_their_rows_back_while_a_run_is_paused(cast, history, settings):
+    with committed():
+        materialize(history)
+        late = ask(history, end=AT + HOUR, at=AT + HOUR)
+        pause_run(run=late, actor=cast.operator, at=AT)
+
+    online_store().drop(table_of(history).uid)
+
+    with committed():
+        sweep(at=AT + HOUR)
+    reload = MaterializationRun.objects.get(kind="reload")
+    with pytest.raises(RunInProgress, match="is being loaded just now"):
+        resume_run(run=late, actor=cast.operator, at=AT)
+    with committed():
+        assert perform(reload, at=AT + HOUR).status == "succeeded"
+
+    assert marker(history) is not None
+    with committed():
+        resume_run(run=late, actor=cast.operator, at=AT + HOUR)
+        assert perform(late, at=AT + HOUR).status == "succeeded"
+
+
+def test_a_run_that_publishes_is_not_paused(cast, history):
+    run = ask(history)
+    attempt = runner.claim(run.pk, worker="a", at=AT)
+    with Heartbeat(attempt, clock=lambda: AT) as heartbeat:
+        heartbeat.begin_publishing()
+
+    with pytest.raises(RunPublishing):
+        pause_run(run=run, actor=cast.operator, at=AT)
+
+
+def test_a_pause_that_is_taken_back_never_was(cast, history):
+    with committed():
+        run = ask(history)
+        attempt = runner.claim(run.pk, worker="a", at=AT)
+        pause_run(run=run, actor=cast.operator, at=AT)
+        resume_run(run=run, actor=cast.operator, at=AT)
+        with Heartbeat(attempt, clock=lambda: AT) as heartbeat:
+            heartbeat.check()
+    assert fresh(history).is_ready is False
+
+
+def test_the_time_left_is_unknown_until_rows_are_stored():
+    run = MaterializationRun(status="running", attempt=2, window_end=AT)
+    assert outlook(run, at=AT).seconds_left is None
+
+    until = AT.isoformat()
+    run.chunks = [
+        {"until": until, "expected": 100, "seconds": 10.0, "stored_at": until}
+        | {"counts": {"rows_read": 100}},
+        {"until": until, "expected": 300},
+    ]
+    far = outlook(run, at=AT)
+
+    assert (far.chunks_done, far.chunks, far.rows_done, far.rows_expected) == (1, 2, 100, 400)
+    assert (far.rows_per_second, far.seconds_left) == (10, 30)
+    run.status = "paused"
+    assert outlook(run, at=AT).seconds_left is None
