@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 #: Features that the plans a process keeps have together: each is some hundred bytes.
 CAPACITY = 200_000
+#: Plans that can be made at once; of one question only one is.
+MAKERS = 64
 _NOW = timedelta(0)
 
 
@@ -61,6 +63,7 @@ class PlanCache:
         self._plans: OrderedDict[Question, KeptPlan] = OrderedDict()
         self._capacity, self._weight = capacity, 0
         self._lock = Lock()
+        self._makers = [Lock() for _ in range(MAKERS)]
         self._registered = Registered()
 
     def __len__(self) -> int:
@@ -76,19 +79,39 @@ class PlanCache:
             return None
         return kept
 
-    def make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
+    def make(
+        self, question: Question, *, token: str, at: datetime, instead_of: KeptPlan | None = None
+    ) -> tuple[KeptPlan, bool]:
         """Make a plan from the registry and keep it, unless the store can hold no epoch now.
 
-        The epochs are read before the facts, rights included: if they change meanwhile, the next
-        reader sees others.
+        Of those who ask the same at once one makes it and the others take that: another than
+        ``instead_of``, which did not hold. Tells whether it was made here, after the question came;
+        of another's plan they still have to see that it holds.
+        """
+        with self._makers[hash(question) % len(self._makers)]:
+            kept = self.find(question, at=at)
+            if kept is not None and kept is not instead_of:
+                return kept, False
+            return self._make(question, token=token, at=at), True
+
+    def _make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
+        """Read the epochs before the facts, rights included.
+
+        If they change meanwhile, the next reader sees others.
         """
         _close_lost_connections()
-        # Who may not know that the project exists learns nothing of Redis either.
-        _, project = authorise(question, token=token, at=at)
-        self._registered.note(project.pk, project.epoch, at=at)
-        current = epoch.ensure(project.pk)
-        server = online_store().read(project.pk, ()).server
+        project = Project.objects.filter(name=question.project).first()
+        if project is None:
+            _, project = authorise(question, token=token, at=at)  # says what is wrong
+        try:
+            current = epoch.ensure(project.pk)
+            server = online_store().read(project.pk, ()).server
+        except Unavailable:
+            # Who may not know that the project exists learns nothing of Redis either.
+            authorise(question, token=token, at=at)
+            raise
         plan = make_plan(question, token=token, at=at)
+        self._registered.note(project.pk, project.epoch, at=at)
         note_plan(project.name)
         kept = KeptPlan(plan, current, project.epoch, server)
         if current is not None:

@@ -135,24 +135,20 @@ def require_rectangle(entities: Entities, max_rows: int) -> None:
 def _answer(
     question: Question, token: str, entities: Entities, at: datetime
 ) -> tuple[list[AnswerColumn], list[datetime], ReadPlan]:
-    kept = PLANS.find(question, at=at)
-    if kept is not None:
-        try:
-            return *_read(kept, entities, at, fresh=False), kept.read
-        except PlanOutdated:
-            pass
-        except Unavailable:
-            raise
-        except AssayError:
-            # It may be right since a change: only a plan that still holds may refuse.
-            if kept.holds(online_store().read(kept.read.project_id, ())):
+    kept, is_ours = PLANS.find(question, at=at), False
+    for _ in range(1 + ATTEMPTS):
+        if kept is not None:
+            try:
+                return *_read(kept, entities, at, fresh=is_ours), kept.read
+            except PlanOutdated:
+                pass
+            except Unavailable:
                 raise
-    for _ in range(ATTEMPTS):
-        kept = PLANS.make(question, token=token, at=at)
-        try:
-            return *_read(kept, entities, at, fresh=True), kept.read
-        except PlanOutdated:
-            continue
+            except AssayError:
+                # It may be right since a change: only a plan that still holds may refuse.
+                if is_ours or kept.holds(online_store().read(kept.read.project_id, ())):
+                    raise
+        kept, is_ours = PLANS.make(question, token=token, at=at, instead_of=kept)
     raise ProjectChanging(
         f"project {question.project} keeps changing. Ask again.", project=question.project
     )
