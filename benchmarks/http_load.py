@@ -25,9 +25,19 @@ class Load(NamedTuple):
 
 
 def measure(
-    *, port: int, path: str, bodies: Path, headers: dict[str, str], connections: int, seconds: float
+    *,
+    port: int,
+    path: str,
+    bodies: Path,
+    headers: dict[str, str],
+    connections: int,
+    seconds: float,
+    pause: float = 0.0,
 ) -> Load:
-    """Load a server on loopback from another process; ``bodies`` has one JSON body a line."""
+    """Load a server on loopback from another process; ``bodies`` has one JSON body a line.
+
+    Each connection asks again ``pause`` seconds after it was answered.
+    """
     command = [
         sys.executable,
         __file__,
@@ -40,6 +50,7 @@ def measure(
     ]
     command += ["--headers", json.dumps(headers)]
     command += ["--connections", str(connections), "--seconds", str(seconds)]
+    command += ["--pause", str(pause)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Load(**json.loads(done.stdout))
 
@@ -85,6 +96,9 @@ def caller(
             ask(connection, requests[turn % len(requests)])
             turn, after = turn + 1, time.perf_counter()
             taken.append(after - before)
+            if arguments.pause:
+                time.sleep(arguments.pause)
+                after = time.perf_counter()
             before = after
 
 
@@ -95,6 +109,7 @@ def main() -> None:
     for name in ("port", "connections"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--pause", type=float, default=0.0)
     arguments = parser.parse_args()
     requests, taken = requests_of(arguments), [[] for _ in range(arguments.connections)]
     step = max(len(requests) // arguments.connections, 1)
