@@ -50,7 +50,7 @@ class BodyReader:
         try:
             while length is None or received < length:
                 async with asyncio.timeout_at(_deadline(begun, received)):
-                    piece = await _next(chunks)
+                    piece = await next_chunk(chunks)
                 if not piece:
                     break
                 pieces.append(piece)
@@ -73,7 +73,7 @@ class BodyReader:
         return more
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
     """Return the next chunk, none at the end; granian's awaitables do not bear ``anext``."""
     try:
         return await chunks.__anext__()

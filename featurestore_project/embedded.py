@@ -45,13 +45,13 @@ def secret_key(state_dir: Path) -> str:
     return file.read_text(encoding="ascii").strip()
 
 
-def socket_path(state_dir: Path) -> Path:
-    """Return the private socket: in ``state_dir``, or in a short folder where that is too long."""
-    path = state_dir / "redis" / "redis.sock"
+def socket_path(state_dir: Path, name: str = "redis") -> Path:
+    """Return a private socket: in ``state_dir``, or in a short folder where that is too long."""
+    path = state_dir / name / f"{name}.sock"
     if len(os.fsencode(path)) < SOCKET_PATH_LIMIT:
         return path
     mark = hashlib.sha256(f"{os.getuid()}:{state_dir}".encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"assay-{mark}" / "redis.sock"
+    return Path(tempfile.gettempdir()) / f"assay-{mark}" / f"{name}.sock"
 
 
 def redis_url(state_dir: Path) -> str:
@@ -108,6 +108,13 @@ def redis_command(state_dir: Path) -> list[str]:
         ),  # eviction would turn a value into a silent NOT_FOUND
         *("--daemonize", "no"),
     ]
+
+
+def desk_socket(state_dir: Path) -> Path:
+    """Return the socket on which one web process hands on to another; makes its folder (0700)."""
+    socket = socket_path(state_dir, "desk")
+    _private_folder(socket.parent)
+    return socket
 
 
 def wait_for_redis(state_dir: Path, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
+from featurestore_project.desk import as_sent, id_of
 from featurestore_project.problem import problem, respond
 from featurestore_project.request_ids import HEADER, KEY
 from lib.errors import Unavailable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from featurestore_project.bodies import BodyReader
+    from featurestore_project.desk import Desk
 
     Environ = dict[str, Any]
     Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -127,7 +129,8 @@ class Front:
     """An RSGI application (granian's interface) in front of a WSGI one.
 
     ``pool_of`` (method, path) says whose threads answer; ``known_as`` (headers) who asks: large
-    bodies are read of those we know alone, and they share the threads for slow work.
+    bodies are read of those we know alone, and they share the threads for slow work. With a
+    ``desk`` requests of kinds without a lane here are handed on to it; ``is_desk``: to this one.
     """
 
     def __init__(
@@ -138,12 +141,15 @@ class Front:
         pool_of: Callable[[str, str], Pool],
         known_as: Callable[[Mapping[str, str]], str | None],
         bodies: BodyReader,
+        desk: Desk | None = None,
+        is_desk: bool = False,
     ) -> None:
         self._application, self._lanes, self._pool_of = application, lanes, pool_of
         self._known_as, self._bodies = known_as, bodies
+        self._desk, self._is_desk = desk, is_desk
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        request_id = uuid4()
+        request_id = id_of(scope) if self._is_desk else uuid4()
         said = (HEADER, str(request_id))
         if scope.path == "/healthz" and scope.method in {"GET", "HEAD"}:
             protocol.response_bytes(200, [("Content-Type", "application/json"), said], ALIVE)
@@ -158,8 +164,13 @@ class Front:
         protocol.response_bytes(status, [*headers, said], body)
 
     async def _answer(self, scope: Any, protocol: Any, request_id: UUID) -> None:
-        lane = self._lanes[self._pool_of(scope.method, scope.path)]
         environ = _environ(scope) | {KEY: request_id}
+        lane = self._lanes.get(self._pool_of(scope.method, scope.path))
+        if lane is None:
+            await self._hand_on(scope, protocol, environ)
+            return
+        if self._is_desk:
+            environ = as_sent(environ)
         lane.check()  # before a body is read in vain; while it is read no place is taken
         who = await self._who(environ, lane)
         body = await self._body(environ, protocol, is_known=who is not None)
@@ -168,6 +179,16 @@ class Front:
             await lane.run_for(who or "", _call, self._application, environ, protocol)
         else:
             await lane.run(_call, self._application, environ, protocol)
+
+    async def _hand_on(self, scope: Any, protocol: Any, environ: Environ) -> None:
+        """Give a request to the desk, a small body when it is here: who is silent holds nothing."""
+        is_streamed = _is_large(environ)
+        body = (
+            aiter(protocol) if is_streamed else await self._body(environ, protocol, is_known=False)
+        )
+        if self._desk is None:
+            raise LookupError("a front has lanes for all kinds of requests, or a desk")
+        await self._desk.answer(scope, protocol, body=body, request_id=environ[KEY])
 
     async def _who(self, environ: Environ, lane: Lane) -> str | None:
         """Return who asks, where that matters: in a shared lane, or with a large body."""

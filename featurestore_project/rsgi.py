@@ -18,6 +18,7 @@ from django.urls import Resolver404, get_resolver, resolve
 from django.utils import timezone
 
 from featurestore_project.bodies import BodyReader
+from featurestore_project.desk import Desk
 from featurestore_project.front import Front, Lane
 from lib.errors import Unauthenticated
 from lib.pools import Pool, pool_of_view
@@ -67,12 +68,16 @@ def known_as(environ: Mapping[str, str]) -> str | None:
 
 def make_front() -> Front:
     largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    desk = Desk(settings.DESK_SOCKET) if settings.DESK_SOCKET else None
     return Front(
         behind,
         lanes={
             pool: Lane(pool, threads=threads, waiting=waiting, is_shared=pool in SLOW)
             for pool, (threads, waiting) in ROOM.items()
+            if desk is None or pool == Pool.ONLINE
         },
+        desk=desk,
+        is_desk=settings.IS_DESK,
         pool_of=pool_of,
         known_as=known_as,
         bodies=BodyReader(limit=largest, budget=2 * largest),

@@ -161,6 +161,10 @@ COMPARE_FULL_EVERY_SECONDS = env_int("COMPARE_FULL_EVERY_SECONDS", 0)
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Threads of a web process that answer online reads, and as many again for the admin and the API.
 WEB_THREADS = env_int("WEB_THREADS", 4, minimum=1)
+# Unix socket to which a web process hands on what is no online read; empty: it answers all itself.
+DESK_SOCKET = env("DESK_SOCKET")
+# Whether this process answers what others hand on: it believes what they say of the client.
+IS_DESK = env_bool("IS_DESK", False)
 # Threads for plans, and as many again for training sets: slow work that others must not wait for.
 SLOW_THREADS = env_int("SLOW_THREADS", 2, minimum=1)
 # Plans, and training sets, that may wait for such a thread; more are 503 `busy`.

@@ -11,6 +11,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -61,13 +62,27 @@ def main() -> None:
         action="store_true",
         help="only online reads, behind a proxy that reads whole requests first: twice as many",
     )
+    desk = parser.add_mutually_exclusive_group()
+    desk.add_argument(
+        "--desk", metavar="SOCKET", help="hand on what is no online read to the process there"
+    )
+    desk.add_argument(
+        "--as-desk", metavar="SOCKET", type=Path, help="answer what others hand on, no port"
+    )
     options = parser.parse_args()
     if options.threads:
         os.environ["WEB_THREADS"] = str(options.threads)
+    os.environ["DESK_SOCKET"] = options.desk or ""
+    os.environ["IS_DESK"] = str(options.as_desk is not None).lower()
+    if options.as_desk:
+        options.as_desk.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options.as_desk.unlink(missing_ok=True)  # of a process that was killed
     server = Granian(
         "featurestore_project.wsgi" if options.online else "featurestore_project.rsgi",
         address=options.host,
         port=options.port,
+        uds=options.as_desk,
+        uds_permissions=0o600,
         interface=Interfaces.WSGI if options.online else Interfaces.RSGI,
         websockets=False,
         workers=options.workers,

@@ -1,41 +1,56 @@
 """A front whose requests take as long as their query string says: what granian serves in a test.
 
-``python -m tests.project.slow_application PORT``.
+``python -m tests.project.slow_application PORT``; ``… PORT door SOCKET`` hands on to the one that
+was started by ``… 0 desk SOCKET``.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from pathlib import Path
 
 from granian import Granian
 from granian.constants import Interfaces
 
 from featurestore_project.bodies import BodyReader
+from featurestore_project.request_ids import KEY, WithRequestId
 from lib.pools import Pool
 
 BODIES = BodyReader(limit=300_000, budget=400_000)
 KNOWN = {f"Bearer {name}": name for name in ("known", "ana", "ben")}
+ASKED = ("PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "HTTP_X_FORWARDED_FOR", "HTTP_COOKIE")
 POOLS = {f"/{pool}": pool for pool in Pool}
 
 
 def slow(environ, start_response):
     body = environ["wsgi.input"].read()
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    if environ["PATH_INFO"] != "/who":
+        time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/large":
+        return [b"x" * 3_000_000]
+    if environ["PATH_INFO"] == "/who":
+        asked = {name: environ.get(name, "") for name in ASKED}
+        return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]
     return [f"{len(body)}".encode()]
 
 
 def load(_module):
     from tests import environment  # noqa: F401, I001 - first: the front needs the apps loaded
-    from featurestore_project import front
+    from featurestore_project import desk, front
 
+    part, socket = [*sys.argv[2:], "", ""][:2]
     return front.Front(
-        slow,
+        WithRequestId(slow),
         lanes={
             pool: front.Lane(pool, threads=2, waiting=3, is_shared=pool == Pool.PLANS)
             for pool in Pool
+            if part != "door" or pool == Pool.ONLINE
         },
+        desk=desk.Desk(socket) if part == "door" else None,
+        is_desk=part == "desk",
         pool_of=lambda method, path: POOLS.get(path, Pool.DESK),
         known_as=lambda environ: KNOWN.get(environ.get("HTTP_AUTHORIZATION", "")),
         bodies=BODIES,
@@ -43,7 +58,8 @@ def load(_module):
 
 
 def main() -> None:
-    server = Granian("tests", port=int(sys.argv[1]), interface=Interfaces.RSGI)
+    socket = Path(sys.argv[3]) if sys.argv[2:3] == ["desk"] else None
+    server = Granian("tests", port=int(sys.argv[1]), uds=socket, interface=Interfaces.RSGI)
     server.serve(target_loader=load)
 
 

@@ -133,10 +133,13 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
     assert migrated.returncode == 0, migrated.stderr
 
     port = str(servers.free_port())
-    web = [part.replace(CONTAINER_PORT, port) for part in json.loads(instructions("CMD")[0])]
+    state = environment["STATE_DIR"]
     commands = {
-        "web": web,
-        **{name: SERVICES[name]["command"] for name in ("worker", "reload", "sweep", "beat")},
+        name: [
+            part.replace(CONTAINER_PORT, port).replace("/var/lib/assay", state)
+            for part in SERVICES[name]["command"]
+        ]
+        for name in ("web", "desk", "worker", "reload", "sweep", "beat")
     }
     children = []
     try:
@@ -147,11 +150,19 @@ def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path
         health = json.loads(instructions("HEALTHCHECK")[0].split("CMD", 1)[1])
         healthy = run([part.replace(CONTAINER_PORT, port) for part in health], image, environment)
         assert healthy.returncode == 0, healthy.stderr
+        reached = [part.replace("/var/lib/assay", state) for part in desk_check()]
+        assert run(reached, image, environment).returncode == 0
         for name in ("worker", "reload", "sweep"):  # each may still be starting
             assert any(ping(name, image, environment) == 0 for _ in range(6))
         assert all(child.process.poll() is None for child in children)
     finally:
         processes.stop(children)
+
+
+def desk_check() -> list[str]:
+    kind, *command = SERVICES["desk"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    return command
 
 
 def ping(name: str, image: Path, environment: dict[str, str]) -> int:

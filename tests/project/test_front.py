@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -18,17 +20,26 @@ from tests import factories, servers
 pytestmark = pytest.mark.journey
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    port = servers.free_port()
-    command = [sys.executable, "-m", "tests.project.slow_application", str(port)]
-    log = tmp_path_factory.mktemp("front") / "log"
-    child = processes.start("front", command, log=log, folder=servers.ROOT)
-    try:
-        servers.await_ready(child, f"http://127.0.0.1:{port}/healthz")
+@pytest.fixture(scope="module", params=["one process", "handed on"])
+def url(request, tmp_path_factory):
+    """What holds of one process holds of two, of which one hands on to the other."""
+    port, folder = servers.free_port(), tmp_path_factory.mktemp("front")
+    with ExitStack() as stack:
+        part = []
+        if request.param == "handed on":
+            socket_path = str(folder / "desk.sock")
+            stack.callback(processes.stop, [start(folder, "0", "desk", socket_path)])
+            part = ["door", socket_path]
+        child = start(folder, str(port), *part)
+        stack.callback(processes.stop, [child])
+        servers.await_ready(child, f"http://127.0.0.1:{port}/desk")
         yield f"http://127.0.0.1:{port}"
-    finally:
-        processes.stop([child])
+
+
+def start(folder: Path, *arguments: str) -> processes.Child:
+    command = [sys.executable, "-m", "tests.project.slow_application", *arguments]
+    log = folder / f"{'-'.join(arguments[:2])}.log"
+    return processes.start("front", command, log=log, folder=servers.ROOT)
 
 
 def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -184,6 +195,34 @@ def test_a_body_in_chunks_is_read_to_its_end_and_not_beyond_the_limit(url):
 
     assert chunked(20).endswith(b"200000")
     assert b" 413 " in chunked(31).splitlines()[0]
+
+
+def test_a_large_answer_comes_whole(url):
+    assert ask(f"{url}/large")[2] == b"x" * 3_000_000
+
+
+def test_a_head_request_has_no_body(url):
+    with raw(url, "HEAD /large HTTP/1.1\r\nConnection: close") as connection:
+        answer = b"".join(iter(lambda: connection.recv(10_000), b""))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_request_arrives_as_it_was_sent(url):
+    said = {"Cookie": "a=1; b=2", "X-Forwarded-For": "203.0.113.9", "X-Assay-Request-Id": "x"}
+
+    _, headers, body = ask(f"{url}/who?a=%20&b=%C3%A9", **said)
+
+    asked = json.loads(body)
+    assert asked.pop("id") == headers["x-request-id"]
+    assert asked == {
+        "PATH_INFO": "/who",
+        "QUERY_STRING": "a=%20&b=%C3%A9",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_X_FORWARDED_FOR": "203.0.113.9",
+        "HTTP_COOKIE": "a=1; b=2",
+    }
 
 
 def test_alive_is_said_while_every_thread_is_busy(url):

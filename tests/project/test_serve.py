@@ -123,25 +123,25 @@ def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil
 
 def test_each_part_that_dies_is_started_again_and_said(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
-        for word in ("beat", "worker@", "reload@", "sweep@", "featurestore_project.web"):
+        for word in ("beat", "worker@", "reload@", "sweep@", "--as-desk", "--desk"):
             dead = part(server, word)
             dead.kill()
             restarted(server, word, dead)
         servers.await_ready(server.child, f"{server.url}/readyz")
 
         said = server.child.tail(lines=40)
-        for name in ("beat", "worker", "reload", "sweep", "web"):
+        for name in ("beat", "worker", "reload", "sweep", "desk", "web"):
             assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
 
 
 def test_a_process_that_answers_is_replaced_when_it_dies(tmp_path):
     with servers.assay_server(tmp_path / "state") as server:
-        web = part(server, "featurestore_project.web")
-        web.children()[0].kill()
-
-        servers.await_ready(server.child, f"{server.url}/readyz")
-        assert web.is_running()
-        assert "web ended by itself" not in server.child.tail(lines=40)
+        for word in ("--as-desk", "--desk"):
+            web = part(server, word)
+            web.children()[0].kill()
+            servers.await_ready(server.child, f"{server.url}/readyz")
+            assert web.is_running()
+        assert "ended by itself" not in server.child.tail(lines=40)
 
 
 def test_redis_that_dies_comes_back_with_what_it_had_saved(tmp_path):

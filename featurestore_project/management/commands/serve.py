@@ -23,6 +23,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from featurestore_project import embedded
+from featurestore_project.desk import DeskAway
 from featurestore_project.supervision import Part, PartFailed, Supervisor
 from lib import metrics
 
@@ -36,6 +37,7 @@ READY_TIMEOUT_SECONDS = 120.0
 GRACE_SECONDS = 8.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PROJECT = "featurestore_project"
+DESK_AWAY = DeskAway.code.encode()
 
 
 def port_number(text: str) -> int:
@@ -82,7 +84,8 @@ class Command(BaseCommand):
         self._say("database: applying migrations")
         call_command("migrate", interactive=False, verbosity=0)
         connections.close_all()  # children open their own
-        for name, command in parts(host=host, port=port, workers=workers):
+        desk = embedded.desk_socket(settings.STATE_DIR)
+        for name, command in parts(host=host, port=port, workers=workers, desk=desk):
             if not supervisor.asked_to_stop.is_set():
                 log = fresh_log(settings.STATE_DIR, name)
                 supervisor.start(Part(name, command, log, folder=settings.BASE_DIR))
@@ -90,12 +93,15 @@ class Command(BaseCommand):
 
     def _await_web(self, supervisor: Supervisor, url: str) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
-        supervisor.watch(until=lambda: time.monotonic() > deadline or answers(f"{url}/healthz"))
+        # The door says that it lives, the desk behind it whether all is ready.
+        supervisor.watch(until=lambda: time.monotonic() > deadline or answers(f"{url}/readyz"))
         if supervisor.asked_to_stop.is_set():
             return
         if time.monotonic() > deadline:
-            log = settings.STATE_DIR / "logs" / "web.log"
-            raise CommandError(f"the web part does not answer at {url}. See {log}.")
+            logs = settings.STATE_DIR / "logs"
+            raise CommandError(
+                f"the web part does not answer at {url}. See {logs}/web.log and {logs}/desk.log."
+            )
         supervisor.settle()
         self._say(
             f"ready at {url}/admin/ · logs in {settings.STATE_DIR}/logs · Ctrl-C ends everything"
@@ -106,7 +112,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
+def parts(*, host: str, port: int, workers: int, desk: Path) -> list[tuple[str, list[str]]]:
     """Return (name, command) of every part but Redis, in starting order."""
     celery = [sys.executable, "-m", "celery", "--app", PROJECT]
     quiet = ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
@@ -117,13 +123,16 @@ def parts(*, host: str, port: int, workers: int) -> list[tuple[str, list[str]]]:
     sweep = ["worker", "--hostname", "sweep@%h", "--queues", "sweep", "--pool", "solo", *quiet]
     # The plain scheduler keeps no file: one entry every few seconds has nothing to remember.
     beat = ["beat", "--scheduler", "celery.beat:Scheduler", "--loglevel", "INFO", "--pidfile", ""]
-    web = [sys.executable, "-m", f"{PROJECT}.web", "--host", host, "--port", str(port)]
+    # Online reads have a process of their own too, at the door: nothing else computes there.
+    web = [sys.executable, "-m", f"{PROJECT}.web"]
+    door = ["--host", host, "--port", str(port), "--desk", str(desk)]
     return [
         ("worker", [*celery, *worker, "--concurrency", str(workers)]),
         ("reload", [*celery, *reload, "--concurrency", "2"]),
         ("sweep", [*celery, *sweep]),
         ("beat", [*celery, *beat]),
-        ("web", web),
+        ("desk", [*web, "--as-desk", str(desk)]),
+        ("web", [*web, *door]),
     ]
 
 
@@ -197,7 +206,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address
             return bool(response.status == 200)
-    except urllib.error.HTTPError:
-        return True  # it answers; what it says is for its log
+    except urllib.error.HTTPError as error:
+        return DESK_AWAY not in error.read()  # it answers; what it says is for its log
     except OSError:
         return False
