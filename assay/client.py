@@ -14,6 +14,7 @@ from assay.alerts import AlertCalls
 from assay.catalogue import CatalogueCalls
 from assay.errors import NotConfigured
 from assay.lifecycle import LifecycleCalls
+from assay.profiles import ProfileCalls
 from assay.reads import ReadCalls
 from assay.runs import RunCalls
 from assay.shapes import JSON
@@ -21,7 +22,9 @@ from assay.transfers import TransferCalls
 from assay.transport import Transport, api_path
 
 
-class FeatureStore(CatalogueCalls, LifecycleCalls, RunCalls, AlertCalls, ReadCalls, TransferCalls):
+class FeatureStore(
+    CatalogueCalls, LifecycleCalls, RunCalls, AlertCalls, ProfileCalls, ReadCalls, TransferCalls
+):
     """One project of an Assay server.
 
     ``url``, ``token`` and ``project`` default to ``ASSAY_URL``, ``ASSAY_TOKEN`` (or

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from registry.models import FeatureView
 
 #: Of a profile's columns what is a value of the data and no count or mean.
-VALUES = ("min", "max", "quantiles", "edges", "top")
+VALUES = ("min", "max", "quantiles", "edges", "marks", "top")
 
 
 class Disclosure:
@@ -44,10 +44,18 @@ class Disclosure:
         return [_without(check, ("example",)) for check in run.checks]
 
     def profile(self, run: MaterializationRun) -> dict[str, Any]:
-        if not run.profile or self.may_read(run.version.feature_view):
-            return dict(run.profile)
-        columns = [_without(column, VALUES) for column in run.profile.get("columns", ())]
-        return {**run.profile, "columns": columns}
+        """Return a run's profile; what it holds for the run's own use stays with it."""
+        profile = _without(run.profile, ("before",))
+        if not profile:
+            return {}
+        may_read = self.may_read(run.version.feature_view)
+        columns = [self.column(each, may_read=may_read) for each in profile.get("columns", ())]
+        return profile | {"columns": columns}
+
+    @staticmethod
+    def column(said: dict[str, Any], *, may_read: bool) -> dict[str, Any]:
+        """Return what may be shown of one feature's profile."""
+        return said if may_read else _without(said, VALUES)
 
 
 def _without(said: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -26,10 +26,8 @@ VERBS = {
     "certificate.requested": Verb("asked for", "verified"),
     "certificate.differed": Verb("found differences", "difference", is_outcome=True),
     "certificate.repaired": Verb("put differences right", "build", is_outcome=True),
-    "feature_view_version.baseline_recorded": Verb(
-        "got the baseline of its approval", "straighten", is_outcome=True
-    ),
-    "feature_view_version.baseline_set": Verb("set a new baseline of", "straighten"),
+    "baseline.recorded": Verb("got the baseline of its approval", "straighten", is_outcome=True),
+    "baseline.set": Verb("set a new baseline of", "straighten"),
     "feature_table.dropped_online": Verb("dropped online"),
     "feature_table.loss_accepted": Verb("gave up the stored data", "delete_sweep"),
     "materialization_run.requested": _run("asked for", "play_circle"),

@@ -18,6 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 import materialization.api.urls
 import materialization.words
+import registry.api.urls
 import serving.urls
 import serving.words
 from materialization.choices import RunStatus
@@ -25,7 +26,9 @@ from registry.choices import Right
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+    from typing import Any
 
 SNAPSHOT = ROOT / "tests" / "snapshots" / "openapi.json"
 PACKAGES = ("assay", "featurestore_project", "lib", "materialization", "registry", "serving")
@@ -44,15 +47,21 @@ def upper_words() -> re.Pattern[str]:
     verbs = {*materialization.words.VERBS, *serving.words.VERBS}
     spaces = {verb.partition(".")[0] for verb in verbs}
     routes = (*materialization.api.urls.urlpatterns, *serving.urls.urlpatterns)
-    parts = {part for route in routes for part in str(route.pattern).split("/") if "<" not in part}
+    parts = parts_of(routes) - parts_of(registry.api.urls.urlpatterns)  # those of its own objects
     patterns = [
         r"\b(?:materialization|serving)(?:\b|_\w+_)",
         *map(re.escape, verbs),
         rf"""['"](?:{"|".join(spaces)})\.""",
         rf"""['"](?:{"|".join(RunStatus)})['"]""",
-        rf"""/(?:{"|".join(parts - {"projects"})})\b""",
+        rf"""/(?:{"|".join(parts)})\b""",
     ]
     return re.compile("|".join(patterns))
+
+
+def parts_of(routes: Sequence[Any]) -> set[str]:
+    """Return the words of addresses."""
+    parts = (part for route in routes for part in str(route.pattern).strip("^$").split("/"))
+    return {part for part in parts if "<" not in part}
 
 
 UPPER_WORDS = upper_words()

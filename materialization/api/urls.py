@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
-from materialization.api import alerts, runs
+from materialization.api import alerts, profiles, runs
 
 _PROJECT = "projects/<slug:project>"
+_VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
 
 urlpatterns = [
     path(f"{_PROJECT}/materialize", runs.MaterializeAPI.as_view(), name="materialize"),
@@ -26,4 +27,6 @@ urlpatterns = [
         alerts.AcknowledgeAlertAPI.as_view(),
         name="alert-acknowledge",
     ),
+    re_path(rf"{_VERSION}/profile$", profiles.ProfileAPI.as_view(), name="profile"),
+    re_path(rf"{_VERSION}/baseline$", profiles.BaselineAPI.as_view(), name="baseline"),
 ]

@@ -62,7 +62,7 @@ def _record(version: FeatureViewVersion, at: datetime) -> None:
     runs = _profiled(version).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
     if runs:
         baseline = _set(version, list(runs), set_at=whole)
-        _leave_trail(baseline, "feature_view_version.baseline_recorded", at)
+        _leave_trail(baseline, "baseline.recorded", at)
 
 
 def set_baseline(
@@ -96,7 +96,7 @@ def set_baseline(
     with transaction.atomic():
         access.require_still(actor, Right.APPROVE_FEATUREVIEW, version.feature_view)
         baseline = _set(version, runs, set_at=at, actor=actor, reason=reason)
-        _leave_trail(baseline, "feature_view_version.baseline_set", at)
+        _leave_trail(baseline, "baseline.set", at)
     return baseline
 
 

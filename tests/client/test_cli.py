@@ -357,3 +357,28 @@ def test_offline_files_are_shown_one_a_line(assay, peer, capsys):
     assert assay("offline-files", "v", "--json") == 0
     assert json.loads(capsys.readouterr().out) == answer
     assert peer.requests[0].query == {"feature_view": ["v"], "end": ["2026-01-02T00:00:00Z"]}
+
+
+def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
+    said = {"rows": 60, "nulls": 6, "mean": 0.9, "quantiles": {"0.5": 0.91}}
+    drift = {"baseline": {"psi": 4.125, "ks": 0.97, "mean": 4.5}}
+    baseline = {
+        "set_at": "2026-03-01T12:00:00Z", "set_by": "approval", "reason": None, "runs": 1,
+        "first_run": 7, "last_run": 7, "rows": 200,
+    }  # fmt: skip
+    run = {"run": 9, "window_end": "…", "rows": 60, "features": {"rate": {**said, "drift": drift}}}
+    answer = {"baseline": baseline, "profile": {"columns": [{"name": "rate", **said}]}}
+    path = "feature-views/v/versions/1.0.0"
+    peer.answers_with(f"GET {path}/profile", {**answer, "runs": [run]})
+    peer.answers_with(f"POST {path}/baseline", baseline)
+
+    assert assay("profile", "v@1.0.0") == 0
+    assert assay("profile", "v@1.0.0", "--feature", "rate", "--runs", "5") == 0
+    assert assay("set-baseline", "v@1.0.0", "7", "--reason", "new prices") == 0
+    assert assay("profile", "v") == 1
+
+    shown = capsys.readouterr().out
+    assert "baseline of 2026-03-01T12:00:00Z by approval: 200 rows of 1 runs" in shown
+    assert shown.count("4.125") == 2
+    assert peer.requests[1].query == {"feature": ["rate"], "runs": ["5"]}
+    assert peer.requests[2].json() == {"first_run": 7, "last_run": 7, "reason": "new prices"}

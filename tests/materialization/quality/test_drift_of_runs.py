@@ -79,7 +79,7 @@ def test_the_first_data_of_an_approved_version_are_its_baseline(world):
     [baseline] = Baseline.objects.all()
     assert (baseline.version, baseline.rows, baseline.set_by) == (world.version, 200, None)
     assert baseline.set_at == AT
-    [entry] = AuditEntry.objects.filter(verb="feature_view_version.baseline_recorded")
+    [entry] = AuditEntry.objects.filter(verb="baseline.recorded")
     assert entry.actor is None
 
 
@@ -170,7 +170,7 @@ def test_a_steward_says_which_rows_are_right_now(world, cast):
     baseline = set_baseline(**asked, reason="new prices", actor=cast.steward, at=AT)
 
     assert (baseline.rows, baseline.set_by, baseline.reason) == (60, cast.steward, "new prices")
-    [entry] = AuditEntry.objects.filter(verb="feature_view_version.baseline_set")
+    [entry] = AuditEntry.objects.filter(verb="baseline.set")
     assert entry.after == {"runs": [drifted.pk] * 2, "rows": 60, "reason": "new prices"} or (
         entry.data == {"runs": [drifted.pk] * 2, "rows": 60, "reason": "new prices"}
     )

@@ -1,0 +1,178 @@
+"""Profiles over HTTP: what a version's values look like, how far they drifted, a new baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from lib.api import API, described
+from lib.bodies import small_object
+from lib.clock import database_now
+from lib.errors import Invalid, NotFound, did_you_mean
+from lib.instants import timestamp
+from lib.parameters import stored_text
+from materialization.disclosure import Disclosure
+from materialization.quality.history import MAX_RUNS, RUNS, approvers_of, history_of
+from materialization.requests.baselines import set_baseline
+from registry import access
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from materialization.models import Baseline
+    from materialization.quality.history import History, Point
+    from materialization.quality.profiles import ColumnProfile, Profile
+    from registry.models import FeatureViewVersion
+
+
+class BadCount(Invalid):
+    code = "invalid_count"
+
+
+class FeatureNotFound(NotFound):
+    code = "feature_not_found"
+
+
+class BadRuns(Invalid):
+    code = "invalid_runs"
+
+
+class ProfileAPI(API):
+    """The profile of a version's latest runs, its baseline, and each run's part in it."""
+
+    attempt = "looking at the profile of {name}@{version}"
+    parameters: ClassVar[dict[str, str]] = {
+        "feature": "its name; default: all",
+        "runs": f"how many of the latest, 1 to {MAX_RUNS}, default {RUNS}",
+    }
+
+    @extend_schema(
+        operation_id="get_profile",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str, name: str, version: str) -> Response:
+        found = access.access_version(request.user, project, name, version)
+        names = _names(found, stored_text(request.query_params, "feature"))
+        history = history_of(found, runs=_count(request))
+        return Response(_output(history, names, Disclosure(request.user)))
+
+
+class BaselineAPI(API):
+    """``{"first_run", "last_run", "reason"}``: their rows are what is right from now on."""
+
+    attempt = "setting the baseline of {name}@{version}"
+    keys = ("first_run", "last_run", "reason")
+
+    @extend_schema(
+        operation_id="set_baseline",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, project: str, name: str, version: str) -> Response:
+        found = access.access_version(request.user, project, name, version)
+        body = small_object(request, self.keys)
+        baseline = set_baseline(
+            version=found,
+            first_run=_run(body, "first_run"),
+            last_run=_run(body, "last_run"),
+            reason=_text(body, "reason"),
+            actor=access.acting_user(request),
+            at=database_now(),
+        )
+        return Response(_baseline_output(baseline))
+
+
+def _names(version: FeatureViewVersion, feature: str) -> list[str]:
+    """:raises FeatureNotFound: the version has none of that name."""
+    names = [each.name for each in version.spec.features]
+    if feature and feature not in names:
+        raise FeatureNotFound(
+            f"{version} has no feature {feature[:100]!r}.{did_you_mean(feature, names)}"
+        )
+    return [feature] if feature else names
+
+
+def _count(request: Request) -> int:
+    text = stored_text(request.query_params, "runs") or str(RUNS)
+    if text.isascii() and text.isdecimal() and len(text) < 5 and 1 <= int(text) <= MAX_RUNS:
+        return int(text)
+    raise BadCount(f"runs {text[:20]!r}: write 1 to {MAX_RUNS}.")
+
+
+def _run(body: dict[str, Any], key: str) -> int:
+    value = body.get(key)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**62:
+        return value
+    raise BadRuns(f"{key} {str(value)[:40]!r}: write the number of a run.")
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value.replace("\x00", "") if isinstance(value, str) else ""
+
+
+def _output(history: History, names: list[str], shown: Disclosure) -> dict[str, Any]:
+    version = history.version
+    may_read = shown.may_read(version.feature_view)
+    return {
+        "feature_view": version.feature_view.name,
+        "version": version.number,
+        "baseline": _baseline(history, names, may_read=may_read),
+        "profile": _profile(history.merged, names, may_read=may_read),
+        "runs": [_point(point, names, may_read=may_read) for point in history.points],
+    }
+
+
+def _baseline(history: History, names: list[str], *, may_read: bool) -> dict[str, Any] | None:
+    if history.baseline is None:
+        return None
+    profile = _profile(history.compared, names, may_read=may_read)
+    approved_by = approvers_of(history.version)
+    return {**_baseline_output(history.baseline), "approved_by": approved_by, "profile": profile}
+
+
+def _baseline_output(baseline: Baseline) -> dict[str, Any]:
+    return {
+        "set_at": timestamp(baseline.set_at),
+        "set_by": baseline.set_by.get_username() if baseline.set_by else "approval",
+        "reason": baseline.reason or None,
+        "runs": baseline.runs,
+        "first_run": baseline.first_run,
+        "last_run": baseline.last_run,
+        "rows": baseline.rows,
+    }
+
+
+def _profile(profile: Profile | None, names: list[str], *, may_read: bool) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    columns = [_column(each, may_read=may_read) for each in profile.columns if each.name in names]
+    return {"rows": profile.rows, "sampled": profile.sampled, "columns": columns}
+
+
+def _column(column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
+    return Disclosure.column(column.to_json(), may_read=may_read)
+
+
+def _point(point: Point, names: list[str], *, may_read: bool) -> dict[str, Any]:
+    kept = ("rows", "nulls", "nans", "mean", "std", "quantiles")
+    features = {}
+    for name in names:
+        if (column := point.columns.get(name)) is not None:
+            said = _column(column, may_read=may_read)
+            drift = {
+                side: found
+                for side in ("baseline", "previous")
+                if (found := point.drift(side, name))
+            }
+            features[name] = {key: said[key] for key in kept if key in said} | {"drift": drift}
+    return {
+        "run": point.run.pk,
+        "window_end": timestamp(point.run.window_end),
+        "rows": point.rows,
+        "features": features,
+    }

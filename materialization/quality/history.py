@@ -1,0 +1,77 @@
+"""What the values of a version were over its latest runs, and how far they lie from its baseline.
+
+Not for showing it: pages and API do, as far as who asks may read values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from materialization.choices import RunStatus
+from materialization.models import MaterializationRun
+from materialization.quality.comparing import current_baseline
+from materialization.quality.merging import merge_profiles
+from materialization.quality.profiles import Profile
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+    from materialization.models import Baseline
+    from materialization.quality.profiles import ColumnProfile
+    from registry.models import FeatureViewVersion
+
+#: How many runs are shown where nobody says, and at most.
+RUNS, MAX_RUNS = 30, 100
+
+
+class Point(NamedTuple):
+    """One run that stored rows: its features by name, and how far they drifted by side and name."""
+
+    run: MaterializationRun
+    rows: int
+    columns: dict[str, ColumnProfile]
+
+    def drift(self, side: str, feature: str) -> dict[str, float | str]:
+        found: dict[str, float | str] = (self.run.drift or {}).get(side, {}).get(feature, {})
+        return found
+
+
+class History(NamedTuple):
+    """``points`` are in the order of the runs; ``merged`` is all of them together."""
+
+    version: FeatureViewVersion
+    baseline: Baseline | None
+    compared: Profile | None
+    points: list[Point]
+    merged: Profile | None
+
+
+def profiled_runs(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
+    """Return the runs of a version's table that stored rows, the latest first."""
+    runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
+    return runs.filter(rows_offline__gt=0).exclude(profile={}).order_by("-id")
+
+
+def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
+    """Return what is known of the latest ``runs`` runs of a version's table."""
+    baseline = current_baseline(version)
+    features = version.spec.features
+    found = list(profiled_runs(version).defer("traceback")[:runs]) if version.table else []
+    profiles = [Profile.from_json(run.profile, features) for run in reversed(found)]
+    points = [
+        Point(run, profile.rows, {column.name: column for column in profile.columns})
+        for run, profile in zip(reversed(found), profiles, strict=True)
+    ]
+    return History(
+        version,
+        baseline,
+        Profile.from_json(baseline.profile, features) if baseline else None,
+        points,
+        merge_profiles(profiles) if profiles else None,
+    )
+
+
+def approvers_of(version: FeatureViewVersion) -> list[str]:
+    """Return who approved what a version was submitted as."""
+    reviews = version.reviews.filter(verdict="approved", packet_hash=version.packet_hash)
+    return [review.reviewer.get_username() for review in reviews.select_related("reviewer")]
