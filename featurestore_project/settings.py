@@ -185,6 +185,10 @@ FAILED_LOGINS_SECONDS = env_int("FAILED_LOGINS_SECONDS", 900, minimum=1)
 REFUSALS = env_int("REFUSALS", 50, minimum=1)
 # Seconds of the period in which they are counted.
 REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
+# Days for which rows that checks refused are kept while nobody decides what becomes of them.
+QUARANTINE_DAYS = env_int("QUARANTINE_DAYS", 30, minimum=1)
+# Megabytes that they take together at most; beyond, the oldest are given up.
+QUARANTINE_MAX_MB = env_int("QUARANTINE_MAX_MB", 50_000, minimum=1)
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 

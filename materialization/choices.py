@@ -12,6 +12,8 @@ class RunKind(StrEnum):
     AGAIN = "again"
     #: Nothing new is computed: the online store is filled again from the offline store.
     RELOAD = "reload"
+    #: Nothing new is computed: what an earlier run's checks refused is published by decision.
+    RELEASE = "release"
 
 
 class RunQueue(StrEnum):
@@ -50,6 +52,24 @@ class RunStep(StrEnum):
     OFFLINE = "offline"
     ONLINE = "online"
     DONE = "done"
+
+
+class QuarantineState(StrEnum):
+    """What became of the rows that a run's checks refused."""
+
+    HELD = "held"
+    #: Somebody decided to publish them; a run does.
+    RELEASING = "releasing"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    #: A later run stored, or holds, rows of the same time.
+    SUPERSEDED = "superseded"
+    #: Nobody decided for too long, or there was no more room.
+    EXPIRED = "expired"
+
+
+#: Their files are kept; in every other state they are removed.
+KEPT_STATES = (QuarantineState.HELD, QuarantineState.RELEASING)
 
 
 class CertificateKind(StrEnum):

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from materialization.choices import AlertState, CertificateStatus, RunStatus, Severity
+from materialization.choices import (
+    AlertState,
+    CertificateStatus,
+    QuarantineState,
+    RunStatus,
+    Severity,
+)
 from registry import verbs
 from registry.markup import register_tones
 from registry.verbs import Verb
@@ -40,6 +46,9 @@ VERBS = {
     "materialization_run.succeeded": _ended("succeeded", "task_alt"),
     "materialization_run.failed": _ended("failed", "error"),
     "materialization_run.errored": _ended("errored", "error"),
+    "quarantine.released": Verb("released the rows that checks refused of", "lock_open"),
+    "quarantine.discarded": Verb("threw away the rows that checks refused of", "delete"),
+    "quarantine.expired": Verb("gave up the rows that checks refused of", "auto_delete"),
     "schedule.changed": Verb("changed the schedule", "tune"),
 }
 TONES: dict[str, str] = {
@@ -62,6 +71,14 @@ TONES: dict[str, str] = {
     # certificates
     CertificateStatus.EQUAL: "good",
     CertificateStatus.DIFFERENT: "bad",
+    # quarantine
+    QuarantineState.HELD: "bad",
+    QuarantineState.RELEASING: "info",
+    QuarantineState.RELEASED: "good",
+    QuarantineState.DISCARDED: "neutral",
+    QuarantineState.SUPERSEDED: "neutral",
+    # checks that only warn
+    "warns": "warn",
     # schedules
     "on": "good",
     # what the offline store says of a table

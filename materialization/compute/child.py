@@ -23,7 +23,7 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
-    LookJob,
+    Job,
     Report,
     Survey,
     SurveyJob,
@@ -92,7 +92,7 @@ def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
 
 
 @contextlib.contextmanager
-def start_child(job: ComputeJob | LookJob | SurveyJob, limits: EngineLimits) -> Iterator[Child]:
+def start_child(job: Job, limits: EngineLimits) -> Iterator[Child]:
     """Start the sandbox in a private directory; end it and remove the directory afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lib.outages import outage
 from materialization.compute import child
@@ -28,7 +30,9 @@ from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
 from materialization.compute.stored_rows_sql import (
     ASKED,
+    ORDERED_ROWS,
     latest_sql,
+    renumbered_sql,
     same_stamps_sql,
     sample_sql,
 )
@@ -42,7 +46,14 @@ if TYPE_CHECKING:
 
     from lib.errors import AssayError
     from materialization.compute.child import Watch
-    from materialization.compute.jobs import Computed, ComputeJob, Survey, SurveyJob
+    from materialization.compute.jobs import (
+        Computed,
+        ComputeJob,
+        ListedRow,
+        ListJob,
+        Survey,
+        SurveyJob,
+    )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinQuestion
@@ -65,6 +76,20 @@ class DuckDBEngine:
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
         with child.start_child(LookJob(tuple(specs), source), self._limits) as started:
             return looks_of(started.report())
+
+    def list_failing(self, job: ListJob) -> list[ListedRow]:
+        with child.start_child(job, self._limits) as started:
+            return started.report().rows or []
+
+    def renumber(
+        self, files: Sequence[str], spec: VersionSpec, *, sequence: int, staging: str
+    ) -> tuple[str, ...]:
+        ordered = sum(pq.read_metadata(file).num_rows for file in files) <= ORDERED_ROWS
+        to = str(Path(staging) / "0")
+        sql = renumbered_sql(files, spec, sequence=sequence, to=to, ordered=ordered)
+        with self._session() as session, _own_failures("releasing rows", _MORE):
+            written = session.execute(sql).fetchall()
+        return tuple(name for name, size, *_ in written if size)
 
     @contextlib.contextmanager
     def latest_rows(

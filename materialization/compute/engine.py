@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from materialization.compute.child import Watch
-    from materialization.compute.jobs import Computed, ComputeJob, Survey, SurveyJob
+    from materialization.compute.jobs import (
+        Computed,
+        ComputeJob,
+        ListedRow,
+        ListJob,
+        Survey,
+        SurveyJob,
+    )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinAnswer, JoinQuestion
@@ -55,6 +62,21 @@ class Engine(Protocol):
         SQL or files that end a look are problems of that version; the others are looked at.
 
         :raises EngineStopped: as ``compute``.
+        """
+
+    def list_failing(self, job: ListJob) -> list[ListedRow]:
+        """Return a page of the rows that fail checks; it is bounded by the job and our limits.
+
+        :raises CheckUnusable, SourceUnreadable: a condition, or a file, that cannot be read.
+        :raises EngineStopped: as ``compute``.
+        """
+
+    def renumber(
+        self, files: Sequence[str], spec: VersionSpec, *, sequence: int, staging: str
+    ) -> tuple[str, ...]:
+        """Write the rows of the files once more into a staging folder, all with ``sequence``.
+
+        :raises OfflineStoreUnavailable: a file is not there or not readable.
         """
 
     def latest_rows(

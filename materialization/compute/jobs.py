@@ -6,7 +6,7 @@ Not for starting it: ``child`` does.
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -86,8 +86,24 @@ class Survey(msgspec.Struct, frozen=True):
     parts: tuple[tuple[datetime, int], ...]
 
 
+class ListJob(msgspec.Struct, frozen=True, tag="list"):
+    """List rows of Parquet files that fail some of the version's ``row_checks``, by their numbers.
+
+    ``after`` is the place, file and row, of the last that was listed before.
+    """
+
+    spec: VersionSpec
+    files: tuple[str, ...]
+    checks: tuple[int, ...]
+    limit: int
+    after: tuple[int, int] = (0, -1)
+
+
+Job: TypeAlias = ComputeJob | LookJob | SurveyJob | ListJob
+
+
 class Envelope(msgspec.Struct, frozen=True):
-    job: ComputeJob | LookJob | SurveyJob
+    job: Job
     limits: EngineLimits
     temp_directory: str
 
@@ -125,6 +141,20 @@ class Computed(msgspec.Struct, frozen=True):
     seconds: dict[str, float]
 
 
+class ListedRow(msgspec.Struct, frozen=True):
+    """One row of a list: where it stands, the names of the checks it fails, what it holds as JSON.
+
+    ``values`` are those that the checks are about.
+    """
+
+    place: tuple[int, int]
+    failed: list[str]
+    keys: dict[str, Any]
+    event_timestamp: str
+    created_timestamp: str
+    values: dict[str, Any]
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The child's last line: exactly one of its fields is set.
 
@@ -134,4 +164,5 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     computed: Computed | None = None
     looks: list[dict[str, Any]] | None = None
     survey: Survey | None = None
+    rows: list[ListedRow] | None = None
     error: dict[str, Any] | None = None

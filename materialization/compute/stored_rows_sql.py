@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.sql_text import identifier, instant, text_list
+from lib.sql_text import identifier, instant, text, text_list
 from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, stored_schema
 
 if TYPE_CHECKING:
@@ -19,11 +19,33 @@ if TYPE_CHECKING:
 
 #: The relation of entities, or rows, that a question is about.
 ASKED = "asked"
+#: Of more rows the order in files is that of what they were made of: ordering takes too long.
+ORDERED_ROWS = 2_000_000
 
 
 def stored_rows(files: Sequence[str]) -> str:
     """Return SQL for the files' own columns; ``region=eu`` in a path would else replace one."""
     return f"read_parquet({text_list(files)}, hive_partitioning = false)"
+
+
+def numbered_rows(files: Sequence[str]) -> str:
+    """Return the same with ``file_row_number``, where in its file a row stands."""
+    return f"read_parquet({text_list(files)}, hive_partitioning = false, file_row_number = true)"
+
+
+def renumbered_sql(
+    files: Sequence[str], spec: VersionSpec, *, sequence: int, to: str, ordered: bool
+) -> str:
+    """Return SQL that writes the files' rows once more, with another sequence, into a folder."""
+    columns = ", ".join(
+        f"{sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)
+        for name in stored_schema(spec).names
+    )
+    order = f" ORDER BY {EVENT}" if ordered else ""
+    return (
+        f"COPY (SELECT {columns} FROM {stored_rows(files)}{order}) TO {text(to)}"
+        " (FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS)"
+    )
 
 
 def latest_sql(

@@ -6,6 +6,7 @@ from materialization.models.alerts import Alert
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.models.profiles import Baseline
+from materialization.models.quarantine import Quarantine
 from materialization.models.runs import (
     MaterializationRun,
     MaterializationSchedule,
@@ -25,6 +26,7 @@ __all__ = [
     "MaterializationRun",
     "MaterializationSchedule",
     "ProcessClock",
+    "Quarantine",
     "SourcePart",
     "StoredWindow",
     "SweepTurn",

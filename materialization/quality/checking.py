@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - as in row_checks
-"""Counting the rows that fail each check, exactly, by one pass over a run's staged files. [pure]
+"""Counting the rows that fail each check, exactly, by one pass over a run's staged files.
 
 Not for what a count says of a run: ``expectations`` judges that.
 """

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from lib.errors import Conflict, Invalid
+from materialization.choices import QuarantineState
 from materialization.edges import offline_store, online_store
+from materialization.models import Quarantine
 from materialization.queries import coverage, live_run, table_at
 from materialization.stores.protocols import OfflineStoreBehind
 from registry import access, audit, epoch, locks
@@ -78,6 +80,9 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
     known, windows = table_at(table), [str(window) for window in coverage(table)]
     table.stored_windows.all().delete()
     table.source_parts.all().delete()  # every file is to be read again
+    # What is held continues from what is not there any more.
+    held = Quarantine.objects.filter(table=table, state=QuarantineState.HELD)
+    held.update(state=QuarantineState.DISCARDED, decided_by=actor, decided_at=at, reason=reason)
     uid = table.uid
     table.uid, table.stored_as, table.stored_version = new_uid(), "", -1
     table.ready_at, table.kept_for, table.generation = None, timedelta(0), 0

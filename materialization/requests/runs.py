@@ -92,8 +92,8 @@ def request_run(
     if (live := live_run(version.table)) is not None:
         return _joined(live, kind, start, window_end)
     if kind is not RunKind.RELOAD:
-        _refuse_paused(version.table)
-    return _create(version, version.table, kind, start, window_end, actor, at)
+        refuse_paused(version.table)
+    return create_run(version, version.table, kind, start, window_end, actor, at)
 
 
 def _beyond(covered: Sequence[Window], at: datetime) -> datetime:
@@ -173,7 +173,7 @@ def _joined(
     )
 
 
-def _refuse_paused(table: FeatureTable) -> None:
+def refuse_paused(table: FeatureTable) -> None:
     """:raises RunInProgress: a run of the table is paused: its rows would be stored twice."""
     if (paused := table.runs.filter(status=RunStatus.PAUSED).first()) is not None:
         raise RunInProgress(
@@ -182,7 +182,7 @@ def _refuse_paused(table: FeatureTable) -> None:
         )
 
 
-def _create(
+def create_run(
     version: FeatureViewVersion,
     table: FeatureTable,
     kind: RunKind,
@@ -191,6 +191,12 @@ def _create(
     actor: User | None,
     at: datetime,
 ) -> MaterializationRun:
+    """Queue a run that the caller has decided on.
+
+    :raises NotMaterializable: the version is not served any more.
+    :raises ActionNotPermitted: the actor may not materialize its view.
+    :raises RunInProgress: another run of the table was first.
+    """
     try:
         with transaction.atomic():
             _hold_served(version)

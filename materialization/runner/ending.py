@@ -23,6 +23,7 @@ from materialization.metrics import count_run
 from materialization.models import MaterializationRun
 from materialization.quality.alerts.drift import alert_of_drift
 from materialization.quality.alerts.runs import alert_of_run
+from materialization.runner.quarantine import follow_end
 from registry import audit
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def _fields(run: MaterializationRun, at: datetime) -> dict[str, Any]:
 #: What happens at every end, in the transaction of the end. It gets the run as it is now, who ended
 #: it (None: the system) and when; what it raises undoes the end.
 FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...] = (
+    follow_end,
     alert_of_run,  # before the trail, which is locked last
     alert_of_drift,
     _leave_trail,

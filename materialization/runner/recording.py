@@ -13,6 +13,7 @@ from django.db import transaction
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
 from materialization.queries import recorded_tables, table_at
+from materialization.runner.quarantine import settle
 from materialization.stores.protocols import OfflineStoreBehind
 from materialization.windows import merge, start_of
 from registry import locks
@@ -52,6 +53,7 @@ def note_stored(table: FeatureTable, stored: Mapping[MaterializationRun, Iterabl
     So a table has as many rows as its coverage has parts, and not as it had runs.
     """
     locks.hold(FeatureTable.objects.filter(pk=table.pk))
+    settle(stored)
     new = [
         StoredWindow(table=table, run=run, window_start=window.start, window_end=window.end)
         for run, windows in stored.items()

@@ -21,7 +21,7 @@ from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps
-from materialization.runner import loading, storing
+from materialization.runner import loading, releasing, storing
 from materialization.runner.ending import (
     MAX_ATTEMPTS,
     Ending,
@@ -136,7 +136,9 @@ def _perform(
     claimed: MaterializationRun, heartbeat: Heartbeat, clock: Callable[[], datetime]
 ) -> None:
     _require_served(claimed)
-    if claimed.kind != RunKind.RELOAD:
+    if claimed.kind == RunKind.RELEASE:
+        releasing.store_held(claimed, heartbeat)
+    elif claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
     heartbeat.begin_publishing()
     kept_for, generation = claimed.table.kept_for, 0

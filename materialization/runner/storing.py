@@ -7,6 +7,7 @@ missing (``looking``) or for the online store (``loading``).
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,11 +27,13 @@ from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
-from materialization.runner.judging import judge_rows, judge_stillness, stage_of
+from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
+from materialization.runner.quarantine import clear_forgotten, hold_rows
 from materialization.runner.recording import note_commit, note_windows, require_store
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
+from materialization.stores.protocols import OfflineStoreUnavailable
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from materialization.sources.files import Whereabouts
     from materialization.stores.protocols import CommitResult
 
+log = logging.getLogger(__name__)
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.
 COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
 
@@ -83,7 +87,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """
     require_store(run.table)
     adopt_windows(run.table)
-    _catch_up(run, heartbeat)
+    catch_up(run, heartbeat)
     where = whereabouts(run.version.spec, run.table.feature_view.project)
     with where.telling():
         for part in _parts(run, where, heartbeat):
@@ -114,7 +118,7 @@ def _store(run: MaterializationRun, part: Part, heartbeat: Heartbeat) -> None:
         return
     result, counters = _commit(run, part, work.job, heartbeat)
     if result.already:  # by an attempt that was overtaken and not dead
-        _catch_up(run, heartbeat)
+        catch_up(run, heartbeat)
     else:
         _record(run, part, Committed(result.rows, counters), heartbeat)
     _give_way(run, heartbeat)
@@ -124,16 +128,21 @@ def _commit(
     run: MaterializationRun, part: Part, job: ComputeJob, heartbeat: Heartbeat
 ) -> tuple[CommitResult, Counters]:
     store, place = offline_store(), table_at(run.table)
-    sequence = _sequence(run)
+    sequence = sequence_of(run)
     store.clear_staging(place)
+    clear_forgotten(run.table)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
         given = msgspec.structs.replace(job, staging=folder, sequence=sequence)
         computed = engine().compute(given, watch=partial(_watch, run, heartbeat, part.number))
         # Before the commit: an attempt that dies after it leaves what it found to the next.
         chunks = _note_counts(run, part, computed.counters)
         progress = round(share_done(chunks, part.number, 1.0) * OFFLINE_SHARE, 3)
-        judge_rows(run, computed, stage=stage_of(run, part.number), progress=progress)
         refuse_changed(part.work)
+        try:
+            judge_rows(run, computed, stage=stage_of(run, part.number), progress=progress)
+        except ChecksFailed as exc:
+            kept = _kept(run, part, heartbeat, folder, rows=computed.counters.rows)
+            raise ChecksFailed(exc.message + kept, example=exc.example) from exc
         heartbeat.begin_publishing()
         result = store.commit(
             place,
@@ -146,6 +155,21 @@ def _commit(
         )
     note_commit(run.table, result)
     return result, computed.counters
+
+
+def _kept(
+    run: MaterializationRun, part: Part, heartbeat: Heartbeat, folder: str, *, rows: int
+) -> str:
+    """Hold refused rows and say so; a store that cannot must not hide what was wrong with them."""
+    if not rows:
+        return ""
+    window = window_of(run.window, read_chunks(run.chunks), part.number)
+    try:
+        hold_rows(run, folder, window, rows=rows, at=heartbeat.now())
+    except OfflineStoreUnavailable as exc:
+        log.warning("%s: its rows are not in quarantine: %s", run, exc)
+        return f" Its rows could not be kept: {exc.message}"
+    return f" Its {rows} rows are in quarantine until a steward releases or discards them."
 
 
 def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, share: float) -> None:
@@ -184,7 +208,7 @@ def _record(
     rows = committed.rows if committed is not None else 0
     with transaction.atomic():
         _note_counts(run, part, counters)
-        _note_stored(
+        note_stored_chunks(
             run,
             [part.number],
             began=part.began,
@@ -196,7 +220,7 @@ def _record(
         remember_parts(run, part.work, counters)
 
 
-def _note_stored(
+def note_stored_chunks(
     run: MaterializationRun,
     numbers: Iterable[int],
     *,
@@ -220,7 +244,7 @@ def _note_stored(
     note(run, chunks, **said)
 
 
-def _catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """Note what earlier attempts of the run committed; their evidence is on the run already.
 
     The source may be another by now, and nothing more can be committed under the same numbers. So
@@ -241,7 +265,9 @@ def _catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         run.version, coverage(run.table), Window(run.window_start, chunks[count - 1].until)
     )
     with transaction.atomic():
-        _note_stored(run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows)
+        note_stored_chunks(
+            run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows
+        )
         note_windows(run, windows)
     note_commit(run.table, snapshot)
 
@@ -257,7 +283,7 @@ def _give_way(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         raise SlotWanted("another run waits for a worker; this one goes on when it has its turn.")
 
 
-def _sequence(run: MaterializationRun) -> int:
+def sequence_of(run: MaterializationRun) -> int:
     """Return what the run's rows carry, drawn at its first attempt and never again.
 
     A commit that is repeated by a later attempt is the same commit.

@@ -19,6 +19,7 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
+    ListJob,
     LookJob,
     Report,
     SurveyJob,
@@ -28,6 +29,7 @@ from materialization.errors import to_report
 from materialization.failures import translate
 from materialization.quality.checking import check_files
 from materialization.quality.profiling import profile_files
+from materialization.sandbox.listing import list_rows
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
 from materialization.sandbox.staging import stage
@@ -76,6 +78,9 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     if isinstance(job, LookJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             return Report(looks=[_look(connection, spec, job.source, limits) for spec in job.specs])
+    if isinstance(job, ListJob):
+        with open_session(limits, directory=directory, only=job.files) as connection:
+            return Report(rows=list_rows(connection, job))
     if isinstance(job, SurveyJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             open_part = Opening(connection, job.spec, job.source)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier, text
+from materialization.compute.stored_rows_sql import ORDERED_ROWS
 from materialization.stores.columns import EVENT, SEQUENCE, stored_schema
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import ComputeJob
     from materialization.sandbox.telling import Telling
     from materialization.transforms.rows import Query, Rows
-
-#: Of more rows the order is the source's.
-ORDERED_ROWS = 2_000_000
 
 
 def stage(

@@ -23,6 +23,7 @@ from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
+    Aside,
     CommitResult,
     FileList,
     OfflineStoreBehind,
@@ -34,7 +35,7 @@ from materialization.stores.protocols import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from deltalake.transaction import AddAction
 
@@ -46,6 +47,8 @@ _CUT_OFF = timedelta(microseconds=999)
 _UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 #: Where files lie before they are part of their table; no reader of Delta tables looks there.
 STAGING = "_staging"
+#: Where files lie that are not to be part of it until somebody decides so.
+ASIDE = "_quarantine"
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -78,6 +81,33 @@ class DeltaOfflineStore:
 
     def clear_staging(self, at: TableAt) -> None:
         shutil.rmtree(self._inside(at.uri) / STAGING, ignore_errors=True)
+
+    def set_aside(self, at: TableAt, folder: str) -> str:
+        name = Path(folder).name
+        place = self._inside(at.uri) / ASIDE
+        try:
+            place.mkdir(exist_ok=True)
+            Path(folder).rename(place / name)
+        except OSError as exc:
+            raise OfflineStoreUnavailable(f"{folder} cannot be moved: {exc.strerror}") from exc
+        return name
+
+    def aside(self, at: TableAt, name: str) -> Aside:
+        files = sorted((self._inside(at.uri) / ASIDE / name).rglob("*.parquet"))
+        return Aside(tuple(map(str, files)), sum(file.stat().st_size for file in files))
+
+    def keep_aside(self, at: TableAt, names: Collection[str]) -> None:
+        for folder in (self._inside(at.uri) / ASIDE).glob("*"):
+            if folder.name not in names:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_aside(self, at: TableAt, name: str) -> None:
+        try:
+            shutil.rmtree(self._inside(at.uri) / ASIDE / name)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise OfflineStoreUnavailable(f"{exc.filename} stays: {exc.strerror}") from exc
 
     def commit(
         self,

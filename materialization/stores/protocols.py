@@ -14,7 +14,7 @@ import msgspec
 from lib.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -287,6 +287,13 @@ class StoredFile(msgspec.Struct, frozen=True):
         return end is None or self.first_event is None or self.first_event <= end
 
 
+class Aside(NamedTuple):
+    """Parquet files that were set aside, in an order that stays, and the bytes they take."""
+
+    files: tuple[str, ...]
+    size: int
+
+
 class FileList(NamedTuple):
     """The files of one version of a table, earliest events first; those without statistics last."""
 
@@ -313,6 +320,28 @@ class OfflineStore(Protocol):
 
     def clear_staging(self, at: TableAt) -> None:
         """Remove what blocks of processes that died have left; for the table's one writer."""
+        ...
+
+    def set_aside(self, at: TableAt, folder: str) -> str:
+        """Move a staging folder, whole, to where it is kept without being read; return its name.
+
+        :raises OfflineStoreUnavailable: it is not there any more, or cannot be moved.
+        """
+        ...
+
+    def aside(self, at: TableAt, name: str) -> Aside:
+        """Return what was set aside under this name; no files where there is nothing."""
+        ...
+
+    def keep_aside(self, at: TableAt, names: Collection[str]) -> None:
+        """Remove what was set aside under any other name; for the table's one writer."""
+        ...
+
+    def remove_aside(self, at: TableAt, name: str) -> None:
+        """Remove what was set aside under this name; gone already is fine.
+
+        :raises OfflineStoreUnavailable: it cannot be removed.
+        """
         ...
 
     def commit(

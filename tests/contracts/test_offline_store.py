@@ -174,6 +174,29 @@ def test_what_the_dead_left_in_staging_is_cleared(store, place):
     store.clear_staging(place)
 
 
+def test_what_is_set_aside_stays_out_of_the_table_until_it_is_removed(store, place):
+    commit(store, place, [batch(row())])
+    before = store.snapshot(place)
+    with store.staging(place, "7-1") as folder:
+        write_staged(Path(folder, "a.parquet"), batch(row()), stored_schema(SPEC), 1)
+        name = store.set_aside(place, folder)
+    store.clear_staging(place)
+
+    kept = store.aside(place, name)
+
+    assert (len(kept.files), kept.size) == (1, Path(kept.files[0]).stat().st_size)
+    assert store.snapshot(place) == before
+    assert store.aside(place, "other") == ((), 0)
+    with pytest.raises(OfflineStoreUnavailable):
+        store.set_aside(place, folder)
+    store.keep_aside(place, {name})
+    assert store.aside(place, name) == kept
+    store.remove_aside(place, name)
+    store.remove_aside(place, name)
+    store.keep_aside(place, set())
+    assert (store.aside(place, name), store.snapshot(place)) == (((), 0), before)
+
+
 def test_a_commit_without_rows_is_remembered(store, place):
     assert commit(store, place, []).rows == 0
     assert commit(store, place, []).already is True

@@ -1,0 +1,251 @@
+"""What becomes of rows that checks refused: a steward decides, or time does.
+
+Not for holding them or publishing them: ``runner`` does, in a worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Sum
+
+from lib.errors import Conflict, Invalid, NotFound, Unavailable
+from materialization.choices import KEPT_STATES, AlertKind, QuarantineState, RunKind
+from materialization.compute.jobs import ListJob
+from materialization.edges import engine, offline_store
+from materialization.models import Alert, Quarantine
+from materialization.quality.alerts.opening import close_alerts
+from materialization.quality.row_checks import row_checks
+from materialization.queries import live_run, table_at
+from materialization.requests.runs import RunInProgress, create_run, refuse_paused
+from registry import access, audit, locks
+from registry.approval import require_person
+from registry.choices import Right
+from registry.lifecycle import EditorMayNotDecide
+from registry.models import FeatureTable, FeatureViewVersion
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+
+    from materialization.compute.jobs import ListedRow
+    from materialization.models import MaterializationRun
+    from registry.models import Project
+
+log = logging.getLogger(__name__)
+#: What it takes to decide: what it takes to approve the view.
+RIGHT = Right.APPROVE_FEATUREVIEW
+#: How long somebody waits for a page of rows.
+LIST_SECONDS = 30.0
+MAX_REASON = 2000
+_RELATED = ("run__version__feature_view__project", "table__feature_view__project", "decided_by")
+
+
+class QuarantineNotFound(NotFound):
+    code = "quarantine_not_found"
+
+
+class QuarantineOver(Conflict):
+    code = "quarantine_over"
+
+
+class QuarantineReasonNeeded(Invalid):
+    code = "reason_needed"
+
+
+def quarantines(project: Project) -> QuerySet[Quarantine]:
+    rows = Quarantine.objects.filter(table__feature_view__project=project)
+    return rows.select_related(*_RELATED, "ended_by__version__feature_view")
+
+
+def failing_rows(
+    quarantine: Quarantine, *, limit: int, after: tuple[int, int] | None = None
+) -> list[ListedRow]:
+    """Return the next rows that fail a check which stopped the run, in the order of the files.
+
+    What stopped it without being about single rows, as their number, has none. For those who may
+    read the view's values.
+
+    :raises EngineLimitExceeded: it takes longer than somebody may wait.
+    """
+    run = quarantine.run
+    said = {(each["feature"], each["check"]) for each in stopped_by(run)}
+    checks = enumerate(row_checks(run.version.spec))
+    numbers = [n for n, each in checks if each.blocks and (each.feature, each.check) in said]
+    files = offline_store().aside(table_at(quarantine.table), quarantine.stored_as).files
+    if not (numbers and files and quarantine.is_kept):
+        return []
+    job = ListJob(run.version.spec, files, tuple(numbers), limit, after or (0, -1))
+    return engine(timeout_s=LIST_SECONDS).list_failing(job)
+
+
+def stopped_by(run: MaterializationRun) -> list[dict[str, Any]]:
+    """Return the results of the checks that stopped a run."""
+    return [each for each in run.checks if each.get("blocks", True) and not each["passed"]]
+
+
+def release_rows(
+    *,
+    quarantine: Quarantine,
+    actor: User,
+    reason: str,
+    at: datetime,
+    token_owner: User | None = None,
+) -> MaterializationRun:
+    """Queue a run that publishes what is held as it is; return it.
+
+    :raises ActionNotPermitted, EditorMayNotDecide, ServiceAccountMayNotDecide: it takes what
+        approving the version takes.
+    :raises QuarantineReasonNeeded: without a reason. :raises QuarantineOver: it is not held.
+    :raises NotMaterializable: its version is not served. :raises RunInProgress: wait for that run.
+    """
+    version, table = quarantine.run.version, quarantine.table
+    access.require(actor, RIGHT, version.feature_view)
+    require_person(version, actor, token_owner)
+    if version.has_edited(actor.pk):
+        raise EditorMayNotDecide(
+            "whoever created, edited or submitted a version cannot release what its checks"
+            " refused; ask another steward.",
+            project=version.feature_view.project.name,
+        )
+    reason = _reason(reason)
+    with transaction.atomic():
+        # Both before the run is made, whose entry holds the trail: see ``registry.locks``.
+        locks.hold(FeatureViewVersion.objects.filter(pk=version.pk))
+        locks.hold(FeatureTable.objects.filter(pk=table.pk))
+        _require_held(quarantine)
+        if (live := live_run(table)) is not None:
+            raise RunInProgress(f"{live} is {live.status}; ask again when it has ended.")
+        refuse_paused(table)
+        window = quarantine.window
+        run = create_run(version, table, RunKind.RELEASE, window.start, window.end, actor, at)
+        access.require_still(actor, RIGHT, version.feature_view)
+        _decide(quarantine, QuarantineState.RELEASING, actor, reason, at, ended_by=run)
+    return run
+
+
+def discard_rows(*, quarantine: Quarantine, actor: User, reason: str, at: datetime) -> Quarantine:
+    """Throw away what is held; the next run of its time reads the source again.
+
+    :raises ActionNotPermitted: the actor may not approve versions of the view.
+    :raises QuarantineReasonNeeded, QuarantineOver: as ``release_rows``; or a run that was to
+        release it may have done so.
+    """
+    version = quarantine.run.version
+    access.require(actor, RIGHT, version.feature_view)
+    reason = _reason(reason)
+    with transaction.atomic():
+        access.require_still(actor, RIGHT, version.feature_view)
+        _decide(quarantine, QuarantineState.DISCARDED, actor, reason, at)
+    quarantine.refresh_from_db()
+    return quarantine
+
+
+def _reason(reason: str) -> str:
+    said = reason.strip()
+    if not said or len(said) > MAX_REASON or "\x00" in said:
+        raise QuarantineReasonNeeded(
+            f"say why, in 1 to {MAX_REASON} characters, as text can be stored; the trail keeps it."
+        )
+    return said
+
+
+def _require_held(quarantine: Quarantine) -> Quarantine:
+    """Return the row as it is now; under the table's lock nobody changes it meanwhile."""
+    now = Quarantine.objects.select_related("ended_by").get(pk=quarantine.pk)
+    if now.state != QuarantineState.HELD:
+        by = f" by {now.ended_by}" if now.ended_by else ""
+        raise QuarantineOver(f"{quarantine} is {now.state}{by}; only what is held is decided on.")
+    if quarantine.run.is_live:
+        raise RunInProgress(
+            f"{quarantine.run} is {quarantine.run.status}; wait until it has ended."
+        )
+    return now
+
+
+VERBS = {
+    QuarantineState.RELEASING: "quarantine.released",
+    QuarantineState.DISCARDED: "quarantine.discarded",
+    QuarantineState.EXPIRED: "quarantine.expired",
+}
+
+
+def _decide(
+    quarantine: Quarantine,
+    state: QuarantineState,
+    actor: User | None,
+    reason: str,
+    at: datetime,
+    *,
+    ended_by: MaterializationRun | None = None,
+) -> None:
+    """Change what is held into another state, with its entry in the trail."""
+    locks.hold(FeatureTable.objects.filter(pk=quarantine.table_id))
+    now = _require_held(quarantine)
+    before = now.ended_by
+    if state != QuarantineState.RELEASING and before is not None and before.publishing:
+        raise QuarantineOver(
+            f"{before} may have published them and died before it could say so: release them"
+            " again, or materialize the view, and look then."
+        )
+    Quarantine.objects.filter(pk=quarantine.pk).update(
+        state=state, decided_by=actor, decided_at=at, reason=reason, ended_by=ended_by
+    )
+    if state == QuarantineState.DISCARDED:
+        blocked = Alert.objects.open().filter(kind=AlertKind.BLOCKED, run=quarantine.run_id)
+        close_alerts(blocked, at=at)
+    version = quarantine.run.version
+    audit.record(
+        actor=actor,
+        verb=VERBS[state],
+        subject=quarantine,
+        project=version.feature_view.project,
+        label=str(quarantine.run),
+        before=QuarantineState.HELD,
+        after=state,
+        data={"reason": reason, "rows": quarantine.rows, "run": quarantine.run_id},
+        at=at,
+    )
+
+
+def expire_held(*, at: datetime) -> None:
+    """Give up what nobody decided on for long, and the oldest where all takes too much room."""
+    held = Quarantine.objects.filter(state=QuarantineState.HELD).select_related(*_RELATED)
+    days = settings.QUARANTINE_DAYS
+    for old in held.filter(held_at__lt=at - timedelta(days=days)):
+        _expire(old, f"nobody decided within {days} days (QUARANTINE_DAYS)", at)
+    most = settings.QUARANTINE_MAX_MB * 1_000_000
+    kept = Quarantine.objects.filter(state__in=KEPT_STATES)
+    size = kept.aggregate(size=Sum("size_bytes"))["size"] or 0
+    for oldest in held.order_by("held_at", "pk") if size > most else ():
+        if size > most and _expire(oldest, "quarantine is full (QUARANTINE_MAX_MB)", at):
+            size -= oldest.size_bytes
+
+
+def _expire(quarantine: Quarantine, reason: str, at: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            _decide(quarantine, QuarantineState.EXPIRED, None, reason, at)
+    except Conflict as exc:
+        log.info("%s", exc)
+        return False
+    log.warning("%s: %d rows are given up: %s", quarantine, quarantine.rows, reason)
+    return True
+
+
+def remove_files(*, at: datetime) -> None:
+    """Remove the files of what is over, after its row said so; tried again until they are gone."""
+    over = Quarantine.objects.exclude(state__in=KEPT_STATES).exclude(stored_as="")
+    for each in over.select_related(*_RELATED):
+        try:
+            offline_store().remove_aside(table_at(each.table), each.stored_as)
+        except Unavailable as exc:
+            log.warning("%s: %s", each, exc)
+            continue
+        Quarantine.objects.filter(pk=each.pk).update(stored_as="")

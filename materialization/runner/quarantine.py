@@ -1,0 +1,106 @@
+"""Rows that checks refused: held beside their table, and what later runs make of them.
+
+Not for people's decisions (``requests.quarantine``) or for publishing them (``releasing``). Each
+change happens under the lock of the table; files go after their row has said so.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from materialization.choices import KEPT_STATES, QuarantineState, RunKind
+from materialization.edges import offline_store
+from materialization.models import Quarantine
+from materialization.queries import table_at
+from materialization.runner.heartbeat import LeaseLost
+from materialization.windows import within
+from registry import locks
+from registry.models import FeatureTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from materialization.models import MaterializationRun
+    from materialization.windows import Window
+
+log = logging.getLogger(__name__)
+
+
+def hold_rows(
+    run: MaterializationRun, folder: str, window: Window, *, rows: int, at: datetime
+) -> None:
+    """Keep what a blocked run staged; what was held of the same time before it is superseded.
+
+    An attempt that dies before the row is written leaves files that the table's next run removes.
+
+    :raises LeaseLost: another attempt has the run; it will hold its own.
+    """
+    store, place = offline_store(), table_at(run.table)
+    name = store.set_aside(place, folder)
+    facts = {
+        "table": run.table,
+        "window_start": window.start,
+        "window_end": window.end,
+        "state": QuarantineState.HELD,
+        "stored_as": name,
+        "rows": rows,
+        "size_bytes": store.aside(place, name).size,
+        "held_at": at,
+    }
+    with transaction.atomic():
+        if not locks.hold(run.owned()):
+            raise LeaseLost("another attempt owns the run")
+        _supersede(run, [window])
+        Quarantine.objects.update_or_create(run=run, defaults=facts)
+
+
+def clear_forgotten(table: FeatureTable) -> None:
+    """Remove files that no row speaks for any more, or yet; for the table's one writer."""
+    kept = Quarantine.objects.filter(table=table, state__in=KEPT_STATES)
+    names = kept.values_list("stored_as", flat=True)
+    offline_store().keep_aside(table_at(table), set(names))
+
+
+def settle(stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
+    """Say what the windows that runs stored make of what is held, under the table's lock.
+
+    A run that releases rows has released them; any other that stores of their time has read the
+    source again, so those it stored stand in their place.
+    """
+    for run, windows in stored.items():
+        if run.kind == RunKind.RELEASE:
+            # Also what was held again, or released again, because its worker died too early to say.
+            kept = released_by(run).filter(state__in=KEPT_STATES)
+            kept.update(state=QuarantineState.RELEASED, ended_by=run)
+        _supersede(run, list(windows))
+
+
+def released_by(run: MaterializationRun) -> QuerySet[Quarantine]:
+    """Return what a run that releases is about: it has the same window."""
+    start, end = run.window
+    same = Quarantine.objects.filter(table=run.table_id, window_end=end)
+    return same.filter(window_start=start) if start else same.filter(window_start=None)
+
+
+def _supersede(run: MaterializationRun, windows: list[Window]) -> None:
+    locks.hold(FeatureTable.objects.filter(pk=run.table_id))
+    held = Quarantine.objects.filter(table=run.table_id, state=QuarantineState.HELD)
+    for each in held.exclude(run=run).select_related("run__version__feature_view"):
+        if within(windows, each.window):
+            ended = held.filter(pk=each.pk)
+            if ended.update(state=QuarantineState.SUPERSEDED, ended_by=run):
+                log.warning("%s is superseded by %s", each, run)
+
+
+def follow_end(run: MaterializationRun, actor: object, at: datetime) -> None:
+    """Hold again what a run was to release and did not come to store, however it ended."""
+    if run.kind == RunKind.RELEASE:
+        locks.hold(FeatureTable.objects.filter(pk=run.table_id))
+        undone = Quarantine.objects.filter(ended_by=run, state=QuarantineState.RELEASING)
+        undone.update(state=QuarantineState.HELD)

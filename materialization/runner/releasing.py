@@ -1,0 +1,90 @@
+"""Publishing rows that checks refused, because a steward decided so.
+
+They are committed as a run's own rows are, under this run's name and sequence: whoever reads, loads
+or adopts them finds nothing special. Not for deciding it (``requests.quarantine``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import Conflict
+from materialization.choices import KEPT_STATES, QuarantineState
+from materialization.chunks import Chunk, read_chunks
+from materialization.edges import engine, offline_store
+from materialization.queries import coverage, table_at, uncovered
+from materialization.runner.adopting import adopt_windows, transaction_name
+from materialization.runner.chunking import note
+from materialization.runner.quarantine import released_by
+from materialization.runner.recording import note_commit, note_windows, require_store
+from materialization.runner.storing import (
+    OFFLINE_SHARE,
+    catch_up,
+    note_stored_chunks,
+    sequence_of,
+)
+from materialization.stores.columns import stored_schema
+
+if TYPE_CHECKING:
+    from materialization.models import MaterializationRun, Quarantine
+    from materialization.runner.heartbeat import Heartbeat
+    from materialization.stores.protocols import CommitResult
+
+
+class NothingToRelease(Conflict):
+    code = "nothing_to_release"
+
+
+def store_held(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+    """Commit what is in quarantine; an earlier attempt, or run, may have and not recorded it.
+
+    :raises NothingToRelease: it is not there any more.
+    """
+    require_store(run.table)
+    adopt_windows(run.table)
+    catch_up(run, heartbeat)
+    about = released_by(run)
+    if about.filter(state=QuarantineState.RELEASED).exists():
+        return
+    held = about.filter(state__in=KEPT_STATES, ended_by=run).first()
+    if held is None:
+        raise NothingToRelease("what it was to release is in quarantine no longer; look there.")
+    result = _commit(run, held, heartbeat)
+    if result.already:  # by an attempt that was overtaken and not dead
+        catch_up(run, heartbeat)
+    else:
+        _record(run, result.rows, heartbeat)
+
+
+def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> CommitResult:
+    store, place, spec = offline_store(), table_at(run.table), run.version.spec
+    files, sequence = store.aside(place, held.stored_as).files, sequence_of(run)
+    if not files:
+        raise NothingToRelease(f"the files of {held} are not there any more.")
+    if not run.chunks:
+        note(run, [Chunk(run.window_end)])
+    store.clear_staging(place)
+    with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
+        staged = engine().renumber(files, spec, sequence=sequence, staging=folder)
+        note(run, read_chunks(run.chunks), progress=OFFLINE_SHARE)
+        heartbeat.begin_publishing()
+        result = store.commit(
+            place,
+            staged,
+            schema=stored_schema(spec),
+            sequence=sequence,
+            transaction=transaction_name(run.pk),
+        )
+    note_commit(run.table, result)
+    return result
+
+
+def _record(run: MaterializationRun, rows: int, heartbeat: Heartbeat) -> None:
+    """:raises LeaseLost: another attempt has the run; it will note the same."""
+    # Of a time that is stored already there were late rows: the table has to know of theirs too.
+    windows = uncovered(run.version, coverage(run.table), run.window) or [run.window]
+    with transaction.atomic():
+        note_stored_chunks(run, [0], at=heartbeat.now(), is_committed=True, rows_offline=rows)
+        note_windows(run, windows)

@@ -1,0 +1,107 @@
+# ruff: noqa: S608 - names are quoted by sql_text, conditions are written anew
+"""A page of the rows that fail checks, out of files in quarantine.
+
+Not for counting them (``quality.checking``) or for who may see them.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from lib.sql_text import identifier
+from materialization.compute.jobs import ListedRow
+from materialization.compute.stored_rows_sql import numbered_rows, stored_rows
+from materialization.quality.row_checks import row_checks
+from materialization.stores.columns import CREATED, EVENT, stored_schema
+from registry.spec.row_sql import columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
+
+    from materialization.compute.jobs import ListJob
+    from materialization.quality.row_checks import RowCheck
+
+#: Characters of a text, and items of a list, that are shown.
+_LONGEST, _MOST = 200, 20
+
+
+def list_rows(connection: duckdb.DuckDBPyConnection, job: ListJob) -> list[ListedRow]:
+    """Return the next ``limit`` failing rows after a place, in the order of files and rows."""
+    checks = row_checks(job.spec)
+    asked = [checks[number] for number in job.checks]
+    found: list[ListedRow] = []
+    first, row = job.after
+    for number, file in enumerate(job.files[first:], first):
+        if asked and len(found) < job.limit:
+            after = row if number == first else -1
+            query = _query(job, asked, file, after, job.limit - len(found))
+            found += _rows(connection, query, job, asked, number)
+    return found
+
+
+def _query(job: ListJob, asked: list[RowCheck], file: str, after: int, limit: int) -> str:
+    everything = stored_rows(job.files)
+    failing = [f"coalesce({check.failing_among(everything)}, false)" for check in asked]
+    marks = ", ".join(f"{sql} AS f{number}" for number, sql in enumerate(failing))
+    columns = ", ".join(map(identifier, _columns(job, asked)))
+    return (
+        f"SELECT file_row_number AS place, {marks}, {columns} FROM {numbered_rows([file])}"
+        f" WHERE file_row_number > {after:d} AND ({' OR '.join(failing)})"
+        f" ORDER BY file_row_number LIMIT {limit:d}"
+    )
+
+
+def _columns(job: ListJob, asked: list[RowCheck]) -> list[str]:
+    """Return keys, times and the features that the checks are about."""
+    named = {check.feature.lower() for check in asked}
+    named |= {name.lower() for each in asked if not each.feature for name in columns_of(each.asked)}
+    features = [each.name for each in job.spec.features if each.name.lower() in named]
+    return [*(key.name for key in job.spec.join_keys), EVENT, CREATED, *features]
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    job: ListJob,
+    asked: list[RowCheck],
+    number: int,
+) -> Iterator[ListedRow]:
+    schema = stored_schema(job.spec)
+    table: Any = connection.execute(query).to_arrow_table()
+    keys = {key.name for key in job.spec.join_keys}
+    columns = {
+        name: table[name].cast(schema.field(name).type).to_pylist() for name in _columns(job, asked)
+    }
+    places = table["place"].to_pylist()
+    marks = [table[f"f{each}"].to_pylist() for each in range(len(asked))]
+    for at, place in enumerate(places):
+        values = {name: _plain(column[at]) for name, column in columns.items()}
+        yield ListedRow(
+            place=(number, place),
+            failed=[check.name for check, mark in zip(asked, marks, strict=True) if mark[at]],
+            keys={name: values[name] for name in values if name in keys},
+            event_timestamp=values[EVENT],
+            created_timestamp=values[CREATED],
+            values={n: v for n, v in values.items() if n not in (*keys, EVENT, CREATED)},
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; what is long is cut, and ends in an ellipsis."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, date):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes):
+        value = base64.b64encode(value[:_LONGEST]).decode()
+    if isinstance(value, list):
+        return [*map(_plain, value[:_MOST]), *(["…"] if len(value) > _MOST else [])]
+    return f"{value[:_LONGEST]}…" if isinstance(value, str) and len(value) > _LONGEST else value
