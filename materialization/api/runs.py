@@ -158,7 +158,9 @@ class ResumeRunAPI(_ChangeRunAPI):
 
 def _runs(project: Project) -> QuerySet[MaterializationRun]:
     runs = MaterializationRun.objects.filter(version__feature_view__project=project)
-    return runs.select_related("version__feature_view__project", "requested_by", "table")
+    return runs.select_related(
+        "version__feature_view__project", "requested_by", "table", "quarantine"
+    )
 
 
 def _run(request: Request, project: str, run_id: int) -> MaterializationRun:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.disclosure import Disclosure
-    from materialization.models import Alert, MaterializationRun
+    from materialization.models import Alert, MaterializationRun, Quarantine
 
 
 def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> dict[str, Any]:
@@ -47,7 +47,28 @@ def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> d
         "error_code": run.error_code or None,
         "example": shown.example(run) or None,
         "checks": shown.checks(run),
+        "quarantine": held.state if (held := getattr(run, "quarantine", None)) else None,
         "profile": shown.profile(run),
+    }
+
+
+def quarantine_output(quarantine: Quarantine, shown: Disclosure) -> dict[str, Any]:
+    run, by = quarantine.run, quarantine.decided_by
+    return {
+        "run": run.pk,
+        "feature_view": run.version.feature_view.name,
+        "version": run.version.number,
+        "state": quarantine.state,
+        "rows": quarantine.rows,
+        "size_bytes": quarantine.size_bytes,
+        "window_start": timestamp(quarantine.window_start),
+        "window_end": timestamp(quarantine.window_end),
+        "held_at": timestamp(quarantine.held_at),
+        "decided_by": by.get_username() if by else None,
+        "decided_at": timestamp(quarantine.decided_at),
+        "reason": quarantine.reason or None,
+        "ended_by": quarantine.ended_by_id,
+        "checks": [check for check in shown.checks(run) if not check["passed"]],
     }
 
 

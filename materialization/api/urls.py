@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from materialization.api import alerts, profiles, runs
+from materialization.api import alerts, profiles, quarantine, runs
 
 _PROJECT = "projects/<slug:project>"
 _VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
@@ -18,6 +18,21 @@ urlpatterns = [
     ),
     path(f"{_PROJECT}/runs", runs.RunsAPI.as_view(), name="runs"),
     path(f"{_PROJECT}/runs/<int:run_id>", runs.RunAPI.as_view(), name="run"),
+    path(
+        f"{_PROJECT}/runs/<int:run_id>/quarantine",
+        quarantine.QuarantineAPI.as_view(),
+        name="quarantine",
+    ),
+    path(
+        f"{_PROJECT}/runs/<int:run_id>/quarantine/release",
+        quarantine.ReleaseAPI.as_view(),
+        name="quarantine-release",
+    ),
+    path(
+        f"{_PROJECT}/runs/<int:run_id>/quarantine/discard",
+        quarantine.DiscardAPI.as_view(),
+        name="quarantine-discard",
+    ),
     path(f"{_PROJECT}/runs/<int:run_id>/cancel", runs.CancelRunAPI.as_view(), name="run-cancel"),
     path(f"{_PROJECT}/runs/<int:run_id>/pause", runs.PauseRunAPI.as_view(), name="run-pause"),
     path(f"{_PROJECT}/runs/<int:run_id>/resume", runs.ResumeRunAPI.as_view(), name="run-resume"),

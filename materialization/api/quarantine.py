@@ -1,0 +1,152 @@
+"""Rows that checks refused, over HTTP: what is held, the rows that fail, and two decisions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from lib.api import API, described
+from lib.bodies import BadBody, small_object
+from lib.clock import database_now
+from lib.parameters import MAX_LIMIT, BadFilter
+from lib.pools import Pool
+from materialization.api.serializers import quarantine_output, run_output
+from materialization.disclosure import Disclosure
+from materialization.requests.quarantine import (
+    QuarantineNotFound,
+    discard_rows,
+    failing_rows,
+    quarantines,
+    release_rows,
+)
+from registry import access
+from registry.authentication import token_of
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from materialization.models import Quarantine
+
+DEFAULT_LIMIT = 100
+#: The place, file and row, of the last that was listed: far more digits than either has.
+_CURSOR = re.compile(r"([0-9]{1,9}):([0-9]{1,15})")
+
+
+class QuarantineAPI(API):
+    """What of a run is held or was, and a page of the rows that fail, for those who may read."""
+
+    attempt = "looking at the quarantine of run {run_id}"
+    #: Listing reads files in a process of its own.
+    pool = Pool.PLANS
+    parameters: ClassVar[dict[str, str]] = {
+        "limit": f"1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}",
+        "cursor": "the `next` of the page before",
+    }
+
+    @extend_schema(
+        operation_id="get_quarantine",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str, run_id: int) -> Response:
+        found = _quarantine(request, project, run_id)
+        limit, after = _limit(request), _cursor(request)
+        shown = Disclosure(request.user)
+        may_read = shown.may_read(found.run.version.feature_view)
+        rows = failing_rows(found, limit=limit + 1, after=after) if may_read else []
+        page = rows[:limit]
+        place = page[-1].place if len(rows) > limit else None
+        return Response(
+            quarantine_output(found, shown)
+            | {
+                "rows_shown": may_read,
+                "next": place and f"{place[0]}:{place[1]}",
+                "results": [
+                    {
+                        "failed": row.failed,
+                        "keys": row.keys,
+                        "event_timestamp": row.event_timestamp,
+                        "created_timestamp": row.created_timestamp,
+                        "values": row.values,
+                    }
+                    for row in page
+                ],
+            }
+        )
+
+
+class ReleaseAPI(API):
+    """``POST {"reason"}``: publish the held rows as they are; answers the run that does."""
+
+    attempt = "releasing the quarantine of run {run_id}"
+
+    @extend_schema(
+        operation_id="release_quarantine",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses={202: OpenApiTypes.OBJECT},
+    )
+    def post(self, request: Request, project: str, run_id: int) -> Response:
+        found = _quarantine(request, project, run_id)
+        token, now = token_of(request), database_now()
+        run = release_rows(
+            quarantine=found,
+            reason=_reason(request),
+            actor=access.acting_user(request),
+            at=now,
+            token_owner=token.created_by if token else None,
+        )
+        return Response(run_output(run, Disclosure(request.user), at=now), status=202)
+
+
+class DiscardAPI(API):
+    """``POST {"reason"}``: throw the held rows away."""
+
+    attempt = "discarding the quarantine of run {run_id}"
+
+    @extend_schema(
+        operation_id="discard_quarantine",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, project: str, run_id: int) -> Response:
+        found = _quarantine(request, project, run_id)
+        discarded = discard_rows(
+            quarantine=found,
+            reason=_reason(request),
+            actor=access.acting_user(request),
+            at=database_now(),
+        )
+        return Response(quarantine_output(discarded, Disclosure(request.user)))
+
+
+def _quarantine(request: Request, project: str, run_id: int) -> Quarantine:
+    found = quarantines(access.access_project(request.user, project)).filter(run=run_id).first()
+    if found is None:
+        raise QuarantineNotFound(f"no rows of run {run_id} are, or were, in quarantine.")
+    return found
+
+
+def _reason(request: Request) -> str:
+    reason: Any = small_object(request, ("reason",)).get("reason", "")
+    if not isinstance(reason, str):
+        raise BadBody('send {"reason": "…"}: a text.')
+    return reason
+
+
+def _limit(request: Request) -> int:
+    given = request.query_params.get("limit", str(DEFAULT_LIMIT))
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MAX_LIMIT):
+        raise BadFilter(f"limit is a whole number, 1 to {MAX_LIMIT}.")
+    return int(given)
+
+
+def _cursor(request: Request) -> tuple[int, int] | None:
+    given = request.query_params.get("cursor", "")
+    found = _CURSOR.fullmatch(given)
+    if given and found is None:
+        raise BadFilter(f"cursor {given[:50]!r}: send the `next` of the page before.")
+    return (int(found[1]), int(found[2])) if found else None
