@@ -12,6 +12,7 @@ from types import TracebackType
 from assay import config
 from assay.alerts import AlertCalls
 from assay.catalogue import CatalogueCalls
+from assay.certificates import CertificateCalls
 from assay.errors import NotConfigured
 from assay.lifecycle import LifecycleCalls
 from assay.profiles import ProfileCalls
@@ -23,7 +24,14 @@ from assay.transport import Transport, api_path
 
 
 class FeatureStore(
-    CatalogueCalls, LifecycleCalls, RunCalls, AlertCalls, ProfileCalls, ReadCalls, TransferCalls
+    CatalogueCalls,
+    LifecycleCalls,
+    RunCalls,
+    AlertCalls,
+    ProfileCalls,
+    CertificateCalls,
+    ReadCalls,
+    TransferCalls,
 ):
     """One project of an Assay server.
 

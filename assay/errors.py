@@ -133,6 +133,12 @@ class RunFailed(AssayError):
     code = "run_failed"
 
 
+class StoresDiffer(AssayError):
+    """A comparison found differences, or could not be made; ``data["certificate"]`` says which."""
+
+    code = "stores_differ"
+
+
 class WaitTimedOut(AssayError):
     """Runs were still going when the caller's patience ended; they go on."""
 

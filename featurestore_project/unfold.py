@@ -115,6 +115,7 @@ UNFOLD: dict[str, Any] = {
                         "campaign",
                         "materialization_alertchannel_changelist",
                     ),
+                    _item("Certificates", "verified", "materialization_certificate_changelist"),
                     _item("Stored data", "hard_drive", "registry_featuretable_changelist"),
                 ],
             },

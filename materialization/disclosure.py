@@ -1,4 +1,4 @@
-"""Which of what a run keeps is shown to whom: values of the data to those who may read them.
+"""Which of what a run or comparison keeps is shown to whom: values only to those who may read them.
 
 Not for who may see a run at all (``registry.access``).
 """
@@ -13,11 +13,13 @@ from registry.choices import Right
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.models import MaterializationRun
+    from materialization.models import Certificate, MaterializationRun
     from registry.models import FeatureView
 
 #: Of a profile's columns what is a value of the data and no count or mean.
 VALUES = ("min", "max", "quantiles", "edges", "marks", "top")
+#: Of an example of a difference, which row it is.
+WHOSE = ("key", "stored", "online")
 
 
 class Disclosure:
@@ -56,6 +58,12 @@ class Disclosure:
     def column(said: dict[str, Any], *, may_read: bool) -> dict[str, Any]:
         """Return what may be shown of one feature's profile."""
         return said if may_read else _without(said, VALUES)
+
+    def examples(self, certificate: Certificate) -> list[dict[str, Any]]:
+        """Return the examples of differences; whose they are to those who may read the values."""
+        if not certificate.examples or self.may_read(certificate.version.feature_view):
+            return list(certificate.examples)
+        return [_without(each, WHOSE) for each in certificate.examples]
 
 
 def _without(said: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

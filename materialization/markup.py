@@ -1,15 +1,16 @@
-"""HTML that shows how far a run is, for lists and pages of the admin.
+"""HTML that shows how far a run is and how comparisons ended, for lists and pages of the admin.
 
 Not for the registry's badges and links: ``registry.markup`` has those.
 """
 
 from __future__ import annotations
 
+from math import log10
 from typing import TYPE_CHECKING
 
 from django.utils.html import format_html, format_html_join
 
-from materialization.choices import UNSUCCESSFUL_STATUSES, RunKind
+from materialization.choices import UNSUCCESSFUL_STATUSES, CertificateStatus, RunKind
 from registry.markup import badge
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from django.utils.safestring import SafeString
 
-    from materialization.models import MaterializationRun
+    from materialization.models import Certificate, MaterializationRun
 
 
 def progress_bar(run: MaterializationRun) -> SafeString:
@@ -64,6 +65,45 @@ def bars(counts: Sequence[int]) -> SafeString | str:
         len(counts),
         drawn,
     )
+
+
+def outcomes(certificates: Sequence[Certificate]) -> SafeString | str:
+    """Draw how comparisons ended, oldest first: low where equal, the higher the more differs.
+
+    Heights are of the share that differs, by powers of ten: one row of a million is seen too.
+    """
+    if not certificates:
+        return ""
+    drawn = format_html_join(
+        "",
+        '<rect x="{}" y="{}" width="4" height="{}" class="{}"><title>{}: {}</title></rect>',
+        (
+            (
+                5 * number,
+                40 - height,
+                height,
+                tone,
+                f"{each.requested_at:%Y-%m-%d %H:%M}",
+                each.status,
+            )
+            for number, each in enumerate(certificates)
+            for height, tone in [_outcome(each)]
+        ),
+    )
+    return format_html(
+        '<svg class="as-bars" width="{0}" height="40" viewBox="0 0 {0} 40" role="img"'
+        ' aria-label="the last {1} comparisons">{2}</svg>',
+        5 * len(certificates),
+        len(certificates),
+        drawn,
+    )
+
+
+def _outcome(certificate: Certificate) -> tuple[int, str]:
+    if certificate.status == CertificateStatus.DIFFERENT:
+        share = certificate.differences / max(certificate.compared, 1)
+        return max(40 + round(5 * log10(share)), 8), "as-wrong"
+    return (4, "") if certificate.status == CertificateStatus.EQUAL else (4, "as-unknown")
 
 
 def window_text(run: MaterializationRun) -> SafeString:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from assay.cli import alerts, catalogue, definitions, lifecycle, profiles, reads, runs
+from assay.cli import alerts, catalogue, certificates, definitions, lifecycle, profiles, reads, runs
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
 from assay.client import FeatureStore
@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"assay {__version__}")
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True), options)
-    for group in (definitions, lifecycle, runs, alerts, profiles, catalogue, reads):
+    for group in (definitions, lifecycle, runs, alerts, profiles, certificates, catalogue, reads):
         group.add(commands)
     return parser
 

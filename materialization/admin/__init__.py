@@ -5,6 +5,24 @@ Not for performing runs or deciding what is due: ``runner`` and ``requests`` do.
 
 from __future__ import annotations
 
-from materialization.admin import alerts, channels, overview, panels, runs, schedules, stored
+from materialization.admin import (
+    alerts,
+    certificates,
+    channels,
+    overview,
+    panels,
+    runs,
+    schedules,
+    stored,
+)
 
-__all__ = ["alerts", "channels", "overview", "panels", "runs", "schedules", "stored"]
+__all__ = [
+    "alerts",
+    "certificates",
+    "channels",
+    "overview",
+    "panels",
+    "runs",
+    "schedules",
+    "stored",
+]

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from lib.clock import database_now
 from materialization.catalogue import newest_event
+from materialization.markup import outcomes
 from materialization.models import MaterializationSchedule
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from materialization.quality.freshness import Freshness
 
 RUNS_SHOWN = 5
+CERTIFICATES_SHOWN = 60
 
 
 @panel(FeatureViewVersion)
@@ -48,6 +50,24 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "now": timezone.now(),
     }
     return render_to_string("materialization/admin/version_panel.html", context, request=request)
+
+
+@panel(FeatureViewVersion)
+def certificate_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
+    """Show what the last comparisons of a served version's stores found, and have one made."""
+    table = version.table
+    if table is None or version.state not in SERVED_STATES or not version.spec.view.online:
+        return ""
+    found = list(table.certificates.order_by("-id")[:CERTIFICATES_SHOWN])
+    context = {
+        "version": version,
+        "certificates": found[:RUNS_SHOWN],
+        "chart": outcomes(found[::-1]),
+        "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
+    }
+    return render_to_string(
+        "materialization/admin/certificate_panel.html", context, request=request
+    )
 
 
 @panel(FeatureView)

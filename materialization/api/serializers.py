@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.disclosure import Disclosure
-    from materialization.models import Alert, MaterializationRun, Quarantine
+    from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
 
 
 def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> dict[str, Any]:
@@ -91,4 +91,35 @@ def alert_output(alert: Alert) -> dict[str, Any]:
         "acknowledged_at": timestamp(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by.get_username() if alert.acknowledged_by else None,
         "closed_at": timestamp(alert.closed_at),
+    }
+
+
+def certificate_output(certificate: Certificate, shown: Disclosure) -> dict[str, Any]:
+    """Return a certificate; keys of entities only as far as they are ``shown`` to who asks."""
+    version, asker = certificate.version, certificate.requested_by
+    return {
+        "id": certificate.pk,
+        "feature_view": version.feature_view.name,
+        "version": version.number,
+        "table": certificate.table.uid,
+        "kind": certificate.kind,
+        "sample": certificate.sample,
+        "repair": certificate.repair,
+        "status": certificate.status,
+        "as_of": timestamp(certificate.as_of),
+        "stored_version": certificate.stored_version,
+        "compared": certificate.compared,
+        "equal": certificate.equal,
+        "missing": certificate.missing,
+        "extra": certificate.extra,
+        "different": certificate.different,
+        "expired": certificate.expired,
+        "repaired": certificate.repaired,
+        "examples": shown.examples(certificate),
+        "requested_by": asker.get_username() if asker else "schedule",
+        "requested_at": timestamp(certificate.requested_at),
+        "started_at": timestamp(certificate.started_at),
+        "finished_at": timestamp(certificate.finished_at),
+        "error": certificate.error or None,
+        "error_code": certificate.error_code or None,
     }

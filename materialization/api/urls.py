@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from materialization.api import alerts, profiles, quarantine, runs
+from materialization.api import alerts, certificates, profiles, quarantine, runs
 
 _PROJECT = "projects/<slug:project>"
 _VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
@@ -44,4 +44,11 @@ urlpatterns = [
     ),
     re_path(rf"{_VERSION}/profile$", profiles.ProfileAPI.as_view(), name="profile"),
     re_path(rf"{_VERSION}/baseline$", profiles.BaselineAPI.as_view(), name="baseline"),
+    re_path(rf"{_VERSION}/compare$", certificates.CompareAPI.as_view(), name="compare"),
+    path(f"{_PROJECT}/certificates", certificates.CertificatesAPI.as_view(), name="certificates"),
+    path(
+        f"{_PROJECT}/certificates/<int:certificate_id>",
+        certificates.CertificateAPI.as_view(),
+        name="certificate",
+    ),
 ]

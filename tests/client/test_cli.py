@@ -382,3 +382,39 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
     assert shown.count("4.125") == 2
     assert peer.requests[1].query == {"feature": ["rate"], "runs": ["5"]}
     assert peer.requests[2].json() == {"first_run": 7, "last_run": 7, "reason": "new prices"}
+
+
+CERTIFICATE = {
+    "id": 9, "feature_view": "profile", "version": "1.0.0", "status": "different", "sample": None,
+    "compared": 1000, "equal": 998, "missing": 2, "extra": 0, "different": 0, "repaired": 0,
+    "finished_at": "2026-01-01T00:00:00Z", "error": None,
+    "examples": [{"kind": "missing", "key": "user_id=17"}],
+}  # fmt: skip
+
+
+def test_stores_that_differ_are_shown_and_exit_with_one(assay, peer, capsys):
+    peer.answers_with("GET feature-views/profile", {"default_version": "1.0.0"})
+    ask = "feature-views/profile/versions/1.0.0/compare"
+    peer.answers_with(f"POST {ask}", CERTIFICATE | {"status": "queued"}, 202)
+    peer.answers_with("GET certificates/9", CERTIFICATE | {"status": "running"})
+    peer.answers_with("GET certificates/9", CERTIFICATE)
+
+    assert assay("compare", "profile", "--full") == 1
+
+    assert peer.requests[1].json() == {"full": True}
+    said = capsys.readouterr()
+    assert "user_id=17" in said.out
+    assert said.err.endswith("error: profile@1.0.0: of 1000 rows 2 missing\n")
+
+
+def test_stores_that_are_equal_exit_with_zero_and_certificates_are_listed(assay, peer, capsys):
+    equal = CERTIFICATE | {"status": "equal", "equal": 1000, "missing": 0, "sample": 5}
+    peer.answers_with("POST feature-views/profile/versions/1.0.0/compare", equal, 202)
+    peer.answers_with("GET certificates/9", equal)
+    peer.answers_with("GET certificates", {"count": 1, "next": None, "results": [equal]})
+
+    assert assay("compare", "profile@1.0.0", "--sample", "5", "--repair") == 0
+    assert assay("certificates", "--view", "profile", "--status", "equal") == 0
+
+    assert peer.requests[0].json() == {"sample": 5, "repair": True}
+    assert capsys.readouterr().out.count("sample 5") == 2

@@ -1,0 +1,83 @@
+"""Calls that have the server compare its stores, and see what comparisons found.
+Not for comparing in the client: it sees neither store.
+"""
+
+from __future__ import annotations
+
+import time
+
+from assay.calls import Calls
+from assay.errors import StoresDiffer, WaitTimedOut
+from assay.lifecycle import split_reference
+from assay.runs import FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_GROWTH
+from assay.shapes import JSON
+
+ENDED = ("equal", "different", "failed")
+
+
+class CertificateCalls(Calls):
+    """Certificates: dicts with ``id``, ``status``, ``equal``, ``missing``, ``extra``, …"""
+
+    def compare(
+        self,
+        reference: str,
+        *,
+        sample: int | None = None,
+        full: bool = False,
+        repair: bool = False,
+    ) -> JSON:
+        """Have the stores of ``view`` (its default version) or ``view@version`` compared.
+
+        By a sample of so many entities, or all; ``repair`` looks at all and puts right what
+        differs. Answers the certificate, which is queued.
+        """
+        name, version = split_reference(reference)
+        version = version or self._get("feature-views", name)["default_version"] or "draft"
+        body = {"sample": sample, "full": full, "repair": repair}
+        sent = {key: value for key, value in body.items() if value not in (None, False)}
+        return self._post("feature-views", name, "versions", version, "compare", value=sent)
+
+    def certificates(
+        self,
+        *,
+        feature_view: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[JSON]:
+        """List what comparisons found, newest first."""
+        query = {"feature_view": feature_view, "status": status}
+        return self._list("certificates", query=query, limit=limit)
+
+    def get_certificate(self, certificate_id: int) -> JSON:
+        found: JSON = self._get("certificates", str(certificate_id))
+        return found
+
+    def wait_for_certificate(
+        self, certificate_id: int, *, timeout_seconds: float | None = None
+    ) -> JSON:
+        """Wait until a comparison has ended, and return what it found.
+
+        :raises StoresDiffer: something differs, or could not be compared.
+        :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        pause = FIRST_POLL_SECONDS
+        while (found := self.get_certificate(certificate_id))["status"] not in ENDED:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimedOut(f"certificate {certificate_id} goes on; see get_certificate")
+            time.sleep(pause)
+            pause = min(pause * POLL_GROWTH, LONGEST_POLL_SECONDS)
+        if found["status"] != "equal":
+            raise StoresDiffer(_said(found), certificate=found)
+        return found
+
+
+def _said(found: JSON) -> str:
+    subject = f"{found['feature_view']}@{found['version']}"
+    if found["status"] == "failed":
+        return f"{subject} could not be compared: {found['error']}"
+    kinds = ", ".join(
+        f"{found[kind]} {kind}" for kind in ("missing", "extra", "different") if found[kind]
+    )
+    put_right = f"; {found['repaired']} put right" if found["repaired"] else ""
+    return f"{subject}: of {found['compared']} rows {kinds}{put_right}"
