@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
 
 from lib.errors import AssayError
-from materialization.choices import LIVE_STATUSES
+from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.clocks import last_heard
 from materialization.edges import fullness, offline_store
 from materialization.models import Alert, MaterializationRun
@@ -41,6 +41,7 @@ class Figure(NamedTuple):
 MEANS = {
     "assay_freshness_age_seconds": "How old what a served version has is.",
     "assay_freshness_promise_seconds": "How old it promises to be at most.",
+    "assay_drift": "How far the latest run's values lay from the baseline or the run before.",
     "assay_alerts_open": "Open alerts.",
     "assay_runs_live": "Runs that wait or are under way.",
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
@@ -56,6 +57,7 @@ LOOKS_A_SCRAPE = 50
 
 def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _ages(at)
+    yield from _drift()
     yield from _alerts()
     yield from _runs()
     yield from _processes(at)
@@ -71,6 +73,25 @@ def _ages(at: datetime) -> Iterator[Figure]:
             yield Figure("assay_freshness_age_seconds", labels, fresh.age.total_seconds())
         if fresh.promise is not None:
             yield Figure("assay_freshness_promise_seconds", labels, fresh.promise.total_seconds())
+
+
+def _drift() -> Iterator[Figure]:
+    """Say how far the latest run that was compared lay, of what a definition has a limit for."""
+    compared = MaterializationRun.objects.filter(version=OuterRef("pk"), drift__isnull=False)
+    newest = compared.filter(status=RunStatus.SUCCEEDED).order_by("-id").values("pk")[:1]
+    latest = served_versions().annotate(compared=Subquery(newest)).values("compared")
+    runs = MaterializationRun.objects.filter(pk__in=latest).defer("profile", "traceback", "checks")
+    for run in runs.select_related("version__feature_view__project"):
+        asked = {each.name: each.checks.drift for each in run.version.spec.features}
+        of_version = {
+            "project": run.version.feature_view.project.name, "feature_view": str(run.version),
+        }  # fmt: skip
+        for side, features in (run.drift or {}).items():
+            for name, found in features.items():
+                limits = drift.thresholds if (drift := asked.get(name)) else {}
+                for measure in found.keys() & limits.keys():
+                    labels = {"feature": name, "against": side, "measure": measure}
+                    yield Figure("assay_drift", of_version | labels, float(found[measure]))
 
 
 def _alerts() -> Iterator[Figure]:

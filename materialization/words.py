@@ -62,6 +62,7 @@ TONES: dict[str, str] = {
     # alerts
     "overdue": "bad",
     "failing": "bad",
+    "drifted": "warn",
     "kept": "good",
     Severity.CRITICAL: "bad",
     Severity.WARNING: "warn",

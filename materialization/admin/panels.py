@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from lib.clock import database_now
 from materialization.catalogue import newest_event
+from materialization.choices import AlertKind
 from materialization.markup import outcomes
-from materialization.models import MaterializationSchedule
+from materialization.models import Alert, MaterializationSchedule
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage
 from registry import access
@@ -48,6 +49,8 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "schedule": MaterializationSchedule.objects.filter(version=version).first(),
         "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
         "now": timezone.now(),
+        "features": version.features.all(),
+        "drifted": Alert.objects.open().filter(kind=AlertKind.DRIFTED, version=version).first(),
     }
     return render_to_string("materialization/admin/version_panel.html", context, request=request)
 

@@ -21,6 +21,7 @@ from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.outlook import outlook, said_left
 from materialization.queries import coverage, covered_until, gaps, repaired_by
+from materialization.requests.baselines import set_baseline
 from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import cancel_run, request_run
 from registry import access
@@ -58,6 +59,7 @@ class MaterializationRunAdmin(ScopedAdmin):
     project_path = "version__feature_view__project"
     page = "materialization/admin/run.html"
     posts: ClassVar[dict[str, str]] = {
+        "take_as_baseline": "taking run {object_id} as the baseline",
         "cancel": "cancelling run {object_id}",
         "pause": "pausing run {object_id}",
         "resume": "resuming run {object_id}",
@@ -109,6 +111,7 @@ class MaterializationRunAdmin(ScopedAdmin):
             "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
             "profile": profile_table(shown.profile(obj), obj.version.spec.features),
+            "may_set_baseline": _may_be_baseline(request, obj),
             "took": duration(obj),
             "may_cancel": may_run and _may_stop(obj),
             "may_pause": may_run and obj.is_live and _may_stop(obj) and not obj.pause_requested,
@@ -119,6 +122,14 @@ class MaterializationRunAdmin(ScopedAdmin):
             "chunks": read_chunks(obj.chunks) if len(obj.chunks) > 1 else [],
             "may_see_traceback": request.user.is_superuser,
         }
+
+    def take_as_baseline(self, request: HttpRequest, obj: MaterializationRun) -> None:
+        take = partial(
+            set_baseline, version=obj.version, first_run=obj.pk, last_run=obj.pk,
+            reason=request.POST.get("reason", "").replace("\x00", ""),
+            actor=access.acting_user(request), at=database_now(),
+        )  # fmt: skip
+        attempt(request, take, done=f"Runs of {obj.version} are compared with {obj} from now on.")
 
     def cancel(self, request: HttpRequest, obj: MaterializationRun) -> None:
         end = partial(cancel_run, run=obj, actor=access.acting_user(request), at=database_now())
@@ -187,6 +198,12 @@ class MaterializationRunAdmin(ScopedAdmin):
 def _may_stop(run: MaterializationRun) -> bool:
     stands = run.is_live or run.status == RunStatus.PAUSED
     return stands and not (run.cancel_requested or run.publishing)
+
+
+def _may_be_baseline(request: HttpRequest, run: MaterializationRun) -> bool:
+    stored = run.status == RunStatus.SUCCEEDED and run.rows_offline and run.profile
+    may = access.can(request.user, Right.APPROVE_FEATUREVIEW, run.version.feature_view)
+    return bool(stored and may and run.version.state in SERVED_STATES)
 
 
 def is_retried(run: MaterializationRun) -> bool:

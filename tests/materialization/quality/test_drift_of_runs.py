@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lib.errors import Forbidden
+from materialization import standing
 from materialization.choices import RunStatus
 from materialization.models import Alert, Baseline
 from materialization.requests.baselines import (
@@ -101,6 +102,13 @@ def test_drift_opens_one_alert_that_closes_when_a_run_is_back(world):
     assert figures["ks"] > 0.8
     assert figures["mean"] == pytest.approx(4, abs=0.5)
     assert "previous" in drifted.drift
+    found = {
+        (each.labels["against"], each.labels["measure"]): each.value
+        for each in standing.figures(at=AT)
+        if each.name == "assay_drift" and each.labels["feature"] == "conv_rate"
+    }
+    assert found["baseline", "ks"] == figures["ks"]
+    assert len(found) == 8
     world.run(OTHER)
     assert world.alert.pk == first.pk
     assert world.alert.count == 2

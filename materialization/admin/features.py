@@ -1,0 +1,208 @@
+"""Features: what the values of each look like now, at its baseline, and over its latest runs.
+
+Not for a version's rows as a whole: its own page has those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from django.contrib import admin
+from unfold.decorators import display
+
+from materialization.charts import band, course, pairs
+from materialization.disclosure import Disclosure
+from materialization.quality.distributions import shares_between
+from materialization.quality.history import approvers_of, history_of
+from materialization.quality.profiles import QUANTILES
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter, column_filter
+from registry.choices import Against
+from registry.markup import badge, link
+from registry.models import Feature
+from registry.spec.drift import MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+    from materialization.quality.history import History, Point
+    from materialization.quality.profiles import ColumnProfile
+
+#: Parts of a histogram, and texts that are told apart.
+PARTS, TEXTS = 20, 12
+LOW, MEDIAN, HIGH = (QUANTILES.index(share) for share in (0.05, 0.5, 0.95))
+
+
+class Shares(NamedTuple):
+    """How the values are distributed, in words for each part; the chart says the same."""
+
+    chart: SafeString
+    rows: list[tuple[str, str, str]]
+
+
+@admin.register(Feature)
+class FeatureAdmin(ScopedAdmin):
+    project_path = "version__feature_view__project"
+    page = "materialization/admin/feature.html"
+    list_display = ("title", "of_version", "type", "sensitive", "description")
+    list_filter = (column_filter("sensitivity"), ProjectFilter)
+    search_fields = ("name", "description", "version__feature_view__name")
+    search_help_text = "Search by feature or view"
+    empty_hint = "Features come with the feature views that define them"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
+        rows: QuerySet[Feature] = super().get_queryset(request)
+        return rows.select_related("version__feature_view__project", "version__table")
+
+    def content(self, request: HttpRequest, obj: Feature) -> dict[str, Any]:
+        history, name = history_of(obj.version), obj.name
+        may_read = Disclosure(request.user).may_read(obj.version.feature_view)
+        spec = next(each for each in obj.version.spec.features if each.name == name)
+        points = [point for point in history.points if name in point.columns]
+        return {
+            "feature": obj,
+            "spec": spec,
+            "baseline": history.baseline,
+            "approved_by": ", ".join(approvers_of(obj.version)),
+            "may_read": may_read,
+            "points": [_row(point, name, may_read=may_read) for point in reversed(points)],
+            "charts": list(_charts(points, name, may_read=may_read)),
+            "drift": _drift(points, obj, spec.checks.drift),
+            "shares": _shares(history, name) if may_read else None,
+        }
+
+    @display(description="Feature", ordering="name")
+    def title(self, feature: Feature) -> SafeString:
+        return link(feature)
+
+    @display(description="Version", ordering="version__feature_view__name")
+    def of_version(self, feature: Feature) -> SafeString:
+        return link(feature.version)
+
+    @display(description="Sensitivity", ordering="sensitivity")
+    def sensitive(self, feature: Feature) -> SafeString:
+        return badge(feature.sensitivity)
+
+
+def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
+    """Yield title, chart, and the figure of the latest run, of what was drawn."""
+    columns = [point.columns[name] for point in points]
+    over = f"over {len(points)} runs"
+    given: list[tuple[str, list[float | None], str]] = [
+        ("Rows", [float(each.rows) for each in columns], "{:,.0f}"),
+        ("Share of nulls", [each.nulls / each.rows for each in columns], "{:.2%}"),
+        ("Mean", [each.mean for each in columns], "{:,.4g}"),
+    ]
+    for side in (Against.BASELINE, Against.PREVIOUS):
+        figures = [_number(point.drift(side, name).get("psi")) for point in points]
+        given.append((f"PSI against the {side}", figures, "{:.3f}"))
+    for title, values, shape in given:
+        if chart := course(values, f"{title} {over}"):
+            latest = next((each for each in reversed(values) if each is not None), None)
+            yield title, chart, "" if latest is None else shape.format(latest)
+    if may_read:
+        quantiles = [_band(each) for each in columns]
+        title = "Median, within the 5th to the 95th percentile"
+        if chart := band(quantiles, f"{title}, {over}"):
+            yield title, chart, "" if quantiles[-1][1] is None else f"{quantiles[-1][1]:,.4g}"
+
+
+def _number(value: float | str | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _band(column: ColumnProfile) -> tuple[float | None, float | None, float | None]:
+    if not column.quantiles:
+        return None, None, None
+    return column.quantiles[LOW], column.quantiles[MEDIAN], column.quantiles[HIGH]
+
+
+def _row(point: Point, name: str, *, may_read: bool) -> dict[str, Any]:
+    column = point.columns[name]
+    low, median, high = _band(column) if may_read else (None, None, None)
+    return {
+        "run": point.run,
+        "rows": column.rows,
+        "nulls": f"{column.nulls / column.rows:.2%}",
+        "figures": [_shown(each) for each in (column.mean, column.std, low, median, high)],
+        "drift": [
+            _shown(_number(point.drift(side, name).get(measure)))
+            for side in (Against.BASELINE, Against.PREVIOUS)
+            for measure in ("psi", "ks")
+        ],
+    }
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.4g}"
+
+
+def _drift(points: Sequence[Point], feature: Feature, asked: Any) -> dict[str, Any] | None:
+    """Return every measure of the latest run that was compared, with its limit."""
+    sides = (Against.BASELINE, Against.PREVIOUS)
+    latest = next(
+        (p for p in reversed(points) if any(p.drift(side, feature.name) for side in sides)), None
+    )
+    if latest is None:
+        return None
+    limits = asked.thresholds if asked else {}
+    rows = []
+    for measure, words in MEASURES.items():
+        found = [_number(latest.drift(side, feature.name).get(measure)) for side in sides]
+        limit = limits.get(measure)
+        rows.append(
+            (words, [_shown(each) for each in found], "" if limit is None else f"{limit:g}")
+        )
+    return {"run": latest.run, "rows": rows, "asked": list(asked.in_words()) if asked else []}
+
+
+def _shares(history: History, name: str) -> Shares | None:
+    """Compare the latest runs together with the baseline; without one, with themselves."""
+    now = _column(history.merged, name)
+    before = _column(history.compared, name) or now
+    if now is None or before is None:
+        return None
+    if now.marks and before.marks:
+        return _of_marks(before, now)
+    if now.top or before.top:
+        return _of_texts(before, now)
+    return None
+
+
+def _column(profile: Any, name: str) -> ColumnProfile | None:
+    columns = profile.columns if profile else ()
+    return next((each for each in columns if each.name == name), None)
+
+
+def _of_marks(before: ColumnProfile, now: ColumnProfile) -> Shares:
+    marks = np.array([mark for each in (before, now) for mark in each.marks[1:-1]])
+    marks = marks[np.isfinite(marks)]
+    if not len(marks):
+        marks = np.array([0.0])
+    low, high = marks.min() / 2, marks.max() / 2
+    edges = np.unique(2 * np.linspace(low, high, PARTS + 1))
+    shares = [shares_between(each.marks, edges).tolist() for each in (before, now)]
+    words = [f"up to {edges[0]:,.6g}"]
+    words += [f"to {edge:,.6g}" for edge in edges[1:]] + [f"above {edges[-1]:,.6g}"]
+    title = f"shares of the values in {len(words)} parts, at the baseline and in the latest runs"
+    rows = [(word, f"{b:.1%}", f"{n:.1%}") for word, b, n in zip(words, *shares, strict=True)]
+    return Shares(pairs(shares[0], shares[1], title), rows)
+
+
+def _of_texts(before: ColumnProfile, now: ColumnProfile) -> Shares:
+    names = list(dict.fromkeys(name for each in (before, now) for name, _ in each.top[:TEXTS]))
+    names = names[:TEXTS]
+    shares = []
+    for each in (before, now):
+        times = dict(each.top)
+        found = [times.get(name, 0) / max(each.seen, 1) for name in names]
+        shares.append([*found, max(1.0 - sum(found), 0.0) if each.seen else 0.0])
+    title = f"shares of the {len(names)} most frequent values and of all others"
+    words = [*(name[:60] for name in names), "all others"]
+    rows = [(word, f"{b:.1%}", f"{n:.1%}") for word, b, n in zip(words, *shares, strict=True)]
+    return Shares(pairs(shares[0], shares[1], title), rows)
