@@ -53,6 +53,29 @@ class RunCalls(Calls):
         body = {"end_ts": instant(end_date)}
         return self._start("materialize-incremental", body, feature_views, wait=wait)
 
+    def backfill(
+        self,
+        feature_view: str,
+        version: str,
+        start_date: datetime | str | None = None,
+        end_date: datetime | str | None = None,
+        *,
+        wait: bool = False,
+    ) -> JSON:
+        """Store ``(start_date, end_date]`` of one version anew; without a bound all there is.
+
+        What lacks is stored. What is stored is compared with the source: rows that differ become
+        corrections, which win and are known from now on. Answers the run, with ``wait`` when it
+        has ended; its ``source`` counts what was corrected.
+
+        :raises RunFailed: with ``wait``, when the run did not succeed.
+        """
+        bounds = (("start_ts", start_date), ("end_ts", end_date))
+        body = {name: instant(value) for name, value in bounds if value is not None}
+        path = "feature-views", feature_view, "versions", version, "backfill"
+        run = self._post(*path, value=body)
+        return self.wait_for_run(run["id"]) if wait else run
+
     def runs(
         self,
         *,

@@ -10,10 +10,15 @@ class RunKind(StrEnum):
     INCREMENTAL = "incremental"
     #: What is stored of a range is compared with the source again; what lacks is stored.
     AGAIN = "again"
+    #: The same of a range that somebody named, its ticks too: what differs becomes a correction.
+    RECOMPUTE = "recompute"
     #: Nothing new is computed: the online store is filled again from the offline store.
     RELOAD = "reload"
     #: Nothing new is computed: what an earlier run's checks refused is published by decision.
     RELEASE = "release"
+
+
+COMPARING_KINDS = (RunKind.AGAIN, RunKind.RECOMPUTE)
 
 
 class RunQueue(StrEnum):

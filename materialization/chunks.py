@@ -77,7 +77,9 @@ def totals(chunks: Sequence[Chunk]) -> dict[str, Any]:
     again = 0
     for each in chunks:
         for name, value in each.counts.items():
-            if isinstance(value, bool) or name not in found:
+            if value is None:
+                found.setdefault(name, None)
+            elif isinstance(value, bool) or found.get(name) is None:
                 found[name] = value
             elif name in _NOT_ADDED or name == "parts_read":
                 found[name] = max(found[name], value)

@@ -14,6 +14,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 
 from assay.cli.arguments import Commands, Context, instant_argument
 from assay.cli.output import Output, printable
+from assay.lifecycle import split_reference
 from assay.runs import STATUSES
 from assay.shapes import JSON
 
@@ -32,6 +33,15 @@ def add(commands: Commands) -> None:
         "materialize-incremental", run_materialize, "Compute and load what is missing up to END."
     )
     _add_end(incremental)
+    backfill = commands.add("backfill", run_backfill, "Compute one version again, or a part of it.")
+    backfill.add_argument("reference", metavar="VIEW@VERSION", type=_version)
+    backfill.add_argument(
+        "--from", dest="start", metavar="INSTANT", type=instant_argument, help="exclusive, UTC"
+    )
+    backfill.add_argument(
+        "--to", dest="end", metavar="INSTANT", type=instant_argument, help="inclusive, UTC"
+    )
+    backfill.add_argument("--no-wait", action="store_true", help="return once the run is queued")
     runs = commands.group("runs", "Materialization runs.")
     listing = runs.add("list", run_list, "List runs.")
     listing.add_argument("--view", metavar="NAME")
@@ -45,6 +55,13 @@ def add(commands: Commands) -> None:
         ("resume", run_resume, "Let a paused run go on where it stopped."),
     ):
         runs.add(name, run, text).add_argument("run_id", metavar="ID", type=int)
+
+
+def _version(text: str) -> tuple[str, str]:
+    view, version = split_reference(text)
+    if not version:
+        raise argparse.ArgumentTypeError(f"{text!r}: write VIEW@VERSION, as in spend@1.0.0")
+    return view, version
 
 
 def _add_end(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +85,15 @@ def run_materialize(context: Context, args: argparse.Namespace) -> None:
         _show(context.out, runs, COLUMNS)
     else:
         _show_done(context.out, runs)
+
+
+def run_backfill(context: Context, args: argparse.Namespace) -> None:
+    view, version = args.reference
+    runs = [context.store.backfill(view, version, args.start, args.end)]
+    if args.no_wait:
+        _show(context.out, runs, COLUMNS)
+    else:
+        _show_done(context.out, follow(context, [run["id"] for run in runs]))
 
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
@@ -176,13 +202,17 @@ def _said(run: JSON) -> Iterator[str]:
             "ticks that are stored are never rewritten; rows that arrived late count from the next"
             f" tick on, and {run['rows_offline']} rows of new ticks were stored"
         )
-    elif run["kind"] == "again":
+    elif run["kind"] in ("again", "recompute"):
         yield (
             "compared with the source again;"
             f" {found.get('already_stored', 0)} of {run['rows_read']} rows were stored before"
         )
-    if late := found.get("late"):
+    if corrected := found.get("corrected"):
+        yield f"{corrected} rows differ from what was stored and were stored as corrections"
+    if late := (found.get("late") or 0) - (corrected or 0):
         yield f"{late} rows arrived late"
+    if gone := found.get("gone"):
+        yield f"{gone} stored rows have none in the source any more; they stay"
     if dropped := found.get("dropped_null_key", 0) + found.get("dropped_null_time", 0):
         yield f"{dropped} rows without a key or an event time were left out"
     if placeholders := found.get("placeholder_times"):

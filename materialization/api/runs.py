@@ -21,6 +21,7 @@ from materialization.choices import RunStatus
 from materialization.disclosure import Disclosure
 from materialization.models import MaterializationRun
 from materialization.requests.pausing import pause_run, resume_run
+from materialization.requests.recomputing import request_backfill
 from materialization.requests.runs import NotMaterializable, cancel_run, request_runs
 from materialization.windows import BadWindow
 from registry import access
@@ -83,6 +84,27 @@ class MaterializeIncrementalAPI(MaterializeAPI):
 
     incremental = True
     keys = ("end_ts", "feature_views")
+
+
+class BackfillAPI(API):
+    """``{"start_ts"?, "end_ts"?}``: one version stored anew there; without a bound all there is."""
+
+    attempt = "backfilling {name}@{version}"
+
+    @extend_schema(
+        request={"application/json": OpenApiTypes.OBJECT}, responses={202: OpenApiTypes.OBJECT}
+    )
+    def post(self, request: Request, project: str, name: str, version: str) -> Response:
+        found = access.access_version(request.user, project, name, version)
+        body, now = small_object(request, ("start_ts", "end_ts")), database_now()
+        run = request_backfill(
+            version=found,
+            start=_instant(body, "start_ts") if body.get("start_ts") is not None else None,
+            end=_instant(body, "end_ts") if body.get("end_ts") is not None else None,
+            at=now,
+            actor=access.acting_user(request),
+        )
+        return Response(run_output(run, Disclosure(request.user), at=now), status=202)
 
 
 class RunsAPI(API):

@@ -24,6 +24,7 @@ def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> d
         "kind": run.kind,
         "window_start": timestamp(run.window_start),
         "window_end": timestamp(run.window_end),
+        "compared_until": timestamp(run.compared_until),
         "status": run.status,
         "step": run.step,
         "progress": round(run.progress, 4),

@@ -16,6 +16,11 @@ urlpatterns = [
         runs.MaterializeIncrementalAPI.as_view(),
         name="materialize-incremental",
     ),
+    path(
+        f"{_PROJECT}/feature-views/<str:name>/versions/<str:version>/backfill",
+        runs.BackfillAPI.as_view(),
+        name="backfill",
+    ),
     path(f"{_PROJECT}/runs", runs.RunsAPI.as_view(), name="runs"),
     path(f"{_PROJECT}/runs/<int:run_id>", runs.RunAPI.as_view(), name="run"),
     path(

@@ -39,6 +39,9 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     ``window_start``, a reading of what is ``unseen`` leaves out what is stored. Aggregations have
     no readings: they read what their windows reach.
 
+    With ``corrects_at`` ticks of the window are computed again: of those that are stored otherwise
+    rows are made that are known from then on.
+
     The rows are written, once and with ``sequence``, as Parquet files into the folder ``staging``;
     whoever has a job performed says which.
     """
@@ -49,6 +52,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     window_start: datetime | None = None
     state_files: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
+    corrects_at: datetime | None = None
     staging: str = ""
     sequence: int = 0
 
@@ -115,6 +119,10 @@ class Counters(msgspec.Struct, frozen=True):
     ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
     with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
     rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
+
+    Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
+    and a time that had another row; ``gone`` are stored of which the source has no row any more,
+    None where nobody looked.
     """
 
     rows_read: int = 0
@@ -125,6 +133,8 @@ class Counters(msgspec.Struct, frozen=True):
     rows: int = 0
     has_later: tuple[str, ...] = ()
     placeholder_times: int = 0
+    corrected: int = 0
+    gone: int | None = None
 
 
 class Computed(msgspec.Struct, frozen=True):

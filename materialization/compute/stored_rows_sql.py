@@ -55,13 +55,15 @@ def latest_sql(
     as_of: datetime | None,
     sequence: int | None,
     up_to: int | None = None,
+    until: datetime | None = None,
     some: bool = False,
 ) -> str:
     """Return SQL for the greatest row of each key by (event, created, sequence, place).
 
     With ``as_of`` only rows visible then count, with ``sequence`` only those of it, with ``up_to``
-    those of it and earlier ones; ``some``: only the keys of ``ASKED``. Each key's latest event is
-    found first, by narrow columns alone: ordering whole rows takes many times as long.
+    those of it and earlier ones, with ``until`` those of events up to then; ``some``: only the keys
+    of ``ASKED``. Each key's latest event is found first, by narrow columns alone: ordering whole
+    rows takes many times as long.
     """
     columns, keys = _columns(spec), _keys(spec)
     order = ", ".join(f"{column} DESC" for column in (CREATED, SEQUENCE, *PLACE))
@@ -70,6 +72,8 @@ def latest_sql(
         conditions.append(f"{SEQUENCE} <= {up_to:d}")
     if as_of is not None:
         conditions.append(f"greatest({EVENT}, {CREATED}) <= {instant(as_of)}")
+    if until is not None:
+        conditions.append(f"{EVENT} <= {instant(until)}")
     wanted = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     return (
         f"WITH newest AS (SELECT {keys}, max({EVENT}) AS {EVENT} FROM {stored_rows(files)} "

@@ -162,7 +162,7 @@ class Migration(migrations.Migration):
             name='MaterializationRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[(materialization.choices.RunKind['BACKFILL'], materialization.choices.RunKind['BACKFILL']), (materialization.choices.RunKind['INCREMENTAL'], materialization.choices.RunKind['INCREMENTAL']), (materialization.choices.RunKind['AGAIN'], materialization.choices.RunKind['AGAIN']), (materialization.choices.RunKind['RELOAD'], materialization.choices.RunKind['RELOAD']), (materialization.choices.RunKind['RELEASE'], materialization.choices.RunKind['RELEASE'])], max_length=16)),
+                ('kind', models.CharField(choices=[(materialization.choices.RunKind['BACKFILL'], materialization.choices.RunKind['BACKFILL']), (materialization.choices.RunKind['INCREMENTAL'], materialization.choices.RunKind['INCREMENTAL']), (materialization.choices.RunKind['AGAIN'], materialization.choices.RunKind['AGAIN']), (materialization.choices.RunKind['RECOMPUTE'], materialization.choices.RunKind['RECOMPUTE']), (materialization.choices.RunKind['RELOAD'], materialization.choices.RunKind['RELOAD']), (materialization.choices.RunKind['RELEASE'], materialization.choices.RunKind['RELEASE'])], max_length=16)),
                 ('queue', models.CharField(choices=[(materialization.choices.RunQueue['RUNS'], materialization.choices.RunQueue['RUNS']), (materialization.choices.RunQueue['RELOADS'], materialization.choices.RunQueue['RELOADS'])], default=materialization.choices.RunQueue['RUNS'], max_length=16)),
                 ('window_start', models.DateTimeField(blank=True, null=True)),
                 ('window_end', models.DateTimeField()),
@@ -184,6 +184,7 @@ class Migration(migrations.Migration):
                 ('worker', models.CharField(blank=True, max_length=200)),
                 ('stored_attempt', models.PositiveSmallIntegerField(default=0)),
                 ('chunks', models.JSONField(blank=True, default=list)),
+                ('compared_until', models.DateTimeField(blank=True, null=True)),
                 ('pause_requested', models.BooleanField(default=False)),
                 ('cancel_requested', models.BooleanField(default=False)),
                 ('publishing', models.BooleanField(default=False)),

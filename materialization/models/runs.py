@@ -94,6 +94,8 @@ class MaterializationRun(models.Model):
     stored_attempt = models.PositiveSmallIntegerField(default=0)
     #: What the run stores one after the other: see ``chunks.Chunk``. Empty: not decided yet.
     chunks = models.JSONField(default=list, blank=True)
+    #: Up to when stored rows are compared with the source; null: to the end of the window.
+    compared_until = models.DateTimeField(null=True, blank=True)
     pause_requested = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     #: Its rows are being made visible, or are by now: it is not cancelled any more.

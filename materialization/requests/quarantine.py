@@ -124,7 +124,7 @@ def release_rows(
             raise RunInProgress(f"{live} is {live.status}; ask again when it has ended.")
         refuse_paused(table)
         window = quarantine.window
-        run = create_run(version, table, RunKind.RELEASE, window.start, window.end, actor, at)
+        run = create_run(version, table, RunKind.RELEASE, window, actor, at)
         access.require_still(actor, RIGHT, version.feature_view)
         _decide(quarantine, QuarantineState.RELEASING, actor, reason, at, ended_by=run)
     return run

@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict
 from lib.instants import MICROSECOND
 from materialization import tasks
-from materialization.choices import RunKind, RunQueue, RunStatus
+from materialization.choices import COMPARING_KINDS, RunKind, RunQueue, RunStatus
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, end_of, gaps, live_run, uncovered
 from materialization.runner.ending import Ending, end_run
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 #: What stores rows, whatever else it does.
-_STORING = (RunKind.BACKFILL, RunKind.INCREMENTAL, RunKind.AGAIN)
+_STORING = (RunKind.BACKFILL, RunKind.INCREMENTAL, *COMPARING_KINDS)
 
 
 class NotMaterializable(Conflict):
@@ -60,6 +60,7 @@ def request_run(
     actor: User | None,
     window_start: datetime | None = None,
     kind: RunKind | None = None,
+    compared_until: datetime | None = None,
 ) -> MaterializationRun:
     """Queue a run of ``version`` up to ``window_end``; without ``actor`` the system asks.
 
@@ -87,13 +88,16 @@ def request_run(
     start = None if kind is RunKind.RELOAD else window_start
     if start is None and kind is RunKind.INCREMENTAL:
         start = _continued(version, covered)
-    if kind is RunKind.AGAIN:
+    if kind in COMPARING_KINDS:
         window_end = _beyond(covered, at)
     if (live := live_run(version.table)) is not None:
+        if live.compared_until != compared_until and kind is not RunKind.RELOAD:
+            raise _in_progress(live)
         return _joined(live, kind, start, window_end)
     if kind is not RunKind.RELOAD:
         refuse_paused(version.table)
-    return create_run(version, version.table, kind, start, window_end, actor, at)
+    window = Window(start, window_end)
+    return create_run(version, version.table, kind, window, actor, at, compared_until)
 
 
 def _beyond(covered: Sequence[Window], at: datetime) -> datetime:
@@ -162,11 +166,15 @@ def _joined(
 ) -> MaterializationRun:
     """Return the live run if it does what is asked; whatever its kind, it ends with loading."""
     from_there = live.window_start is None or (start is not None and live.window_start <= start)
-    looks = (RunKind.AGAIN,) if kind is RunKind.AGAIN else _STORING
+    looks = (kind,) if kind in COMPARING_KINDS else _STORING
     stores_it = live.kind in looks and from_there and live.window_end >= end
     if kind is RunKind.RELOAD or stores_it:
         return live
-    raise RunInProgress(
+    raise _in_progress(live)
+
+
+def _in_progress(live: MaterializationRun) -> RunInProgress:
+    return RunInProgress(
         f"{live} is {live.status} up to {live.window_end.isoformat()};"
         " ask again when it has finished.",
         run=live.pk,
@@ -186,10 +194,10 @@ def create_run(
     version: FeatureViewVersion,
     table: FeatureTable,
     kind: RunKind,
-    start: datetime | None,
-    end: datetime,
+    window: Window,
     actor: User | None,
     at: datetime,
+    compared_until: datetime | None = None,
 ) -> MaterializationRun:
     """Queue a run that the caller has decided on.
 
@@ -207,8 +215,9 @@ def create_run(
                 table=table,
                 kind=kind,
                 queue=RunQueue.RELOADS if kind is RunKind.RELOAD else RunQueue.RUNS,
-                window_start=start,
-                window_end=end,
+                window_start=window.start,
+                window_end=window.end,
+                compared_until=compared_until,
                 requested_by=actor,
                 requested_at=at,
                 enqueued_at=at,
@@ -217,7 +226,7 @@ def create_run(
                 actor=actor,
                 verb="materialization_run.requested",
                 subject=run,
-                after={"kind": kind, "window_start": start, "window_end": end},
+                after=_asked(kind, window, compared_until),
                 at=at,
             )
             enqueue(run)
@@ -226,6 +235,12 @@ def create_run(
             f"another run of {version} was started a moment ago; ask again when it has finished."
         ) from exc
     return run
+
+
+def _asked(kind: RunKind, window: Window, compared_until: datetime | None) -> dict[str, object]:
+    asked: dict[str, object] = {"kind": kind}
+    asked |= {"window_start": window.start, "window_end": window.end}
+    return asked if compared_until is None else {**asked, "compared_until": compared_until}
 
 
 def _hold_served(version: FeatureViewVersion) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.conf import settings
 
 from lib.errors import Unavailable
-from materialization.choices import RunKind
+from materialization.choices import COMPARING_KINDS
 from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
 from materialization.models import SourcePart
@@ -79,6 +79,8 @@ class Work(NamedTuple):
             "rows_read": found.rows_read,
             "rows_stored": found.rows,
             "already_stored": found.already_stored,
+            "corrected": found.corrected,
+            "gone": found.gone,
             "late": found.late,
             "dropped_null_key": found.dropped_null_key,
             "dropped_null_time": found.dropped_null_time,
@@ -171,12 +173,35 @@ def _again(run: MaterializationRun, covered: Sequence[Window], wanted: Window) -
 
     A run looks back once, with its first rows.
     """
-    if run.kind == RunKind.AGAIN:
-        return wanted
+    if run.kind in COMPARING_KINDS:
+        return wanted if run.compared_until is None else _until(wanted, run.compared_until)
     back = run.version.spec.rows_from.look_back
     if back is None or not covered or wanted.start != run.window_start:
         return None
     return Window(covered[-1].end - back, covered[-1].end)
+
+
+def _until(window: Window, end: datetime) -> Window:
+    return Window(window.start, min(window.end, end))
+
+
+def corrections_of(run: MaterializationRun, where: Whereabouts) -> Work:
+    """Return what is read to compute the stored ticks of the run's window again.
+
+    All of them up to the run's end, since each tick continues the one before.
+    """
+    work = work_of(run, where, Window(run.window_end, run.window_end))
+    names = frozenset(part.name for part in work.parts)
+    source = find_source(run.version.spec.rows_from, where).only(names)
+    job = ComputeJob(
+        spec=run.version.spec,
+        source=source,
+        window_start=run.window_start,
+        window_end=run.window_end,
+        state_files=_stored_files(run.table),
+        corrects_at=run.window_end,
+    )
+    return work._replace(reads=names, job=job, keeps_ticks=False)
 
 
 def _reading(planned: Planned, source: SourceInput, everything: frozenset[str]) -> Reading:

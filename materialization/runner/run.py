@@ -22,6 +22,7 @@ from materialization.chunks import read_chunks
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps
 from materialization.runner import loading, releasing, storing
+from materialization.runner.correcting import correct_ticks, corrects_ticks
 from materialization.runner.ending import (
     MAX_ATTEMPTS,
     Ending,
@@ -140,6 +141,8 @@ def _perform(
         releasing.store_held(claimed, heartbeat)
     elif claimed.kind != RunKind.RELOAD:
         storing.store_missing(claimed, heartbeat)
+    if corrects_ticks(claimed):
+        correct_ticks(claimed, heartbeat)
     heartbeat.begin_publishing()
     kept_for, generation = claimed.table.kept_for, 0
     if claimed.version.spec.view.online:

@@ -26,6 +26,7 @@ from materialization.edges import engine, offline_store, whereabouts
 from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
+from materialization.runner.correcting import corrects_ticks
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
@@ -239,7 +240,7 @@ def note_stored_chunks(
             seconds=0.0 if began is None else max((at - began).total_seconds(), 0.0),
         )
     said: dict[str, object] = {"rows_offline": rows_offline, "step": RunStep.OFFLINE}
-    if any(each.stored_at is None for each in chunks):
+    if corrects_ticks(run) or any(each.stored_at is None for each in chunks):
         said = {"rows_offline": rows_offline, "publishing": False, "stored_attempt": run.attempt}
     note(run, chunks, **said)
 

@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     OptionalWindow = tuple[datetime | None, datetime]
 
 #: A row belongs to the window in which it became visible, however old its event is.
-_PLACE = "greatest(e, c)"
+_PLACE = "greatest(e, {})"
 
 
-def taken(spec: VersionSpec, windows: Iterable[OptionalWindow]) -> str:
+def taken(spec: VersionSpec, windows: Iterable[OptionalWindow], *, created: str = "c") -> str:
     """Return the condition for the rows of ``windows``; those before the view's start are in none.
 
     Never true for a row without an event time.
     """
-    parts = " OR ".join(_within(start, end) for start, end in windows)
+    parts = " OR ".join(_within(_PLACE.format(created), *each) for each in windows)
     return f"({parts}){_since_start(spec)}"
 
 
 def later_than(spec: VersionSpec, end: datetime) -> str:
-    return f"{_PLACE} > {instant(end)}{_since_start(spec)}"
+    return f"{_PLACE.format('c')} > {instant(end)}{_since_start(spec)}"
 
 
-def _within(start: datetime | None, end: datetime) -> str:
-    until = f"{_PLACE} <= {instant(end)}"
-    return until if start is None else f"{_PLACE} > {instant(start)} AND {until}"
+def _within(place: str, start: datetime | None, end: datetime) -> str:
+    until = f"{place} <= {instant(end)}"
+    return until if start is None else f"{place} > {instant(start)} AND {until}"
 
 
 def _since_start(spec: VersionSpec) -> str:

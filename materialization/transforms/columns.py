@@ -18,7 +18,9 @@ from materialization.transforms.arrival import known_at, later_than, taken
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.rows import Check, Query, Rows, declared, whole
 from materialization.transforms.unseen import (
+    corrected_sql,
     gone_sql,
+    lost_sql,
     marked_sql,
     near_sql,
     newest_sql,
@@ -69,6 +71,8 @@ class _RowWork:
         self._connection, self._job = connection, job
         self._open, self._spec = open_part, job.spec
         self._read = self._without_time = self._without_key = self._had = self._late = 0
+        self._corrected = 0
+        self._lost: int | None = None
         self._has_later: list[str] = []
 
     def queries(self) -> Iterator[Query]:
@@ -82,6 +86,8 @@ class _RowWork:
             dropped_null_time=self._without_time,
             already_stored=self._had,
             late=self._late,
+            corrected=self._corrected,
+            gone=self._lost,
             has_later=tuple(self._has_later),
         )
 
@@ -141,8 +147,18 @@ class _RowWork:
         self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
         (late,) = self._one("SELECT count(*) FROM unseen")
         self._late += late
+        self._corrected += self._one(corrected_sql(spec, "unseen", "near"))[0]
+        if reading.others is None:
+            self._lost = (self._lost or 0) + self._count_lost(reading)
         self._had += read - without_key - late
         return Query(f"SELECT {named_columns(spec, reading.known_since)} FROM unseen", late)
+
+    def _count_lost(self, reading: Reading) -> int:
+        """Return how many stored moments of the windows the source has no row of any more."""
+        known = self._spec.rows_from.created_timestamp is not None
+        # When rows were known of which the source does not say it was observed: not their place.
+        within = taken(self._spec, reading.windows, created="c" if known else "NULL::TIMESTAMPTZ")
+        return self._one(lost_sql(self._spec, "marked", self._job.state_files, within))[0]
 
     def _gone(self, reading: Reading) -> str:
         """Create the table of stored values that no part of the source has any more; name it."""

@@ -74,6 +74,27 @@ def unseen_sql(spec: VersionSpec, marked: str, gone: str) -> str:
     return f"SELECT * EXCLUDE (had) FROM {marked} m WHERE NOT had OR EXISTS ({back})"
 
 
+def corrected_sql(spec: VersionSpec, unseen: str, near: str) -> str:
+    """Return how many of ``unseen`` are of an entity and a time that has a stored row."""
+    alike = f"{_same_keys(spec, 's', 'u')} AND s.e = u.e"
+    return f"SELECT count(*) FROM {unseen} u WHERE EXISTS (SELECT 1 FROM {near} s WHERE {alike})"
+
+
+def lost_sql(spec: VersionSpec, rows: str, files: Sequence[str], within: str) -> str:
+    """Return how many stored entities and times have no row among ``rows``; ``within`` says which.
+
+    It is a condition on ``e`` and ``c``, the two times of a stored row.
+    """
+    moment = f"{key_list(spec.join_keys)}, e"
+    names = [f"{identifier(key.name)} AS k{i}" for i, key in enumerate(spec.join_keys)]
+    columns = ", ".join([*names, f"{EVENT} AS e, {CREATED} AS c"])
+    return (
+        f"SELECT count(*) FROM (SELECT DISTINCT {moment} FROM"
+        f" (SELECT {columns} FROM {stored_rows(files)}) WHERE {within}) AS stored"
+        f" ANTI JOIN {rows} USING ({moment})"
+    )
+
+
 def _fits(spec: VersionSpec) -> str:
     """Say that ``s`` is of the moment of ``m``; a row that does not say its created fits any."""
     return f"{_same_keys(spec, 's', 'm')} AND s.e = m.e AND (m.c IS NULL OR s.c = m.c)"

@@ -464,7 +464,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(cast, folder, change
     version = make_version(cast, text=definitions())
     claimed = claim(ask(version).pk, worker="one", at=AT)
     assert claimed is not None
-    work = work_of(claimed, whereabouts(claimed.version.spec, version.feature_view.project))
+    where = whereabouts(claimed.version.spec, version.feature_view.project)
+    work = work_of(claimed, where, claimed.window)
     refuse_changed(work)
     if change == "written":
         write(folder, "monday", (1, AT - 9 * HOUR, 11))

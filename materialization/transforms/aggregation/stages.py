@@ -74,8 +74,8 @@ def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:
     features = "".join(
         f", {identifier(feature.name)} AS f{i}" for i, feature in enumerate(spec.features)
     )
-    # A tick's row became visible at the tick.
-    latest = latest_sql(files, spec, as_of=from_us(before_us), sequence=None)
+    # A tick's row became visible at the tick, or was corrected since.
+    latest = latest_sql(files, spec, as_of=None, sequence=None, until=from_us(before_us))
     return f"SELECT {keys}, epoch_us({EVENT}) AS s{features} FROM ({latest})"
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from materialization.compute.jobs import Counters
+from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.run import aggregate
 from materialization.transforms.rows import Check, Query, Rows, whole
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
+    from materialization.transforms.aggregation.run import Aggregated
     from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
@@ -50,4 +55,48 @@ class AggregationsKind:
             relation=source.relation,
             slice_rows=limits.slice_rows,
         )
+        if job.corrects_at is not None:
+            corrected = _Corrections(connection, job, done)
+            return Rows(corrected.queries(), 1, corrected.counted)
         return Rows(map(Query, done.queries), done.slices, lambda: done.counters)
+
+
+class _Corrections:
+    """Ticks computed again: one query, of those that are stored otherwise, once all are there."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, job: ComputeJob, done: Aggregated
+    ) -> None:
+        self._connection, self._job, self._done = connection, job, done
+        self._counts = (0, 0, 0, 0)
+
+    def queries(self) -> Iterator[Query]:
+        job, spec = self._job, self._job.spec
+        if job.corrects_at is None or not job.state_files:
+            return
+        fresh = False
+        for query in self._done.queries:
+            into = "INSERT INTO fresh" if fresh else "CREATE TEMP TABLE fresh AS"
+            self._connection.execute(f"{into} {correcting.fresh_sql(spec, query)}")
+            fresh = True
+        if not fresh:  # not a single row is left to aggregate
+            return
+        end = job.window_end
+        self._create("stored", correcting.stored_sql(spec, job.state_files, job.window_start, end))
+        self._create("compared", correcting.compared_sql(spec))
+        self._counts = self._connection.execute(correcting.COUNTS).fetchall()[0]
+        new, corrected, *_ = self._counts
+        yield Query(correcting.corrections_sql(spec, job.corrects_at), new + corrected)
+
+    def counted(self) -> Counters:
+        new, corrected, equal, gone = self._counts
+        return msgspec.structs.replace(
+            self._done.counters,
+            late=new + corrected,
+            corrected=corrected,
+            already_stored=equal,
+            gone=gone,
+        )
+
+    def _create(self, name: str, sql: str) -> None:
+        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")

@@ -211,3 +211,17 @@ def test_either_every_view_gets_its_run_or_none_does(call, cast, version):
 
     assert (response.status_code, response.json()["code"]) == (409, "run_in_progress")
     assert MaterializationRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_who_may_have_a_version_computed_again(call, version, who):
+    path = "feature-views/driver_hourly/versions/1.0.0/backfill"
+
+    response = call(who, "post", path, {"start_ts": START, "end_ts": END})
+
+    assert response.status_code == (202 if who in MAY else refusal(who))
+    assert MaterializationRun.objects.count() == (1 if who in MAY else 0)
+    if who in MAY:
+        assert verbs_of(MaterializationRun.objects.get()) == ["requested"]
+        assert call(who, "post", path, {"end_ts": START, "start_ts": END}).status_code == 422
+        assert call(who, "post", path.replace("1.0.0", "9.0.0"), {}).status_code == 404

@@ -1,0 +1,84 @@
+"""Stored ticks computed again on request: those that come out otherwise are stored as corrections.
+
+Not for rows that stand alone: ``looking`` has them compared. A tick's correction is known from the
+run's end on, so that what was served before, and what was trained on it, stays what it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from materialization.choices import RunKind
+from materialization.chunks import read_chunks, totals
+from materialization.edges import engine, offline_store, whereabouts
+from materialization.queries import table_at
+from materialization.runner.adopting import transaction_name
+from materialization.runner.heartbeat import LeaseLost
+from materialization.runner.judging import Stage, judge_rows
+from materialization.runner.looking import corrections_of, refuse_changed
+from materialization.runner.recording import note_commit
+from materialization.stores.columns import stored_schema
+
+if TYPE_CHECKING:
+    from materialization.models import MaterializationRun
+    from materialization.runner.heartbeat import Heartbeat
+    from materialization.runner.looking import Work
+
+#: How far a run is when its new ticks are stored.
+_BEFORE, _SHARE = 0.4, 0.4
+_KEPT = "Its new ticks are stored; no stored tick was corrected."
+
+
+def corrects_ticks(run: MaterializationRun) -> bool:
+    return run.kind == RunKind.RECOMPUTE and run.version.spec.transform.makes_ticks
+
+
+def correct_ticks(run: MaterializationRun, heartbeat: Heartbeat) -> None:
+    """Compute the ticks of the run's window again and commit what differs; new ones are stored.
+
+    :raises ChecksFailed: a blocking check of the corrections failed; none was published.
+    :raises SourceChangedWhileRead: the source is not what it was; no correction was published.
+    """
+    store, place = offline_store(), table_at(run.table)
+    name = f"{transaction_name(run.pk)}-corrections"
+    if not store.committed(place, [name]):
+        where = whereabouts(run.version.spec, run.table.feature_view.project)
+        with where.telling():
+            _commit(run, corrections_of(run, where), heartbeat, name)
+    run.advance(rows_offline=store.snapshot(table_at(run.table), sequence=run.sequence).rows)
+
+
+def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str) -> None:
+    if work.job is None or run.sequence is None:
+        raise LeaseLost("the run's new ticks are not stored yet")
+    heartbeat.check()
+    store, place = offline_store(), table_at(run.table)
+    with store.staging(place, f"{run.pk}-{run.attempt}-corrections") as folder:
+        job = msgspec.structs.replace(work.job, staging=folder, sequence=run.sequence)
+
+        def watch(share: float) -> None:
+            if heartbeat.stopped is not None:
+                raise heartbeat.stopped
+            run.advance(progress=round(_BEFORE + share * _SHARE, 3))
+
+        computed = engine().compute(job, watch=watch)
+        counts = totals(read_chunks(run.chunks))
+        for key, value in work.counts(computed.counters).items():
+            counts[key] = value if key not in _ADDED else counts.get(key, 0) + value
+        run.advance(source_counts=counts, rows_read=counts["rows_read"])
+        judge_rows(run, computed, stage=Stage(kept=_KEPT), progress=_BEFORE + _SHARE)
+        refuse_changed(work)
+        heartbeat.begin_publishing()
+        result = store.commit(
+            place,
+            computed.files,
+            schema=stored_schema(run.version.spec),
+            sequence=run.sequence,
+            transaction=name,
+        )
+    note_commit(run.table, result)
+
+
+_ADDED = frozenset({"rows_read", "rows_stored"})

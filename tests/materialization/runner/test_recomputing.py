@@ -1,0 +1,194 @@
+"""Versions computed again on request: corrections win, are shown, and leak nowhere backwards."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from materialization.requests.recomputing import request_backfill
+from materialization.requests.runs import RunInProgress
+from materialization.windows import BadWindow
+from tests import factories
+from tests.factories import make_version
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    committed,
+    fresh,
+    materialize,
+    offline,
+    online,
+    perform,
+    write_rows,
+)
+from tests.materialization.runner.test_adopting import TICKS
+from tests.materialization.runner.test_chunks import _rows, stored
+
+if TYPE_CHECKING:
+    from materialization.models import MaterializationRun
+    from registry.models import FeatureViewVersion
+
+pytestmark = pytest.mark.django_db
+
+DRIVERS = {"driver_id": [1001, 1002, 1003]}
+UNSTAMPED = factories.DEFINITIONS.replace("created_timestamp: created\n", "")
+LATER = AT + 3 * HOUR
+
+
+def row(driver: int, hours: float, trips: int) -> tuple[Any, ...]:
+    at = AT - hours * HOUR
+    return (driver, at, at, trips / 64, trips)
+
+
+def backfill(
+    cast: factories.Cast, version: FeatureViewVersion, start: Any = None, end: Any = None
+) -> MaterializationRun:
+    with committed():
+        run = request_backfill(
+            version=fresh(version), start=start, end=end, at=LATER, actor=cast.operator
+        )
+        perform(run, at=LATER)
+    assert run.status == "succeeded", (run.error, run.traceback)
+    return run
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 1000])
+def test_rows_that_differ_become_corrections(cast, sources, settings, rows_at_once):
+    settings.RUN_CHUNK_ROWS = rows_at_once
+    old = [row(1001, 9, 1), row(1001, 8, 2), row(1002, 7, 3), row(1003, 6, 4)]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=UNSTAMPED)
+        materialize(version)
+    write_rows(sources, [old[0], row(1001, 8, 20), row(1003, 6, 40), row(1003, 5, 50)])
+
+    run = backfill(cast, version)
+
+    counts = run.source_counts
+    assert run.kind == "recompute"
+    assert (counts["rows_stored"], counts["late"], counts["corrected"]) == (3, 3, 2)
+    assert online(version, DRIVERS, at=LATER)["avg_daily_trips"] == [20, 3, 50]
+    assert offline(version, DRIVERS, at=LATER)["avg_daily_trips"] == [20, 3, 50]
+    # What was trained on before stays: the corrections were not known.
+    assert offline(version, DRIVERS, at=AT)["avg_daily_trips"] == [2, 3, 4]
+
+
+def test_a_part_is_compared_alone_and_what_is_gone_is_counted(cast, sources):
+    old = [row(1001, 9, 1), row(1002, 7, 3), row(1003, 2, 4)]
+    path = write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=UNSTAMPED)
+        materialize(version)
+    write_rows(sources, [row(1001, 9, 10), row(1003, 2, 40)])
+    with committed():  # sees that the file is another, and stores what differs
+        materialize(version, end=AT + HOUR)
+    assert path.exists()
+
+    run = backfill(cast, version, start=AT - 10 * HOUR, end=AT - 5 * HOUR)
+
+    counts = run.source_counts
+    assert (counts["already_stored"], counts["rows_stored"], counts["gone"]) == (1, 0, 1)
+    assert online(version, DRIVERS, at=LATER)["avg_daily_trips"] == [10, 3, 40]
+
+
+def test_ticks_that_differ_become_corrections(cast, sources):
+    old = [row(1001, 9, 1), row(1002, 8, 2)]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=TICKS)
+        materialize(version)
+    before = offline(version, DRIVERS, at=AT - 7 * HOUR)
+    write_rows(sources, [row(1001, 9, 5), row(1002, 8, 2), row(1003, 9, 7)])
+
+    run = backfill(cast, version)
+
+    counts = run.source_counts
+    assert (counts["corrected"], counts["gone"], counts["keeps_ticks"]) == (1, 0, False)
+    assert counts["late"] > counts["corrected"]
+    assert _known(version, at=AT - 7 * HOUR)["avg_daily_trips_sum_3h"] == [1, 2, None]
+    assert offline(version, DRIVERS, at=AT - 7 * HOUR) == before
+    assert online(version, DRIVERS, at=LATER) == offline(version, DRIVERS, at=LATER)
+    assert _latest(version) == _from_scratch(cast, version)
+
+
+def _known(version: FeatureViewVersion, *, at: Any) -> dict[str, list[Any]]:
+    return offline(version, DRIVERS, at=at)
+
+
+def _latest(version: FeatureViewVersion) -> dict[tuple[int, Any], tuple[Any, ...]]:
+    """Return what a reader by event time alone finds at every hour: the last stored wins."""
+    features = [feature.name for feature in version.spec.features]
+    names = ["driver_id", "event_timestamp", "created_timestamp", "__sequence", *features]
+    rows = _rows(version, names)
+    found: dict[tuple[int, Any], tuple[Any, ...]] = {}
+    for driver in DRIVERS["driver_id"]:
+        for hours in range(60):
+            at = AT - 50 * HOUR + hours * HOUR
+            mine = [each for each in rows if each[0] == driver and each[1] <= min(at, LATER)]
+            if mine:
+                found[driver, at] = max(mine, key=lambda each: each[1:4])[4:]
+    return found
+
+
+def _from_scratch(
+    cast: factories.Cast, version: FeatureViewVersion
+) -> dict[tuple[int, Any], tuple[Any, ...]]:
+    """Return the same of a version that never saw the source as it was."""
+    with committed():
+        text = TICKS.replace("driver_hourly", f"again_{version.pk}")
+        other = make_version(cast, text=text)
+        materialize(other, end=LATER, at=LATER)
+    return _latest(other)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ticks_computed_again_are_what_a_new_version_would_have(cast, sources, seed):
+    chance = random.Random(seed)  # noqa: S311 - reproducible, and no secret
+    old = [
+        row(1001 + chance.randrange(3), chance.randrange(1, 40), chance.randrange(9))
+        for _ in range(12)
+    ]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=TICKS)
+        materialize(version)
+    # Every driver keeps its first row, so that no tick is without a source.
+    firsts = {each[0]: each for each in sorted(old, key=lambda each: each[1], reverse=True)}
+    new = [each for each in old if chance.random() < 0.6]
+    new += [row(1001 + chance.randrange(3), chance.randrange(1, 40), 7) for _ in range(4)]
+    write_rows(sources, [*firsts.values(), *new])
+
+    run = backfill(cast, version)
+
+    assert run.source_counts["gone"] == 0
+    assert _latest(version) == _from_scratch(cast, version)
+    with committed():
+        following = materialize(version, end=LATER + 2 * HOUR, at=LATER + 2 * HOUR)
+    assert following.status == "succeeded"
+    again = backfill(cast, version)
+    assert again.source_counts["corrected"] == 0
+
+
+def test_ticks_are_computed_again_to_their_end(cast, sources):
+    write_rows(sources, [row(1001, 9, 1)])
+    with committed():
+        version = make_version(cast, text=TICKS)
+        materialize(version)
+
+    with pytest.raises(BadWindow, match="leave the end out"):
+        backfill(cast, version, end=AT - 2 * HOUR)
+
+
+def test_nothing_stored_is_an_ordinary_backfill_and_one_runs_at_a_time(cast, version):
+    asked = {"version": fresh(version), "at": LATER, "actor": cast.operator}
+    first = request_backfill(**asked, start=None, end=None)
+    assert first.kind == "backfill"
+    perform(first, at=LATER)
+
+    second = request_backfill(**asked, start=None, end=AT)
+    assert request_backfill(**asked, start=None, end=AT) == second
+    with pytest.raises(RunInProgress):
+        request_backfill(**asked, start=None, end=AT - HOUR)
+    assert len(stored(version)) == 4
