@@ -101,6 +101,31 @@ class RunCalls(Calls):
         """Let a paused run go on where it stopped."""
         return self._post("runs", str(run_id), "resume", value={})
 
+    def quarantine(
+        self, run_id: int, *, limit: int | None = None, cursor: str | None = None
+    ) -> JSON:
+        """What a run's checks refused: ``state``, ``rows``, ``checks`` and a page of ``results``.
+
+        ``next`` is the ``cursor`` of the page after. Rows are for those who may read the values.
+        """
+        query = {"limit": limit, "cursor": cursor}
+        found: JSON = self._get("runs", str(run_id), "quarantine", query=query)
+        return found
+
+    def release_quarantine(self, run_id: int, *, reason: str, wait: bool = False) -> JSON:
+        """Publish what a run's checks refused, as it is; answers the run that does.
+
+        :raises RunFailed: with ``wait``, when that run did not succeed.
+        """
+        parts = "runs", str(run_id), "quarantine", "release"
+        run: JSON = self._post(*parts, value={"reason": reason})
+        return self.wait_for_run(run["id"]) if wait else run
+
+    def discard_quarantine(self, run_id: int, *, reason: str) -> JSON:
+        """Throw away what a run's checks refused; the next run reads the source again."""
+        parts = "runs", str(run_id), "quarantine", "discard"
+        return self._post(*parts, value={"reason": reason})
+
     def wait_for_run(
         self,
         run_id: int,

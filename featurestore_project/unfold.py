@@ -109,6 +109,7 @@ UNFOLD: dict[str, Any] = {
                         "schedule",
                         "materialization_materializationschedule_changelist",
                     ),
+                    _item("Quarantine", "shield_lock", "materialization_quarantine_changelist"),
                     _item("Alerts", "notifications", "materialization_alert_changelist"),
                     _item(
                         "Alert channels",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lib.clock import database_now
 from lib.errors import Unavailable
 from lib.instants import timestamp
+from materialization.choices import QuarantineState
 from materialization.edges import offline_store
+from materialization.models import Quarantine
 from materialization.quality.freshness import freshness_of
-from materialization.queries import table_at
+from materialization.queries import table_at, warned
 from registry import facts
 from registry.choices import SERVED_STATES
 
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 
 def register() -> None:
     facts.register(version_freshness)
+    facts.register(version_checks)
+
+
+def version_checks(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:
+    """Return ``{"checks": …}`` of a single version: what warned, and what waits for a decision.
+
+    Too much to ask for each of a list.
+    """
+    if len(versions) != 1 or versions[0].table is None:
+        return {}
+    (version,), table = versions, versions[0].table
+    run, warnings = warned(table)
+    held = Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first()
+    said = {
+        "run": run and run.pk,
+        "warnings": [each["message"] for each in warnings],
+        "quarantine": held and held.run_id,
+    }
+    return {version.pk: {"checks": said}}
 
 
 def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:

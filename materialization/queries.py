@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Max, OuterRef, Q, Subquery
@@ -156,6 +156,14 @@ def _ended_last(tables: Collection[int]) -> QuerySet[MaterializationRun]:
     each = FeatureTable.objects.filter(pk__in=tables).annotate(last=Subquery(newest))
     said = "table", "kind", "status", "step", "finished_at", "retry_at", "failures", "error_code"
     return MaterializationRun.objects.filter(pk__in=each.values("last")).only(*said)
+
+
+def warned(table: FeatureTable) -> tuple[MaterializationRun | None, list[dict[str, Any]]]:
+    """Return the run that stored rows of the table last, and the checks that warned of them."""
+    stored = table.runs.filter(status=RunStatus.SUCCEEDED).exclude(checks=[])
+    run = stored.select_related("version__feature_view").order_by("-id").first()
+    checks = run.checks if run is not None else []
+    return run, [each for each in checks if not each["passed"] and not each.get("blocks", True)]
 
 
 def repaired_by(run: MaterializationRun) -> MaterializationRun | None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Subquery, Sum
 
 from lib.errors import AssayError
-from materialization.choices import LIVE_STATUSES, RunStatus
+from materialization.choices import KEPT_STATES, LIVE_STATUSES, RunStatus
 from materialization.clocks import last_heard
 from materialization.edges import fullness, offline_store
-from materialization.models import Alert, MaterializationRun
+from materialization.models import Alert, MaterializationRun, Quarantine
 from materialization.quality.freshness import freshness_of
 from materialization.queries import recorded_tables, table_at
 from registry.queries import served_versions
@@ -43,6 +43,8 @@ MEANS = {
     "assay_freshness_promise_seconds": "How old it promises to be at most.",
     "assay_drift": "How far the latest run's values lay from the baseline or the run before.",
     "assay_alerts_open": "Open alerts.",
+    "assay_quarantine_bytes": "Bytes of rows that checks refused and nobody has decided on.",
+    "assay_quarantine_rows": "How many rows those are.",
     "assay_runs_live": "Runs that wait or are under way.",
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
@@ -59,6 +61,7 @@ def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _ages(at)
     yield from _drift()
     yield from _alerts()
+    yield from _quarantine()
     yield from _runs()
     yield from _processes(at)
     yield from _stores()
@@ -99,6 +102,16 @@ def _alerts() -> Iterator[Figure]:
     for project, kind, severity, count in rows.annotate(Count("pk")):
         labels = {"project": project or "", "kind": kind, "severity": severity}
         yield Figure("assay_alerts_open", labels, count)
+
+
+def _quarantine() -> Iterator[Figure]:
+    kept = Quarantine.objects.filter(state__in=KEPT_STATES).order_by()
+    columns = "table__feature_view__project__name", "table__feature_view__name"
+    sums = kept.values_list(*columns).annotate(Sum("size_bytes"), Sum("rows"))
+    for project, view, size, rows in sums:
+        labels = {"project": project, "feature_view": view}
+        yield Figure("assay_quarantine_bytes", labels, size)
+        yield Figure("assay_quarantine_rows", labels, rows)
 
 
 def _runs() -> Iterator[Figure]:

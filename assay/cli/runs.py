@@ -12,6 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
+from assay.cli import quarantine
 from assay.cli.arguments import Commands, Context, instant_argument
 from assay.cli.output import Output, printable
 from assay.lifecycle import split_reference
@@ -55,6 +56,7 @@ def add(commands: Commands) -> None:
         ("resume", run_resume, "Let a paused run go on where it stopped."),
     ):
         runs.add(name, run, text).add_argument("run_id", metavar="ID", type=int)
+    quarantine.add(runs)
 
 
 def _version(text: str) -> tuple[str, str]:

@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from lib.clock import database_now
 from materialization.catalogue import newest_event
-from materialization.choices import AlertKind
+from materialization.choices import AlertKind, QuarantineState
 from materialization.markup import outcomes
-from materialization.models import Alert, MaterializationSchedule
+from materialization.models import Alert, MaterializationSchedule, Quarantine
 from materialization.quality.freshness import freshness_of
-from materialization.queries import coverage
+from materialization.queries import coverage, warned
 from registry import access
 from registry.admin.panels import panel
 from registry.choices import SERVED_STATES, Right
@@ -43,6 +43,8 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "fresh": fresh,
         "newest": newest_event(table),
         "windows": windows,
+        "warned": warned(table),
+        "held": Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first(),
         "until": windows[-1].end if windows else None,
         "runs": runs[:RUNS_SHOWN],
         "shared_with": table.versions.exclude(pk=version.pk).select_related("feature_view"),

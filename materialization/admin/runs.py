@@ -18,7 +18,7 @@ from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.disclosure import Disclosure
 from materialization.markup import bars, status_with_bar, window_text
-from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.models import MaterializationRun, MaterializationSchedule, Quarantine
 from materialization.outlook import outlook, said_left
 from materialization.queries import coverage, covered_until, gaps, repaired_by
 from materialization.requests.baselines import set_baseline
@@ -105,6 +105,7 @@ class MaterializationRunAdmin(ScopedAdmin):
             "example": shown.example(obj),
             "checks": shown.checks(obj),
             "repaired_by": repaired_by(obj),
+            "quarantine": Quarantine.objects.filter(run=obj).first(),
             "lacking": gaps(obj.version, coverage(obj.table)),
             "has_created": obj.version.spec.rows_from.created_timestamp is not None,
             "is_retried": is_retried(obj),

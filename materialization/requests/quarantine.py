@@ -31,7 +31,7 @@ from registry.models import FeatureTable, FeatureViewVersion
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
     from materialization.compute.jobs import ListedRow
@@ -106,14 +106,7 @@ def release_rows(
     :raises NotMaterializable: its version is not served. :raises RunInProgress: wait for that run.
     """
     version, table = quarantine.run.version, quarantine.table
-    access.require(actor, RIGHT, version.feature_view)
-    require_person(version, actor, token_owner)
-    if version.has_edited(actor.pk):
-        raise EditorMayNotDecide(
-            "whoever created, edited or submitted a version cannot release what its checks"
-            " refused; ask another steward.",
-            project=version.feature_view.project.name,
-        )
+    require_release(quarantine, actor, token_owner)
     reason = _reason(reason)
     with transaction.atomic():
         # Both before the run is made, whose entry holds the trail: see ``registry.locks``.
@@ -138,13 +131,35 @@ def discard_rows(*, quarantine: Quarantine, actor: User, reason: str, at: dateti
         release it may have done so.
     """
     version = quarantine.run.version
-    access.require(actor, RIGHT, version.feature_view)
+    require_decider(quarantine, actor)
     reason = _reason(reason)
     with transaction.atomic():
         access.require_still(actor, RIGHT, version.feature_view)
         _decide(quarantine, QuarantineState.DISCARDED, actor, reason, at)
     quarantine.refresh_from_db()
     return quarantine
+
+
+def require_decider(quarantine: Quarantine, actor: User | AnonymousUser) -> None:
+    """:raises ActionNotPermitted: the actor may not approve versions of the view."""
+    access.require(actor, RIGHT, quarantine.run.version.feature_view)
+
+
+def require_release(
+    quarantine: Quarantine, actor: User | AnonymousUser, token_owner: User | None = None
+) -> None:
+    """:raises ActionNotPermitted, EditorMayNotDecide, ServiceAccountMayNotDecide: they may not."""
+    version = quarantine.run.version
+    require_decider(quarantine, actor)
+    if not actor.is_authenticated:
+        return
+    require_person(version, actor, token_owner)
+    if version.has_edited(actor.pk):
+        raise EditorMayNotDecide(
+            "whoever created, edited or submitted a version cannot release what its checks"
+            " refused; ask another steward.",
+            project=version.feature_view.project.name,
+        )
 
 
 def _reason(reason: str) -> str:

@@ -418,3 +418,29 @@ def test_stores_that_are_equal_exit_with_zero_and_certificates_are_listed(assay,
 
     assert peer.requests[0].json() == {"sample": 5, "repair": True}
     assert capsys.readouterr().out.count("sample 5") == 2
+
+
+def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
+    row = {
+        "keys": {"driver_id": 1001},
+        "event_timestamp": "2026-03-01T10:00:00Z",
+        "created_timestamp": "2026-03-01T10:00:00Z",
+        "failed": ["trips: max", "paid"],
+        "values": {"trips": 99},
+    }
+    held = {"run": 7, "state": "held", "rows": 3, "rows_shown": True, "next": "0:4"}
+    peer.answers_with("GET runs/7/quarantine", held | {"results": [row]})
+    peer.answers_with("POST runs/7/quarantine/release", {"id": 9}, 202)
+    peer.answers_with("POST runs/7/quarantine/discard", {"run": 7, "rows": 3})
+
+    assert assay("runs", "quarantine", "7", "--limit", "1", "--cursor", "0:2") == 0
+    assert assay("runs", "release", "7", "--reason", "seen") == 0
+    assert assay("runs", "discard", "7", "--reason", "no") == 0
+
+    said = capsys.readouterr()
+    assert all(word in said.out for word in ("1001", "trips: max, paid", "trips: 99", "held"))
+    assert "--cursor 0:4" in said.err
+    assert "assay runs watch 9" in said.out
+    assert "3 rows of run 7 are thrown away" in said.out
+    assert peer.requests[0].query == {"limit": ["1"], "cursor": ["0:2"]}
+    assert [sent.json() for sent in peer.requests[1:]] == [{"reason": "seen"}, {"reason": "no"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from materialization.models import MaterializationRun, Quarantine
+from materialization.standing import figures
 from registry.models import AuditEntry
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.api.test_runs import EVERYBODY, call, refusal
@@ -102,3 +103,14 @@ def test_what_is_over_lists_no_rows_and_says_by_which_run(call, held):
     shown = call("owner", "get", f"runs/{held.run_id}/quarantine").json()
 
     assert (shown["state"], shown["ended_by"], shown["results"]) == ("superseded", newer.pk, [])
+
+
+def test_a_version_says_what_warned_and_what_waits_for_a_decision(call, cast, held, sources):
+    path = "feature-views/driver_hourly/versions/1.0.0"
+
+    said = call("auditor", "get", path).json()["checks"]
+
+    assert said == {"run": None, "warnings": [], "quarantine": held.run_id}
+    found = {(each.name, each.labels.get("feature_view")): each.value for each in figures(at=AT)}
+    assert found["assay_quarantine_rows", "driver_hourly"] == 4
+    assert found["assay_quarantine_bytes", "driver_hourly"] == held.size_bytes
