@@ -143,6 +143,10 @@ RUN_CHUNK_ROWS = env_int("RUN_CHUNK_ROWS", 10_000_000, minimum=1)
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)
 # Seconds for which a worker holds a run without a heartbeat before the sweep gives it to another.
 RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
+# Days for which a run keeps its features' profiles; then those of a day become one.
+PROFILE_RUN_DAYS = env_int("PROFILE_RUN_DAYS", 7, minimum=1)
+# Days for which those of days are kept; then those of a month become one.
+PROFILE_DAY_DAYS = env_int("PROFILE_DAY_DAYS", 92, minimum=31)
 # Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 # Hosts to which alert channels may lead, comma-separated, each alone or as host:port; none: no

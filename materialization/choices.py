@@ -96,6 +96,13 @@ class CertificateStatus(StrEnum):
 LIVE_CERTIFICATES = (CertificateStatus.QUEUED, CertificateStatus.RUNNING)
 
 
+class Span(StrEnum):
+    """Of how much time one profile is, once those of its runs are merged."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
 class AlertKind(StrEnum):
     """What can be wrong; ``quality.alerts.causes`` says how grave each is."""
 

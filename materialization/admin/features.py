@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
-    from materialization.quality.history import History, Point
+    from materialization.quality.history import History, Past, Point
     from materialization.quality.profiles import ColumnProfile
 
 #: Parts of a histogram, and texts that are told apart.
@@ -74,6 +74,11 @@ class FeatureAdmin(ScopedAdmin):
             "charts": list(_charts(points, name, may_read=may_read)),
             "drift": _drift(points, obj, spec.checks.drift),
             "shares": _shares(history, name) if may_read else None,
+            "spans": [
+                _past(past, past.columns[name], may_read=may_read)
+                for past in reversed(history.spans)
+                if name in past.columns
+            ],
         }
 
     @display(description="Feature", ordering="name")
@@ -135,6 +140,15 @@ def _row(point: Point, name: str, *, may_read: bool) -> dict[str, Any]:
             for side in (Against.BASELINE, Against.PREVIOUS)
             for measure in ("psi", "ks")
         ],
+    }
+
+
+def _past(past: Past, column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
+    low, median, high = _band(column) if may_read else (None, None, None)
+    return {
+        "span": past.span,
+        "nulls": f"{column.nulls / max(column.rows, 1):.2%}",
+        "figures": [_shown(each) for each in (column.mean, column.std, low, median, high)],
     }
 
 

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from materialization.models import Baseline
-    from materialization.quality.history import History, Point
+    from materialization.quality.history import History, Past, Point
     from materialization.quality.profiles import ColumnProfile, Profile
     from registry.models import FeatureViewVersion
+
+
+#: What is said of a feature in one run, day or month.
+BRIEF = ("rows", "nulls", "nans", "mean", "std", "quantiles")
 
 
 class BadCount(Invalid):
@@ -124,6 +128,7 @@ def _output(history: History, names: list[str], shown: Disclosure) -> dict[str, 
         "baseline": _baseline(history, names, may_read=may_read),
         "profile": _profile(history.merged, names, may_read=may_read),
         "runs": [_point(point, names, may_read=may_read) for point in history.points],
+        "before": [_past(past, names, may_read=may_read) for past in history.spans],
     }
 
 
@@ -158,18 +163,35 @@ def _column(column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
     return Disclosure.column(column.to_json(), may_read=may_read)
 
 
+def _brief(column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
+    said = _column(column, may_read=may_read)
+    return {key: said[key] for key in BRIEF if key in said}
+
+
+def _past(past: Past, names: list[str], *, may_read: bool) -> dict[str, Any]:
+    """Return a day or month that has the profiles of its runs as one."""
+    columns = past.columns
+    return {
+        "span": past.span.span,
+        "starts_on": past.span.starts_on.isoformat(),
+        "runs": past.span.runs,
+        "rows": past.span.rows,
+        "features": {
+            name: _brief(columns[name], may_read=may_read) for name in names if name in columns
+        },
+    }
+
+
 def _point(point: Point, names: list[str], *, may_read: bool) -> dict[str, Any]:
-    kept = ("rows", "nulls", "nans", "mean", "std", "quantiles")
     features = {}
     for name in names:
         if (column := point.columns.get(name)) is not None:
-            said = _column(column, may_read=may_read)
             drift = {
                 side: found
                 for side in ("baseline", "previous")
                 if (found := point.drift(side, name))
             }
-            features[name] = {key: said[key] for key in kept if key in said} | {"drift": drift}
+            features[name] = _brief(column, may_read=may_read) | {"drift": drift}
     return {
         "run": point.run.pk,
         "window_end": timestamp(point.run.window_end),

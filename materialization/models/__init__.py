@@ -5,7 +5,7 @@ from __future__ import annotations
 from materialization.models.alerts import Alert
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
-from materialization.models.profiles import Baseline
+from materialization.models.profiles import Baseline, ProfileSpan
 from materialization.models.quarantine import Quarantine
 from materialization.models.runs import (
     MaterializationRun,
@@ -26,6 +26,7 @@ __all__ = [
     "MaterializationRun",
     "MaterializationSchedule",
     "ProcessClock",
+    "ProfileSpan",
     "Quarantine",
     "SourcePart",
     "StoredWindow",

@@ -108,6 +108,8 @@ class MaterializationRun(models.Model):
     #: What of the source was read and what became of it: ``queries.source_counts`` says the keys.
     source_counts = models.JSONField(default=dict, blank=True)
     profile = models.JSONField(default=dict, blank=True)
+    #: It has its features' profiles still; those of old runs are merged: see ``ProfileSpan``.
+    has_profile = models.BooleanField(default=False)
     #: How far its values lay from the baseline and from the previous run's, by feature: see
     #: ``quality.drift_checks``. Null: nothing was compared.
     drift = models.JSONField(null=True, blank=True)
@@ -143,6 +145,18 @@ class MaterializationRun(models.Model):
                 fields=("table", "sequence"),
                 condition=Q(publishing=True),
                 name="materialization_run_published",
+            ),
+            # "Which profiles are old?" is asked by every sweep.
+            models.Index(
+                fields=("finished_at",),
+                condition=Q(has_profile=True),
+                name="materialization_run_unmerged",
+            ),
+            # "Which is the table's latest profile?"
+            models.Index(
+                fields=("table", "-id"),
+                condition=Q(has_profile=True),
+                name="materialization_run_profiled",
             ),
             # "How far did the latest run drift, and those before it?"
             models.Index(

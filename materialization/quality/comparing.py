@@ -50,7 +50,7 @@ def _baseline(version: FeatureViewVersion) -> Compared | None:
 def _previous(version: FeatureViewVersion, run: MaterializationRun) -> Compared | None:
     """Return the last run before that stored rows and whose profile is still its own."""
     runs = run.table.runs.filter(status=RunStatus.SUCCEEDED, pk__lt=run.pk, rows_offline__gt=0)
-    last = runs.exclude(profile={}).order_by("-id").first()
+    last = runs.filter(has_profile=True).order_by("-id").first()
     if last is None:
         return None
     return Compared(Profile.from_json(last.profile, version.spec.features), f"run {last.pk}")

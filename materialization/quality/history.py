@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from materialization.choices import RunStatus
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, ProfileSpan
 from materialization.quality.comparing import current_baseline
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: How many runs are shown where nobody says, and at most.
 RUNS, MAX_RUNS = 30, 100
+#: How many days and months of before.
+SPANS = 60
 
 
 class Point(NamedTuple):
@@ -36,6 +38,13 @@ class Point(NamedTuple):
         return found
 
 
+class Past(NamedTuple):
+    """A day or a month of merged profiles."""
+
+    span: ProfileSpan
+    columns: dict[str, ColumnProfile]
+
+
 class History(NamedTuple):
     """``points`` are in the order of the runs; ``merged`` is all of them together."""
 
@@ -44,12 +53,14 @@ class History(NamedTuple):
     compared: Profile | None
     points: list[Point]
     merged: Profile | None
+    #: The latest days and months whose runs have no profile of their own any more, in their order.
+    spans: list[Past]
 
 
 def profiled_runs(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
     """Return the runs of a version's table that stored rows, the latest first."""
     runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
-    return runs.filter(rows_offline__gt=0).exclude(profile={}).order_by("-id")
+    return runs.filter(rows_offline__gt=0, has_profile=True).order_by("-id")
 
 
 def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
@@ -68,7 +79,17 @@ def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
         Profile.from_json(baseline.profile, features) if baseline else None,
         points,
         merge_profiles(profiles) if profiles else None,
+        _spans(version) if version.table else [],
     )
+
+
+def _spans(version: FeatureViewVersion) -> list[Past]:
+    spans = ProfileSpan.objects.filter(table=version.table).order_by("-starts_on")[:SPANS]
+    features = version.spec.features
+    return [
+        Past(span, {each.name: each for each in Profile.from_json(span.profile, features).columns})
+        for span in reversed(spans)
+    ]
 
 
 def approvers_of(version: FeatureViewVersion) -> list[str]:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from lib.errors import Conflict, Invalid
 from materialization.choices import RunStatus
-from materialization.models import Baseline, MaterializationRun
+from materialization.models import Baseline, MaterializationRun, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
 from registry import access, audit
@@ -60,8 +60,11 @@ def _record(version: FeatureViewVersion, at: datetime) -> None:
         return
     whole = max(version.table.ready_at, version.approved_at or version.table.ready_at)
     runs = _profiled(version).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
-    if runs:
-        baseline = _set(version, list(runs), set_at=whole)
+    # What is merged by now is older than any approval that waits for its baseline.
+    spans = ProfileSpan.objects.filter(table=version.table, starts_on__lte=whole.date())
+    parts: list[MaterializationRun | ProfileSpan] = [*spans, *runs]
+    if parts:
+        baseline = _set(version, parts, set_at=whole)
         _leave_trail(baseline, "baseline.recorded", at)
 
 
@@ -108,27 +111,28 @@ def _leave_trail(baseline: Baseline, verb: str, at: datetime) -> None:
 
 def _profiled(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
     runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
-    return runs.filter(rows_offline__gt=0).exclude(profile={}).order_by("id")
+    return runs.filter(rows_offline__gt=0, has_profile=True).order_by("id")
 
 
 def _set(
     version: FeatureViewVersion,
-    runs: Sequence[MaterializationRun],
+    parts: Sequence[MaterializationRun | ProfileSpan],
     *,
     set_at: datetime,
     actor: User | None = None,
     reason: str = "",
 ) -> Baseline:
     features = version.spec.features
-    merged = merge_profiles([Profile.from_json(run.profile, features) for run in runs])
-    numbers = [run.pk for run in runs]
+    merged = merge_profiles([Profile.from_json(part.profile, features) for part in parts])
+    spans = [part for part in parts if isinstance(part, ProfileSpan)]
+    runs = [part.pk for part in parts if not isinstance(part, ProfileSpan)]
     return Baseline.objects.create(
         version=version,
         profile=merged.to_json(),
         rows=merged.rows,
-        runs=len(runs),
-        first_run=min(numbers),
-        last_run=max(numbers),
+        runs=len(runs) + sum(span.runs for span in spans),
+        first_run=min([*runs, *(span.first_run for span in spans)]),
+        last_run=max([*runs, *(span.last_run for span in spans)]),
         set_at=set_at,
         set_by=actor,
         reason=reason,

@@ -22,6 +22,7 @@ from materialization.models import MaterializationRun
 from materialization.requests import certificates, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
+from materialization.requests.profile_keeping import merge_old_profiles
 from materialization.requests.quarantine import expire_held, remove_files
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
@@ -109,6 +110,7 @@ DUTIES: tuple[Callable[..., None], ...] = (
     reload_missing,
     drop_abandoned,
     record_baselines,
+    merge_old_profiles,
     record_excess,
     expire_held,
     remove_files,

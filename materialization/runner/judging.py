@@ -77,7 +77,7 @@ def judge_rows(
     found = Profile.from_json(computed.profile, run.version.spec.features)
     drifted = drift_of(run.version, run, found)
     drift = drifted.figures if drifted else None
-    run.advance(profile=profile, drift=drift, progress=progress)
+    run.advance(profile=profile, has_profile=True, drift=drift, progress=progress)
     also = drifted.results if drifted else ()
     _judge(run, computed.checked, stage, rows=counters.rows, also=also)
     if counters.rows == 0 and not run.table.stored_windows.exists():
