@@ -25,15 +25,17 @@ class CertificateCalls(Calls):
         sample: int | None = None,
         full: bool = False,
         repair: bool = False,
+        source: bool = False,
     ) -> JSON:
         """Have the stores of ``view`` (its default version) or ``view@version`` compared.
 
         By a sample of so many entities, or all; ``repair`` looks at all and puts right what
-        differs. Answers the certificate, which is queued.
+        differs; ``source`` compares the stored rows with the source. Answers the certificate, which
+        is queued.
         """
         name, version = split_reference(reference)
         version = version or self._get("feature-views", name)["default_version"] or "draft"
-        body = {"sample": sample, "full": full, "repair": repair}
+        body = {"sample": sample, "full": full, "repair": repair, "source": source}
         sent = {key: value for key, value in body.items() if value not in (None, False)}
         return self._post("feature-views", name, "versions", version, "compare", value=sent)
 

@@ -82,6 +82,8 @@ class CertificateKind(StrEnum):
 
     #: The rows of the online store with the latest stored ones.
     ONLINE = "online"
+    #: The stored rows with those the source has.
+    SOURCE = "source"
 
 
 class CertificateStatus(StrEnum):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Of a profile's columns what is a value of the data and no count or mean.
 VALUES = ("min", "max", "quantiles", "edges", "marks", "top")
 #: Of an example of a difference, which row it is.
-WHOSE = ("key", "stored", "online")
+WHOSE = ("key", "stored", "online", "source")
 
 
 class Disclosure:

@@ -11,7 +11,7 @@ from assay.errors import StoresDiffer
 from assay.shapes import JSON
 
 COLUMNS = (
-    ("id", "view", "status", "scope", "compared", "equal")
+    ("id", "view", "kind", "status", "scope", "compared", "equal")
     + ("missing", "extra", "different", "repaired", "finished_at")
 )  # fmt: skip
 
@@ -25,6 +25,9 @@ def add(commands: Commands) -> None:
     compare.add_argument(
         "--repair", action="store_true", help="look at every row and put right what differs"
     )
+    compare.add_argument(
+        "--source", action="store_true", help="the stored rows with the source, all of them"
+    )
     compare.add_argument("--no-wait", action="store_true", help="return once it is queued")
     listing = commands.add("certificates", run_list, "List what comparisons found.")
     listing.add_argument("--view", metavar="NAME")
@@ -34,7 +37,11 @@ def add(commands: Commands) -> None:
 
 def run_compare(context: Context, args: argparse.Namespace) -> None:
     asked = context.store.compare(
-        args.reference, sample=args.sample, full=args.full, repair=args.repair
+        args.reference,
+        sample=args.sample,
+        full=args.full,
+        repair=args.repair,
+        source=args.source,
     )
     if args.no_wait:
         _show(context, [asked])

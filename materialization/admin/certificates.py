@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.choices import CertificateStatus
+from materialization.choices import CertificateKind, CertificateStatus
 from materialization.disclosure import Disclosure
 from materialization.markup import outcomes
 from materialization.models import Certificate
@@ -66,6 +66,7 @@ class CertificateAdmin(ScopedAdmin):
         feature_view = obj.version.feature_view
         may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, feature_view)
         last = obj.table.certificates.filter(kind=obj.kind).order_by("-id")[:CHARTED]
+        is_online = obj.kind == CertificateKind.ONLINE
         differs = obj.status == CertificateStatus.DIFFERENT
         may_ask = may_run and not obj.is_live and obj.version.state in SERVED_STATES
         return {
@@ -73,11 +74,12 @@ class CertificateAdmin(ScopedAdmin):
             "chart": outcomes(list(last)[::-1]),
             "examples": Disclosure(request.user).examples(obj),
             "may_ask": may_ask,
-            "may_repair": may_ask and differs and obj.repaired < obj.differences,
+            "is_online": is_online,
+            "may_repair": may_ask and is_online and differs and obj.repaired < obj.differences,
         }
 
     def again(self, request: HttpRequest, obj: Certificate) -> HttpResponse | None:
-        return self._ask(request, obj.version, repair=False)
+        return self._ask(request, obj.version, repair=False, kind=CertificateKind(obj.kind))
 
     def repair(self, request: HttpRequest, obj: Certificate) -> HttpResponse | None:
         return self._ask(request, obj.version, repair=True)
@@ -100,11 +102,18 @@ class CertificateAdmin(ScopedAdmin):
         *,
         repair: bool,
         sample: int | None = None,
+        kind: CertificateKind = CertificateKind.ONLINE,
     ) -> HttpResponse | None:
         """Ask for a comparison and lead to its page; None where that is refused."""
         actor, at = access.acting_user(request), database_now()
         ask = partial(
-            request_certificate, version=version, sample=sample, repair=repair, actor=actor, at=at
+            request_certificate,
+            version=version,
+            kind=kind,
+            sample=sample,
+            repair=repair,
+            actor=actor,
+            at=at,
         )
         asked = attempt(request, ask)
         return HttpResponseRedirect(self.url_of(asked)) if asked else None
@@ -123,6 +132,8 @@ class CertificateAdmin(ScopedAdmin):
 
     @display(description="Scope")
     def scope(self, certificate: Certificate) -> str:
+        if certificate.kind == CertificateKind.SOURCE:
+            return "the source"
         size = "all rows" if certificate.sample is None else f"a sample of {certificate.sample:,}"
         return f"{size}, with repair" if certificate.repair else size
 

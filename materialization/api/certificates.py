@@ -32,7 +32,7 @@ class CertificateNotFound(NotFound):
 
 
 class CompareAPI(API):
-    """``{"sample"?: N, "full"?: true, "repair"?: true}``: compare the stores of one version."""
+    """``{"sample"?: N, "full"?, "repair"?, "source"?: true}``: compare one version's stores."""
 
     attempt = "comparing the stores of {name}@{version}"
 
@@ -43,11 +43,13 @@ class CompareAPI(API):
     )
     def post(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        body = small_object(request, ("sample", "full", "repair"))
+        body = small_object(request, ("sample", "full", "repair", "source"))
+        kind = CertificateKind.SOURCE if _flag(body, "source") else CertificateKind.ONLINE
         asked = request_certificate(
             version=found,
             sample=_sample(body),
             repair=_flag(body, "repair"),
+            kind=kind,
             at=database_now(),
             actor=access.acting_user(request),
         )

@@ -56,6 +56,8 @@ class Certificate(models.Model):
     #: Of the equal ones: past every TTL, and gone from memory.
     expired = models.PositiveBigIntegerField(default=0)
     repaired = models.PositiveBigIntegerField(default=0)
+    #: Of the source's rows those that are in files which the next run reads.
+    late = models.PositiveBigIntegerField(default=0)
     #: Some of each kind of difference; their keys are for those who may read the view's values.
     examples = models.JSONField(default=list, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
@@ -91,7 +93,7 @@ class Certificate(models.Model):
 
     @property
     def equal(self) -> int:
-        return self.compared - self.differences
+        return self.compared - self.differences - self.late
 
     def owned(self) -> QuerySet[Certificate]:
         """Return the row as long as this attempt has it."""

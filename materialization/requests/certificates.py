@@ -67,15 +67,17 @@ def request_certificate(
     at: datetime,
     actor: User | None,
     repair: bool = False,
+    kind: CertificateKind = CertificateKind.ONLINE,
     enqueued: bool = True,
 ) -> Certificate:
     """Queue a comparison of a version's table; without ``actor`` the system asks.
 
-    ``sample`` None: of all rows. A repair looks at all rows. Not ``enqueued``: the caller performs
-    it. A comparison under way that does as much is returned instead of a second one.
+    ``sample`` None: of all rows, which a repair and the source are always. Not ``enqueued``: the
+    caller performs it. One that is under way and does as much is returned instead.
 
     :raises ActionNotPermitted: the actor may not materialize this view.
-    :raises NotComparable: the version is not served online, or nothing of it was loaded yet.
+    :raises NotComparable: the version is not served, not online, nothing of it was loaded yet, or
+        it is the source that is to be compared and put right: a run does that.
     :raises ComparisonInProgress: one that does less is under way; names it.
     :raises BadSample: less than one entity, or more than ``MOST_SAMPLED``.
     """
@@ -83,26 +85,31 @@ def request_certificate(
         access.require(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
     if sample is not None and not 1 <= sample <= MOST_SAMPLED:
         raise BadSample(f"a sample has 1 to {MOST_SAMPLED:,} entities, not {sample}.")
-    sample = None if repair else sample
-    table = _comparable_table(version)
-    live = Certificate.objects.filter(
-        table=table, kind=CertificateKind.ONLINE, status__in=LIVE_CERTIFICATES
-    ).first()
+    if kind is CertificateKind.SOURCE and repair:
+        raise NotComparable(
+            "rows that a table lacks are stored by a run: materialize from its start again."
+        )
+    sample = None if repair or kind is CertificateKind.SOURCE else sample
+    table = _comparable_table(version, kind)
+    live = Certificate.objects.filter(table=table, kind=kind, status__in=LIVE_CERTIFICATES).first()
     if live is not None:
         return _joined(live, sample, repair=repair)
     try:
         with transaction.atomic():
-            return _create(version, table, sample, repair, actor, at, enqueued)
+            made = _create(version, table, kind, sample, repair=repair, actor=actor, at=at)
+            if enqueued:
+                enqueue(made)
+            return made
     except IntegrityError as exc:
         raise ComparisonInProgress(
             f"a comparison of {version} was started a moment ago; ask again when it has ended."
         ) from exc
 
 
-def _comparable_table(version: FeatureViewVersion) -> FeatureTable:
+def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> FeatureTable:
     if version.state not in SERVED_STATES or version.table is None:
         raise NotComparable(f"{version} is {version.state}; only served versions are compared.")
-    if not version.spec.view.online:
+    if kind is CertificateKind.ONLINE and not version.spec.view.online:
         raise NotComparable(
             f"{version} is not online (online: false): there is nothing to compare."
         )
@@ -124,16 +131,17 @@ def _joined(live: Certificate, sample: int | None, *, repair: bool) -> Certifica
 def _create(
     version: FeatureViewVersion,
     table: FeatureTable,
+    kind: CertificateKind,
     sample: int | None,
-    repair: bool,  # noqa: FBT001 - as its only caller has it
+    *,
+    repair: bool,
     actor: User | None,
     at: datetime,
-    enqueued: bool,  # noqa: FBT001
 ) -> Certificate:
     made = Certificate.objects.create(
         table=table,
         version=version,
-        kind=CertificateKind.ONLINE,
+        kind=kind,
         sample=sample,
         repair=repair,
         requested_by=actor,
@@ -141,10 +149,8 @@ def _create(
         enqueued_at=at,
     )
     if actor is not None or repair:
-        after = {"sample": sample, "repair": repair}
+        after = {"kind": kind, "sample": sample, "repair": repair}
         audit.record(actor=actor, verb="certificate.requested", subject=made, after=after, at=at)
-    if enqueued:
-        enqueue(made)
     return made
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,10 +18,11 @@ from django.db import transaction
 from lib.errors import AssayError
 from lib.outages import translated
 from lib.pace import Pace
-from materialization.choices import AlertKind, CertificateStatus
+from materialization.choices import AlertKind, CertificateKind, CertificateStatus
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import Alert, Certificate
 from materialization.quality.alerts.opening import (
+    About,
     Trouble,
     about_version,
     close_alerts,
@@ -31,6 +31,7 @@ from materialization.quality.alerts.opening import (
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
+from materialization.runner.comparing_source import compare_source
 from materialization.runner.heartbeat import Lease, LeaseLost
 from materialization.stores.layout import layout_of
 from registry import audit
@@ -108,6 +109,9 @@ def _perform(claimed: Certificate, clock: Callable[[], datetime]) -> None:
 
 
 def _compare(claimed: Certificate, lease: Lease, clock: Callable[[], datetime]) -> Compared:
+    watch = _Watch(claimed, lease)
+    if claimed.kind == CertificateKind.SOURCE:
+        return compare_source(claimed, watch=watch.note_share)
     # The generation first: a marker that is read after it is of this load or a later one.
     table = FeatureTable.objects.select_related("feature_view__project").get(pk=claimed.table_id)
     spec = claimed.version.spec
@@ -118,7 +122,7 @@ def _compare(claimed: Certificate, lease: Lease, clock: Callable[[], datetime]) 
         sample=claimed.sample,
         repair=claimed.repair,
         clock=clock,
-        watch=partial(_Watch(claimed, lease).note),
+        watch=watch.note,
     )
 
 
@@ -129,6 +133,11 @@ class _Watch:
         self._claimed, self._lease = claimed, lease
         self._pace = Pace(settings.COMPARE_ROWS_PER_SECOND)
         self._noted_at = time.monotonic()
+
+    def note_share(self, share: float) -> None:
+        """:raises LeaseLost: another worker has the comparison."""
+        if self._lease.stopped is not None:
+            raise self._lease.stopped
 
     def note(self, found: Findings, cost: float) -> None:
         """:raises LeaseLost: another worker has the comparison."""
@@ -142,7 +151,7 @@ class _Watch:
 
 def _columns(compared: Compared) -> dict[str, Any]:
     found = compared.findings
-    counted = ("compared", "missing", "extra", "different", "expired", "repaired")
+    counted = ("compared", "missing", "extra", "different", "expired", "repaired", "late")
     return {
         **{name: getattr(found, name) for name in counted},
         "examples": [msgspec.to_builtins(each) for each in found.examples],
@@ -177,12 +186,15 @@ def words_of(done: Certificate) -> str:
     if done.status == CertificateStatus.FAILED:
         return f"nothing can be said: {done.error}"
     scope = "all rows" if done.sample is None else f"a sample of {done.compared:,} rows"
+    what = "online against offline"
+    if done.kind == CertificateKind.SOURCE:
+        what = "stored against source"
     kinds = ("missing", "extra", "different")
     found = ", ".join(f"{getattr(done, k):,} {k}" for k in kinds if getattr(done, k))
+    late = f"; {done.late:,} late, which the next run takes" if done.late else ""
     put_right = f"; {done.repaired:,} put right" if done.repaired else ""
-    return f"online against offline, {scope}: {done.equal:,} equal, {found or 'none differ'}" + (
-        put_right
-    )
+    counted = f"{done.equal:,} equal, {found or 'none differ'}"
+    return f"{what}, {scope}: {counted}{late}{put_right}"
 
 
 def _settle_alert(done: Certificate, at: datetime) -> None:
@@ -193,7 +205,7 @@ def _settle_alert(done: Certificate, at: datetime) -> None:
     if done.status == CertificateStatus.DIFFERENT:
         if done.version.state in SERVED_STATES:
             trouble = Trouble(f"{done}: {words_of(done)}.", f"{done.kind}_differs")
-            raise_alert(AlertKind.INCONSISTENT, about_version(done.version), trouble, at=at)
+            raise_alert(AlertKind.INCONSISTENT, _about(done), trouble, at=at)
     elif done.status == CertificateStatus.EQUAL and done.sample is None:
         about = Alert.objects.filter(
             kind=AlertKind.INCONSISTENT,
@@ -201,6 +213,13 @@ def _settle_alert(done: Certificate, at: datetime) -> None:
             code=f"{done.kind}_differs",
         )
         close_alerts(about, at=at)
+
+
+def _about(done: Certificate) -> About:
+    """Return what the alert is about; the source has one of its own."""
+    about = about_version(done.version)
+    is_source = done.kind == CertificateKind.SOURCE
+    return about._replace(subject=f"{about.subject}, its source") if is_source else about
 
 
 def _leave_trail(done: Certificate, at: datetime) -> None:

@@ -387,7 +387,7 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
 CERTIFICATE = {
     "id": 9, "feature_view": "profile", "version": "1.0.0", "status": "different", "sample": None,
     "compared": 1000, "equal": 998, "missing": 2, "extra": 0, "different": 0, "repaired": 0,
-    "finished_at": "2026-01-01T00:00:00Z", "error": None,
+    "finished_at": "2026-01-01T00:00:00Z", "error": None, "kind": "online",
     "examples": [{"kind": "missing", "key": "user_id=17"}],
 }  # fmt: skip
 

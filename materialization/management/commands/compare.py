@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from lib.clock import database_now
 from lib.errors import AssayError
-from materialization.choices import CertificateStatus
+from materialization.choices import CertificateKind, CertificateStatus
 from materialization.models import Certificate
 from materialization.requests.certificates import request_certificate
 from materialization.runner.certifying import certify
@@ -29,13 +29,14 @@ COLUMNS: tuple[str, ...] = (
     "extra",
     "different",
     "repaired",
+    "late",
 )
 
 
 class Command(BaseCommand):
     help = (
-        "Compare the online store with the offline store, one table a line. Exit code 1: they"
-        " differ; 2: something could not be compared."
+        "Compare the online store with the offline store, or that with the sources, a table a"
+        " line. Exit code 1: they differ; 2: something could not be compared."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -49,6 +50,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--repair", action="store_true", help="put right what differs; looks at every row"
         )
+        parser.add_argument(
+            "--source", action="store_true", help="the stored rows with the source, all of them"
+        )
         parser.add_argument("--examples", action="store_true", help="show keys of what differs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,7 +60,8 @@ class Command(BaseCommand):
         if not versions:
             raise CommandError("nothing that is served online has these names.", returncode=2)
         sample = None if options["full"] else options["sample"]
-        done = [self._compare(each, sample, repair=options["repair"]) for each in versions]
+        kind = CertificateKind.SOURCE if options["source"] else CertificateKind.ONLINE
+        done = [self._compare(each, kind, sample, repair=options["repair"]) for each in versions]
         rows = [COLUMNS, *map(_cells, done)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -67,12 +72,17 @@ class Command(BaseCommand):
         _exit(done)
 
     def _compare(
-        self, version: FeatureViewVersion, sample: int | None, *, repair: bool
+        self,
+        version: FeatureViewVersion,
+        kind: CertificateKind,
+        sample: int | None,
+        *,
+        repair: bool,
     ) -> Certificate:
         try:
             asked = request_certificate(
-                version=version, sample=sample, repair=repair, at=database_now(), actor=None,
-                enqueued=False,
+                version=version, kind=kind, sample=sample, repair=repair, at=database_now(),
+                actor=None, enqueued=False,
             )  # fmt: skip
         except AssayError as exc:
             raise CommandError(f"{version}: {exc.message}", returncode=2) from exc

@@ -16,13 +16,15 @@ KINDS = (MISSING, EXTRA, DIFFERENT)
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     """One difference. ``key`` is a value of the data: for those who may read the view's values.
 
-    ``stored`` and ``online`` are the row's stamps in each store; ``features`` those that differ.
+    ``stored`` and ``online`` are the row's stamps in each store, ``source`` those it would have;
+    ``features`` are those that differ.
     """
 
     kind: str
     key: str
     stored: dict[str, Any] | None = None
     online: dict[str, Any] | None = None
+    source: dict[str, Any] | None = None
     features: tuple[str, ...] = ()
 
 
@@ -30,7 +32,8 @@ class Findings(msgspec.Struct):
     """``compared`` rows were looked at; all that is no difference is equal.
 
     ``expired`` of the equal ones are past every TTL and gone from memory; ``repaired`` of the
-    different ones were put right.
+    different ones were put right; ``late`` of the source's rows are in files that the next run
+    reads.
     """
 
     compared: int = 0
@@ -39,6 +42,7 @@ class Findings(msgspec.Struct):
     different: int = 0
     expired: int = 0
     repaired: int = 0
+    late: int = 0
     examples: list[Example] = []
 
     @property
@@ -47,7 +51,7 @@ class Findings(msgspec.Struct):
 
     @property
     def equal(self) -> int:
-        return self.compared - self.differences
+        return self.compared - self.differences - self.late
 
     def note(self, example: Example) -> None:
         """Count one difference; of the first of its kind the example is kept."""

@@ -9,15 +9,18 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from lib.connections import get_redis
-from materialization.choices import CertificateStatus
-from materialization.edges import engine, offline_store, online_store
+from materialization.choices import CertificateKind, CertificateStatus
+from materialization.edges import engine, offline_store, online_store, whereabouts
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.rows import is_same, stamps_of
 from materialization.quality.consistency.subject import NotLoaded, Stores, Subject
 from materialization.queries import table_at
+from materialization.requests.certificates import NotComparable, request_certificate
+from materialization.runner.certifying import certify
+from materialization.sources.kinds import find_source
 from materialization.stores.layout import layout_of, marker_key
-from tests.factories import verbs_of
+from tests.factories import ENTITY, SOURCE, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -35,6 +38,18 @@ from tests.materialization.run_world import (
 
 pytestmark = pytest.mark.django_db
 FULL = None
+WINDOWED = """
+kind: FeatureView
+name: driver_windows
+entities: [driver]
+source: driver_stats
+aggregations:
+  - {column: avg_daily_trips, functions: [count], windows: [1h]}
+features:
+  - {name: trips_1h, column: avg_daily_trips_count_1h, type: int64}
+schedule: {every: 1h}
+owner: rides
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -355,3 +370,67 @@ def test_all_being_equal_again_closes_the_alert_and_a_sample_does_not(loaded, ca
 def test_the_command_refuses_what_is_not_there(loaded, names):
     with pytest.raises(CommandError, match="nothing that is served online"):
         call_command("compare", *names)
+
+
+# --- stored rows and the source -----------------------------------------------------------------
+
+
+def certified(version, at=AT):
+    made = request_certificate(
+        version=version, kind=CertificateKind.SOURCE, sample=7, at=at, actor=None
+    )
+    with committed():
+        certify(certificate_id=made.pk, worker="w", clock=lambda: at)
+    made.refresh_from_db()
+    return made
+
+
+def test_rows_the_table_lacks_are_missing_and_those_of_changed_files_are_late(loaded, sources):
+    equal = certified(loaded)
+    counted = (equal.status, equal.sample, equal.compared, equal.missing, equal.late)
+    assert counted == ("equal", None, 4, 0, 0)
+
+    late = [*ROWS, (1001, AT - HOUR, AT - HOUR, 0.5, 12), (1001, AT + HOUR, AT + HOUR, 0.5, 13)]
+    write_rows(sources, late)
+    found = certified(loaded)
+    assert (found.status, found.compared, found.equal, found.late) == ("equal", 5, 4, 1)
+
+    # As if a run had seen the file and lost that row.
+    part = loaded.table.source_parts.get()
+    (now,) = find_source(loaded.spec.rows_from, whereabouts(loaded.spec, _project(loaded))).parts()
+    loaded.table.source_parts.filter(pk=part.pk).update(identity=now.identity)
+    gap = certified(loaded)
+
+    assert (gap.status, gap.missing, gap.late) == ("different", 1, 0)
+    assert gap.examples == [
+        {"kind": "missing", "key": "driver_id=1001", "source": {
+            "event_timestamp": "2026-03-01T11:00:00Z", "created_timestamp": "2026-03-01T11:00:00Z"}}
+    ]  # fmt: skip
+    alert = Alert.objects.get()
+    assert (alert.subject, alert.code) == ("driver_hourly@1.0.0, its source", "source_differs")
+
+    with committed():
+        run = materialize(loaded, at=AT + HOUR / 2, window_start=AT - 10 * HOUR)
+    assert (run.kind, run.rows_offline) == ("again", 1)
+    assert certified(loaded).status == "equal"
+    assert Alert.objects.get().state == "closed"
+
+
+def _project(version):
+    return version.feature_view.project
+
+
+def test_the_source_of_ticks_is_not_compared_nor_repaired(cast, sources):
+    write_rows(sources, ROWS)
+    with committed():
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, WINDOWED)))
+        materialize(version)
+
+    found = certified(fresh(version))
+
+    assert (found.status, found.error_code) == ("failed", "ticks_are_kept")
+    with pytest.raises(NotComparable, match="materialize"):
+        request_certificate(
+            version=fresh(version), kind=CertificateKind.SOURCE, sample=None, repair=True, at=AT,
+            actor=None,
+        )  # fmt: skip
