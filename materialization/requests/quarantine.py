@@ -263,4 +263,4 @@ def remove_files(*, at: datetime) -> None:
         except Unavailable as exc:
             log.warning("%s: %s", each, exc)
             continue
-        Quarantine.objects.filter(pk=each.pk).update(stored_as="")
+        Quarantine.objects.filter(pk=each.pk, stored_as=each.stored_as).update(stored_as="")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from materialization.choices import KEPT_STATES, QuarantineState, RunKind
+from materialization.choices import COMPARING_KINDS, KEPT_STATES, QuarantineState, RunKind
 from materialization.edges import offline_store
 from materialization.models import Quarantine
 from materialization.queries import table_at
@@ -56,7 +56,8 @@ def hold_rows(
     with transaction.atomic():
         if not locks.hold(run.owned()):
             raise LeaseLost("another attempt owns the run")
-        _supersede(run, [window])
+        locks.hold(FeatureTable.objects.filter(pk=run.table_id))
+        _supersede(run, [window], held_of(run).exclude(run=run))
         Quarantine.objects.update_or_create(run=run, defaults=facts)
 
 
@@ -78,7 +79,9 @@ def settle(stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
             # Also what was held again, or released again, because its worker died too early to say.
             kept = released_by(run).filter(state__in=KEPT_STATES)
             kept.update(state=QuarantineState.RELEASED, ended_by=run)
-        _supersede(run, list(windows))
+        # Of what one that compares looked at again it stores what differs, not the time.
+        again = [run.window] if run.kind in COMPARING_KINDS else []
+        _supersede(run, [*windows, *again], held_of(run))
 
 
 def released_by(run: MaterializationRun) -> QuerySet[Quarantine]:
@@ -88,10 +91,13 @@ def released_by(run: MaterializationRun) -> QuerySet[Quarantine]:
     return same.filter(window_start=start) if start else same.filter(window_start=None)
 
 
-def _supersede(run: MaterializationRun, windows: list[Window]) -> None:
-    locks.hold(FeatureTable.objects.filter(pk=run.table_id))
-    held = Quarantine.objects.filter(table=run.table_id, state=QuarantineState.HELD)
-    for each in held.exclude(run=run).select_related("run__version__feature_view"):
+def held_of(run: MaterializationRun) -> QuerySet[Quarantine]:
+    return Quarantine.objects.filter(table=run.table_id, state=QuarantineState.HELD)
+
+
+def _supersede(run: MaterializationRun, windows: list[Window], held: QuerySet[Quarantine]) -> None:
+    """Say of those of the ``held`` that are of the windows' time that they are superseded."""
+    for each in held.select_related("run__version__feature_view"):
         if within(windows, each.window):
             ended = held.filter(pk=each.pk)
             if ended.update(state=QuarantineState.SUPERSEDED, ended_by=run):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from lib.errors import Conflict
-from materialization.choices import KEPT_STATES, QuarantineState
+from materialization.choices import QuarantineState
 from materialization.chunks import Chunk, read_chunks
 from materialization.edges import engine, offline_store
 from materialization.queries import coverage, table_at, uncovered
@@ -46,9 +46,9 @@ def store_held(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     adopt_windows(run.table)
     catch_up(run, heartbeat)
     about = released_by(run)
-    if about.filter(state=QuarantineState.RELEASED).exists():
-        return
-    held = about.filter(state__in=KEPT_STATES, ended_by=run).first()
+    held = about.filter(state=QuarantineState.RELEASING, ended_by=run).first()
+    if held is None and about.filter(state=QuarantineState.RELEASED).exists():
+        return  # by a run that died before it could say so
     if held is None:
         raise NothingToRelease("what it was to release is in quarantine no longer; look there.")
     result = _commit(run, held, heartbeat)

@@ -110,6 +110,7 @@ def test_released_rows_are_served_as_a_runs_own(version, held, cast):
 
     assert (run.kind, run.status, run.rows_offline) == ("release", "succeeded", 3)
     assert (state(held), held.ended_by) == ("released", run)
+    assert held.run.alerts.open().count() == 0
     assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [12, 99, 98, None]
     assert offline(version, DRIVERS, at=AT) == online(version, DRIVERS, at=AT)
     assert marker(version).sequence == run.sequence
@@ -221,3 +222,37 @@ def test_rows_that_were_released_and_not_recorded_are_found_and_never_doubled(ve
     assert (state(held), snapshot(version).rows) == ("released", 7)
     assert materialize(version, end=AT + HOUR, at=AT + HOUR).rows_offline == 0
     assert online(version, DRIVERS, at=AT)["avg_daily_trips"] == [12, 99, 98, None]
+
+
+def test_a_run_that_died_when_it_had_held_its_rows_supersedes_them_itself(version, held, sources):
+    write_rows(sources, ROWS)
+    MaterializationRun.objects.filter(pk=held.run_id).update(status="queued", enqueued_at=AT)
+
+    run = perform(held.run)
+
+    assert run.status == "succeeded"
+    assert (state(held), held.ended_by) == ("superseded", run)
+
+
+def test_what_was_compared_and_refused_is_superseded_by_the_next_comparison(
+    version, held, cast, sources
+):
+    """And of two refused comparisons of one range each is released for itself."""
+    perform(release(held, cast.steward))
+    since = {"window_start": AT - 9 * HOUR, "end": AT, "actor": cast.owner}
+    for number in (1, 2):
+        worse = (1001, AT - 2 * HOUR, AT - HOUR, 0.5, 60 + number)
+        write_rows(sources, [*ROWS, *BAD, worse])
+        assert materialize(version, **since).error_code == "checks_failed"
+        newest = Quarantine.objects.get(state="held")
+        assert perform(release(newest, cast.steward)).rows_offline > 0
+        assert state(newest) == "released"
+    write_rows(sources, [*ROWS, *BAD, (1001, AT - 2 * HOUR, AT, 0.5, 70)])
+    assert materialize(version, **since).error_code == "checks_failed"
+    last = Quarantine.objects.get(state="held")
+    write_rows(sources, [*ROWS, *BAD])
+
+    again = materialize(version, **since)
+
+    assert again.status == "succeeded"
+    assert (state(last), last.ended_by) == ("superseded", again)
