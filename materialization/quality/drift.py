@@ -100,19 +100,23 @@ def kolmogorov_smirnov(base: Sequence[float], now: Sequence[float]) -> float:
 
 def stability(base: Numbers, now: Numbers) -> float:
     """Return the population stability index of two lists of shares of the same parts."""
-    before, after = np.maximum(base, RESOLUTION), np.maximum(now, RESOLUTION)
+    before, after = _known(base), _known(now)
     return float(((after - before) * np.log(after / before)).sum())
 
 
 def jensen_shannon(base: Numbers, now: Numbers) -> float:
-    """Return the Jensen-Shannon distance, base 2: 0 for equal shares, 1 where nothing is shared."""
-    middle = (base + now) / 2
-    return float(np.sqrt(max((_entropy(base, middle) + _entropy(now, middle)) / 2, 0.0)))
+    """Return the Jensen-Shannon distance, base 2: from 0 for equal shares to almost 1."""
+    before, after = (shares / shares.sum() for shares in (_known(base), _known(now)))
+    middle = (before + after) / 2
+    return float(np.sqrt(max((_entropy(before, middle) + _entropy(after, middle)) / 2, 0.0)))
+
+
+def _known(shares: Numbers) -> Numbers:
+    return np.maximum(shares, RESOLUTION)
 
 
 def _entropy(shares: Numbers, middle: Numbers) -> float:
-    held = shares > 0
-    return float((shares[held] * np.log2(shares[held] / middle[held])).sum())
+    return float((shares * np.log2(shares / middle)).sum())
 
 
 def mean_shift(base: ColumnProfile, now: ColumnProfile) -> float | None:

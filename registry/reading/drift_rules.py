@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 #: A limit below the first is met by chance or by rounding at every run, one from the second on
 #: never.
 LIMITS = {
-    "psi": (0.01, 100.0),
+    "psi": (0.02, 100.0),
     "ks": (0.02, 1.0),
-    "js": (0.02, 1.0),
+    "js": (0.05, 1.0),
     "null_share": (0.0001, 1.0),
     "mean": (0.001, 1e6),
 }

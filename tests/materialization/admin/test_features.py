@@ -65,6 +65,12 @@ def test_a_feature_without_a_run_says_so(client, cast, sources):
 
     assert "No run has stored rows yet." in text
     assert "No run was compared yet" in text
+    listed = client.get(reverse("admin:registry_feature_changelist"), {"q": "conv"})
+    assert listed.status_code == 200
+    assert "conv_rate" in listed.content.decode()
+    client.force_login(cast.outsider)
+    listed = client.get(reverse("admin:registry_feature_changelist"))
+    assert "conv_rate" not in listed.content.decode()
 
 
 @pytest.mark.parametrize(("who", "done"), [("steward", True), ("author", False)])

@@ -103,6 +103,14 @@ def equals_the_source(version: FeatureViewVersion) -> None:
     assert offline(version, ALL, at=AT)["avg_daily_trips"] == values
 
 
+def profiled(run: MaterializationRun) -> tuple[Any, ...]:
+    """What the profile of a run says of its rows, which are those of all its chunks."""
+    assert "before" not in run.profile
+    trips = next(each for each in run.profile["columns"] if each["name"] == "avg_daily_trips")
+    assert trips["rows"] == run.profile["rows"]
+    return trips["rows"], trips["min"], trips["max"]
+
+
 def test_a_large_window_is_stored_in_chunks(history):
     with committed():
         run = materialize(history)
@@ -112,6 +120,7 @@ def test_a_large_window_is_stored_in_chunks(history):
     assert [each.counts["rows_stored"] for each in chunks] == [3, 3, 3, 3, 3, 1]
     assert (run.status, run.rows_read, run.rows_offline) == ("succeeded", 16, 16)
     assert run.source_counts["rows_stored"] == 16
+    assert profiled(run) == (16, 0, 15)
     assert [tuple(each) for each in coverage(table_of(history))] == [(None, AT)]
     listed = offline_store().list_files(table_at(table_of(history))).files
     spans = [(each.first_event, each.last_event) for each in listed]
@@ -143,6 +152,8 @@ def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(history, set
     assert deaths >= 3
     assert run.rows_offline == 16
     equals_the_source(history)
+    run.refresh_from_db()
+    assert profiled(run) == (16, 0, 15)
 
 
 def test_what_was_stored_before_a_check_failed_stays(cast, sources, settings):

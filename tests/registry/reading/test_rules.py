@@ -161,7 +161,7 @@ def test_a_name_that_cannot_be_one(definition, name):
         ),
         (feature(checks={"not_null": 0}), f"{CHECKS}.not_null", "more than 0"),
         (feature(checks={"drift": {}}), f"{CHECKS}.drift", "asks for nothing"),
-        (feature(checks={"drift": {"psi": 0}}), f"{CHECKS}.drift.psi", "0.01 or more"),
+        (feature(checks={"drift": {"psi": 0}}), f"{CHECKS}.drift.psi", "0.02 or more"),
         (feature(checks={"drift": {"ks": 1}}), f"{CHECKS}.drift.ks", "less than 1"),
         (feature(checks={"drift": {"ks": float("nan")}}), f"{CHECKS}.drift.ks", "less than 1"),
         (feature(checks={"drift": {"null_share": 0}}), f"{CHECKS}.drift.null_share", "or more"),
