@@ -161,6 +161,8 @@ COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100
 COMPARE_EVERY_SECONDS = env_int("COMPARE_EVERY_SECONDS", 3600)
 COMPARE_SAMPLE = env_int("COMPARE_SAMPLE", 1000, minimum=1)
 COMPARE_FULL_EVERY_SECONDS = env_int("COMPARE_FULL_EVERY_SECONDS", 0)
+# Hours for which files that left a table stay: readers and downloads may be under way with them.
+FILES_KEPT_HOURS = env_int("FILES_KEPT_HOURS", 24, minimum=1)
 # Seconds between two sweeps: how late a due schedule may start.
 SWEEP_EVERY_SECONDS = env_int("SWEEP_EVERY_SECONDS", 10, minimum=1)
 # Threads of a web process that answer online reads, and as many again for the admin and the API.
@@ -229,6 +231,7 @@ CELERY_TASK_ROUTES = {
     "materialization.deliver_notice": {"queue": "alerts"},
     # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
     "materialization.certify": {"queue": "certificates"},
+    "materialization.care": {"queue": "certificates"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Max, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
 
 from lib.instants import MICROSECOND
 from materialization.choices import LIVE_STATUSES, UNFINISHED_STATUSES, RunKind, RunStatus, RunStep
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import FeatureViewVersion
+#: How often a table that changes is seen to, and after how many commits it does not wait for that.
+CARE_EVERY, MANY_COMMITS = timedelta(days=1), 100
 
 
 def table_at(table: FeatureTable) -> TableAt:
@@ -36,6 +39,29 @@ def recorded_tables() -> QuerySet[FeatureTable]:
     """Return the tables that the offline store should have, those loaded last first."""
     recorded = FeatureTable.objects.exclude(stored_as="").order_by("-generation", "-pk")
     return recorded.select_related("feature_view__project")
+
+
+def tables_to_care_for(at: datetime) -> QuerySet[FeatureTable]:
+    """Return the stored tables whose files are to be seen to, longest waited first.
+
+    Those with commits that nobody has seen to: of the last day, or very many; and each once in a
+    while, when what was replaced then may go. None that a run is about to add to.
+    """
+    since = F("stored_version") - F("care__stored_version")
+    is_new = Q(care__cared_at=None)
+    is_daily = Q(care__cared_at__lte=at - CARE_EVERY) & Q(since__gt=0)
+    is_fast = Q(care__cared_at__lte=at - CARE_EVERY / 24) & Q(since__gte=MANY_COMMITS)
+    is_late = Q(care__cared_at__lte=at - 7 * CARE_EVERY)
+    is_ahead = Q(care__cared_at__gt=at + CARE_EVERY)  # the clock was set back since
+    busy = MaterializationRun.objects.filter(table=OuterRef("pk"), status__in=UNFINISHED_STATUSES)
+    return (
+        FeatureTable.objects.filter(stored_version__gte=0)
+        .alias(since=since)
+        .filter(is_new | is_daily | is_fast | is_late | is_ahead)
+        .exclude(care__lease_expires_at__gt=at)
+        .exclude(Exists(busy))
+        .order_by(F("care__cared_at").asc(nulls_first=True), "pk")
+    )
 
 
 def coverage(table: FeatureTable) -> list[Window]:

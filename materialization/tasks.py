@@ -17,6 +17,7 @@ from django.conf import settings
 from lib.clock import database_now
 from materialization.choices import RunQueue
 from materialization.quality.alerts.notices import deliver, note_unended
+from materialization.runner import caring
 from materialization.runner.certifying import certify
 from materialization.runner.run import run
 
@@ -36,6 +37,12 @@ def certify_table(self: Any, *, certificate_id: int, **_: object) -> None:
     """Perform one comparison; what it found is in its row."""
     worker = str(self.request.hostname or "worker")
     certify(certificate_id=certificate_id, worker=worker, clock=database_now)
+
+
+@shared_task(acks_late=True, name="materialization.care")
+def care_for_tables(**_: object) -> None:
+    """See to the tables whose files are due; what was done is in their rows."""
+    caring.care_for_tables(clock=database_now)
 
 
 @shared_task(

@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
 from materialization.clocks import clocks_apart
+from materialization.edges import fullness
+from materialization.growth import OVER, days_until_full, standing_of
 from materialization.models import MaterializationRun, ProcessClock
 from materialization.queries import repaired_by
 from registry.admin.panels import Card, Tile, overview
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 LINES = 8
+#: A forecast is shown from here on; beyond it says little.
+FULL_WITHIN_DAYS = 90
 #: Most failures looked at, the newest first.
 LOOKED_AT = 500
 #: How far back a failure still asks for attention.
@@ -63,6 +67,19 @@ def clocks(request: HttpRequest) -> Iterator[Tile]:
         names = ", ".join(clock.process for clock in apart[:LINES])
         url = reverse("admin:index")
         yield Tile(31, "Clocks apart", "schedule", url, count, f"as seen by {names}", is_bad=True)
+
+
+@overview
+def room(request: HttpRequest) -> Iterator[Tile]:
+    """Show superusers when a store would be full as it grows now; nothing while that is far."""
+    if not request.user.is_superuser:
+        return
+    now = timezone.now()
+    for name, days in days_until_full(fullness(), standing_of(None, at=now).values()).items():
+        if days <= FULL_WITHIN_DAYS:
+            url = reverse("admin:registry_featuretable_changelist")
+            hint = f"days until the {name} is full, as it grew in the last {OVER.days}"
+            yield Tile(32, f"Room in the {name}", "database", url, days, hint, is_bad=True)
 
 
 def _runs(visible: frozenset[int]) -> QuerySet[MaterializationRun]:

@@ -12,12 +12,15 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
 from lib.errors import Unavailable
 from materialization.edges import offline_store
-from materialization.models import StoredWindow
+from materialization.growth import OVER, growth_of
+from materialization.models import StoredWindow, TableSize
 from materialization.queries import table_at
 from materialization.stores.protocols import OfflineStoreBehind
 from registry.admin.base import ScopedAdmin
@@ -27,6 +30,8 @@ from registry.models import FeatureTable, FeatureViewVersion
 from registry.queries import newest_first
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
@@ -42,6 +47,7 @@ class StoredDataAdmin(ScopedAdmin):
         "project",
         "versions",
         "offline",
+        "takes",
         "covered",
         "ready",
         "online",
@@ -55,11 +61,12 @@ class StoredDataAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureTable]:
         # Definitions and packets are long and not shown.
         versions = FeatureViewVersion.objects.defer("spec_json", "packet")
+        sizes = TableSize.objects.filter(day__gte=(timezone.now() - OVER).date())
         windows = StoredWindow.objects.filter(table=OuterRef("pk")).order_by("-window_end")
         rows: QuerySet[FeatureTable] = super().get_queryset(request)
         return (
             rows.select_related("feature_view__project")
-            .prefetch_related(Prefetch("versions", versions))
+            .prefetch_related(Prefetch("versions", versions), Prefetch("sizes", sizes))
             .annotate(covered_until=Subquery(windows.values("window_end")[:1]))
         )
 
@@ -100,6 +107,10 @@ class StoredDataAdmin(ScopedAdmin):
     def offline(self, table: FeatureTable) -> SafeString:
         return stored_rows(table, is_expected=table.covered_until is not None)  # type: ignore[attr-defined]
 
+    @display(description="Takes")
+    def takes(self, table: FeatureTable) -> SafeString:
+        return taken(table, timezone.now())
+
     @display(description="Covered until")
     def covered(self, table: FeatureTable) -> SafeString:
         return utc_stacked(table.covered_until)  # type: ignore[attr-defined]
@@ -132,6 +143,25 @@ def stored_rows(table: FeatureTable, *, is_expected: bool) -> SafeString:
         f"{found.rows:,} {'row' if found.rows == 1 else 'rows'}",
         found.version,
     )
+
+
+def taken(table: FeatureTable, now: datetime) -> SafeString:
+    """Show what a table took in both stores on the last day it was measured, and how it grows."""
+    sizes = list(table.sizes.all())  # type: ignore[attr-defined]
+    if not sizes:
+        return muted("–")
+    last, growth = sizes[-1], growth_of(sizes)
+    online = muted("not known")
+    if last.online_keys is not None:
+        online = format_html(
+            "{} online, {:s} keys", filesizeformat(last.online_bytes or 0), f"{last.online_keys:,}"
+        )
+    lines = [format_html("{} offline", filesizeformat(last.offline_bytes)), online]
+    if growth.offline is not None:
+        a_day = sum(each or 0 for each in growth)
+        sign = "−" if a_day < 0 else "+"
+        lines.append(muted(f"{sign}{filesizeformat(abs(a_day))} a day"))
+    return format_html_join("", '<div class="as-nowrap">{}</div>', ((line,) for line in lines))
 
 
 def kept_words(kept_for: timedelta | None) -> SafeString | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from materialization.models.alerts import Alert
+from materialization.models.care import TableCare, TableSize
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.models.profiles import Baseline, ProfileSpan
@@ -31,5 +32,7 @@ __all__ = [
     "SourcePart",
     "StoredWindow",
     "SweepTurn",
+    "TableCare",
     "TableSequence",
+    "TableSize",
 ]

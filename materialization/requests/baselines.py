@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from lib.errors import Conflict, Invalid
 from materialization.choices import RunStatus
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
 
-    from registry.models import FeatureViewVersion
+    from registry.models import FeatureTable, FeatureViewVersion
 
 #: Runs that one baseline may be of.
 MAX_RUNS = 1000
@@ -50,7 +51,15 @@ class NotServed(Conflict):
 def record_baselines(*, at: datetime) -> None:
     """Record what the data of approved versions were, then or when they were first whole."""
     without = served_versions().filter(baselines=None, table__ready_at__isnull=False)
-    for version in without.defer("packet")[:_AT_ONCE]:
+    # Asked apart: most sweeps find none, and need not look at what ran.
+    waiting = list(without.values_list("pk", flat=True))
+    if not waiting:
+        return
+    # Those that no run has a profile for would keep the others from their turn.
+    is_profiled = Exists(_profiled(OuterRef("table"))) | Exists(
+        ProfileSpan.objects.filter(table=OuterRef("table"))
+    )
+    for version in without.filter(is_profiled, pk__in=waiting).defer("packet")[:_AT_ONCE]:
         _record(version, at)
 
 
@@ -59,7 +68,7 @@ def _record(version: FeatureViewVersion, at: datetime) -> None:
     if version.table is None or version.table.ready_at is None:
         return
     whole = max(version.table.ready_at, version.approved_at or version.table.ready_at)
-    runs = _profiled(version).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
+    runs = _profiled(version.table).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
     # What is merged by now is older than any approval that waits for its baseline.
     spans = ProfileSpan.objects.filter(table=version.table, starts_on__lte=whole.date())
     parts: list[MaterializationRun | ProfileSpan] = [*spans, *runs]
@@ -89,7 +98,9 @@ def set_baseline(
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
         raise ReasonMissing(f"say why these rows are right, in 1 to {MAX_REASON} characters.")
-    runs = list(_profiled(version).filter(pk__gte=first_run, pk__lte=last_run)[: MAX_RUNS + 1])
+    runs = list(
+        _profiled(version.table).filter(pk__gte=first_run, pk__lte=last_run)[: MAX_RUNS + 1]
+    )
     if not runs or len(runs) > MAX_RUNS:
         raise NoSuchRuns(
             f"runs {first_run} to {last_run}: {'more than ' if runs else ''}"
@@ -109,8 +120,8 @@ def _leave_trail(baseline: Baseline, verb: str, at: datetime) -> None:
     audit.record(actor=baseline.set_by, verb=verb, subject=baseline.version, data=said, at=at)
 
 
-def _profiled(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
-    runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
+def _profiled(table: FeatureTable | OuterRef | None) -> QuerySet[MaterializationRun]:
+    runs = MaterializationRun.objects.filter(table=table, status=RunStatus.SUCCEEDED)
     return runs.filter(rows_offline__gt=0, has_profile=True).order_by("id")
 
 

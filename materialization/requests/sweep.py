@@ -19,7 +19,7 @@ from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
 from materialization.models import MaterializationRun
-from materialization.requests import certificates, watch
+from materialization.requests import care, certificates, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.profile_keeping import merge_old_profiles
@@ -116,5 +116,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     remove_files,
     tidy_up,
     *certificates.DUTIES,
+    *care.DUTIES,
     *watch.DUTIES,
 )

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, cast
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import redis
 
-from materialization.stores.layout import value_prefix
+from lib.pace import Pace
+from materialization.stores.layout import uid_of, value_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 KEYS_PER_CALL = 500
 CALLS_PER_PIPELINE = 20
+#: Keys of each call whose memory is asked for: few, each is a question of its own.
+WEIGHED_PER_CALL = 2
 #: Calls that a search for some keys makes at most: a small table among many keys is found in part.
 MOST_CALLS = 400
 
@@ -70,6 +74,34 @@ def some_keys_of(client: redis.Redis, uid: str, count: int) -> list[bytes]:
         if len(found) >= count or ends == 2:
             break
     return list(found)[:count]
+
+
+class Taken(NamedTuple):
+    """What a table's keys take; ``size`` in bytes, of the keys' number times what some took."""
+
+    keys: int
+    size: int
+
+
+def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
+    """Walk through all keys once, ``pace`` of them a second; return what each table's take."""
+    counted, weighed, bytes_of = Counter[str](), Counter[str](), Counter[str]()
+    pacer, cursor = Pace(pace), -1
+    while cursor:
+        cursor, keys = cast(
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), b"v*", KEYS_PER_CALL)
+        )
+        of_tables = [(uid_of(key), key) for key in keys]
+        counted.update(uid for uid, _ in of_tables)
+        for uid, key in of_tables[:WEIGHED_PER_CALL]:
+            if size := client.memory_usage(key):
+                weighed[uid] += 1
+                bytes_of[uid] += size
+        pacer.wait(len(keys))
+    return {
+        uid: Taken(count, count * bytes_of[uid] // weighed[uid] if weighed[uid] else 0)
+        for uid, count in counted.items()
+    }
 
 
 def _scanned(client: redis.Redis, uid: str, cursor: int) -> tuple[int, list[bytes]]:

@@ -157,6 +157,11 @@ def value_prefix(uid: str) -> bytes:
     return b"v" + uid.encode()
 
 
+def uid_of(key: bytes) -> str:
+    """Return which table the key of a row belongs to."""
+    return key[1:].partition(b"{")[0].decode("ascii", "replace")
+
+
 def marker_key(uid: str) -> bytes:
     return b"m" + uid.encode()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,9 +22,11 @@ from deltalake.exceptions import DeltaError
 
 from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.delta_care import TRANSACTIONS_KEPT, care
 from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
     Aside,
+    Cared,
     CommitResult,
     FileList,
     OfflineStoreBehind,
@@ -40,7 +43,10 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
 #: Statistics are kept for these only: they find a sequence's files; features need none.
-_CONFIGURATION = {"delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}"}
+_CONFIGURATION = {
+    "delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}",
+    "delta.setTransactionRetentionDuration": TRANSACTIONS_KEPT,
+}
 #: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
 _CUT_OFF = timedelta(microseconds=999)
 #: What delta-rs reads otherwise than the file system does, or ends the process on.
@@ -126,7 +132,7 @@ class DeltaOfflineStore:
         root = Path(_root_of(table))
         staged = [read_staged(file, schema, sequence) for file in files]
         moved = [_moved(each, root, sequence) for each in staged]
-        told = Transaction(transaction, number)
+        told = Transaction(transaction, number, int(time.time() * 1000))
         try:
             _append(table, [add_action(each) for each in moved], schema, sequence, told)
         except Exception as exc:
@@ -179,6 +185,15 @@ class DeltaOfflineStore:
         _require_files(table, added)
         files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
+
+    def care(self, at: TableAt, *, keep: timedelta) -> Cared | None:
+        table = self._find(at)
+        if table is None:
+            return None
+        try:
+            return care(table, Path(_root_of(table)), keep=keep)
+        except (DeltaError, OSError) as exc:
+            raise OfflineStoreUnavailable(f"{at.uri} cannot be cared for: {said(exc)}") from exc
 
     def delete_table(self, at: TableAt) -> None:
         shutil.rmtree(self._inside(at.uri), ignore_errors=True)

@@ -301,6 +301,21 @@ class FileList(NamedTuple):
     files: tuple[StoredFile, ...]
 
 
+class Cared(NamedTuple):
+    """A table after it was seen to: its version, its files and their bytes.
+
+    ``compacted`` small files became fewer; ``removed`` belonged to no version that readers may
+    have, and took ``freed`` bytes.
+    """
+
+    version: int
+    files: int
+    size: int
+    compacted: int
+    removed: int
+    freed: int
+
+
 class OfflineStore(Protocol):
     """Every row there ever was, in tables that only grow; ``at`` names one.
 
@@ -387,6 +402,16 @@ class OfflineStore(Protocol):
         """Return the table's files as they are now, each with what the table knows of it.
 
         :raises OfflineStoreUnavailable: the table cannot be read, or is not there.
+        """
+        ...
+
+    def care(self, at: TableAt, *, keep: timedelta) -> Cared | None:
+        """Make many small files into few, shorten the log and remove files that nobody can need.
+
+        The rows stay as they are, and so does every snapshot younger than ``keep``. None where
+        there is no table yet.
+
+        :raises OfflineStoreUnavailable: it could not be done; what was done stands.
         """
         ...
 

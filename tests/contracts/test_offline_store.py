@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -325,3 +326,119 @@ def test_the_files_of_a_table_that_is_not_there_are_not_none(store, place):
 
     commit(store, place, [])
     assert store.list_files(place).files == ()
+
+
+# --- Care ---------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+
+
+def many_commits(store, place, count=40):
+    for number in range(1, count + 1):
+        commit(
+            store,
+            place,
+            [batch(row(x=float(number)))],
+            sequence=number,
+            transaction=f"run-{number}",
+        )
+    return store.snapshot(place)
+
+
+def aged(file: Path, by: timedelta) -> None:
+    at = file.stat().st_mtime - by.total_seconds()
+    os.utime(file, (at, at))
+
+
+def test_many_small_files_become_few_and_the_rows_stay_as_they_are(store, place):
+    before = many_commits(store, place)
+
+    cared = store.care(place, keep=DAY)
+
+    after = store.snapshot(place)
+    assert (len(before.files), len(after.files), cared.files, cared.compacted) == (40, 1, 1, 40)
+    assert sorted(read(after.files)) == sorted(read(before.files))  # and those are still there
+    assert (after.rows, after.identity) == (40, before.identity)
+    assert store.committed(place, ["run-1", "run-40", "run-41"]) == {"run-1": 1, "run-40": 1}
+    assert store.snapshot(place, sequence=7).files == after.files
+    assert [file.rows for file in store.list_files(place).files] == [40]
+
+
+def test_few_files_are_left_alone_and_nothing_is_written_for_nothing(store, place):
+    commit(store, place, [batch(row())])
+    first = store.care(place, keep=DAY)
+    before = store.snapshot(place)
+
+    second = store.care(place, keep=DAY)
+
+    assert (first.compacted, first.removed) == (0, 0)
+    assert second == first
+    assert store.snapshot(place) == before
+
+
+def test_a_table_that_is_not_there_needs_no_care(store, place):
+    assert store.care(place, keep=DAY) is None
+
+
+def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tmp_path):
+    before = many_commits(store, place)
+    store.care(place, keep=DAY)
+    after = store.snapshot(place)
+
+    assert store.care(place, keep=DAY).removed == 0
+    for name in before.files:
+        aged(Path(name), 2 * DAY)
+    # By the log they left a moment ago: the files' own age does not make it longer.
+    assert store.care(place, keep=DAY).removed == 0
+
+    cared = store.care(place, keep=timedelta(0))
+
+    assert (cared.removed, cared.freed > 0) == (40, True)
+    assert [Path(name).exists() for name in before.files] == [False] * 40
+    assert read(store.snapshot(place).files) == read(after.files)
+    assert store.snapshot(place).files == after.files
+
+
+def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(store, place):
+    written = commit(store, place, [batch(row())])
+    folder, source = Path(place.uri), Path(written.files[0])
+    old, young = folder / "0000000009-dead.parquet", folder / "0000000010-alive.parquet"
+    kept = [folder / name / "3" / "a.parquet" for name in ("_staging", "_quarantine")]
+    for file in (old, young, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source.read_bytes())
+    for file in (old, *kept):
+        aged(file, 2 * DAY)
+
+    cared = store.care(place, keep=DAY)
+
+    assert (cared.removed, cared.freed) == (1, source.stat().st_size)
+    assert [file.exists() for file in (old, young, *kept)] == [False, True, True, True]
+
+
+def test_a_commit_beside_care_is_neither_lost_nor_refused(store, place):
+    many_commits(store, place)
+    failed = []
+
+    def care():
+        try:
+            store.care(place, keep=timedelta(0))
+        except Exception as exc:  # noqa: BLE001 - told to the test
+            failed.append(exc)
+
+    thread = threading.Thread(target=care)
+    thread.start()
+    for number in range(41, 61):
+        commit(
+            store,
+            place,
+            [batch(row(x=float(number)))],
+            sequence=number,
+            transaction=f"run-{number}",
+        )
+    thread.join()
+
+    assert failed == []
+    assert sorted(r[-1] for r in read(store.snapshot(place).files)) == [
+        float(number) for number in range(1, 61)
+    ]

@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from materialization.edges import online_store
-from materialization.models import Certificate, MaterializationRun, TableSequence
+from materialization.models import (
+    Baseline,
+    Certificate,
+    MaterializationRun,
+    TableCare,
+    TableSequence,
+)
 from materialization.queries import newest_sequence
 from materialization.runner.recording import note_stored
 from materialization.windows import Window
@@ -54,6 +60,10 @@ def lived(version: FeatureViewVersion, runs: int) -> None:
     note_stored(past[0].table, windows)
     make_ready(version)
     load(version)
+    TableCare.objects.get_or_create(table=past[0].table, defaults={"cared_at": AT})
+    Baseline.objects.create(
+        version=version, profile={}, rows=1, runs=1, first_run=1, last_run=1, set_at=AT
+    )
     Certificate.objects.create(
         table=past[0].table, version=version, kind="online", status="equal",
         requested_at=AT, enqueued_at=AT, finished_at=AT,

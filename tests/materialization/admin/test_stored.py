@@ -10,9 +10,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import strip_tags
 
 from materialization.admin.stored import kept_words
+from materialization.models import TableSize
 from materialization.queries import table_at
 from registry.choices import Role, State
 from registry.operations.lifecycle.releases import deprecate_version
@@ -57,7 +59,7 @@ def test_a_line_says_what_both_stores_hold_and_for_whom(as_, cast, version):
 def test_a_table_that_waits_for_its_first_run_says_so(as_, version):
     (line,) = lines(as_("consumer"))
 
-    assert line.endswith("1.0.0 approved nothing yet – – not online")
+    assert line.endswith("1.0.0 approved nothing yet – – – not online")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_a_store_that_cannot_tell_is_no_empty_table(as_, version, harm, words):
 
     (line,) = lines(as_("consumer"))
 
-    assert f"1.0.0 approved {words} 2026-03-01" in line
+    assert f"1.0.0 approved {words} – 2026-03-01" in line
     assert "rows" not in line
 
 
@@ -139,3 +141,20 @@ def test_more_tables_take_no_more_queries(as_, cast, version, django_assert_num_
 )
 def test_how_long_rows_stay_online_in_words(kept_for, words):
     assert strip_tags(kept_words(kept_for)) == words
+
+
+def test_a_line_says_what_the_table_takes_and_how_that_grows(as_, version):
+    materialize(version)
+    today, table = timezone.now().date(), table_of(version)
+    for ago, size, keys in ((10, 1 << 20, None), (0, 11 << 20, 1234)):
+        TableSize.objects.create(
+            table=table,
+            day=today - timedelta(days=ago),
+            offline_bytes=size,
+            online_keys=keys,
+            online_bytes=keys and 2048,
+        )
+
+    (line,) = (text.replace("\xa0", " ") for text in lines(as_("consumer")))
+
+    assert "11.0 MB offline 2.0 KB online, 1,234 keys +1.0 MB a day" in line

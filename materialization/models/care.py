@@ -1,0 +1,55 @@
+"""What a table takes in the stores, and when its files were last seen to.
+
+Not for seeing to them: ``runner.caring`` does.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.models import FeatureTable
+
+
+class TableCare(models.Model):
+    """One row a table: the last time that its files were compacted and vacuumed."""
+
+    table = models.OneToOneField(FeatureTable, on_delete=models.CASCADE, related_name="care")
+    cared_at = models.DateTimeField(null=True, blank=True)
+    #: The table's version after that: later ones are commits that nobody has seen to.
+    stored_version = models.BigIntegerField(default=-1)
+    #: When a worker was last asked, for the sake of this table, to see to all that are due.
+    enqueued_at = models.DateTimeField(null=True, blank=True)
+    #: Until then a worker is at it.
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    files = models.PositiveIntegerField(default=0)
+    #: Small files that became fewer, files that were removed and their bytes; since ever.
+    compacted = models.PositiveBigIntegerField(default=0)
+    removed = models.PositiveBigIntegerField(default=0)
+    freed = models.PositiveBigIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"care of {self.table}"
+
+
+class TableSize(models.Model):
+    """What a table took on one day, in bytes and keys; the days say how it grows."""
+
+    table = models.ForeignKey(FeatureTable, on_delete=models.CASCADE, related_name="sizes")
+    day = models.DateField()
+    offline_bytes = models.PositiveBigIntegerField(default=0)
+    #: Null: the online store did not say.
+    online_keys = models.PositiveBigIntegerField(null=True, blank=True)
+    #: The keys' number times what some of them took.
+    online_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("day",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("table", "day"), name="materialization_tablesize_one_a_day"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.table} on {self.day}"

@@ -1,0 +1,104 @@
+"""Seeing to the tables that are due, one after the other, and noting what they take.
+
+Not for which are due (``queries``), nor for what is done to a table's files (``stores``).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import F
+
+from lib.connections import RedisUnavailable, get_redis, translated
+from lib.errors import AssayError
+from materialization.edges import offline_store
+from materialization.models import TableCare, TableSize
+from materialization.queries import table_at, tables_to_care_for
+from materialization.runner.recording import note_commit
+from materialization.stores.inspecting import Taken, taken_by_tables
+from registry.models import FeatureTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from materialization.stores.protocols import Cared
+
+log = logging.getLogger(__name__)
+#: For how long one table may take; then another worker may try it.
+LEASE = timedelta(minutes=30)
+#: For how long one message goes on; the sweep sends another while there is more to do.
+TURN = timedelta(minutes=2)
+
+
+def care_for_tables(*, clock: Callable[[], datetime]) -> int:
+    """See to the tables that are due, as many as fit in a turn; return how many those were."""
+    began, count = clock(), 0
+    while (at := clock()) - began < TURN and (table := _claimed(at)) is not None:
+        _care_for(table, at, clock)
+        count += 1
+    TableCare.objects.exclude(enqueued_at=None).update(enqueued_at=None)
+    _note_online(clock())
+    return count
+
+
+def _claimed(at: datetime) -> FeatureTable | None:
+    """Take the first table that is due; None where there is none, or another took it."""
+    table = tables_to_care_for(at).select_related("feature_view__project").first()
+    if table is None:
+        return None
+    TableCare.objects.get_or_create(table=table)
+    free = TableCare.objects.filter(table=table).exclude(lease_expires_at__gt=at)
+    return table if free.update(lease_expires_at=at + LEASE) else None
+
+
+def _care_for(table: FeatureTable, at: datetime, clock: Callable[[], datetime]) -> None:
+    row = TableCare.objects.filter(table=table)
+    keep = timedelta(hours=settings.FILES_KEPT_HOURS)
+    try:
+        cared = offline_store().care(table_at(table), keep=keep)
+    except AssayError as exc:
+        log.warning("care of %s: %s", table, exc)
+        row.update(error=exc.message, cared_at=clock(), lease_expires_at=None)
+        return
+    if cared is not None:
+        _note(table, cared, at)
+    row.update(error="", cared_at=clock(), lease_expires_at=None)
+
+
+def _note(table: FeatureTable, cared: Cared, at: datetime) -> None:
+    TableCare.objects.filter(table=table).update(
+        stored_version=cared.version,
+        files=cared.files,
+        compacted=F("compacted") + cared.compacted,
+        removed=F("removed") + cared.removed,
+        freed=F("freed") + cared.freed,
+    )
+    note_commit(table, offline_store().snapshot(table_at(table)))
+    TableSize.objects.update_or_create(
+        table=table, day=at.date(), defaults={"offline_bytes": cared.size}
+    )
+    if cared.compacted or cared.removed:
+        log.info(
+            "care of %s: %d small files compacted, %d files of %d bytes removed; %d files now",
+            table, cared.compacted, cared.removed, cared.freed, cared.files,
+        )  # fmt: skip
+
+
+def _note_online(at: datetime) -> None:
+    """Note once a day what each table takes in the online store; one walk over all keys."""
+    today = TableSize.objects.filter(day=at.date())
+    if not today.filter(online_keys=None).exists():
+        return
+    try:
+        with translated():
+            taken = taken_by_tables(get_redis(), pace=settings.COMPARE_ROWS_PER_SECOND)
+    except RedisUnavailable as exc:
+        log.warning("what tables take in the online store is not known: %s", exc)
+        return
+    for size in today.filter(online_keys=None).select_related("table"):
+        found = taken.get(size.table.uid, Taken(0, 0))
+        TableSize.objects.filter(pk=size.pk).update(online_keys=found.keys, online_bytes=found.size)

@@ -1,0 +1,78 @@
+"""Care of a Delta table: few files, a short log, and none that nobody can need.
+
+Thousands of small runs leave as many files and entries of the log, and each reader pays for them.
+Not for when that is due (``requests.care``) or for commits (``offline``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from materialization.stores.protocols import Cared
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deltalake import DeltaTable
+
+#: Files of fewer bytes are small; so many of them are made into some of about this size.
+SMALL_BYTES, MANY, TARGET_BYTES = 32 << 20, 16, 128 << 20
+#: Younger files may be on their way into the table, whoever says what is to be kept.
+YOUNG = timedelta(hours=1)
+#: For how long the table knows which runs committed: a run that is tried again is not older.
+TRANSACTIONS_KEPT = "interval 90 days"
+
+
+def care(table: DeltaTable, root: Path, *, keep: timedelta) -> Cared:
+    """Compact, checkpoint and vacuum a table, each where there is something to do.
+
+    What readers may have open (files that left the table within ``keep``) stays, and what a run may
+    be about to add (files as young as that).
+    """
+    small = sum(size < SMALL_BYTES for size in _sizes(table))
+    if small >= MANY:
+        table.optimize.compact(target_size=TARGET_BYTES)
+        table.update_incremental()
+    removed, freed = _vacuum(table, root, keep)
+    if _is_after_checkpoint(table, root):
+        table.create_checkpoint()
+        table.cleanup_metadata()
+    sizes = _sizes(table)
+    return Cared(
+        version=table.version(),
+        files=len(sizes),
+        size=sum(sizes),
+        compacted=small if small >= MANY else 0,
+        removed=removed,
+        freed=freed,
+    )
+
+
+def _sizes(table: DeltaTable) -> list[int]:
+    found: list[int] = pa.table(table.get_add_actions(flatten=True))["size_bytes"].to_pylist()
+    return found
+
+
+def _vacuum(table: DeltaTable, root: Path, keep: timedelta) -> tuple[int, int]:
+    """Remove files that left the table long ago or never came to it; return how many, and bytes."""
+    removed = freed = 0
+    # A commit moves its files before the log has them: those are never taken for left behind.
+    for is_full, kept in ((False, keep), (True, max(keep, YOUNG))):
+        hours = int(kept.total_seconds() // 3600)
+        # A vacuum that finds nothing would still leave two entries in the log.
+        found = table.vacuum(hours, enforce_retention_duration=False, full=is_full)
+        if not found:
+            continue
+        removed += len(found)
+        freed += sum(file.stat().st_size for name in found if (file := root / name).exists())
+        table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_full)
+        table.update_incremental()
+    return removed, freed
+
+
+def _is_after_checkpoint(table: DeltaTable, root: Path) -> bool:
+    name = f"{table.version():020d}.checkpoint.parquet"
+    return table.version() > 0 and not (root / "_delta_log" / name).exists()

@@ -1,0 +1,166 @@
+"""Tables are seen to when they are due, one at a time, and what they take is written down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from featurestore_project.celery import app
+from materialization.edges import Fullness
+from materialization.growth import days_until_full, standing_of
+from materialization.models import TableCare, TableSize
+from materialization.queries import CARE_EVERY, MANY_COMMITS, tables_to_care_for
+from materialization.requests import care
+from materialization.runner.caring import care_for_tables
+from registry.models import FeatureTable
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    ROWS,
+    ask,
+    committed,
+    materialize,
+    snapshot,
+    table_of,
+    write_rows,
+)
+
+pytestmark = pytest.mark.django_db
+MINUTE = timedelta(minutes=1)
+
+
+def ran_often(version, sources, times: int) -> None:
+    """Store one more row by each of so many runs."""
+    rows = list(ROWS)
+    for number in range(times):
+        end = AT + number * HOUR
+        rows.append((1003, end - MINUTE, end - MINUTE, 0.5, number))
+        write_rows(sources, rows)
+        with committed():
+            assert materialize(version, end=end).status == "succeeded"
+
+
+def seen_to(at) -> int:
+    return care_for_tables(clock=lambda: at)
+
+
+def test_many_runs_leave_few_files_and_what_the_table_takes_is_known(version, sources):
+    ran_often(version, sources, 20)
+    before = snapshot(version)
+    at = AT + 20 * HOUR
+
+    assert seen_to(at) == 1
+
+    after, table = snapshot(version), FeatureTable.objects.get(pk=table_of(version).pk)
+    assert (len(before.files), len(after.files), after.rows) == (20, 1, before.rows)
+    assert table.stored_version == after.version
+    row = TableCare.objects.get(table=table)
+    assert (row.files, row.compacted, row.cared_at, row.lease_expires_at) == (1, 20, at, None)
+    size = TableSize.objects.get(table=table)
+    assert (size.day, size.online_keys) == (at.date(), 3)
+    assert size.offline_bytes > 0
+    assert 3 * 50 < (size.online_bytes or 0) < 3 * 1000
+    assert seen_to(at) == 0
+
+    write_rows(sources, [*ROWS, (1001, AT + 20 * HOUR, AT + 20 * HOUR, 0.5, 77)])
+    with committed():
+        assert materialize(version, end=AT + 21 * HOUR).status == "succeeded"
+    assert snapshot(version).rows == before.rows + 1
+
+
+def test_a_table_is_due_once_a_day_when_it_changed_and_sooner_after_very_many_commits(version):
+    with committed():
+        materialize(version)
+    table = table_of(version)
+    assert list(tables_to_care_for(AT)) == [table]
+    seen_to(AT)
+    FeatureTable.objects.filter(pk=table.pk).update(stored_version=table.stored_version)
+    cared = TableCare.objects.get(table=table)
+
+    def is_due(after, commits):
+        stored = cared.stored_version + commits
+        FeatureTable.objects.filter(pk=table.pk).update(stored_version=stored)
+        return tables_to_care_for(AT + after).exists()
+
+    assert not is_due(CARE_EVERY, 0)
+    assert is_due(CARE_EVERY, 1)
+    assert not is_due(CARE_EVERY - MINUTE, MANY_COMMITS - 1)
+    assert is_due(HOUR, MANY_COMMITS)
+    assert not is_due(HOUR - MINUTE, MANY_COMMITS)
+    assert is_due(7 * CARE_EVERY, 0)
+    assert is_due(-2 * CARE_EVERY, 0)  # by a clock that was set back
+
+
+def test_nobody_sees_to_a_table_that_a_run_is_about_to_add_to(version):
+    with committed():
+        materialize(version)
+        ask(version, end=AT + HOUR, at=AT + HOUR)
+
+    assert seen_to(AT + HOUR) == 0
+
+
+def test_one_worker_at_a_time_sees_to_a_table_and_another_when_it_died(version):
+    with committed():
+        materialize(version)
+    TableCare.objects.create(table=table_of(version), lease_expires_at=AT + MINUTE)
+
+    assert seen_to(AT) == 0
+    assert seen_to(AT + MINUTE) == 1
+
+
+def messages() -> int:
+    with app.connection_for_write() as connection:
+        return connection.default_channel.client.llen("certificates")
+
+
+def test_the_sweep_wakes_one_worker_and_another_when_the_message_was_lost(version):
+    before = messages()
+    care.care_due(at=AT)
+    assert messages() == before  # nothing is stored yet
+    with committed():
+        materialize(version)
+
+    for after in (0, 1, 9, 11):
+        care.care_due(at=AT + after * MINUTE)
+    assert messages() - before == 2
+
+    seen_to(AT + 12 * MINUTE)
+    care.care_due(at=AT + 30 * MINUTE)
+    assert messages() - before == 2
+
+
+def test_a_store_that_cannot_be_cared_for_is_said_and_tried_again(version, settings):
+    with committed():
+        materialize(version)
+    FeatureTable.objects.update(stored_as="another")
+
+    assert seen_to(AT) == 1
+
+    row = TableCare.objects.get()
+    assert "another" in row.error or "not the one" in row.error
+    assert seen_to(AT) == 0
+    assert seen_to(AT + CARE_EVERY) == 1
+
+
+def test_the_days_say_when_a_store_would_be_full(version):
+    table, today = table_of(version), AT.date()
+    for ago, offline, online in ((40, 0, 0), (20, 1000, 100), (10, 1500, None), (0, 3000, 100)):
+        day = today - timedelta(days=ago)
+        TableSize.objects.create(table=table, day=day, offline_bytes=offline, online_bytes=online)
+
+    standings = standing_of(None, at=AT)
+
+    assert standings == standing_of([table.pk], at=AT)
+    assert standings[table.pk].growth == (100.0, 0.0)
+    stores = {"offline store": Fullness(5000, 8000), "online store": Fullness(1, 2)}
+    assert days_until_full(stores, standings.values()) == {"offline store": 30}
+
+
+def test_of_one_day_nothing_is_foretold(version):
+    TableSize.objects.create(table=table_of(version), day=AT.date(), offline_bytes=5)
+
+    standings = standing_of(None, at=AT)
+
+    assert standings[table_of(version).pk].growth == (None, None)
+    assert days_until_full({"offline store": Fullness(1, 2)}, standings.values()) == {}
