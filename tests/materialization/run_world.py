@@ -20,9 +20,12 @@ from django.test import TestCase
 from materialization.chunks import read_chunks, written_chunks
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import MaterializationRun, StoredWindow
+from materialization.quality.consistency.online import compare_online
+from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
 from materialization.requests.runs import request_run
 from materialization.runner import run as runner
+from materialization.stores.layout import layout_of
 from registry.models import FeatureViewVersion
 from serving.edges import online_limits
 from serving.historical.entity_frame import EntityFrame
@@ -136,6 +139,21 @@ def snapshot(version: FeatureViewVersion) -> Any:
 
 def marker(version: FeatureViewVersion) -> Any:
     return online_store().marker(table_of(version).uid)
+
+
+def differences(version: FeatureViewVersion, *, at: datetime) -> tuple[int, list[Any]]:
+    """Return how many rows a comparison of all looks at, and the differences that it finds."""
+    table, spec = table_of(fresh(version)), version.spec
+    subject = Subject(spec, layout_of(spec, uid=table.uid), table_at(table), table.generation)
+    found = compare_online(
+        subject,
+        Stores(offline_store(), online_store(), engine()),
+        sample=None,
+        repair=False,
+        clock=lambda: at,
+        watch=lambda found, cost: None,
+    ).findings
+    return found.compared, found.examples
 
 
 def online(

@@ -25,6 +25,7 @@ from tests.materialization.run_world import (
     AT,
     HOUR,
     committed,
+    differences,
     materialize,
     offline,
     online,
@@ -124,6 +125,7 @@ def test_rows_as_they_are(cast, sources, rows, ends, ttl):
             read = online(version, DRIVERS, at=end)
             assert same(read, offline(version, DRIVERS, at=end))
             assert_known(read["avg_daily_trips"], rows, end, version.spec.ttl)
+            assert differences(version, at=end)[1] == []
         transaction.set_rollback(True)
 
 
@@ -164,6 +166,7 @@ def test_windows_at_ticks(cast, sources, rows, ends):
             assert materialize(version, end=end).status == "succeeded"
             read = online(version, DRIVERS, at=end)
             assert same(read, offline(version, DRIVERS, at=end))
+            assert differences(version, at=end)[1] == []
             ticks = ticks_between(ScheduleSpec(every="1h"), BASE - HOUR, end)
             dense = snapshot_ticks(seen, ticks, outputs)
             for place, driver in enumerate(DRIVERS["driver_id"]):
@@ -295,6 +298,8 @@ def test_the_real_inputs(cast, sources, file, created, text, key):
         assert run.status == "succeeded", run.error
         read = online(version, entities, at=end)
         assert same(read, offline(version, entities, at=end))
+        count, found = differences(version, at=end)
+        assert (count >= len(entities[key]) // 2, found) == (True, [])
 
     assert any(value is not None for column in read.values() for value in column)
 
