@@ -122,6 +122,8 @@ def use_server(folder: Path, redis_url: str) -> None:
         "LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "featurestore_project.settings",
     }
+    # Nobody reads beside it, unless a benchmark says so.
+    os.environ.setdefault("ONLINE_WRITE_PERCENT", "100")
     (folder / "state").mkdir(exist_ok=True)
     import django
     from django.core.management import call_command

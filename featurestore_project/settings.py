@@ -138,6 +138,11 @@ TICK_ROWS_LIMIT = env_int("TICK_ROWS_LIMIT", 1_000_000_000, minimum=1)
 # Rows of a source that a run computes, checks and commits at once, of views that aggregate a fifth;
 # a longer run is cut by time into parts of about as many, which are stored one after the other.
 RUN_CHUNK_ROWS = env_int("RUN_CHUNK_ROWS", 10_000_000, minimum=1)
+# Percent of the time in which the merge of a run may keep Redis busy, less where readers are many;
+# a reload, for whose end readers wait, takes all of it.
+ONLINE_WRITE_PERCENT = env_int("ONLINE_WRITE_PERCENT", 50, minimum=1)
+# How far the processes that perform runs step back from others on the machine, 0 to 19, as `nice`.
+RUN_NICENESS = env_int("RUN_NICENESS", 10)
 # Seconds for which a source's file must have rested before it is read: a younger one may still be
 # written. 0 reads every file.
 SOURCE_SETTLE_SECONDS = env_int("SOURCE_SETTLE_SECONDS", 2)

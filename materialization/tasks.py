@@ -8,6 +8,7 @@ arguments through ``**_``.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery import shared_task
@@ -28,6 +29,8 @@ DELIVERY_SECONDS = 10
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
     """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
+    if (self.request.delivery_info or {}).get("routing_key") == RunQueue.RUNS:
+        _step_back()
     if run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now):
         run_materialization.apply_async(kwargs={"run_id": run_id}, queue=RunQueue.RUNS)
 
@@ -43,6 +46,15 @@ def certify_table(self: Any, *, certificate_id: int, **_: object) -> None:
 def care_for_tables(**_: object) -> None:
     """See to the tables whose files are due; what was done is in their rows."""
     caring.care_for_tables(clock=database_now)
+
+
+def _step_back() -> None:
+    """Leave the processor to who waits for it: readers, and the web. What is started later too.
+
+    Not for reloads, which readers wait for; a process that performs runs does nothing else.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) < settings.RUN_NICENESS:
+        os.setpriority(os.PRIO_PROCESS, 0, min(settings.RUN_NICENESS, 19))
 
 
 @shared_task(

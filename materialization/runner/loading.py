@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from lib.errors import Unavailable
 from materialization.choices import RunKind, RunStep
 from materialization.edges import engine, offline_store, online_store
@@ -78,8 +80,10 @@ def _merge(
         return 0
     spec = run.version.spec
     layout = layout_of(spec, uid=run.table.uid)
+    # Of a reload readers wait for the end; of anything else they must not notice.
+    share = 1.0 if run.kind == RunKind.RELOAD else settings.ONLINE_WRITE_PERCENT / 100
     with engine().latest_rows(snapshot.files, spec, as_of=as_of, sequence=only) as reader:
-        result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at)
+        result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at, share=share)
     return result.written + result.skipped
 
 

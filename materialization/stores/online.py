@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
@@ -48,6 +49,8 @@ ROWS_PER_CALL = 500
 #: Rows packed at once and sent as one pipeline; two are on their way while the next is packed.
 ROWS_PER_PIPELINE = 10_000
 PIPELINES_IN_FLIGHT = 2
+#: Of a write that leaves room for readers: they wait for one such pipeline at most.
+ROWS_PER_PACED_PIPELINE = 1_000
 #: The part of a load's ticket that Redis keeps; after it stand the server process it is kept in,
 #: and how many keys that had evicted.
 TOKEN_BYTES, SERVER_BYTES = 8, 40
@@ -123,6 +126,7 @@ class RedisOnlineStore:
         ttl: timedelta | None,
         at: datetime,
         grace: timedelta = GRACE,
+        share: float = 1.0,
     ) -> WriteResult:
         rows = written = 0
         pending: deque[Future[int]] = deque()
@@ -136,9 +140,22 @@ class RedisOnlineStore:
                 rows += batch.num_rows
                 if len(pending) == PIPELINES_IN_FLIGHT:
                     written += pending.popleft().result()
-                pending.append(pool.submit(self._merge, keys, values, expiries))
+                pending.append(pool.submit(self._paced, share, keys, values, expiries))
             written += sum(future.result() for future in pending)
         return WriteResult(written, rows - written)
+
+    def _paced(
+        self, share: float, keys: list[bytes], values: list[bytes], expiries: list[bytes] | None
+    ) -> int:
+        """Send rows in parts, and rest after each as long as leaves others their part of Redis."""
+        if share >= 1:
+            return self._merge(keys, values, expiries)
+        written = 0
+        for start in range(0, len(keys), ROWS_PER_PACED_PIPELINE):
+            part, begin = slice(start, start + ROWS_PER_PACED_PIPELINE), time.monotonic()
+            written += self._merge(keys[part], values[part], expiries[part] if expiries else None)
+            time.sleep((time.monotonic() - begin) * (1 / share - 1))
+        return written
 
     def _merge(self, keys: list[bytes], values: list[bytes], expiries: list[bytes] | None) -> int:
         """Send one pipeline; a server that lost the script is given it and asked again."""

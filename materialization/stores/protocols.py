@@ -125,6 +125,7 @@ class OnlineStore(Protocol):
         ttl: timedelta | None,
         at: datetime,
         grace: timedelta = GRACE,
+        share: float = 1.0,
     ) -> WriteResult:
         """Merge rows: the greatest by (event, created, sequence) stays, whatever the order.
 
@@ -132,7 +133,8 @@ class OnlineStore(Protocol):
         the features, in any order; a RecordBatchReader is read as it flows. ``ttl`` is the longest
         of the versions that share the table, None when one never expires; memory is freed at
         ``max(event + ttl, at) + grace``. Atomic for each row, not for the batch: a reader sees a
-        row whole, old or new. Repeating a write changes nothing.
+        row whole, old or new. Repeating a write changes nothing. ``share`` of the time at most the
+        store works for this write; the rest is for readers.
 
         :raises BadOnlineRows: a column is missing or mistyped, a key or time is null; what came
             before in the batches may be written.

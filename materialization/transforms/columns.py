@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier
 from materialization.compute.jobs import Counters
+from materialization.placeholder_dates import count_apart, counts_sql
 from materialization.stores.columns import CREATED, EVENT
 from materialization.transforms.arrival import known_at, later_than, taken
 from materialization.transforms.base import base_casts, no_key_sql
@@ -71,7 +72,7 @@ class _RowWork:
         self._connection, self._job = connection, job
         self._open, self._spec = open_part, job.spec
         self._read = self._without_time = self._without_key = self._had = self._late = 0
-        self._corrected = 0
+        self._corrected = self._placeholders = 0
         self._lost: int | None = None
         self._has_later: list[str] = []
 
@@ -86,6 +87,7 @@ class _RowWork:
             dropped_null_time=self._without_time,
             already_stored=self._had,
             late=self._late,
+            placeholder_times=self._placeholders,
             corrected=self._corrected,
             gone=self._lost,
             has_later=tuple(self._has_later),
@@ -98,11 +100,14 @@ class _RowWork:
         """
         spec, typed = self._spec, self._typed(reading.source)
         wanted, key = taken(spec, reading.windows), no_key_sql(spec)
-        without_time, read, without_key, beyond = self._one(
+        usable = f"({wanted}) AND NOT ({key})"
+        without_time, read, without_key, beyond, days = self._connection.execute(
             f"SELECT count(*) FILTER (WHERE e IS NULL), count(*) FILTER (WHERE {wanted}),"
             f" count(*) FILTER (WHERE ({wanted}) AND ({key})),"
-            f" count(*) FILTER (WHERE {later_than(spec, self._job.window_end)}) FROM ({typed})"
-        )
+            f" count(*) FILTER (WHERE {later_than(spec, self._job.window_end)}),"
+            f" {counts_sql('epoch_us(e)', usable)} FROM ({typed})"
+        ).fetchall()[0]
+        self._placeholders += count_apart(days)
         self._read += read + without_time
         self._without_time += without_time
         self._without_key += without_key

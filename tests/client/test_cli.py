@@ -444,3 +444,21 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
     assert "3 rows of run 7 are thrown away" in said.out
     assert peer.requests[0].query == {"limit": ["1"], "cursor": ["0:2"]}
     assert [sent.json() for sent in peer.requests[1:]] == [{"reason": "seen"}, {"reason": "no"}]
+
+
+def test_a_version_is_computed_again(assay, peer, capsys):
+    run = {"id": 7, "feature_view": "profile", "version": "1.0.0", "kind": "recompute"}
+    run |= {"status": "succeeded", "step": "done", "progress": 1.0, "chunks": 2, "chunks_done": 2}
+    run |= {"rows_read": 9, "rows_offline": 2, "rows_online": 2}
+    counts = {"already_stored": 7, "corrected": 2, "late": 2, "gone": 3}
+    peer.answers_with("POST feature-views/profile/versions/1.0.0/backfill", run, 202)
+    peer.answers_with("GET runs/7", run | {"source": counts})
+
+    assert assay("backfill", "profile@1.0.0", "--from", "2026-01-01") == 0
+
+    said = capsys.readouterr().out
+    assert "2 rows differ from what was stored and were stored as corrections" in said
+    assert "3 stored rows have none in the source any more; they stay" in said
+    with pytest.raises(SystemExit):
+        assay("backfill", "profile")
+    assert "write VIEW@VERSION" in capsys.readouterr().err

@@ -117,6 +117,18 @@ def test_a_large_batch_arrives_whole(store, at):
     assert [row[3] for row in read_online(store, [[0, 20_999, 21_000]])] == [0, 20_999, 21_000]
 
 
+def test_a_write_that_leaves_room_writes_the_same(store, at):
+    rows = [(key, 5, 6, 7, key % 100) for key in range(2_500)]
+
+    result = store.write(TRIPS, [trips(*rows)], ttl=None, at=at, share=0.5)
+    load(store)
+
+    assert result == WriteResult(written=2_500, skipped=0)
+    assert read_online(store, [[0, 999, 1_000, 2_499]]) == [
+        list(rows[n][1:]) for n in (0, 999, 1000, 2499)
+    ]
+
+
 def test_composite_keys_are_never_concatenated(store, at):
     entity = EntityKey(("a", "b"), (TEXT, TEXT))
     layout = TableLayout("00000000000000a2", entity, ("x",), (INT,))

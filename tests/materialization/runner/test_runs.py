@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -233,3 +233,13 @@ def test_no_error_of_a_run_says_where_the_root_is(version, sources, fault):
 
     assert "driver_stats.parquet" in run.error
     assert str(sources.parent) not in run.error + run.example
+
+
+def test_a_date_that_stands_for_none_is_counted_on_the_run(cast, sources):
+    old = datetime(1970, 1, 1, tzinfo=UTC)
+    write_rows(sources, [(1001, old, old, 0.5, 10), *ROWS])
+    with committed():
+        version = make_version(cast)
+        run = materialize(version)
+
+    assert (run.status, run.source_counts["placeholder_times"]) == ("succeeded", 1)
