@@ -54,7 +54,7 @@ def in_seconds(ttl):
     return f"{ttl // timedelta(seconds=1)}s" if ttl else None
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     histories(quarters),
     st.sampled_from([EVERY, CRON]),
@@ -82,7 +82,7 @@ def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl
             assert same(left, right), (key, instant, left, right)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     histories(any_floats),
     st.sampled_from([EVERY, CRON]),
