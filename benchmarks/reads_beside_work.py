@@ -1,130 +1,198 @@
-"""Online reads while a version is backfilled: milliseconds at the store, before and meanwhile.
+"""Online reads of a whole server (``manage.py serve``) while it does something else besides.
 
-A reader of ten entities a time, in a process of its own, reads one view all the while another is
-materialized: at full speed, by a process that steps back (RUN_NICENESS), and with a merge that
-leaves Redis room (ONLINE_WRITE_PERCENT). Not for the web's part of a read: ``online`` has that.
+Alone, during a backfill, during training sets, during lifecycle changes: requests a second and
+latencies of callers who ask, wait a little and ask again. The ratio is to the reads alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
+import json
+import sys
 import tempfile
+import threading
 import time
-from datetime import UTC, datetime
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import materialization, parts
+from benchmarks import parts
+from benchmarks.http_load import Load, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from multiprocessing.synchronize import Event
+    from collections.abc import Callable, Iterator
 
-READ_AT_ONCE, PAUSE_SECONDS, QUIET_SECONDS = 10, 0.002, 8.0
-#: What is measured: how far the run steps back, and how much of Redis it may take.
-WAYS = {"full speed": (0, 100), "nice": (10, 100), "nice, half of Redis": (10, 50)}
+    from tests.factories import Cast
 
-
-def read_on(folder: Path, redis_url: str, over: Event, found: Any) -> None:
-    """Read at random until told; send the instants and the seconds that each read took."""
-    parts.use_server(folder, redis_url)
-    from materialization.edges import online_store
-    from materialization.stores.layout import layout_of
-    from registry.models import FeatureViewVersion
-
-    version = FeatureViewVersion.objects.select_related("table", "feature_view").earliest("pk")
-    layout, store = layout_of(version.spec, uid=version.table.uid), online_store()
-    chance, took = np.random.default_rng(1), []
-    while not over.is_set():
-        tags = layout.entity.tags([chance.integers(0, 10_000, READ_AT_ONCE).tolist()])
-        begin = time.time()
-        store.read(version.feature_view.project_id, [(layout, tags)])
-        took.append((begin, time.time() - begin))
-        time.sleep(PAUSE_SECONDS)
-    found.put(took)
+PROJECT = "/api/v1/projects/rides"
+DRIVERS = 10_000
+#: Each caller's pause after an answer, in seconds: applications do something with it.
+PAUSE = 0.005
 
 
-def backfill(folder: Path, redis_url: str, version: int, nice: int, percent: int) -> None:
-    """Materialize a version, from its first row on, in a process as a worker is one."""
-    os.environ["ONLINE_WRITE_PERCENT"] = str(percent)
-    os.nice(nice)
-    parts.use_server(folder, redis_url)
-    from registry.models import FeatureViewVersion
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """Run the whole server, its state in ``folder``; gives its URL. This process shares it."""
+    from featurestore_project import embedded
 
-    related = FeatureViewVersion.objects.select_related("table", "feature_view__project")
-    materialization.whole_run(related.get(pk=version))
+    state, port = folder / "state", parts.free_port()
+    state.mkdir()
+    env = {"STATE_DIR": str(state), "FILE_ROOTS": str(parts.source_folder(folder))}
+    env["SWEEP_EVERY_SECONDS"] = "1"
+    command = [sys.executable, "manage.py", "serve", "--port", str(port)]
+    with parts.running(command, port=port, log=folder / "serve.log", **env):
+        parts.use_server(folder, embedded.redis_url(state))
+        yield f"http://127.0.0.1:{port}"
 
 
-def shown(took: Sequence[tuple[float, float]], since: float, until: float) -> str:
-    of = np.array([each for at, each in took if since <= at < until]) * 1000
-    p50, p99, worst = np.percentile(of, [50, 99, 100])
-    return f"p50 {p50:6.2f}  p99 {p99:6.2f}  worst {worst:7.2f} ms of {len(of):,} reads"
+class World:
+    """A project with a view that is loaded, its files and its people."""
+
+    def __init__(self, folder: Path, url: str, rows: int) -> None:
+        from tests import factories
+
+        self.folder, self.url = folder, url
+        frame = parts.wide_rows(rows, drivers=DRIVERS)
+        frame.to_parquet(parts.source_folder(folder) / "wide.parquet")
+        self.people: Cast = factories.make_cast(root=str(parts.source_folder(folder)))
+        self.token = factories.token_for(self.people.consumer)
+        self.author = factories.token_for(self.people.author)
+        self.steward = factories.token_for(self.people.steward)
+        self.views = 0
+        self.frame = frame[["driver_id", "event_timestamp"]].head(100_000)
+        self.frame.to_parquet(folder / "frame.parquet")
+
+    def add_view(self) -> str:
+        """Register and approve one more view of the file; the sweep backfills it."""
+        from tests import factories
+
+        name = "wide" if not self.views else f"wide_{self.views}"
+        self.views += 1
+        text = parts.definitions("wide.parquet").replace("name: wide\n", f"name: {name}\n")
+        factories.make_version(self.people, text=text)
+        return name
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
+        token = headers.pop("token", self.steward)
+        headers = {"Authorization": f"Bearer {token}"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        asked = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(asked, timeout=600) as answer:  # noqa: S310 - ours
+            return bytes(answer.read())
+
+    def is_ready(self, view: str) -> bool:
+        path = f"{PROJECT}/feature-views/{view}/versions/1.0.0"
+        return bool(json.loads(self.ask("GET", path))["ready"])
+
+    def await_ready(self, view: str) -> None:
+        while not self.is_ready(view):
+            time.sleep(0.1)
+
+
+def backfills(world: World) -> None:
+    world.await_ready(world.add_view())
+
+
+def training_sets(world: World) -> None:
+    """Ask for 100,000 rows of ten features."""
+    names = "&".join(f"features=wide:{name}" for name in parts.FEATURES)
+    body = (world.folder / "frame.parquet").read_bytes()
+    headers = {"Content_Type": "application/vnd.apache.parquet", "token": world.token}
+    accept = "application/vnd.apache.arrow.stream"
+    world.ask("POST", f"{PROJECT}/get-historical-features?{names}", body, Accept=accept, **headers)
+
+
+def changes(world: World) -> None:
+    """Deprecate and restore a version that nobody reads: each empties every plan."""
+    for verb in ("deprecate", "restore"):
+        path = f"{PROJECT}/feature-views/wide_1/versions/1.0.0/{verb}"
+        world.ask("POST", path, b'{"comment": "again"}', Content_Type="application/json")
+
+
+@contextmanager
+def beside(work: Callable[[World], None], world: World, done: list[float]) -> Iterator[None]:
+    """Do the work again and again while the block runs; ``done`` has what each time took."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.is_set():
+            begin = time.perf_counter()
+            work(world)
+            done.append(time.perf_counter() - begin)
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def write_bodies(folder: Path) -> Path:
+    keys = np.random.default_rng(11).integers(0, DRIVERS, 500).tolist()
+    names = [f"wide:{name}" for name in parts.FEATURES]
+    lines = [json.dumps({"features": names, "entities": {"driver_id": [key]}}) for key in keys]
+    file = folder / "bodies.jsonl"
+    file.write_text("\n".join(lines))
+    return file
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rows", type=int, default=3_000_000)
-    parser.add_argument("--drivers", type=int, default=500_000)
-    given = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
+    parser.add_argument("--connections", type=int, default=4)
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = parts.source_folder(folder)
-        parts.wide_rows(10_000, drivers=10_000).to_parquet(source / "wide.parquet")
-        large = (source / "large.parquet", given.rows, given.drivers)
-        with spawn.Pool(1) as pool:
-            pool.apply(materialization.write_source, large)
-        with parts.redis_server(folder) as redis_url:
-            version = materialization.approved_version(folder, redis_url)
-            materialization.whole_run(version)
-            for way, (nice, percent) in WAYS.items():
-                other = second_version(way)
-                over, found = spawn.Event(), spawn.Queue()
-                reader = spawn.Process(target=read_on, args=(folder, redis_url, over, found))
-                reader.start()
-                time.sleep(QUIET_SECONDS)
-                began = time.time()
-                worker = spawn.Process(
-                    target=backfill, args=(folder, redis_url, other, nice, percent)
-                )
-                worker.start()
-                worker.join()
-                ended = time.time()
-                over.set()
-                took = found.get()
-                reader.join()
-                print(f"{way}, a backfill of {ended - began:.1f} s")
-                print(f"  before     {shown(took, 0, began)}")
-                print(f"  meanwhile  {shown(took, began, ended)}")
+        with server(folder) as url:
+            run(World(folder, url, arguments.rows), arguments)
 
 
-def second_version(way: str) -> int:
-    """Approve another view over the large file; return its version's number."""
-    from django.contrib.auth.models import User
+def run(world: World, arguments: argparse.Namespace) -> None:
+    bodies = write_bodies(world.folder)
+    for _ in range(2):
+        world.await_ready(world.add_view())
 
-    from registry.models import Project
-    from tests import factories
-    from tests.factories import Cast
+    def load() -> Load:
+        return measure(
+            port=int(world.url.rpartition(":")[2]),
+            path=f"{PROJECT}/get-online-features",
+            bodies=bodies,
+            headers={"Authorization": f"Bearer {world.token}"},
+            connections=arguments.connections,
+            seconds=arguments.seconds,
+            pause=PAUSE,
+        )
 
-    people = {name: User.objects.get(username=name) for name in ("owner", "author", "steward")}
-    rest = {
-        name: User.objects.get(username=name)
-        for name in ("second_steward", "operator", "consumer", "auditor", "outsider")
-    }
-    cast = Cast(
-        project=Project.objects.get(),
-        superuser=User.objects.get(is_superuser=True),
-        **people,
-        **rest,
+    load()  # warms up
+    alone = load()
+    print(f"{'':16} {'requests/s':>12} {'p50 ms':>9} {'p99 ms':>9} {'p99 is':>8}  done beside")
+    print(line("alone", alone, alone, []))
+    for name, work in {
+        "backfills": backfills,
+        "training sets": training_sets,
+        "changes": changes,
+    }.items():
+        done: list[float] = []
+        with beside(work, world, done):
+            time.sleep(1)
+            found = load()
+        print(line(name, found, alone, done), flush=True)
+
+
+def line(name: str, load: Load, alone: Load, done: list[float]) -> str:
+    share = load.p99_ms / alone.p99_ms
+    what = f"{len(done)} times, {sum(done) / len(done):.2f} s each" if done else ""
+    return (
+        f"{name:16} {load.requests_per_second:>12,.0f} {load.p50_ms:>9.2f} {load.p99_ms:>9.2f}"
+        f" {share:>7.2f}×  {what}"
     )
-    view = f"wide_{datetime.now(UTC):%H%M%S}_{len(way)}"
-    text = parts.definitions("large.parquet").replace("name: wide\n", f"name: {view}\n")
-    text = text.replace("wide_rows", f"{view}_rows")
-    return int(factories.make_version(cast, text=text).pk)
 
 
 if __name__ == "__main__":
