@@ -147,7 +147,7 @@ def stored_rows(table: FeatureTable, *, is_expected: bool) -> SafeString:
 
 def taken(table: FeatureTable, now: datetime) -> SafeString:
     """Show what a table took in both stores on the last day it was measured, and how it grows."""
-    sizes = list(table.sizes.all())  # type: ignore[attr-defined]
+    sizes = list(table.sizes.all())
     if not sizes:
         return muted("–")
     last, growth = sizes[-1], growth_of(sizes)

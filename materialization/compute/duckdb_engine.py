@@ -35,6 +35,7 @@ from materialization.compute.stored_rows_sql import (
     renumbered_sql,
     same_stamps_sql,
     sample_sql,
+    ties_sql,
 )
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
 from materialization.stores.columns import stored_schema
@@ -130,6 +131,12 @@ class DuckDBEngine:
         with self._session() as session, _own_failures("finding stored rows", _MORE):
             session.register(ASKED, rows)
             return session.sql(same_stamps_sql(files, spec)).to_arrow_table().cast(schema)
+
+    def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
+        if not files:
+            return False
+        with self._session() as session, _own_failures("looking for ties", _MORE):
+            return bool(session.execute(ties_sql(files, spec)).fetchall())
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         # One session for all: opening DuckDB takes tens of milliseconds.

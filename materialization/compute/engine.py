@@ -110,6 +110,10 @@ class Engine(Protocol):
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 
+    def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
+        """Return whether two rows of one run share keys and times, so that their place decides."""
+        ...
+
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         """Answer each question: of each entity row's stored rows the latest known at its time.
 

@@ -95,6 +95,12 @@ def same_stamps_sql(files: Sequence[str], spec: VersionSpec) -> str:
     return f"SELECT {_columns(spec)} FROM {stored_rows(files)} SEMI JOIN {ASKED} USING ({same})"
 
 
+def ties_sql(files: Sequence[str], spec: VersionSpec) -> str:
+    """Return SQL for one key whose rows are told apart by nothing but their place in the files."""
+    same = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"
+    return f"SELECT 1 FROM {stored_rows(files)} GROUP BY {same} HAVING count(*) > 1 LIMIT 1"
+
+
 def _columns(spec: VersionSpec) -> str:
     return ", ".join(identifier(name) for name in stored_schema(spec).names)
 

@@ -14,10 +14,11 @@ from django.db.models import F
 
 from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import AssayError
-from materialization.edges import offline_store
+from materialization.edges import engine, offline_store
 from materialization.models import TableCare, TableSize
 from materialization.queries import table_at, tables_to_care_for
 from materialization.runner.recording import note_commit
+from materialization.stores.delta_care import MANY
 from materialization.stores.inspecting import Taken, taken_by_tables
 from registry.models import FeatureTable
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from materialization.stores.protocols import Cared
 
 log = logging.getLogger(__name__)
+#: What is said of a table that stays in many files.
+TIED = (
+    "not compacted: rows of one run share keys and times, and their place in the files decides"
+    " which of them counts. Give the source a created_timestamp that tells them apart."
+)
 #: For how long one table may take; then another worker may try it.
 LEASE = timedelta(minutes=30)
 #: For how long one message goes on; the sweep sends another while there is more to do.
@@ -59,14 +65,24 @@ def _care_for(table: FeatureTable, at: datetime, clock: Callable[[], datetime]) 
     row = TableCare.objects.filter(table=table)
     keep = timedelta(hours=settings.FILES_KEPT_HOURS)
     try:
-        cared = offline_store().care(table_at(table), keep=keep)
+        is_tied = _is_tied(table)
+        cared = offline_store().care(table_at(table), keep=keep, compact=not is_tied)
     except AssayError as exc:
         log.warning("care of %s: %s", table, exc)
         row.update(error=exc.message, cared_at=clock(), lease_expires_at=None)
         return
     if cared is not None:
         _note(table, cared, at)
-    row.update(error="", cared_at=clock(), lease_expires_at=None)
+    row.update(error=TIED if is_tied else "", cared_at=clock(), lease_expires_at=None)
+
+
+def _is_tied(table: FeatureTable) -> bool:
+    """Return whether a compaction could change an answer: it gives rows other places."""
+    files = offline_store().snapshot(table_at(table)).files
+    version = table.versions.order_by("pk").first()
+    if len(files) < MANY or version is None:
+        return False
+    return engine().has_ties(files, version.spec)
 
 
 def _note(table: FeatureTable, cared: Cared, at: datetime) -> None:

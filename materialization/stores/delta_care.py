@@ -26,14 +26,15 @@ YOUNG = timedelta(hours=1)
 TRANSACTIONS_KEPT = "interval 90 days"
 
 
-def care(table: DeltaTable, root: Path, *, keep: timedelta) -> Cared:
+def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: bool) -> Cared:
     """Compact, checkpoint and vacuum a table, each where there is something to do.
 
     What readers may have open (files that left the table within ``keep``) stays, and what a run may
     be about to add (files as young as that).
     """
     small = sum(size < SMALL_BYTES for size in _sizes(table))
-    if small >= MANY:
+    is_due = compact and small >= MANY
+    if is_due:
         table.optimize.compact(target_size=TARGET_BYTES)
         table.update_incremental()
     removed, freed = _vacuum(table, root, keep)
@@ -45,7 +46,7 @@ def care(table: DeltaTable, root: Path, *, keep: timedelta) -> Cared:
         version=table.version(),
         files=len(sizes),
         size=sum(sizes),
-        compacted=small if small >= MANY else 0,
+        compacted=small if is_due else 0,
         removed=removed,
         freed=freed,
     )

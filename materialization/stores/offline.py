@@ -186,12 +186,12 @@ class DeltaOfflineStore:
         files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
 
-    def care(self, at: TableAt, *, keep: timedelta) -> Cared | None:
+    def care(self, at: TableAt, *, keep: timedelta, compact: bool = True) -> Cared | None:
         table = self._find(at)
         if table is None:
             return None
         try:
-            return care(table, Path(_root_of(table)), keep=keep)
+            return care(table, Path(_root_of(table)), keep=keep, compact=compact)
         except (DeltaError, OSError) as exc:
             raise OfflineStoreUnavailable(f"{at.uri} cannot be cared for: {said(exc)}") from exc
 

@@ -407,8 +407,10 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def care(self, at: TableAt, *, keep: timedelta) -> Cared | None:
+    def care(self, at: TableAt, *, keep: timedelta, compact: bool = True) -> Cared | None:
         """Make many small files into few, shorten the log and remove files that nobody can need.
+
+        To ``compact`` gives rows other places: only for a table where those decide nothing.
 
         The rows stay as they are, and so does every snapshot younger than ``keep``. None where
         there is no table yet.

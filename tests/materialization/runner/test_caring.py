@@ -164,3 +164,19 @@ def test_of_one_day_nothing_is_foretold(version):
 
     assert standings[table_of(version).pk].growth == (None, None)
     assert days_until_full({"offline store": Fullness(1, 2)}, standings.values()) == {}
+
+
+def test_rows_that_only_their_place_tells_apart_keep_it(version, sources):
+    """Two rows of one driver, one event and one created time: a compaction might swap them."""
+    ran_often(version, sources, 17)
+    end = AT + 17 * HOUR
+    twins = [(1001, end - MINUTE, end - MINUTE, 0.5, trips) for trips in (7, 8)]
+    write_rows(sources, [*ROWS, *twins])
+    with committed():
+        assert materialize(version, end=end).status == "succeeded"
+    before = snapshot(version)
+
+    assert seen_to(end) == 1
+
+    assert snapshot(version).files == before.files
+    assert TableCare.objects.get().error.startswith("not compacted: rows of one run share")
