@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import string
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from uuid import UUID, uuid4
 import h11
 
 from featurestore_project.bodies import next_chunk
+from lib.bodies import BadBody
 from lib.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ class DeskAway(Unavailable):
     """The process behind the front does not answer, as while it starts."""
 
     code = "desk_away"
+
+
+class NotHandedOn(BadBody):
+    """The request says something that HTTP does not allow."""
+
+    code = "bad_request"
 
 
 class DeskBusy(Unavailable):
@@ -91,7 +99,8 @@ async def _answer(
     body: bytes | AsyncIterator[bytes],
     request_id: UUID,
 ) -> None:
-    sending = asyncio.create_task(talk.send(_request(scope, request_id), body))
+    request = _request(scope, request_id)
+    sending = asyncio.create_task(talk.send(request, body))
     try:
         response = await talk.head()
         await _give_back(protocol, scope.method, response, talk.body())
@@ -146,20 +155,23 @@ class _Talk:
 
 
 def _request(scope: Any, request_id: UUID) -> h11.Request:
+    """:raises NotHandedOn: it has two hosts, say, or a method without a path."""
     target = quote(scope.path, safe=_PATH_SAFE)
     if scope.query_string:
-        target += f"?{scope.query_string}"
+        target += f"?{quote(scope.query_string, safe=string.punctuation)}"
     headers = [each for each in scope.headers.items() if each[0].lower() not in _NOT_AS_SENT]
-    if scope.authority and "host" not in scope.headers:  # HTTP/2 has it apart
-        headers.append(("host", scope.authority))
+    if "host" not in scope.headers:  # HTTP/2 has it apart, HTTP/1.0 needs none
+        headers.append(("host", scope.authority or scope.server))
     came_by = [value for name, value in scope.headers.items() if name.lower() == _FORWARDED]
     came_by.append(scope.client.rpartition(":")[0].strip("[]"))
     headers += [(_FORWARDED, ", ".join(came_by)), (_REQUEST_ID, str(request_id))]
     if "transfer-encoding" in scope.headers:
         headers.append(("transfer-encoding", "chunked"))
-    return h11.Request(
-        method=scope.method, target=target, headers=[*headers, ("connection", "close")]
-    )
+    headers.append(("connection", "close"))
+    try:
+        return h11.Request(method=scope.method, target=target, headers=headers)
+    except h11.LocalProtocolError as exc:
+        raise NotHandedOn(f"this is no request that can be answered: {exc}.") from exc
 
 
 async def _give_back(

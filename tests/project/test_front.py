@@ -225,6 +225,24 @@ def test_a_request_arrives_as_it_was_sent(url):
     }
 
 
+@pytest.mark.parametrize(
+    ("request_line", "statuses"),
+    [
+        (b"GET /desk HTTP/1.0\r\n\r\n", {b"200"}),
+        (b"GET /who?caf\xc3\xa9=1 HTTP/1.1\r\nHost: a\r\n\r\n", {b"200", b"400"}),
+        (b"GET /desk HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", {b"200", b"400", b"422"}),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", {b"200", b"400", b"404", b"422"}),
+    ],
+)
+def test_an_odd_request_is_never_an_error_of_ours(url, request_line, statuses):
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(request_line)
+        answer = connection.recv(2000)
+
+    assert answer.split(b" ", 2)[1] in statuses, answer
+
+
 def test_alive_is_said_while_every_thread_is_busy(url):
     with ThreadPoolExecutor(25) as people:
         for pool in ("online", "desk", "plans", "training_sets", "watch"):
