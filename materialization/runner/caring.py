@@ -15,6 +15,7 @@ from django.db.models import F
 from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import AssayError
 from materialization.edges import engine, offline_store
+from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
 from materialization.queries import table_at, tables_to_care_for
 from materialization.runner.recording import note_commit
@@ -62,27 +63,44 @@ def _claimed(at: datetime) -> FeatureTable | None:
 
 
 def _care_for(table: FeatureTable, at: datetime, clock: Callable[[], datetime]) -> None:
-    row = TableCare.objects.filter(table=table)
-    keep = timedelta(hours=settings.FILES_KEPT_HOURS)
+    """See to one table, and note what came of it whatever it was: the others have their turn."""
     try:
-        is_tied = _is_tied(table)
-        cared = offline_store().care(table_at(table), keep=keep, compact=not is_tied)
+        said = _seen_to(table, at)
     except AssayError as exc:
-        log.warning("care of %s: %s", table, exc)
-        row.update(error=exc.message, cared_at=clock(), lease_expires_at=None)
-        return
+        said = exc.message
+        log.warning("care of %s: %s", table, said)
+    except Exception as exc:
+        said = f"unexpected {type(exc).__name__}; the worker's log has the traceback."
+        log.exception("care of %s", table)
+    row = TableCare.objects.filter(table=table)
+    row.update(error=said, cared_at=clock(), lease_expires_at=None)
+
+
+def _seen_to(table: FeatureTable, at: datetime) -> str:
+    """Return what could not be done, and why; empty where nothing is to be said."""
+    store, place = offline_store(), table_at(table)
+    said, only = _may_compact(table)
+    cared = store.care(place, keep=timedelta(hours=settings.FILES_KEPT_HOURS), compact=only)
     if cared is not None:
         _note(table, cared, at)
-    row.update(error=TIED if is_tied else "", cared_at=clock(), lease_expires_at=None)
+    return said
 
 
-def _is_tied(table: FeatureTable) -> bool:
-    """Return whether a compaction could change an answer: it gives rows other places."""
-    files = offline_store().snapshot(table_at(table)).files
+def _may_compact(table: FeatureTable) -> tuple[str, int | None]:
+    """Return which version of the table may be compacted, if any, or why it may not.
+
+    A compaction gives rows other places, which must decide nothing; later rows were not looked at.
+    """
+    snapshot = offline_store().snapshot(table_at(table))
     version = table.versions.order_by("pk").first()
-    if len(files) < MANY or version is None:
-        return False
-    return engine().has_ties(files, version.spec)
+    if snapshot.small < MANY or version is None:
+        return "", None
+    try:
+        if engine().has_ties(snapshot.files, version.spec):
+            return TIED, None
+    except EngineLimitExceeded as exc:
+        return f"not compacted, as it could not be looked at: {exc.message}", None
+    return "", snapshot.version
 
 
 def _note(table: FeatureTable, cared: Cared, at: datetime) -> None:

@@ -26,14 +26,14 @@ YOUNG = timedelta(hours=1)
 TRANSACTIONS_KEPT = "interval 90 days"
 
 
-def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: bool) -> Cared:
+def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: int | None) -> Cared:
     """Compact, checkpoint and vacuum a table, each where there is something to do.
 
     What readers may have open (files that left the table within ``keep``) stays, and what a run may
     be about to add (files as young as that).
     """
     small = sum(size < SMALL_BYTES for size in _sizes(table))
-    is_due = compact and small >= MANY
+    is_due = table.version() == compact and small >= MANY
     if is_due:
         table.optimize.compact(target_size=TARGET_BYTES)
         table.update_incremental()

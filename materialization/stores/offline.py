@@ -22,7 +22,7 @@ from deltalake.exceptions import DeltaError
 
 from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.stores.delta_care import TRANSACTIONS_KEPT, care
+from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care
 from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
     Aside,
@@ -175,6 +175,7 @@ class DeltaOfflineStore:
             version=table.version(),
             files=tuple(file["uri"] for file in files),
             rows=sum(file["num_records"] for file in files),
+            small=sum(file["size_bytes"] < SMALL_BYTES for file in files),
         )
 
     def list_files(self, at: TableAt) -> FileList:
@@ -186,7 +187,7 @@ class DeltaOfflineStore:
         files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
 
-    def care(self, at: TableAt, *, keep: timedelta, compact: bool = True) -> Cared | None:
+    def care(self, at: TableAt, *, keep: timedelta, compact: int | None = None) -> Cared | None:
         table = self._find(at)
         if table is None:
             return None

@@ -264,6 +264,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     version: int
     files: tuple[str, ...]
     rows: int
+    #: How many of the files are small, so that there should be fewer.
+    small: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -407,10 +409,11 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def care(self, at: TableAt, *, keep: timedelta, compact: bool = True) -> Cared | None:
+    def care(self, at: TableAt, *, keep: timedelta, compact: int | None = None) -> Cared | None:
         """Make many small files into few, shorten the log and remove files that nobody can need.
 
-        To ``compact`` gives rows other places: only for a table where those decide nothing.
+        Files are compacted where ``compact`` is the table's version: it gives rows other places,
+        so whoever asks has to know that in this version those decide nothing.
 
         The rows stay as they are, and so does every snapshot younger than ``keep``. None where
         there is no table yet.

@@ -345,6 +345,19 @@ def many_commits(store, place, count=40):
     return store.snapshot(place)
 
 
+def seen_to(store, place, *, keep=DAY):
+    return store.care(place, keep=keep, compact=store.snapshot(place).version)
+
+
+def test_a_version_that_nobody_looked_at_is_not_compacted(store, place):
+    before = many_commits(store, place)
+
+    assert before.small == 40
+    assert store.care(place, keep=DAY, compact=before.version - 1).compacted == 0
+    assert store.care(place, keep=DAY).compacted == 0
+    assert store.snapshot(place).files == before.files
+
+
 def aged(file: Path, by: timedelta) -> None:
     at = file.stat().st_mtime - by.total_seconds()
     os.utime(file, (at, at))
@@ -353,7 +366,7 @@ def aged(file: Path, by: timedelta) -> None:
 def test_many_small_files_become_few_and_the_rows_stay_as_they_are(store, place):
     before = many_commits(store, place)
 
-    cared = store.care(place, keep=DAY)
+    cared = seen_to(store, place)
 
     after = store.snapshot(place)
     assert (len(before.files), len(after.files), cared.files, cared.compacted) == (40, 1, 1, 40)
@@ -366,10 +379,10 @@ def test_many_small_files_become_few_and_the_rows_stay_as_they_are(store, place)
 
 def test_few_files_are_left_alone_and_nothing_is_written_for_nothing(store, place):
     commit(store, place, [batch(row())])
-    first = store.care(place, keep=DAY)
+    first = seen_to(store, place)
     before = store.snapshot(place)
 
-    second = store.care(place, keep=DAY)
+    second = seen_to(store, place)
 
     assert (first.compacted, first.removed) == (0, 0)
     assert second == first
@@ -377,21 +390,21 @@ def test_few_files_are_left_alone_and_nothing_is_written_for_nothing(store, plac
 
 
 def test_a_table_that_is_not_there_needs_no_care(store, place):
-    assert store.care(place, keep=DAY) is None
+    assert seen_to(store, place) is None
 
 
 def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tmp_path):
     before = many_commits(store, place)
-    store.care(place, keep=DAY)
+    seen_to(store, place)
     after = store.snapshot(place)
 
-    assert store.care(place, keep=DAY).removed == 0
+    assert seen_to(store, place).removed == 0
     for name in before.files:
         aged(Path(name), 2 * DAY)
     # By the log they left a moment ago: the files' own age does not make it longer.
-    assert store.care(place, keep=DAY).removed == 0
+    assert seen_to(store, place).removed == 0
 
-    cared = store.care(place, keep=timedelta(0))
+    cared = seen_to(store, place, keep=timedelta(0))
 
     assert (cared.removed, cared.freed > 0) == (40, True)
     assert [Path(name).exists() for name in before.files] == [False] * 40
@@ -410,7 +423,7 @@ def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(store
     for file in (old, *kept):
         aged(file, 2 * DAY)
 
-    cared = store.care(place, keep=DAY)
+    cared = seen_to(store, place)
 
     assert (cared.removed, cared.freed) == (1, source.stat().st_size)
     assert [file.exists() for file in (old, young, *kept)] == [False, True, True, True]
@@ -422,7 +435,7 @@ def test_a_commit_beside_care_is_neither_lost_nor_refused(store, place):
 
     def care():
         try:
-            store.care(place, keep=timedelta(0))
+            seen_to(store, place, keep=timedelta(0))
         except Exception as exc:  # noqa: BLE001 - told to the test
             failed.append(exc)
 

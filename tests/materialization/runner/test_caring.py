@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,15 @@ def test_rows_that_only_their_place_tells_apart_keep_it(version, sources):
 
     assert snapshot(version).files == before.files
     assert TableCare.objects.get().error.startswith("not compacted: rows of one run share")
+
+
+def test_one_table_that_is_damaged_does_not_keep_the_others_from_their_turn(cast, version, sources):
+    ran_often(version, sources, 17)
+    for name in snapshot(version).files[:3]:
+        Path(name).write_bytes(b"PAR1 no more PAR1")
+
+    assert seen_to(AT + 17 * HOUR) == 1
+
+    row = TableCare.objects.get()
+    assert row.error
+    assert (row.cared_at, row.lease_expires_at) == (AT + 17 * HOUR, None)
