@@ -28,6 +28,7 @@ from materialization.quality.alerts.opening import (
     close_alerts,
     raise_alert,
 )
+from materialization.quality.consistency.findings import Findings
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from materialization.quality.consistency.findings import Findings
     from materialization.quality.consistency.online import Compared
 
 log = logging.getLogger(__name__)
@@ -93,23 +93,24 @@ def _once_more(done: Certificate, *, at: datetime) -> Certificate:
 
 
 def _perform(claimed: Certificate, clock: Callable[[], datetime]) -> None:
+    lease = Lease(claimed, clock=clock)
+    watch = _Watch(claimed, lease)
     try:
-        with translated(), Lease(claimed, clock=clock) as lease:
-            compared = _compare(claimed, lease, clock)
+        with translated(), lease:
+            compared = _compare(claimed, watch, clock)
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
     except AssayError as exc:
-        _end(claimed, {"error": exc.message, "error_code": exc.code}, clock())
+        _end(claimed, watch.changed | {"error": exc.message, "error_code": exc.code}, clock())
     except Exception as exc:
         log.exception("%s", claimed)
         said = f"unexpected {type(exc).__name__}; the worker's log has the traceback."
-        _end(claimed, {"error": said, "error_code": "unexpected"}, clock())
+        _end(claimed, watch.changed | {"error": said, "error_code": "unexpected"}, clock())
     else:
         _end(claimed, _columns(compared), clock())
 
 
-def _compare(claimed: Certificate, lease: Lease, clock: Callable[[], datetime]) -> Compared:
-    watch = _Watch(claimed, lease)
+def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime]) -> Compared:
     if claimed.kind == CertificateKind.SOURCE:
         return compare_source(claimed, watch=watch.note_share)
     # The generation first: a marker that is read after it is of this load or a later one.
@@ -133,6 +134,13 @@ class _Watch:
         self._claimed, self._lease = claimed, lease
         self._pace = Pace(settings.COMPARE_ROWS_PER_SECOND)
         self._noted_at = time.monotonic()
+        self._found = Findings()
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What is put right already, for a certificate that can say nothing else."""
+        put_right = self._found.put_right()
+        return {"repaired": put_right.repaired, "examples": _examples(put_right)}
 
     def note_share(self, share: float) -> None:
         """:raises LeaseLost: another worker has the comparison."""
@@ -141,6 +149,7 @@ class _Watch:
 
     def note(self, found: Findings, cost: float) -> None:
         """:raises LeaseLost: another worker has the comparison."""
+        self._found = found
         if self._lease.stopped is not None:
             raise self._lease.stopped
         if time.monotonic() - self._noted_at > NOTED_EVERY:
@@ -154,10 +163,14 @@ def _columns(compared: Compared) -> dict[str, Any]:
     counted = ("compared", "missing", "extra", "different", "expired", "repaired", "late")
     return {
         **{name: getattr(found, name) for name in counted},
-        "examples": [msgspec.to_builtins(each) for each in found.examples],
+        "examples": _examples(found),
         "as_of": compared.as_of,
         "stored_version": compared.version,
     }
+
+
+def _examples(found: Findings) -> list[Any]:
+    return [msgspec.to_builtins(each) for each in found.examples]
 
 
 def _end(claimed: Certificate, columns: dict[str, Any], at: datetime) -> None:
@@ -184,7 +197,7 @@ def _end(claimed: Certificate, columns: dict[str, Any], at: datetime) -> None:
 def words_of(done: Certificate) -> str:
     """Say what was found, without a value of the data."""
     if done.status == CertificateStatus.FAILED:
-        return f"nothing can be said: {done.error}"
+        return f"nothing can be said: {done.error}{_put_right(done)}"
     scope = "all rows" if done.sample is None else f"a sample of {done.compared:,} rows"
     what = "online against offline"
     if done.kind == CertificateKind.SOURCE:
@@ -192,9 +205,12 @@ def words_of(done: Certificate) -> str:
     kinds = ("missing", "extra", "different")
     found = ", ".join(f"{getattr(done, k):,} {k}" for k in kinds if getattr(done, k))
     late = f"; {done.late:,} late, which the next run takes" if done.late else ""
-    put_right = f"; {done.repaired:,} put right" if done.repaired else ""
     counted = f"{done.equal:,} equal, {found or 'none differ'}"
-    return f"{what}, {scope}: {counted}{late}{put_right}"
+    return f"{what}, {scope}: {counted}{late}{_put_right(done)}"
+
+
+def _put_right(done: Certificate) -> str:
+    return f"; {done.repaired:,} put right" if done.repaired else ""
 
 
 def _settle_alert(done: Certificate, at: datetime) -> None:
@@ -223,8 +239,11 @@ def _about(done: Certificate) -> About:
 
 
 def _leave_trail(done: Certificate, at: datetime) -> None:
-    """Note what differed and what was changed; that all is well is in the certificate alone."""
-    if done.status != CertificateStatus.DIFFERENT:
+    """Note what differed and what was changed, however it ended.
+
+    That all is well, or that nothing can be said, is in the certificate alone.
+    """
+    if done.status != CertificateStatus.DIFFERENT and not done.repaired:
         return
     names = ("compared", "missing", "extra", "different", "repaired")
     data = {name: getattr(done, name) for name in names}

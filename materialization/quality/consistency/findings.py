@@ -57,5 +57,13 @@ class Findings(msgspec.Struct):
         """Count one difference; of the first of its kind the example is kept."""
         count = getattr(self, example.kind) + 1
         setattr(self, example.kind, count)
-        if count <= MOST_EXAMPLES:
+        if count <= MOST_EXAMPLES and self._has_room(example.kind):
             self.examples.append(example)
+
+    def _has_room(self, kind: str) -> bool:
+        return sum(each.kind == kind for each in self.examples) < MOST_EXAMPLES
+
+    def put_right(self) -> Findings:
+        """Return what stays of these when a comparison begins again: what it changed already."""
+        examples = list(self.examples) if self.repaired else []
+        return Findings(repaired=self.repaired, examples=examples)

@@ -68,22 +68,26 @@ def compare_online(
     """Compare a table's online rows with the stored ones, all or a ``sample`` of entities.
 
     A sample takes entities of either store, so that it finds what lacks and what is too much. With
-    ``repair`` what differs is put right, unless something newer was written meanwhile. ``watch`` is
-    told after each piece what was found and what it cost, in rows; what it raises ends the work.
+    ``repair`` what differs is put right, unless something newer was written meanwhile; what a pass
+    that began again put right counts, with its examples, beside the last one's differences.
+    ``watch`` is told after each piece what was found and what it cost, in rows; what it raises ends
+    the work.
 
     :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
     """
     before = _marker(subject, stores)
     snapshot = stores.offline.snapshot(subject.place)
     chosen = None if sample is None else _chosen(subject, stores, snapshot, sample)
+    found = Findings()
     for _ in range(TRIES):
-        comparison = _Comparison(subject, stores, before, repair, clock, watch)
+        comparison = _Comparison(subject, stores, before, repair, clock, watch, found)
         comparison.run(snapshot, chosen)
         after = _marker(subject, stores, at_least=before.generation)
-        if comparison.findings.differences == 0 or after == before:
+        found = comparison.findings
+        if found.differences == 0 or after == before:
             break
         before, snapshot = after, stores.offline.snapshot(subject.place)
-    return Compared(comparison.findings, comparison.marker.as_of, snapshot.version)
+    return Compared(found, comparison.marker.as_of, snapshot.version)
 
 
 def _marker(subject: Subject, stores: Stores, *, at_least: int = 0) -> Marker:
@@ -121,8 +125,9 @@ class _Comparison:
         repair: bool,  # noqa: FBT001 - as its only caller has it
         clock: Callable[[], datetime],
         watch: Callable[[Findings, float], None],
+        earlier: Findings,
     ) -> None:
-        self.findings, self.marker = Findings(), marker
+        self.findings, self.marker = earlier.put_right(), marker
         self._subject, self._layout, self._stores = subject, subject.layout, stores
         self._repair, self._clock, self._watch = repair, clock, watch
         #: Rows that are newer than the snapshot has, by key.

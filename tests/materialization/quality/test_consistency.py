@@ -12,6 +12,12 @@ from lib.connections import get_redis
 from materialization.choices import CertificateKind, CertificateStatus
 from materialization.edges import engine, offline_store, online_store, whereabouts
 from materialization.models import Alert, Certificate
+from materialization.quality.consistency.findings import (
+    DIFFERENT,
+    MOST_EXAMPLES,
+    Example,
+    Findings,
+)
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.rows import is_same, stamps_of
 from materialization.quality.consistency.subject import NotLoaded, Stores, Subject
@@ -270,6 +276,70 @@ def test_a_repair_gives_way_to_what_was_written_meanwhile(loaded):
 
     assert (found.different, found.extra, found.repaired) == (1, 1, 0)
     assert decoded(loaded, 1001) == decoded(loaded, 4711) == newer
+
+
+@pytest.fixture
+def meanwhile(loaded, sources):
+    """A clock: once, before a repair changes what is wrong, it is as late as it takes to ``do``."""
+
+    def clock_that(do):
+        began = []
+
+        def clock():
+            if not began and Certificate.objects.filter(status="running").exists():
+                began.append(1)
+                do()
+            return AT + HOUR
+
+        return clock
+
+    return clock_that
+
+
+def repaired_by(version, clock):
+    made = request_certificate(version=version, sample=FULL, repair=True, at=AT, actor=None)
+    with committed():
+        certify(certificate_id=made.pk, worker="w", clock=clock)
+    made.refresh_from_db()
+    return made
+
+
+def test_what_was_put_right_is_told_though_a_run_made_the_comparison_begin_again(
+    loaded, sources, meanwhile
+):
+    write_rows(sources, [*ROWS, (4711, AT + HOUR / 2, AT + HOUR / 2, 0.5, 1)])
+    a_byte_is_changed(loaded)
+    before = marker(loaded)
+
+    done = repaired_by(loaded, meanwhile(lambda: materialize(loaded, end=AT + HOUR)))
+
+    assert marker(loaded) != before
+    assert (done.status, done.different, done.repaired) == ("equal", 0, 1)
+    assert [(each["kind"], each["key"]) for each in done.examples] == [
+        ("different", "driver_id=1001")
+    ]
+    assert verbs_of(done) == ["requested", "repaired"]
+
+
+def test_what_was_put_right_is_told_though_the_table_ceased_to_be_loaded(loaded, meanwhile):
+    a_byte_is_changed(loaded)
+
+    done = repaired_by(loaded, meanwhile(lambda: no_marker(loaded)))
+
+    assert (done.status, done.repaired, len(done.examples)) == ("failed", 1, 1)
+    assert verbs_of(done) == ["requested", "repaired"]
+
+
+def test_a_comparison_that_begins_again_keeps_no_more_examples_of_a_kind():
+    found = Findings()
+    for _ in range(3):
+        found = found.put_right()
+        found.repaired += 1
+        for key in map(str, range(MOST_EXAMPLES + 1)):
+            found.note(Example(DIFFERENT, key))
+
+    assert (found.repaired, found.different) == (3, MOST_EXAMPLES + 1)
+    assert len(found.examples) == MOST_EXAMPLES
 
 
 # --- what cannot be said ------------------------------------------------------------------------
