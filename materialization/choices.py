@@ -86,6 +86,10 @@ class CertificateKind(StrEnum):
     SOURCE = "source"
 
 
+#: The code of the alert of a table that differs, by what it was compared with.
+DIFFERS = {CertificateKind.ONLINE: "online_differs", CertificateKind.SOURCE: "source_differs"}
+
+
 class CertificateStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

@@ -18,6 +18,7 @@ from lib.errors import AssayError, Conflict, Invalid
 from lib.instants import EPOCH
 from materialization import tasks
 from materialization.choices import (
+    DIFFERS,
     LIVE_CERTIFICATES,
     AlertKind,
     CertificateKind,
@@ -221,8 +222,12 @@ def _ask_for(tables: Sequence[int | None], turns: int, sample: int | None, at: d
 
 
 def _wrong_tables() -> set[int | None]:
-    """Return the tables that differed and were not found equal since."""
-    found = Alert.objects.open().filter(kind=AlertKind.INCONSISTENT)
+    """Return the tables that differed online and were not found equal since.
+
+    Those that differ from their source do not count: comparing all online rows tells nothing of it.
+    """
+    code = DIFFERS[CertificateKind.ONLINE]
+    found = Alert.objects.open().filter(kind=AlertKind.INCONSISTENT, code=code)
     return set(found.values_list("version__table", flat=True))
 
 

@@ -18,7 +18,7 @@ from django.db import transaction
 from lib.errors import AssayError
 from lib.outages import translated
 from lib.pace import Pace
-from materialization.choices import AlertKind, CertificateKind, CertificateStatus
+from materialization.choices import DIFFERS, AlertKind, CertificateKind, CertificateStatus
 from materialization.edges import engine, offline_store, online_store
 from materialization.models import Alert, Certificate
 from materialization.quality.alerts.opening import (
@@ -220,13 +220,13 @@ def _settle_alert(done: Certificate, at: datetime) -> None:
     """
     if done.status == CertificateStatus.DIFFERENT:
         if done.version.state in SERVED_STATES:
-            trouble = Trouble(f"{done}: {words_of(done)}.", f"{done.kind}_differs")
+            trouble = Trouble(f"{done}: {words_of(done)}.", DIFFERS[CertificateKind(done.kind)])
             raise_alert(AlertKind.INCONSISTENT, _about(done), trouble, at=at)
     elif done.status == CertificateStatus.EQUAL and done.sample is None:
         about = Alert.objects.filter(
             kind=AlertKind.INCONSISTENT,
             version__table=done.table_id,
-            code=f"{done.kind}_differs",
+            code=DIFFERS[CertificateKind(done.kind)],
         )
         close_alerts(about, at=at)
 

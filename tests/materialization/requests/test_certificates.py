@@ -9,8 +9,9 @@ from django.core.management import call_command
 
 from lib.connections import get_redis
 from lib.errors import Unavailable
-from materialization.choices import CertificateStatus
-from materialization.models import Certificate, MaterializationRun
+from materialization.choices import CertificateKind, CertificateStatus
+from materialization.edges import whereabouts
+from materialization.models import Alert, Certificate, MaterializationRun
 from materialization.requests.certificates import (
     BadSample,
     ComparisonInProgress,
@@ -20,16 +21,19 @@ from materialization.requests.certificates import (
     requeue_certificates,
 )
 from materialization.runner.certifying import certify, claim
+from materialization.sources.kinds import find_source
 from registry.access import ActionNotPermitted
 from tests.factories import VIEW, make_version
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
     HOUR,
+    ROWS,
     committed,
     fresh,
     materialize,
     online,
+    write_rows,
 )
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +119,23 @@ def test_a_table_that_differs_is_compared_wholly_until_it_is_equal(loaded):
     with committed():
         perform_all(AT + HOUR)
     compare_due(at=AT + 2 * HOUR)
+    assert asked() == [("driver_hourly", 1000)]
+
+
+def test_a_table_that_differs_from_its_source_is_compared_by_samples_as_before(loaded, sources):
+    write_rows(sources, [*ROWS, (1001, AT - HOUR, AT - HOUR, 0.5, 12)])
+    where = whereabouts(loaded.spec, loaded.feature_view.project)
+    (now,) = find_source(loaded.spec.rows_from, where).parts()
+    loaded.table.source_parts.update(identity=now.identity)  # as if a run had read and lost it
+    made = request_certificate(
+        version=loaded, kind=CertificateKind.SOURCE, sample=None, at=AT, actor=None
+    )
+    with committed():
+        certify(certificate_id=made.pk, worker="w", clock=lambda: AT)
+    assert Alert.objects.open().get().code == "source_differs"
+
+    compare_due(at=AT)
+
     assert asked() == [("driver_hourly", 1000)]
 
 
