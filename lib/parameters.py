@@ -95,13 +95,13 @@ def flag(parameters: Mapping[str, str], name: str) -> bool:
     return FLAGS[value]
 
 
-def page_bounds(parameters: Mapping[str, str]) -> tuple[int, int]:
-    """Return (limit, offset).
+def page_bounds(parameters: Mapping[str, str], *, default: int = 50) -> tuple[int, int]:
+    """Return (limit, offset); the limit is ``default`` when absent.
 
     :raises BadFilter: not whole numbers in range.
     """
     try:
-        limit, offset = int(parameters.get("limit", 50)), int(parameters.get("offset", 0))
+        limit, offset = int(parameters.get("limit", default)), int(parameters.get("offset", 0))
     except ValueError as exc:
         raise BadFilter("limit and offset are whole numbers.") from exc
     if not (1 <= limit <= MAX_LIMIT and 0 <= offset <= MAX_OFFSET):

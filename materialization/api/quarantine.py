@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
 from lib.clock import database_now
-from lib.parameters import MAX_LIMIT, BadFilter
+from lib.parameters import MAX_LIMIT, BadFilter, page_bounds
 from lib.pools import Pool
 from materialization.api.serializers import quarantine_output, run_output
 from materialization.disclosure import Disclosure
@@ -54,7 +54,10 @@ class QuarantineAPI(API):
     )
     def get(self, request: Request, project: str, run_id: int) -> Response:
         found = _quarantine(request, project, run_id)
-        limit, after = _limit(request), _cursor(request)
+        (limit, _), after = (
+            page_bounds(request.query_params, default=DEFAULT_LIMIT),
+            _cursor(request),
+        )
         shown = Disclosure(request.user)
         may_read = shown.may_read(found.run.version.feature_view)
         rows = failing_rows(found, limit=limit + 1, after=after) if may_read else []
@@ -135,13 +138,6 @@ def _reason(request: Request) -> str:
     if not isinstance(reason, str):
         raise BadBody('send {"reason": "…"}: a text.')
     return reason
-
-
-def _limit(request: Request) -> int:
-    given = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= MAX_LIMIT):
-        raise BadFilter(f"limit is a whole number, 1 to {MAX_LIMIT}.")
-    return int(given)
 
 
 def _cursor(request: Request) -> tuple[int, int] | None:
