@@ -46,6 +46,7 @@ VERBS = {
     "materialization_run.succeeded": _ended("succeeded", "task_alt"),
     "materialization_run.failed": _ended("failed", "error"),
     "materialization_run.errored": _ended("errored", "error"),
+    "quarantine.read": Verb("read rows that checks refused of", "visibility", is_routine=True),
     "quarantine.released": Verb("released the rows that checks refused of", "lock_open"),
     "quarantine.discarded": Verb("threw away the rows that checks refused of", "delete"),
     "quarantine.expired": Verb("gave up the rows that checks refused of", "auto_delete"),

@@ -26,7 +26,7 @@ from materialization.disclosure import Disclosure
 from materialization.models import Quarantine
 from materialization.requests.quarantine import (
     discard_rows,
-    failing_rows,
+    read_rows,
     release_rows,
     require_decider,
     require_release,
@@ -105,8 +105,9 @@ class QuarantineAdmin(ScopedAdmin):
             raise PermissionDenied("The rows are for those who may read the view's values.")
         context: dict[str, Any] = {"quarantine": obj}
         try:
-            found = failing_rows(obj, limit=SHOWN + 1)
-            context |= {"rows": found[:SHOWN], "more": len(found) > SHOWN, "most": SHOWN}
+            actor = access.acting_user(request)
+            found = read_rows(obj, actor=actor, limit=SHOWN, at=database_now())
+            context |= {"rows": found.rows, "more": found.after is not None, "most": SHOWN}
         except AssayError as exc:
             context["trouble"] = exc.message
         template = "materialization/admin/quarantine_rows.html"

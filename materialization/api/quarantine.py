@@ -17,10 +17,11 @@ from lib.pools import Pool
 from materialization.api.serializers import quarantine_output, run_output
 from materialization.disclosure import Disclosure
 from materialization.requests.quarantine import (
+    NO_ROWS,
     QuarantineNotFound,
     discard_rows,
-    failing_rows,
     quarantines,
+    read_rows,
     release_rows,
 )
 from registry import access
@@ -60,14 +61,15 @@ class QuarantineAPI(API):
         )
         shown = Disclosure(request.user)
         may_read = shown.may_read(found.run.version.feature_view)
-        rows = failing_rows(found, limit=limit + 1, after=after) if may_read else []
-        page = rows[:limit]
-        place = page[-1].place if len(rows) > limit else None
+        page = NO_ROWS
+        if may_read:
+            actor, now = access.acting_user(request), database_now()
+            page = read_rows(found, actor=actor, limit=limit, after=after, at=now)
         return Response(
             quarantine_output(found, shown)
             | {
                 "rows_shown": may_read,
-                "next": place and f"{place[0]}:{place[1]}",
+                "next": page.after and f"{page.after[0]}:{page.after[1]}",
                 "results": [
                     {
                         "failed": row.failed,
@@ -76,7 +78,7 @@ class QuarantineAPI(API):
                         "created_timestamp": row.created_timestamp,
                         "values": row.values,
                     }
-                    for row in page
+                    for row in page.rows
                 ],
             }
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -62,6 +62,50 @@ class QuarantineReasonNeeded(Invalid):
 def quarantines(project: Project) -> QuerySet[Quarantine]:
     rows = Quarantine.objects.filter(table__feature_view__project=project)
     return rows.select_related(*_RELATED, "ended_by__version__feature_view")
+
+
+class RowsPage(NamedTuple):
+    """Rows that fail, and the place of the last of them if there are more."""
+
+    rows: list[ListedRow]
+    after: tuple[int, int] | None
+
+
+NO_ROWS = RowsPage([], None)
+
+
+def read_rows(
+    quarantine: Quarantine,
+    *,
+    actor: User | AnonymousUser,
+    limit: int,
+    at: datetime,
+    after: tuple[int, int] | None = None,
+) -> RowsPage:
+    """Return the next page of ``failing_rows`` for somebody to see, with its entry in the trail.
+
+    :raises EngineLimitExceeded: it takes longer than somebody may wait.
+    """
+    found = failing_rows(quarantine, limit=limit + 1, after=after)
+    rows = found[:limit]
+    if rows:
+        _record_reading(quarantine, actor, {"rows": len(rows), "after": after}, at)
+    return RowsPage(rows, rows[-1].place if len(found) > limit else None)
+
+
+@transaction.atomic
+def _record_reading(
+    quarantine: Quarantine, actor: User | AnonymousUser, data: dict[str, Any], at: datetime
+) -> None:
+    audit.record(
+        actor=actor,
+        verb="quarantine.read",
+        subject=quarantine,
+        project=quarantine.run.version.feature_view.project,
+        label=str(quarantine.run),
+        data={"run": quarantine.run_id, **data},
+        at=at,
+    )
 
 
 def failing_rows(

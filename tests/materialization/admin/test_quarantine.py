@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from materialization.models import Quarantine
+from registry.models import AuditEntry
 from tests.factories import DEFINITIONS, make_version
 from tests.materialization.run_world import ROWS, committed, materialize, write_rows
 
@@ -60,6 +61,9 @@ def test_who_sees_the_rows_that_fail(as_, held, who):
     may = who in READERS
     assert ("The rows that fail" in page, rows.status_code) == (may, 200 if may else 403)
     assert ("driver_id: 1002" in rows.text) == may
+    found = AuditEntry.objects.filter(verb="quarantine.read")
+    read = [(who, {"run": held.run_id, "rows": 2, "after": None})] if may else []
+    assert [(each.actor_name, each.data) for each in found] == read
 
 
 def test_an_outsider_sees_nothing(as_, held):

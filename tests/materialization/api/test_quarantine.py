@@ -43,6 +43,22 @@ def test_who_sees_what_is_held_and_its_rows(call, held, who):
         assert call(who, "get", f"runs/{held.run_id}").json()["quarantine"] == "held"
 
 
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_who_saw_rows_is_in_the_trail(call, held, who):
+    path = f"runs/{held.run_id}/quarantine?limit=1"
+    after = call(who, "get", path).json().get("next")
+    if after:
+        call(who, "get", f"{path}&cursor={after}")
+
+    found = AuditEntry.objects.filter(verb="quarantine.read").order_by("id")
+
+    pages = [{"run": held.run_id, "rows": 1, "after": place} for place in (None, [0, 2])]
+    assert [(each.actor_name, each.data) for each in found] == (
+        [(who, page) for page in pages] if who in READERS else []
+    )
+    assert all(each.project_name == "rides" for each in found)
+
+
 def test_rows_come_in_pages(call, held):
     path = f"runs/{held.run_id}/quarantine"
 
