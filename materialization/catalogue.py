@@ -39,7 +39,7 @@ def version_checks(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str
     if len(versions) != 1 or versions[0].table is None:
         return {}
     (version,), table = versions, versions[0].table
-    run, warnings = warned(table)
+    run, warnings = warned(version)
     held = Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first()
     said = {
         "run": run and run.pk,

@@ -184,8 +184,16 @@ def _ended_last(tables: Collection[int]) -> QuerySet[MaterializationRun]:
     return MaterializationRun.objects.filter(pk__in=each.values("last")).only(*said)
 
 
-def warned(table: FeatureTable) -> tuple[MaterializationRun | None, list[dict[str, Any]]]:
-    """Return the run that stored rows of the table last, and the checks that warned of them."""
+def warned(version: FeatureViewVersion) -> tuple[MaterializationRun | None, list[dict[str, Any]]]:
+    """Return the run that stored rows of the version's table last, and the checks that warned.
+
+    Neither of a version that asks for no check: no run of it has a result, and to find that out
+    all its history would be read.
+    """
+    table, spec = version.table, version.spec
+    of_features = (any(feature.checks.in_words()) for feature in spec.features)
+    if table is None or not (any(spec.view.checks.in_words()) or any(of_features)):
+        return None, []
     stored = table.runs.filter(status=RunStatus.SUCCEEDED).exclude(checks=[])
     run = stored.select_related("version__feature_view").order_by("-id").first()
     checks = run.checks if run is not None else []

@@ -43,7 +43,7 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "fresh": fresh,
         "newest": newest_event(table),
         "windows": windows,
-        "warned": warned(table),
+        "warned": warned(version),
         "held": Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first(),
         "until": windows[-1].end if windows else None,
         "runs": runs[:RUNS_SHOWN],

@@ -6,9 +6,10 @@ import pytest
 from django.urls import reverse
 
 from materialization.models import Quarantine
+from materialization.queries import warned
 from registry.models import AuditEntry
 from tests.factories import DEFINITIONS, make_version
-from tests.materialization.run_world import ROWS, committed, materialize, write_rows
+from tests.materialization.run_world import ROWS, committed, fresh, materialize, write_rows
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:materialization_quarantine_changelist")
@@ -93,3 +94,15 @@ def test_what_warns_is_published_and_stays_on_the_run_and_the_version(as_, cast,
     assert said in as_("auditor").get(page).text
     run_page = reverse("admin:materialization_materializationrun_change", args=[run.pk])
     assert "warns" in as_("auditor").get(run_page).text
+
+
+def test_of_a_version_without_checks_no_run_is_looked_at(cast, sources, django_assert_num_queries):
+    """Nothing of its history could have warned: it would be read to its beginning."""
+    write_rows(sources, ROWS)
+    with committed():
+        version = make_version(cast, text=DEFINITIONS)
+    version = fresh(materialize(version).version)
+    assert version.table is not None
+
+    with django_assert_num_queries(0):
+        assert warned(version) == (None, [])
