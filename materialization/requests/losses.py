@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from lib.errors import Conflict, Invalid
-from materialization.choices import QuarantineState
 from materialization.edges import offline_store, online_store
-from materialization.models import Quarantine
 from materialization.queries import coverage, live_run, table_at
+from materialization.requests.quarantine import discard_lost, remove_files_at
 from materialization.stores.protocols import OfflineStoreBehind
 from registry import access, audit, epoch, locks
 from registry.choices import Right
@@ -44,7 +43,8 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
     """Forget what was stored of a table that the store has not, or not as new, as the database.
 
     Its versions are not ready until it is backfilled from what its source has today. It gets
-    another name in both stores: what may still lie under the old one is neither read nor touched.
+    another name in both stores: what may still lie under the old one is neither read nor touched,
+    but for the rows that checks refused: those are discarded, and removed where the store has them.
 
     :raises ActionNotPermitted: the actor may not materialize the view.
     :raises NothingLost: the store has all that was stored.
@@ -80,15 +80,13 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
     known, windows = table_at(table), [str(window) for window in coverage(table)]
     table.stored_windows.all().delete()
     table.source_parts.all().delete()  # every file is to be read again
-    # What is held continues from what is not there any more.
-    held = Quarantine.objects.filter(table=table, state=QuarantineState.HELD)
-    held.update(state=QuarantineState.DISCARDED, decided_by=actor, decided_at=at, reason=reason)
     uid = table.uid
     table.uid, table.stored_as, table.stored_version = new_uid(), "", -1
     table.ready_at, table.kept_for, table.generation = None, timedelta(0), 0
     table.save(
         update_fields=["uid", "stored_as", "stored_version", "ready_at", "kept_for", "generation"]
     )
+    discard_lost(table, actor, reason, at)
     audit.record(
         actor=actor,
         verb="feature_table.loss_accepted",
@@ -99,3 +97,4 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
         at=at,
     )
     transaction.on_commit(partial(online_store().drop, uid), robust=True)
+    transaction.on_commit(partial(remove_files_at, known, table), robust=True)

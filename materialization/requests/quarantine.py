@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ListedRow
     from materialization.models import MaterializationRun
-    from registry.models import Project
+    from materialization.stores.protocols import TableAt
+    from registry.models import AuditEntry, Project
 
 log = logging.getLogger(__name__)
 #: What it takes to decide: what it takes to approve the view.
@@ -253,6 +254,18 @@ def _decide(
             f"{before} may have published them and died before it could say so: release them"
             " again, or materialize the view, and look then."
         )
+    audit.append([_changed(quarantine, state, actor, reason, at, ended_by)])
+
+
+def _changed(
+    quarantine: Quarantine,
+    state: QuarantineState,
+    actor: User | None,
+    reason: str,
+    at: datetime,
+    ended_by: MaterializationRun | None = None,
+) -> AuditEntry:
+    """Change the state of what is held; return the entry of it, which is not in the trail yet."""
     Quarantine.objects.filter(pk=quarantine.pk).update(
         state=state, decided_by=actor, decided_at=at, reason=reason, ended_by=ended_by
     )
@@ -260,7 +273,7 @@ def _decide(
         blocked = Alert.objects.open().filter(kind=AlertKind.BLOCKED, run=quarantine.run_id)
         close_alerts(blocked, at=at)
     version = quarantine.run.version
-    audit.record(
+    return audit.make_entry(
         actor=actor,
         verb=VERBS[state],
         subject=quarantine,
@@ -298,13 +311,38 @@ def _expire(quarantine: Quarantine, reason: str, at: datetime) -> bool:
     return True
 
 
+def discard_lost(table: FeatureTable, actor: User, reason: str, at: datetime) -> None:
+    """Throw away what a table holds whose stored data is given up, under its lock.
+
+    It continues from what is not there any more.
+    """
+    held = Quarantine.objects.filter(table=table, state=QuarantineState.HELD)
+    state = QuarantineState.DISCARDED
+    audit.append(
+        [_changed(each, state, actor, reason, at) for each in held.select_related(*_RELATED)]
+    )
+
+
 def remove_files(*, at: datetime) -> None:
     """Remove the files of what is over, after its row said so; tried again until they are gone."""
-    over = Quarantine.objects.exclude(state__in=KEPT_STATES).exclude(stored_as="")
-    for each in over.select_related(*_RELATED):
-        try:
-            offline_store().remove_aside(table_at(each.table), each.stored_as)
-        except Unavailable as exc:
-            log.warning("%s: %s", each, exc)
-            continue
-        Quarantine.objects.filter(pk=each.pk, stored_as=each.stored_as).update(stored_as="")
+    for each in _over().select_related(*_RELATED):
+        _remove(each, table_at(each.table))
+
+
+def remove_files_at(place: TableAt, table: FeatureTable) -> None:
+    """Remove what is over of a table from the place that it had."""
+    for each in _over().filter(table=table).select_related(*_RELATED):
+        _remove(each, place)
+
+
+def _over() -> QuerySet[Quarantine]:
+    return Quarantine.objects.exclude(state__in=KEPT_STATES).exclude(stored_as="")
+
+
+def _remove(over: Quarantine, place: TableAt) -> None:
+    try:
+        offline_store().remove_aside(place, over.stored_as)
+    except Unavailable as exc:
+        log.warning("%s: %s", over, exc)
+        return
+    Quarantine.objects.filter(pk=over.pk, stored_as=over.stored_as).update(stored_as="")

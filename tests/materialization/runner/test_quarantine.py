@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from materialization.edges import offline_store
-from materialization.models import MaterializationRun, Quarantine
+from materialization.models import Alert, MaterializationRun, Quarantine
 from materialization.queries import table_at
+from materialization.requests.losses import accept_loss
 from materialization.requests.quarantine import (
     QuarantineOver,
     discard_rows,
@@ -19,7 +20,7 @@ from materialization.requests.quarantine import (
     remove_files,
 )
 from materialization.requests.runs import RunInProgress
-from registry.models import AuditEntry
+from registry.models import AuditEntry, FeatureTable
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.run_world import (
     DRIVERS,
@@ -74,6 +75,24 @@ def kept_files(version):
 def state(held):
     held.refresh_from_db()
     return held.state
+
+
+def test_giving_up_stored_data_discards_what_is_held_and_removes_it(cast, version, held):
+    table = held.table
+    FeatureTable.objects.filter(pk=table.pk).update(stored_version=99)  # a store that is behind
+    old = Path(table_at(table).uri) / "_quarantine"
+    assert [each.name for each in old.glob("*")] == [held.stored_as]
+
+    with committed():
+        accept_loss(table=table, actor=cast.operator, reason="disk died", at=AT)
+
+    assert (state(held), held.stored_as, held.reason) == ("discarded", "", "disk died")
+    assert list(old.glob("*")) == []
+    entry = AuditEntry.objects.get(verb="quarantine.discarded")
+    assert (entry.actor_name, entry.data["rows"], entry.data["reason"]) == (
+        "operator", 3, "disk died"
+    )  # fmt: skip
+    assert not Alert.objects.open().filter(kind="blocked").exists()
 
 
 def release(held, who, at=AT):
