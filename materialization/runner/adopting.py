@@ -40,13 +40,13 @@ def adopt_windows(table: FeatureTable) -> None:
     """
     # Nothing was stored since, or this was done first: what is not covered now was not covered
     # either when such a run decided what to compute.
-    covered = coverage(table)
+    covered, newest = coverage(table), newest_sequence(table)
     doubtful = {transaction_name(run.pk): run for run in _doubtful_runs(table)}
     committed = offline_store().committed(table_at(table), doubtful) if doubtful else {}
     found = {
         doubtful[name]: windows
         for name, count in committed.items()
-        if (windows := _unrecorded(doubtful[name], count, covered))
+        if (windows := _unrecorded(doubtful[name], count, covered, newest))
     }
     if found:
         note_stored(table, found)
@@ -55,10 +55,16 @@ def adopt_windows(table: FeatureTable) -> None:
         note_commit(table, offline_store().snapshot(table_at(table)))
 
 
-def _unrecorded(run: MaterializationRun, count: int, covered: Sequence[Window]) -> list[Window]:
-    """Return what of the run's first ``count`` chunks is not known to be stored."""
-    until = read_chunks(run.chunks)[count - 1].until
-    return uncovered(run.version, covered, Window(run.window_start, until))
+def _unrecorded(
+    run: MaterializationRun, count: int, covered: Sequence[Window], newest: int
+) -> list[Window]:
+    """Return what of the run's first ``count`` chunks is not known to be stored.
+
+    Of a time that was stored before it may have stored corrections, whose sequence nobody knows.
+    """
+    stored = Window(run.window_start, read_chunks(run.chunks)[count - 1].until)
+    windows = uncovered(run.version, covered, stored)
+    return windows or ([stored] if (run.sequence or 0) > newest else [])
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:

@@ -217,8 +217,21 @@ def _record(
             is_committed=committed is not None,
             rows_offline=run.rows_offline + rows,
         )
-        note_windows(run, part.work.windows)
+        note_windows(run, _noted(run, part.number, part.work.windows, rows=rows))
         remember_parts(run, part.work, counters)
+
+
+def _noted(
+    run: MaterializationRun, number: int, windows: list[Window], *, rows: int
+) -> list[Window]:
+    """Return the windows that say of the chunk's rows that they are stored.
+
+    Of a time that is stored already there may be corrections and late rows: whoever loads has to
+    know of theirs too, though the run may never come to load them itself.
+    """
+    if windows or not rows:
+        return windows
+    return [window_of(run.window, read_chunks(run.chunks), number)]
 
 
 def note_stored_chunks(
@@ -262,14 +275,13 @@ def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     if not new:
         return
     snapshot = offline_store().snapshot(place, sequence=run.sequence)
-    windows = uncovered(
-        run.version, coverage(run.table), Window(run.window_start, chunks[count - 1].until)
-    )
+    stored = Window(run.window_start, chunks[count - 1].until)
+    windows = uncovered(run.version, coverage(run.table), stored)
     with transaction.atomic():
         note_stored_chunks(
             run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows
         )
-        note_windows(run, windows)
+        note_windows(run, windows or [stored])
     note_commit(run.table, snapshot)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from materialization.models import MaterializationRun
+from materialization.queries import newest_sequence
 from materialization.requests.recomputing import request_backfill
-from materialization.requests.runs import RunInProgress
+from materialization.requests.runs import RunInProgress, cancel_run
+from materialization.runner import run as runner
 from materialization.windows import BadWindow
 from tests import factories
 from tests.factories import make_version
@@ -18,16 +22,18 @@ from tests.materialization.run_world import (
     committed,
     fresh,
     materialize,
+    nothing_recorded,
     offline,
     online,
     perform,
+    table_of,
     write_rows,
 )
 from tests.materialization.runner.test_adopting import TICKS
 from tests.materialization.runner.test_chunks import _rows, stored
+from tests.materialization.runner.test_pausing import pausing_after
 
 if TYPE_CHECKING:
-    from materialization.models import MaterializationRun
     from registry.models import FeatureViewVersion
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +79,51 @@ def test_rows_that_differ_become_corrections(cast, sources, settings, rows_at_on
     assert offline(version, DRIVERS, at=LATER)["avg_daily_trips"] == [20, 3, 50]
     # What was trained on before stays: the corrections were not known.
     assert offline(version, DRIVERS, at=AT)["avg_daily_trips"] == [2, 3, 4]
+
+
+@pytest.fixture
+def corrected(cast, sources, settings):
+    """A version that is served, its source with another value in the first of its four rows."""
+    settings.RUN_CHUNK_ROWS = 1
+    old = [row(1001, 9, 1), row(1002, 8, 2), row(1002, 7, 3), row(1003, 6, 4)]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=UNSTAMPED)
+        materialize(version)
+    write_rows(sources, [row(1001, 9, 10), *old[1:]])
+    return version
+
+
+def unfinished(cast: factories.Cast, version: FeatureViewVersion) -> MaterializationRun:
+    """Return a recompute that stored its first chunk and is cancelled before the next."""
+    with committed():
+        run = request_backfill(
+            version=fresh(version), start=None, end=None, at=LATER, actor=cast.operator
+        )
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 1, cast.operator))
+        run.refresh_from_db()
+        assert (run.status, run.rows_offline) == ("paused", 1)
+        cancel_run(run=run, actor=cast.operator, at=LATER)
+    return run
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_corrections_of_an_unfinished_recompute_are_loaded_by_the_next_run(
+    cast, corrected, recorded
+):
+    with nullcontext() if recorded else nothing_recorded():
+        run = unfinished(cast, corrected)
+    if not recorded:  # as its end by a death after the commit leaves it
+        MaterializationRun.objects.filter(pk=run.pk).update(publishing=True)
+    assert newest_sequence(table_of(corrected)) == (run.sequence if recorded else 1)
+
+    with committed():
+        following = materialize(corrected, end=LATER + HOUR, at=LATER + HOUR)
+
+    assert following.status == "succeeded", following.error
+    at = LATER + HOUR
+    assert online(corrected, DRIVERS, at=at)["avg_daily_trips"] == [10, 3, 4]
+    assert online(corrected, DRIVERS, at=at) == offline(corrected, DRIVERS, at=at)
 
 
 def test_a_part_is_compared_alone_and_what_is_gone_is_counted(cast, sources):
