@@ -125,8 +125,9 @@ class Heartbeat(Lease):
 
         :raises LeaseLost: another attempt has it. :raises RunCancelled: somebody was first.
         """
-        uncancelled = self._run.owned().filter(cancel_requested=False, pause_requested=False)
-        if not uncancelled.update(publishing=True):
+        unstopped = self._run.owned().filter(cancel_requested=False, pause_requested=False)
+        # A pause that is taken back between the two leaves nothing to stop for: asked once more.
+        while self._outcome is None and not unstopped.update(publishing=True):
             self._renew()
         if self._outcome is not None:
             raise self._outcome

@@ -72,7 +72,7 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> bool:
     except SlotWanted:
         return queue_again(claimed, among=claimed.owned(), at=clock())
     except RunPaused:
-        put_aside(claimed, among=claimed.owned(), actor=None, at=clock())
+        return _pause(claimed, clock())
     except RunCancelled as exc:
         _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:
@@ -105,6 +105,21 @@ def _traceback(error: Exception) -> str:
 def _end(claimed: MaterializationRun, ending: Ending, at: datetime) -> bool:
     """End the run if this attempt still owns it; return whether it does."""
     return end_run(claimed, ending, among=claimed.owned(), actor=claimed.requested_by, at=at)
+
+
+def _pause(claimed: MaterializationRun, at: datetime) -> bool:
+    """Put the run aside if that is still asked; return whether it wants another turn instead.
+
+    Since it stopped for a pause, somebody may have taken that back, or cancelled the run.
+    """
+    paused = claimed.owned().filter(pause_requested=True, cancel_requested=False)
+    if put_aside(claimed, among=paused, actor=None, at=at):
+        return False
+    cancelled = claimed.owned().filter(cancel_requested=True)
+    ending = Ending(RunStatus.CANCELLED, "cancelled on request.", RunCancelled.code)
+    if end_run(claimed, ending, among=cancelled, actor=claimed.requested_by, at=at):
+        return False
+    return queue_again(claimed, among=claimed.owned(), at=at)
 
 
 def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | None:

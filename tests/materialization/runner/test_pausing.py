@@ -14,7 +14,7 @@ from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import RunInProgress, RunPublishing, cancel_run
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
-from materialization.runner.heartbeat import Heartbeat
+from materialization.runner.heartbeat import Heartbeat, RunPaused
 from tests.factories import make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
@@ -131,6 +131,52 @@ def test_a_pause_that_is_taken_back_never_was(cast, history):
         with Heartbeat(attempt, clock=lambda: AT) as heartbeat:
             heartbeat.check()
     assert fresh(history).is_ready is False
+
+
+@pytest.mark.parametrize(
+    ("then", "became", "wants_more"),
+    [(resume_run, "queued", True), (cancel_run, "cancelled", False)],
+)
+def test_a_pause_is_not_carried_out_when_something_else_was_asked_since(
+    cast, history, monkeypatch, then, became, wants_more
+):
+    """Between the beat that sees the pause and the stop there is a while."""
+    seen, asked = Heartbeat._renew, []
+
+    def renew(self):
+        seen(self)
+        if isinstance(self.stopped, RunPaused):
+            asked.append(then)
+            then(run=MaterializationRun.objects.get(pk=run.pk), actor=cast.operator, at=AT)
+
+    monkeypatch.setattr(Heartbeat, "_renew", renew)
+    with committed():
+        run = ask(history)
+        pausing = pausing_after(run, 1, cast.operator)
+        more = runner.run(run_id=run.pk, worker="a", clock=lambda: AT if asked else pausing())
+
+    run.refresh_from_db()
+    assert (run.status, more) == (became, wants_more)
+    assert "paused" not in verbs_of(run)
+
+
+def test_a_pause_that_is_taken_back_as_rows_are_published_stops_nothing(cast, history, monkeypatch):
+    with committed():
+        run = ask(history)
+        attempt = runner.claim(run.pk, worker="a", at=AT)
+        pause_run(run=run, actor=cast.operator, at=AT)
+    seen = Heartbeat._renew
+
+    def renew(self):
+        MaterializationRun.objects.filter(pk=run.pk).update(pause_requested=False)
+        seen(self)
+
+    monkeypatch.setattr(Heartbeat, "_renew", renew)
+    with Heartbeat(attempt, clock=lambda: AT) as heartbeat:
+        heartbeat.begin_publishing()
+
+    run.refresh_from_db()
+    assert run.publishing is True
 
 
 def test_the_time_left_is_unknown_until_rows_are_stored():
