@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lib.decoding import converter
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-def read_chunks(found: list[Any]) -> list[Chunk]:
-    return msgspec.convert(found, list[Chunk])
+read_chunks = converter(list[Chunk])
 
 
 def written_chunks(chunks: Sequence[Chunk]) -> list[Any]:

@@ -19,12 +19,13 @@ from materialization.choices import LIVE_STATUSES, RunStatus, Span
 from materialization.models import MaterializationRun, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
+from registry import locks
+from registry.models import FeatureTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
-    from registry.models import FeatureTable
     from registry.spec.model import FeatureSpec
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,6 @@ def _merge_runs(before: date) -> int:
 @transaction.atomic
 def _merge_day(table: FeatureTable, day: date, runs: Sequence[MaterializationRun]) -> None:
     stored = [run for run in runs if run.status == RunStatus.SUCCEEDED and run.rows_offline]
-    if stored:
-        features = stored[0].version.spec.features
-        numbers = [run.pk for run in stored]
-        profiles = [Profile.from_json(run.profile, features) for run in stored]
-        _add(table, Span.DAY, day, features, profiles, len(stored), min(numbers), max(numbers))
     for run in runs:
         left = {
             key: value for key, value in run.profile.items() if key not in ("columns", "before")
@@ -78,6 +74,11 @@ def _merge_day(table: FeatureTable, day: date, runs: Sequence[MaterializationRun
         mine = MaterializationRun.objects.filter(pk=run.pk, has_profile=True)
         merged = {"merged_into": day.isoformat()} if run in stored else {}
         mine.update(profile=left | merged, has_profile=False)
+    if stored:
+        features = stored[0].version.spec.features
+        numbers = [run.pk for run in stored]
+        profiles = [Profile.from_json(run.profile, features) for run in stored]
+        _add(table, Span.DAY, day, features, profiles, len(stored), min(numbers), max(numbers))
 
 
 def _merge_days(before: date) -> int:
@@ -119,8 +120,8 @@ def _add(
     last: int,
 ) -> None:
     """Put profiles to what the span has, which may be some of its runs already."""
-    known = ProfileSpan.objects.filter(table=table, span=span, starts_on=starts_on)
-    before = known.select_for_update().first()
+    locks.hold(FeatureTable.objects.filter(pk=table.pk))
+    before = ProfileSpan.objects.filter(table=table, span=span, starts_on=starts_on).first()
     if before is not None:
         profiles = [Profile.from_json(before.profile, tuple(features)), *profiles]
         runs, first, last = (

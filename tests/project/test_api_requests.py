@@ -26,6 +26,7 @@ def view_of(pattern) -> type[API]:
 def path_of(pattern) -> str:
     """Return a path that leads to the pattern; what it names need not be there."""
     known = {"project": "rides", "action": "approve", "run_id": "1", "alert_id": "1"}
+    known["certificate_id"] = "1"
     names = pattern.pattern.converters or pattern.pattern.regex.groupindex
     path = str(pattern.pattern).strip("^$")
     path = re.sub(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)", r"<\1>", path)
@@ -56,7 +57,9 @@ def test_every_view_refuses_a_parameter_it_does_not_know(client, pattern):
 @pytest.mark.parametrize("pattern", api_patterns(), ids=lambda pattern: pattern.name)
 def test_the_schema_lists_exactly_the_parameters_a_view_takes(pattern):
     paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
-    described = next(ways for path, ways in paths.items() if _same(path, path_of(pattern)))
+    # ``…/profile`` is a path of its own, though ``…/{action}`` would fit as well.
+    fitting = [path for path in paths if _same(path, path_of(pattern))]
+    described = paths[min(fitting, key=lambda path: path.count("{"))]
 
     for operation in described.values():
         listed = [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"]
