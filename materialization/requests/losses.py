@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from lib.errors import Conflict, Invalid
+from materialization.choices import UNFINISHED_STATUSES
 from materialization.edges import offline_store, online_store
-from materialization.queries import coverage, live_run, table_at
+from materialization.queries import coverage, table_at
 from materialization.requests.quarantine import discard_lost, remove_files_at
 from materialization.stores.protocols import OfflineStoreBehind
 from registry import access, audit, epoch, locks
@@ -48,7 +49,8 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
 
     :raises ActionNotPermitted: the actor may not materialize the view.
     :raises NothingLost: the store has all that was stored.
-    :raises TableBusy: a run of the table is under way, and named, or ended while we looked.
+    :raises TableBusy: a run of the table is under way or paused, and named, or ended while we
+        looked: it goes by what it stored.
     :raises LossNeedsReason: without a reason.
     """
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, table.feature_view)
@@ -59,7 +61,7 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
     wrong = _what_is_wrong(table)  # a store that is away may be slow: nobody waits for the look
     with epoch.change(table.feature_view.project_id):
         (held,) = locks.hold(FeatureTable.objects.filter(pk=table.pk))
-        if (run := live_run(held)) is not None:
+        if (run := held.runs.filter(status__in=UNFINISHED_STATUSES).first()) is not None:
             raise TableBusy(f"{run} is {run.status}; cancel it, or wait until it has ended.")
         if table_at(held) != known:
             raise TableBusy(f"rows of {table} were stored or given up meanwhile; ask again.")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 
-from lib.errors import AssayError, Unavailable
+from lib.errors import AssayError, Conflict, Unavailable
 from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.models import MaterializationRun
-from materialization.queries import coverage, gaps
+from materialization.queries import coverage, gaps, uncovered
 from materialization.runner import loading, releasing, storing
 from materialization.runner.correcting import correct_ticks, corrects_ticks
 from materialization.runner.ending import (
@@ -43,8 +43,10 @@ from registry.models import FeatureTable
 from registry.operations.lifecycle.releases import mark_table_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    from materialization.windows import Window
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,12 @@ class VersionNotServed(RunCancelled):
     """Retiring a version ends its runs that wait; nothing is wrong with them."""
 
     code = "version_not_served"
+
+
+class RunIncomplete(Conflict):
+    """Who succeeds has stored all of its window: no other run is ever asked for what it left."""
+
+    code = "run_incomplete"
 
 
 def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> bool:
@@ -188,13 +196,28 @@ def _publish(
     A table with a gap between its start and its end does not become ready; the sweep fills it.
 
     :raises LeaseLost: another attempt has the run; it will publish.
+    :raises RunIncomplete: a part of its window is not stored.
     """
     with transaction.atomic():
         # The end needs the trail, and what follows it would come too late: see ``registry.locks``.
         epoch.hold(claimed.table.feature_view.project_id)
         locks.hold(claimed.owned())
         locks.hold(FeatureTable.objects.filter(pk=claimed.table.pk))
+        covered = coverage(claimed.table)
+        _require_whole(claimed, covered)
         if not _end(claimed, Ending(RunStatus.SUCCEEDED), at):
             raise LeaseLost("another attempt owns the run")
-        if claimed.table.ready_at is not None or not gaps(claimed.version, coverage(claimed.table)):
+        is_whole = bool(covered) and not gaps(claimed.version, covered)
+        if claimed.table.ready_at is not None or is_whole:
             mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)
+
+
+def _require_whole(claimed: MaterializationRun, covered: Sequence[Window]) -> None:
+    if claimed.kind == RunKind.RELOAD:
+        return
+    if lacking := uncovered(claimed.version, covered, claimed.window):
+        since = lacking[0].start.isoformat() if lacking[0].start else "its first row"
+        raise RunIncomplete(
+            f"{claimed}: of its window {since} to {lacking[0].end.isoformat()} is not stored, so it"
+            " did not succeed. Materialize again, which stores what lacks."
+        )

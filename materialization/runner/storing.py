@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from django.db import transaction
 
+from lib.errors import Conflict
 from materialization.choices import RunStep
 from materialization.chunks import (
     committed_before,
@@ -54,6 +55,12 @@ log = logging.getLogger(__name__)
 COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
 
 
+class ChunksForgotten(Conflict):
+    """The table does not know the run any more, so it takes none of its further chunks."""
+
+    code = "chunks_forgotten"
+
+
 class Part(NamedTuple):
     """One chunk of a run: its place among them, and what it has to read."""
 
@@ -84,6 +91,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     :raises NoRows: the first backfill found not a single row: nothing could be served.
     :raises SourceChangedWhileRead: the source is not what it was; nothing was published.
     :raises OfflineStoreBehind: the store is not the one this database belongs to.
+    :raises ChunksForgotten: the table knows of fewer chunks than the run; no more can follow.
     :raises SlotWanted: another run waits; this one goes on when it has its turn again.
     """
     require_store(run.table)
@@ -265,12 +273,14 @@ def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     it is not read, and no part is remembered: what comes next compares what they did not see.
 
     :raises LeaseLost: another attempt has the run; it will note the same.
+    :raises ChunksForgotten: what the run stored was given up, or is older than runs are known for.
     """
     if run.sequence is None:
         return
     name, place = transaction_name(run.pk), table_at(run.table)
     count = offline_store().committed(place, [name]).get(name, 0)
     chunks = read_chunks(run.chunks)
+    _require_known(run, chunks, count)
     new = [place for place, each in enumerate(chunks[:count]) if each.stored_at is None]
     if not new:
         return
@@ -283,6 +293,17 @@ def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         )
         note_windows(run, windows or [stored])
     note_commit(run.table, snapshot)
+
+
+def _require_known(run: MaterializationRun, chunks: Sequence[Chunk], count: int) -> None:
+    """Return if a further chunk could follow the ``count`` that the table knows."""
+    noted = committed_before(chunks, len(chunks)) or 0
+    if count < noted and any(each.stored_at is None for each in chunks):
+        raise ChunksForgotten(
+            f"{run} stored {noted} of {len(chunks)} chunks and its table knows of {count}: it lay"
+            " for too long (90 days), or what it stored was given up. What is stored stays;"
+            " materialize again, which stores what lacks."
+        )
 
 
 def _give_way(run: MaterializationRun, heartbeat: Heartbeat) -> None:

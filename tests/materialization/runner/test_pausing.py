@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from materialization.chunks import read_chunks
-from materialization.edges import online_store
+from materialization.chunks import read_chunks, written_chunks
+from materialization.edges import offline_store, online_store
 from materialization.models import MaterializationRun
 from materialization.outlook import outlook
+from materialization.queries import coverage, table_at
+from materialization.requests.losses import TableBusy, accept_loss
 from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import RunInProgress, RunPublishing, cancel_run
 from materialization.requests.sweep import sweep
@@ -195,3 +200,71 @@ def test_the_time_left_is_unknown_until_rows_are_stored():
     assert (far.rows_per_second, far.seconds_left) == (10, 30)
     run.status = "paused"
     assert outlook(run, at=AT).seconds_left is None
+
+
+@pytest.fixture
+def paused(cast, history):
+    """A first backfill that was paused after the first of its six chunks."""
+    with committed():
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 1, cast.operator))
+    run.refresh_from_db()
+    assert (run.status, len(stored(history))) == ("paused", 3)
+    return run
+
+
+def go_on(run, cast):
+    with committed():
+        resume_run(run=run, actor=cast.operator, at=AT)
+        return perform(run)
+
+
+def test_a_table_with_a_paused_run_is_not_given_up(cast, history, paused, settings):
+    """The run goes by what it stored: without that it would store the rest alone."""
+    shutil.rmtree(settings.OFFLINE_STORE)
+    settings.OFFLINE_STORE.mkdir()
+    asked = {"table": fresh(history).table, "actor": cast.operator, "reason": "disk died", "at": AT}
+
+    with pytest.raises(TableBusy, match=f"run {paused.pk} of .* is paused; cancel it"):
+        accept_loss(**asked)
+
+    with committed():
+        cancel_run(run=paused, actor=cast.operator, at=AT)
+        accept_loss(**asked)
+        assert materialize(history).status == "succeeded"
+    equals_the_source(fresh(history))
+
+
+def test_a_run_whose_chunks_the_store_forgot_ends_and_the_next_stores_the_rest(
+    cast, history, monkeypatch
+):
+    """The table knows a run's commits for 90 days."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 91 * 24 * 3600)
+    with committed():
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 1, cast.operator))
+    monkeypatch.undo()
+    offline_store().care(table_at(fresh(history).table), keep=timedelta(days=7))
+
+    go_on(run, cast)
+
+    assert (run.status, run.error_code) == ("failed", "chunks_forgotten")
+    assert fresh(history).table.ready_at is None
+    assert len(stored(history)) == 3
+    with committed():
+        assert materialize(history, end=AT + HOUR, at=AT + HOUR).status == "succeeded"
+    equals_the_source(history)
+
+
+def test_a_run_that_did_not_store_its_window_does_not_succeed(cast, history, paused):
+    """Whatever it takes for stored: nobody else stores what a run that succeeded had to."""
+    chunks = [msgspec.structs.replace(each, stored_at=AT) for each in read_chunks(paused.chunks)]
+    MaterializationRun.objects.filter(pk=paused.pk).update(chunks=written_chunks(chunks))
+
+    run = go_on(paused, cast)
+
+    assert (run.status, run.error_code) == ("failed", "run_incomplete")
+    assert "2026-03-01T12:00:00" in run.error
+    assert fresh(history).table.ready_at is None
+    assert len(coverage(table_of(history))) == 1
