@@ -159,6 +159,13 @@ METRICS_TOKEN = env_secret("METRICS_TOKEN")
 ALERT_HOSTS = env_list("ALERT_HOSTS")
 # Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
+# What the tables of one view may take together before an alert says so, where nobody has set it for
+# the view: megabytes on the offline store's disk, keys in Redis, megabytes there. 0: no limit.
+VIEW_DISK_MB = env_int("VIEW_DISK_MB", 0)
+VIEW_ONLINE_KEYS = env_int("VIEW_ONLINE_KEYS", 0)
+VIEW_MEMORY_MB = env_int("VIEW_MEMORY_MB", 0)
+# Percent of such a budget from which it is nearly used up.
+BUDGET_NEAR_PERCENT = env_int("BUDGET_NEAR_PERCENT", 80, minimum=1)
 # Rows a comparison of the stores looks at in a second, so that online reads keep their time.
 COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100)
 # Seconds between two comparisons of a table by a sample of so many entities, and between two of all

@@ -77,6 +77,17 @@ class QuarantineState(StrEnum):
 KEPT_STATES = (QuarantineState.HELD, QuarantineState.RELEASING)
 
 
+class Budgeted(StrEnum):
+    """What of the stores a view has a budget of."""
+
+    #: Bytes of its tables' files in the offline store.
+    DISK = "disk"
+    #: Keys of the online store, one an entity and table.
+    KEYS = "keys"
+    #: Bytes that those take.
+    MEMORY = "memory"
+
+
 class CertificateKind(StrEnum):
     """What is compared."""
 

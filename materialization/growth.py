@@ -1,4 +1,4 @@
-"""How fast what is stored grows, and when a store would be full if it went on like that.
+"""How fast what is stored grows, and when something would be full if it went on like that.
 
 Not for measuring: ``runner.caring`` notes what each table takes, a day at a time.
 """
@@ -12,43 +12,40 @@ from typing import TYPE_CHECKING, NamedTuple
 from materialization.models import TableSize
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
-
-    from materialization.edges import Fullness
 
 #: Days that growth is taken over: shorter, one backfill would pass for the way it always is.
 OVER = timedelta(days=30)
 
 
 class Growth(NamedTuple):
-    """Bytes a day; None: known of one day only."""
+    """Bytes, keys and bytes a day; None: known of one day only. Named as ``choices.Budgeted``."""
 
-    offline: float | None
-    online: float | None
-
-
-class Standing(NamedTuple):
-    """What a table took when it was last measured, and how fast that grew."""
-
-    last: TableSize
-    growth: Growth
+    disk: float | None = None
+    keys: float | None = None
+    memory: float | None = None
 
 
-def standing_of(tables: Collection[int] | None, *, at: datetime) -> dict[int, Standing]:
-    """Return those of the tables (None: all) that were measured; one question for all."""
-    found: dict[int, list[TableSize]] = defaultdict(list)
-    recent = TableSize.objects.filter(day__gte=(at - OVER).date())
-    recent = recent if tables is None else recent.filter(table__in=tables)
-    for size in recent.order_by("day"):
-        found[size.table_id].append(size)
-    return {table: Standing(sizes[-1], growth_of(sizes)) for table, sizes in found.items()}
+def growth_by_view(views: Collection[int] | None = None, *, at: datetime) -> dict[int, Growth]:
+    """Return how fast each of the views (None: all) grows that was measured; one question."""
+    found: dict[tuple[int, int], list[TableSize]] = defaultdict(list)
+    sizes = TableSize.objects.filter(day__gte=(at - OVER).date()).order_by("day")
+    if views is not None:
+        sizes = sizes.filter(table__feature_view__in=views)
+    for size in sizes.select_related("table"):
+        found[size.table.feature_view_id, size.table_id].append(size)
+    of_views: dict[int, list[Growth]] = defaultdict(list)
+    for (view, _), of_table in found.items():
+        of_views[view].append(growth_of(of_table))
+    return {view: together(growths) for view, growths in of_views.items()}
 
 
 def growth_of(sizes: Sequence[TableSize]) -> Growth:
     """Return the growth between the first and the last of a table's days."""
     return Growth(
         _slope([(size, size.offline_bytes) for size in sizes]),
+        _slope([(s, s.online_keys) for s in sizes if s.online_keys is not None]),
         _slope([(s, s.online_bytes) for s in sizes if s.online_bytes is not None]),
     )
 
@@ -60,16 +57,15 @@ def _slope(points: Sequence[tuple[TableSize, int]]) -> float | None:
     return (more - less) / (last.day - first.day).days
 
 
-def days_until_full(
-    stores: Mapping[str, Fullness], standings: Collection[Standing]
-) -> dict[str, int]:
-    """Return of each store that grows in how many days it would be full."""
-    growths = {
-        "offline store": sum(each.growth.offline or 0 for each in standings),
-        "online store": sum(each.growth.online or 0 for each in standings),
-    }
-    return {
-        name: int((stores[name].limit - stores[name].used) / growth)
-        for name, growth in growths.items()
-        if growth > 0 and name in stores
-    }
+def together(growths: Iterable[Growth]) -> Growth:
+    """Return how fast all of it grows; what is known of one day only adds nothing."""
+    columns = zip(*growths, strict=True)
+    known = ([each for each in column if each is not None] for column in columns)
+    return Growth(*(sum(column) if column else None for column in known))
+
+
+def days_until(limit: int, used: int, growth: float | None) -> int | None:
+    """Return in how many days ``limit`` would be met; None: never, as far as is known."""
+    if growth is None or growth <= 0:
+        return None
+    return max(int((limit - used) / growth), 0)

@@ -29,6 +29,7 @@ VERBS = {
     "alert_channel.removed": Verb("removed the alert channel", "notifications_off"),
     "alert_channel.tested": Verb("tested the alert channel", "notifications_active"),
     "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
+    "budget.changed": Verb("changed what may be stored of", "data_thresholding"),
     "certificate.requested": Verb("asked for", "verified"),
     "certificate.differed": Verb("found differences", "difference", is_outcome=True),
     "certificate.repaired": Verb("put differences right", "build", is_outcome=True),
@@ -86,6 +87,8 @@ TONES: dict[str, str] = {
     # what the offline store says of a table
     "no answer": "bad",
     "missing": "bad",
+    # what a view may take
+    "nearly full": "warn",
     # checks; one that did not pass has failed, as a run has
     "passed": "good",
 }

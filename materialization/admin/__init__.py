@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from materialization.admin import (
     alerts,
+    budgets,
     certificates,
     channels,
     features,
@@ -20,6 +21,7 @@ from materialization.admin import (
 
 __all__ = [
     "alerts",
+    "budgets",
     "certificates",
     "channels",
     "features",

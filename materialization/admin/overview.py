@@ -15,7 +15,7 @@ from django.utils import timezone
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
 from materialization.clocks import clocks_apart
 from materialization.edges import fullness
-from materialization.growth import OVER, days_until_full, standing_of
+from materialization.growth import OVER, days_until, growth_by_view, together
 from materialization.models import MaterializationRun, ProcessClock
 from materialization.queries import repaired_by
 from registry.admin.panels import Card, Tile, overview
@@ -74,9 +74,11 @@ def room(request: HttpRequest) -> Iterator[Tile]:
     """Show superusers when a store would be full as it grows now; nothing while that is far."""
     if not request.user.is_superuser:
         return
-    now = timezone.now()
-    for name, days in days_until_full(fullness(), standing_of(None, at=now).values()).items():
-        if days <= FULL_WITHIN_DAYS:
+    growth = together(growth_by_view(at=timezone.now()).values())
+    a_day = {"offline store": growth.disk, "online store": growth.memory}
+    for name, full in fullness().items():
+        days = days_until(full.limit, full.used, a_day[name])
+        if days is not None and days <= FULL_WITHIN_DAYS:
             url = reverse("admin:registry_featuretable_changelist")
             hint = f"days until the {name} is full, as it grew in the last {OVER.days}"
             yield Tile(32, f"Room in the {name}", "database", url, days, hint, is_bad=True)

@@ -13,13 +13,17 @@ from django.contrib.admin.utils import unquote
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.http import HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
+from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from lib.errors import Unavailable
+from materialization.admin.budgets import met_on, set_from_page
+from materialization.budgets import uses
 from materialization.edges import offline_store
-from materialization.growth import OVER, growth_of
+from materialization.growth import OVER, Growth, growth_by_view, growth_of
 from materialization.models import StoredWindow, TableSize
 from materialization.queries import table_at
 from materialization.stores.protocols import OfflineStoreBehind
@@ -30,11 +34,27 @@ from registry.models import FeatureTable, FeatureViewVersion
 from registry.queries import newest_first
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
+    from datetime import date, datetime
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
+
+    from materialization.budgets import Use
+
+
+class _Lines(ChangeList):
+    """Gives each table of the page what its view takes and how that grows; a few questions."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        views = {table.feature_view_id for table in self.result_list}
+        found, growths = uses(views), growth_by_view(views, at=timezone.now())
+        for table in self.result_list:
+            table.uses = found.get(table.feature_view_id, [])
+            table.growth = growths.get(table.feature_view_id, Growth())
 
 
 @admin.register(FeatureTable)
@@ -48,6 +68,7 @@ class StoredDataAdmin(ScopedAdmin):
         "versions",
         "offline",
         "takes",
+        "budget",
         "covered",
         "ready",
         "online",
@@ -69,6 +90,14 @@ class StoredDataAdmin(ScopedAdmin):
             .prefetch_related(Prefetch("versions", versions), Prefetch("sizes", sizes))
             .annotate(covered_until=Subquery(windows.values("window_end")[:1]))
         )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(set_from_page)
+        own = path("budget/<int:view_id>/", view, name="materialization_budget")
+        return [own, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _Lines
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -110,6 +139,10 @@ class StoredDataAdmin(ScopedAdmin):
     @display(description="Takes")
     def takes(self, table: FeatureTable) -> SafeString:
         return taken(table, timezone.now())
+
+    @display(description="Of the view's budget")
+    def budget(self, table: FeatureTable) -> SafeString:
+        return used_up(table.uses, table.growth, timezone.now().date())  # type: ignore[attr-defined]
 
     @display(description="Covered until")
     def covered(self, table: FeatureTable) -> SafeString:
@@ -157,11 +190,28 @@ def taken(table: FeatureTable, now: datetime) -> SafeString:
             "{} online, {:s} keys", filesizeformat(last.online_bytes or 0), f"{last.online_keys:,}"
         )
     lines = [format_html("{} offline", filesizeformat(last.offline_bytes)), online]
-    if growth.offline is not None:
-        a_day = sum(each or 0 for each in growth)
+    if growth.disk is not None:
+        a_day = growth.disk + (growth.memory or 0)
         sign = "−" if a_day < 0 else "+"
         lines.append(muted(f"{sign}{filesizeformat(abs(a_day))} a day"))
     return format_html_join("", '<div class="as-nowrap">{}</div>', ((line,) for line in lines))
+
+
+def used_up(found: Sequence[Use], growth: Growth, today: date) -> SafeString:
+    """Show what of a view's budgets is used, and on which day each is met as it grows."""
+    lines = [
+        format_html("{} {}{}", use.of, _share(use), f", {when}" if when[:1].isdigit() else "")
+        for use in found
+        if use.budget
+        for when in [met_on(use, growth, today)]
+    ]
+    if not lines:
+        return muted("none")
+    return format_html_join("", '<div class="as-nowrap">{}</div>', ((line,) for line in lines))
+
+
+def _share(use: Use) -> SafeString | str:
+    return badge("nearly full", f"{use.percent} %") if use.is_near else f"{use.percent} %"
 
 
 def kept_words(kept_for: timedelta | None) -> SafeString | str:

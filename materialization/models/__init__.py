@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from materialization.models.alerts import Alert
-from materialization.models.care import TableCare, TableSize
+from materialization.models.care import TableCare, TableSize, ViewBudget
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.models.profiles import Baseline, ProfileSpan
@@ -35,4 +35,5 @@ __all__ = [
     "TableCare",
     "TableSequence",
     "TableSize",
+    "ViewBudget",
 ]

@@ -1,13 +1,14 @@
-"""What a table takes in the stores, and when its files were last seen to.
+"""What tables take in the stores, what views may take, and when files were last seen to.
 
 Not for seeing to them: ``runner.caring`` does.
 """
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
-from registry.models import FeatureTable
+from registry.models import FeatureTable, FeatureView
 
 
 class TableCare(models.Model):
@@ -53,3 +54,23 @@ class TableSize(models.Model):
 
     def __str__(self) -> str:
         return f"{self.table} on {self.day}"
+
+
+class ViewBudget(models.Model):
+    """What the tables of one view may take together; nothing stops there, an alert says so.
+
+    Null: what the settings say for every view. Zero: as much as it likes.
+    """
+
+    feature_view = models.OneToOneField(
+        FeatureView, on_delete=models.CASCADE, related_name="budget"
+    )
+    disk_mb = models.PositiveBigIntegerField(null=True, blank=True)
+    online_keys = models.PositiveBigIntegerField(null=True, blank=True)
+    memory_mb = models.PositiveBigIntegerField(null=True, blank=True)
+    reason = models.TextField()
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"budget of {self.feature_view}"

@@ -16,8 +16,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timesince import timesince
 
-from materialization.choices import AlertKind
+from materialization.budgets import budget_in_words, budgeted_views, uses
+from materialization.choices import AlertKind, Severity
 from materialization.edges import fullness
+from materialization.growth import Growth, growth_by_view
 from materialization.models import Alert, AlertNotice
 from materialization.quality.alerts.notices import (
     MAX_ATTEMPTS,
@@ -38,7 +40,7 @@ from materialization.requests.turns import STEPPED_BACK
 from materialization.tasks import deliver_notice
 from registry.breakage import broken_services
 from registry.choices import SERVED_STATES
-from registry.models import Project
+from registry.models import FeatureView, Project
 from registry.queries import served_versions
 
 if TYPE_CHECKING:
@@ -86,16 +88,39 @@ def watch_services(*, at: datetime) -> None:
 
 
 def watch_stores(*, at: datetime) -> None:
-    """Tell of a store that will soon take no more."""
+    """Tell of a store that will soon take no more, and of views near or over their budgets."""
     known = Alert.objects.open().filter(kind=AlertKind.STORE_NEARLY_FULL)
-    is_open = set(known.values_list("subject", flat=True))
+    is_open = {(alert.project_id, alert.subject) for alert in known}
     troubles = {}
     for store, full in fullness().items():
-        limit = settings.STORE_FULL_PERCENT - (ROOM_AGAIN if store in is_open else 0)
+        limit = settings.STORE_FULL_PERCENT - (ROOM_AGAIN if (None, store) in is_open else 0)
         if full.percent >= limit:
             words = f"{full.used >> 20} of {full.limit >> 20} MB are taken ({full.percent} %)."
             troubles[About(store)] = Trouble(words, "store_nearly_full")
-    settle(AlertKind.STORE_NEARLY_FULL, troubles, at=at)
+    settle(AlertKind.STORE_NEARLY_FULL, troubles | _budgets(is_open, at), at=at)
+
+
+def _budgets(is_open: set[tuple[int | None, str]], at: datetime) -> dict[About, Trouble]:
+    """Return the views that take nearly what they may, or more; nothing stops for it."""
+    budgeted = budgeted_views()
+    if budgeted == set():
+        return {}
+    least = settings.BUDGET_NEAR_PERCENT
+    found = {
+        view: near
+        for view, of_view in uses(budgeted).items()
+        if (near := [use for use in of_view if use.percent >= least - ROOM_AGAIN])
+    }
+    growths = growth_by_view(found, at=at) if found else {}
+    troubles = {}
+    for view in FeatureView.objects.filter(pk__in=found).select_related("project"):
+        was_open = (view.project_id, view.name) in is_open
+        if near := [use for use in found[view.pk] if was_open or use.is_near]:
+            growth = growths.get(view.pk, Growth())
+            words = "; ".join(budget_in_words(use, growth) for use in near)
+            trouble = Trouble(f"{words}.", "budget_nearly_used", severity=Severity.WARNING)
+            troubles[About(view.name, view.project)] = trouble
+    return troubles
 
 
 def close_unread(*, at: datetime) -> None:

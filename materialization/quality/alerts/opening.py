@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from materialization.choices import AlertKind
+    from materialization.choices import AlertKind, Severity
     from materialization.models import MaterializationRun
     from materialization.models.alerts import AlertRows
     from registry.models import FeatureService, FeatureViewVersion, Project
@@ -40,12 +40,13 @@ class About(NamedTuple):
 class Trouble(NamedTuple):
     """What was met: ``words`` for those who may see the project, ``code`` for everybody.
 
-    Neither quotes a value of the data.
+    Neither quotes a value of the data. ``severity`` None: that of its kind.
     """
 
     words: str
     code: str = ""
     run: MaterializationRun | None = None
+    severity: Severity | None = None
 
 
 def about_version(version: FeatureViewVersion) -> About:
@@ -126,7 +127,7 @@ def _open(kind: AlertKind, about: About, trouble: Trouble, at: datetime) -> Aler
     alert = Alert.objects.create(
         project=about.project,
         kind=kind,
-        severity=SEVERITY[kind],
+        severity=trouble.severity or SEVERITY[kind],
         subject=about.subject,
         version=about.version,
         run=trouble.run,

@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from materialization.admin.stored import kept_words
-from materialization.models import TableSize
+from materialization.models import TableSize, ViewBudget
 from materialization.queries import table_at
 from registry.choices import Role, State
+from registry.models import FeatureTable
 from registry.operations.lifecycle.releases import deprecate_version
 from registry.operations.people import members, projects
 from registry.operations.registration.apply import apply_definitions
@@ -59,7 +60,7 @@ def test_a_line_says_what_both_stores_hold_and_for_whom(as_, cast, version):
 def test_a_table_that_waits_for_its_first_run_says_so(as_, version):
     (line,) = lines(as_("consumer"))
 
-    assert line.endswith("1.0.0 approved nothing yet – – – not online")
+    assert line.endswith("1.0.0 approved nothing yet – none – – not online")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_store_that_cannot_tell_is_no_empty_table(as_, version, harm, words):
 
     (line,) = lines(as_("consumer"))
 
-    assert f"1.0.0 approved {words} – 2026-03-01" in line
+    assert f"1.0.0 approved {words} – none 2026-03-01" in line
     assert "rows" not in line
 
 
@@ -158,3 +159,59 @@ def test_a_line_says_what_the_table_takes_and_how_that_grows(as_, version):
     (line,) = (text.replace("\xa0", " ") for text in lines(as_("consumer")))
 
     assert "11.0 MB offline 2.0 KB online, 1,234 keys +1.0 MB a day" in line
+
+
+def has_grown(version) -> None:
+    """Ten megabytes and a hundred keys in ten days."""
+    today, table = timezone.now().date(), table_of(version)
+    for ago, size in ((10, 30 << 20), (0, 40 << 20)):
+        day = today - timedelta(days=ago)
+        TableSize.objects.create(
+            table=table, day=day, offline_bytes=size, online_keys=100, online_bytes=size // 1000
+        )
+
+
+def page_of(client, version) -> str:
+    page = client.get(reverse("admin:registry_featureview_change", args=[version.feature_view_id]))
+    return " ".join(strip_tags(page.text.replace("<", " <")).replace("\xa0", " ").split())
+
+
+def post_budget(client, version, **sent):
+    address = reverse("admin:materialization_budget", args=[version.feature_view_id])
+    return client.post(address, sent, follow=True)
+
+
+@pytest.mark.parametrize(
+    ("who", "status", "done"),
+    [("steward", 200, True), ("owner", 200, True), ("author", 200, False),
+     ("consumer", 200, False), ("auditor", 200, False), ("outsider", 404, False),
+     ("anonymous", 200, False)],
+)  # fmt: skip
+def test_who_may_set_a_budget_on_the_views_page(as_, cast, version, who, status, done):
+    FeatureTable.objects.filter(pk=version.table_id).update(stored_version=1)
+    has_grown(version)
+    if who not in ("outsider", "anonymous"):
+        assert ("Change the budget" in page_of(as_(who), version)) is done
+
+    answer = post_budget(as_(who), version, disk_mb="45", online_keys="0", reason="a small disk")
+
+    assert answer.status_code == status
+    assert ViewBudget.objects.exists() is done
+    if done:
+        page, day = page_of(as_("consumer"), version), timezone.now().date() + timedelta(days=5)
+        assert f"disk 40.0 MB +1.0 MB 45.0 MB 88 % {day}" in page
+        assert "Online store, keys 100 keys +0 keys none –" in page
+        assert f"Set by {who}" in page
+        assert f"disk 88 % , {day}" in lines(as_("consumer"))[0]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"disk_mb": "-1", "reason": "x"}, {"disk_mb": "1e9", "reason": "x"}, {"disk_mb": "5"},
+     {"online_keys": "9" * 30, "reason": "x"}, {"memory_mb": "1", "reason": "a\x00b"}],
+)  # fmt: skip
+def test_a_budget_that_cannot_be_is_refused_in_words(as_, version, sent):
+    answer = post_budget(as_("steward"), version, **sent)
+
+    assert not ViewBudget.objects.exists()
+    assert [message.level_tag for message in answer.context["messages"]] == ["error"]

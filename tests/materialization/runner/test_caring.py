@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from featurestore_project.celery import app
-from materialization.edges import Fullness
-from materialization.growth import days_until_full, standing_of
+from materialization.growth import Growth, days_until, growth_by_view, together
 from materialization.models import TableCare, TableSize
 from materialization.queries import CARE_EVERY, MANY_COMMITS, tables_to_care_for
 from materialization.requests import care
@@ -144,27 +143,32 @@ def test_a_store_that_cannot_be_cared_for_is_said_and_tried_again(version, setti
     assert seen_to(AT + CARE_EVERY) == 1
 
 
-def test_the_days_say_when_a_store_would_be_full(version):
+def test_the_days_say_when_something_would_be_full(version):
     table, today = table_of(version), AT.date()
     for ago, offline, online in ((40, 0, 0), (20, 1000, 100), (10, 1500, None), (0, 3000, 100)):
         day = today - timedelta(days=ago)
-        TableSize.objects.create(table=table, day=day, offline_bytes=offline, online_bytes=online)
+        keys = online and 2 * online + ago
+        TableSize.objects.create(
+            table=table, day=day, offline_bytes=offline, online_bytes=online, online_keys=keys
+        )
 
-    standings = standing_of(None, at=AT)
+    growths = growth_by_view(at=AT)
 
-    assert standings == standing_of([table.pk], at=AT)
-    assert standings[table.pk].growth == (100.0, 0.0)
-    stores = {"offline store": Fullness(5000, 8000), "online store": Fullness(1, 2)}
-    assert days_until_full(stores, standings.values()) == {"offline store": 30}
+    assert growths == {version.feature_view_id: (100.0, -1.0, 0.0)}
+    assert growth_by_view([version.feature_view_id], at=AT) == growths
+    assert growth_by_view([], at=AT) == {}
+    assert [days_until(8000, 5000, growth) for growth in growths[version.feature_view_id]] == [
+        30, None, None,
+    ]  # fmt: skip
+    assert days_until(10, 20, 1.0) == 0
+    assert together([*growths.values(), Growth(50.0, None, None)]) == (150.0, -1.0, 0.0)
 
 
 def test_of_one_day_nothing_is_foretold(version):
     TableSize.objects.create(table=table_of(version), day=AT.date(), offline_bytes=5)
 
-    standings = standing_of(None, at=AT)
-
-    assert standings[table_of(version).pk].growth == (None, None)
-    assert days_until_full({"offline store": Fullness(1, 2)}, standings.values()) == {}
+    assert growth_by_view(at=AT) == {version.feature_view_id: (None, None, None)}
+    assert days_until(8, 5, None) is None
 
 
 def test_rows_that_only_their_place_tells_apart_keep_it(version, sources):

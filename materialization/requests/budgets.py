@@ -1,0 +1,78 @@
+"""Setting what the tables of a view may take together.
+
+Not for what happens there: nothing stops, ``requests.watch`` tells of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import transaction
+
+from lib.errors import Invalid
+from materialization.models import ViewBudget
+from registry import access, audit, locks
+from registry.choices import Right
+from registry.models import Project
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureView
+
+#: The most that a budget can be, in megabytes and in keys.
+MOST = 1_000_000_000_000
+MAX_REASON = 2000
+
+
+class BadBudget(Invalid):
+    code = "invalid_budget"
+
+
+class Limits(NamedTuple):
+    """As ``ViewBudget`` has them. None: what the settings say for all; zero: no limit."""
+
+    disk_mb: int | None = None
+    online_keys: int | None = None
+    memory_mb: int | None = None
+
+
+def set_budget(
+    *, view: FeatureView, limits: Limits, reason: str, actor: User, at: datetime
+) -> ViewBudget:
+    """Let a view take so much from now on.
+
+    :raises ActionNotPermitted: the actor may not approve the view's versions.
+    :raises BadBudget: a limit is below zero or above ``MOST``, or no reason is given.
+    """
+    access.require(actor, Right.APPROVE_FEATUREVIEW, view)
+    for name, limit in limits._asdict().items():
+        if limit is not None and not 0 <= limit <= MOST:
+            raise BadBudget(f"{name} is {limit}: give 0 (no limit) to {MOST:,}, or nothing.")
+    reason = reason.strip()
+    if not 1 <= len(reason) <= MAX_REASON or "\x00" in reason:
+        raise BadBudget(f"say why, in 1 to {MAX_REASON} characters; the trail keeps it.")
+    with transaction.atomic():
+        locks.hold(Project.objects.filter(pk=view.project_id))
+        access.require_still(actor, Right.APPROVE_FEATUREVIEW, view)
+        before = _limits(ViewBudget.objects.filter(feature_view=view).first())
+        budget, _ = ViewBudget.objects.update_or_create(
+            feature_view=view,
+            defaults={**limits._asdict(), "reason": reason, "set_by": actor, "set_at": at},
+        )
+        audit.record(
+            actor=actor,
+            verb="budget.changed",
+            subject=view,
+            before=before,
+            after=limits._asdict(),
+            data={"reason": reason},
+            at=at,
+        )
+    return budget
+
+
+def _limits(budget: ViewBudget | None) -> dict[str, Any]:
+    return {name: getattr(budget, name, None) for name in Limits._fields}
