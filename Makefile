@@ -22,7 +22,7 @@ serve: venv-server ## Run the server on this machine (PORT=8000 HOST=127.0.0.1)
 test: lint chromium ## Everything: lint, types, layers, tests on SQLite and on PostgreSQL
 	@echo "== tests on SQLite"
 	@env -u DATABASE_URL $(PYTEST) $(ARGS)
-	@echo "== tests on PostgreSQL: those that touch a database"
+	@echo "== tests on PostgreSQL: what may differ there"
 	@$(BIN)/python -m scripts.with_postgres $(PYTEST) $(ARGS)
 
 test-sqlite: venv-dev ## The tests on SQLite alone (ARGS="tests/registry -x")

@@ -21,7 +21,17 @@ from featurestore_project import processes
 
 START_TIMEOUT_SECONDS = 30.0
 #: Nothing here must survive a power cut, so nothing waits for the disk.
-SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=100")
+#: Tables are small and short-lived: neither vacuum nor compiling a query is worth its time.
+SPEED = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "autovacuum=off",
+    "jit=off",
+    "max_connections=100",
+)
 
 
 class NoPostgres(RuntimeError):

@@ -17,7 +17,7 @@ from django.db import connection
 from lib.connections import get_redis
 from registry import locks
 from registry.triggers import REMOVAL, STATEMENTS
-from tests import factories, servers
+from tests import databases, factories, servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,19 +33,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On another database than the default one, leave out what no database touches."""
-    if connection.vendor == "sqlite":
-        return
-    untouched = [item for item in items if not _touches_database(item)]
-    config.hook.pytest_deselected(items=untouched)
-    items[:] = [item for item in items if _touches_database(item)]
-
-
-def _touches_database(item: pytest.Item) -> bool:
-    """Servers that a test starts have a database that the test itself does not ask for."""
-    starts_servers = {"journeys", "browser", "project"} & set(item.path.parts)
-    asked = _DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
-    return bool(starts_servers or asked) or item.get_closest_marker("django_db") is not None
+    """Leave out what another database answers for (``tests/databases.py``)."""
+    chosen = list(databases.runs_on(connection.vendor, map(databases.case_of, items)))
+    left_out = [item for item, runs in zip(items, chosen, strict=True) if not runs]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item, runs in zip(items, chosen, strict=True) if runs]
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +55,6 @@ def online_redis(redis_process: str) -> redis.Redis:
     return client
 
 
-_DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 #: False once a test that commits took the audit trail's triggers away, to be emptied.
 _trail = {"guarded": True}
 
@@ -90,7 +81,7 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _has_database(request: pytest.FixtureRequest) -> bool:
-    asked = _DATABASE_FIXTURES & set(request.fixturenames)
+    asked = databases.ASKING & set(request.fixturenames)
     return bool(asked) or request.node.get_closest_marker("django_db") is not None
 
 

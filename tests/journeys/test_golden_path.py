@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.database("sqlite", "postgresql")]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PEOPLE = """

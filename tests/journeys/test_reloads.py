@@ -18,7 +18,8 @@ from tests.journeys.test_golden_path import PEOPLE, define, shell, trips, until,
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.journey
+# Where many workers write at once: SQLite has one writer at a time.
+pytestmark = [pytest.mark.journey, pytest.mark.database("postgresql")]
 
 EVERY_SECONDS = 2
 SLOTS = 2

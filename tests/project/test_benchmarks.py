@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -11,11 +10,7 @@ import pytest
 from tests import servers
 from tests.environment import without_ours
 
-pytestmark = [
-    pytest.mark.journey,
-    # They have a database of their own, so once is enough.
-    pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the same on either database"),
-]
+pytestmark = pytest.mark.journey
 
 
 @pytest.mark.parametrize(

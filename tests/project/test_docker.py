@@ -127,6 +127,7 @@ def test_what_compose_mounts_for_monitoring_is_there_and_can_be_read():
 
 
 @pytest.mark.journey
+@pytest.mark.database("postgresql")  # as the compose file has it
 def test_the_services_run_from_what_the_image_holds(image, environment, tmp_path):
     shell = [part.replace("$$", "$") for part in SERVICES["migrate"]["command"]]
     migrated = run(shell, image, environment)
