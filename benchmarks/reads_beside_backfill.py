@@ -42,7 +42,7 @@ def read_on(folder: Path, redis_url: str, over: Event, found: Any) -> None:
     while not over.is_set():
         tags = layout.entity.tags([chance.integers(0, 10_000, READ_AT_ONCE).tolist()])
         begin = time.time()
-        store.read(version.feature_view.project_id, [(layout, tags)])
+        store.read(version.feature_view.project_id, [version.feature_view.name], [(layout, tags)])
         took.append((begin, time.time() - begin))
         time.sleep(PAUSE_SECONDS)
     found.put(took)

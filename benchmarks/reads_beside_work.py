@@ -113,6 +113,13 @@ def changes(world: World) -> None:
         world.ask("POST", path, b'{"comment": "again"}', Content_Type="application/json")
 
 
+WORKS: dict[str, Callable[[World], None]] = {
+    "backfills": backfills,
+    "training sets": training_sets,
+    "changes": changes,
+}
+
+
 @contextmanager
 def beside(work: Callable[[World], None], world: World, done: list[float]) -> Iterator[None]:
     """Do the work again and again while the block runs; ``done`` has what each time took."""
@@ -147,6 +154,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--beside", nargs="*", choices=list(WORKS), default=list(WORKS))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -174,13 +182,9 @@ def run(world: World, arguments: argparse.Namespace) -> None:
     alone = load()
     print(f"{'':16} {'requests/s':>12} {'p50 ms':>9} {'p99 ms':>9} {'p99 is':>8}  done beside")
     print(line("alone", alone, alone, []))
-    for name, work in {
-        "backfills": backfills,
-        "training sets": training_sets,
-        "changes": changes,
-    }.items():
+    for name in arguments.beside:
         done: list[float] = []
-        with beside(work, world, done):
+        with beside(WORKS[name], world, done):
             time.sleep(1)
             found = load()
         print(line(name, found, alone, done), flush=True)

@@ -22,7 +22,7 @@ from materialization.compute.scratch import own_folder
 from materialization.sources.files import Whereabouts
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
-from registry.epoch import epoch_key
+from registry.epoch import epoch_keys
 from registry.file_roots import root_of
 from registry.spec.fingerprints import canonical_json
 
@@ -43,7 +43,7 @@ OFFLINE: dict[str, Callable[[], OfflineStore]] = {
     "delta": lambda: DeltaOfflineStore(settings.OFFLINE_STORE),
 }
 ONLINE: dict[str, Callable[[], OnlineStore]] = {
-    "redis": lambda: RedisOnlineStore(get_redis(), epoch_key=epoch_key),
+    "redis": lambda: RedisOnlineStore(get_redis(), epoch_keys=epoch_keys),
 }
 
 

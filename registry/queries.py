@@ -199,8 +199,11 @@ def expand_references(*, project: Project, references: Sequence[str]) -> tuple[R
     return tuple(expanded)
 
 
-def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
-    """Return the references of a feature service's current version, in order."""
+def service_members(*, project: Project, name: str) -> list[FeatureServiceMember]:
+    """Return what a feature service's current version has, in order.
+
+    :raises FeatureServiceNotFound: naming the nearest.
+    """
     service = (
         FeatureService.objects.filter(project=project, name=name).select_related("current").first()
     )
@@ -209,7 +212,15 @@ def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
         raise FeatureServiceNotFound(
             f"project {project} has no feature service {name!r}.{did_you_mean(name, known)}"
         )
-    members = list(service.current.members.select_related("feature_view__default_version"))
+    return list(service.current.members.select_related("feature_view__default_version"))
+
+
+def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
+    """Return the references of a feature service's current version, in order.
+
+    :raises FeatureServiceBroken: naming what it cannot read any more.
+    """
+    members = service_members(project=project, name=name)
     if problems := service_problems(members):
         raise FeatureServiceBroken(
             f"feature service {name}: {'; '.join(problems)}. Change the service, or promote"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
 from registry import queries
+from registry.spec.references import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,6 +55,20 @@ def asked_references(
         expanded += queries.expand_references(project=project, references=[reference])
         limits.check_features(len(expanded))
     return tuple(expanded)
+
+
+def asked_views(
+    *, project: Project, features: Sequence[str] | None, feature_service: str | None
+) -> list[str]:
+    """Return the names of the views whose facts decide what a request reads, in no one's terms.
+
+    Nothing of the views themselves is read for it.
+    :raises BadReference, FeatureServiceNotFound: as ``asked_references``.
+    """
+    if feature_service is not None:
+        members = queries.service_members(project=project, name=feature_service)
+        return sorted({member.feature_view.name for member in members})
+    return sorted({parse_reference(reference).view for reference in features or ()})
 
 
 def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Reference]:

@@ -59,7 +59,7 @@ def accept_loss(*, table: FeatureTable, actor: User, reason: str, at: datetime) 
     table.refresh_from_db()
     known = table_at(table)
     wrong = _what_is_wrong(table)  # a store that is away may be slow: nobody waits for the look
-    with epoch.change(table.feature_view.project_id):
+    with epoch.change_view(table.feature_view):
         (held,) = locks.hold(FeatureTable.objects.filter(pk=table.pk))
         if (run := held.runs.filter(status__in=UNFINISHED_STATUSES).first()) is not None:
             raise TableBusy(f"{run} is {run.status}; cancel it, or wait until it has ended.")

@@ -113,10 +113,12 @@ class RedisOnlineStore:
     when Redis does not answer, or does not do what is asked.
     """
 
-    def __init__(self, client: redis.Redis, *, epoch_key: Callable[[int], bytes]) -> None:
-        """``epoch_key`` says under which key of this Redis a project's epoch is."""
+    def __init__(
+        self, client: redis.Redis, *, epoch_keys: Callable[[int, Sequence[str]], list[bytes]]
+    ) -> None:
+        """``epoch_keys`` says under which keys of this Redis a project's and its views' are."""
         self._redis = client
-        self._epoch_key = epoch_key
+        self._epoch_keys = epoch_keys
 
     def write(
         self,
@@ -174,18 +176,23 @@ class RedisOnlineStore:
             return sum(cast("list[int]", pipeline.execute()))
 
     def read(
-        self, project_id: int, tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]]
+        self,
+        project_id: int,
+        views: Sequence[str],
+        tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]],
     ) -> OnlineRows:
-        keys = [self._epoch_key(project_id), *[layout.marker_key for layout, _ in tables]]
+        keys = self._epoch_keys(project_id, views)
+        epochs = len(keys)
+        keys += [layout.marker_key for layout, _ in tables]
         for layout, tags in tables:
             keys += layout.keys(tags)
         found, server = self._get(keys)
         rows: list[StoredRows | None] = []
-        end = 1 + len(tables)
-        for (layout, tags), marker in zip(tables, found[1:], strict=False):
+        end = epochs + len(tables)
+        for (layout, tags), marker in zip(tables, found[epochs:], strict=False):
             start, end = end, end + len(tags)
             rows.append(_stored_rows(marker, found[start:end], layout.missing))
-        return OnlineRows(found[0], server, rows)
+        return OnlineRows(tuple(found[:epochs]), server, rows)
 
     def _get(self, keys: list[bytes]) -> tuple[list[bytes | None], str]:
         """Return what is under each key, in one round trip, and which server said so.

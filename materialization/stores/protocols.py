@@ -90,8 +90,8 @@ class OnlineRows(NamedTuple):
     A table that is not loaded is None: what is stored of it may not be all there is.
     """
 
-    #: The project's epoch; None where the store has lost it.
-    epoch: bytes | None
+    #: The project's own epoch, then the views', in the order asked; None where one is lost.
+    epochs: tuple[bytes | None, ...]
     #: Which server process answered. Another than before: what it holds may be of any time.
     server: str
     tables: list[StoredRows | None]
@@ -142,12 +142,15 @@ class OnlineStore(Protocol):
         ...
 
     def read(
-        self, project_id: int, tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]]
+        self,
+        project_id: int,
+        views: Sequence[str],
+        tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]],
     ) -> OnlineRows:
-        """Return the epoch, and of each table the rows of the entities with these tags.
+        """Return epochs, and of each table the rows of the entities with these tags.
 
         Tags are the layout's ``entity.tags(…)``; None gives the row of no entity. One round trip:
-        epoch, markers and rows are what the store had after the call began, so that a change which
+        epochs, markers and rows are what the store had after the call began, so that a change which
         ended before it is never missed.
         """
         ...

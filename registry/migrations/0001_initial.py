@@ -38,6 +38,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]{0,62}$', 'Use lower-case letters, digits and _, beginning with a letter.')])),
+                ('epoch', models.CharField(blank=True, default='', editable=False, max_length=16)),
                 ('created_at', models.DateTimeField()),
             ],
             options={

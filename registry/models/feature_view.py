@@ -49,6 +49,8 @@ class FeatureView(models.Model):
     default_version = models.ForeignKey(
         "FeatureViewVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    #: Another one after every change of what read plans hold of it; see ``registry.epoch``.
+    epoch = models.CharField(max_length=16, default="", blank=True, editable=False)
     created_at = models.DateTimeField()
 
     class Meta:

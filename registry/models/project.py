@@ -24,7 +24,8 @@ class Project(models.Model):
     approvals_required_sensitive = models.PositiveSmallIntegerField(
         default=2, help_text="Approvals a version with confidential or restricted features needs."
     )
-    #: Another one after every change of a fact that read plans hold; see ``registry.epoch``.
+    #: Another one after every change of a fact that read plans hold, but for what is one view's:
+    #: that has its own. See ``registry.epoch``.
     epoch = models.CharField(max_length=16, default="", blank=True, editable=False)
     created_at = models.DateTimeField()
 

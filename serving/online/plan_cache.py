@@ -1,4 +1,4 @@
-"""Plans kept in the process, each for one epoch of its project and one server process of the store.
+"""Plans kept in the process, each for the epochs of its project and views and one server process.
 
 Not for making plans (``plans``). The ORM is asked only where no kept plan fits, and once in a while
 whether those of a project still do.
@@ -19,10 +19,12 @@ from lib.errors import Unavailable
 from materialization.edges import online_store
 from registry import epoch
 from registry.models import Project
+from serving.names import asked_views
 from serving.online.plans import Question, ReadPlan, authorise, make_plan
 from serving.online.watching import note_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from materialization.stores.protocols import OnlineRows
@@ -36,11 +38,14 @@ _NOW = timedelta(0)
 
 
 class KeptPlan(NamedTuple):
-    """A plan and the facts it was made under: the epochs of store and registry, and the server."""
+    """A plan and the facts it was made under: the epochs of store and registry, and the server.
+
+    Of each the project's own epoch comes first, then those of the plan's views.
+    """
 
     read: ReadPlan
-    epoch: bytes | None
-    registered: str
+    epochs: tuple[bytes | None, ...]
+    registered: tuple[str | None, ...]
     server: str
 
     @property
@@ -49,11 +54,15 @@ class KeptPlan(NamedTuple):
         return 1 + len(self.read.columns)
 
     def holds(self, seen: OnlineRows) -> bool:
-        """Tell whether the epoch read with the values is this plan's, on the same server process.
+        """Tell whether the epochs read with the values are this plan's, on the same server process.
 
-        Another may be another server or have an older dump, with an epoch of long ago.
+        Another may be another server or have an older dump, with epochs of long ago.
         """
-        return seen.epoch == self.epoch and seen.server == self.server
+        return seen.epochs == self.epochs and seen.server == self.server
+
+    def still_holds(self) -> bool:
+        """Ask the store whether the plan holds now."""
+        return self.holds(online_store().read(self.read.project_id, self.read.views, ()))
 
 
 class PlanCache:
@@ -64,7 +73,7 @@ class PlanCache:
         self._capacity, self._weight = capacity, 0
         self._lock = Lock()
         self._makers = [Lock() for _ in range(MAKERS)]
-        self._registered = Registered()
+        self._registered = RegisteredEpochs()
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -75,9 +84,11 @@ class PlanCache:
             kept = self._plans.get(question)
             if kept is not None:
                 self._plans.move_to_end(question)
-        if kept is None or kept.registered != self._registered.epoch(kept.read.project_id, at=at):
+        if kept is None:
             return None
-        return kept
+        read = kept.read
+        known = self._registered.epochs(read.project_id, read.views, at=at)
+        return kept if kept.registered == known else None
 
     def make(
         self, question: Question, *, token: str, at: datetime, instead_of: KeptPlan | None = None
@@ -104,17 +115,24 @@ class PlanCache:
         if project is None:
             _, project = authorise(question, token=token, at=at)  # says what is wrong
         try:
-            current = epoch.ensure(project.pk)
-            server = online_store().read(project.pk, ()).server
+            own = epoch.ensure(project.pk)
+            server = online_store().read(project.pk, (), ()).server
         except Unavailable:
             # Who may not know that the project exists learns nothing of Redis either.
             authorise(question, token=token, at=at)
             raise
-        plan = make_plan(question, token=token, at=at)
-        self._registered.note(project.pk, project.epoch, at=at)
+        found, _ = authorise(question, token=token, at=at)
+        views = asked_views(
+            project=project, features=question.features, feature_service=question.feature_service
+        )
+        rows = epoch.registered(project.pk, views)._replace(own=project.epoch)
+        known = [view for view in views if view in rows.views]  # a plan of others is refused
+        epochs = own + epoch.ensure(project.pk, known)[1:]
+        plan = make_plan(question, found, project, views=views)
+        self._registered.note(project.pk, rows, at=at)
         note_plan(project.name)
-        kept = KeptPlan(plan, current, project.epoch, server)
-        if current is not None:
+        kept = KeptPlan(plan, epochs, rows.of(views), server)
+        if None not in epochs:
             self._keep(question, kept)
         return kept
 
@@ -132,42 +150,55 @@ class PlanCache:
                 self._weight -= self._plans.popitem(last=False)[1].weight
 
 
-class Registered:
+class Confirmed(NamedTuple):
+    """What the registry's rows said, all of it at ``at`` or later."""
+
+    epochs: epoch.Registered
+    at: datetime
+
+
+class RegisteredEpochs:
     """The epochs in the registry's rows, each asked for again after ``epoch.confirmed_for``.
 
-    The store's epoch makes this superfluous, except where it could not be changed or went back.
+    The store's epochs make this superfluous, except where they could not be changed or went back.
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[str, datetime]] = {}
+        self._known: dict[int, Confirmed] = {}
         self._asking = Lock()
 
-    def note(self, project_id: int, value: str, *, at: datetime) -> None:
-        self._known[project_id] = (value, at)
+    def note(self, project_id: int, found: epoch.Registered, *, at: datetime) -> None:
+        """Add what was read of some views since ``at``; all together is as old as its oldest."""
+        known = self._known.get(project_id, Confirmed(found, at))
+        both = epoch.Registered(found.own, known.epochs.views | found.views)
+        self._known[project_id] = Confirmed(both, min(known.at, at))
 
-    def epoch(self, project_id: int, *, at: datetime) -> str | None:
-        """Return the project's epoch as it was a moment ago; None: not known.
+    def epochs(
+        self, project_id: int, views: Sequence[str], *, at: datetime
+    ) -> tuple[str | None, ...] | None:
+        """Return the epochs as they were a moment ago, the project's own first; None: not known.
 
         One thread asks at a time, the others go by what is known until it has the answer: a
         database that hangs takes one of them. One that does not answer changes no rights either.
         """
-        value, asked = self._known.get(project_id, (None, at))
-        is_recent = value is not None and _NOW <= at - asked < epoch.confirmed_for()
-        if is_recent or not self._asking.acquire(blocking=False):
-            return value
-        try:
-            value = self._ask(project_id)
-        except (DjangoDatabaseError, Unavailable) as exc:
-            logger.warning("the epoch of project %d cannot be asked for: %s", project_id, exc)
-        finally:
-            self._asking.release()
-        if value is not None:
-            self.note(project_id, value, at=at)
-        return value
+        known = self._known.get(project_id)
+        if known is None:
+            return None
+        is_recent = _NOW <= at - known.at < epoch.confirmed_for()
+        if not is_recent and self._asking.acquire(blocking=False):
+            try:
+                known = self._ask(project_id, known, at)
+            except (DjangoDatabaseError, Unavailable) as exc:
+                logger.warning("the epochs of project %d cannot be asked for: %s", project_id, exc)
+            finally:
+                self._asking.release()
+        return known.epochs.of(views)
 
-    def _ask(self, project_id: int) -> str | None:
+    def _ask(self, project_id: int, known: Confirmed, at: datetime) -> Confirmed:
         _close_lost_connections()
-        return Project.objects.filter(pk=project_id).values_list("epoch", flat=True).first()
+        found = epoch.registered(project_id, known.epochs.views)
+        self._known[project_id] = Confirmed(found, at)
+        return self._known[project_id]
 
 
 def _close_lost_connections() -> None:

@@ -24,7 +24,7 @@ from serving.online.stored_values import stored_to_json
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -87,6 +87,8 @@ class ReadPlan(NamedTuple):
 
     project_id: int
     project: str
+    #: The views whose facts it holds.
+    views: tuple[str, ...]
     expires_at: datetime
     keys: tuple[KeyColumn, ...]
     entities: tuple[EntityRead, ...]
@@ -101,15 +103,15 @@ class ReadPlan(NamedTuple):
     limits: ReadLimits
 
 
-def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
-    """Authenticate, authorise and resolve a question.
+def make_plan(
+    question: Question, token: ApiToken, project: Project, *, views: Sequence[str]
+) -> ReadPlan:
+    """Resolve the question of somebody who was authorised; ``views`` are ``asked_views``.
 
-    :raises Unauthenticated, NotFound: see ``authorise``.
     :raises Forbidden: its user lacks ``read_online`` on a view.
     :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
     """
-    found, project = authorise(question, token=token, at=at)
-    builder = _Builder(project, found.user)
+    builder = _Builder(project, token.user)
     references = asked_references(
         project=project,
         features=question.features,
@@ -120,7 +122,7 @@ def make_plan(question: Question, *, token: str, at: datetime) -> ReadPlan:
         builder.version(reference)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(expires_at=found.expires_at, limits=question.limits)
+    return builder.plan(views, expires_at=token.expires_at, limits=question.limits)
 
 
 def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken, Project]:
@@ -157,13 +159,14 @@ class _Builder:
         column = FeatureColumn(table, position, stored_to_json(kind), str(kind))
         self._columns[name] = (reference, column)
 
-    def plan(self, *, expires_at: datetime, limits: ReadLimits) -> ReadPlan:
+    def plan(self, views: Sequence[str], *, expires_at: datetime, limits: ReadLimits) -> ReadPlan:
         self._refuse_key_names()
         by_name = {str(version): version for version in self._versions.values()}
         versions = by_name.values()
         return ReadPlan(
             project_id=self._project.pk,
             project=self._project.name,
+            views=tuple(views),
             expires_at=expires_at,
             keys=tuple(self._keys.values()),
             entities=tuple(self._entity_read(entity) for entity in self._entities),

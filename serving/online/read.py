@@ -58,7 +58,7 @@ class ProjectChanging(Unavailable):
 
 
 class PlanOutdated(Exception):
-    """The plan is of another epoch than the values; made anew, it answers."""
+    """The plan is of other epochs than the values; made anew, it answers."""
 
 
 class OnlineAnswer(NamedTuple):
@@ -146,7 +146,7 @@ def _answer(
                 raise
             except AssayError:
                 # It may be right since a change: only a plan that still holds may refuse.
-                if is_ours or kept.holds(online_store().read(kept.read.project_id, ())):
+                if is_ours or kept.still_holds():
                     raise
         kept, is_ours = PLANS.make(question, token=token, at=at, instead_of=kept)
     raise ProjectChanging(
@@ -157,7 +157,7 @@ def _answer(
 def _read(
     kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool
 ) -> tuple[list[AnswerColumn], list[datetime]]:
-    """Fetch epoch and rows at once; a plan just made needs the same epoch only.
+    """Fetch epochs and rows at once; a plan just made needs the same epochs only.
 
     Returns the columns and, of each table, up to when it was covered when it was loaded.
     """
@@ -169,8 +169,8 @@ def _read(
     typed = _typed_keys(plan, entities)
     tags = [entity.tags([typed[column] for column in columns]) for entity, columns in plan.entities]
     asked = [(table.layout, tags[table.entity]) for table in plan.tables]
-    found = online_store().read(plan.project_id, asked)
-    if not (found.epoch == kept.epoch if fresh else kept.holds(found)):
+    found = online_store().read(plan.project_id, plan.views, asked)
+    if not (found.epochs == kept.epochs if fresh else kept.holds(found)):
         raise PlanOutdated
     columns = [*_key_columns(plan, entities, typed), *_feature_columns(plan, found, at)]
     return columns, [stored.as_of for stored in found.tables if stored is not None]

@@ -183,7 +183,7 @@ def test_one_read_answers_for_several_tables_each_in_its_order(store, at):
     for layout in (TRIPS, OTHER):
         load(store, layout)
 
-    found = store.read(PROJECT, [(OTHER, tags(2, None)), (TRIPS, tags(2, 4711, 1, 2))])
+    found = store.read(PROJECT, (), [(OTHER, tags(2, None)), (TRIPS, tags(2, 4711, 1, 2))])
 
     none = [None] * 4
     assert found.tables == [
@@ -197,18 +197,22 @@ def test_a_table_that_is_not_loaded_is_told_apart_from_missing_rows(store, at):
         store.write(layout, [trips((1, 1, 1, 1, 10))], ttl=None, at=at)
     load(store, OTHER)
 
-    found = store.read(PROJECT, [(TRIPS, tags(1)), (OTHER, tags(1, 2)), (OTHER, tags())])
+    found = store.read(PROJECT, (), [(TRIPS, tags(1)), (OTHER, tags(1, 2)), (OTHER, tags())])
 
     assert found.tables == [None, (1, NOON, [[1, 1, 1, 10], [None] * 4]), (1, NOON, [])]
 
 
-def test_a_read_tells_the_epoch_of_its_project(store):
-    assert store.read(PROJECT, ()) == (None, store.read(PROJECT, ()).server, [])
+def test_a_read_tells_the_epochs_of_its_project_and_views(store):
+    nothing = store.read(PROJECT, ["trips"], ())
+    assert nothing == ((None, None), nothing.server, [])
 
-    ours, theirs = epoch.ensure(PROJECT), epoch.ensure(PROJECT + 1)
+    ours, theirs = epoch.ensure(PROJECT, ["trips", "other"]), epoch.ensure(PROJECT + 1, ["trips"])
 
-    assert store.read(PROJECT, [(TRIPS, tags(1))]).epoch == ours
-    assert store.read(PROJECT + 1, ()).epoch == theirs
+    found = store.read(PROJECT, ["other", "trips"], [(TRIPS, tags(1))])
+    assert found.epochs == (ours[0], ours[2], ours[1])
+    assert found.tables == [None]
+    assert store.read(PROJECT + 1, ["trips"], ()).epochs == theirs
+    assert len({*ours, *theirs}) == 5
 
 
 # --- loading ------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ def test_drop_removes_one_table_and_no_other(store, at):
     assert store.drop(TRIPS.uid) == 1_200
 
     assert store.marker(TRIPS.uid) is None
-    assert store.read(PROJECT, [(TRIPS, tags(1))]).tables == [None]
+    assert store.read(PROJECT, (), [(TRIPS, tags(1))]).tables == [None]
     assert read_online(store, [[1_199]], OTHER) == [[1, 1, 1, 1_199]]
     load(store)
     assert read_online(store, [[1]]) == [[None] * 4]

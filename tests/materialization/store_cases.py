@@ -64,7 +64,7 @@ def read_online(
     store: OnlineStore, columns: list[Any], layout: TableLayout = TRIPS
 ) -> list[list[Any]]:
     """Return the rows of a loaded table for columns of keys, one for each of the entity's names."""
-    (found,) = store.read(PROJECT, [(layout, layout.entity.tags(columns))]).tables
+    (found,) = store.read(PROJECT, (), [(layout, layout.entity.tags(columns))]).tables
     assert found is not None
     return found.rows
 

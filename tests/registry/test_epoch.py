@@ -1,4 +1,4 @@
-"""A project's epoch: another one once facts have changed, the same when nothing did."""
+"""Epochs of projects and views: others once facts have changed, the same when nothing did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import transaction
 
 from registry import epoch
 from registry.choices import Role
-from registry.models import Membership, Project
+from registry.models import FeatureView, Membership, Project
 from registry.operations.lifecycle import releases
 from registry.operations.people import members, tokens, users
 from registry.reading.parsing import InvalidDefinitions
@@ -30,12 +30,16 @@ def title(project: Project) -> str:
     return Project.objects.get(pk=project.pk).title
 
 
-def epochs(project: Project) -> tuple[bytes | None, str]:
-    """Return what Redis and what the registry says."""
-    return epoch.current(project.pk), Project.objects.get(pk=project.pk).epoch
+Epochs = tuple[tuple[bytes | None, ...], epoch.Registered]
 
 
-def are_others(project: Project, before: tuple[bytes | None, str]) -> tuple[bool, bool]:
+def epochs(project: Project) -> Epochs:
+    """Return what Redis and what the registry says of a project and its views, by name."""
+    names = sorted(FeatureView.objects.filter(project=project).values_list("name", flat=True))
+    return epoch.current(project.pk, names), epoch.registered(project.pk)
+
+
+def are_others(project: Project, before: Epochs) -> tuple[bool, bool]:
     now = epochs(project)
     return now[0] != before[0], now[1] != before[1]
 
@@ -47,7 +51,7 @@ class Mishap(Exception):
 def test_there_is_none_until_somebody_asks(cast, online_redis):
     online_redis.flushall()
 
-    assert epoch.current(cast.project.pk) is None
+    assert epoch.current(cast.project.pk) == (None,)
     made = epoch.ensure(cast.project.pk)
     assert made == epoch.ensure(cast.project.pk) == epoch.current(cast.project.pk)
 
@@ -178,7 +182,7 @@ def test_with_redis_emptied_in_the_middle_there_is_a_fresh_one(cast, online_redi
     with epoch.change(cast.project.pk):
         online_redis.flushall()
 
-    assert epoch.current(cast.project.pk) is not None
+    assert epoch.current(cast.project.pk) != (None,)
 
 
 def test_a_full_redis_has_none_after_a_change(cast, online_redis):
@@ -187,28 +191,21 @@ def test_a_full_redis_has_none_after_a_change(cast, online_redis):
     try:
         with epoch.change(cast.project.pk):
             titled(cast.project, "new")
-        assert epoch.current(cast.project.pk) is None
+        assert epoch.current(cast.project.pk) == (None,)
     finally:
         online_redis.config_set("maxmemory", "0")
 
     assert title(cast.project) == "new"
 
 
-def test_every_change_of_a_right_or_a_version_shows(cast):
-    first = make_version(cast)
+def test_every_change_of_a_right_shows_in_the_project(cast):
     token, _ = tokens.issue_token(user=cast.consumer, name="x", actor=cast.consumer, at=AT)
     who = {"project": cast.project, "user": cast.outsider, "role": Role.CONSUMER}
-    steward = {"version": first, "actor": cast.steward, "at": AT}
     changes = [
         lambda: members.grant_role(**who, actor=cast.owner, at=AT),
         lambda: members.revoke_role(**who, actor=cast.owner, at=AT),
         lambda: tokens.revoke_token(token=token, actor=cast.consumer, at=AT),
         lambda: users.set_active(user=cast.author, active=False, actor=cast.superuser, at=AT),
-        lambda: make_ready(first),
-        lambda: releases.promote_version(**steward),
-        lambda: releases.deprecate_version(**steward),
-        lambda: releases.restore_version(**steward),
-        lambda: releases.retire_version(**steward, force=True, comment="wrong"),
     ]
 
     seen = [epoch.ensure(cast.project.pk)]
@@ -217,3 +214,81 @@ def test_every_change_of_a_right_or_a_version_shows(cast):
         seen.append(epoch.current(cast.project.pk))
 
     assert len(set(seen)) == len(changes) + 1
+
+
+def test_what_happens_to_a_version_shows_in_its_view_and_nowhere_else(cast):
+    first = make_version(cast)
+    make_version(cast, text=DEFINITIONS.replace("driver_hourly", "driver_daily"))
+    steward = {"version": first, "actor": cast.steward, "at": AT}
+    changes = [
+        lambda: make_ready(first),
+        lambda: releases.promote_version(**steward),
+        lambda: releases.deprecate_version(**steward),
+        lambda: releases.restore_version(**steward),
+        lambda: releases.retire_version(**steward, force=True, comment="wrong"),
+    ]
+    names = ["driver_hourly", "driver_daily"]
+
+    stored = [epoch.ensure(cast.project.pk, names)]
+    rows = [epoch.registered(cast.project.pk).of(names)]
+    for change in changes:
+        change()
+        stored.append(epoch.current(cast.project.pk, names))
+        rows.append(epoch.registered(cast.project.pk).of(names))
+
+    for seen in (stored, rows):
+        own, changed, untouched = map(set, zip(*seen, strict=True))
+        assert (len(own), len(changed), len(untouched)) == (1, len(changes) + 1, 1)
+    assert None not in stored[0]
+
+
+def test_a_change_of_a_view_inside_one_of_its_project_is_the_project_s(cast):
+    view = make_version(cast).feature_view
+    before = epoch.ensure(cast.project.pk, [view.name])
+
+    with epoch.change(cast.project.pk), epoch.change_view(view), epoch.change_view(view):
+        pass
+
+    after = epoch.current(cast.project.pk, [view.name])
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+def test_a_change_of_a_project_inside_one_of_its_view_is_both(cast):
+    view = make_version(cast).feature_view
+    before = epochs(cast.project)
+    epoch.ensure(cast.project.pk, [view.name])
+
+    with epoch.change_view(view), epoch.change_view(view), epoch.change(cast.project.pk):
+        titled(cast.project, "new")
+
+    after = epochs(cast.project)
+    assert not set(before[0]) & set(after[0])
+    assert before[1].own != after[1].own
+    assert before[1].views[view.name] != after[1].views[view.name]
+
+
+def test_a_full_redis_has_no_epoch_of_a_view_that_changed(cast, online_redis):
+    view = make_version(cast).feature_view
+    before = epoch.ensure(cast.project.pk, [view.name])
+    online_redis.config_set("maxmemory", "1")
+    try:
+        with epoch.change_view(view):
+            pass
+        assert epoch.current(cast.project.pk, [view.name]) == (before[0], None)
+        assert epoch.ensure(cast.project.pk, [view.name]) == (before[0], None)
+    finally:
+        online_redis.config_set("maxmemory", "0")
+    assert None not in epoch.ensure(cast.project.pk, [view.name])
+
+
+def test_epochs_are_asked_for_by_name_or_all_where_there_are_too_many_names(cast):
+    make_version(cast)
+    make_version(cast, text=DEFINITIONS.replace("driver_hourly", "driver_daily"))
+
+    assert epoch.registered(cast.project.pk, ["driver_daily", "none"]).views.keys() == {
+        "driver_daily"
+    }
+    many = ["none"] * (epoch.MOST_NAMED + 1)
+    assert epoch.registered(cast.project.pk, many).views.keys() == {"driver_daily", "driver_hourly"}
+    assert epoch.registered(0, many) == (None, {})

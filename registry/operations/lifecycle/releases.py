@@ -162,7 +162,7 @@ def mark_table_ready(
     # Not what the instance says: while a run was under way, its table may have been dropped.
     if FeatureTable.objects.filter(pk=table.pk, ready_at__isnull=False, kept_for=kept_for).exists():
         return
-    with epoch.change(table.feature_view.project_id):
+    with epoch.change_view(table.feature_view):
         tables = FeatureTable.objects.filter(pk=table.pk)
         tables.update(ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for)
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)

@@ -50,7 +50,7 @@ def taking(
     permit(version, action, actor)
     if "\x00" in comment:
         raise BadComment("the comment holds a NUL, which text cannot be stored with.")
-    with epoch.change(version.feature_view.project_id):
+    with epoch.change_view(version.feature_view):
         access.require_still(actor, lifecycle.PERMISSION[action], version.feature_view)
         version.hold()
         yield lifecycle.check(

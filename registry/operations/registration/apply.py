@@ -21,7 +21,7 @@ from registry.operations.registration.catalog_objects import decide_data_source,
 from registry.operations.registration.feature_services import decide_feature_service
 from registry.operations.registration.looking_ahead import look_ahead
 from registry.operations.registration.on_demand import decide_on_demand_view
-from registry.operations.registration.standing import Standing, epoch_of
+from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import decide_feature_view, dependent_views
 from registry.reading.parsing import InvalidDefinitions
@@ -100,10 +100,10 @@ def apply_definitions(
     if dry_run:
         return _said(decided, submit)
     # One registration a project at a time: the epoch's lock keeps what is decided true until then.
-    with act(), _held(project) as epoch_before:
+    with act(), _held(project) as before:
         access.require_still(actor, Right.ADD_FEATUREVIEW, project)
         seeing.closed = True
-        if decided.standing.epoch != epoch_before:
+        if decided.standing.epochs != before:
             decided = decide()
         drafts = _drafts(decided) if submit else []
         store(decided.changes, actor=actor, at=at, submitting=drafts)
@@ -128,11 +128,11 @@ class _Seeing:
 
 
 @contextmanager
-def _held(project: Project) -> Iterator[str]:
-    """Change the project; gives the epoch it had until now."""
+def _held(project: Project) -> Iterator[epoch.Registered]:
+    """Change the project; gives the epochs it had until now."""
     with transaction.atomic():
         epoch.hold(project.pk)
-        before = epoch_of(project)
+        before = epoch.registered(project.pk)
         with epoch.change(project.pk):
             yield before
 

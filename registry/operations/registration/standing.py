@@ -10,6 +10,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from registry import epoch
 from registry.breakage import followers_by_view
 from registry.choices import SUBMITTED_STATES, State
 from registry.models import (
@@ -36,12 +37,12 @@ _Object = TypeVar("_Object", bound="CatalogObject")
 class Standing:
     """A project's objects by name; a handful of queries, however many there are.
 
-    ``epoch`` is the project's at the first of them: while it is that, nothing was changed.
+    ``epochs`` are the project's at the first of them: while it has those, nothing was changed.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.epoch = epoch_of(project)
+        self.epochs = epoch.registered(project.pk)
         self.roots = {each.name: each for each in FileRoot.objects.filter(project=project)}
         self.entities = self._catalog(Entity)
         self.sources = self._catalog(DataSource)
@@ -118,7 +119,3 @@ class Standing:
             wanted = parse_version(spec.view.based_on)
             return next((each for each in submitted if each.version == wanted), None)
         return max(submitted, key=lambda each: each.version or FIRST, default=None)
-
-
-def epoch_of(project: Project) -> str:
-    return Project.objects.values_list("epoch", flat=True).get(pk=project.pk)

@@ -26,7 +26,7 @@ from materialization.stores.layout import (
 )
 from materialization.stores.online import RedisOnlineStore
 from materialization.stores.protocols import Marker
-from registry.epoch import epoch_key
+from registry.epoch import epoch_keys
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
@@ -43,7 +43,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def store_on(client: redis.Redis) -> RedisOnlineStore:
-    return RedisOnlineStore(client, epoch_key=epoch_key)
+    return RedisOnlineStore(client, epoch_keys=epoch_keys)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_a_redis_that_does_not_answer_is_unavailable(tmp_path, at):
     gone = store_on(redis.Redis(unix_socket_path=str(tmp_path / "none.sock"), retry=None))
 
     for call in (
-        lambda: gone.read(1, ()),
+        lambda: gone.read(1, (), ()),
         lambda: gone.begin_load("u"),
         lambda: gone.marker("u"),
         lambda: gone.write(TRIPS, [trips((1, 1, 1, 1, 1))], ttl=None, at=at),

@@ -27,8 +27,10 @@ def question(token: str) -> Question:
 
 def plan(features: int) -> KeptPlan:
     column: Any = None
-    read = ReadPlan(1, "p", AT, (), (), (), (column,) * features, (), (), (), (), online_limits())
-    return KeptPlan(read, b"epoch", "epoch", "server")
+    read = ReadPlan(
+        1, "p", (), AT, (), (), (), (column,) * features, (), (), (), (), online_limits()
+    )
+    return KeptPlan(read, (b"epoch",), ("epoch",), "server")
 
 
 def test_plans_leave_by_what_they_weigh():

@@ -143,7 +143,7 @@ def test_an_epoch_that_went_back_unnoticed_holds_no_longer_than_a_moment(
     before = epoch.current(cast.project.pk)
 
     revoke(cast, now)
-    get_redis().set(epoch.epoch_key(cast.project.pk), before)
+    get_redis().set(*epoch.epoch_keys(cast.project.pk), *before)
 
     assert status(door, token) == 401
 
@@ -185,11 +185,11 @@ def test_reads_go_on_and_rights_are_revoked_on_a_redis_that_takes_no_writes(
 def test_a_new_process_reads_from_a_redis_that_lost_its_epoch_and_takes_no_other(
     door, cast, token, version, now, trouble
 ):
-    get_redis().delete(epoch.epoch_key(cast.project.pk))
+    get_redis().delete(*epoch.epoch_keys(cast.project.pk))
     trouble()
 
     assert status(door, token) == 200
-    assert epoch.ensure(cast.project.pk) is None
+    assert epoch.ensure(cast.project.pk) == (None,)
 
     revoke(cast, now)
 
