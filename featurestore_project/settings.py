@@ -244,6 +244,7 @@ CELERY_TASK_ROUTES = {
     # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
     "materialization.certify": {"queue": "certificates"},
     "materialization.care": {"queue": "certificates"},
+    "materialization.expire": {"queue": "certificates"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from lib.clock import database_now
 from materialization.choices import RunQueue
+from materialization.edges import online_store
 from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner import caring
 from materialization.runner.certifying import certify
@@ -46,6 +47,12 @@ def certify_table(self: Any, *, certificate_id: int, **_: object) -> None:
 def care_for_tables(**_: object) -> None:
     """See to the tables whose files are due; what was done is in their rows."""
     caring.care_for_tables(clock=database_now)
+
+
+@shared_task(acks_late=True, name="materialization.expire")
+def expire_rows(**_: object) -> None:
+    """Give rows of the online store whose end is near their expiry."""
+    online_store().expire(at=database_now(), pace=settings.COMPARE_ROWS_PER_SECOND)
 
 
 def _step_back() -> None:

@@ -22,6 +22,7 @@ from materialization.models import MaterializationRun
 from materialization.requests import care, certificates, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
+from materialization.requests.expiring import expiry_due
 from materialization.requests.profile_keeping import merge_old_profiles
 from materialization.requests.quarantine import expire_held, remove_files
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
@@ -117,5 +118,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     tidy_up,
     *certificates.DUTIES,
     *care.DUTIES,
+    expiry_due,
     *watch.DUTIES,
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import redis
 
 from lib.pace import Pace
-from materialization.stores.layout import uid_of, value_prefix
+from materialization.stores.layout import ROWS, uid_of, value_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
     pacer, cursor = Pace(pace), -1
     while cursor:
         cursor, keys = cast(
-            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), b"v*", KEYS_PER_CALL)
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ROWS + b"*", KEYS_PER_CALL)
         )
         of_tables = [(uid_of(key), key) for key in keys]
         counted.update(uid for uid, _ in of_tables)

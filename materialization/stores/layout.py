@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 #: What every stored row begins with: when it was true, when it was known, its sequence.
 HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__sequence")
-#: Where a row's bytes have the three header numbers: array16 marker and size, then three int64.
-HEADER_START, HEADER_END = 3, 30
+#: No row has its header numbers behind this many bytes: an array16, then at most three int64.
+HEADER_END = 30
+#: Arrays of fewer items have their size in their first byte; others have it behind that.
+_FIX_ARRAY = 16
+#: What the keys of all rows begin with. Another layout of rows takes another letter.
+ROWS = b"r"
 #: A key no row ever has: what a null join key is looked up under.
-NO_KEY = b"v-"
+NO_KEY = ROWS + b"-"
 
 _SLASH = pa.scalar(b"/", pa.binary())
 _COLON = pa.scalar(b":", pa.binary())
@@ -91,7 +95,8 @@ class EntityKey:
 class TableLayout:
     """One FeatureTable: its uid, its entity, and its features sorted by name.
 
-    A row is one msgpack array: event and created time in microseconds, sequence, features.
+    A row is one msgpack array: the event time in microseconds, how much later it was known,
+    sequence, features. The first is an int64 always, the two others take what they need.
     """
 
     uid: str
@@ -134,12 +139,20 @@ class TableLayout:
 
         :raises BadOnlineRows: a column is missing, of another type, or a header value is null.
         """
-        start = np.frombuffer(b"\xdc" + (3 + len(self.features)).to_bytes(2, "big"), np.uint8)
-        numbers = [packing.marked(0xD3, column) for column in header_numbers(batch)]
-        head = np.hstack([np.broadcast_to(start, (batch.num_rows, 3)), *numbers])
+        events, created, sequences = header_numbers(batch)
+        start = np.broadcast_to(self._array_marker, (batch.num_rows, len(self._array_marker)))
+        head = np.hstack([start, packing.marked(0xD3, events)])
         columns = zip(self.features, self.types, strict=True)
         packed = [packing.pack(_column(batch, name, kind.arrow), kind) for name, kind in columns]
-        return packing.join(packing.fixed_width(np.ascontiguousarray(head)), *packed)
+        order = packing.narrow(created - events), packing.narrow(sequences)
+        return packing.join(packing.fixed_width(head), *order, *packed)
+
+    @cached_property
+    def _array_marker(self) -> np.ndarray:
+        """The bytes every row begins with."""
+        fixed = self.width < _FIX_ARRAY
+        marker = bytes([0x90 | self.width]) if fixed else b"\xdc" + self.width.to_bytes(2, "big")
+        return np.frombuffer(marker, np.uint8)
 
 
 def layout_of(spec: VersionSpec, *, uid: str) -> TableLayout:
@@ -154,7 +167,7 @@ def layout_of(spec: VersionSpec, *, uid: str) -> TableLayout:
 
 def value_prefix(uid: str) -> bytes:
     """Return what the keys of a table's rows begin with, and no other keys."""
-    return b"v" + uid.encode()
+    return ROWS + uid.encode()
 
 
 def uid_of(key: bytes) -> str:
@@ -163,7 +176,7 @@ def uid_of(key: bytes) -> str:
 
 
 def marker_key(uid: str) -> bytes:
-    return b"m" + uid.encode()
+    return b"n" + uid.encode()
 
 
 def ticket_key(uid: str) -> bytes:
@@ -171,7 +184,9 @@ def ticket_key(uid: str) -> bytes:
 
 
 def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[Any]]:
-    """Return the rows ``[event µs, created µs, sequence, feature, …]``; all None where a blob is.
+    """Return the rows ``[event µs, lag µs, sequence, feature, …]``; all None where a blob is.
+
+    The lag is how long after its event a row was known: less than nothing where it was foreseen.
 
     The blobs are joined to one msgpack array: one decoding for all costs a third of one for each.
     """

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
 import msgspec
-import numpy as np
 import pyarrow as pa
 import redis
 
 from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
-from lib.instants import MICROSECOND, to_us
-from materialization.stores import inspecting
+from materialization.stores import expiring, inspecting
 from materialization.stores.layout import (
+    HEADER_END,
     decode_rows,
-    header_numbers,
     marker_key,
     ticket_key,
     value_prefix,
@@ -58,31 +56,47 @@ TOKEN_BYTES, SERVER_BYTES = 8, 40
 #: Managed servers that hide their configuration answer nothing, which is let pass.
 KEEPING_POLICIES = {"noeviction", "unknown"}
 
-#: Keeps the greater row by (event, created, sequence), each compared as two halves of 32 bits:
-#: Lua's numbers are doubles and its string order follows the server's locale. Answers how many won.
-#: A replay of the row that is there only moves its expiry, and only to later.
-MERGE = """
-local FORMAT = '>xi4I4xi4I4xi4I4'
-local call, unpack, count = redis.call, struct.unpack, #KEYS
-local expires, written = #ARGV > count, 0
+#: Keeps the greater row by (event, lag, sequence), each compared as two halves of 32 bits: Lua's
+#: numbers are doubles and its string order follows the server's locale. Answers how many won.
+#: A replay of the row that is there only moves its expiry, and only to later; none is the latest.
+MERGE = f"""
+local byte, call, unpack, count = string.byte, redis.call, struct.unpack, #KEYS
+local FORMS = {{[208] = '>b', [209] = '>h', [210] = '>i4'}}
+local SIZES = {{[208] = 2, [209] = 3, [210] = 5}}
+local function number(row, at)
+  local mark = byte(row, at)
+  if mark == 211 then
+    local high, low = unpack('>i4I4', row, at + 1)
+    return high, low, at + 9
+  end
+  local value, size = mark < 128 and mark or mark - 256, SIZES[mark] or 1
+  if size > 1 then value = unpack(FORMS[mark], row, at + 1) end
+  if value < 0 then return -1, value + 4294967296, at + size end
+  return 0, value, at + size
+end
+local function order(row)
+  local a, b, at = number(row, byte(row) == 220 and 4 or 2)
+  local c, d, after = number(row, at)
+  return a, b, c, d, number(row, after)
+end
+local written = 0
 for i = 1, count do
-  local key, row = KEYS[i], ARGV[i]
-  local old, order = call('GETRANGE', key, 3, 29), 1
+  local key, row, left = KEYS[i], ARGV[i], ARGV[count + i] or ''
+  local old, more = call('GETRANGE', key, 0, {HEADER_END - 1}), 1
   if old ~= '' then
-    local a, b, c, d, e, f = unpack(FORMAT, row, 4)
-    local u, v, w, x, y, z = unpack(FORMAT, old)
-    order = a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
+    local a, b, c, d, e, f = order(row)
+    local u, v, w, x, y, z = order(old)
+    more = a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
       or d ~= x and d - x or e ~= y and e - y or f - z
   end
-  if order > 0 then
-    if expires then call('SET', key, row, 'PX', ARGV[count + i]) else call('SET', key, row) end
+  if more > 0 then
+    if left == '' then call('SET', key, row) else call('SET', key, row, 'PX', left) end
     written = written + 1
-  elseif order == 0 then
-    local left = call('PTTL', key)
-    if not expires then
-      if left >= 0 then call('PERSIST', key) end
-    elseif left >= 0 and left < tonumber(ARGV[count + i]) then
-      call('PEXPIRE', key, ARGV[count + i])
+  elseif more == 0 then
+    local now = call('PTTL', key)
+    if now >= 0 then
+      if left == '' then call('PERSIST', key)
+      elseif now < tonumber(left) then call('PEXPIRE', key, left) end
     end
   end
 end
@@ -138,7 +152,7 @@ class RedisOnlineStore:
                     layout.arrow_keys(batch).to_pylist(),
                     layout.arrow_rows(batch).to_pylist(),
                 )
-                expiries = _expiries(batch, ttl, at, grace) if ttl is not None else None
+                expiries = expiring.expiries(batch, ttl, at, grace)
                 rows += batch.num_rows
                 if len(pending) == PIPELINES_IN_FLIGHT:
                     written += pending.popleft().result()
@@ -273,6 +287,14 @@ class RedisOnlineStore:
                     self._redis.eval(UNMARK, 1, marker_key(uid), found)
         return unmarked
 
+    def claim_expiry(self, *, every: timedelta) -> bool:
+        with translated():
+            return expiring.claim(self._redis, every)
+
+    def expire(self, *, at: datetime, pace: float, grace: timedelta = GRACE) -> int:
+        with translated():
+            return expiring.expire(self._redis, _read_marker, at=at, pace=pace, grace=grace)
+
     def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with translated():
             return inspecting.rows_at(self._redis, keys)
@@ -296,7 +318,7 @@ class RedisOnlineStore:
         grace: timedelta = GRACE,
     ) -> int:
         keys, rows = layout.arrow_keys(batch).to_pylist(), layout.arrow_rows(batch).to_pylist()
-        expiries = _expiries(batch, ttl, at, grace) if ttl is not None else [b""] * len(keys)
+        expiries = expiring.expiries(batch, ttl, at, grace) or [b""] * len(keys)
         with translated():
             return inspecting.replace(self._redis, keys, seen, rows, expiries)
 
@@ -320,17 +342,6 @@ def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for start in range(0, batch.num_rows, ROWS_PER_PIPELINE):
             yield batch.slice(start, ROWS_PER_PIPELINE)
-
-
-def _expiries(batch: pa.RecordBatch, ttl: timedelta, at: datetime, grace: timedelta) -> list[bytes]:
-    """Return how many milliseconds each row stays in memory, counted from ``at``."""
-    now, margin = to_us(at), grace // MICROSECOND
-    events, _, _ = header_numbers(batch)
-    left = np.maximum(events + ttl // MICROSECOND - now, 0) + margin
-    milliseconds = np.maximum(-(-left // 1000), 1)
-    return cast(
-        "list[bytes]", pa.array(milliseconds).cast(pa.string()).cast(pa.binary()).to_pylist()
-    )
 
 
 def _round_trip(connection: Any, command: bytes) -> list[bytes | None]:

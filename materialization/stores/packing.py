@@ -26,6 +26,8 @@ _EMPTY = pa.scalar(b"", pa.binary())
 _NIL = pa.scalar(b"\xc0", pa.binary())
 #: What msgpack calls each signed width, by its bytes.
 _INT_MARKERS = {1: 0xD0, 2: 0xD1, 4: 0xD2, 8: 0xD3}
+#: Whole numbers that are their own marker.
+_LEAST_FIX, _MOST_FIX = -32, 127
 #: Numbers JSON has no form for are stored as the text proto3 JSON gives them, so that a read copies
 #: them as they are. Only number columns hold them: a string "NaN" is in a string column.
 _NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -73,6 +75,24 @@ def marked(marker: int, numbers: np.ndarray) -> np.ndarray:
     return rows
 
 
+def narrow(numbers: np.ndarray) -> pa.Array:
+    """Return int64 as msgpack, each in the fewest of a byte, or a marker and 1, 2, 4 or 8 bytes."""
+    widths = np.full(len(numbers), 8, np.int64)
+    for width in (4, 2, 1):
+        most = 1 << (8 * width - 1)
+        widths[(numbers >= -most) & (numbers < most)] = width
+    widths[(numbers >= _LEAST_FIX) & (numbers <= _MOST_FIX)] = 0
+    offsets = np.concatenate([[0], np.cumsum(widths + 1)])
+    data = np.empty(offsets[-1], np.uint8)
+    for width in np.unique(widths).tolist():
+        those = widths == width
+        each = numbers[those].astype(f"i{width or 1}")
+        rows = marked(_INT_MARKERS[width], each) if width else each.view(np.uint8).reshape(-1, 1)
+        data[offsets[:-1][those, None] + np.arange(width + 1)] = rows
+    bounds = pa.py_buffer(offsets.astype(np.int32))
+    return pa.Array.from_buffers(pa.binary(), len(numbers), [None, bounds, pa.py_buffer(data)])
+
+
 def integers(column: pa.Array) -> np.ndarray:
     """Return numbers, or times as microseconds or days, as NumPy integers; null is 0."""
     plain = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
@@ -82,7 +102,7 @@ def integers(column: pa.Array) -> np.ndarray:
 def _pack_integers(column: pa.Array, _type: ValueType) -> pa.Array:
     numbers = integers(column)
     least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
-    if least >= -32 and most <= 127:
+    if least >= _LEAST_FIX and most <= _MOST_FIX:
         return fixed_width(numbers.astype(np.int8).view(np.uint8).reshape(-1, 1))
     width = next(
         w for w in _INT_MARKERS if -(1 << (8 * w - 1)) <= least and most < 1 << (8 * w - 1)

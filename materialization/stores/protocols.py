@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
 GRACE = timedelta(days=1)
 
+#: How long before their end rows are given their expiry: it takes room in memory while it waits.
+EXPIRES_AHEAD = timedelta(days=4)
+
 #: What a store left of a load that began; only the store that gave it can read it.
 LoadTicket = NewType("LoadTicket", bytes)
 
@@ -71,9 +74,10 @@ class WriteResult(NamedTuple):
 
 
 class StoredRows(NamedTuple):
-    """The rows of a loaded table, one an entity: ``[event µs, created µs, sequence, feature, …]``.
+    """The rows of a loaded table, one an entity: ``[event µs, lag µs, sequence, feature, …]``.
 
-    Features are as the layout orders them; all of a row is None where the entity has none.
+    The lag is how long after its event a row was known. Features are as the layout orders them; all
+    of a row is None where the entity has none.
     """
 
     #: Which load they are all of at least. An older one than the database knows: the store went
@@ -132,7 +136,8 @@ class OnlineStore(Protocol):
         Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__sequence`` and
         the features, in any order; a RecordBatchReader is read as it flows. ``ttl`` is the longest
         of the versions that share the table, None when one never expires; memory is freed at
-        ``max(event + ttl, at) + grace``. Atomic for each row, not for the batch: a reader sees a
+        ``max(event + ttl, at) + grace``, of rows for which that is more than ``EXPIRES_AHEAD`` away
+        once ``expire`` has come by. Atomic for each row, not for the batch: a reader sees a
         row whole, old or new. Repeating a write changes nothing. ``share`` of the time at most the
         store works for this write; the rest is for readers.
 
@@ -190,6 +195,18 @@ class OnlineStore(Protocol):
 
     def unmark_evicted(self, uids: Sequence[str]) -> list[str]:
         """Unmark those tables whose rows the store may have dropped since they were loaded."""
+        ...
+
+    def claim_expiry(self, *, every: timedelta) -> bool:
+        """Return whether ``expire`` is to be called: once in ``every``, to one of those who ask."""
+        ...
+
+    def expire(self, *, at: datetime, pace: float, grace: timedelta = GRACE) -> int:
+        """Have rows of loaded tables removed at ``max(event + ttl, at) + grace``; return how many.
+
+        Those whose end is more than ``EXPIRES_AHEAD`` away are left to a later call, and tables
+        that are being loaded too. ``pace`` is how many rows are looked at in a second.
+        """
         ...
 
     def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -36,8 +36,11 @@ class StateChanged(Conflict):
 
 
 def new_uid() -> str:
-    """Return 60 random bits in letters and digits that are safe in paths and short in keys."""
-    return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+    """Return 40 random bits in letters and digits that are safe in paths and short in keys.
+
+    No two tables of a registry have the same: the database sees to that.
+    """
+    return base64.b32encode(secrets.token_bytes(5)).decode().lower()
 
 
 class FeatureView(models.Model):

@@ -6,19 +6,18 @@ is what they decode to. NULL, NaN, 0.0 and -0.0 are four things.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from lib.instants import from_us, timestamp
-from materialization.stores.layout import HEADER_COLUMNS, HEADER_END, HEADER_START
+from materialization.stores.layout import HEADER_COLUMNS
 
 if TYPE_CHECKING:
     from materialization.stores.layout import TableLayout
 
-_HEADER = struct.Struct(">BqBqBq")
-_INT64 = 0xD3
+#: What a whole number of the stores has at most, and at least its negative less one.
+_INT64 = 2**63 - 1
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 
@@ -46,11 +45,12 @@ def _instant(microseconds: int) -> str | int | None:
 
 def stamps_of(row: bytes) -> Stamps | None:
     """Return what orders a row; None: these bytes are no row."""
-    if len(row) < HEADER_END:
+    header = (_values(row) or [])[: len(HEADER_COLUMNS)]
+    if len(header) < len(HEADER_COLUMNS) or not all(type(each) is int for each in header):
         return None
-    first, event, second, created, third, sequence = _HEADER.unpack(row[HEADER_START:HEADER_END])
-    is_row = first == second == third == _INT64
-    return Stamps(event, created, sequence) if is_row else None
+    event, lag, sequence = header
+    stamps = Stamps(event, event + lag, sequence)
+    return stamps if all(-_INT64 - 1 <= each <= _INT64 for each in stamps) else None
 
 
 def is_same(row: bytes, other: bytes) -> bool:

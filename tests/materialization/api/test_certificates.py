@@ -32,9 +32,9 @@ def version(cast, sources):
 def differing(version):
     """A certificate of two differences: a row nobody stored, and one changed."""
     uid = version.table.uid.encode()
-    row = get_redis().get(b"v%s{1001}" % uid)
-    get_redis().set(b"v%s{4711}" % uid, row)
-    get_redis().set(b"v%s{1001}" % uid, row[:-1] + bytes([row[-1] ^ 1]))
+    row = get_redis().get(b"r%s{1001}" % uid)
+    get_redis().set(b"r%s{4711}" % uid, row)
+    get_redis().set(b"r%s{1001}" % uid, row[:-1] + bytes([row[-1] ^ 1]))
     made = Certificate.objects.create(
         table=version.table, version=version, kind="online", requested_at=AT, enqueued_at=AT
     )

@@ -106,7 +106,7 @@ def test_tables_take_turns(cast, loaded, settings):
 
 
 def test_a_table_that_differs_is_compared_wholly_until_it_is_equal(loaded):
-    key = b"v%s{4711}" % loaded.table.uid.encode()
+    key = b"r%s{4711}" % loaded.table.uid.encode()
     get_redis().set(key, b"no row")
     compare_due(at=AT)
     with committed():

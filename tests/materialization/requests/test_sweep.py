@@ -412,7 +412,7 @@ def test_a_table_is_not_loaded_once_redis_has_dropped_keys(version, online_redis
 
         online_redis.config_set("maxmemory", "1")
         online_redis.config_set("maxmemory", "0")
-        assert (online_redis.keys(b"v*"), marker(version) is None) == ([], False)
+        assert (online_redis.keys(b"r*"), marker(version) is None) == ([], False)
 
         (reload,) = swept()
         assert marker(version) is None

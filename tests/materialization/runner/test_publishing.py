@@ -82,5 +82,5 @@ def test_a_reload_that_was_cancelled_loads_nothing(cast, version, online_redis):
     MaterializationRun.objects.filter(pk=attempt.pk).update(status="queued")
 
     assert perform(attempt).status == "cancelled"
-    assert (marker(version), online_redis.keys(b"v*")) == (None, [])
+    assert (marker(version), online_redis.keys(b"r*")) == (None, [])
     assert fresh(version).is_ready

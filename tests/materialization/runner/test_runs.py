@@ -118,8 +118,7 @@ def test_a_longer_ttl_is_loaded_again_so_that_values_stay_long_enough(cast, vers
     run = materialize(longer)
 
     assert (run.kind, table_of(longer)) == ("reload", table_of(version))
-    expiries = [get_redis().pttl(key) for key in get_redis().keys(b"v*")]
-    assert min(expiries) > timedelta(days=9).total_seconds() * 1000
+    assert {get_redis().pttl(key) for key in get_redis().keys(b"r*")} == {-1}  # not before long
     assert marker(longer).ttl == timedelta(days=9)
 
 

@@ -5,6 +5,7 @@ What any online store promises is in ``contracts``.
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -27,6 +28,7 @@ from materialization.stores.layout import (
 from materialization.stores.online import RedisOnlineStore
 from materialization.stores.protocols import Marker
 from registry.epoch import epoch_keys
+from registry.models.feature_view import new_uid
 from registry.spec.model import (
     EntitySpec,
     FeatureSpec,
@@ -37,7 +39,7 @@ from registry.spec.model import (
 from registry.spec.sources import FileSource, TimeColumn
 from registry.spec.value_types import parse_type
 from tests import servers
-from tests.materialization.store_cases import INT, TEXT, TRIPS, load, trips
+from tests.materialization.store_cases import INSTANT, INT, TEXT, TRIPS, load, trips
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,8 +65,8 @@ def stored(client: redis.Redis, *drivers: int) -> list[list[int | None]]:
 
 def test_the_key_can_be_read_by_people():
     assert keys_for(TRIPS, [[1001, None]]) == [
-        b"v00000000000000a1{1001}",
-        b"v-",
+        b"r00000000000000a1{1001}",
+        b"r-",
     ]
 
 
@@ -74,7 +76,7 @@ def test_a_server_that_lost_the_script_gets_it_again(store, online_redis, at):
 
     store.write(TRIPS, [trips((1, 2, 2, 2, 2))], ttl=None, at=at)
 
-    assert stored(online_redis, 1) == [[2, 2, 2, 2]]
+    assert stored(online_redis, 1) == [[2, 0, 2, 2]]
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -124,13 +126,114 @@ def test_a_replay_under_a_longer_ttl_moves_the_expiry_and_a_shorter_one_does_not
     row, grace = trips((1, event, event, 1, 1)), timedelta(milliseconds=1)
 
     left = []
-    for days in (2, 5, 3):
+    for days in (2, 3, 1):
         store.write(TRIPS, [row], ttl=timedelta(days=days), at=at, grace=grace)
         left.append(round(milliseconds_left(online_redis, 1) / 86_400_000))
-    store.write(TRIPS, [row], ttl=None, at=at)
 
-    assert left == [2, 5, 5]
+    assert left == [2, 3, 3]
+
+
+@pytest.mark.parametrize("ttl", [None, timedelta(days=5)])
+def test_a_replay_of_a_row_whose_end_is_far_or_nowhere_takes_its_expiry_away(
+    store, online_redis, at, ttl
+):
+    event = (at - EPOCH) // timedelta(microseconds=1)
+    row = trips((1, event, event, 1, 1))
+    store.write(TRIPS, [row], ttl=timedelta(days=1), at=at)
+
+    store.write(TRIPS, [row], ttl=ttl, at=at)
+
     assert milliseconds_left(online_redis, 1) == -1
+
+
+# --- the walk that gives rows their expiry ------------------------------------------------------
+
+DAY, NO_PACE = timedelta(days=1), 1e9
+
+
+def days_left(online_redis, driver: int) -> float:
+    left = milliseconds_left(online_redis, driver)
+    return left if left < 0 else round(left / 86_400_000, 2)
+
+
+@pytest.fixture
+def far(store, at):
+    """A loaded table whose TTL is ten days: one row of now, one of nine days ago."""
+    now = (at - EPOCH) // timedelta(microseconds=1)
+    ticket, ttl = store.begin_load(TRIPS.uid), 10 * DAY
+    old = now - 9 * DAY // timedelta(microseconds=1)
+    store.write(TRIPS, [trips((1, now, now, 1, 1), (2, old, old, 1, 1))], ttl=ttl, at=at)
+    facts = {"generation": 1, "as_of": at, "sequence": 1, "ttl": ttl}
+    assert store.finish_load(TRIPS.uid, ticket, **facts)
+    return facts
+
+
+def test_only_rows_whose_end_is_near_have_an_expiry_and_the_walk_gives_others_theirs_in_time(
+    store, online_redis, at, far
+):
+    assert [days_left(online_redis, key) for key in (1, 2)] == [-1, 2.0]
+
+    assert store.expire(at=at + 6 * DAY, pace=NO_PACE) == 0
+    assert store.expire(at=at + 8 * DAY, pace=NO_PACE) == 1
+    assert days_left(online_redis, 1) == 3.0
+    assert store.expire(at=at + 8 * DAY, pace=NO_PACE) == 0
+
+
+def test_what_is_past_its_end_when_the_walk_comes_is_kept_for_the_grace(
+    store, online_redis, at, far
+):
+    assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 1
+    assert days_left(online_redis, 1) == 1.0
+
+
+def test_the_walk_leaves_tables_alone_that_are_being_loaded_are_not_loaded_or_keep_for_ever(
+    store, online_redis, at, far
+):
+    ticket = store.begin_load(TRIPS.uid)
+    assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 0
+    assert store.finish_load(TRIPS.uid, ticket, **far | {"ttl": None})
+    assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 0
+    online_redis.delete(marker_key(TRIPS.uid))
+    assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 0
+
+    assert days_left(online_redis, 1) == -1
+
+
+def test_the_walk_passes_over_what_is_no_row(store, online_redis, at, far):
+    for number, wrong in enumerate((b"", b"\xdc", b"\x94\xd3\x00", b"nonsense and more of it")):
+        online_redis.set(TRIPS.key_prefix + b"{9%d}" % number, wrong)
+
+    assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 1
+
+
+def test_one_of_those_who_ask_is_to_walk_until_it_is_time_again_or_redis_lost_its_data(
+    store, online_redis
+):
+    assert [store.claim_expiry(every=DAY) for _ in range(2)] == [True, False]
+    online_redis.flushall()
+    assert store.claim_expiry(every=timedelta(milliseconds=1))
+
+
+def test_ten_numbers_take_at_most_215_bytes_with_a_ttl_of_a_year(store, online_redis, at):
+    rows, number = 1_000, parse_type("float64")
+    names = tuple(f"f{place}" for place in range(10))
+    layout = TableLayout(new_uid(), TRIPS.entity, names, (number,) * 10)
+    events = pa.array([(at - EPOCH) // timedelta(microseconds=1)] * rows).cast(INSTANT)
+    created = pa.array([(at + 40 * DAY - EPOCH) // timedelta(microseconds=1)] * rows).cast(INSTANT)
+    header = [pa.array(range(rows)), events, created, pa.array([30_000] * rows, pa.int64())]
+    values = [pa.array([place / 7] * rows) for place in range(10)]
+    batch = pa.RecordBatch.from_arrays(
+        [*header, *values],
+        ["driver_id", "event_timestamp", "created_timestamp", "__sequence", *names],
+    )
+
+    store.write(layout, [batch], ttl=timedelta(days=365), at=at)
+
+    keys = keys_for(layout, [range(100, 200)])
+    size = statistics.median(online_redis.memory_usage(key) for key in keys)
+    assert {online_redis.ttl(key) for key in keys} == {-1}  # it would take 32 more
+    # The dictionary's table, eight bytes a place, has up to twice as many places as keys.
+    assert size + 16 <= 215
 
 
 # --- keys ---------------------------------------------------------------------------------------

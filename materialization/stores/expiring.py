@@ -1,0 +1,118 @@
+"""When rows leave memory: few are given their expiry as they are written, the rest by a walk.
+
+Redis keeps a key's expiry in an entry of its own, for as long as the key lives: so only rows whose
+end is near have one. Not for whether a row still answers: readers go by its event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pyarrow as pa
+import redis
+
+from lib.instants import MICROSECOND, to_us
+from lib.pace import Pace
+from materialization.stores.inspecting import KEYS_PER_CALL
+from materialization.stores.layout import ROWS, header_numbers, marker_key, ticket_key, uid_of
+from materialization.stores.protocols import EXPIRES_AHEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from materialization.stores.protocols import Marker
+
+_MILLISECOND = 1000 * MICROSECOND
+#: Is there while nobody needs to walk.
+_WALKED = b"walked"
+
+#: Gives rows without an expiry theirs, if it is near, unless their table is being loaded or was
+#: since the walk began: its rows may have to stay longer now. Answers how many were given one.
+EXPIRE = """
+local call, given = redis.call, 0
+if call('EXISTS', KEYS[1]) == 1 or call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+for i = 3, #KEYS do
+  if call('PTTL', KEYS[i]) == -1 then
+    local row = call('GETRANGE', KEYS[i], 0, 11)
+    local at = string.byte(row) == 220 and 4 or 2
+    if string.byte(row, at) == 211 and #row >= at + 8 then
+      local high, low = struct.unpack('>i4I4', row, at + 1)
+      local over = math.ceil((high * 4294967296 + low) / 1000) + ARGV[2] - ARGV[3]
+      local left = math.max(over, 0) + ARGV[4]
+      if left <= tonumber(ARGV[5]) then
+        call('PEXPIRE', KEYS[i], math.max(left, 1))
+        given = given + 1
+      end
+    end
+  end
+end
+return given
+"""
+_EXPIRE_SHA = hashlib.sha1(EXPIRE.encode(), usedforsecurity=False).hexdigest()
+
+
+def expiries(
+    batch: pa.RecordBatch, ttl: timedelta | None, at: datetime, grace: timedelta
+) -> list[bytes] | None:
+    """Return for how many milliseconds from ``at`` each row is kept: empty where it is long.
+
+    None: that is so of all of them.
+    """
+    if ttl is None:
+        return None
+    events, _, _ = header_numbers(batch)
+    left = np.maximum(events + ttl // MICROSECOND - to_us(at), 0) + grace // MICROSECOND
+    milliseconds = np.maximum(-(-left // 1000), 1)
+    near = milliseconds <= EXPIRES_AHEAD // _MILLISECOND
+    if not near.any():
+        return None
+    texts = pa.array(milliseconds, mask=~near).cast(pa.string()).fill_null("")
+    return cast("list[bytes]", texts.cast(pa.binary()).to_pylist())
+
+
+def claim(client: redis.Redis, every: timedelta) -> bool:
+    """Return whether nobody else claimed a walk for so long, or its data was lost since."""
+    return bool(client.set(_WALKED, b"", px=every // _MILLISECOND, nx=True))
+
+
+def expire(
+    client: redis.Redis,
+    read_marker: Callable[[bytes], Marker],
+    *,
+    at: datetime,
+    pace: float,
+    grace: timedelta,
+) -> int:
+    """Walk through all rows, ``pace`` a second; return how many were given an expiry."""
+    times = to_us(at) // 1000, grace // _MILLISECOND, EXPIRES_AHEAD // _MILLISECOND
+    markers, given, pacer, cursor = dict[str, bytes | None](), 0, Pace(pace), -1
+    while cursor:
+        cursor, keys = cast(
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ROWS + b"*", KEYS_PER_CALL)
+        )
+        for uid, those in _by_table(keys).items():
+            if uid not in markers:
+                markers[uid] = cast("bytes | None", client.get(marker_key(uid)))
+            if (marker := markers[uid]) and (ttl := read_marker(marker).ttl) is not None:
+                names = [ticket_key(uid), marker_key(uid), *those]
+                given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])
+        pacer.wait(len(keys))
+    return given
+
+
+def _by_table(keys: Sequence[bytes]) -> dict[str, list[bytes]]:
+    tables = defaultdict[str, list[bytes]](list)
+    for key in keys:
+        tables[uid_of(key)].append(key)
+    return tables
+
+
+def _evaluated(client: redis.Redis, keys: list[bytes], arguments: list[bytes | int]) -> int:
+    try:
+        return cast("int", client.evalsha(_EXPIRE_SHA, len(keys), *keys, *arguments))
+    except redis.exceptions.NoScriptError:
+        return cast("int", client.eval(EXPIRE, len(keys), *keys, *arguments))
