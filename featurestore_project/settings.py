@@ -152,6 +152,9 @@ RUN_LEASE_SECONDS = env_int("RUN_LEASE_SECONDS", 60, minimum=5)
 PROFILE_RUN_DAYS = env_int("PROFILE_RUN_DAYS", 7, minimum=1)
 # Days for which those of days are kept; then those of a month become one.
 PROFILE_DAY_DAYS = env_int("PROFILE_DAY_DAYS", 92, minimum=31)
+# Days for which runs that ended are kept, alerts that closed, and quarantines that were decided on;
+# of each version the last runs stay, and so does the trail.
+HISTORY_DAYS = env_int("HISTORY_DAYS", 365, minimum=30)
 # Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 # Hosts to which alert channels may lead, comma-separated, each alone or as host:port; none: no

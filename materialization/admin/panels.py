@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -11,7 +12,7 @@ from lib.clock import database_now
 from materialization.catalogue import newest_event
 from materialization.choices import AlertKind, QuarantineState
 from materialization.markup import outcomes
-from materialization.models import Alert, MaterializationSchedule, Quarantine
+from materialization.models import Alert, MaterializationSchedule, Quarantine, TableCare
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage, warned
 from registry import access
@@ -47,6 +48,8 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "held": Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first(),
         "until": windows[-1].end if windows else None,
         "runs": runs[:RUNS_SHOWN],
+        "expired": TableCare.objects.filter(table=table, runs_expired__gt=0).first(),
+        "history_days": settings.HISTORY_DAYS,
         "shared_with": table.versions.exclude(pk=version.pk).select_related("feature_view"),
         "schedule": MaterializationSchedule.objects.filter(version=version).first(),
         "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),

@@ -12,7 +12,7 @@ from registry.models import FeatureTable, FeatureView
 
 
 class TableCare(models.Model):
-    """One row a table: the last time that its files were compacted and vacuumed."""
+    """One row a table: when its files were compacted and vacuumed last, and its runs expired."""
 
     table = models.OneToOneField(FeatureTable, on_delete=models.CASCADE, related_name="care")
     cared_at = models.DateTimeField(null=True, blank=True)
@@ -28,6 +28,9 @@ class TableCare(models.Model):
     removed = models.PositiveBigIntegerField(default=0)
     freed = models.PositiveBigIntegerField(default=0)
     error = models.TextField(blank=True)
+    #: When its old runs were looked at last, and how many expired; since ever.
+    runs_seen_at = models.DateTimeField(null=True, blank=True)
+    runs_expired = models.PositiveBigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"care of {self.table}"

@@ -19,7 +19,7 @@ from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
 from materialization.models import MaterializationRun
-from materialization.requests import care, certificates, watch
+from materialization.requests import care, certificates, history, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.expiring import expiry_due
@@ -119,5 +119,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     *certificates.DUTIES,
     *care.DUTIES,
     expiry_due,
+    *history.DUTIES,
     *watch.DUTIES,
 )

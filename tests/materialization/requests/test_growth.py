@@ -12,9 +12,14 @@ from django.test.utils import CaptureQueriesContext
 
 from lib.connections import get_redis
 from materialization.edges import online_store
-from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
+from materialization.models import (
+    MaterializationRun,
+    MaterializationSchedule,
+    StoredWindow,
+    TableCare,
+)
 from materialization.queries import coverage, standings
-from materialization.requests import due, reloads, sweep
+from materialization.requests import due, history, reloads, sweep
 from materialization.requests.runs import request_run
 from materialization.runner.adopting import adopt_windows
 from materialization.runner.loading import holds_all
@@ -151,3 +156,21 @@ def test_it_costs_the_same_after_a_year_as_after_a_day(cast, years):
         n: c._replace(steps=0) for n, c in day.items()
     }
     assert {n: c.steps for n, c in year.items() if c.steps > 1.2 * day[n].steps} == {}
+
+
+def test_years_of_runs_become_those_that_are_kept(cast, settings):
+    settings.HISTORY_DAYS = 30
+    version = view(cast, 0)
+    lived(version, YEAR // 2)
+    past_runs(version, YEAR // 2, status="failed", step="reading", publishing=False)
+    before = TableCare.objects.get().stored_version, coverage(table_of(version))
+
+    for _ in range(9):
+        history.expire_runs(at=AT + MINUTE)
+
+    hours = 30 * 24
+    assert MaterializationRun.objects.count() == 2 * hours
+    care = TableCare.objects.get()
+    assert care.runs_expired == YEAR - 2 * hours
+    assert care.runs_seen_at == AT + MINUTE
+    assert (care.stored_version, coverage(table_of(version))) == before
