@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.choices import LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.choices import COMPARING_KINDS, LIVE_STATUSES, RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.disclosure import Disclosure
 from materialization.markup import bars, status_with_bar, window_text
@@ -209,6 +209,8 @@ def _may_be_baseline(request: HttpRequest, run: MaterializationRun) -> bool:
 
 def is_retried(run: MaterializationRun) -> bool:
     """Tell whether the sweep tries by itself what ``run`` did not get done."""
+    if run.kind in COMPARING_KINDS and run.step != RunStep.ONLINE:
+        return False
     table = run.table
     served = table.versions.filter(state__in=SERVED_STATES)
     if run.kind == RunKind.RELOAD:

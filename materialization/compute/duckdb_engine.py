@@ -38,6 +38,7 @@ from materialization.compute.stored_rows_sql import (
     ties_sql,
 )
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
+from materialization.quality.profiling import profile_files
 from materialization.stores.columns import stored_schema
 from materialization.stores.protocols import OfflineStoreUnavailable
 
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinQuestion
+    from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
 
@@ -83,14 +85,26 @@ class DuckDBEngine:
             return started.report().rows or []
 
     def renumber(
-        self, files: Sequence[str], spec: VersionSpec, *, sequence: int, staging: str
-    ) -> tuple[str, ...]:
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        sequence: int,
+        staging: str,
+        stored: Sequence[str] = (),
+        since: int = 0,
+    ) -> tuple[tuple[str, ...], Profile]:
         ordered = sum(pq.read_metadata(file).num_rows for file in files) <= ORDERED_ROWS
         to = str(Path(staging) / "0")
-        sql = renumbered_sql(files, spec, sequence=sequence, to=to, ordered=ordered)
+        sql = renumbered_sql(
+            files, spec, sequence=sequence, to=to, ordered=ordered, stored=stored, since=since
+        )
         with self._session() as session, _own_failures("releasing rows", _MORE):
             written = session.execute(sql).fetchall()
-        return tuple(name for name, size, *_ in written if size)
+            names = tuple(name for name, size, *_ in written if size)
+            rows = sum(size for _, size, *_ in written)
+            profile = profile_files(session, names, spec.features, rows=rows)
+        return names, profile
 
     @contextlib.contextmanager
     def latest_rows(

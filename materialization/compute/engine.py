@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.questions import JoinAnswer, JoinQuestion
+    from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
 
@@ -72,9 +73,19 @@ class Engine(Protocol):
         """
 
     def renumber(
-        self, files: Sequence[str], spec: VersionSpec, *, sequence: int, staging: str
-    ) -> tuple[str, ...]:
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        sequence: int,
+        staging: str,
+        stored: Sequence[str] = (),
+        since: int = 0,
+    ) -> tuple[tuple[str, ...], Profile]:
         """Write the rows of the files once more into a staging folder, all with ``sequence``.
+
+        Returns the files, and the profile of their rows. Rows that the ``stored`` files have with
+        a sequence after ``since`` are left out.
 
         :raises OfflineStoreUnavailable: a file is not there or not readable.
         """

@@ -34,16 +34,33 @@ def numbered_rows(files: Sequence[str]) -> str:
 
 
 def renumbered_sql(
-    files: Sequence[str], spec: VersionSpec, *, sequence: int, to: str, ordered: bool
+    files: Sequence[str],
+    spec: VersionSpec,
+    *,
+    sequence: int,
+    to: str,
+    ordered: bool,
+    stored: Sequence[str] = (),
+    since: int = 0,
 ) -> str:
-    """Return SQL that writes the files' rows once more, with another sequence, into a folder."""
+    """Return SQL that writes the files' rows once more, with another sequence, into a folder.
+
+    Rows that ``stored`` files have with a sequence after ``since`` are left out: whoever stored
+    them knew more. Without a created_timestamp of the source, one event of a key is one row.
+    """
     columns = ", ".join(
         f"{sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)
         for name in stored_schema(spec).names
     )
     order = f" ORDER BY {EVENT}" if ordered else ""
+    less = ""
+    if stored:
+        same = f"{_keys(spec)}, {EVENT}"
+        same += f", {CREATED}" if spec.rows_from.created_timestamp else ""
+        newer = f"SELECT {same} FROM {stored_rows(stored)} WHERE {SEQUENCE} > {since:d}"
+        less = f" ANTI JOIN ({newer}) USING ({same})"
     return (
-        f"COPY (SELECT {columns} FROM {stored_rows(files)}{order}) TO {text(to)}"
+        f"COPY (SELECT {columns} FROM {stored_rows(files)}{less}{order}) TO {text(to)}"
         " (FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS)"
     )
 

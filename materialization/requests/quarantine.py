@@ -14,11 +14,11 @@ from django.db import transaction
 from django.db.models import Sum
 
 from lib.errors import Conflict, Invalid, NotFound, Unavailable
-from materialization.choices import KEPT_STATES, AlertKind, QuarantineState, RunKind
+from materialization.choices import KEPT_STATES, QuarantineState, RunKind
 from materialization.compute.jobs import ListJob
 from materialization.edges import engine, offline_store
-from materialization.models import Alert, Quarantine
-from materialization.quality.alerts.opening import close_alerts
+from materialization.models import Quarantine
+from materialization.quality.alerts.runs import close_repaired
 from materialization.quality.row_checks import row_checks
 from materialization.queries import live_run, table_at
 from materialization.requests.runs import RunInProgress, create_run, refuse_paused
@@ -269,9 +269,8 @@ def _changed(
     Quarantine.objects.filter(pk=quarantine.pk).update(
         state=state, decided_by=actor, decided_at=at, reason=reason, ended_by=ended_by
     )
-    if state == QuarantineState.DISCARDED:
-        blocked = Alert.objects.open().filter(kind=AlertKind.BLOCKED, run=quarantine.run_id)
-        close_alerts(blocked, at=at)
+    if state != QuarantineState.RELEASING:
+        close_repaired(quarantine.table, at=at)
     version = quarantine.run.version
     return audit.make_entry(
         actor=actor,

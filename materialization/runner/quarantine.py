@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from materialization.choices import COMPARING_KINDS, KEPT_STATES, QuarantineState, RunKind
+from materialization.choices import KEPT_STATES, QuarantineState, RunKind
+from materialization.comparisons import compared, compares_rows, to_compare
 from materialization.edges import offline_store
 from materialization.models import Quarantine
-from materialization.queries import table_at
+from materialization.queries import coverage, table_at
 from materialization.runner.heartbeat import LeaseLost
-from materialization.windows import within
+from materialization.windows import missing, within
 from registry import locks
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -57,7 +58,8 @@ def hold_rows(
         if not locks.hold(run.owned()):
             raise LeaseLost("another attempt owns the run")
         locks.hold(FeatureTable.objects.filter(pk=run.table_id))
-        _supersede(run, [window], held_of(run).exclude(run=run))
+        others = held_of(run).exclude(run=run)
+        _supersede(run, [window], compared(run, window.end), others)
         Quarantine.objects.update_or_create(run=run, defaults=facts)
 
 
@@ -79,9 +81,7 @@ def settle(stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
             # Also what was held again, or released again, because its worker died too early to say.
             kept = released_by(run).filter(state__in=KEPT_STATES)
             kept.update(state=QuarantineState.RELEASED, ended_by=run)
-        # Of what one that compares looked at again it stores what differs, not the time.
-        again = [run.window] if run.kind in COMPARING_KINDS else []
-        _supersede(run, [*windows, *again], held_of(run))
+        _supersede(run, windows, compared(run), held_of(run))
 
 
 def released_by(run: MaterializationRun) -> QuerySet[Quarantine]:
@@ -95,10 +95,26 @@ def held_of(run: MaterializationRun) -> QuerySet[Quarantine]:
     return Quarantine.objects.filter(table=run.table_id, state=QuarantineState.HELD)
 
 
-def _supersede(run: MaterializationRun, windows: list[Window], held: QuerySet[Quarantine]) -> None:
-    """Say of those of the ``held`` that are of the windows' time that they are superseded."""
-    for each in held.select_related("run__version__feature_view"):
-        if within(windows, each.window):
+def _supersede(
+    run: MaterializationRun,
+    windows: Iterable[Window],
+    looked_at: Sequence[Window],
+    held: QuerySet[Quarantine],
+) -> None:
+    """Say of those of the ``held`` that a run stands in the place of that they are superseded.
+
+    Rows that came out otherwise than they are stored: only who compared all of that time once more,
+    so the next run of new time does not. Other rows: whoever stores any of what lacks of their
+    time, or of all of it where nothing lacks.
+    """
+    stored = list(windows)
+    for each in held.select_related("run__version__feature_view", "table"):
+        if compares_rows(each.run):
+            is_over = not missing(to_compare(each.run, each.window), looked_at)
+        else:
+            lacking = missing(each.window, coverage(each.table)) or [each.window]
+            is_over = any(within(stored, part) for part in lacking)
+        if is_over:
             ended = held.filter(pk=each.pk)
             if ended.update(state=QuarantineState.SUPERSEDED, ended_by=run):
                 log.warning("%s is superseded by %s", each, run)

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from lib.errors import Conflict
 from materialization.choices import QuarantineState
-from materialization.chunks import Chunk, read_chunks
+from materialization.chunks import Chunk
 from materialization.edges import engine, offline_store
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
@@ -29,6 +29,7 @@ from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:
     from materialization.models import MaterializationRun, Quarantine
+    from materialization.quality.profiles import Profile
     from materialization.runner.heartbeat import Heartbeat
     from materialization.stores.protocols import CommitResult
 
@@ -59,6 +60,7 @@ def store_held(run: MaterializationRun, heartbeat: Heartbeat) -> None:
 
 
 def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> CommitResult:
+    """Commit what is held but for the rows that another run has stored since."""
     store, place, spec = offline_store(), table_at(run.table), run.version.spec
     files, sequence = store.aside(place, held.stored_as).files, sequence_of(run)
     if not files:
@@ -67,8 +69,15 @@ def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> 
         note(run, [Chunk(run.window_end)])
     store.clear_staging(place)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
-        staged = engine().renumber(files, spec, sequence=sequence, staging=folder)
-        note(run, read_chunks(run.chunks), progress=OFFLINE_SHARE)
+        staged, profile = engine().renumber(
+            files,
+            spec,
+            sequence=sequence,
+            staging=folder,
+            stored=store.snapshot(place).files,
+            since=held.run.sequence or 0,
+        )
+        _note_evidence(run, held, profile)
         heartbeat.begin_publishing()
         result = store.commit(
             place,
@@ -79,6 +88,19 @@ def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> 
         )
     note_commit(run.table, result)
     return result
+
+
+def _note_evidence(run: MaterializationRun, held: Quarantine, profile: Profile) -> None:
+    """Note before the commit what it will have published, as any run does."""
+    rows = profile.rows
+    note(
+        run,
+        [Chunk(run.window_end, counts={"rows_stored": rows})],
+        progress=OFFLINE_SHARE,
+        source_counts={"rows_stored": rows, "already_stored": held.rows - rows},
+        profile=profile.to_json(),
+        has_profile=True,
+    )
 
 
 def _record(run: MaterializationRun, rows: int, heartbeat: Heartbeat) -> None:

@@ -208,6 +208,7 @@ def test_what_nobody_decides_on_expires_and_so_does_what_has_no_room(version, he
     expire_held(at=held.held_at + timedelta(days=30, seconds=1))
 
     assert (state(held), held.decided_by) == ("expired", None)
+    assert held.run.alerts.open().count() == 0
     assert AuditEntry.objects.get(verb="quarantine.expired").actor_name == "system"
     materialize(version, end=AT + HOUR, at=AT + HOUR)
     newest = Quarantine.objects.get(state="held")

@@ -1,0 +1,165 @@
+"""Recomputes that checks refused: what other runs store meanwhile makes nothing of them good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from materialization.models import Alert, MaterializationRun, Quarantine
+from materialization.queries import repaired_by
+from materialization.requests.quarantine import discard_rows, release_rows
+from materialization.requests.recomputing import request_backfill
+from tests.factories import DEFINITIONS, make_version
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    committed,
+    fresh,
+    materialize,
+    offline,
+    online,
+    perform,
+    write_rows,
+)
+from tests.materialization.runner.test_adopting import TICKS
+from tests.materialization.runner.test_chunks import stored
+from tests.materialization.runner.test_recomputing import (
+    DRIVERS,
+    LATER,
+    UNSTAMPED,
+    backfill,
+    row,
+    unfinished,
+)
+
+if TYPE_CHECKING:
+    from registry.models import FeatureViewVersion
+    from tests.factories import Cast
+
+pytestmark = pytest.mark.django_db
+
+CHECKED = UNSTAMPED.replace("type: int32,", "type: int32, checks: {max: 50},")
+STAMPED = DEFINITIONS.replace("type: int32,", "type: int32, checks: {max: 50},")
+OLD = [row(1001, 9, 1), row(1002, 8, 2), row(1003, 6, 4)]
+NEW = row(1003, -1, 5)
+
+
+def served(cast: Cast, text: str) -> FeatureViewVersion:
+    with committed():
+        version = make_version(cast, text=text)
+        assert materialize(version).status == "succeeded"
+    return version
+
+
+def refused(cast: Cast, version: FeatureViewVersion) -> MaterializationRun:
+    with committed():
+        run = request_backfill(
+            version=fresh(version), start=None, end=None, at=LATER, actor=cast.operator
+        )
+        assert perform(run, at=LATER).error_code == "checks_failed"
+    return run
+
+
+def is_told() -> bool:
+    return Alert.objects.open().filter(kind="blocked").exists()
+
+
+@pytest.fixture
+def held(cast, sources, request):
+    """What is held of a refused recompute: a correction, and a row of new time."""
+    write_rows(sources, OLD)
+    version = served(cast, getattr(request, "param", CHECKED))
+    write_rows(sources, [OLD[0], row(1002, 8, 99), OLD[2], NEW])
+    found = Quarantine.objects.get(run=refused(cast, version))
+    write_rows(sources, [*OLD, NEW])
+    return found
+
+
+def scheduled(version: FeatureViewVersion) -> MaterializationRun:
+    """The next scheduled run: it stores new time, which the held rows have too."""
+    with committed():
+        run = materialize(version, end=LATER + HOUR, at=LATER + HOUR)
+    assert (run.kind, run.status, run.rows_offline) == ("incremental", "succeeded", 1)
+    return run
+
+
+def state(held: Quarantine) -> str:
+    held.refresh_from_db()
+    return held.state
+
+
+@pytest.mark.parametrize("held", [CHECKED, STAMPED], indirect=True)
+def test_a_scheduled_run_forgets_no_refused_recompute(cast, held):
+    version = held.run.version
+
+    scheduled(version)
+
+    assert (state(held), is_told(), repaired_by(held.run)) == ("held", True, None)
+    with committed():
+        run = release_rows(quarantine=held, actor=cast.steward, reason="right", at=LATER + 2 * HOUR)
+        perform(run, at=LATER + 2 * HOUR)
+    assert (run.status, state(held), is_told()) == ("succeeded", "released", False)
+    assert run.rows_offline == 1  # what was stored since is not stored once more
+    assert run.source_counts == {"rows_stored": 1, "already_stored": 1}
+    assert len(stored(version)) == len(OLD) + 2
+    at = LATER + 2 * HOUR
+    assert online(version, DRIVERS, at=at)["avg_daily_trips"] == [1, 99, 5]
+    assert offline(version, DRIVERS, at=at) == online(version, DRIVERS, at=at)
+
+
+def test_a_later_comparison_of_all_of_it_stands_in_its_place(cast, held):
+    part = backfill(cast, held.run.version, start=AT - 7 * HOUR)
+    assert (part.kind, state(held), repaired_by(held.run)) == ("recompute", "held", None)
+
+    whole = backfill(cast, held.run.version)
+
+    assert (state(held), held.ended_by, is_told()) == ("superseded", whole, False)
+
+
+def test_what_a_comparison_did_not_come_to_stays_held(cast, held, sources, settings):
+    settings.RUN_CHUNK_ROWS = 1
+    write_rows(sources, [row(1001, 9, 10), *OLD[1:], NEW])
+
+    run = unfinished(cast, held.run.version)
+
+    assert run.status == "cancelled"
+    assert (state(held), is_told()) == ("held", True)
+
+
+def test_refused_rows_of_new_time_do_not_stand_in_their_place(cast, held, sources):
+    write_rows(sources, [*OLD, row(1003, -1, 98)])
+    with committed():
+        blocked = materialize(held.run.version, end=LATER + HOUR, at=LATER + HOUR)
+    assert blocked.error_code == "checks_failed"
+    assert state(held) == "held"
+
+    write_rows(sources, [*OLD, NEW])
+    scheduled(held.run.version)
+    assert (state(held), is_told()) == ("held", True)  # of two refusals one is left
+
+    with committed():
+        discard_rows(quarantine=held, actor=cast.steward, reason="wrong", at=LATER)
+    assert not is_told()
+
+
+def test_ticks_that_were_not_corrected_are_told_of_until_they_are(cast, sources):
+    write_rows(sources, [row(1001, 9, 1), row(1002, 8, 2)])
+    checks = TICKS.replace("_sum_3h, type: int64}", "_sum_3h, type: int64, checks: {max: 50}}")
+    version = served(cast, checks)
+    write_rows(sources, [row(1001, 9, 99), row(1002, 8, 2)])
+    run = refused(cast, version)
+
+    with committed():
+        later = LATER + HOUR
+        assert materialize(version, end=later, at=later).status == "succeeded"
+    assert (is_told(), repaired_by(run)) == (True, None)
+
+    write_rows(sources, [row(1001, 9, 5), row(1002, 8, 2)])
+    with committed():
+        later += HOUR
+        again = request_backfill(
+            version=fresh(version), start=None, end=None, at=later, actor=cast.operator
+        )
+        perform(again, at=later)
+    assert (again.status, repaired_by(run), is_told()) == ("succeeded", again, False)
