@@ -87,16 +87,55 @@ def kind_of(user: User) -> AccountKind:
     return AccountKind.PERSON if is_person(user) else AccountKind.SERVICE
 
 
+class Rights:
+    """What one user may, each object's permissions asked for once: for as long as one question."""
+
+    def __init__(self, user: User | AnonymousUser) -> None:
+        self.user = user
+        self._known: dict[Project | FeatureView, frozenset[str]] = {}
+
+    def on(self, obj: Project | FeatureView) -> frozenset[str]:
+        """Return the rights held on ``obj``; on a view those on its project count too."""
+        if isinstance(obj, FeatureView):
+            return self._own(obj) | self._own(obj.project)
+        return self._own(obj)
+
+    def can(self, right: Right, obj: Project | FeatureView) -> bool:
+        if isinstance(obj, FeatureView) and right in self._own(obj.project):
+            return True  # most have it by their role
+        return right in self._own(obj)
+
+    def require(self, right: Right, obj: Project | FeatureView) -> None:
+        """Return if the user holds ``right`` on ``obj`` or its project.
+
+        :raises ActionNotPermitted: naming the right and the roles that carry it.
+        """
+        if self.can(right, obj):
+            return
+        project = obj.project if isinstance(obj, FeatureView) else obj
+        name = self.user.get_username() or "anonymous"
+        roles = ", ".join(role for role, rights in ROLES.items() if right in rights)
+        raise ActionNotPermitted(
+            f"{name} lacks the right {right} on {obj}; roles that have it: {roles}.",
+            permission=right,
+            project=project.name,
+        )
+
+    def _own(self, obj: Project | FeatureView) -> frozenset[str]:
+        if not self.user.is_active:
+            return frozenset()
+        if obj not in self._known:
+            self._known[obj] = frozenset(get_perms(self.user, obj))
+        return self._known[obj]
+
+
 def permissions(user: User | AnonymousUser, obj: Project | FeatureView) -> frozenset[str]:
     """Return the rights ``user`` holds on ``obj``; on a view those on its project count too."""
-    if not user.is_active:
-        return frozenset()
-    own = frozenset(get_perms(user, obj))
-    return own | frozenset(get_perms(user, obj.project)) if isinstance(obj, FeatureView) else own
+    return Rights(user).on(obj)
 
 
 def can(user: User | AnonymousUser, right: Right, obj: Project | FeatureView) -> bool:
-    return right in permissions(user, obj)
+    return Rights(user).can(right, obj)
 
 
 def require(user: User | AnonymousUser, right: Right, obj: Project | FeatureView) -> None:
@@ -104,16 +143,7 @@ def require(user: User | AnonymousUser, right: Right, obj: Project | FeatureView
 
     :raises ActionNotPermitted: naming the right and the roles that carry it.
     """
-    if can(user, right, obj):
-        return
-    project = obj.project if isinstance(obj, FeatureView) else obj
-    name = user.get_username() or "anonymous"
-    roles = ", ".join(role for role, rights in ROLES.items() if right in rights)
-    raise ActionNotPermitted(
-        f"{name} lacks the right {right} on {obj}; roles that have it: {roles}.",
-        permission=right,
-        project=project.name,
-    )
+    Rights(user).require(right, obj)
 
 
 def require_still(user: User, right: Right, obj: Project | FeatureView) -> None:
@@ -154,13 +184,19 @@ def access_project(
 
     :raises ProjectNotFound: there is none, or the user may not know that there is.
     """
-    project = visible_projects(user).filter(name=name).first()
+    return load_project(Rights(user), name, right)
+
+
+def load_project(rights: Rights, name: str, right: Right = Right.VIEW_PROJECT) -> Project:
+    """Do as ``access_project``, with rights of which more will be asked."""
+    visible = visible_projects(rights.user)
+    project = visible.filter(name=name).first()
     if project is None:
-        known = visible_projects(user).values_list("name", flat=True)
+        known = visible.values_list("name", flat=True)
         raise ProjectNotFound(
             f"there is no project {name!r} you can see.{did_you_mean(name, known)}"
         )
-    require(user, right, project)
+    rights.require(right, project)
     return project
 
 

@@ -87,10 +87,15 @@ def registered(project_id: int, views: Collection[str] | None = None) -> Registe
     Of a project that is not there ``own`` is None; views that it has not are left out.
     """
     own = Project.objects.filter(pk=project_id).values_list("epoch", flat=True).first()
+    return Registered(own, registered_views(project_id, views))
+
+
+def registered_views(project_id: int, views: Collection[str] | None = None) -> dict[str, str]:
+    """Ask the registry for the epochs of these views of a project, or all, by name."""
     rows = FeatureView.objects.filter(project_id=project_id)
     if views is not None and len(views) <= MOST_NAMED:
         rows = rows.filter(name__in=views)
-    return Registered(own, dict(rows.values_list("name", "epoch")))
+    return dict(rows.values_list("name", "epoch"))
 
 
 def confirmed_for() -> timedelta:

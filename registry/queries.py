@@ -149,15 +149,16 @@ def served_version(*, project: Project, view: str, pin: str | None) -> FeatureVi
 
 
 def _feature_view(project: Project, name: str) -> FeatureView:
-    views = FeatureView.objects.select_related(
-        "project", "default_version__table", "default_version__feature_view"
-    )
+    views = FeatureView.objects.select_related("default_version__table")
     found = views.filter(project=project, name=name).first()
     if found is None:
         known = FeatureView.objects.filter(project=project).values_list("name", flat=True)
         raise ReferenceNotFound(
             f"project {project} has no feature view {name!r}.{did_you_mean(name, known)}", name=name
         )
+    found.project = project
+    if found.default_version is not None:
+        found.default_version.feature_view = found
     return found
 
 

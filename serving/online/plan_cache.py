@@ -113,7 +113,7 @@ class PlanCache:
         _close_lost_connections()
         project = Project.objects.filter(name=question.project).first()
         if project is None:
-            _, project = authorise(question, token=token, at=at)  # says what is wrong
+            project = authorise(question, token=token, at=at).project  # says what is wrong
         try:
             own = epoch.ensure(project.pk)
             server = online_store().read(project.pk, (), ()).server
@@ -121,14 +121,14 @@ class PlanCache:
             # Who may not know that the project exists learns nothing of Redis either.
             authorise(question, token=token, at=at)
             raise
-        found, _ = authorise(question, token=token, at=at)
+        asker = authorise(question, token=token, at=at)
         views = asked_views(
             project=project, features=question.features, feature_service=question.feature_service
         )
-        rows = epoch.registered(project.pk, views)._replace(own=project.epoch)
+        rows = epoch.Registered(project.epoch, epoch.registered_views(project.pk, views))
         known = [view for view in views if view in rows.views]  # a plan of others is refused
         epochs = own + epoch.ensure(project.pk, known)[1:]
-        plan = make_plan(question, found, project, views=views)
+        plan = make_plan(question, asker, views=views)
         self._registered.note(project.pk, rows, at=at)
         note_plan(project.name)
         kept = KeptPlan(plan, epochs, rows.of(views), server)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from django.contrib.auth.models import User
-
     from registry.models import ApiToken, FeatureViewVersion, Project
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType
@@ -103,17 +101,23 @@ class ReadPlan(NamedTuple):
     limits: ReadLimits
 
 
-def make_plan(
-    question: Question, token: ApiToken, project: Project, *, views: Sequence[str]
-) -> ReadPlan:
+class Asker(NamedTuple):
+    """Who asks, by which token, and the project they may see."""
+
+    token: ApiToken
+    project: Project
+    rights: access.Rights
+
+
+def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> ReadPlan:
     """Resolve the question of somebody who was authorised; ``views`` are ``asked_views``.
 
     :raises Forbidden: its user lacks ``read_online`` on a view.
     :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
     """
-    builder = _Builder(project, token.user)
+    builder = _Builder(asker.project, asker.rights)
     references = asked_references(
-        project=project,
+        project=asker.project,
         features=question.features,
         feature_service=question.feature_service,
         limits=question.limits,
@@ -122,10 +126,10 @@ def make_plan(
         builder.version(reference)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(views, expires_at=token.expires_at, limits=question.limits)
+    return builder.plan(views, expires_at=asker.token.expires_at, limits=question.limits)
 
 
-def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken, Project]:
+def authorise(question: Question, *, token: str, at: datetime) -> Asker:
     """Return who asks and the project they may see; its views have rights of their own.
 
     :raises Unauthenticated: the token is not a live one of this project.
@@ -134,14 +138,15 @@ def authorise(question: Question, *, token: str, at: datetime) -> tuple[ApiToken
     found = find_token(token, at=at)
     if found.project is not None and found.project.name != question.project:
         raise TokenUnknown(f"the token is limited to project {found.project}.")
-    return found, access.access_project(found.user, question.project)
+    rights = access.Rights(found.user)
+    return Asker(found, access.load_project(rights, question.project), rights)
 
 
 class _Builder:
     """Collects a plan's parts; each view version and entity enters once."""
 
-    def __init__(self, project: Project, user: User) -> None:
-        self._project, self._user = project, user
+    def __init__(self, project: Project, rights: access.Rights) -> None:
+        self._project, self._rights = project, rights
         self._versions: dict[tuple[str, str | None], FeatureViewVersion] = {}
         self._tables: dict[str, TableRead] = {}
         self._entities: list[EntityKey] = []
@@ -191,7 +196,7 @@ class _Builder:
             version = queries.served_version(
                 project=self._project, view=reference.view, pin=reference.pin
             )
-            access.require(self._user, Right.READ_ONLINE, version.feature_view)
+            self._rights.require(Right.READ_ONLINE, version.feature_view)
             check_stored(version)
             if not version.spec.view.online:
                 raise NotServedOnline(

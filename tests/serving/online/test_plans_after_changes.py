@@ -9,6 +9,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from lib.connections import get_redis
 from lib.errors import AssayError
@@ -161,3 +163,19 @@ def test_names_that_no_view_has_leave_nothing_in_redis(cast, token, versions, no
     assert kind == "ReferenceNotFound"
     new = set(get_redis().scan_iter()) - before
     assert new <= set(epoch.epoch_keys(cast.project.pk, VIEWS))
+
+
+def test_a_view_more_costs_a_plan_one_query_more(token, versions, settings, now):
+    def queries(*features: str) -> int:
+        PLANS.clear()
+        with CaptureQueriesContext(connection) as captured:
+            assert said(token, {"features": list(features)}, now)[0] == "answered"
+        return len(captured)
+
+    one, two = (
+        queries("driver_hourly:acc_rate"),
+        queries("driver_hourly:*", "driver_daily:acc_rate"),
+    )
+
+    assert one == 7
+    assert two == one + 2  # what `view:*` stands for is asked first
