@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.models import Count, OuterRef, Subquery, Sum
 
 from lib.errors import AssayError
-from materialization.choices import KEPT_STATES, LIVE_STATUSES, RunStatus
+from materialization.budgets import budgeted_views, uses
+from materialization.choices import (
+    KEPT_STATES,
+    LIVE_STATUSES,
+    CertificateKind,
+    CertificateStatus,
+    RunStatus,
+)
 from materialization.clocks import last_heard
 from materialization.edges import fullness, offline_store
-from materialization.models import Alert, MaterializationRun, Quarantine
+from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
 from materialization.quality.freshness import freshness_of
 from materialization.queries import recorded_tables, table_at
+from registry.models import FeatureView
 from registry.queries import served_versions
 
 if TYPE_CHECKING:
@@ -43,6 +51,10 @@ MEANS = {
     "assay_freshness_promise_seconds": "How old it promises to be at most.",
     "assay_drift": "How far the latest run's values lay from the baseline or the run before.",
     "assay_alerts_open": "Open alerts.",
+    "assay_certificate_age_seconds": "Since when the last comparison that said something ended.",
+    "assay_certificate_rows": "What the last comparison found, by kind; compared is all of it.",
+    "assay_view_budget": "What a view may take on disk, in keys and in memory.",
+    "assay_view_used": "What it takes of that, as it was measured last.",
     "assay_quarantine_bytes": "Bytes of rows that checks refused and nobody has decided on.",
     "assay_quarantine_rows": "How many rows those are.",
     "assay_runs_live": "Runs that wait or are under way.",
@@ -62,6 +74,8 @@ def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _drift()
     yield from _alerts()
     yield from _quarantine()
+    yield from _certificates(at)
+    yield from _budgets()
     yield from _runs()
     yield from _processes(at)
     yield from _stores()
@@ -112,6 +126,46 @@ def _quarantine() -> Iterator[Figure]:
         labels = {"project": project, "feature_view": view}
         yield Figure("assay_quarantine_bytes", labels, size)
         yield Figure("assay_quarantine_rows", labels, rows)
+
+
+def _certificates(at: datetime) -> Iterator[Figure]:
+    """Say what the last comparison of each kind found that found anything at all."""
+    said = Certificate.objects.filter(
+        status__in=(CertificateStatus.EQUAL, CertificateStatus.DIFFERENT)
+    )
+    for kind in CertificateKind:
+        newest = said.filter(kind=kind, table=OuterRef("table")).order_by("-id").values("pk")[:1]
+        versions = served_versions().defer("packet").annotate(newest=Subquery(newest))
+        found = list(versions.exclude(newest=None))
+        certificates = said.in_bulk([version.newest for version in found])
+        for version in found:
+            labels = {
+                "project": version.feature_view.project.name, "feature_view": str(version),
+                "kind": kind.value,
+            }  # fmt: skip
+            yield from _certificate_figures(certificates[version.newest], labels, at)
+
+
+def _certificate_figures(
+    found: Certificate, labels: dict[str, str], at: datetime
+) -> Iterator[Figure]:
+    if found.finished_at is not None:
+        age = max((at - found.finished_at).total_seconds(), 0.0)
+        yield Figure("assay_certificate_age_seconds", labels, age)
+    for name in ("compared", "equal", "missing", "extra", "different", "late", "repaired"):
+        yield Figure("assay_certificate_rows", labels | {"found": name}, getattr(found, name))
+
+
+def _budgets() -> Iterator[Figure]:
+    """Say what views with a budget take of it."""
+    budgeted = budgeted_views()
+    found = uses(budgeted) if budgeted is None or budgeted else {}
+    for view in FeatureView.objects.filter(pk__in=found).select_related("project"):
+        for use in found[view.pk]:
+            labels = {"project": view.project.name, "feature_view": view.name, "of": use.of.value}
+            if use.budget and use.used is not None:
+                yield Figure("assay_view_budget", labels, use.budget)
+                yield Figure("assay_view_used", labels, use.used)
 
 
 def _runs() -> Iterator[Figure]:

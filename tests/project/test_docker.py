@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from featurestore_project import embedded, processes
+from materialization.standing import MEANS
 from tests import servers
 from tests.environment import SECRET_KEY, without_ours
 
@@ -111,6 +112,8 @@ def test_the_dashboard_and_the_rules_ask_for_what_there_is():
     assert len(named) > 10
     ending = re.compile("_(total|count|bucket|sum)$")
     assert {name for name in named if ending.sub("", name) not in defined} == set()
+    # The other way round: what is asked for how things stand is shown, but what tables hold.
+    assert MEANS.keys() - named == {"assay_table_rows", "assay_table_newest_event_seconds"}
 
 
 def test_what_compose_mounts_for_monitoring_is_there_and_can_be_read():

@@ -10,6 +10,7 @@ from materialization.budgets import uses
 from materialization.models import Alert, TableSize, ViewBudget
 from materialization.requests import watch
 from materialization.requests.budgets import MOST, BadBudget, Limits, set_budget
+from materialization.standing import figures
 from registry.access import ActionNotPermitted
 from registry.models import AuditEntry, FeatureTable
 from tests.factories import DEFINITIONS, make_version
@@ -146,3 +147,18 @@ def test_a_budget_has_bounds_and_a_reason(cast, version, limits, reason):
         )
 
     assert not ViewBudget.objects.exists()
+
+
+def test_a_monitor_is_told_what_views_with_a_budget_take(cast, stored):
+    def told_to_monitor():
+        return {
+            (each.name, each.labels["of"]): each.value
+            for each in figures(at=AT)
+            if each.name.startswith("assay_view_")
+        }
+
+    assert told_to_monitor() == {}
+    limit(cast, stored, disk_mb=50, online_keys=0)
+    assert told_to_monitor() == {
+        ("assay_view_budget", "disk"): 50 * MB, ("assay_view_used", "disk"): 40 * MB,
+    }  # fmt: skip

@@ -22,6 +22,7 @@ from materialization.requests.certificates import (
 )
 from materialization.runner.certifying import certify, claim
 from materialization.sources.kinds import find_source
+from materialization.standing import figures
 from registry.access import ActionNotPermitted
 from tests.factories import VIEW, make_version
 from tests.materialization.run_world import (
@@ -222,3 +223,31 @@ def test_a_total_loss_is_made_good_from_the_offline_store(cast, loaded, capsys):
     assert out[0] == "1 tables are not loaded."
     assert out[1] == "driver_daily@1.0.0: 3 entities; 0 left"
     assert out[-1] == "0 tables are not loaded."
+
+
+# --- what a monitor is told ---------------------------------------------------------------------
+
+
+def test_a_monitor_is_told_what_the_last_comparison_found_and_how_old_it_is(loaded):
+    def told():
+        return {
+            (each.labels["kind"], each.labels.get("found", "age")): each.value
+            for each in figures(at=AT + HOUR)
+            if each.name.startswith("assay_certificate_")
+        }
+
+    assert told() == {}
+    common = {"table": loaded.table, "version": loaded, "requested_at": AT, "enqueued_at": AT}
+    for status, ended, missing in (
+        ("equal", AT - HOUR, 0), ("different", AT, 2), ("failed", AT + HOUR, 7), ("queued", None, 0)
+    ):  # fmt: skip
+        Certificate.objects.create(
+            kind="online", status=status, finished_at=ended, compared=9, missing=missing, **common
+        )
+
+    found = told()
+
+    assert found["online", "age"] == 3600
+    assert (found["online", "compared"], found["online", "equal"]) == (9, 7)
+    assert (found["online", "missing"], found["online", "extra"]) == (2, 0)
+    assert {kind for kind, _ in found} == {"online"}
