@@ -58,12 +58,14 @@ def end_with_the_worker(**_: object) -> None:
 def say_that_the_worker_lives(sender: Any, **_: object) -> None:
     """Note from now on that it does: readyz says of which kind of process none has for a while."""
     from materialization.clocks import keep_noting
+    from materialization.requests.watch import watch_processes
 
-    keep_noting(str(sender.hostname))
+    keep_noting(str(sender.hostname), then=watch_processes)
 
 
 @beat_init.connect
 def say_that_beat_lives(**_: object) -> None:
     from materialization.clocks import keep_noting
+    from materialization.requests.watch import watch_processes
 
-    keep_noting(f"beat@{socket.gethostname()}")
+    keep_noting(f"beat@{socket.gethostname()}", then=watch_processes)

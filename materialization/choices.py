@@ -131,6 +131,8 @@ class AlertKind(StrEnum):
     BROKEN_SERVICE = "broken_service"
     SOURCE_CHANGED_SCHEMA = "source_changed_schema"
     STORE_NEARLY_FULL = "store_nearly_full"
+    #: A kind of process is silent, or a queue stands still.
+    STALLED = "stalled"
 
 
 class Severity(StrEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from lib.clock import database_now, measure_skew
 from materialization.models import ProcessClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -47,23 +49,37 @@ def note_clock(process: str) -> Skew:
     return skew
 
 
-def keep_noting(process: str) -> None:
-    """Note the clock of this process from now on, until it ends; asked twice, it is done once."""
+def keep_noting(process: str, *, then: Callable[..., None]) -> None:
+    """Note the clock of this process from now on, until it ends; asked twice, it is done once.
+
+    ``then(at=…)`` is called after each time that is later than others would have been silent for:
+    by then whoever was started beside this process has been heard of.
+    """
     if process not in _started:
         _started.add(process)
-        threading.Thread(target=_note, args=(process,), name="clock", daemon=True).start()
+        threading.Thread(target=_note, args=(process, then), name="clock", daemon=True).start()
 
 
-def _note(process: str) -> None:
-    never = threading.Event()
+def _note(process: str, then: Callable[..., None]) -> None:
+    never, began = threading.Event(), time.monotonic()
     while True:
-        try:
-            note_clock(process)
-        except DatabaseFailed as error:
-            log.warning("%s cannot say that it lives: %s", process, type(error).__name__)
-        finally:
-            connection.close()
+        is_settled = time.monotonic() - began > 2 * SILENT_AFTER.total_seconds()
+        note_and(process, then if is_settled else None)
         never.wait(NOTED_EVERY_SECONDS)
+
+
+def note_and(process: str, then: Callable[..., None] | None) -> None:
+    """Note the clock once, and do ``then``; what goes wrong is logged, and tried again later."""
+    try:
+        note_clock(process)
+        if then is not None:
+            then(at=database_now())
+    except DatabaseFailed as error:
+        log.warning("%s cannot say that it lives: %s", process, type(error).__name__)
+    except Exception:
+        log.exception("%s cannot look after the others", process)
+    finally:
+        connection.close()
 
 
 def last_heard() -> dict[str, datetime]:

@@ -37,6 +37,7 @@ from materialization.quality.alerts.opening import (
 )
 from materialization.quality.freshness import freshness_of
 from materialization.requests.turns import STEPPED_BACK
+from materialization.stalls import silent_kinds, waiting_queues
 from materialization.tasks import deliver_notice
 from registry.breakage import broken_services
 from registry.choices import SERVED_STATES
@@ -121,6 +122,24 @@ def _budgets(is_open: set[tuple[int | None, str]], at: datetime) -> dict[About, 
             trouble = Trouble(f"{words}.", "budget_nearly_used", severity=Severity.WARNING)
             troubles[About(view.name, view.project)] = trouble
     return troubles
+
+
+def watch_processes(*, at: datetime) -> None:
+    """Tell of processes that are silent, and of queues in which runs wait and none runs.
+
+    Not by the sweep, which is asked for by one of them: each process that lives asks.
+    """
+    silent = silent_kinds(at=at)
+    stuck = {
+        f"queue {queue}": words
+        for queue, (running, words) in waiting_queues(at=at).items()
+        if not running
+    }
+    troubles = {
+        About(subject): Trouble(f"{words}.", "stalled")
+        for subject, words in (silent | stuck).items()
+    }
+    settle(AlertKind.STALLED, troubles, at=at)
 
 
 def close_unread(*, at: datetime) -> None:

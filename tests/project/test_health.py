@@ -191,11 +191,11 @@ def test_runs_that_wait_for_long_are_said(client, cast):
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/readyz?deep=1", "/readyz?deep=0", "/readyz?deep=x"])
 def test_it_answers_without_a_database_too(client, monkeypatch, path):
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(deep_checks, "last_heard", away)
-    monkeypatch.setattr(deep_checks, "_queues", away)
+    monkeypatch.setattr(deep_checks, "silent_kinds", away)
+    monkeypatch.setattr(deep_checks, "waiting_queues", away)
 
     answer = client.get(path)
 

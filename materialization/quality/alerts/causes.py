@@ -17,6 +17,7 @@ SEVERITY: dict[AlertKind, Severity] = {
     AlertKind.BROKEN_SERVICE: Severity.CRITICAL,
     AlertKind.SOURCE_CHANGED_SCHEMA: Severity.CRITICAL,
     AlertKind.STORE_NEARLY_FULL: Severity.CRITICAL,
+    AlertKind.STALLED: Severity.CRITICAL,
 }
 #: Error codes of runs that are a trouble of their own; every other is a failure.
 OF_CODE: dict[str, AlertKind] = {

@@ -8,9 +8,10 @@ import pytest
 
 from lib.connections import get_redis
 from materialization.choices import RunStatus
+from materialization.clocks import note_and
 from materialization.edges import Fullness, fullness
 from materialization.errors import SourceDrifted
-from materialization.models import Alert, MaterializationRun, MaterializationSchedule
+from materialization.models import Alert, MaterializationRun, MaterializationSchedule, ProcessClock
 from materialization.quality.alerts.causes import OF_CODE
 from materialization.quality.freshness import freshness_of
 from materialization.requests import sweep as sweeping
@@ -21,9 +22,12 @@ from materialization.runner import run as runner
 from materialization.runner.ending import Ending
 from materialization.runner.judging import ChecksFailed, NoRows
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle.releases import retire_version
+from registry.operations.lifecycle.releases import promote_version, retire_version
+from registry.operations.registration.apply import apply_definitions
 from registry.queries import served_versions
-from tests.factories import DEFINITIONS, make_version
+from registry.reading.parsing import parse_files
+from tests.factories import DEFINITIONS, VIEW, look, make_ready, make_version
+from tests.materialization.histories import past_runs
 from tests.materialization.run_world import (
     AT,
     HOUR,
@@ -224,3 +228,88 @@ def test_nobody_hears_of_a_version_that_is_retired(cast, version, sources):
     watch.close_unread(at=AT)
 
     assert [state for *_, state, _ in shown()] == ["closed"]
+
+
+# --- Processes and queues that stand still -------------------------------------------------------
+
+
+def stalled() -> list[tuple[str, str, int]]:
+    rows = Alert.objects.filter(kind="stalled").order_by("subject", "id")
+    return [(alert.subject, alert.state, alert.count) for alert in rows]
+
+
+def heard(**ago: int) -> None:
+    for kind, seconds in ago.items():
+        ProcessClock.objects.update_or_create(
+            process=f"{kind}@a",
+            defaults={"measured_at": AT - timedelta(seconds=seconds), "ahead": timedelta(0)},
+        )
+
+
+def test_a_silent_process_is_told_of_once_by_any_that_lives_until_it_is_heard_of(cast):
+    heard(beat=70, sweep=5, worker=5)
+
+    for after in (0, 10, 20):
+        watch.watch_processes(at=AT + timedelta(seconds=after))
+
+    assert stalled() == [("beat", "open", 1), ("reload", "open", 1)]
+    alert = Alert.objects.get(subject="beat")
+    assert (alert.severity, alert.project) == ("critical", None)
+    assert alert.words == "no beat has been heard of for 70 s: no sweep is asked for."
+    heard(beat=1, reload=1)
+    watch.watch_processes(at=AT)
+    assert stalled() == [("beat", "closed", 1), ("reload", "closed", 1)]
+
+
+def test_a_queue_in_which_runs_wait_and_none_runs_is_told_of_until_one_does(version):
+    heard(beat=0, sweep=0, worker=0, reload=0)
+    waits = {"sequences": False, "finished_at": None}
+    (run,) = past_runs(version, 1, **waits, status="queued", requested_at=AT - timedelta(minutes=6))
+    watch.watch_processes(at=AT)
+    assert stalled() == [("queue runs", "open", 1)]
+
+    MaterializationRun.objects.filter(pk=run.pk).update(status="running", attempt=1)
+    watch.watch_processes(at=AT)
+
+    assert stalled() == [("queue runs", "closed", 1)]
+
+
+def test_whoever_notes_that_it_lives_looks_after_the_others_whatever_happens_there(cast, caplog):
+    calls = []
+
+    def fails(*, at):
+        calls.append(at)
+        raise RuntimeError
+
+    note_and("worker@a", None)
+    note_and("worker@a", fails)
+    note_and("worker@a", watch.watch_processes)
+
+    assert len(calls) == 1
+    assert "cannot look after the others" in caplog.text
+    assert [subject for subject, *_ in stalled()] == ["beat", "reload", "sweep"]
+
+
+# --- Services ------------------------------------------------------------------------------------
+
+
+def test_a_service_whose_default_lacks_what_it_names_is_told_of_until_it_has_it(cast):
+    first = make_ready(make_version(cast))
+    text = "kind: FeatureService\nname: eta_model\nfeatures: ['driver_hourly:acc_rate']"
+    files = parse_files([("service.yaml", text)])
+    apply_definitions(files, project=cast.project, actor=cast.author, at=AT, look=look)
+    watch.watch_services(at=AT)
+    assert shown() == []
+
+    second = make_ready(make_version(cast, text=VIEW.replace("acc_rate", "accept_rate")))
+    promote_version(version=second, actor=cast.steward, at=AT, comment="agreed", force=True)
+    for _ in range(2):
+        watch.watch_services(at=AT)
+
+    assert shown() == [("broken_service", "eta_model", "open", 1)]
+    alert = Alert.objects.get()
+    assert (alert.project, alert.severity) == (cast.project, "critical")
+    assert "acc_rate: the default driver_hourly@2.0.0 has no such feature" in alert.words
+    promote_version(version=first, actor=cast.steward, at=AT)
+    watch.watch_services(at=AT)
+    assert shown() == [("broken_service", "eta_model", "closed", 1)]

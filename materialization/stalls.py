@@ -1,0 +1,73 @@
+"""What stands still: kinds of processes that nobody hears of, queues that nobody takes from.
+
+Not for telling of it: ``requests.watch`` opens alerts, the deep readiness check has words.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, Min, Q
+
+from materialization.choices import LIVE_STATUSES, RunStatus
+from materialization.clocks import SILENT_AFTER, last_heard
+from materialization.models import MaterializationRun
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+#: A run that waits for longer is said to: its queue stands still, or has too few workers.
+LONGEST_WAIT = timedelta(minutes=5)
+#: The kinds of processes there are, as their names begin, and what stands still without one.
+KINDS = {
+    "beat": "no sweep is asked for",
+    "sweep": "nothing due is started, and nothing that died taken up",
+    "worker": "nothing is computed",
+    "reload": "what Redis loses is not filled again",
+}
+
+
+def silent_kinds(*, at: datetime) -> dict[str, str]:
+    """Return of each kind of which none was heard of for a while what that means, in words."""
+    heard = last_heard()
+    return {
+        kind: f"no {kind} has been heard of {_since(heard.get(kind), at)}: {what}"
+        for kind, what in KINDS.items()
+        if kind not in heard or heard[kind] < at - SILENT_AFTER
+    }
+
+
+def waiting_queues(*, at: datetime) -> dict[str, tuple[int, str]]:
+    """Return of each queue in which runs wait for long how many of it run, and that in words."""
+    return {
+        queue["queue"]: (
+            queue["running"],
+            f"{queue['waiting']} wait in the queue {queue['queue']}, the first for"
+            f" {_words(at - queue['first'])}, while {queue['running'] or 'none'} of it run",
+        )
+        for queue in _queues()
+        if queue["first"] is not None and queue["first"] < at - LONGEST_WAIT
+    }
+
+
+def _queues() -> QuerySet[MaterializationRun, Any]:
+    """Return how many runs of each queue run, how many were never begun, and since when."""
+    waits = Q(status=RunStatus.QUEUED, attempt=0)
+    live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES).order_by("queue")
+    return live.values("queue").annotate(
+        waiting=Count("pk", filter=waits),
+        first=Min("requested_at", filter=waits),
+        running=Count("pk", filter=Q(status=RunStatus.RUNNING)),
+    )
+
+
+def _since(last: datetime | None, now: datetime) -> str:
+    return "yet" if last is None else f"for {_words(now - last)}"
+
+
+def _words(time: timedelta) -> str:
+    seconds = time.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
