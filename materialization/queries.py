@@ -125,8 +125,9 @@ def stored_since(
 
 
 def newest_sequence(table: FeatureTable) -> int:
-    """Return the latest sequence that rows of a stored window carry; 0 before the first."""
-    return table.stored_windows.aggregate(newest=Max("run__sequence"))["newest"] or 0
+    """Return the latest sequence under which rows of a window are known; 0 before the first."""
+    newest = {"of_rows": Max("run__sequence"), "noted": Max("earlier_sequence")}
+    return max(each or 0 for each in table.stored_windows.aggregate(**newest).values())
 
 
 def live_run(table: FeatureTable) -> MaterializationRun | None:
@@ -174,10 +175,10 @@ def standings(tables: Collection[int]) -> dict[int, Standing]:
     stored = StoredWindow.objects.filter(table__in=tables)
     windows: defaultdict[int, list[Window]] = defaultdict(list)
     newest: defaultdict[int, int] = defaultdict(int)
-    columns = "table", "window_start", "window_end", "run__sequence"
-    for table, start, end, sequence in stored.values_list(*columns):
+    columns = "table", "window_start", "window_end", "run__sequence", "earlier_sequence"
+    for table, start, end, sequence, earlier in stored.values_list(*columns):
         windows[table].append(Window(start, end))
-        newest[table] = max(newest[table], sequence or 0)
+        newest[table] = max(newest[table], sequence or 0, earlier)
     last = {run.table_id: run for run in _ended_last(tables)}
     return {
         table: Standing(merge(windows[table]), newest[table], last.get(table))

@@ -14,12 +14,20 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.choices import COMPARING_KINDS, LIVE_STATUSES, RunKind, RunStatus, RunStep
+from materialization.choices import (
+    COMPARING_KINDS,
+    LIVE_STATUSES,
+    UNFINISHED_STATUSES,
+    RunKind,
+    RunStatus,
+    RunStep,
+)
 from materialization.chunks import read_chunks
 from materialization.disclosure import Disclosure
 from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule, Quarantine
 from materialization.outlook import outlook, said_left
+from materialization.quality.stored_profiles import stored_profile
 from materialization.queries import coverage, covered_until, gaps, repaired_by
 from materialization.requests.baselines import set_baseline
 from materialization.requests.pausing import pause_run, resume_run
@@ -202,7 +210,8 @@ def _may_stop(run: MaterializationRun) -> bool:
 
 
 def _may_be_baseline(request: HttpRequest, run: MaterializationRun) -> bool:
-    stored = run.status == RunStatus.SUCCEEDED and run.rows_offline and run.profile
+    is_over = run.status not in UNFINISHED_STATUSES
+    stored = is_over and run.rows_offline and run.has_profile and stored_profile(run) is not None
     may = access.can(request.user, Right.APPROVE_FEATUREVIEW, run.version.feature_view)
     return bool(stored and may and run.version.state in SERVED_STATES)
 

@@ -247,8 +247,9 @@ class StoredWindow(models.Model):
     run = models.ForeignKey(
         MaterializationRun, on_delete=models.PROTECT, related_name="stored_windows"
     )
-    #: The latest sequence of the others; 0: there are none. Whoever loads the rows of ``run`` alone
-    #: has to know that those are loaded.
+    #: The latest sequence of the others, or the number under which more of the run's rows are known
+    #: after a load took those before them; 0: there are none. Whoever loads the rows of ``run``
+    #: alone has to know that those are loaded.
     earlier_sequence = models.PositiveBigIntegerField(default=0)
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField()

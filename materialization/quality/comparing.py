@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materialization.choices import RunKind, RunStatus
-from materialization.models import Baseline, MaterializationRun
+from materialization.choices import RunKind
+from materialization.models import Baseline
 from materialization.quality.drift_checks import Compared, Drifted, judge_drift
 from materialization.quality.profiles import Profile
+from materialization.quality.stored_profiles import profiled_runs, stored_profile
 from registry.choices import Against
 
 if TYPE_CHECKING:
+    from materialization.models import MaterializationRun
     from registry.models import FeatureViewVersion
 
 
@@ -49,8 +51,6 @@ def _baseline(version: FeatureViewVersion) -> Compared | None:
 
 def _previous(version: FeatureViewVersion, run: MaterializationRun) -> Compared | None:
     """Return the last run before that stored rows and whose profile is still its own."""
-    runs = run.table.runs.filter(status=RunStatus.SUCCEEDED, pk__lt=run.pk, rows_offline__gt=0)
-    last = runs.filter(has_profile=True).order_by("-id").first()
-    if last is None:
-        return None
-    return Compared(Profile.from_json(last.profile, version.spec.features), f"run {last.pk}")
+    last = profiled_runs(run.table).filter(pk__lt=run.pk).select_related("version").first()
+    profile = stored_profile(last) if last is not None else None
+    return Compared(profile, f"run {last.pk}") if last is not None and profile is not None else None

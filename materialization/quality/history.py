@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.choices import RunStatus
 from materialization.models import MaterializationRun, ProfileSpan
 from materialization.quality.comparing import current_baseline
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
+from materialization.quality.stored_profiles import profiled_runs, stored_profile
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
-
     from materialization.models import Baseline
     from materialization.quality.profiles import ColumnProfile
     from registry.models import FeatureViewVersion
@@ -57,28 +55,23 @@ class History(NamedTuple):
     spans: list[Past]
 
 
-def profiled_runs(version: FeatureViewVersion) -> QuerySet[MaterializationRun]:
-    """Return the runs of a version's table that stored rows, the latest first."""
-    runs = MaterializationRun.objects.filter(table=version.table, status=RunStatus.SUCCEEDED)
-    return runs.filter(rows_offline__gt=0, has_profile=True).order_by("-id")
-
-
 def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
     """Return what is known of the latest ``runs`` runs of a version's table."""
     baseline = current_baseline(version)
     features = version.spec.features
-    found = list(profiled_runs(version).defer("traceback")[:runs]) if version.table else []
-    profiles = [Profile.from_json(run.profile, features) for run in reversed(found)]
+    found = profiled_runs(version.table).select_related("version").defer("traceback")
+    latest = list(found[:runs]) if version.table else []
+    known = [(run, own) for run in reversed(latest) if (own := stored_profile(run)) is not None]
     points = [
         Point(run, profile.rows, {column.name: column for column in profile.columns})
-        for run, profile in zip(reversed(found), profiles, strict=True)
+        for run, profile in known
     ]
     return History(
         version,
         baseline,
         Profile.from_json(baseline.profile, features) if baseline else None,
         points,
-        merge_profiles(profiles) if profiles else None,
+        merge_profiles([profile for _, profile in known]) if known else None,
         _spans(version) if version.table else [],
     )
 

@@ -12,22 +12,23 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from lib.errors import Conflict, Invalid
-from materialization.choices import RunStatus
-from materialization.models import Baseline, MaterializationRun, ProfileSpan
+from materialization.models import Baseline, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
+from materialization.quality.stored_profiles import profiled_runs, stored_profile
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
 from registry.queries import served_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
 
-    from registry.models import FeatureTable, FeatureViewVersion
+    from materialization.models import MaterializationRun
+    from registry.models import FeatureViewVersion
 
 #: Runs that one baseline may be of.
 MAX_RUNS = 1000
@@ -56,7 +57,7 @@ def record_baselines(*, at: datetime) -> None:
     if not waiting:
         return
     # Those that no run has a profile for would keep the others from their turn.
-    is_profiled = Exists(_profiled(OuterRef("table"))) | Exists(
+    is_profiled = Exists(profiled_runs(OuterRef("table"))) | Exists(
         ProfileSpan.objects.filter(table=OuterRef("table"))
     )
     for version in without.filter(is_profiled, pk__in=waiting).defer("packet")[:_AT_ONCE]:
@@ -68,10 +69,10 @@ def _record(version: FeatureViewVersion, at: datetime) -> None:
     if version.table is None or version.table.ready_at is None:
         return
     whole = max(version.table.ready_at, version.approved_at or version.table.ready_at)
-    runs = _profiled(version.table).filter(finished_at__lte=whole).order_by("-id")[:MAX_RUNS]
+    runs = profiled_runs(version.table).filter(finished_at__lte=whole)[:MAX_RUNS]
     # What is merged by now is older than any approval that waits for its baseline.
     spans = ProfileSpan.objects.filter(table=version.table, starts_on__lte=whole.date())
-    parts: list[MaterializationRun | ProfileSpan] = [*spans, *runs]
+    parts = {**_of_spans(version, spans), **_of_runs(runs)}
     if parts:
         baseline = _set(version, parts, set_at=whole)
         _leave_trail(baseline, "baseline.recorded", at)
@@ -98,9 +99,8 @@ def set_baseline(
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
         raise ReasonMissing(f"say why these rows are right, in 1 to {MAX_REASON} characters.")
-    runs = list(
-        _profiled(version.table).filter(pk__gte=first_run, pk__lte=last_run)[: MAX_RUNS + 1]
-    )
+    found = profiled_runs(version.table).filter(pk__gte=first_run, pk__lte=last_run)
+    runs = _of_runs(found[: MAX_RUNS + 1])
     if not runs or len(runs) > MAX_RUNS:
         raise NoSuchRuns(
             f"runs {first_run} to {last_run}: {'more than ' if runs else ''}"
@@ -120,21 +120,30 @@ def _leave_trail(baseline: Baseline, verb: str, at: datetime) -> None:
     audit.record(actor=baseline.set_by, verb=verb, subject=baseline.version, data=said, at=at)
 
 
-def _profiled(table: FeatureTable | OuterRef | None) -> QuerySet[MaterializationRun]:
-    runs = MaterializationRun.objects.filter(table=table, status=RunStatus.SUCCEEDED)
-    return runs.filter(rows_offline__gt=0, has_profile=True).order_by("id")
+def _of_spans(
+    version: FeatureViewVersion, spans: Iterable[ProfileSpan]
+) -> dict[MaterializationRun | ProfileSpan, Profile]:
+    features = version.spec.features
+    return {span: Profile.from_json(span.profile, features) for span in spans}
+
+
+def _of_runs(
+    runs: QuerySet[MaterializationRun],
+) -> dict[MaterializationRun | ProfileSpan, Profile]:
+    """Return the profiles of what runs stored, of those of which it is known."""
+    found = {run: stored_profile(run) for run in runs.select_related("version")}
+    return {run: profile for run, profile in found.items() if profile is not None}
 
 
 def _set(
     version: FeatureViewVersion,
-    parts: Sequence[MaterializationRun | ProfileSpan],
+    parts: Mapping[MaterializationRun | ProfileSpan, Profile],
     *,
     set_at: datetime,
     actor: User | None = None,
     reason: str = "",
 ) -> Baseline:
-    features = version.spec.features
-    merged = merge_profiles([Profile.from_json(part.profile, features) for part in parts])
+    merged = merge_profiles(list(parts.values()))
     spans = [part for part in parts if isinstance(part, ProfileSpan)]
     runs = [part.pk for part in parts if not isinstance(part, ProfileSpan)]
     return Baseline.objects.create(

@@ -15,10 +15,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from materialization.choices import LIVE_STATUSES, RunStatus, Span
+from materialization.choices import UNFINISHED_STATUSES, Span
 from materialization.models import MaterializationRun, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
+from materialization.quality.stored_profiles import BEFORE, profiled_runs, stored_profile
 from registry import locks
 from registry.models import FeatureTable
 
@@ -43,16 +44,14 @@ def merge_old_profiles(*, at: datetime) -> None:
 
 
 def _merge_runs(before: date) -> int:
-    """Merge by day what ended before a day; what did not succeed stored nothing to be merged.
+    """Merge by day what ended before a day; who stored no row has nothing to be merged.
 
     A table's latest profile stays: the next run is compared with it.
     """
     kept = MaterializationRun.objects.filter(has_profile=True)
-    later = kept.filter(table=OuterRef("table"), status=RunStatus.SUCCEEDED, pk__gt=OuterRef("pk"))
+    later = profiled_runs(OuterRef("table")).filter(pk__gt=OuterRef("pk")).order_by()
     old = kept.filter(finished_at__lt=datetime.combine(before, time(), UTC))
-    old = old.exclude(status__in=LIVE_STATUSES).filter(
-        ~Q(status=RunStatus.SUCCEEDED) | Exists(later)
-    )
+    old = old.exclude(status__in=UNFINISHED_STATUSES).filter(Q(rows_offline=0) | Exists(later))
     related = "version", "table__feature_view"
     found = list(old.select_related(*related).order_by("finished_at", "id")[:RUNS_AT_ONCE])
     days = defaultdict(list)
@@ -66,19 +65,17 @@ def _merge_runs(before: date) -> int:
 
 @transaction.atomic
 def _merge_day(table: FeatureTable, day: date, runs: Sequence[MaterializationRun]) -> None:
-    stored = [run for run in runs if run.status == RunStatus.SUCCEEDED and run.rows_offline]
+    profiles = {run: stored_profile(run) for run in runs if run.rows_offline}
+    stored = {run: found for run, found in profiles.items() if found is not None}
     for run in runs:
-        left = {
-            key: value for key, value in run.profile.items() if key not in ("columns", "before")
-        }
+        left = {key: value for key, value in run.profile.items() if key not in ("columns", BEFORE)}
         mine = MaterializationRun.objects.filter(pk=run.pk, has_profile=True)
         merged = {"merged_into": day.isoformat()} if run in stored else {}
         mine.update(profile=left | merged, has_profile=False)
     if stored:
-        features = stored[0].version.spec.features
-        numbers = [run.pk for run in stored]
-        profiles = [Profile.from_json(run.profile, features) for run in stored]
-        _add(table, Span.DAY, day, features, profiles, len(stored), min(numbers), max(numbers))
+        numbers, found = [run.pk for run in stored], list(stored.values())
+        features = runs[0].version.spec.features
+        _add(table, Span.DAY, day, features, found, len(stored), min(numbers), max(numbers))
 
 
 def _merge_days(before: date) -> int:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
+from django.db import transaction
+
 from materialization.choices import UNFINISHED_STATUSES
-from materialization.chunks import read_chunks
+from materialization.chunks import committed_before, read_chunks, written_chunks
 from materialization.edges import offline_store
+from materialization.models import MaterializationRun
 from materialization.queries import coverage, newest_sequence, table_at, uncovered
-from materialization.runner.recording import note_commit, note_stored
+from materialization.runner.recording import note_commit, note_stored, number_of_more
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from materialization.models import MaterializationRun
     from registry.models import FeatureTable
 
 log = logging.getLogger(__name__)
@@ -40,31 +43,52 @@ def adopt_windows(table: FeatureTable) -> None:
     """
     # Nothing was stored since, or this was done first: what is not covered now was not covered
     # either when such a run decided what to compute.
-    covered, newest = coverage(table), newest_sequence(table)
+    covered = coverage(table)
     doubtful = {transaction_name(run.pk): run for run in _doubtful_runs(table)}
     committed = offline_store().committed(table_at(table), doubtful) if doubtful else {}
+    counts = {doubtful[name]: count for name, count in committed.items()}
     found = {
-        doubtful[name]: windows
-        for name, count in committed.items()
-        if (windows := _unrecorded(doubtful[name], count, covered, newest))
+        run: windows
+        for run, count in sorted(counts.items(), key=lambda pair: pair[0].pk)
+        if (windows := _unrecorded(run, count, covered))
     }
     if found:
-        note_stored(table, found)
+        rows = {run: _rows_of(run) for run in found}
+        with transaction.atomic():
+            under = number_of_more(found)
+            for run in found:
+                _note_chunks(run, counts[run], rows[run])
+            note_stored(table, found, under=under)
         runs = ", ".join(sorted(map(str, found)))
         log.warning("%s had committed rows and not recorded it; recorded now.", runs)
         note_commit(table, offline_store().snapshot(table_at(table)))
 
 
-def _unrecorded(
-    run: MaterializationRun, count: int, covered: Sequence[Window], newest: int
-) -> list[Window]:
+def _unrecorded(run: MaterializationRun, count: int, covered: Sequence[Window]) -> list[Window]:
     """Return what of the run's first ``count`` chunks is not known to be stored.
 
-    Of a time that was stored before it may have stored corrections, whose sequence nobody knows.
+    Of a time that was stored before it may have stored corrections.
     """
-    stored = Window(run.window_start, read_chunks(run.chunks)[count - 1].until)
-    windows = uncovered(run.version, covered, stored)
-    return windows or ([stored] if (run.sequence or 0) > newest else [])
+    chunks = read_chunks(run.chunks)
+    stored = Window(run.window_start, chunks[count - 1].until)
+    is_new = count > (committed_before(chunks, len(chunks)) or 0)
+    return uncovered(run.version, covered, stored) or ([stored] if is_new else [])
+
+
+def _rows_of(run: MaterializationRun) -> int:
+    return offline_store().snapshot(table_at(run.table), sequence=run.sequence).rows
+
+
+def _note_chunks(run: MaterializationRun, count: int, rows: int) -> None:
+    """Say on the run what it stored: its first ``count`` chunks."""
+    chunks = read_chunks(run.chunks)
+    for number, each in enumerate(chunks[:count]):
+        if each.stored_at is None:
+            chunks[number] = msgspec.structs.replace(
+                each, stored_at=run.finished_at, is_committed=True
+            )
+    ended = MaterializationRun.objects.filter(pk=run.pk)
+    ended.update(chunks=written_chunks(chunks), rows_offline=rows)
 
 
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
@@ -74,4 +98,4 @@ def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
     """
     ended = table.runs.filter(publishing=True).exclude(status__in=UNFINISHED_STATUSES)
     stored = ended.filter(sequence__gte=newest_sequence(table))
-    return stored.select_related("version").order_by("sequence")
+    return stored.select_related("version", "table").order_by("sequence")

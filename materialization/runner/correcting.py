@@ -9,16 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from django.db import transaction
 
 from materialization.choices import RunKind
 from materialization.chunks import read_chunks, totals
 from materialization.edges import engine, offline_store, whereabouts
+from materialization.quality.stored_profiles import of_all
 from materialization.queries import table_at
 from materialization.runner.adopting import transaction_name
 from materialization.runner.heartbeat import LeaseLost
-from materialization.runner.judging import Stage, judge_rows
+from materialization.runner.judging import judge_rows, stage_of_corrections
 from materialization.runner.looking import corrections_of, refuse_changed
-from materialization.runner.recording import note_commit
+from materialization.runner.recording import note_commit, note_windows, number_of_more
 from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 #: How far a run is when its new ticks are stored.
 _BEFORE, _SHARE = 0.4, 0.4
-_KEPT = "Its new ticks are stored; no stored tick was corrected."
 
 
 def corrects_ticks(run: MaterializationRun) -> bool:
@@ -47,7 +48,8 @@ def correct_ticks(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         where = whereabouts(run.version.spec, run.table.feature_view.project)
         with where.telling():
             _commit(run, corrections_of(run, where), heartbeat, name)
-    run.advance(rows_offline=store.snapshot(table_at(run.table), sequence=run.sequence).rows)
+    rows = store.snapshot(table_at(run.table), sequence=run.sequence).rows
+    run.advance(rows_offline=rows, profile=of_all(run.profile))
 
 
 def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str) -> None:
@@ -68,9 +70,10 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
         for key, value in work.counts(computed.counters).items():
             counts[key] = value if key not in _ADDED else counts.get(key, 0) + value
         run.advance(source_counts=counts, rows_read=counts["rows_read"])
-        judge_rows(run, computed, stage=Stage(kept=_KEPT), progress=_BEFORE + _SHARE)
+        judge_rows(run, computed, stage=stage_of_corrections(run), progress=_BEFORE + _SHARE)
         refuse_changed(work)
         heartbeat.begin_publishing()
+        _note_more(run)
         result = store.commit(
             place,
             computed.files,
@@ -79,6 +82,13 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
             transaction=name,
         )
     note_commit(run.table, result)
+
+
+def _note_more(run: MaterializationRun) -> None:
+    """Let whoever loads know of rows that come after a load; before they do, lest nobody does."""
+    with transaction.atomic():
+        if under := number_of_more([run]):
+            note_windows(run, [run.window], under=under)
 
 
 _ADDED = frozenset({"rows_read", "rows_stored"})

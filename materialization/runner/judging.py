@@ -16,11 +16,13 @@ from materialization.quality.comparing import drift_of
 from materialization.quality.expectations import Batch, judge
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
+from materialization.quality.stored_profiles import BEFORE, of_rows
 from materialization.queries import covered_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from materialization.chunks import Chunk
     from materialization.compute.jobs import Computed
     from materialization.models import MaterializationRun
     from materialization.quality.expectations import CheckResult
@@ -54,11 +56,25 @@ def stage_of(run: MaterializationRun, number: int) -> Stage:
         return Stage(is_last=len(chunks) == 1)
     until = chunks[number - 1].until.isoformat()
     return Stage(
-        before=sum(each.counts.get("rows_stored", 0) for each in chunks[:number]),
+        before=_rows_of(chunks[:number]),
         is_last=number == len(chunks) - 1,
-        warned=[each for each in run.checks if not (each["passed"] or each["blocks"])],
+        warned=_warned(run),
         kept=f"What was stored up to {until} stays; nothing after it was published.",
     )
+
+
+def stage_of_corrections(run: MaterializationRun) -> Stage:
+    """Return where corrections of ticks stand: the run's new ones are stored."""
+    kept = "Its new ticks are stored; no stored tick was corrected."
+    return Stage(before=_rows_of(read_chunks(run.chunks)), warned=_warned(run), kept=kept)
+
+
+def _rows_of(chunks: Sequence[Chunk]) -> int:
+    return sum(each.counts.get("rows_stored", 0) for each in chunks)
+
+
+def _warned(run: MaterializationRun) -> list[dict[str, Any]]:
+    return [each for each in run.checks if not (each["passed"] or each["blocks"])]
 
 
 def judge_rows(
@@ -90,21 +106,17 @@ def judge_rows(
 def _with_chunks_before(
     run: MaterializationRun, profile: dict[str, Any], stage: Stage
 ) -> dict[str, Any]:
-    """Return the profile of the run's rows so far, which is kept until a later chunk is stored.
+    """Return the profile of the run's rows so far, beside that of those before them.
 
-    An attempt may have died after it judged a chunk and before that was stored.
+    That is what the run stored if this is refused; and an attempt may have died after it judged a
+    chunk and before that was stored.
     """
-    kept = (run.profile, run.profile.get("before", {}))
-    before = next(
-        (each for each in kept if stage.before and each.get("rows") == stage.before), None
-    )
+    before = of_rows(run, stage.before) if stage.before else None
     if before is None:
         return profile
     features = run.version.spec.features
     merged = merge_profiles([Profile.from_json(each, features) for each in (before, profile)])
-    if stage.is_last:
-        return merged.to_json()
-    return merged.to_json() | {"before": {key: before[key] for key in profile}}
+    return merged.to_json() | {BEFORE: {key: before[key] for key in profile}}
 
 
 def judge_stillness(run: MaterializationRun, stage: Stage) -> None:

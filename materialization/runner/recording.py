@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from materialization.chunks import read_chunks, stored_until
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
 from materialization.queries import recorded_tables, table_at
 from materialization.runner.quarantine import settle
+from materialization.sequences import draw_sequence
 from materialization.stores.protocols import OfflineStoreBehind
 from materialization.windows import merge, start_of
 from registry import locks
@@ -41,21 +43,33 @@ def note_commit(table: FeatureTable, found: CommitResult | Snapshot) -> None:
     older.update(stored_as=found.identity, stored_version=found.version)
 
 
-def note_windows(run: MaterializationRun, windows: Iterable[Window]) -> None:
+def note_windows(run: MaterializationRun, windows: Iterable[Window], *, under: int = 0) -> None:
     """Record the windows as stored by the run; each once, however often it is asked."""
-    note_stored(run.table, {run: windows})
+    note_stored(run.table, {run: windows}, under=under)
 
 
 @transaction.atomic
-def note_stored(table: FeatureTable, stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
+def note_stored(
+    table: FeatureTable,
+    stored: Mapping[MaterializationRun, Iterable[Window]],
+    *,
+    under: int = 0,
+) -> None:
     """Record what runs of the table stored; windows that touch become one row.
 
-    So a table has as many rows as its coverage has parts, and not as it had runs.
+    So a table has as many rows as its coverage has parts, and not as it had runs. ``under`` is the
+    number by which the rows are to be known where it is not their own: see ``number_of_more``.
     """
     locks.hold(FeatureTable.objects.filter(pk=table.pk))
     settle(stored)
     new = [
-        StoredWindow(table=table, run=run, window_start=window.start, window_end=window.end)
+        StoredWindow(
+            table=table,
+            run=run,
+            earlier_sequence=under,
+            window_start=window.start,
+            window_end=window.end,
+        )
         for run, windows in stored.items()
         for window in windows
     ]
@@ -63,6 +77,20 @@ def note_stored(table: FeatureTable, stored: Mapping[MaterializationRun, Iterabl
         known = list(table.stored_windows.select_related("run").only(*_FOLDED))
         table.stored_windows.all().delete()
         StoredWindow.objects.bulk_create(_folded(table, [*known, *new]))
+
+
+def number_of_more(runs: Iterable[MaterializationRun]) -> int:
+    """Return the number under which more that the runs stored is to be known; 0: their sequence.
+
+    A load since their beginning took what they had stored by then, and says of their sequence that
+    all of it is loaded. Draw before anything is locked: see ``registry.locks``.
+    """
+    is_loaded = [
+        run
+        for run in runs
+        if run.table.generation > run.pk and stored_until(read_chunks(run.chunks)) is not None
+    ]
+    return draw_sequence(is_loaded[0].table) if is_loaded else 0
 
 
 def _folded(table: FeatureTable, rows: Sequence[StoredWindow]) -> list[StoredWindow]:

@@ -24,6 +24,7 @@ from materialization.chunks import (
     window_of,
 )
 from materialization.edges import engine, offline_store, whereabouts
+from materialization.quality.stored_profiles import of_all
 from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
@@ -32,7 +33,12 @@ from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.runner.quarantine import clear_forgotten, hold_rows
-from materialization.runner.recording import note_commit, note_windows, require_store
+from materialization.runner.recording import (
+    note_commit,
+    note_windows,
+    number_of_more,
+    require_store,
+)
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
 from materialization.stores.protocols import OfflineStoreUnavailable
@@ -216,6 +222,7 @@ def _record(
     counters = committed.counters if committed is not None else None
     rows = committed.rows if committed is not None else 0
     with transaction.atomic():
+        under = number_of_more([run])
         _note_counts(run, part, counters)
         note_stored_chunks(
             run,
@@ -225,7 +232,8 @@ def _record(
             is_committed=committed is not None,
             rows_offline=run.rows_offline + rows,
         )
-        note_windows(run, _noted(run, part.number, part.work.windows, rows=rows))
+        windows = _noted(run, part.number, part.work.windows, rows=rows)
+        note_windows(run, windows, under=under)
         remember_parts(run, part.work, counters)
 
 
@@ -263,6 +271,8 @@ def note_stored_chunks(
     said: dict[str, object] = {"rows_offline": rows_offline, "step": RunStep.OFFLINE}
     if corrects_ticks(run) or any(each.stored_at is None for each in chunks):
         said = {"rows_offline": rows_offline, "publishing": False, "stored_attempt": run.attempt}
+    else:
+        said["profile"] = of_all(run.profile)
     note(run, chunks, **said)
 
 
@@ -288,10 +298,11 @@ def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     stored = Window(run.window_start, chunks[count - 1].until)
     windows = uncovered(run.version, coverage(run.table), stored)
     with transaction.atomic():
+        under = number_of_more([run])
         note_stored_chunks(
             run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows
         )
-        note_windows(run, windows or [stored])
+        note_windows(run, windows or [stored], under=under)
     note_commit(run.table, snapshot)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from materialization.chunks import read_chunks, written_chunks
 from materialization.edges import offline_store, online_store
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.outlook import outlook
 from materialization.queries import coverage, table_at
 from materialization.requests.losses import TableBusy, accept_loss
@@ -29,11 +29,14 @@ from tests.materialization.run_world import (
     fresh,
     marker,
     materialize,
+    nothing_recorded,
+    offline,
+    online,
     perform,
     table_of,
     write_rows,
 )
-from tests.materialization.runner.test_chunks import HISTORY, equals_the_source, stored
+from tests.materialization.runner.test_chunks import ALL, HISTORY, equals_the_source, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +118,65 @@ def test_readers_get_their_rows_back_while_a_run_is_paused(cast, history, settin
     with committed():
         resume_run(run=late, actor=cast.operator, at=AT + HOUR)
         assert perform(late, at=AT + HOUR).status == "succeeded"
+
+
+@pytest.fixture
+def loaded(cast, history):
+    """A run that stored a chunk of new time, was paused, and had that loaded by a reload."""
+    with committed():
+        materialize(history, end=AT - 60 * HOUR, at=AT - 60 * HOUR)
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 1, cast.operator))
+    reloaded(history)
+    MaterializationSchedule.objects.update(enabled=False)  # or its next run would load all
+    run.refresh_from_db()
+    assert (run.status, run.kind, run.rows_offline) == ("paused", "incremental", 3)
+    return run
+
+
+def reloaded(version):
+    """Let the sweep ask for the one reload that it should, and perform it."""
+    with committed():
+        sweep(at=AT)
+        (reload,) = MaterializationRun.objects.filter(kind="reload", status="queued")
+        assert perform(reload).status == "succeeded"
+    assert online(version, ALL, at=AT) == offline(version, ALL, at=AT)
+
+
+def test_what_is_stored_after_a_reload_of_a_paused_run_is_loaded_too(cast, history, loaded):
+    with committed():
+        resume_run(run=loaded, actor=cast.operator, at=AT)
+        runner.run(run_id=loaded.pk, worker="b", clock=pausing_after(loaded, 2, cast.operator))
+        cancel_run(run=loaded, actor=cast.operator, at=AT)
+    assert len(stored(history)) > 3
+    assert online(history, ALL, at=AT) != offline(history, ALL, at=AT)
+
+    reloaded(history)
+
+    with committed():
+        assert materialize(history).status == "succeeded"
+    equals_the_source(history)
+
+
+def test_what_an_adopted_run_stored_after_a_reload_is_loaded_too(cast, history, loaded):
+    """Its worker died before it could say what it had stored, and it ended so."""
+    with committed(), nothing_recorded():
+        resume_run(run=loaded, actor=cast.operator, at=AT)
+        runner.run(run_id=loaded.pk, worker="b", clock=pausing_after(loaded, 2, cast.operator))
+    MaterializationRun.objects.filter(pk=loaded.pk).update(
+        status="errored", publishing=True, finished_at=AT, rows_offline=3
+    )
+
+    with committed():
+        assert materialize(history).status == "succeeded"
+
+    loaded.refresh_from_db()
+    assert (loaded.rows_offline, len(stored_chunks(loaded))) == (6, 2)
+    equals_the_source(history)
+
+
+def stored_chunks(run):
+    return [each for each in read_chunks(run.chunks) if each.stored_at is not None]
 
 
 def test_a_run_that_publishes_is_not_paused(cast, history):

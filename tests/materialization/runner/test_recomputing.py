@@ -151,12 +151,14 @@ def test_ticks_that_differ_become_corrections(cast, sources):
         version = make_version(cast, text=TICKS)
         materialize(version)
     before = offline(version, DRIVERS, at=AT - 7 * HOUR)
-    write_rows(sources, [row(1001, 9, 5), row(1002, 8, 2), row(1003, 9, 7)])
+    write_rows(sources, [row(1001, 9, 5), row(1002, 8, 2), row(1003, 9, 7), row(1003, -1, 7)])
 
     run = backfill(cast, version)
 
     counts = run.source_counts
     assert (counts["corrected"], counts["gone"], counts["keeps_ticks"]) == (1, 0, False)
+    assert (run.profile["rows"], run.rows_offline) == (counts["rows_stored"],) * 2
+    assert "before" not in run.profile
     assert counts["late"] > counts["corrected"]
     assert _known(version, at=AT - 7 * HOUR)["avg_daily_trips_sum_3h"] == [1, 2, None]
     assert offline(version, DRIVERS, at=AT - 7 * HOUR) == before

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from materialization.models import MaterializationRun, Quarantine
+from materialization.models import Baseline, MaterializationRun, ProfileSpan, Quarantine
 from materialization.queries import coverage
+from materialization.requests.baselines import record_baselines
+from materialization.requests.profile_keeping import merge_old_profiles
 from materialization.requests.quarantine import release_rows
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
@@ -28,6 +30,7 @@ from tests.materialization.runner.test_chunks import (
     Killed,
     equals_the_source,
     killed_at,
+    profiled,
     stored,
     ticks,
 )
@@ -64,6 +67,25 @@ def test_a_refused_chunk_is_released_behind_those_that_are_stored(blocked, cast)
     assert [tuple(each) for each in coverage(table_of(blocked))] == [(None, AT)]
     assert fresh(blocked).is_ready is True
     equals_the_source(blocked)
+    # What the baseline is of: both runs' rows, and not those that were refused in the first.
+    assert profiled(run) == (4, 12, 15)
+    record_baselines(at=AT)
+    (baseline,) = Baseline.objects.all()
+    assert (baseline.rows, baseline.runs) == (16, 2)
+    trips = next(each for each in baseline.profile["columns"] if each["name"] == "avg_daily_trips")
+    assert (trips["min"], trips["max"]) == (0, 15)
+
+
+def test_what_a_refused_run_had_stored_is_merged_with_its_day(blocked, cast, settings):
+    with committed():
+        assert perform(release(cast.steward)).status == "succeeded"
+
+    merge_old_profiles(at=AT + timedelta(days=settings.PROFILE_RUN_DAYS + 1))
+
+    (span,) = ProfileSpan.objects.all()  # the release's is the latest, and stays
+    assert (span.runs, span.rows) == (1, 12)
+    trips = next(each for each in span.profile["columns"] if each["name"] == "avg_daily_trips")
+    assert (trips["min"], trips["max"]) == (0, 11)
 
 
 @pytest.mark.parametrize("first", range(7))
