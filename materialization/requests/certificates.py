@@ -26,6 +26,7 @@ from materialization.choices import (
 )
 from materialization.models import Alert, Certificate
 from materialization.requests.turns import STEPPED_BACK
+from materialization.runner.certifying import give_up
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
 from registry.queries import served_versions
@@ -236,13 +237,13 @@ def requeue_certificates(*, at: datetime) -> None:
     live = Certificate.objects.filter(status__in=LIVE_CERTIFICATES)
     longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
     is_dead = Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
-    for dead in live.filter(is_dead, status=CertificateStatus.RUNNING):
+    died = live.filter(is_dead, status=CertificateStatus.RUNNING)
+    for dead in died.select_related("version__feature_view__project", "requested_by"):
+        unchanged = dead.owned().filter(is_dead)
         again = {"status": CertificateStatus.QUEUED, "enqueued_at": at, "lease_expires_at": None}
         if dead.attempt >= MAX_ATTEMPTS:
-            said = f"its worker died {dead.attempt} times (last: {dead.worker})."
-            again |= {"status": CertificateStatus.FAILED, "finished_at": at, "error": said,
-                      "error_code": "worker_died"}  # fmt: skip
-        if dead.owned().filter(is_dead).update(**again) and dead.attempt < MAX_ATTEMPTS:
+            give_up(dead, unchanged, at=at)
+        elif unchanged.update(**again):
             enqueue(dead)
     is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
     lost = live.filter(is_old, status=CertificateStatus.QUEUED)

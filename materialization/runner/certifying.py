@@ -28,7 +28,7 @@ from materialization.quality.alerts.opening import (
     close_alerts,
     raise_alert,
 )
-from materialization.quality.consistency.findings import Findings
+from materialization.quality.consistency.findings import Findings, read_examples
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
@@ -42,6 +42,8 @@ from registry.models import FeatureTable
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from materialization.quality.consistency.online import Compared
 
@@ -124,7 +126,13 @@ def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime])
         repair=claimed.repair,
         clock=clock,
         watch=watch.note,
+        earlier=_put_right_by(claimed),
     )
+
+
+def _put_right_by(claimed: Certificate) -> Findings:
+    """Return what earlier attempts changed, as far as they lived to note it."""
+    return Findings(repaired=claimed.repaired, examples=read_examples(claimed.examples))
 
 
 class _Watch:
@@ -134,7 +142,8 @@ class _Watch:
         self._claimed, self._lease = claimed, lease
         self._pace = Pace(settings.COMPARE_ROWS_PER_SECOND)
         self._noted_at = time.monotonic()
-        self._found = Findings()
+        self._found = _put_right_by(claimed)
+        self._noted = claimed.repaired
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -152,7 +161,10 @@ class _Watch:
         self._found = found
         if self._lease.stopped is not None:
             raise self._lease.stopped
-        if time.monotonic() - self._noted_at > NOTED_EVERY:
+        if found.repaired > self._noted:  # at once: who dies now can tell nobody
+            self._noted = found.repaired
+            self._claimed.owned().update(compared=found.compared, **self.changed)
+        elif time.monotonic() - self._noted_at > NOTED_EVERY:
             self._noted_at = time.monotonic()
             self._claimed.owned().update(compared=found.compared)
         self._pace.wait(cost)
@@ -173,7 +185,18 @@ def _examples(found: Findings) -> list[Any]:
     return [msgspec.to_builtins(each) for each in found.examples]
 
 
-def _end(claimed: Certificate, columns: dict[str, Any], at: datetime) -> None:
+def give_up(dead: Certificate, among: QuerySet[Certificate], *, at: datetime) -> None:
+    """End a comparison whose workers died, if it is still one of ``among``."""
+    said = f"its worker died {dead.attempt} times (last: {dead.worker})."
+    _end(dead, {"error": said, "error_code": "worker_died"}, at, among=among)
+
+
+def _end(
+    claimed: Certificate,
+    columns: dict[str, Any],
+    at: datetime,
+    among: QuerySet[Certificate] | None = None,
+) -> None:
     """Write what was found, and tell of it, if this attempt still has the comparison."""
     status = CertificateStatus.FAILED
     if not columns.get("error_code"):
@@ -181,7 +204,8 @@ def _end(claimed: Certificate, columns: dict[str, Any], at: datetime) -> None:
         status = CertificateStatus.DIFFERENT if differs else CertificateStatus.EQUAL
     columns |= {"status": status, "finished_at": at, "lease_expires_at": None}
     with transaction.atomic():
-        if not claimed.owned().update(**columns):
+        mine = claimed.owned() if among is None else among
+        if not mine.update(**columns):
             log.warning("%s: another attempt has it", claimed)
             return
         for name, value in columns.items():

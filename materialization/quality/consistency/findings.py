@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from lib.decoding import converter
+
 #: Examples kept of each kind.
 MOST_EXAMPLES = 20
 MISSING, EXTRA, DIFFERENT = "missing", "extra", "different"
@@ -26,6 +28,9 @@ class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     online: dict[str, Any] | None = None
     source: dict[str, Any] | None = None
     features: tuple[str, ...] = ()
+
+
+read_examples = converter(list[Example])
 
 
 class Findings(msgspec.Struct):

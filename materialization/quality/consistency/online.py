@@ -64,12 +64,14 @@ def compare_online(
     repair: bool,
     clock: Callable[[], datetime],
     watch: Callable[[Findings, float], None],
+    earlier: Findings | None = None,
 ) -> Compared:
     """Compare a table's online rows with the stored ones, all or a ``sample`` of entities.
 
     A sample takes entities of either store, so that it finds what lacks and what is too much. With
     ``repair`` what differs is put right, unless something newer was written meanwhile; what a pass
-    that began again put right counts, with its examples, beside the last one's differences.
+    that began again put right counts, with its examples, beside the last one's differences; so does
+    what ``earlier`` attempts found.
     ``watch`` is told after each piece what was found and what it cost, in rows; what it raises ends
     the work.
 
@@ -78,7 +80,7 @@ def compare_online(
     before = _marker(subject, stores)
     snapshot = stores.offline.snapshot(subject.place)
     chosen = None if sample is None else _chosen(subject, stores, snapshot, sample)
-    found = Findings()
+    found = earlier or Findings()
     for _ in range(TRIES):
         comparison = _Comparison(subject, stores, before, repair, clock, watch, found)
         comparison.run(snapshot, chosen)

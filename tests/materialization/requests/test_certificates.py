@@ -24,7 +24,8 @@ from materialization.runner.certifying import certify, claim
 from materialization.sources.kinds import find_source
 from materialization.standing import figures
 from registry.access import ActionNotPermitted
-from tests.factories import VIEW, make_version
+from tests.factories import VIEW, make_version, verbs_of
+from tests.materialization.quality.test_consistency import a_byte_is_changed, decoded
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -36,6 +37,7 @@ from tests.materialization.run_world import (
     online,
     write_rows,
 )
+from tests.materialization.runner.test_chunks import Killed
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
@@ -170,6 +172,49 @@ def test_what_a_worker_died_over_is_tried_again_and_given_up_after_three(loaded)
 
     made.refresh_from_db()
     assert (made.status, made.error_code) == ("failed", "worker_died")
+
+
+def killed_when_repaired(version, at):
+    """A clock whose reader dies as soon as the row that was harmed is right again."""
+    right = decoded(version, 1001)
+    a_byte_is_changed(version)
+
+    def clock():
+        if decoded(version, 1001) == right:
+            raise Killed
+        return at
+
+    return clock
+
+
+def test_what_was_put_right_is_told_though_its_worker_died(loaded):
+    made = request_certificate(version=loaded, sample=None, repair=True, at=AT, actor=None)
+    with pytest.raises(Killed):
+        certify(certificate_id=made.pk, worker="w", clock=killed_when_repaired(loaded, AT))
+
+    requeue_certificates(at=AT + 61 * SECOND)
+    with committed():
+        perform_all(AT + 62 * SECOND)
+
+    made.refresh_from_db()
+    assert (made.attempt, made.status, made.repaired) == (2, "equal", 1)
+    assert [each["key"] for each in made.examples] == ["driver_id=1001"]
+    assert verbs_of(made) == ["requested", "repaired"]
+
+
+def test_what_was_put_right_stands_in_the_trail_though_all_workers_died(loaded):
+    made = request_certificate(version=loaded, sample=None, repair=True, at=AT, actor=None)
+    Certificate.objects.filter(pk=made.pk).update(attempt=2)
+    with pytest.raises(Killed):
+        certify(certificate_id=made.pk, worker="w", clock=killed_when_repaired(loaded, AT))
+
+    with committed():
+        requeue_certificates(at=AT + 61 * SECOND)
+
+    made.refresh_from_db()
+    assert (made.status, made.error_code, made.repaired) == ("failed", "worker_died", 1)
+    assert made.finished_at == AT + 61 * SECOND
+    assert verbs_of(made) == ["requested", "repaired"]
 
 
 # --- who may ask --------------------------------------------------------------------------------
