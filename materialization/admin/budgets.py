@@ -26,7 +26,6 @@ from materialization.requests.budgets import MAX_REASON, MOST, BadBudget, Limits
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.forms import StyledForm
-from registry.admin.panels import panel
 from registry.admin.scope import projects_with
 from registry.choices import Right
 from registry.denials import attempting
@@ -65,7 +64,6 @@ class BudgetForm(StyledForm):
         return Limits(*(self.cleaned_data[name] for name in Limits._fields))
 
 
-@panel(FeatureView)
 def budget_panel(request: HttpRequest, feature_view: FeatureView) -> str:
     """Show what a view with stored rows takes, and let those who may say what it may take."""
     today = timezone.now().date()

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from lib.clock import database_now
+from materialization.admin.budgets import budget_panel
 from materialization.catalogue import newest_event
 from materialization.choices import AlertKind, QuarantineState
 from materialization.markup import outcomes
@@ -90,6 +91,9 @@ def feature_view_panel(request: HttpRequest, feature_view: FeatureView) -> str:
     rows = [_standing(version, found[version]) for version in shown]
     context = {"rows": rows, "now": timezone.now()}
     return render_to_string("materialization/admin/view_panel.html", context, request=request)
+
+
+panel(FeatureView)(budget_panel)  # after the one above
 
 
 def _standing(version: FeatureViewVersion, fresh: Freshness) -> dict[str, Any]:
