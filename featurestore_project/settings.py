@@ -176,6 +176,10 @@ COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100
 COMPARE_EVERY_SECONDS = env_int("COMPARE_EVERY_SECONDS", 3600)
 COMPARE_SAMPLE = env_int("COMPARE_SAMPLE", 1000, minimum=1)
 COMPARE_FULL_EVERY_SECONDS = env_int("COMPARE_FULL_EVERY_SECONDS", 0)
+# Seconds between two comparisons of a table with its source, of the latest so many days of what is
+# stored. 0 seconds: none by itself; 0 days: all there is.
+COMPARE_SOURCE_EVERY_SECONDS = env_int("COMPARE_SOURCE_EVERY_SECONDS", 0)
+COMPARE_SOURCE_DAYS = env_int("COMPARE_SOURCE_DAYS", 7)
 # Hours for which files that left a table stay: readers and downloads may be under way with them.
 FILES_KEPT_HOURS = env_int("FILES_KEPT_HOURS", 24, minimum=1)
 # Seconds between two sweeps: how late a due schedule may start.

@@ -152,7 +152,7 @@ def _certificate_figures(
     if found.finished_at is not None:
         age = max((at - found.finished_at).total_seconds(), 0.0)
         yield Figure("assay_certificate_age_seconds", labels, age)
-    for name in ("compared", "equal", "missing", "extra", "different", "late", "repaired"):
+    for name in ("compared", "equal", "missing", "extra", "different", "late", "gone", "repaired"):
         yield Figure("assay_certificate_rows", labels | {"found": name}, getattr(found, name))
 
 

@@ -75,6 +75,7 @@ class CertificateAdmin(ScopedAdmin):
             "examples": Disclosure(request.user).examples(obj),
             "may_ask": may_ask,
             "is_online": is_online,
+            "makes_ticks": obj.version.spec.transform.makes_ticks,
             "may_repair": may_ask and is_online and differs and obj.repaired < obj.differences,
         }
 

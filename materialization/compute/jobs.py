@@ -22,6 +22,7 @@ class Reading(msgspec.Struct, frozen=True):
     """Take rows of some of a source's parts; what the fields mean stands at ``readings.Planned``.
 
     ``others`` are the parts that this reading leaves alone: what is not in the one may be in them.
+    With ``counts_gone`` they are read too, to count what is stored and in no part any more.
     """
 
     source: SourceInput
@@ -29,6 +30,7 @@ class Reading(msgspec.Struct, frozen=True):
     known_since: datetime | None = None
     unseen: bool = False
     others: SourceInput | None = None
+    counts_gone: bool = False
 
 
 class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):

@@ -29,6 +29,8 @@ class Certificate(models.Model):
     kind = models.CharField(max_length=8, choices=[(k, k) for k in CertificateKind])
     #: So many entities of each store were looked at; null: all.
     sample = models.PositiveIntegerField(null=True, blank=True)
+    #: Only rows from then on were compared, with the source; null: all.
+    since = models.DateTimeField(null=True, blank=True)
     #: What differs is put right as it is found.
     repair = models.BooleanField(default=False)
     status = models.CharField(
@@ -56,8 +58,11 @@ class Certificate(models.Model):
     #: Of the equal ones: past every TTL, and gone from memory.
     expired = models.PositiveBigIntegerField(default=0)
     repaired = models.PositiveBigIntegerField(default=0)
-    #: Of the source's rows those that are in files which the next run reads.
+    #: Of the source's rows those that are in files which the next run reads; of ticks those that
+    #: rows which arrived since would change.
     late = models.PositiveBigIntegerField(default=0)
+    #: Stored rows of which the source has none any more: no difference, sources are trimmed.
+    gone = models.PositiveBigIntegerField(default=0)
     #: Some of each kind of difference; their keys are for those who may read the view's values.
     examples = models.JSONField(default=list, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
@@ -86,6 +91,10 @@ class Certificate(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE_CERTIFICATES
+
+    @property
+    def is_whole(self) -> bool:
+        return self.sample is None and self.since is None
 
     @property
     def differences(self) -> int:

@@ -25,6 +25,7 @@ from materialization.choices import (
     CertificateStatus,
 )
 from materialization.models import Alert, Certificate
+from materialization.queries import covered_until
 from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.certifying import give_up
 from registry import access, audit
@@ -70,12 +71,14 @@ def request_certificate(
     actor: User | None,
     repair: bool = False,
     kind: CertificateKind = CertificateKind.ONLINE,
+    since: datetime | None = None,
     enqueued: bool = True,
 ) -> Certificate:
     """Queue a comparison of a version's table; without ``actor`` the system asks.
 
-    ``sample`` None: of all rows, which a repair and the source are always. Not ``enqueued``: the
-    caller performs it. One that is under way and does as much is returned instead.
+    ``sample`` None: of all rows, which a repair and the source are always; of the source those from
+    ``since`` on. Not ``enqueued``: the caller performs it. One that is under way and does as much
+    is returned instead.
 
     :raises ActionNotPermitted: the actor may not materialize this view.
     :raises NotComparable: the version is not served, not online, nothing of it was loaded yet, or
@@ -95,10 +98,10 @@ def request_certificate(
     table = _comparable_table(version, kind)
     live = Certificate.objects.filter(table=table, kind=kind, status__in=LIVE_CERTIFICATES).first()
     if live is not None:
-        return _joined(live, sample, repair=repair)
+        return _joined(live, sample, since, repair=repair)
     try:
         with transaction.atomic():
-            made = _create(version, table, kind, sample, repair=repair, actor=actor, at=at)
+            made = _create(version, table, kind, sample, since, repair=repair, actor=actor, at=at)
             if enqueued:
                 enqueue(made)
             return made
@@ -120,8 +123,11 @@ def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> Fea
     return version.table
 
 
-def _joined(live: Certificate, sample: int | None, *, repair: bool) -> Certificate:
+def _joined(
+    live: Certificate, sample: int | None, since: datetime | None, *, repair: bool
+) -> Certificate:
     is_wide = live.sample is None or (sample is not None and sample <= live.sample)
+    is_wide &= live.since is None or (since is not None and since >= live.since)
     if is_wide and (live.repair or not repair):
         return live
     raise ComparisonInProgress(
@@ -135,6 +141,7 @@ def _create(
     table: FeatureTable,
     kind: CertificateKind,
     sample: int | None,
+    since: datetime | None,
     *,
     repair: bool,
     actor: User | None,
@@ -145,6 +152,7 @@ def _create(
         version=version,
         kind=kind,
         sample=sample,
+        since=since,
         repair=repair,
         requested_by=actor,
         requested_at=at,
@@ -180,6 +188,36 @@ def compare_due(*, at: datetime) -> None:
             _ask_for(due, turns, sample, at)
 
 
+def compare_sources_due(*, at: datetime) -> None:
+    """Ask for the comparisons with sources whose time has come, few by each sweep.
+
+    Of the latest ``COMPARE_SOURCE_DAYS`` that are stored; of a table that differed of all.
+    """
+    if not (every := settings.COMPARE_SOURCE_EVERY_SECONDS):
+        return
+    stored = served_versions().filter(table__ready_at__isnull=False).defer("packet")
+    tables = set(stored.values_list("table", flat=True))
+    turns = -(-len(tables) * settings.SWEEP_EVERY_SECONDS // every)
+    kind = CertificateKind.SOURCE
+    due = _due_tables(tables, None, timedelta(seconds=every), at, kind=kind)[:turns]
+    wrong = _wrong_tables(kind) if due else set()
+    newest = stored.filter(table__in=due).order_by("major", "minor", "patch")
+    for version in {version.table_id: version for version in newest}.values():
+        since = None if version.table_id in wrong else _latest_days(version)
+        try:
+            request_certificate(
+                version=version, sample=None, since=since, kind=kind, at=at, actor=None
+            )
+        except AssayError as exc:
+            log.warning("sweep: %s: %s", version, exc)
+
+
+def _latest_days(version: FeatureViewVersion) -> datetime | None:
+    until = covered_until(version.table) if version.table else None
+    days = settings.COMPARE_SOURCE_DAYS
+    return until - timedelta(days=days) if until and days else None
+
+
 def _loaded_versions() -> QuerySet[FeatureViewVersion]:
     """Return the served versions of tables that were loaded into the online store."""
     tables = {"table__ready_at__isnull": False, "table__generation__gt": 0}
@@ -187,13 +225,18 @@ def _loaded_versions() -> QuerySet[FeatureViewVersion]:
 
 
 def _due_tables(
-    tables: Collection[int | None], sample: int | None, every: timedelta, at: datetime
+    tables: Collection[int | None],
+    sample: int | None,
+    every: timedelta,
+    at: datetime,
+    *,
+    kind: CertificateKind = CertificateKind.ONLINE,
 ) -> list[int | None]:
     """Return the tables that are to be compared and are not being, those that wait longest first.
 
     All of them having been compared answers for a sample too.
     """
-    made = Certificate.objects.filter(table__in=tables, kind=CertificateKind.ONLINE)
+    made = Certificate.objects.filter(table__in=tables, kind=kind)
     wide = made.filter(sample=None) if sample is None else made
     last = dict(wide.order_by().values_list("table").annotate(Max("requested_at")))
     busy = set(made.filter(status__in=LIVE_CERTIFICATES).values_list("table", flat=True))
@@ -211,7 +254,7 @@ def _ask_for(tables: Sequence[int | None], turns: int, sample: int | None, at: d
     """Ask for comparisons of the first so many of the tables that are online."""
     if not tables:
         return
-    wrong = _wrong_tables()
+    wrong = _wrong_tables(CertificateKind.ONLINE)
     newest = _loaded_versions().filter(table__in=tables).order_by("major", "minor", "patch")
     online = {version.table_id: version for version in newest if version.spec.view.online}
     for table in [table for table in tables if table in online][:turns]:
@@ -222,12 +265,12 @@ def _ask_for(tables: Sequence[int | None], turns: int, sample: int | None, at: d
             log.warning("sweep: %s: %s", online[table], exc)
 
 
-def _wrong_tables() -> set[int | None]:
-    """Return the tables that differed online and were not found equal since.
+def _wrong_tables(kind: CertificateKind) -> set[int | None]:
+    """Return the tables that differed by a comparison of this kind and were not equal since.
 
-    Those that differ from their source do not count: comparing all online rows tells nothing of it.
+    The other kind does not count: comparing all online rows tells nothing of the source.
     """
-    code = DIFFERS[CertificateKind.ONLINE]
+    code = DIFFERS[kind]
     found = Alert.objects.open().filter(kind=AlertKind.INCONSISTENT, code=code)
     return set(found.values_list("version__table", flat=True))
 
@@ -256,4 +299,4 @@ def requeue_certificates(*, at: datetime) -> None:
 
 
 #: What a sweep sees to, in order.
-DUTIES = (requeue_certificates, compare_due)
+DUTIES = (requeue_certificates, compare_due, compare_sources_due)

@@ -172,7 +172,7 @@ class _Watch:
 
 def _columns(compared: Compared) -> dict[str, Any]:
     found = compared.findings
-    counted = ("compared", "missing", "extra", "different", "expired", "repaired", "late")
+    counted = ("compared", "missing", "extra", "different", "expired", "repaired", "late", "gone")
     return {
         **{name: getattr(found, name) for name in counted},
         "examples": _examples(found),
@@ -223,14 +223,24 @@ def words_of(done: Certificate) -> str:
     if done.status == CertificateStatus.FAILED:
         return f"nothing can be said: {done.error}{_put_right(done)}"
     scope = "all rows" if done.sample is None else f"a sample of {done.compared:,} rows"
+    if done.since is not None:
+        scope = f"rows since {done.since:%Y-%m-%d %H:%M} UTC"
     what = "online against offline"
     if done.kind == CertificateKind.SOURCE:
         what = "stored against source"
     kinds = ("missing", "extra", "different")
     found = ", ".join(f"{getattr(done, k):,} {k}" for k in kinds if getattr(done, k))
-    late = f"; {done.late:,} late, which the next run takes" if done.late else ""
     counted = f"{done.equal:,} equal, {found or 'none differ'}"
-    return f"{what}, {scope}: {counted}{late}{_put_right(done)}"
+    return f"{what}, {scope}: {counted}{_aside(done)}{_put_right(done)}"
+
+
+def _aside(done: Certificate) -> str:
+    """Say what is no difference and yet not equal."""
+    late = "late, which the next run takes"
+    if done.version.spec.transform.makes_ticks:
+        late = "as they were served, though rows that arrived since would change them"
+    said = [f"; {done.late:,} {late}"] if done.late else []
+    return "".join([*said, f"; {done.gone:,} gone from the source" if done.gone else ""])
 
 
 def _put_right(done: Certificate) -> str:
@@ -240,13 +250,13 @@ def _put_right(done: Certificate) -> str:
 def _settle_alert(done: Certificate, at: datetime) -> None:
     """Open or add to the alert of a table that differs; all of it being equal closes it.
 
-    A sample closes nothing: what was found once need not be in it.
+    A part closes nothing: what was found once need not be in it.
     """
     if done.status == CertificateStatus.DIFFERENT:
         if done.version.state in SERVED_STATES:
             trouble = Trouble(f"{done}: {words_of(done)}.", DIFFERS[CertificateKind(done.kind)])
             raise_alert(AlertKind.INCONSISTENT, _about(done), trouble, at=at)
-    elif done.status == CertificateStatus.EQUAL and done.sample is None:
+    elif done.status == CertificateStatus.EQUAL and done.is_whole:
         about = Alert.objects.filter(
             kind=AlertKind.INCONSISTENT,
             version__table=done.table_id,

@@ -1,80 +1,88 @@
-"""A table's stored rows against the rows its source has: what lacks, and what is late.
+"""A table's stored rows against those its source has: what lacks, what is late, what is gone.
 
 The source is read as a run would that looks at everything again, into a folder of its own, and
-nothing is stored. Not for aggregations: ticks that are stored stay as they were served, whatever
-arrived since.
+nothing is stored. Ticks are computed again, from the stored state before them on.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyarrow.parquet as pq
 from django.conf import settings
 
-from lib.errors import Conflict
 from lib.instants import timestamp
 from materialization.compute.jobs import ComputeJob, Reading
 from materialization.compute.scratch import own_folder
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.errors import TEMP_PREFIX
-from materialization.quality.consistency.findings import MISSING, MOST_EXAMPLES, Example, Findings
+from materialization.quality.consistency.findings import (
+    DIFFERENT,
+    MISSING,
+    MOST_EXAMPLES,
+    Example,
+    Findings,
+)
 from materialization.quality.consistency.online import Compared
 from materialization.queries import coverage, table_at
 from materialization.readings import settled
 from materialization.runner.looking import Work, refuse_changed, seen_parts
 from materialization.sources.kinds import find_source
 from materialization.stores.columns import CREATED, EVENT
+from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from materialization.compute.jobs import Computed
     from materialization.models import Certificate
     from materialization.sources.inputs import Part, SourceInput
     from materialization.stores.protocols import Snapshot
-    from materialization.windows import Window
     from registry.spec.model import VersionSpec
-
-
-class TicksAreKept(Conflict):
-    code = "ticks_are_kept"
 
 
 def compare_source(claimed: Certificate, *, watch: Callable[[float], None]) -> Compared:
     """Count the source's rows of covered windows that the table has, and those that it lacks.
 
     Of files that are as the last run saw them a row that lacks is a gap, ``missing``; of new and
-    changed ones it is ``late``: the next run takes it. Rows that the source no longer has stay
-    stored, and are not looked at.
+    changed ones it is ``late``: the next run takes it. Stored rows that the source no longer has
+    are ``gone``. Only from ``claimed.since`` on, where that is set.
 
-    :raises TicksAreKept: the view aggregates.
     :raises SourceChangedWhileRead: what was read may be half the old and half the new.
     """
     table, spec = claimed.table, claimed.version.spec
-    if spec.transform.makes_ticks:
-        raise TicksAreKept(
-            f"{claimed.version} aggregates: ticks that are stored stay as they were served,"
-            " whatever arrived since, so there are no source rows to compare them with."
-        )
     where = whereabouts(spec, table.feature_view.project)
     with where.telling():
         source = find_source(spec.rows_from, where)
         rest = timedelta(seconds=settings.SOURCE_SETTLE_SECONDS)
         parts = settled(source.parts(), now=time.time(), age=rest)
         # In this order: what is remembered or covered is stored by then.
-        seen, covered = seen_parts(table), coverage(table)
+        seen, covered = seen_parts(table), _since(coverage(table), claimed.since)
         snapshot = offline_store().snapshot(table_at(table))
-        same = {p.name for p in parts if p.name in seen and seen[p.name].identity == p.identity}
-        found = Findings()
-        for names in (same, {part.name for part in parts} - same):
-            if names and covered:
-                look = _Look(spec, source, parts, covered, snapshot, watch)
-                look.count(found, names, is_late=names is not same)
+        if not covered:
+            return Compared(Findings(), claimed.requested_at, snapshot.version)
+        look = _Look(spec, source, parts, covered, snapshot, watch)
+        if spec.transform.makes_ticks:
+            found = look.count_ticks()
+        else:
+            same = {p.name for p in parts if p.name in seen and seen[p.name].identity == p.identity}
+            found = look.count_rows(same)
     return Compared(found, covered[-1].end, snapshot.version)
+
+
+def _since(covered: Sequence[Window], since: datetime | None) -> list[Window]:
+    """Return the part of the windows from an instant on."""
+    if since is None:
+        return list(covered)
+    starts = [since if each.start is None else max(each.start, since) for each in covered]
+    pairs = zip(starts, covered, strict=True)
+    return [Window(start, each.end) for start, each in pairs if start < each.end]
 
 
 class _Look:
@@ -92,21 +100,55 @@ class _Look:
         self._spec, self._source, self._parts = spec, source, parts
         self._covered, self._snapshot, self._watch = covered, snapshot, watch
 
-    def count(self, found: Findings, names: set[str], *, is_late: bool) -> None:
-        with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=own_folder()) as staging:
-            work = self._work(names, staging)
-            assert work.job is not None  # noqa: S101 - made a line ago
-            computed = engine().compute(work.job, watch=self._watch)
-            refuse_changed(work)
-            counted = computed.counters
-            found.compared += counted.rows_read - counted.dropped_null_key
-            if is_late:
-                found.late += counted.late
-            else:
-                found.missing += counted.late
-                found.examples += self._examples(computed)
+    def count_rows(self, same: set[str]) -> Findings:
+        """Compare the rows of the parts that are the ``same``, and of the others."""
+        found, everything = Findings(), {part.name for part in self._parts}
+        for names in (same, everything - same):
+            if names:
+                with self._computed(self._rows_job(names, counts_gone=not found.compared)) as made:
+                    self._add(found, made, is_late=names is not same)
+        return found
 
-    def _work(self, names: set[str], staging: str) -> Work:
+    def _add(self, found: Findings, computed: Computed, *, is_late: bool) -> None:
+        counted = computed.counters
+        found.compared += counted.rows_read - counted.dropped_null_key
+        found.gone = max(found.gone, counted.gone or 0)
+        if is_late:
+            found.late += counted.late
+        else:
+            found.missing += counted.late
+            found.examples += self._examples(computed, MISSING)
+
+    def count_ticks(self) -> Findings:
+        """Compute the ticks again and compare them with what a reader finds at each.
+
+        Rows that do not say when they were known count from when they arrived: ticks they would
+        change are as they were served. Where they say it, a tick that comes out otherwise differs.
+        """
+        with self._computed(self._ticks_job()) as computed:
+            counted = computed.counters
+            compared = counted.already_stored + counted.late
+            found = Findings(compared=compared, gone=counted.gone or 0)
+            if self._spec.rows_from.created_timestamp is None:
+                found.late = counted.late
+            else:
+                found.different, found.missing = counted.corrected, counted.late - counted.corrected
+                kind = DIFFERENT if counted.corrected else MISSING
+                found.examples += self._examples(computed, kind)
+        return found
+
+    @contextmanager
+    def _computed(self, job: ComputeJob) -> Iterator[Computed]:
+        """Have a job performed in a folder that is gone at the end of the block."""
+        with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=own_folder()) as staging:
+            computed = engine().compute(
+                msgspec.structs.replace(job, staging=staging), watch=self._watch
+            )
+            reads = frozenset(part.name for part in self._parts)
+            refuse_changed(Work([], job.window_end, self._parts, reads=reads, job=job))
+            yield computed
+
+    def _rows_job(self, names: set[str], *, counts_gone: bool) -> ComputeJob:
         everything = frozenset(part.name for part in self._parts)
         others = everything - names
         reading = Reading(
@@ -114,19 +156,29 @@ class _Look:
             windows=tuple((window.start, window.end) for window in self._covered),
             unseen=True,
             others=self._source.only(others) if others else None,
+            counts_gone=counts_gone,
         )
-        job = ComputeJob(
+        return ComputeJob(
             spec=self._spec,
             source=self._source.only(everything),
             window_end=self._covered[-1].end,
             state_files=self._snapshot.files,
             readings=(reading,),
-            staging=staging,
         )
-        return Work([], self._covered[-1].end, self._parts, reads=everything, job=job)
 
-    def _examples(self, computed: Computed) -> list[Example]:
-        """Name the first of the rows that lack."""
+    def _ticks_job(self) -> ComputeJob:
+        end = self._covered[-1].end
+        return ComputeJob(
+            spec=self._spec,
+            source=self._source.only({part.name for part in self._parts}),
+            window_start=self._covered[0].start,
+            window_end=end,
+            state_files=self._snapshot.files,
+            corrects_at=end,
+        )
+
+    def _examples(self, computed: Computed, kind: str) -> list[Example]:
+        """Name the first of the rows that lack, or ticks that differ."""
         keys = [key.name for key in self._spec.join_keys]
         examples: list[Example] = []
         for file in computed.files:
@@ -136,7 +188,7 @@ class _Look:
             for row in next(first).to_pylist():
                 key = ", ".join(f"{name}={str(row[name])[:200]}" for name in keys)
                 stamps = {name: timestamp(row[name]) for name in (EVENT, CREATED)}
-                examples.append(Example(MISSING, key, source=stamps))
+                examples.append(Example(kind, key, source=stamps))
             if len(examples) >= MOST_EXAMPLES:
                 break
         return examples[:MOST_EXAMPLES]

@@ -11,7 +11,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lib.sql_text import identifier
+from lib.sql_text import identifier, key_list
 from materialization.compute.jobs import Counters
 from materialization.placeholder_dates import count_apart, counts_sql
 from materialization.stores.columns import CREATED, EVENT
@@ -153,7 +153,7 @@ class _RowWork:
         (late,) = self._one("SELECT count(*) FROM unseen")
         self._late += late
         self._corrected += self._one(corrected_sql(spec, "unseen", "near"))[0]
-        if reading.others is None:
+        if reading.others is None or reading.counts_gone:
             self._lost = (self._lost or 0) + self._count_lost(reading)
         self._had += read - without_key - late
         return Query(f"SELECT {named_columns(spec, reading.known_since)} FROM unseen", late)
@@ -163,7 +163,12 @@ class _RowWork:
         known = self._spec.rows_from.created_timestamp is not None
         # When rows were known of which the source does not say it was observed: not their place.
         within = taken(self._spec, reading.windows, created="c" if known else "NULL::TIMESTAMPTZ")
-        return self._one(lost_sql(self._spec, "marked", self._job.state_files, within))[0]
+        rows = "marked"
+        if reading.others is not None:
+            moment = f"{key_list(self._spec.join_keys)}, e"
+            others = f"SELECT {moment} FROM ({self._typed(reading.others)})"
+            rows = f"(SELECT {moment} FROM marked UNION ALL {others}) AS everywhere"
+        return self._one(lost_sql(self._spec, rows, self._job.state_files, within))[0]
 
     def _gone(self, reading: Reading) -> str:
         """Create the table of stored values that no part of the source has any more; name it."""

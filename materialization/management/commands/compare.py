@@ -30,6 +30,7 @@ COLUMNS: tuple[str, ...] = (
     "different",
     "repaired",
     "late",
+    "gone",
 )
 
 
@@ -56,11 +57,11 @@ class Command(BaseCommand):
         parser.add_argument("--examples", action="store_true", help="show keys of what differs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        versions = _versions(options["project"], options["feature_view"])
+        kind = CertificateKind.SOURCE if options["source"] else CertificateKind.ONLINE
+        versions = _versions(options["project"], options["feature_view"], kind)
         if not versions:
             raise CommandError("nothing that is served online has these names.", returncode=2)
         sample = None if options["full"] else options["sample"]
-        kind = CertificateKind.SOURCE if options["source"] else CertificateKind.ONLINE
         done = [self._compare(each, kind, sample, repair=options["repair"]) for each in versions]
         rows = [COLUMNS, *map(_cells, done)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -98,8 +99,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{done.version}: {example['kind']} {example['key']}{features}")
 
 
-def _versions(project: str | None, name: str | None) -> list[FeatureViewVersion]:
-    """Return one served version of each table that is loaded."""
+def _versions(
+    project: str | None, name: str | None, kind: CertificateKind
+) -> list[FeatureViewVersion]:
+    """Return one served version of each table that is loaded, or stored where that will do."""
     versions = served_versions().filter(table__ready_at__isnull=False)
     view, _, number = (name or "").partition("@")
     if project:
@@ -108,7 +111,8 @@ def _versions(project: str | None, name: str | None) -> list[FeatureViewVersion]
         versions = versions.filter(feature_view__name=view)
     found: dict[int | None, FeatureViewVersion] = {}
     for version in versions.order_by("feature_view__project__name", "feature_view__name", "pk"):
-        if version.spec.view.online and number in ("", version.number):
+        has_both = kind is CertificateKind.SOURCE or version.spec.view.online
+        if has_both and number in ("", version.number):
             found.setdefault(version.table_id, version)
     return list(found.values())
 

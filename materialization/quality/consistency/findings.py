@@ -38,7 +38,7 @@ class Findings(msgspec.Struct):
 
     ``expired`` of the equal ones are past every TTL and gone from memory; ``repaired`` of the
     different ones were put right; ``late`` of the source's rows are in files that the next run
-    reads.
+    reads; ``gone`` stored rows have none in the source any more, and are not among the compared.
     """
 
     compared: int = 0
@@ -48,6 +48,7 @@ class Findings(msgspec.Struct):
     expired: int = 0
     repaired: int = 0
     late: int = 0
+    gone: int = 0
     examples: list[Example] = []
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from lib.connections import get_redis
-from materialization.choices import CertificateKind, CertificateStatus
+from materialization.choices import CertificateKind, CertificateStatus, RunKind
 from materialization.edges import engine, offline_store, online_store, whereabouts
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.findings import (
@@ -23,10 +23,10 @@ from materialization.quality.consistency.rows import is_same, stamps_of
 from materialization.quality.consistency.subject import NotLoaded, Stores, Subject
 from materialization.queries import table_at
 from materialization.requests.certificates import NotComparable, request_certificate
-from materialization.runner.certifying import certify
+from materialization.runner.certifying import certify, words_of
 from materialization.sources.kinds import find_source
 from materialization.stores.layout import layout_of, marker_key
-from tests.factories import ENTITY, SOURCE, make_version, verbs_of
+from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -482,17 +482,85 @@ def _project(version):
     return version.feature_view.project
 
 
-def test_the_source_of_ticks_is_not_compared_nor_repaired(cast, sources):
+def test_rows_gone_from_the_source_are_counted_whichever_files_changed(cast, sources):
+    """Of two files one stays as it is, the other loses a row: both have to be looked through."""
+
+    def write(name, rows):
+        write_rows(sources, rows).rename(sources / name)
+
+    write("a.parquet", ROWS[:2])
+    write("b.parquet", ROWS[2:])
+    text = DEFINITIONS.replace("path: driver_stats.parquet", 'path: "*.parquet"')
+    with committed():
+        version = make_version(cast, text=text)
+        materialize(version)
+    assert certified(fresh(version)).gone == 0
+
+    write("b.parquet", ROWS[2:3])
+    one = certified(fresh(version))
+    assert (one.status, one.compared, one.missing, one.late, one.gone) == ("equal", 3, 0, 0, 1)
+
+    (sources / "a.parquet").unlink()
+    rest = certified(fresh(version))
+    assert (rest.status, rest.compared, rest.gone) == ("equal", 1, 2)
+    assert words_of(rest).endswith("1 equal, none differ; 2 gone from the source")
+
+
+@pytest.fixture
+def ticks(cast, sources):
+    """Stored hourly ticks of a source that says when its rows were known."""
     write_rows(sources, ROWS)
     with committed():
         version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, WINDOWED)))
         materialize(version)
+    return fresh(version)
 
-    found = certified(fresh(version))
 
-    assert (found.status, found.error_code) == ("failed", "ticks_are_kept")
+def test_ticks_are_computed_again_and_compared(ticks, sources):
+    equal = certified(ticks)
+    assert (equal.status, equal.different, equal.missing, equal.late) == ("equal", 0, 0, 0)
+    assert equal.compared > 0
+
+    # A row that says that it was known before the ticks that lack it.
+    write_rows(sources, [*ROWS, (1001, AT - 3 * HOUR, AT - 3 * HOUR, 0.5, 1000)])
+    found = certified(ticks)
+
+    assert found.status == "different"
+    assert found.different + found.missing > 0
+    assert found.equal + found.different + found.missing == found.compared
+    assert found.examples[0]["key"] == "driver_id=1001"
+    assert Alert.objects.get().code == "source_differs"
+    with committed():
+        run = materialize(ticks, kind=RunKind.RECOMPUTE, end=AT)
+    assert run.status == "succeeded"
+    assert certified(ticks).status == "equal"
+    assert Alert.objects.get().state == "closed"
+
+
+def test_only_the_latest_ticks_are_compared_where_that_is_asked(ticks, sources):
+    write_rows(sources, [*ROWS, (1001, AT - 9 * HOUR, AT - 9 * HOUR, 0.5, 1000)])
+
+    def since(at):
+        made = request_certificate(
+            version=ticks, kind=CertificateKind.SOURCE, sample=None, since=at, at=AT, actor=None
+        )
+        with committed():
+            certify(certificate_id=made.pk, worker="w", clock=lambda: AT)
+        made.refresh_from_db()
+        return made
+
+    late, early = since(AT - HOUR), since(AT - 12 * HOUR)
+
+    assert (late.status, late.differences) == ("equal", 0)
+    assert early.status == "different"
+    assert early.compared > late.compared
+    assert since(AT - HOUR).status == "equal"
+    assert Alert.objects.get().state == "open"  # a part closes nothing
+
+
+def test_the_source_is_not_put_right_by_a_comparison(loaded):
     with pytest.raises(NotComparable, match="materialize"):
         request_certificate(
-            version=fresh(version), kind=CertificateKind.SOURCE, sample=None, repair=True, at=AT,
+            version=loaded, kind=CertificateKind.SOURCE, sample=None, repair=True, at=AT,
             actor=None,
         )  # fmt: skip

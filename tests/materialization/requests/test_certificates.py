@@ -17,6 +17,7 @@ from materialization.requests.certificates import (
     ComparisonInProgress,
     NotComparable,
     compare_due,
+    compare_sources_due,
     request_certificate,
     requeue_certificates,
 )
@@ -268,6 +269,37 @@ def test_a_total_loss_is_made_good_from_the_offline_store(cast, loaded, capsys):
     assert out[0] == "1 tables are not loaded."
     assert out[1] == "driver_daily@1.0.0: 3 entities; 0 left"
     assert out[-1] == "0 tables are not loaded."
+
+
+def test_the_source_is_compared_when_it_is_due_its_latest_days_and_wholly_once_it_differed(
+    loaded, settings
+):
+    compare_sources_due(at=AT)
+    assert not Certificate.objects.exists()
+    settings.COMPARE_SOURCE_EVERY_SECONDS = 86_400
+    settings.COMPARE_SOURCE_DAYS = 2
+
+    for after in (0, 1, 23.9, 24):
+        compare_sources_due(at=AT + after * HOUR)
+        perform_all(AT + after * HOUR)
+
+    found = Certificate.objects.order_by("id").values_list("kind", "status", "since")
+    assert list(found) == [("source", "equal", AT - 48 * HOUR)] * 2
+    Alert.objects.create(
+        kind="inconsistent", severity="critical", subject="x", version=loaded, words="x",
+        code="source_differs", opened_at=AT, last_seen_at=AT,
+    )  # fmt: skip
+    compare_sources_due(at=AT + 48 * HOUR)
+    assert Certificate.objects.get(status="queued").since is None
+    with pytest.raises(ComparisonInProgress):  # not taken for one of all, which it is
+        _narrow_then_wide(loaded)
+
+
+def _narrow_then_wide(version) -> None:
+    Certificate.objects.filter(status="queued").update(since=AT)
+    request_certificate(
+        version=version, kind=CertificateKind.SOURCE, sample=None, at=AT, actor=None
+    )
 
 
 # --- what a monitor is told ---------------------------------------------------------------------
