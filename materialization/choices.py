@@ -19,6 +19,8 @@ class RunKind(StrEnum):
 
 
 COMPARING_KINDS = (RunKind.AGAIN, RunKind.RECOMPUTE)
+#: What keeps a table up to date, or somebody waits for: goes before what computes histories.
+FIRST_KINDS = (RunKind.INCREMENTAL, RunKind.RELEASE)
 
 
 class RunQueue(StrEnum):

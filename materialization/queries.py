@@ -13,13 +13,16 @@ from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
 from lib.instants import MICROSECOND
 from materialization.choices import (
     COMPARING_KINDS,
+    FIRST_KINDS,
     LIVE_STATUSES,
     UNFINISHED_STATUSES,
     QuarantineState,
     RunKind,
+    RunQueue,
     RunStatus,
     RunStep,
 )
+from materialization.chunks import read_chunks
 from materialization.comparisons import compared, compares_rows, to_compare
 from materialization.models import MaterializationRun, Quarantine, StoredWindow
 from materialization.stores.protocols import TableAt
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import FeatureViewVersion
+#: For how long a history gives way to increments, and how many of those are looked at.
+LONGEST_WAIT, LOOKED_AT = timedelta(minutes=10), 20
 #: How often a table that changes is seen to, and after how many commits it does not wait for that.
 CARE_EVERY, MANY_COMMITS = timedelta(days=1), 100
 
@@ -137,9 +142,34 @@ def live_run(table: FeatureTable) -> MaterializationRun | None:
 
 
 def run_waits(run: MaterializationRun, *, at: datetime) -> bool:
-    """Return whether another run waits for a worker of the queue that ``run`` has one of."""
-    waiting = MaterializationRun.objects.filter(queue=run.queue, status=RunStatus.QUEUED)
-    return waiting.filter(Q(retry_at=None) | Q(retry_at__lte=at)).exclude(pk=run.pk).exists()
+    """Return whether another run waits for a worker of the queue that ``run`` has one of.
+
+    One of those that go first waits for no other kind.
+    """
+    waiting = _waiting(run.queue, at=at).exclude(pk=run.pk)
+    if run.kind in FIRST_KINDS:
+        waiting = waiting.filter(kind__in=FIRST_KINDS)
+    return waiting.exists()
+
+
+def runs_before(run_id: int, *, at: datetime) -> list[int]:
+    """Return the waiting runs that a worker should take before the queued one, in their order.
+
+    A history that has not got on for ``LONGEST_WAIT`` gives way no more, until it has.
+    """
+    run = MaterializationRun.objects.filter(pk=run_id, status=RunStatus.QUEUED).first()
+    if run is None or run.queue != RunQueue.RUNS or run.kind in FIRST_KINDS:
+        return []
+    stored = [each.stored_at for each in read_chunks(run.chunks) if each.stored_at is not None]
+    if at - max([run.requested_at, *stored]) > LONGEST_WAIT:
+        return []
+    first = _waiting(RunQueue.RUNS, at=at).filter(kind__in=FIRST_KINDS)
+    return list(first.order_by("enqueued_at", "id").values_list("pk", flat=True)[:LOOKED_AT])
+
+
+def _waiting(queue: str, *, at: datetime) -> QuerySet[MaterializationRun]:
+    waiting = MaterializationRun.objects.filter(queue=queue, status=RunStatus.QUEUED)
+    return waiting.filter(Q(retry_at=None) | Q(retry_at__lte=at))
 
 
 def paused_tables() -> set[int]:

@@ -21,7 +21,7 @@ from materialization.edges import online_store
 from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner import caring
 from materialization.runner.certifying import certify
-from materialization.runner.run import run
+from materialization.runner.run import take_turn
 
 #: Seconds for one message: a channel that answers slowly, byte by byte, holds nothing up.
 DELIVERY_SECONDS = 10
@@ -29,11 +29,15 @@ DELIVERY_SECONDS = 10
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
 def run_materialization(self: Any, *, run_id: int, **_: object) -> None:
-    """Perform one run; what happened is in its row. One left queued by an outage is swept up."""
+    """Perform one run; what happened is in its row. One left queued by an outage is swept up.
+
+    One that goes before it may be performed instead, and it is told of again.
+    """
     if (self.request.delivery_info or {}).get("routing_key") == RunQueue.RUNS:
         _step_back()
-    if run(run_id=run_id, worker=str(self.request.hostname or "worker"), clock=database_now):
-        run_materialization.apply_async(kwargs={"run_id": run_id}, queue=RunQueue.RUNS)
+    worker = str(self.request.hostname or "worker")
+    for again in take_turn(run_id=run_id, worker=worker, clock=database_now):
+        run_materialization.apply_async(kwargs={"run_id": again}, queue=RunQueue.RUNS)
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.certify")

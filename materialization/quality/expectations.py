@@ -89,11 +89,11 @@ def judge(spec: VersionSpec, checked: Checked, batch: Batch) -> list[CheckResult
 
 def _of_rows(check: RowCheck, counted: Counted, rows: int) -> CheckResult:
     failed = counted.failed
-    passed, observed = failed == 0, f"{failed} of {rows} rows {check.have}"
+    passed, observed = failed == 0, f"{failed:,} of {rows:,} rows {check.have}"
     if check.share is not None:
         # Multiplied, not divided: 99 of 100 is a share of 0.99 without a rounding error.
         passed = rows - failed >= check.share * rows - 1e-9
-        observed = f"{rows - failed} of {rows} rows have a value"
+        observed = f"{rows - failed:,} of {rows:,} rows have a value"
     example = ""
     if failed and counted.example:
         extreme = _EXTREMES.get(check.check)
@@ -111,7 +111,7 @@ def _of_batch(
     if bounds is not None and rows and (batch.counts_least or batch.counts_most):
         too_few = batch.counts_least and bounds.min is not None and rows < bounds.min
         too_many = batch.counts_most and bounds.max is not None and rows > bounds.max
-        seen = f"the run has {rows} rows"
+        seen = f"the run has {rows:,} rows"
         yield CheckResult("", "rows", not (too_few or too_many), seen, str(bounds), "", blocks)
     if asked.newest is not None and batch.until is not None:
         found = None if checked.newest is None else from_us(checked.newest)

@@ -26,6 +26,8 @@ _LENGTHS = {"bytes": "octet_length"}
 _FLOATS = ("float32", "float64")
 #: What of these types is no text that says anything.
 _UNSHOWN = ("bytes", "list", "vector", "json")
+#: What ``unique`` promises: the table has each entity's value once for each of its rows.
+_ONCE = "no value twice among the rows stored at once"
 
 
 class RowCheck(NamedTuple):
@@ -113,7 +115,7 @@ def _expectations(
         failing = _outside_extent(f"{_LENGTHS.get(kind.kind, 'length')}({value})", asked.length)
         yield check("length", failing, f"length {asked.length}", "are shorter or longer", shown)
     if asked.unique:
-        unique = check("unique", "", "no value twice", "share their value", shown)
+        unique = check("unique", "", _ONCE, "share their value", shown)
         yield unique._replace(repeated=_comparable(value, kind))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.models import MaterializationRun
-from materialization.queries import coverage, gaps, uncovered
+from materialization.queries import coverage, gaps, runs_before, uncovered
 from materialization.runner import loading, releasing, storing
 from materialization.runner.correcting import correct_ticks, corrects_ticks
 from materialization.runner.ending import (
@@ -70,8 +71,33 @@ def run(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> bool:
     :raises Unavailable: a part did not answer and attempts remain; the run is queued again.
     """
     claimed = claim(run_id, worker=worker, at=clock())
-    if claimed is None:
-        return False
+    return claimed is not None and _attempt(claimed, clock)
+
+
+def take_turn(*, run_id: int, worker: str, clock: Callable[[], datetime]) -> list[int]:
+    """Perform a queued run, or one that goes before it; return the runs that want another turn.
+
+    Messages are taken in their order. So whoever is told of a history looks which increments wait,
+    performs the first of them, whose own message then finds nothing to do, and lets the history
+    queue behind what waits by now.
+    :raises Unavailable: as ``run``.
+    """
+    before = runs_before(run_id, at=clock())
+    claims = (claim(each, worker=worker, at=clock()) for each in before)
+    first = next((claimed for claimed in claims if claimed is not None), None)
+    if first is None:
+        return [run_id] if run(run_id=run_id, worker=worker, clock=clock) else []
+    wants_more = False
+    with suppress(Unavailable):  # it is queued again, and tried when it has paused
+        wants_more = _attempt(first, clock)
+    return [first.pk, run_id] if wants_more else [run_id]
+
+
+def _attempt(claimed: MaterializationRun, clock: Callable[[], datetime]) -> bool:
+    """Perform a claimed run; return whether it wants another turn.
+
+    :raises Unavailable: as ``run``.
+    """
     try:
         with translated(), Heartbeat(claimed, clock=clock) as heartbeat:
             _perform(claimed, heartbeat, clock)

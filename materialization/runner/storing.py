@@ -184,7 +184,7 @@ def _kept(
     except OfflineStoreUnavailable as exc:
         log.warning("%s: its rows are not in quarantine: %s", run, exc)
         return f" Its rows could not be kept: {exc.message}"
-    return f" Its {rows} rows are in quarantine until a steward releases or discards them."
+    return f" Its {rows:,} rows are in quarantine until a steward releases or discards them."
 
 
 def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, share: float) -> None:

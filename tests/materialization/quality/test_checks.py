@@ -16,7 +16,7 @@ import pytest
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.errors import CheckUnusable
-from materialization.quality.checking import check_files
+from materialization.quality.checking import Checked, Counted, check_files
 from materialization.quality.expectations import Batch, judge
 from materialization.stores.columns import stored_schema
 from registry.spec.checks import Checks, Extent, ViewChecks, ViewExpectations
@@ -139,13 +139,26 @@ def test_a_share_of_the_rows_has_a_value(judged, share, passed):
         ("bytes", {"length": {"max": 1}}, [b"ab"],
          "x: length fails, 1 of 1 rows are shorter or longer (asked: length at most 1)", ""),
         ("int64", {"unique": True}, [1, 1],
-         "x: unique fails, 2 of 2 rows share their value (asked: no value twice)", "x: '1'"),
+         "x: unique fails, 2 of 2 rows share their value"
+         " (asked: no value twice among the rows stored at once)", "x: '1'"),
     ],
 )  # fmt: skip
 def test_a_failure_reads_as_a_sentence(judged, kind, checks, values, said, example):
     [result] = judged(view(kind, **checks), values)
 
     assert (str(result), result.example) == (said, example)
+
+
+def test_many_rows_are_written_in_thousands():
+    spec = view("int64", of_view=ViewChecks(rows=Extent(max=1_000)), not_null=1, max=1)
+
+    found = judge(spec, Checked((Counted(0), Counted(705_567))), WHOLE._replace(rows=705_567))
+
+    assert [each.observed for each in found] == [
+        "705,567 of 705,567 rows have a value",
+        "705,567 of 705,567 rows are above it",
+        "the run has 705,567 rows",
+    ]
 
 
 def test_a_condition_fails_where_it_is_false_and_not_where_it_is_null(judged):

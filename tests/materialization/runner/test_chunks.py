@@ -240,3 +240,32 @@ def test_a_long_run_gives_its_worker_to_one_that_waits(cast, history, sources):
     with committed():
         assert perform(first).status == "succeeded"
     equals_the_source(history)
+
+
+def test_an_increment_goes_before_the_histories_that_wait(cast, history, sources):
+    texts = [
+        factories.DEFINITIONS.replace("name: driver_hourly", f"name: driver_{name}")
+        for name in ("other", "third")
+    ]
+    later, long = AT + HOUR, AT + HOUR + timedelta(minutes=11)
+    with committed():
+        others = [make_version(cast, text=text) for text in texts]
+        materialize(history)
+        first, second = (ask(each, end=later, at=later) for each in others)
+        increment = ask(history, end=later, at=later)
+
+    def turn(run: MaterializationRun, at: datetime) -> list[int]:
+        with committed():
+            return runner.take_turn(run_id=run.pk, worker="w", clock=lambda: at)
+
+    assert (second.kind, increment.kind) == ("backfill", "incremental")
+    assert turn(first, later) == [first.pk]
+    increment.refresh_from_db()
+    assert increment.status == "succeeded"
+    assert turn(increment, later) == []  # its own message comes too late
+    assert turn(first, later) == [first.pk]  # it stored a chunk, and the other waits
+    with committed():
+        another = ask(history, end=long, at=long)
+    assert turn(second, long) == [second.pk]  # it has given way for long enough
+    first.refresh_from_db(), second.refresh_from_db(), another.refresh_from_db()
+    assert [first.rows_offline, second.rows_offline, another.status] == [3, 3, "queued"]
