@@ -38,6 +38,8 @@ LATEST = """
     ) = 1
 """
 BATCH = 10_000
+#: What is measured beside a whole run.
+SIDES = ("write", "floor", "feast-file", "feast-duckdb")
 
 
 def approved_version(folder: Path, redis_url: str) -> FeatureViewVersion:
@@ -171,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--drivers", type=int, help="distinct keys; default: one a row")
+    parser.add_argument("--sides", nargs="*", choices=SIDES, default=SIDES, help="beside the run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -182,10 +185,13 @@ def main() -> None:
         with parts.redis_server(folder) as redis_url:
             version = approved_version(folder, redis_url)
             seconds = measured_runs(version, redis_url)
-            seconds["assay, online write"] = online_write(version, file)
-            seconds["floor"] = floor(file, redis_url)
+            if "write" in arguments.sides:
+                seconds["assay, online write"] = online_write(version, file)
+            if "floor" in arguments.sides:
+                seconds["floor"] = floor(file, redis_url)
             for store in ("file", "duckdb"):
-                seconds[f"feast, {store}"] = feast(file, folder, redis_url, store)
+                if f"feast-{store}" in arguments.sides:
+                    seconds[f"feast, {store}"] = feast(file, folder, redis_url, store)
     report(arguments.rows, seconds)
 
 

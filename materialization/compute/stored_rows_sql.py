@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ASKED = "asked"
 #: Of more rows the order in files is that of what they were made of: ordering takes too long.
 ORDERED_ROWS = 2_000_000
+#: How rows are written. A column with more values than these in a row group gets no dictionary:
+#: numbers that hardly repeat are the usual case, and looking for one is a third of the writing.
+AS_STAGED_FILES = "(FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS, DICTIONARY_SIZE_LIMIT 2000)"
 
 
 def stored_rows(files: Sequence[str]) -> str:
@@ -61,7 +64,7 @@ def renumbered_sql(
         less = f" ANTI JOIN ({newer}) USING ({same})"
     return (
         f"COPY (SELECT {columns} FROM {stored_rows(files)}{less}{order}) TO {text(to)}"
-        " (FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS)"
+        f" {AS_STAGED_FILES}"
     )
 
 
