@@ -5,15 +5,14 @@ Not for a version's rows as a whole: its own page has those.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from django.contrib import admin
 from unfold.decorators import display
 
-from materialization.charts import band, course, pairs
+from materialization.admin.shares import column_of, shares_of
+from materialization.charts import band, course
 from materialization.disclosure import Disclosure
-from materialization.quality.distributions import shares_between
 from materialization.quality.history import approvers_of, history_of
 from materialization.quality.profiles import QUANTILES
 from registry.admin.base import ScopedAdmin
@@ -30,19 +29,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
+    from materialization.admin.shares import Shares
     from materialization.quality.history import History, Past, Point
     from materialization.quality.profiles import ColumnProfile
 
-#: Parts of a histogram, and texts that are told apart.
-PARTS, TEXTS = 20, 12
 LOW, MEDIAN, HIGH = (QUANTILES.index(share) for share in (0.05, 0.5, 0.95))
-
-
-class Shares(NamedTuple):
-    """How the values are distributed, in words for each part; the chart says the same."""
-
-    chart: SafeString
-    rows: list[tuple[str, str, str]]
 
 
 @admin.register(Feature)
@@ -177,46 +168,6 @@ def _drift(points: Sequence[Point], feature: Feature, asked: Any) -> dict[str, A
 
 def _shares(history: History, name: str) -> Shares | None:
     """Compare the latest runs together with the baseline; without one, with themselves."""
-    now = _column(history.merged, name)
-    before = _column(history.compared, name) or now
-    if now is None or before is None:
-        return None
-    if now.marks and before.marks:
-        return _of_marks(before, now)
-    if now.top or before.top:
-        return _of_texts(before, now)
-    return None
-
-
-def _column(profile: Any, name: str) -> ColumnProfile | None:
-    columns = profile.columns if profile else ()
-    return next((each for each in columns if each.name == name), None)
-
-
-def _of_marks(before: ColumnProfile, now: ColumnProfile) -> Shares:
-    marks = np.array([mark for each in (before, now) for mark in each.marks[1:-1]])
-    marks = marks[np.isfinite(marks)]
-    if not len(marks):
-        marks = np.array([0.0])
-    low, high = marks.min() / 2, marks.max() / 2
-    edges = np.unique(2 * np.linspace(low, high, PARTS + 1))
-    shares = [shares_between(each.marks, edges).tolist() for each in (before, now)]
-    words = [f"up to {edges[0]:,.6g}"]
-    words += [f"to {edge:,.6g}" for edge in edges[1:]] + [f"above {edges[-1]:,.6g}"]
-    title = f"shares of the values in {len(words)} parts, at the baseline and in the latest runs"
-    rows = [(word, f"{b:.1%}", f"{n:.1%}") for word, b, n in zip(words, *shares, strict=True)]
-    return Shares(pairs(shares[0], shares[1], title), rows)
-
-
-def _of_texts(before: ColumnProfile, now: ColumnProfile) -> Shares:
-    names = list(dict.fromkeys(name for each in (before, now) for name, _ in each.top[:TEXTS]))
-    names = names[:TEXTS]
-    shares = []
-    for each in (before, now):
-        times = dict(each.top)
-        found = [times.get(name, 0) / max(each.seen, 1) for name in names]
-        shares.append([*found, max(1.0 - sum(found), 0.0) if each.seen else 0.0])
-    title = f"shares of the {len(names)} most frequent values and of all others"
-    words = [*(name[:60] for name in names), "all others"]
-    rows = [(word, f"{b:.1%}", f"{n:.1%}") for word, b, n in zip(words, *shares, strict=True)]
-    return Shares(pairs(shares[0], shares[1], title), rows)
+    now = column_of(history.merged, name)
+    before = column_of(history.compared, name) or now
+    return shares_of(before, now, "at the baseline and in the latest runs")

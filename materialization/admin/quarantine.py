@@ -93,6 +93,7 @@ class QuarantineAdmin(ScopedAdmin):
             "checks": [each for each in checks if not each["passed"]],
             "may_discard": is_held and _may(partial(require_decider, obj, request.user)),
             "may_release": is_held and _may(partial(require_release, obj, request.user)),
+            "is_kept": obj.is_kept,
             "may_read": obj.is_kept and shown.may_read(obj.run.version.feature_view),
         }
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
+from materialization.admin.run_drift import drift_of_run
 from materialization.choices import (
     COMPARING_KINDS,
     LIVE_STATUSES,
@@ -120,6 +121,8 @@ class MaterializationRunAdmin(ScopedAdmin):
             "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
             "profile": profile_table(shown.profile(obj), obj.version.spec.features),
+            "drift": drift_of_run(obj, may_read=shown.may_read(obj.version.feature_view)),
+            "may_read": shown.may_read(obj.version.feature_view),
             "may_set_baseline": _may_be_baseline(request, obj),
             "took": duration(obj),
             "may_cancel": may_run and _may_stop(obj),

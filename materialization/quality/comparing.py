@@ -29,12 +29,16 @@ def drift_of(
     """
     if run.kind != RunKind.INCREMENTAL or run.table.ready_at is None or not profile.rows:
         return None
+    return judge_drift(version.spec, profile, others_of(version, run))
+
+
+def others_of(version: FeatureViewVersion, run: MaterializationRun) -> dict[Against, Compared]:
+    """Return what a run's values are compared with, as far as it is there."""
     found = {
         Against.BASELINE: _baseline(version),
         Against.PREVIOUS: _previous(version, run),
     }
-    compared = {side: other for side, other in found.items() if other is not None}
-    return judge_drift(version.spec, profile, compared)
+    return {side: other for side, other in found.items() if other is not None}
 
 
 def current_baseline(version: FeatureViewVersion) -> Baseline | None:

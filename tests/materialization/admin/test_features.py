@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from materialization.charts import band, course, pairs
-from materialization.models import Baseline
+from materialization.models import Baseline, MaterializationRun
 from registry.models import Feature
 from tests.factories import make_version
 from tests.materialization.quality.test_drift_of_runs import OTHER, USUAL, World
@@ -54,6 +54,28 @@ def test_values_are_drawn_for_those_who_may_read_them(client, cast, world, who, 
         assert ("Values are shown to those who may read" in text) != values
         assert text.count('role="img"') >= 4
         assert "style=" not in "".join(re.findall(r"<svg class=\"as-chart.*?</svg>", text))
+
+
+@pytest.mark.parametrize(
+    ("who", "values"), [("consumer", True), ("steward", False), ("auditor", False)]
+)
+def test_a_runs_page_draws_its_drift_for_those_who_may_read_the_values(
+    client, cast, world, who, values
+):
+    client.force_login(getattr(cast, who))
+    name = "admin:materialization_materializationrun_change"
+
+    text = client.get(reverse(name, args=[world.latest.pk])).content.decode()
+
+    assert "Kolmogorov-Smirnov statistic" in text
+    assert text.count(">the baseline</td>") == text.count(">the run before</td>") == 1
+    drawn = "shares of the values in 22 parts, in this run and at the baseline"
+    assert (drawn in text) is values
+    assert ("in this run and in the run before" in text) is values
+    assert ("filled: this run; outlined: the baseline of" in text) is values
+    assert ("Distributions are shown to those who may read" in text) is not values
+    MaterializationRun.objects.update(drift=None)
+    assert ">Drift<" not in client.get(reverse(name, args=[world.latest.pk])).content.decode()
 
 
 def test_a_feature_without_a_run_says_so(client, cast, sources):

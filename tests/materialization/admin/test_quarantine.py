@@ -62,6 +62,7 @@ def test_who_sees_the_rows_that_fail(as_, held, who):
     may = who in READERS
     assert ("The rows that fail" in page, rows.status_code) == (may, 200 if may else 403)
     assert ("driver_id: 1002" in rows.text) == may
+    assert ("consumers, authors and owners. Ask one of them" in page) == (not may)
     found = AuditEntry.objects.filter(verb="quarantine.read")
     read = [(who, {"run": held.run_id, "rows": 2, "after": None})] if may else []
     assert [(each.actor_name, each.data) for each in found] == read

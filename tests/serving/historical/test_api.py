@@ -11,10 +11,14 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.utils import timezone
 from pyarrow import ipc
 
+from materialization.runner.recording import note_stored
+from materialization.windows import Window
 from registry.models import AuditEntry
 from tests import factories
+from tests.materialization.histories import past_runs
 from tests.serving.historical_world import URL, answer, ask, commit, stored_view
 from tests.serving.online.test_answers import EVERYTHING
 
@@ -109,6 +113,25 @@ def test_explain_counts_and_warnings_name_the_other_timing(client, token, driver
     assert '"event"' in metadata["warnings"][0]
     assert "differ on 1 of 3 rows" in metadata["warnings"][1]
     assert json.loads(response["Assay-Warnings"]) == metadata["warnings"]
+
+
+def test_a_training_set_names_the_versions_that_are_older_than_they_promise(client, token, cast):
+    names = {"late": "2h", "fresh": "2h", "unpromised": None}
+    for name, promise in names.items():
+        text = factories.DEFINITIONS.replace("driver_hourly", name)
+        text = text.replace("ttl: 2d", f"ttl: 2d\nfreshness: {promise}") if promise else text
+        version = stored_view(cast, ROWS, at=NOON, text=text)
+        until = timezone.now() if name == "fresh" else NOON
+        run = past_runs(version, 1, window_end=until)[0]
+        note_stored(run.table, {run: [Window(None, until)]})
+
+    response = ask(
+        client, token, body([f"{name}:avg_daily_trips" for name in names], full_feature_names=True)
+    )
+
+    (said,) = json.loads(response["Assay-Warnings"])
+    assert said.startswith("late@1.0.0 is overdue: it covers the time up to 2026-03-01T12:00:00Z")
+    assert said.endswith("promises to be no older than 2h.")
 
 
 FRAME = pa.table(
