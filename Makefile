@@ -38,6 +38,9 @@ format: venv-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+soak: venv-dev ## Random schedules of runs, late rows, crashes and reloads for MINUTES=10; prints the steps of one that fails
+	@SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -x tests/materialization/soak $(ARGS)
+
 bench: venv-dev ## Run the benchmarks at a small size (benchmarks/RESULTS.md has the larger ones)
 	@for script in online point_in_time materialization aggregation; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
 
@@ -60,4 +63,4 @@ venv-dev:
 chromium:
 	@scripts/ensure_chromium
 
-.PHONY: help demo demo-check serve test test-sqlite lint format bench snapshots lock clean venv-server venv-dev chromium
+.PHONY: help demo demo-check serve test test-sqlite lint format soak bench snapshots lock clean venv-server venv-dev chromium
