@@ -7,6 +7,7 @@ end is near have one. Not for whether a row still answers: readers go by its eve
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections import defaultdict
 from typing import TYPE_CHECKING, cast
 
@@ -87,17 +88,21 @@ def expire(
     pace: float,
     grace: timedelta,
 ) -> int:
-    """Walk through all rows, ``pace`` a second; return how many were given an expiry."""
+    """Walk through all rows, ``pace`` a second; return how many were given an expiry.
+
+    It begins where chance has it, goes to the end and then through all: walks that are cut short
+    see other rows each time. A table's marker is asked for with every page: runs set others.
+    """
     times = to_us(at) // 1000, grace // _MILLISECOND, EXPIRES_AHEAD // _MILLISECOND
-    markers, given, pacer, cursor = dict[str, bytes | None](), 0, Pace(pace), -1
-    while cursor:
+    given, pacer, cursor, ends = 0, Pace(pace), secrets.randbits(48), 0
+    while ends < 2:
         cursor, keys = cast(
-            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ROWS + b"*", KEYS_PER_CALL)
+            "tuple[int, list[bytes]]", client.scan(cursor, ROWS + b"*", KEYS_PER_CALL)
         )
+        ends += cursor == 0
         for uid, those in _by_table(keys).items():
-            if uid not in markers:
-                markers[uid] = cast("bytes | None", client.get(marker_key(uid)))
-            if (marker := markers[uid]) and (ttl := read_marker(marker).ttl) is not None:
+            marker = cast("bytes | None", client.get(marker_key(uid)))
+            if marker and (ttl := read_marker(marker).ttl) is not None:
                 names = [ticket_key(uid), marker_key(uid), *those]
                 given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])
         pacer.wait(len(keys))

@@ -6,8 +6,11 @@ What any online store promises is in ``contracts``.
 from __future__ import annotations
 
 import statistics
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import cast
 
 import pyarrow as pa
@@ -197,6 +200,28 @@ def test_the_walk_leaves_tables_alone_that_are_being_loaded_are_not_loaded_or_ke
     assert store.expire(at=at + 400 * DAY, pace=NO_PACE) == 0
 
     assert days_left(online_redis, 1) == -1
+
+
+def test_runs_that_end_while_it_walks_do_not_keep_the_walk_from_the_rest(
+    store, online_redis, at, far
+):
+    """Each run sets another marker, and its table is passed over only while it loads."""
+    now, rows, over = (at - EPOCH) // timedelta(microseconds=1), 20_000, threading.Event()
+    store.write(TRIPS, [trips(*((i, now, now, 1, 1) for i in range(rows)))], ttl=10 * DAY, at=at)
+
+    def run_after_run() -> None:
+        for generation in count(2):
+            ticket = store.begin_load(TRIPS.uid)
+            store.finish_load(TRIPS.uid, ticket, **far | {"generation": generation})
+            if over.wait(0.02):
+                return
+
+    with ThreadPoolExecutor(1) as runs:
+        runs.submit(run_after_run)
+        ended = [store.expire(at=at + 8 * DAY, pace=100_000) for _ in range(3)]
+        over.set()
+
+    assert sum(ended) > rows * 0.9
 
 
 def test_the_walk_passes_over_what_is_no_row(store, online_redis, at, far):
