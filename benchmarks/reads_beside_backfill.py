@@ -29,7 +29,7 @@ READ_AT_ONCE, PAUSE_SECONDS, QUIET_SECONDS = 10, 0.002, 8.0
 WAYS = {"full speed": (0, 100), "nice": (10, 100), "nice, half of Redis": (10, 50)}
 
 
-def read_on(folder: Path, redis_url: str, over: Event, found: Any) -> None:
+def read_on(folder: Path, redis_url: str, begun: Event, over: Event, found: Any) -> None:
     """Read at random until told; send the instants and the seconds that each read took."""
     parts.use_server(folder, redis_url)
     from materialization.edges import online_store
@@ -39,6 +39,7 @@ def read_on(folder: Path, redis_url: str, over: Event, found: Any) -> None:
     version = FeatureViewVersion.objects.select_related("table", "feature_view").earliest("pk")
     layout, store = layout_of(version.spec, uid=version.table.uid), online_store()
     chance, took = np.random.default_rng(1), []
+    begun.set()
     while not over.is_set():
         tags = layout.entity.tags([chance.integers(0, 10_000, READ_AT_ONCE).tolist()])
         begin = time.time()
@@ -83,9 +84,10 @@ def main() -> None:
             materialization.whole_run(version)
             for way, (nice, percent) in WAYS.items():
                 other = second_version(way)
-                over, found = spawn.Event(), spawn.Queue()
-                reader = spawn.Process(target=read_on, args=(folder, redis_url, over, found))
+                begun, over, found = spawn.Event(), spawn.Event(), spawn.Queue()
+                reader = spawn.Process(target=read_on, args=(folder, redis_url, begun, over, found))
                 reader.start()
+                begun.wait()
                 time.sleep(QUIET_SECONDS)
                 began = time.time()
                 worker = spawn.Process(
