@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests import environment  # isort: skip - first: it sets what the settings read
 
+import hypothesis
 import pytest
 from django.db import connection
 
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
     import redis
     from django.test import Client
+
+
+# No property is timed: a busy machine fails none. Their fixtures are made for all examples at once.
+hypothesis.settings.register_profile(
+    "assay",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("assay")
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.errors import SourceValueInvalid
@@ -72,7 +72,7 @@ VALUES = {
 NUMBERS = ("bool", "int64", "float64", "decimal(10,2)")
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
-few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=4)
 
 
 def view(name, **options):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.compute.engine import ENGINES
@@ -184,8 +184,6 @@ def count_differing(rows, entities, keys, *, ttl):
 
 
 slow = settings(  # each example stores its rows and opens an engine
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

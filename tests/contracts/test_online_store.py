@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.edges import ONLINE
@@ -70,9 +70,7 @@ def test_a_row_is_read_back_as_written(store, at):
 
 
 @given(rows=st.lists(st.tuples(MICROS, MICROS, SEQUENCES), min_size=1, max_size=6), data=st.data())
-@settings(
-    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=200)
 def test_any_order_of_writes_leaves_the_greatest_triple(store, at, rows, data):
     store.drop(TRIPS.uid)
     order = data.draw(st.permutations([*rows, *rows]))

@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lib.connections import get_redis
@@ -42,9 +42,7 @@ needs_data = pytest.mark.skipif(
 )
 few = settings(
     max_examples=8,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example takes a second
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 MICROSECOND = timedelta(microseconds=1)
 BASE = datetime(1969, 12, 31, 20, tzinfo=UTC)

@@ -192,7 +192,7 @@ runs = st.lists(st.lists(numbers, max_size=40), min_size=1, max_size=5)
 
 
 @given(runs=runs, order=st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_merged_runs_are_the_profile_of_their_union(runs, order):
     union = profile([value for run in runs for value in run])
     shuffled = order.sample(runs, len(runs))
@@ -215,7 +215,7 @@ def test_merged_runs_are_the_profile_of_their_union(runs, order):
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefg") | st.none(), max_size=30), min_size=1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_merged_names_are_those_of_the_union(runs):
     union = named([value for run in runs for value in run])
 

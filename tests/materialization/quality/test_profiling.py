@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.compute.limits import EngineLimits
@@ -91,9 +91,7 @@ def test_infinities_are_written_as_words(profile):
 
 
 @given(values=st.lists(st.none() | st.floats(), max_size=60))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 def test_numbers_are_what_numpy_says(profile, values):
     [column] = profile(view("float64"), values).columns
 
@@ -167,8 +165,6 @@ EDGES = {
 
 @settings(
     max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @pytest.mark.parametrize("kind", EDGES)
 @given(data=st.data())

@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from materialization.ticks import first_tick
@@ -54,7 +54,7 @@ def in_seconds(ttl):
     return f"{ttl // timedelta(seconds=1)}s" if ttl else None
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(
     histories(quarters),
     st.sampled_from([EVERY, CRON]),
@@ -82,7 +82,7 @@ def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl
             assert same(left, right), (key, instant, left, right)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(
     histories(any_floats),
     st.sampled_from([EVERY, CRON]),
@@ -281,7 +281,7 @@ spread = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1074, 900))
 near = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-30, 60))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(spread, min_size=1, max_size=9)
     | st.lists(near, min_size=1, max_size=9)
@@ -303,7 +303,7 @@ def mean_of(values):
     return nearest(sum(map(Fraction, values)) / len(values))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.lists(spread, min_size=1, max_size=9)
     | st.lists(near, min_size=1, max_size=9)
@@ -347,7 +347,7 @@ def test_hostile_sums_and_means_of_doubles_are_rounded_once(values):
             assert found == (total, mean_of(signed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(-(2**126), 2**126) | st.integers(-(2**60), 2**60) | st.integers(-100, 100),
     st.integers(1, 2**31) | st.integers(1, 9),
@@ -368,7 +368,7 @@ def test_a_mean_of_whole_numbers_and_decimals_is_rounded_once(total, count, scal
 prices = st.integers(1, 10**7).map(lambda cents: cents / 100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(prices, min_size=1, max_size=9) | st.lists(st.floats(1, 2), min_size=2, max_size=5))
 @example([round(0.01 * number * 7.3, 2) for number in range(1, 1000)])
 def test_ordinary_values_are_rounded_without_python(values):

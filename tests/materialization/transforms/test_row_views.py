@@ -79,7 +79,7 @@ def test_null_and_nan_stay_apart(tmp_path):
 moments = st.integers(-5, 5).map(lambda n: T + n * US)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(moments, st.none() | moments), max_size=8),
     st.lists(moments, max_size=3, unique=True),

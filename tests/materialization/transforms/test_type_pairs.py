@@ -360,7 +360,7 @@ numerals = st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,12})([eE][+
                          fullmatch=True).filter(str.isascii)  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(written=numerals, want=st.sampled_from(INTEGERS))
 @example(written=".0E-1", want="int32")
 @example(written="0.000", want="decimal(10,2)")
@@ -383,7 +383,7 @@ def test_a_numeral_is_the_number_it_says_or_refused(connection, written, want):
         assert Fraction(found) == meant
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     value=st.integers(
         -(2**127) + 1, 2**127 - 1
@@ -403,7 +403,7 @@ def test_a_whole_number_is_kept_whole_or_refused(connection, value, want):
         assert int(float(value)) != value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=st.floats() | st.floats(width=32) | st.integers(-1000, 1000).map(lambda n: n / 100))
 def test_a_double_in_another_type_is_itself_or_refused(connection, value):
     relation = f"(SELECT '{value!r}'::DOUBLE AS x)"
@@ -427,7 +427,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=values)
 def test_json_is_json_or_refused(connection, value):
     text = json.dumps(value)

@@ -223,7 +223,7 @@ def test_what_hangs_on_a_part_that_cannot_be_read_is_not_judged(text, keys):
     assert [problem.key for problem in problems_of(text)] == keys
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(list(BODIES)), st.data())
 def test_no_document_is_too_odd_to_be_told_what_is_wrong(kind, data):
     """Whatever stands in a known key, it is read or refused, and never ends in another error."""

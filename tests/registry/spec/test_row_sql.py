@@ -280,7 +280,7 @@ def rows():
     return result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(projection=EXPRESSIONS, condition=EXPRESSIONS)
 def test_canonical_text_means_the_same_and_is_a_fixed_point(rows, projection, condition):
     sql = f"SELECT {projection} AS x, a FROM s WHERE {condition}"
@@ -294,7 +294,7 @@ def test_canonical_text_means_the_same_and_is_a_fixed_point(rows, projection, co
     assert rows(text) == given
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="selectfromwhr *'\"(),.;-=<>[]{}$?:|abs19\\/_ \n", max_size=80))
 def test_any_text_is_canonical_or_refused(text):
     try:

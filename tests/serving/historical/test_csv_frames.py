@@ -115,7 +115,7 @@ def quoted(cell: str | None) -> str:
     return "" if cell is None else '"' + cell.replace('"', '""') + '"'
 
 
-@settings(max_examples=15, deadline=None)  # each starts a process
+@settings(max_examples=15)  # each starts a process
 @given(names=names, left=columns, right=columns)
 def test_csv_out_has_the_cells_of_csv_in(names, left, right):
     rows = zip("123", left, right, strict=True)
