@@ -36,6 +36,12 @@ class Calls:
             raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
         return list(islice(self._pages(parts, dict(query or {}), limit or PAGE_SIZE), limit))
 
+    def _list_of(
+        self, what: str, feature_view: str | None, status: str | None, limit: int | None
+    ) -> list[JSON]:
+        """Read what there is of one view, or of all, in one status or in any."""
+        return self._list(what, query={"feature_view": feature_view, "status": status}, limit=limit)
+
     def _pages(self, parts: tuple[str, ...], query: dict[str, Any], size: int) -> Iterator[JSON]:
         # Pages are counted here, not followed by their `next` link: behind a proxy that link can
         # name a host this client does not know, and the token must not go there.

@@ -4,13 +4,11 @@ Not for comparing in the client: it sees neither store.
 
 from __future__ import annotations
 
-import time
-
 from assay.calls import Calls
 from assay.errors import StoresDiffer, WaitTimedOut
 from assay.lifecycle import split_reference
-from assay.runs import FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_GROWTH
 from assay.shapes import JSON
+from assay.waiting import Waiting
 
 ENDED = ("equal", "different", "failed")
 
@@ -47,8 +45,7 @@ class CertificateCalls(Calls):
         limit: int | None = None,
     ) -> list[JSON]:
         """List what comparisons found, newest first."""
-        query = {"feature_view": feature_view, "status": status}
-        return self._list("certificates", query=query, limit=limit)
+        return self._list_of("certificates", feature_view, status, limit)
 
     def get_certificate(self, certificate_id: int) -> JSON:
         found: JSON = self._get("certificates", str(certificate_id))
@@ -62,13 +59,11 @@ class CertificateCalls(Calls):
         :raises StoresDiffer: something differs, or could not be compared.
         :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on.
         """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        pause = FIRST_POLL_SECONDS
+        wait = Waiting(timeout_seconds)
         while (found := self.get_certificate(certificate_id))["status"] not in ENDED:
-            if deadline is not None and time.monotonic() >= deadline:
+            if wait.is_over:
                 raise WaitTimedOut(f"certificate {certificate_id} goes on; see get_certificate")
-            time.sleep(pause)
-            pause = min(pause * POLL_GROWTH, LONGEST_POLL_SECONDS)
+            wait.pause()
         if found["status"] != "equal":
             raise StoresDiffer(_said(found), certificate=found)
         return found

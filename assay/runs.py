@@ -4,7 +4,6 @@ Not for scheduling: the server starts what each version's schedule says.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -12,12 +11,10 @@ from assay.calls import Calls
 from assay.encoding import instant
 from assay.errors import RunFailed, WaitTimedOut
 from assay.shapes import JSON
+from assay.waiting import Waiting
 
 TERMINAL_STATUSES = ("succeeded", "failed", "errored", "cancelled")
 STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
-FIRST_POLL_SECONDS = 0.2
-LONGEST_POLL_SECONDS = 2.0
-POLL_GROWTH = 1.4
 
 OnProgress = Callable[[JSON], None]
 
@@ -83,8 +80,7 @@ class RunCalls(Calls):
         status: str | None = None,
         limit: int | None = None,
     ) -> list[JSON]:
-        query = {"feature_view": feature_view, "status": status}
-        return self._list("runs", query=query, limit=limit)
+        return self._list_of("runs", feature_view, status, limit)
 
     def get_run(self, run_id: int) -> JSON:
         run: JSON = self._get("runs", str(run_id))
@@ -151,9 +147,8 @@ class RunCalls(Calls):
         :raises RunFailed: when all have ended and not all succeeded.
         :raises WaitTimedOut: they take longer than ``timeout_seconds``; they go on.
         """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        wait = Waiting(timeout_seconds)
         ended: dict[int, JSON] = {}
-        pause = FIRST_POLL_SECONDS
         while waiting := [run_id for run_id in run_ids if run_id not in ended]:
             for run_id in waiting:
                 run = self.get_run(run_id)
@@ -161,10 +156,10 @@ class RunCalls(Calls):
                     on_progress(run)
                 if run["status"] in TERMINAL_STATUSES:
                     ended[run_id] = run
-            if len(ended) < len(set(run_ids)):
-                _check_deadline(deadline, [run_id for run_id in waiting if run_id not in ended])
-                time.sleep(pause)
-                pause = min(pause * POLL_GROWTH, LONGEST_POLL_SECONDS)
+            if unfinished := [run_id for run_id in waiting if run_id not in ended]:
+                if wait.is_over:
+                    raise _timed_out(unfinished)
+                wait.pause()
         return _all_succeeded([ended[run_id] for run_id in run_ids])
 
     def _start(
@@ -178,10 +173,9 @@ class RunCalls(Calls):
         return self.wait_for_runs([run["id"] for run in runs]) if wait else runs
 
 
-def _check_deadline(deadline: float | None, unfinished: list[int]) -> None:
-    if deadline is not None and time.monotonic() >= deadline:
-        said = ", ".join(map(str, unfinished))
-        raise WaitTimedOut(f"still running: {said}; they go on, see get_run", runs=unfinished)
+def _timed_out(unfinished: list[int]) -> WaitTimedOut:
+    said = ", ".join(map(str, unfinished))
+    return WaitTimedOut(f"still running: {said}; they go on, see get_run", runs=unfinished)
 
 
 def _all_succeeded(runs: list[JSON]) -> list[JSON]:

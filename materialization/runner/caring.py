@@ -111,7 +111,7 @@ def _note(table: FeatureTable, cared: Cared, at: datetime) -> None:
         removed=F("removed") + cared.removed,
         freed=F("freed") + cared.freed,
     )
-    note_commit(table, offline_store().snapshot(table_at(table)))
+    note_commit(table, cared)
     TableSize.objects.update_or_create(
         table=table, day=at.date(), defaults={"offline_bytes": cared.size}
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from materialization.models import MaterializationRun
-    from materialization.stores.protocols import CommitResult, Snapshot
+    from materialization.stores.protocols import Cared, CommitResult, Snapshot
     from materialization.windows import Window
 
 #: What of a window and its run is needed to fold it with others.
@@ -34,7 +34,7 @@ _FOLDED = ("window_start", "window_end", "earlier_sequence", "run__sequence")
 LOOKED_AT = 5
 
 
-def note_commit(table: FeatureTable, found: CommitResult | Snapshot) -> None:
+def note_commit(table: FeatureTable, found: CommitResult | Snapshot | Cared) -> None:
     """Record what a table is called in the store and which version it has there by now."""
     if found.version <= table.stored_version:
         return

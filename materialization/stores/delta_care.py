@@ -43,6 +43,7 @@ def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: int | None)
         table.cleanup_metadata()
     sizes = _sizes(table)
     return Cared(
+        identity=identity_of(table),
         version=table.version(),
         files=len(sizes),
         size=sum(sizes),
@@ -50,6 +51,11 @@ def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: int | None)
         removed=removed,
         freed=freed,
     )
+
+
+def identity_of(table: DeltaTable) -> str:
+    """Return what a table is called, wherever it lies."""
+    return str(table.metadata().id)
 
 
 def _sizes(table: DeltaTable) -> list[int]:

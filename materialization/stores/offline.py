@@ -22,7 +22,7 @@ from deltalake.exceptions import DeltaError
 
 from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care
+from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import StagedFile, add_action, read_staged
 from materialization.stores.protocols import (
     Aside,
@@ -150,7 +150,7 @@ class DeltaOfflineStore:
             return _known(table, sequence)
         table.update_incremental()
         return CommitResult(
-            identity=_identity(table),
+            identity=identity_of(table),
             version=table.version(),
             rows=sum(each.rows for each in moved),
             files=tuple(str(root / each.path) for each in moved),
@@ -171,7 +171,7 @@ class DeltaOfflineStore:
         files = _added_files(table) if sequence is None else _of_sequence(table, sequence)
         _require_files(table, files)
         return Snapshot(
-            identity=_identity(table),
+            identity=identity_of(table),
             version=table.version(),
             files=tuple(file["uri"] for file in files),
             rows=sum(file["num_records"] for file in files),
@@ -215,8 +215,8 @@ class DeltaOfflineStore:
             return table
         if table is None:
             raise OfflineStoreBehind(at, "has no table")
-        if _identity(table) != at.identity:
-            raise OfflineStoreBehind(at, f"has the other table {_identity(table)}")
+        if identity_of(table) != at.identity:
+            raise OfflineStoreBehind(at, f"has the other table {identity_of(table)}")
         if table.version() < at.version:
             raise OfflineStoreBehind(at, f"has version {table.version()}")
         return table
@@ -284,17 +284,13 @@ def _require_files(table: DeltaTable, files: Sequence[dict[str, Any]]) -> None:
     """:raises OfflineStoreBehind: the log names a file that is not there, as after half a copy."""
     lost = next((file["uri"] for file in files if not Path(file["uri"]).exists()), None)
     if lost is not None:
-        here = TableAt(_root_of(table), _identity(table), table.version())
+        here = TableAt(_root_of(table), identity_of(table), table.version())
         raise OfflineStoreBehind(here, f"lacks its file {Path(lost).name}")
 
 
 def _root_of(table: DeltaTable) -> str:
     """Return the table's directory: its address is percent-encoded, and no directory is."""
     return unquote(table.table_uri.removeprefix("file://"))
-
-
-def _identity(table: DeltaTable) -> str:
-    return str(table.metadata().id)
 
 
 def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
@@ -326,7 +322,7 @@ def _known(table: DeltaTable, sequence: int) -> CommitResult:
     """Return the result of a commit that was made before."""
     files = _of_sequence(table, sequence)
     return CommitResult(
-        identity=_identity(table),
+        identity=identity_of(table),
         version=table.version(),
         rows=sum(file["num_records"] for file in files),
         files=tuple(file["uri"] for file in files),

@@ -332,6 +332,7 @@ class Cared(NamedTuple):
     have, and took ``freed`` bytes.
     """
 
+    identity: str
     version: int
     files: int
     size: int
