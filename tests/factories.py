@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from registry import epoch
 from registry.choices import AccountKind, Role, State
 from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
@@ -16,6 +17,7 @@ from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.operations.registration.roots import assign_root
 from registry.reading.parsing import parse_files
+from tests.remembering import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +109,18 @@ def make_project(name: str, owner: User, *, root: str | None = None) -> Project:
 
 
 def make_cast(*, root: str | None = None) -> Cast:
+    """Make the people and their project; with ``root``, a directory that it may read."""
+    cast = remembered("cast", _make_cast)
+    if root is not None:
+        assign_root(project=cast.project, path=root, actor=None, at=AT)
+    with epoch.change(cast.project.pk):
+        pass  # readers are told of a new project
+    return cast
+
+
+def _make_cast() -> Cast:
     owner = make_user("owner", is_staff=True)
-    project = make_project("rides", owner, root=root)
+    project = make_project("rides", owner)
     roles = {
         "author": Role.AUTHOR,
         "steward": Role.STEWARD,
