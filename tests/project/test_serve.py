@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -19,7 +20,43 @@ import pytest
 from featurestore_project import embedded
 from tests import servers
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
 pytestmark = pytest.mark.journey
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory) -> Iterator[Callable[[], servers.Server]]:
+    """Give the one server of these tests, or another one after a test that ended it."""
+    started: list[servers.Server] = []
+    with ExitStack() as stack:
+
+        def get() -> servers.Server:
+            if not started or started[-1].child.process.poll() is not None:
+                state = tmp_path_factory.mktemp("serve") / "state"
+                started.append(stack.enter_context(servers.assay_server(state)))
+            return started[-1]
+
+        yield get
+
+
+@pytest.fixture
+def server(running) -> servers.Server:
+    """A server that is ready; what a test does to it the next ones can put up with."""
+    found: servers.Server = running()
+    servers.await_ready(found.child, f"{found.url}/readyz")
+    return found
+
+
+def said_since(server: servers.Server, before: int) -> str:
+    """Return what the server said beyond the length ``before`` of its log."""
+    return server.child.log.read_text()[before:]
+
+
+def length_said(server: servers.Server) -> int:
+    return len(server.child.log.read_text())
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -29,21 +66,6 @@ def family(pid: int) -> list[psutil.Process]:
 def still_running(processes: list[psutil.Process], *, seconds: float = 15) -> list[psutil.Process]:
     """Return those that have not ended within the time."""
     return psutil.wait_procs(processes, timeout=seconds)[1]
-
-
-def test_it_starts_every_part_and_ends_them_all(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        parts = family(server.child.process.pid)
-        names = " ".join(" ".join(part.cmdline()) for part in parts)
-        assert all(
-            word in names for word in ("redis-server", "worker", "beat", "featurestore_project.web")
-        )
-        with urllib.request.urlopen(f"{server.url}/admin/login/") as page:
-            assert page.status == 200
-        server.child.process.send_signal(signal.SIGINT)
-        assert server.child.process.wait(30) == 0
-
-    assert not still_running(parts)
 
 
 def swept_within(server: servers.Server, seconds: float) -> bool:
@@ -57,50 +79,15 @@ def swept_within(server: servers.Server, seconds: float) -> bool:
     return False
 
 
-def test_every_process_says_that_it_lives(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        assert swept_within(server, 30)
-        deadline, said = time.monotonic() + 30, {}
-        while said.get("status") != "ok" and time.monotonic() < deadline:
-            with urllib.request.urlopen(f"{server.url}/readyz?deep=1", timeout=10) as answer:
-                said = json.load(answer)
-            time.sleep(0.2)
+def test_every_process_says_that_it_lives(server):
+    assert swept_within(server, 30)
+    deadline, said = time.monotonic() + 30, {}
+    while said.get("status") != "ok" and time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{server.url}/readyz?deep=1", timeout=10) as answer:
+            said = json.load(answer)
+        time.sleep(0.2)
 
-        assert set(said["checks"].values()) == {"ok"}, said
-
-
-def test_workers_that_do_not_get_on_hold_up_no_sweep(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        worker = part(server, "worker@")
-        stopped = [worker, *worker.children(recursive=True)]
-        for each in stopped:
-            each.suspend()
-
-        assert swept_within(server, 30)
-        assert "ended by itself" not in server.child.tail(lines=40)
-        for each in stopped:
-            each.resume()
-
-
-def test_nothing_outlives_it_when_it_is_killed_outright(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        parts = family(server.child.process.pid)
-        server.child.process.kill()
-
-        assert not still_running(parts)
-
-
-def test_the_web_server_does_not_answer_on_without_its_main_process(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        parts = family(server.child.process.pid)
-        main = next(part for part in parts if "featurestore_project.web" in part.cmdline())
-        started = main.children()
-        assert started
-        server.child.process.send_signal(signal.SIGSTOP)  # it would end them all
-        main.kill()
-
-        assert not still_running(started)
-        server.child.process.send_signal(signal.SIGCONT)
+    assert set(said["checks"].values()) == {"ok"}, said
 
 
 def part(server: servers.Server, word: str) -> psutil.Process:
@@ -121,36 +108,67 @@ def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil
     raise AssertionError(f"no other {word}:\n{server.child.tail(lines=40)}")
 
 
-def test_each_part_that_dies_is_started_again_and_said(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        for word in ("beat", "worker@", "reload@", "sweep@", "--as-desk", "--desk"):
-            dead = part(server, word)
-            dead.kill()
-            restarted(server, word, dead)
+def test_workers_that_do_not_get_on_hold_up_no_sweep(server):
+    before, worker = length_said(server), part(server, "worker@")
+    stopped = [worker, *worker.children(recursive=True)]
+    for each in stopped:
+        each.suspend()
+
+    assert swept_within(server, 30)
+    assert "ended by itself" not in said_since(server, before)
+    for each in stopped:
+        each.resume()
+
+
+def test_a_process_that_answers_is_replaced_when_it_dies(server):
+    before = length_said(server)
+    for word in ("--as-desk", "--desk"):
+        web = part(server, word)
+        web.children()[0].kill()
         servers.await_ready(server.child, f"{server.url}/readyz")
-
-        said = server.child.tail(lines=40)
-        for name in ("beat", "worker", "reload", "sweep", "desk", "web"):
-            assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
+        assert web.is_running()
+    assert "ended by itself" not in said_since(server, before)
 
 
-def test_a_process_that_answers_is_replaced_when_it_dies(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        for word in ("--as-desk", "--desk"):
-            web = part(server, word)
-            web.children()[0].kill()
-            servers.await_ready(server.child, f"{server.url}/readyz")
-            assert web.is_running()
-        assert "ended by itself" not in server.child.tail(lines=40)
+def test_the_web_server_does_not_answer_on_without_its_main_process(server):
+    parts = family(server.child.process.pid)
+    main = next(part for part in parts if "featurestore_project.web" in part.cmdline())
+    started = main.children()
+    assert started
+    server.child.process.send_signal(signal.SIGSTOP)  # it would end them all
+    main.kill()
+
+    assert not still_running(started)
+    server.child.process.send_signal(signal.SIGCONT)
 
 
-def test_redis_that_dies_comes_back_with_what_it_had_saved(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
-        redis.kill()
+def test_each_part_that_dies_is_started_again_and_said(server):
+    for word in ("beat", "worker@", "reload@", "sweep@", "--as-desk", "--desk"):
+        dead = part(server, word)
+        dead.kill()
+        restarted(server, word, dead)
+    servers.await_ready(server.child, f"{server.url}/readyz")
 
-        assert not still_running([redis])
-        servers.await_ready(server.child, f"{server.url}/readyz")
+    said = server.child.tail(lines=40)
+    for name in ("beat", "worker", "reload", "sweep", "desk", "web"):
+        assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
+
+
+def test_redis_that_dies_comes_back_with_what_it_had_saved(server):
+    redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
+    redis.kill()
+
+    assert not still_running([redis])
+    servers.await_ready(server.child, f"{server.url}/readyz")
+
+
+def slots_of(worker: psutil.Process) -> list[psutil.Process]:
+    """Return the processes in which a worker performs its tasks; wait until it has started them."""
+    deadline = time.monotonic() + 30
+    while not (found := worker.children()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found
+    return list(found)
 
 
 #: Puts a task for a run that does not exist into the workers' queue.
@@ -160,27 +178,26 @@ app.send_task("materialization.run", kwargs={"run_id": 987654}, queue="runs")
 """
 
 
-def test_a_broker_that_restarts_under_a_task_ends_nothing(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        worker = part(server, "worker@")
-        for each in worker.children():
-            each.suspend()  # so that the task is taken and not acknowledged
-        subprocess.run([sys.executable, "-c", SEND], env=server.env, cwd=servers.ROOT, check=True)
-        log = server.state_dir / "logs" / "worker.log"
-        deadline = time.monotonic() + 30
-        while "materialization.run[" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
-        redis.kill()
+def test_a_broker_that_restarts_under_a_task_ends_nothing(server):
+    worker = part(server, "worker@")
+    for each in slots_of(worker):
+        each.suspend()  # so that the task is taken and not acknowledged
+    subprocess.run([sys.executable, "-c", SEND], env=server.env, cwd=servers.ROOT, check=True)
+    log = server.state_dir / "logs" / "worker.log"
+    deadline = time.monotonic() + 30
+    while "materialization.run[" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
+    redis.kill()
 
-        assert not still_running([redis])
-        servers.await_ready(server.child, f"{server.url}/readyz")
-        time.sleep(3)  # the worker meets the new connection
-        for each in worker.children() if worker.is_running() else []:
-            each.resume()
-        assert server.child.process.poll() is None
-        assert swept_within(server, 30)
-        assert restarted(server, "worker@", psutil.Process()).is_running()
+    assert not still_running([redis])
+    servers.await_ready(server.child, f"{server.url}/readyz")
+    time.sleep(3)  # the worker meets the new connection
+    for each in worker.children() if worker.is_running() else []:
+        each.resume()
+    assert server.child.process.poll() is None
+    assert swept_within(server, 30)
+    assert restarted(server, "worker@", psutil.Process()).is_running()
 
 
 def kill_redis(server: servers.Server) -> None:
@@ -189,17 +206,44 @@ def kill_redis(server: servers.Server) -> None:
     assert not still_running([redis])
 
 
-def test_a_broker_that_restarts_again_and_again_ends_nothing(tmp_path):
+def test_a_broker_that_restarts_again_and_again_ends_nothing(server):
     """More often in a row than any part may die before the server is ready."""
-    with servers.assay_server(tmp_path / "state") as server:
-        for _ in range(5):
-            kill_redis(server)
-            time.sleep(1)
+    for _ in range(5):
+        kill_redis(server)
+        time.sleep(1)
 
-        servers.await_ready(server.child, f"{server.url}/readyz")
-        assert swept_within(server, 60)
-        for word in ("worker@", "reload@", "sweep@", "beat"):
-            assert restarted(server, word, psutil.Process()).is_running()
+    servers.await_ready(server.child, f"{server.url}/readyz")
+    assert swept_within(server, 60)
+    for word in ("worker@", "reload@", "sweep@", "beat"):
+        assert restarted(server, word, psutil.Process()).is_running()
+
+
+def test_a_second_one_on_the_same_state_is_refused(server):
+    outcome = serve(server.env, "--port", str(servers.free_port()))
+
+    assert outcome.returncode == 1
+    assert f"a server (process {server.child.process.pid}) already runs on" in outcome.stderr
+
+
+def test_it_starts_every_part_and_ends_them_all(server):
+    parts = family(server.child.process.pid)
+    names = " ".join(" ".join(part.cmdline()) for part in parts)
+    assert all(
+        word in names for word in ("redis-server", "worker", "beat", "featurestore_project.web")
+    )
+    with urllib.request.urlopen(f"{server.url}/admin/login/") as page:
+        assert page.status == 200
+    server.child.process.send_signal(signal.SIGINT)
+    assert server.child.process.wait(30) == 0
+
+    assert not still_running(parts)
+
+
+def test_nothing_outlives_it_when_it_is_killed_outright(server):
+    parts = family(server.child.process.pid)
+    server.child.process.kill()
+
+    assert not still_running(parts)
 
 
 def test_a_broker_of_its_own_may_be_away_for_long(tmp_path):
@@ -229,27 +273,33 @@ def test_a_part_that_refuses_to_start_ends_the_rest_and_shows_why(tmp_path):
     assert "maxmemory-policy is allkeys-lru" in outcome.stderr
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05, 1.6, 3.2, 5.0, 8.0, 11.0])
-def test_being_asked_to_end_while_it_starts_is_never_lost(tmp_path, delay):
+#: How far it is when it is asked to end: by its start, by what it has made, by what it says.
+STAGES: dict[str, Callable[[Path, float], bool]] = {
+    "at once": lambda state, seconds: True,
+    "a moment later": lambda state, seconds: seconds > 0.05,
+    "as it takes its folder": lambda state, seconds: state.exists(),
+    "with Redis": lambda state, seconds: (state / "redis" / "redis.sock").exists(),
+    "in the migrations": lambda state, seconds: (state / "db.sqlite3").exists(),
+    "at its first part": lambda state, seconds: (state / "logs" / "worker.log").exists(),
+    "at its last part": lambda state, seconds: (state / "logs" / "web.log").exists(),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_being_asked_to_end_while_it_starts_is_never_lost(tmp_path, stage):
     command = [sys.executable, str(servers.ROOT / "manage.py"), "serve"]
     command += ["--port", str(servers.free_port())]
-    env = servers.server_env(tmp_path / "state")
+    env, began = servers.server_env(tmp_path / "state"), time.monotonic()
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, cwd=os.sep) as process:
-        time.sleep(delay)
+        while not STAGES[stage](tmp_path / "state", time.monotonic() - began):
+            assert time.monotonic() - began < 60, "it did not get there"
+            time.sleep(0.01)
         started = family(process.pid)
         process.send_signal(signal.SIGTERM)
 
         # Before it has handlers the signal ends it outright; nothing has been started by then.
         assert process.wait(40) in {0, -signal.SIGTERM}
         assert not still_running(started)
-
-
-def test_a_second_one_on_the_same_state_is_refused(tmp_path):
-    with servers.assay_server(tmp_path / "state") as server:
-        outcome = serve(server.env, "--port", str(servers.free_port()))
-
-        assert outcome.returncode == 1
-        assert f"a server (process {server.child.process.pid}) already runs on" in outcome.stderr
 
 
 def test_a_busy_port_is_said_before_anything_starts(tmp_path):
