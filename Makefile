@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PORT ?= 8000
 HOST ?= 127.0.0.1
 BIN := .venv/bin
-# Two at once: each has its own database, Redis and folders.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Two at once: each has its own database, Redis and folders. Each begins with its half, so that what
+# the tests of one file share is made once, and takes from the other's when it is done.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

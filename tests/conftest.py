@@ -5,6 +5,7 @@ Not for servers (``servers``) or for making objects (``factories``).
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -51,6 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item, runs in zip(items, chosen, strict=True) if not runs]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item, runs in zip(items, chosen, strict=True) if runs]
+
+
+def pytest_collection_finish() -> None:
+    """What was collected and imported stays: looking through it again for garbage finds none."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # so that libraries are taken down in their own order
 
 
 @pytest.fixture(scope="session")
