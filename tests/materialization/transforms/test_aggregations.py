@@ -48,6 +48,9 @@ from tests.materialization.aggregation_cases import (
 from tests.materialization.engine_cases import LIMITS
 from tests.oracle_ticks import MICROSECOND, latest_within, snapshot_ticks
 
+#: One slice of the keys, where it is not what is tested: each slice plans all its statements anew.
+AT_ONCE = msgspec.structs.replace(LIMITS, slice_rows=1_000_000)
+
 
 def in_seconds(ttl):
     """Write a duration as definitions do."""
@@ -63,7 +66,7 @@ def in_seconds(ttl):
 def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl):
     spec, outputs = make_view(schedule=schedule, ttl=in_seconds(ttl))
 
-    stored = as_dict(run(spec, rows), outputs)
+    stored = as_dict(run(spec, rows, limits=AT_ONCE), outputs)
 
     dense = snapshot_ticks(with_keys(rows), all_ticks(schedule), outputs)
     instants = {
@@ -90,11 +93,12 @@ def test_sparse_ticks_answer_every_question_as_dense_ones_do(rows, schedule, ttl
     st.lists(offsets, min_size=1, max_size=3),
 )
 def test_pieces_store_the_rows_of_one_run(rows, schedule, ttl, cuts):
+    """Also pieces in one slice of the keys the rows of a run in several."""
     spec, _ = make_view(schedule=schedule, ttl=in_seconds(ttl))
 
     whole = run(spec, rows)
 
-    pieces = in_pieces(spec, rows, sorted({BASE + cut for cut in cuts}))
+    pieces = in_pieces(spec, rows, sorted({BASE + cut for cut in cuts}), limits=AT_ONCE)
     assert text(pieces) == text(whole)
 
 
