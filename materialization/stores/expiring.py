@@ -17,8 +17,14 @@ import redis
 
 from lib.instants import MICROSECOND, to_us
 from lib.pace import Pace
-from materialization.stores.inspecting import KEYS_PER_CALL
-from materialization.stores.layout import ROWS, header_numbers, marker_key, ticket_key, uid_of
+from materialization.stores.layout import (
+    KEYS_PER_CALL,
+    ROWS,
+    header_numbers,
+    marker_key,
+    ticket_key,
+    uid_of,
+)
 from materialization.stores.protocols import EXPIRES_AHEAD
 
 if TYPE_CHECKING:

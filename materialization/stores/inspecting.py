@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import redis
 
+from lib.connections import translated
 from lib.pace import Pace
-from materialization.stores.layout import ROWS, uid_of, value_prefix
+from materialization.stores.expiring import expiries
+from materialization.stores.inspection import GRACE
+from materialization.stores.layout import KEYS_PER_CALL, ROWS, uid_of, value_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
 
-KEYS_PER_CALL = 500
+    import pyarrow as pa
+
+    from materialization.stores.layout import TableLayout
+
 CALLS_PER_PIPELINE = 20
 #: Keys of each call whose memory is asked for: few, each is a question of its own.
 WEIGHED_PER_CALL = 2
@@ -40,6 +47,45 @@ end
 return replaced
 """
 _REPLACE_SHA = hashlib.sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisInspection:
+    """What ``inspection.OnlineInspection`` promises, of one Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with translated():
+            return rows_at(self._redis, keys)
+
+    def keys_of(self, uid: str) -> Iterator[list[bytes]]:
+        with translated():
+            yield from keys_of(self._redis, uid)
+
+    def some_keys_of(self, uid: str, count: int) -> list[bytes]:
+        with translated():
+            return some_keys_of(self._redis, uid, count)
+
+    def correct(
+        self,
+        layout: TableLayout,
+        batch: pa.RecordBatch,
+        seen: Sequence[bytes | None],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> int:
+        keys, rows = layout.arrow_keys(batch).to_pylist(), layout.arrow_rows(batch).to_pylist()
+        left = expiries(batch, ttl, at, grace) or [b""] * len(keys)
+        with translated():
+            return replace(self._redis, keys, seen, rows, left)
+
+    def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
+        with translated():
+            nothing = [b""] * len(keys)
+            return replace(self._redis, keys, seen, nothing, nothing)
 
 
 def rows_at(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:

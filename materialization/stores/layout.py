@@ -36,6 +36,8 @@ ROWS = b"r"
 #: A key no row ever has: what a null join key is looked up under.
 NO_KEY = ROWS + b"-"
 
+#: Keys that one call to Redis is about: it answers nobody else meanwhile.
+KEYS_PER_CALL = 500
 _SLASH = pa.scalar(b"/", pa.binary())
 _COLON = pa.scalar(b":", pa.binary())
 _DAY_ZERO = date(1970, 1, 1)

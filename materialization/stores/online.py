@@ -19,7 +19,9 @@ import redis
 
 from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
-from materialization.stores import expiring, inspecting
+from materialization.stores import expiring
+from materialization.stores.inspecting import RedisInspection
+from materialization.stores.inspection import GRACE
 from materialization.stores.layout import (
     HEADER_END,
     decode_rows,
@@ -28,7 +30,6 @@ from materialization.stores.layout import (
     value_prefix,
 )
 from materialization.stores.protocols import (
-    GRACE,
     LoadTicket,
     Marker,
     OnlineRows,
@@ -120,7 +121,7 @@ UNMARK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEY
 _read_marker = msgpack_reader(Marker)
 
 
-class RedisOnlineStore:
+class RedisOnlineStore(RedisInspection):
     """The values of one Redis. Takes a layout and Arrow, knows no models.
 
     What each method promises stands in ``protocols.OnlineStore``; every one raises RedisUnavailable
@@ -131,7 +132,7 @@ class RedisOnlineStore:
         self, client: redis.Redis, *, epoch_keys: Callable[[int, Sequence[str]], list[bytes]]
     ) -> None:
         """``epoch_keys`` says under which keys of this Redis a project's and its views' are."""
-        self._redis = client
+        super().__init__(client)
         self._epoch_keys = epoch_keys
 
     def write(
@@ -294,38 +295,6 @@ class RedisOnlineStore:
     def expire(self, *, at: datetime, pace: float, grace: timedelta = GRACE) -> int:
         with translated():
             return expiring.expire(self._redis, _read_marker, at=at, pace=pace, grace=grace)
-
-    def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        with translated():
-            return inspecting.rows_at(self._redis, keys)
-
-    def keys_of(self, uid: str) -> Iterator[list[bytes]]:
-        with translated():
-            yield from inspecting.keys_of(self._redis, uid)
-
-    def some_keys_of(self, uid: str, count: int) -> list[bytes]:
-        with translated():
-            return inspecting.some_keys_of(self._redis, uid, count)
-
-    def correct(
-        self,
-        layout: TableLayout,
-        batch: pa.RecordBatch,
-        seen: Sequence[bytes | None],
-        *,
-        ttl: timedelta | None,
-        at: datetime,
-        grace: timedelta = GRACE,
-    ) -> int:
-        keys, rows = layout.arrow_keys(batch).to_pylist(), layout.arrow_rows(batch).to_pylist()
-        expiries = expiring.expiries(batch, ttl, at, grace) or [b""] * len(keys)
-        with translated():
-            return inspecting.replace(self._redis, keys, seen, rows, expiries)
-
-    def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
-        with translated():
-            nothing = [b""] * len(keys)
-            return inspecting.replace(self._redis, keys, seen, nothing, nothing)
 
     def drop(self, uid: str) -> int:
         dropped = 0

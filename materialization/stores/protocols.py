@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NewType, Protocol
 import msgspec
 
 from lib.errors import Invalid, Unavailable
+from materialization.stores.inspection import GRACE, OnlineInspection
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
     from materialization.stores.layout import TableLayout
-
-#: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
-GRACE = timedelta(days=1)
 
 #: How long before their end rows are given their expiry: it takes room in memory while it waits.
 EXPIRES_AHEAD = timedelta(days=4)
@@ -114,7 +112,7 @@ class Marker(msgspec.Struct, frozen=True):
     evicted: int = 0
 
 
-class OnlineStore(Protocol):
+class OnlineStore(OnlineInspection, Protocol):
     """Each entity's newest row of each table, by the table's ``uid``.
 
     Every method raises ``lib.errors.Unavailable`` when the store does not answer; what was asked of
@@ -207,43 +205,6 @@ class OnlineStore(Protocol):
         Those whose end is more than ``EXPIRES_AHEAD`` away are left to a later call, and tables
         that are being loaded too. ``pace`` is how many rows are looked at in a second.
         """
-        ...
-
-    def rows_at(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the bytes of the row under each key, whether its table is loaded or not."""
-        ...
-
-    def keys_of(self, uid: str) -> Iterator[list[bytes]]:
-        """Give the keys of a table's rows in pieces, some perhaps twice.
-
-        Those that are there all the while are among them. Pieces may be empty: they are the turns
-        of a long search, between which whoever asks may wait.
-        """
-        ...
-
-    def some_keys_of(self, uid: str, count: int) -> list[bytes]:
-        """Return up to ``count`` keys of a table's rows, by chance; fewer where few are found."""
-        ...
-
-    def correct(
-        self,
-        layout: TableLayout,
-        batch: pa.RecordBatch,
-        seen: Sequence[bytes | None],
-        *,
-        ttl: timedelta | None,
-        at: datetime,
-        grace: timedelta = GRACE,
-    ) -> int:
-        """Put each row of the batch where what was ``seen`` is still there; return how many were.
-
-        ``seen`` is what ``rows_at`` gave, a row each: what was written since is newer, and stays.
-        Comparing and writing are one step a row. ``batch``, ``ttl`` and ``at`` as for ``write``.
-        """
-        ...
-
-    def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
-        """Remove the rows that are still what was ``seen``; return how many."""
         ...
 
     def drop(self, uid: str) -> int:
