@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Features that are shown, those furthest away first.
 SHOWN = 10
+#: The measures, short; in full they are ``registry.spec.drift.MEASURES``.
+SHORT = {"psi": "PSI", "ks": "KS", "js": "JS", "null_share": "Nulls", "mean": "Mean"}
 
 
 class FeatureDrift(NamedTuple):
@@ -31,25 +33,29 @@ class FeatureDrift(NamedTuple):
 
 
 class RunDrift(NamedTuple):
-    measures: list[str]
+    #: Each measure, short and in full.
+    measures: list[tuple[str, str]]
     features: list[FeatureDrift]
     #: How many features were compared, of which those are some.
     compared: int
 
 
 def drift_of_run(run: MaterializationRun, *, may_read: bool) -> RunDrift | None:
-    """Return the drift of a run that was compared; charts as long as it has its profile."""
-    if not run.drift:
+    """Return the drift of a run that was compared; charts as long as it has its profile.
+
+    None: nothing was, as of a run of few rows.
+    """
+    compared = {name for features in (run.drift or {}).values() for name in features}
+    names = sorted(compared, key=lambda name: (-_furthest(run, name), name))
+    if not names:
         return None
-    names = sorted(
-        {name for features in run.drift.values() for name in features},
-        key=lambda name: (-_furthest(run, name), name),
-    )
     charts = _charts(run, names[:SHOWN]) if may_read and run.has_profile else {}
     features = [
         FeatureDrift(name, list(_lines(run, name)), charts.get(name, [])) for name in names[:SHOWN]
     ]
-    return RunDrift(list(MEASURES.values()), features, len(names))
+    return RunDrift(
+        [(SHORT[name], words) for name, words in MEASURES.items()], features, len(names)
+    )
 
 
 def _furthest(run: MaterializationRun, name: str) -> float:
