@@ -15,7 +15,7 @@ from lib.sql_text import identifier, key_list
 from materialization.compute.jobs import Counters
 from materialization.placeholder_dates import count_apart, counts_sql
 from materialization.stores.columns import CREATED, EVENT
-from materialization.transforms.arrival import known_at, later_than, taken
+from materialization.transforms.arrival import known_at, later_than, roughly_taken, taken
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.rows import Check, Query, Rows, declared, whole
 from materialization.transforms.unseen import (
@@ -98,7 +98,8 @@ class _RowWork:
 
         Rows without an event time belong to no window and are counted by each reading.
         """
-        spec, typed = self._spec, self._typed(reading.source)
+        spec, opened = self._spec, self._open(reading.source)
+        typed = typed_rows(spec, opened.columns, relation=opened.relation)
         wanted, key = taken(spec, reading.windows), no_key_sql(spec)
         usable = f"({wanted}) AND NOT ({key})"
         without_time, read, without_key, beyond, days = self._connection.execute(
@@ -114,6 +115,9 @@ class _RowWork:
         if beyond:
             self._note_beyond(reading.source)
         named = named_columns(spec, reading.known_since)
+        roughly = roughly_taken(spec, reading.windows, opened.columns)
+        near = f"(SELECT * FROM {opened.relation} WHERE {roughly})"
+        typed = typed_rows(spec, opened.columns, relation=near)
         sql = f"SELECT {named} FROM ({typed}) WHERE ({wanted}) AND NOT ({key})"
         return Query(sql, read - without_key)
 
@@ -160,9 +164,7 @@ class _RowWork:
 
     def _count_lost(self, reading: Reading) -> int:
         """Return how many stored moments of the windows the source has no row of any more."""
-        known = self._spec.rows_from.created_timestamp is not None
-        # When rows were known of which the source does not say it was observed: not their place.
-        within = taken(self._spec, reading.windows, created="c" if known else "NULL::TIMESTAMPTZ")
+        within = taken(self._spec, reading.windows)
         rows = "marked"
         if reading.others is not None:
             moment = f"{key_list(self._spec.join_keys)}, e"

@@ -66,9 +66,9 @@ def make_spec(
     )
 
 
-def write_parquet(directory, rows, schema, name="rows.parquet"):
+def write_parquet(directory, rows, schema, name="rows.parquet", **options):
     path = Path(directory) / name
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, **options)
     return path
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,32 @@ def test_a_window_holds_the_rows_that_became_visible_in_it(tmp_path):
     assert by_key[2]["created_timestamp"] == T + US
     assert by_key[6]["created_timestamp"] == T - timedelta(days=1)
     assert table.schema == computed_schema(make_spec(created="created"))
+
+
+@pytest.mark.parametrize(("created", "start"), [(None, 30), ("created", None)])
+def test_of_a_sorted_file_only_the_row_groups_of_the_window_are_read(tmp_path, created, start):
+    moments = [T + number * US for number in range(60)]
+    rows = [row(number, moment, created=moment) for number, moment in enumerate(moments)]
+    path = write_parquet(tmp_path, rows, SCHEMA, row_group_size=10)
+    for group in (0, 1, 4, 5) if start else (4, 5):  # whoever reads their values fails
+        wreck(path, group, column=SCHEMA.get_field_index("x"))
+
+    begin = None if start is None else T + start * US
+    table, counters = compute_here(
+        make_spec(created=created), tmp_path, start=begin, end=T + 35 * US
+    )
+
+    assert sorted(table["k"].to_pylist()) == list(range(31 if start else 0, 36))
+    assert counters.rows == table.num_rows
+
+
+def wreck(path, group: int, *, column: int) -> None:
+    """Overwrite one column's pages in one row group with nonsense."""
+    found = pq.ParquetFile(path).metadata.row_group(group).column(column)
+    first = found.dictionary_page_offset or found.data_page_offset
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(b"\xff" * found.total_compressed_size)
 
 
 def test_rows_without_a_key_or_an_event_time_are_left_out_and_counted(tmp_path):
