@@ -11,7 +11,7 @@ from materialization.choices import RunKind
 from materialization.models import Baseline
 from materialization.quality.drift_checks import Compared, Drifted, judge_drift
 from materialization.quality.profiles import Profile
-from materialization.quality.stored_profiles import profiled_runs, stored_profile
+from materialization.quality.stored_profiles import neighbours, stored_profile
 from registry.choices import Against
 
 if TYPE_CHECKING:
@@ -55,6 +55,6 @@ def _baseline(version: FeatureViewVersion) -> Compared | None:
 
 def _previous(version: FeatureViewVersion, run: MaterializationRun) -> Compared | None:
     """Return the last run before that stored rows and whose profile is still its own."""
-    last = profiled_runs(run.table).filter(pk__lt=run.pk).select_related("version").first()
+    last = neighbours(run.table).filter(pk__lt=run.pk).select_related("version").first()
     profile = stored_profile(last) if last is not None else None
     return Compared(profile, f"run {last.pk}") if last is not None and profile is not None else None

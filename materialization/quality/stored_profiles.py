@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from materialization.choices import UNFINISHED_STATUSES, RunStatus
+from materialization.choices import UNFINISHED_STATUSES, RunKind, RunStatus
 from materialization.models import MaterializationRun
 from materialization.quality.profiles import Profile
 
@@ -26,6 +26,11 @@ def profiled_runs(table: FeatureTable | OuterRef | None) -> QuerySet[Materializa
     """Return the ended runs of a table that stored rows and have a profile, the latest first."""
     runs = MaterializationRun.objects.filter(table=table, rows_offline__gt=0, has_profile=True)
     return runs.exclude(status__in=UNFINISHED_STATUSES).order_by("-id")
+
+
+def neighbours(table: FeatureTable | OuterRef | None) -> QuerySet[MaterializationRun]:
+    """Return those whose rows the next ones are compared with: none that checks had refused."""
+    return profiled_runs(table).exclude(kind=RunKind.RELEASE)
 
 
 def stored_profile(run: MaterializationRun) -> Profile | None:

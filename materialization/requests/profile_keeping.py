@@ -19,7 +19,7 @@ from materialization.choices import UNFINISHED_STATUSES, Span
 from materialization.models import MaterializationRun, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
-from materialization.quality.stored_profiles import BEFORE, profiled_runs, stored_profile
+from materialization.quality.stored_profiles import BEFORE, neighbours, stored_profile
 from registry import locks
 from registry.models import FeatureTable
 
@@ -49,7 +49,7 @@ def _merge_runs(before: date) -> int:
     A table's latest profile stays: the next run is compared with it.
     """
     kept = MaterializationRun.objects.filter(has_profile=True)
-    later = profiled_runs(OuterRef("table")).filter(pk__gt=OuterRef("pk")).order_by()
+    later = neighbours(OuterRef("table")).filter(pk__gt=OuterRef("pk")).order_by()
     old = kept.filter(finished_at__lt=datetime.combine(before, time(), UTC))
     old = old.exclude(status__in=UNFINISHED_STATUSES).filter(Q(rows_offline=0) | Exists(later))
     related = "version", "table__feature_view"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from materialization.choices import KEPT_STATES, QuarantineState, RunKind
+from materialization.chunks import read_chunks
 from materialization.comparisons import compared, compares_rows, to_compare
 from materialization.edges import offline_store
 from materialization.models import Quarantine
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from materialization.windows import Window
 
 log = logging.getLogger(__name__)
+#: Where the chunk of a run that releases says what: several may be held of one time.
+NOTED = "quarantine"
 
 
 def hold_rows(
@@ -85,9 +88,13 @@ def settle(stored: Mapping[MaterializationRun, Iterable[Window]]) -> None:
 
 
 def released_by(run: MaterializationRun) -> QuerySet[Quarantine]:
-    """Return what a run that releases is about: it has the same window."""
+    """Return what a run that releases is about: what it noted, until it has what has its window."""
+    of_table = Quarantine.objects.filter(table=run.table_id)
+    chunks = read_chunks(run.chunks)
+    if noted := [each.counts[NOTED] for each in chunks if NOTED in each.counts]:
+        return of_table.filter(pk__in=noted)
     start, end = run.window
-    same = Quarantine.objects.filter(table=run.table_id, window_end=end)
+    same = of_table.filter(window_end=end)
     return same.filter(window_start=start) if start else same.filter(window_start=None)
 
 

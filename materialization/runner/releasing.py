@@ -17,7 +17,7 @@ from materialization.edges import engine, offline_store
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import note
-from materialization.runner.quarantine import released_by
+from materialization.runner.quarantine import NOTED, released_by
 from materialization.runner.recording import note_commit, note_windows, require_store
 from materialization.runner.storing import (
     OFFLINE_SHARE,
@@ -95,7 +95,7 @@ def _note_evidence(run: MaterializationRun, held: Quarantine, profile: Profile) 
     rows = profile.rows
     note(
         run,
-        [Chunk(run.window_end, counts={"rows_stored": rows})],
+        [Chunk(run.window_end, counts={"rows_stored": rows, NOTED: held.pk})],
         progress=OFFLINE_SHARE,
         source_counts={"rows_stored": rows, "already_stored": held.rows - rows},
         profile=profile.to_json(),

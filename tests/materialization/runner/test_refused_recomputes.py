@@ -117,6 +117,21 @@ def test_a_later_comparison_of_all_of_it_stands_in_its_place(cast, held):
     assert (state(held), held.ended_by, is_told()) == ("superseded", whole, False)
 
 
+def test_of_two_that_are_held_of_one_time_one_is_released(cast, held, sources):
+    write_rows(sources, [OLD[0], row(1002, 8, 98), OLD[2], NEW])
+    with committed():
+        part = request_backfill(
+            version=fresh(held.run.version), start=None, end=AT, at=LATER, actor=cast.operator
+        )
+        assert perform(part, at=LATER).error_code == "checks_failed"
+        second = Quarantine.objects.get(run=part)
+        assert (state(held), second.window) == ("held", held.window)
+        run = release_rows(quarantine=second, actor=cast.steward, reason="right", at=LATER)
+        assert perform(run, at=LATER).status == "succeeded"
+
+    assert (state(second), state(held), is_told()) == ("released", "held", True)
+
+
 def test_what_a_comparison_did_not_come_to_stays_held(cast, held, sources, settings):
     settings.RUN_CHUNK_ROWS = 1
     write_rows(sources, [row(1001, 9, 10), *OLD[1:], NEW])

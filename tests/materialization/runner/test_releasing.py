@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from materialization.models import Baseline, MaterializationRun, ProfileSpan, Quarantine
+from materialization.quality.stored_profiles import neighbours
 from materialization.queries import coverage
 from materialization.requests.baselines import record_baselines
 from materialization.requests.profile_keeping import merge_old_profiles
@@ -76,16 +77,21 @@ def test_a_refused_chunk_is_released_behind_those_that_are_stored(blocked, cast)
     assert (trips["min"], trips["max"]) == (0, 15)
 
 
-def test_what_a_refused_run_had_stored_is_merged_with_its_day(blocked, cast, settings):
+def test_what_a_refused_run_had_stored_is_merged_with_its_day(blocked, cast, settings, sources):
+    write_rows(sources, [*HISTORY, (1001, AT + HOUR, AT + HOUR, 0.5, 1)])
     with committed():
         assert perform(release(cast.steward)).status == "succeeded"
+        latest = materialize(blocked, end=AT + HOUR)
+    assert latest.rows_offline == 1
+    # A release is what checks refused: nothing is compared with it.
+    assert list(neighbours(blocked.table)) == [latest, Quarantine.objects.get().run]
 
     merge_old_profiles(at=AT + timedelta(days=settings.PROFILE_RUN_DAYS + 1))
 
-    (span,) = ProfileSpan.objects.all()  # the release's is the latest, and stays
-    assert (span.runs, span.rows) == (1, 12)
+    (span,) = ProfileSpan.objects.all()  # the latest stays: the next run is compared with it
+    assert (span.runs, span.rows) == (2, 16)
     trips = next(each for each in span.profile["columns"] if each["name"] == "avg_daily_trips")
-    assert (trips["min"], trips["max"]) == (0, 11)
+    assert (trips["min"], trips["max"]) == (0, 15)
 
 
 @pytest.mark.parametrize("first", range(7))
