@@ -38,8 +38,8 @@ NO_KEY = ROWS + b"-"
 
 #: Keys that one call to Redis is about: it answers nobody else meanwhile.
 KEYS_PER_CALL = 500
-_SLASH = pa.scalar(b"/", pa.binary())
-_COLON = pa.scalar(b":", pa.binary())
+_SLASH = b"/"
+_COLON = b":"
 _DAY_ZERO = date(1970, 1, 1)
 _decode_rows = msgspec.msgpack.Decoder(list[list[Any]])
 

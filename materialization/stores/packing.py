@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
-_EMPTY = pa.scalar(b"", pa.binary())
-_NIL = pa.scalar(b"\xc0", pa.binary())
+#: Bytes: making a scalar of pyarrow here would load pandas, where it is, into every process.
+_EMPTY = b""
+_NIL = b"\xc0"
 #: What msgpack calls each signed width, by its bytes.
 _INT_MARKERS = {1: 0xD0, 2: 0xD1, 4: 0xD2, 8: 0xD3}
 #: Whole numbers that are their own marker.
