@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from django.db import transaction
+from django.db.models import Max
 
 from materialization.choices import UNFINISHED_STATUSES
 from materialization.chunks import committed_before, read_chunks, written_chunks
 from materialization.edges import offline_store
 from materialization.models import MaterializationRun
-from materialization.queries import coverage, newest_sequence, table_at, uncovered
+from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.recording import note_commit, note_stored, number_of_more
 from materialization.windows import Window
 
@@ -94,8 +95,10 @@ def _note_chunks(run: MaterializationRun, count: int, rows: int) -> None:
 def _doubtful_runs(table: FeatureTable) -> QuerySet[MaterializationRun]:
     """Return the ended runs since the last that recorded a window: it looked at those before.
 
+    That last one too: it may have recorded some of its chunks, under whatever later numbers.
     Nothing is committed before a run began to publish: years of failed checks are not looked at.
     """
     ended = table.runs.filter(publishing=True).exclude(status__in=UNFINISHED_STATUSES)
-    stored = ended.filter(sequence__gte=newest_sequence(table))
+    last = table.stored_windows.aggregate(last=Max("run__sequence"))["last"] or 0
+    stored = ended.filter(sequence__gte=last)
     return stored.select_related("version", "table").order_by("sequence")
