@@ -5,7 +5,7 @@ The offline store is the source, so online answers equal point-in-time answers b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 
@@ -33,10 +33,19 @@ class StoreEmptied(Unavailable):
     code = "online_store_emptied"
 
 
-def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> timedelta | None:
+class Load(NamedTuple):
+    """Which load of its table it was, and for how long after their event rows stay; None: for ever.
+
+    Later loads have greater numbers, also those of runs that began earlier and were paused.
+    """
+
+    generation: int
+    kept_for: timedelta | None
+
+
+def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) -> Load:
     """Merge the newest stored row of each entity into Redis, then set the table's marker.
 
-    Returns for how long after their event rows stay there; None: for ever.
     Where all earlier rows are loaded only those this run stored can be new; else all are read.
     :raises StoreEmptied: Redis lost its data meanwhile; the run is tried again from the start.
     """
@@ -52,16 +61,24 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     )
     as_of = covered_until(run.table) or run.window_end
     loaded = newest_sequence(run.table)
+    run.table.refresh_from_db(fields=["generation"])
+    load = Load(max(run.pk, run.table.generation + 1), ttl)
     written = 0
     if is_complete or run.sequence is not None:  # else it stored nothing that could be new
         only = None if is_complete else run.sequence
         written = _merge(run, heartbeat, store, only=only, as_of=as_of, ttl=ttl, at=at)
-    if not store.finish_load(uid, ticket, generation=run.pk, as_of=as_of, sequence=loaded, ttl=ttl):
+    facts: dict[str, Any] = {
+        "generation": load.generation,
+        "as_of": as_of,
+        "sequence": loaded,
+        "ttl": ttl,
+    }
+    if not store.finish_load(uid, ticket, **facts):
         raise StoreEmptied(
             "Redis lost its data or restarted while the run was writing; it will be loaded again."
         )
     run.advance(rows_online=written)
-    return ttl
+    return load
 
 
 def _merge(

@@ -193,12 +193,11 @@ def _perform(
     if corrects_ticks(claimed):
         correct_ticks(claimed, heartbeat)
     heartbeat.begin_publishing()
-    kept_for, generation = claimed.table.kept_for, 0
+    load = loading.Load(0, claimed.table.kept_for)
     if claimed.version.spec.view.online:
-        kept_for = loading.load_online(claimed, heartbeat, at=clock())
-        generation = claimed.pk
+        load = loading.load_online(claimed, heartbeat, at=clock())
     heartbeat.check()
-    _publish(claimed, clock(), kept_for=kept_for, generation=generation)
+    _publish(claimed, clock(), load)
 
 
 def _require_served(claimed: MaterializationRun) -> None:
@@ -214,9 +213,7 @@ def _require_served(claimed: MaterializationRun) -> None:
         )
 
 
-def _publish(
-    claimed: MaterializationRun, at: datetime, *, kept_for: timedelta | None, generation: int
-) -> None:
+def _publish(claimed: MaterializationRun, at: datetime, load: loading.Load) -> None:
     """End the run and make its table ready in one transaction: neither is seen without the other.
 
     A table with a gap between its start and its end does not become ready; the sweep fills it.
@@ -235,7 +232,7 @@ def _publish(
             raise LeaseLost("another attempt owns the run")
         is_whole = bool(covered) and not gaps(claimed.version, covered)
         if claimed.table.ready_at is not None or is_whole:
-            mark_table_ready(table=claimed.table, at=at, kept_for=kept_for, generation=generation)
+            mark_table_ready(table=claimed.table, at=at, **load._asdict())
 
 
 def _require_whole(claimed: MaterializationRun, covered: Sequence[Window]) -> None:

@@ -119,6 +119,12 @@ def test_readers_get_their_rows_back_while_a_run_is_paused(cast, history, settin
         resume_run(run=late, actor=cast.operator, at=AT + HOUR)
         assert perform(late, at=AT + HOUR).status == "succeeded"
 
+    later = AT + HOUR
+    assert online(history, ALL, at=later) == offline(history, ALL, at=later)
+    with committed():
+        sweep(at=later)
+    assert not MaterializationRun.objects.filter(kind="reload", status="queued").exists()
+
 
 @pytest.fixture
 def loaded(cast, history):
@@ -172,6 +178,35 @@ def test_what_an_adopted_run_stored_after_a_reload_is_loaded_too(cast, history, 
 
     loaded.refresh_from_db()
     assert (loaded.rows_offline, len(stored_chunks(loaded))) == (6, 2)
+    equals_the_source(history)
+
+
+def test_a_run_that_recorded_a_chunk_after_a_reload_is_adopted_with_the_next(cast, history):
+    """What it recorded is known under a later number than its own."""
+
+    def go_on(run: MaterializationRun, chunks: int) -> None:
+        resume_run(run=run, actor=cast.operator, at=AT)
+        runner.run(run_id=run.pk, worker="b", clock=pausing_after(run, chunks, cast.operator))
+
+    with committed():
+        materialize(history, end=AT - 100 * HOUR, at=AT - 100 * HOUR)
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 1, cast.operator))
+    reloaded(history)
+    with committed():
+        go_on(run, 2)
+    with committed(), nothing_recorded():
+        go_on(run, 3)
+    MaterializationRun.objects.filter(pk=run.pk).update(
+        status="errored", publishing=True, finished_at=AT, rows_offline=6
+    )
+    MaterializationSchedule.objects.update(enabled=False)
+
+    with committed():
+        assert materialize(history).status == "succeeded"
+
+    run.refresh_from_db()
+    assert (run.rows_offline, len(stored_chunks(run))) == (9, 3)
     equals_the_source(history)
 
 
