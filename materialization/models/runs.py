@@ -152,6 +152,12 @@ class MaterializationRun(models.Model):
                 condition=Q(has_profile=True),
                 name="materialization_run_unmerged",
             ),
+            # "Which of a table's runs ended long ago?"
+            models.Index(
+                fields=("table", "finished_at"),
+                condition=Q(has_profile=False),
+                name="materialization_run_old",
+            ),
             # "Which is the table's latest profile?"
             models.Index(
                 fields=("table", "-id"),

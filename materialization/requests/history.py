@@ -7,13 +7,11 @@ some tables, each once a day, and removes a bounded part of what it finds.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, Max, OuterRef, Q
 
 from materialization.choices import (
     KEPT_STATES,
@@ -32,7 +30,7 @@ from materialization.requests.turns import STEPPED_BACK
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -54,17 +52,20 @@ def expire_alerts(*, at: datetime) -> None:
 
 def expire_runs(*, at: datetime) -> None:
     """Forget runs that ended long ago, but those that something still asks for."""
-    tables = _whose_turn(at)
-    if not tables:
-        return
-    before = _before(at)
+    tables, before, room, done = _whose_turn(at), _before(at), AT_ONCE, list[int]()
     over = Quarantine.objects.filter(table__in=tables, held_at__lt=before, stored_as="")
     decided = over.exclude(state__in=KEPT_STATES).values_list("pk", flat=True)
-    Quarantine.objects.filter(pk__in=list(decided[:AT_ONCE])).delete()
-    found = _expired(tables, before).order_by("pk").values_list("pk", "table")[:AT_ONCE]
-    numbers = [number for number, _ in found]
-    MaterializationRun.objects.filter(pk__in=numbers).delete()
-    _note(tables, [table for _, table in found], at, is_done=len(numbers) < AT_ONCE)
+    if numbers := list(decided[:AT_ONCE]):
+        Quarantine.objects.filter(pk__in=numbers).delete()
+    for table in tables:
+        found = list(_expired(table, before).values_list("pk", flat=True)[:room])
+        if found:
+            _forget(table, found)
+        if len(found) == room:
+            break
+        room -= len(found)
+        done.append(table)
+    _note_seen(done, at)
 
 
 def _before(at: datetime) -> datetime:
@@ -80,54 +81,63 @@ def _whose_turn(at: datetime) -> list[int]:
     return list(due.values_list("pk", flat=True)[:TABLES_AT_ONCE])
 
 
-def _expired(tables: Collection[int], before: datetime) -> QuerySet[MaterializationRun]:
-    """Return the ended runs of these tables that nothing refers to and nobody asks for.
+def _expired(table: int, before: datetime) -> QuerySet[MaterializationRun]:
+    """Return the ended runs of a table that nothing refers to and nobody asks for, oldest first.
 
-    Asked for are the last of each version that ended in one way, what it warned and drifted; of a
+    Asked for are the last of each version that ended in one way, what it warned and drifted; of the
     table what has a profile of its own, and what may have committed without recording it.
     """
-    runs = MaterializationRun.objects.filter(table__in=tables)
-    ended = runs.exclude(status__in=UNFINISHED_STATUSES)
-    recorded = StoredWindow.objects.filter(table=OuterRef("table")).order_by("-run__sequence")
-    newest = Coalesce(Subquery(recorded.values("run__sequence")[:1]), 0)
+    recorded = StoredWindow.objects.filter(table=table)
+    newest = recorded.aggregate(newest=Max("run__sequence"))["newest"] or 0
+    ended = MaterializationRun.objects.filter(table=table).exclude(status__in=UNFINISHED_STATUSES)
     return (
         ended.filter(finished_at__lt=before, has_profile=False)
-        .exclude(pk__in=_last_of_versions(ended))
+        .filter(_is_followed(ended))
         .exclude(publishing=True, sequence__gte=newest)
         .exclude(Exists(StoredWindow.objects.filter(run=OuterRef("pk"))))
         .exclude(Exists(Alert.objects.filter(run=OuterRef("pk"))))
         .exclude(Exists(Quarantine.objects.filter(run=OuterRef("pk"))))
         .exclude(Exists(Quarantine.objects.filter(ended_by=OuterRef("pk"))))
+        .order_by("finished_at", "pk")
     )
 
 
-def _last_of_versions(ended: QuerySet[MaterializationRun]) -> set[int]:
-    good = Q(status=RunStatus.SUCCEEDED)
-    last = ended.order_by().values("version").annotate(
-        good=Max("pk", filter=good),
-        bad=Max("pk", filter=Q(status__in=UNSUCCESSFUL_STATUSES)),
-        stopped=Max("pk", filter=Q(status=RunStatus.CANCELLED)),
-        checked=Max("pk", filter=good & ~Q(checks=[])),
-        compared=Max("pk", filter=good & Q(drift__isnull=False)),
-    )  # fmt: skip
-    names = "good", "bad", "stopped", "checked", "compared"
-    return {number for row in last.values_list(*names) for number in row if number}
+def _is_followed(ended: QuerySet[MaterializationRun]) -> Q:
+    """Say that a later run of the version ended in the same way, and said as much.
 
-
-def _note(
-    tables: Collection[int], expired: Collection[int], at: datetime, *, is_done: bool
-) -> None:
-    """Count what expired of each table; it is looked at again tomorrow if that was all."""
-    TableCare.objects.bulk_create(
-        [TableCare(table_id=table) for table in tables], ignore_conflicts=True
+    Asked of each old run by itself: who counts over all reads a history to forget its beginning.
+    """
+    later = ended.filter(version=OuterRef("version"), pk__gt=OuterRef("pk"))
+    good = later.filter(status=RunStatus.SUCCEEDED)
+    as_good = (
+        Q(status=RunStatus.SUCCEEDED)
+        & Q(Exists(good))
+        & (Q(checks=[]) | Q(Exists(good.exclude(checks=[]))))
+        & (Q(drift__isnull=True) | Q(Exists(good.filter(drift__isnull=False))))
     )
-    rows = TableCare.objects.filter(table__in=tables)
-    if is_done:
-        rows.update(runs_seen_at=at)
-    for table, count in Counter(expired).items():
-        rows.filter(table=table).update(runs_expired=F("runs_expired") + count)
-    if expired:
-        log.info("%d runs of %d tables expired (HISTORY_DAYS)", len(expired), len(set(expired)))
+    as_bad = Q(status__in=UNSUCCESSFUL_STATUSES) & Q(
+        Exists(later.filter(status__in=UNSUCCESSFUL_STATUSES))
+    )
+    stopped = Q(status=RunStatus.CANCELLED)
+    return as_good | as_bad | (stopped & Q(Exists(later.filter(status=RunStatus.CANCELLED))))
+
+
+def _forget(table: int, numbers: Sequence[int]) -> None:
+    """Remove runs and count them where the table's care is noted."""
+    MaterializationRun.objects.filter(pk__in=numbers).delete()
+    TableCare.objects.get_or_create(table_id=table)
+    care = TableCare.objects.filter(table=table)
+    care.update(runs_expired=F("runs_expired") + len(numbers))
+    log.info("%d runs of table %d expired (HISTORY_DAYS)", len(numbers), table)
+
+
+def _note_seen(tables: Sequence[int], at: datetime) -> None:
+    """Note the tables of which nothing is left to expire until tomorrow."""
+    if tables:
+        TableCare.objects.bulk_create(
+            [TableCare(table_id=table) for table in tables], ignore_conflicts=True
+        )
+        TableCare.objects.filter(table__in=tables).update(runs_seen_at=at)
 
 
 #: What a sweep sees to, in order: what referred to a run goes before it.

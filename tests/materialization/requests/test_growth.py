@@ -119,12 +119,20 @@ WORK: dict[str, Callable[[FeatureViewVersion], object]] = {
     "a run's load": lambda version: holds_all(
         table_of(version), online_store().marker(table_of(version).uid), None, but=1
     ),
+    "what expires": lambda version: look_for_old(),
     "a request": lambda version: request_and_forget(version),
 }
 
 
 def last_stored(version: FeatureViewVersion) -> MaterializationRun:
     return StoredWindow.objects.select_related("run").get(table=version.table).run
+
+
+def look_for_old() -> None:
+    """Look at the tables' old runs, as each day's first sweep does."""
+    TableCare.objects.update(runs_seen_at=None)
+    history.expire_runs(at=AT + MINUTE)
+    assert TableCare.objects.get().runs_seen_at == AT + MINUTE
 
 
 def request_and_forget(version: FeatureViewVersion) -> None:
