@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from lib.sql_text import identifier, instant, text, text_list
 from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, stored_schema
 
@@ -21,9 +23,20 @@ if TYPE_CHECKING:
 ASKED = "asked"
 #: Of more rows the order in files is that of what they were made of: ordering takes too long.
 ORDERED_ROWS = 2_000_000
-#: How rows are written. A column with more values than these in a row group gets no dictionary:
-#: numbers that hardly repeat are the usual case, and looking for one is a third of the writing.
-AS_STAGED_FILES = "(FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS, DICTIONARY_SIZE_LIMIT 2000)"
+#: A number with more values than these in a row group gets no dictionary: they hardly repeat, and
+#: looking for one is a third of the writing.
+DICTIONARY_OF_NUMBERS = 2000
+
+
+def as_staged_files(spec: VersionSpec) -> str:
+    """Return how a version's rows are written.
+
+    The limit is one for all columns: where one is text or bytes, which do repeat and are long, the
+    engine's own holds.
+    """
+    short = (pa.types.is_primitive(kind) for kind in stored_schema(spec).types)
+    limit = f", DICTIONARY_SIZE_LIMIT {DICTIONARY_OF_NUMBERS}" if all(short) else ""
+    return f"(FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS{limit})"
 
 
 def stored_rows(files: Sequence[str]) -> str:
@@ -64,7 +77,7 @@ def renumbered_sql(
         less = f" ANTI JOIN ({newer}) USING ({same})"
     return (
         f"COPY (SELECT {columns} FROM {stored_rows(files)}{less}{order}) TO {text(to)}"
-        f" {AS_STAGED_FILES}"
+        f" {as_staged_files(spec)}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier, text
-from materialization.compute.stored_rows_sql import AS_STAGED_FILES, ORDERED_ROWS
+from materialization.compute.stored_rows_sql import ORDERED_ROWS, as_staged_files
 from materialization.stores.columns import EVENT, SEQUENCE, stored_schema
 
 if TYPE_CHECKING:
@@ -49,5 +49,5 @@ def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
     )
     return (
         f"COPY (SELECT {columns} FROM ({query.sql}){order})"
-        f" TO {text(str(Path(job.staging) / str(number)))} {AS_STAGED_FILES}"
+        f" TO {text(str(Path(job.staging) / str(number)))} {as_staged_files(job.spec)}"
     )
