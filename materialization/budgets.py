@@ -115,7 +115,7 @@ def _bytes(megabytes: int | None) -> int | None:
 def budget_in_words(use: Use, growth: Growth) -> str:
     """Say what of a budget is used, and how long the rest lasts."""
     days, used = use.days_left(growth), amount(use.of, use.used or 0)
-    lasts = f", the rest lasts {days} days as it grows" if days else ""
+    lasts = f", the rest lasts {days} day{'s' * (days > 1)} as it grows" if days else ""
     return f"{use.of}: {used} of {amount(use.of, use.budget)} ({use.percent} %){lasts}"
 
 

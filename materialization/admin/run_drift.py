@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materialization.admin.shares import Shares, column_of, shares_of
-from materialization.quality.comparing import others_of
+from materialization.quality.comparing import current_baseline, others_of
 from materialization.quality.profiles import Profile
+from registry.choices import Against
 from registry.spec.drift import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from materialization.models import MaterializationRun
-    from registry.choices import Against
 
 #: Features that are shown, those furthest away first.
 SHOWN = 10
@@ -77,6 +77,9 @@ def _shown(value: float | str | None) -> str:
 def _charts(run: MaterializationRun, names: list[str]) -> dict[str, list[tuple[str, Shares]]]:
     now = Profile.from_json(run.profile, run.version.spec.features)
     others = others_of(run.version, run)
+    baseline = current_baseline(run.version)
+    if baseline is not None and run.finished_at and baseline.set_at > run.finished_at:
+        others.pop(Against.BASELINE, None)  # the figures are against another
     return {
         name: [
             (other.words, shares)

@@ -42,7 +42,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     no readings: they read what their windows reach.
 
     With ``corrects_at`` ticks of the window are computed again: of those that are stored otherwise
-    rows are made that are known from then on.
+    rows are made that are known from then on. With ``only_compares`` nobody is to store those.
 
     The rows are written, once and with ``sequence``, as Parquet files into the folder ``staging``;
     whoever has a job performed says which.
@@ -55,6 +55,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     state_files: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
     corrects_at: datetime | None = None
+    only_compares: bool = False
     staging: str = ""
     sequence: int = 0
 

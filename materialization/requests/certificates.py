@@ -159,7 +159,7 @@ def _create(
         enqueued_at=at,
     )
     if actor is not None or repair:
-        after = {"kind": kind, "sample": sample, "repair": repair}
+        after = {"kind": kind, "sample": sample, "since": since, "repair": repair}
         audit.record(actor=actor, verb="certificate.requested", subject=made, after=after, at=at)
     return made
 

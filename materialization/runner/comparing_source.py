@@ -175,6 +175,7 @@ class _Look:
             window_end=end,
             state_files=self._snapshot.files,
             corrects_at=end,
+            only_compares=True,
         )
 
     def _examples(self, computed: Computed, kind: str) -> list[Example]:

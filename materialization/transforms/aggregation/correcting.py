@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.instants import MICROSECOND
 from lib.sql_text import identifier, instant, numbered
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
@@ -40,42 +41,63 @@ def stored_sql(
     )
 
 
-def compared_sql(spec: VersionSpec) -> str:
+def first_sql(files: Sequence[str]) -> str:
+    """Return when the first stored tick is, in µs."""
+    return f"SELECT epoch_us(min({EVENT})) FROM {stored_rows(files)}"
+
+
+def compared_sql(spec: VersionSpec, whole_from: datetime | None, *, carries: bool) -> str:
     """Return every tick of ``fresh`` and ``stored``, with what each says of it.
 
-    ``f0…`` are the values as they are computed now, of which a tick has none before its entity's
-    first (``is_gone``); ``is_new``: none is stored of this tick; ``is_equal``: it says the same.
+    ``f0…`` are the values as they are computed now. A tick has none (``is_gone``) before its
+    entity's first, nor before ``whole_from``: of its windows the source has lost a part.
+    ``is_new``: none is stored of this tick. ``is_equal``: the one that is says the same; or, where
+    a stored row ``carries``, the one before does that is not past its TTL, as a reader finds it. It
+    may not where corrections are stored: one before would come between.
     """
     keys = [f"k{i}" for i, _ in enumerate(spec.join_keys)]
     moment = ", ".join([*keys, "e"])
-    same_key = " AND ".join(f"ticks.{key} = carried.{key}" for key in keys)
     features = numbered("f", spec.features)
-    carried = (
-        f"SELECT {moment}{features} FROM fresh UNION ALL"
-        f" SELECT {', '.join(keys)}, make_timestamptz(s) AS e{features} FROM state"
-    )
+    before = f"SELECT {', '.join(keys)}, make_timestamptz(s) AS e{features} FROM state"
+    carried = f"SELECT {moment}{features} FROM fresh UNION ALL {before}"
+    read = f"SELECT {moment}{features} FROM stored UNION ALL {before}"
     of_ticks = ", ".join(f"ticks.{name}" for name in (*keys, "e"))
     of_carried = numbered("f", spec.features, "carried.")
+    lost = "" if whole_from is None else f" OR ticks.e < {instant(whole_from)}"
     now = (
-        f"SELECT {of_ticks}{of_carried}, carried.e IS NULL AS is_gone"
+        f"SELECT {of_ticks}{of_carried}, carried.e IS NULL{lost} AS is_gone"
         f" FROM (SELECT {moment} FROM fresh UNION SELECT {moment} FROM stored) AS ticks"
-        f" ASOF LEFT JOIN ({carried}) AS carried ON {same_key} AND ticks.e >= carried.e"
+        f" ASOF LEFT JOIN ({carried}) AS carried ON {_latest(keys, 'ticks', 'carried')}"
     )
-    same_tick = " AND ".join(f"now.{name} = stored.{name}" for name in (*keys, "e"))
+    found = "read.e = now.e"
+    if carries:
+        within = f"epoch_us(now.e) - epoch_us(read.e) <= {_us(spec)}"
+        found = "read.e IS NOT NULL" if spec.ttl is None else within
     equal = " AND ".join(
-        f"now.f{i} IS NOT DISTINCT FROM stored.f{i}" for i, _ in enumerate(spec.features)
+        f"now.f{i} IS NOT DISTINCT FROM read.f{i}" for i, _ in enumerate(spec.features)
     )
     return (
-        f"SELECT now.*, stored.e IS NULL AS is_new, stored.e IS NOT NULL AND {equal} AS is_equal"
-        f" FROM ({now}) AS now LEFT JOIN stored ON {same_tick}"
+        f"SELECT now.*, read.e IS NULL OR read.e <> now.e AS is_new,"
+        f" coalesce({found}, FALSE) AND {equal} AS is_equal"
+        f" FROM ({now}) AS now ASOF LEFT JOIN ({read}) AS read ON {_latest(keys, 'now', 'read')}"
     )
+
+
+def _latest(keys: Sequence[str], of: str, among: str) -> str:
+    same = " AND ".join(f"{of}.{key} = {among}.{key}" for key in keys)
+    return f"{same} AND {of}.e >= {among}.e"
+
+
+def _us(spec: VersionSpec) -> int:
+    return 0 if spec.ttl is None else spec.ttl // MICROSECOND
 
 
 #: Of the ticks in ``compared``: new, corrected, equal, gone.
 COUNTS = (
-    "SELECT count(*) FILTER (NOT is_gone AND is_new), "
+    "SELECT count(*) FILTER (NOT is_gone AND is_new AND NOT is_equal), "
     "count(*) FILTER (NOT is_gone AND NOT is_new AND NOT is_equal), "
-    "count(*) FILTER (NOT is_gone AND is_equal), count(*) FILTER (is_gone) FROM compared"
+    "count(*) FILTER (NOT is_gone AND is_equal), count(*) FILTER (is_gone AND NOT is_new)"
+    " FROM compared"
 )
 
 

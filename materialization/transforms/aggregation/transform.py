@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lib.instants import from_us
 from materialization.compute.jobs import Counters
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.run import aggregate
+from materialization.transforms.base import base_casts
 from materialization.transforms.rows import Check, Query, Rows, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     import duckdb
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
+    from materialization.sources.reading import OpenedSource
     from materialization.transforms.aggregation.run import Aggregated
     from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
@@ -56,7 +60,7 @@ class AggregationsKind:
             slice_rows=limits.slice_rows,
         )
         if job.corrects_at is not None:
-            corrected = _Corrections(connection, job, done)
+            corrected = _Corrections(connection, job, done, source)
             return Rows(corrected.queries(), 1, corrected.counted)
         return Rows(map(Query, done.queries), done.slices, lambda: done.counters)
 
@@ -65,9 +69,14 @@ class _Corrections:
     """Ticks computed again: one query, of those that are stored otherwise, once all are there."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, job: ComputeJob, done: Aggregated
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: ComputeJob,
+        done: Aggregated,
+        source: OpenedSource,
     ) -> None:
         self._connection, self._job, self._done = connection, job, done
+        self._source = source
         self._counts = (0, 0, 0, 0)
 
     def queries(self) -> Iterator[Query]:
@@ -83,10 +92,30 @@ class _Corrections:
             return
         end = job.window_end
         self._create("stored", correcting.stored_sql(spec, job.state_files, job.window_start, end))
-        self._create("compared", correcting.compared_sql(spec))
+        self._create(
+            "compared", correcting.compared_sql(spec, self._whole_from(), carries=job.only_compares)
+        )
         self._counts = self._connection.execute(correcting.COUNTS).fetchall()[0]
         new, corrected, *_ = self._counts
         yield Query(correcting.corrections_sql(spec, job.corrects_at), new + corrected)
+
+    def _whole_from(self) -> datetime | None:
+        """Return from when on the source has all of every window; None: nothing was trimmed.
+
+        It was where a tick is stored before its first row.
+        """
+        spec = self._job.spec
+        event = base_casts(spec, self._source.columns).event.strict
+        earliest = self._one(f"SELECT epoch_us(min({event})) FROM {self._source.relation}")  # noqa: S608
+        first = self._one(correcting.first_sql(self._job.state_files))
+        if earliest is None or first is None or first >= earliest:
+            return None
+        longest = max(each.window for each in spec.view.aggregate_outputs().values())
+        return from_us(earliest) + longest
+
+    def _one(self, sql: str) -> int | None:
+        found: int | None = self._connection.execute(sql).fetchall()[0][0]
+        return found
 
     def counted(self) -> Counters:
         new, corrected, equal, gone = self._counts

@@ -537,6 +537,31 @@ def test_ticks_are_computed_again_and_compared(ticks, sources):
     assert Alert.objects.get().state == "closed"
 
 
+def test_ticks_whose_windows_a_trimmed_source_has_in_part_are_gone_and_stay(cast, sources):
+    """They would come out smaller: no difference, and no backfill spoils them."""
+    rows = [(1001, AT - n * HOUR, AT - n * HOUR, 0.5, n) for n in (9, 8, 7, 6, 5, 4, 3, 2)]
+    write_rows(sources, rows)
+    windowed = WINDOWED.replace("1h]", "4h]").replace("count_1h", "count_4h")
+    with committed():
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, windowed)))
+        materialize(version)
+    whole = certified(fresh(version))
+    assert (whole.status, whole.gone) == ("equal", 0)
+    stored = online(version, DRIVERS, at=AT)
+
+    write_rows(sources, rows[3:])
+    trimmed = certified(fresh(version))
+
+    assert (trimmed.status, trimmed.differences, trimmed.late) == ("equal", 0, 0)
+    assert (trimmed.gone > 0, trimmed.compared > 0) == (True, True)
+    assert trimmed.compared + trimmed.gone >= whole.compared
+    with committed():
+        run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT)
+    assert (run.status, run.source_counts["corrected"]) == ("succeeded", 0)
+    assert run.source_counts["gone"] == trimmed.gone
+    assert online(version, DRIVERS, at=AT) == stored
+
+
 def test_only_the_latest_ticks_are_compared_where_that_is_asked(ticks, sources):
     write_rows(sources, [*ROWS, (1001, AT - 9 * HOUR, AT - 9 * HOUR, 0.5, 1000)])
 
