@@ -35,7 +35,7 @@ def drift_of(
 def others_of(version: FeatureViewVersion, run: MaterializationRun) -> dict[Against, Compared]:
     """Return what a run's values are compared with, as far as it is there."""
     found = {
-        Against.BASELINE: _baseline(version),
+        Against.BASELINE: _baseline(version, run),
         Against.PREVIOUS: _previous(version, run),
     }
     return {side: other for side, other in found.items() if other is not None}
@@ -45,8 +45,12 @@ def current_baseline(version: FeatureViewVersion) -> Baseline | None:
     return Baseline.objects.filter(version=version).select_related("set_by").first()
 
 
-def _baseline(version: FeatureViewVersion) -> Compared | None:
-    baseline = current_baseline(version)
+def _baseline(version: FeatureViewVersion, run: MaterializationRun) -> Compared | None:
+    """Return the baseline that counts, of a run that has ended the one that counted then."""
+    baselines = Baseline.objects.filter(version=version)
+    if run.finished_at is not None:
+        baselines = baselines.filter(set_at__lte=run.finished_at)
+    baseline = baselines.first()
     if baseline is None:
         return None
     profile = Profile.from_json(baseline.profile, version.spec.features)

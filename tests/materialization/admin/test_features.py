@@ -132,3 +132,17 @@ def test_what_is_drawn_stays_in_its_frame_and_leaves_gaps():
     assert all(0 <= float(x) <= 600 and 0 <= float(y) <= 90 for x, y in points)
     assert pairs([0.0, 0.0], [0.0, 0.0], "x") == ""
     assert pairs([0.5, 0.5], [1.0, 0.0], "x").count("<rect") == 4
+
+
+def test_a_run_is_drawn_beside_the_baseline_it_was_compared_with(client, cast, world):
+    (before,) = Baseline.objects.all()
+    client.force_login(cast.steward)
+    name = "admin:materialization_materializationrun"
+    address = reverse(f"{name}_take_as_baseline", args=[world.latest.pk])
+    client.post(address, {"reason": "new prices"})
+    assert Baseline.objects.latest("pk").set_at.date() > before.set_at.date()
+
+    client.force_login(cast.consumer)
+    shown = client.get(reverse(f"{name}_change", args=[world.latest.pk])).content.decode()
+
+    assert f"outlined: the baseline of {before.set_at:%Y-%m-%d}" in shown
