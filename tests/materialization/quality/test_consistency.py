@@ -403,7 +403,7 @@ def test_the_command_says_what_it_found_in_a_table_and_in_its_exit_code(loaded, 
 
     assert ended.value.code == 1
     cells = out.splitlines()[1].split()
-    assert cells == ["driver_hourly@1.0.0", "full", *"4201100"]
+    assert cells == ["driver_hourly@1.0.0", "full", *"42011000"]
     assert "different driver_id=1001 in" in out
     alert = Alert.objects.get()
     assert (alert.kind, alert.code, alert.state) == ("inconsistent", "online_differs", "open")
