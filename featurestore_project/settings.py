@@ -141,7 +141,8 @@ RUN_CHUNK_ROWS = env_int("RUN_CHUNK_ROWS", 10_000_000, minimum=1)
 # Percent of the time in which the merge of a run may keep Redis busy, less where readers are many;
 # a reload, for whose end readers wait, takes all of it.
 ONLINE_WRITE_PERCENT = env_int("ONLINE_WRITE_PERCENT", 50, minimum=1)
-# How far the processes that perform runs step back from others on the machine, 0 to 19, as `nice`.
+# How far the processes that perform runs step back from others on the machine, 0 to 19, as `nice`;
+# 20: they run when no other process wants to.
 RUN_NICENESS = env_int("RUN_NICENESS", 10)
 # Seconds for which a source's file must have rested before it is read: a younger one may still be
 # written. 0 reads every file.

@@ -25,6 +25,8 @@ from materialization.runner.run import take_turn
 
 #: Seconds for one message: a channel that answers slowly, byte by byte, holds nothing up.
 DELIVERY_SECONDS = 10
+#: The last step of `nice`; a step further is a class of its own, of who runs when nobody else does.
+MOST_NICE = 19
 
 
 @shared_task(bind=True, acks_late=True, name="materialization.run")
@@ -64,8 +66,10 @@ def _step_back() -> None:
 
     Not for reloads, which readers wait for; a process that performs runs does nothing else.
     """
-    if os.getpriority(os.PRIO_PROCESS, 0) < settings.RUN_NICENESS:
-        os.setpriority(os.PRIO_PROCESS, 0, min(settings.RUN_NICENESS, 19))
+    if settings.RUN_NICENESS > MOST_NICE and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif os.getpriority(os.PRIO_PROCESS, 0) < settings.RUN_NICENESS:
+        os.setpriority(os.PRIO_PROCESS, 0, min(settings.RUN_NICENESS, MOST_NICE))
 
 
 @shared_task(
