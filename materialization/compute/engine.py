@@ -122,7 +122,10 @@ class Engine(Protocol):
         """
 
     def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
-        """Return whether two rows of one run share keys and times, so that their place decides."""
+        """Return whether two rows of one run share keys and times, so that their place decides.
+
+        Not so of rows that are equal in all their values: it does not matter which of them counts.
+        """
         ...
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:

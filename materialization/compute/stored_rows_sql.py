@@ -129,9 +129,18 @@ def same_stamps_sql(files: Sequence[str], spec: VersionSpec) -> str:
 
 
 def ties_sql(files: Sequence[str], spec: VersionSpec) -> str:
-    """Return SQL for one key whose rows are told apart by nothing but their place in the files."""
-    same = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"
-    return f"SELECT 1 FROM {stored_rows(files)} GROUP BY {same} HAVING count(*) > 1 LIMIT 1"
+    """Return SQL for one key whose rows are told apart by nothing but their place in the files.
+
+    Rows with the same values are the same wherever they lie. Texts tell 0.0 from -0.0.
+    """
+    same, rows = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}", stored_rows(files)
+    features = [identifier(feature.name) for feature in spec.features]
+    values = ", ".join(f"{name}, CAST({name} AS VARCHAR)" for name in features)
+    shared = f"SELECT {same} FROM {rows} GROUP BY {same} HAVING count(*) > 1"
+    return (
+        f"SELECT 1 FROM {rows} SEMI JOIN ({shared}) USING ({same})"
+        f" GROUP BY {same} HAVING count(DISTINCT row({values})) > 1 LIMIT 1"
+    )
 
 
 def _columns(spec: VersionSpec) -> str:
