@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from materialization.admin.shares import Shares, column_of, shares_of
-from materialization.quality.comparing import current_baseline, others_of
+from materialization.quality.comparing import others_of
 from materialization.quality.profiles import Profile
 from registry.choices import Against
 from registry.spec.drift import MEASURES
@@ -77,9 +77,6 @@ def _shown(value: float | str | None) -> str:
 def _charts(run: MaterializationRun, names: list[str]) -> dict[str, list[tuple[str, Shares]]]:
     now = Profile.from_json(run.profile, run.version.spec.features)
     others = others_of(run.version, run)
-    baseline = current_baseline(run.version)
-    if baseline is not None and run.finished_at and baseline.set_at > run.finished_at:
-        others.pop(Against.BASELINE, None)  # the figures are against another
     return {
         name: [
             (other.words, shares)

@@ -57,7 +57,12 @@ def test_who_may_have_the_stores_compared_and_repaired(call, version, who):
         said = response.json()
         assert (said["status"], said["sample"], said["repair"]) == ("queued", None, True)
         assert said["requested_by"] == who
-        assert entries[0].after == {"kind": "online", "sample": None, "repair": True}
+        assert entries[0].after == {
+            "kind": "online",
+            "sample": None,
+            "since": None,
+            "repair": True,
+        }
         again = call(who, "post", COMPARE, {"sample": 5})
         assert (again.status_code, again.json()["id"]) == (202, said["id"])
 
