@@ -65,6 +65,7 @@ def _note(process: str, then: Callable[..., None]) -> None:
     while True:
         is_settled = time.monotonic() - began > 2 * SILENT_AFTER.total_seconds()
         note_and(process, then if is_settled else None)
+        connection.close()
         never.wait(NOTED_EVERY_SECONDS)
 
 
@@ -78,8 +79,6 @@ def note_and(process: str, then: Callable[..., None] | None) -> None:
         log.warning("%s cannot say that it lives: %s", process, type(error).__name__)
     except Exception:
         log.exception("%s cannot look after the others", process)
-    finally:
-        connection.close()
 
 
 def last_heard() -> dict[str, datetime]:

@@ -12,6 +12,9 @@ from django.db import connection, transaction
 from materialization.models import MaterializationRun
 from materialization.requests.runs import NotMaterializable, request_run
 from materialization.runner import run as runner
+from materialization.runner import storing
+from materialization.runner.heartbeat import Heartbeat
+from materialization.runner.loading import Load
 from registry import audit, epoch
 from registry.operations.lifecycle import releases
 from tests.factories import AT
@@ -48,12 +51,12 @@ def until_somebody_waits() -> None:
 
 def test_a_run_is_published_beside_a_change_of_its_project(version):
     claimed = runner.claim(ask(version).pk, worker="a", at=AT)
+    with Heartbeat(claimed, clock=lambda: AT) as heartbeat:
+        storing.store_missing(claimed, heartbeat)
 
     with ThreadPoolExecutor(1) as pool:
         with epoch.change(version.feature_view.project_id):
-            publishing = pool.submit(
-                closing, lambda: runner._publish(claimed, AT, kept_for=None, generation=0)
-            )
+            publishing = pool.submit(closing, lambda: runner._publish(claimed, AT, Load(0, None)))
             until_somebody_waits()
             audit.record(actor=None, verb="project.changed", subject=version, at=AT)
         publishing.result(10)
