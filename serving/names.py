@@ -60,9 +60,9 @@ def asked_references(
 def asked_views(
     *, project: Project, features: Sequence[str] | None, feature_service: str | None
 ) -> list[str]:
-    """Return the names of the views whose facts decide what a request reads, in no one's terms.
+    """Return the names of the views whose facts decide what a request reads, sorted.
 
-    Nothing of the views themselves is read for it.
+    Nothing of the views themselves is read for it: their epochs are to be read before that.
     :raises BadReference, FeatureServiceNotFound: as ``asked_references``.
     """
     if feature_service is not None:

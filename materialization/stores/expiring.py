@@ -38,7 +38,7 @@ _MILLISECOND = 1000 * MICROSECOND
 _WALKED = b"walked"
 
 #: Gives rows without an expiry theirs, if it is near, unless their table is being loaded or was
-#: since the walk began: its rows may have to stay longer now. Answers how many were given one.
+#: since this page was read: its rows may have to stay longer now. Answers how many were given one.
 EXPIRE = """
 local call, given = redis.call, 0
 if call('EXISTS', KEYS[1]) == 1 or call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
