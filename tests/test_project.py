@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import grimp
 import pytest
 from django.core.management import call_command
+from django.db.migrations.loader import MigrationLoader
 from drf_spectacular.generators import SchemaGenerator
 
 import materialization.api.urls
@@ -23,6 +24,7 @@ import serving.urls
 import serving.words
 from materialization.choices import RunStatus
 from registry.choices import Right
+from scripts.fold_migrations import APPS, INITIAL, is_folded
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -75,6 +77,12 @@ def modules() -> list[Path]:
 @pytest.mark.django_db
 def test_every_change_of_a_model_has_its_migration():
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_initial_migration_draws_each_model_up_once(app):
+    """Each operation costs every new database a tenth of a second: ``scripts.fold_migrations``."""
+    assert is_folded(MigrationLoader(None).disk_migrations[app, INITIAL])
 
 
 def test_the_api_is_the_one_in_the_snapshot():

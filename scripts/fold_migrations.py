@@ -1,0 +1,103 @@
+"""Write each ``0001_initial`` with its constraints and indexes inside its models.
+
+``makemigrations`` writes one operation for each of them, and Django draws up every model anew for
+each operation: seconds of every new database, of which the database itself needs a tenth. Run it
+after an initial migration was made anew: ``python -m scripts.fold_migrations [APP…]``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.migration import SwappableTuple
+from django.db.migrations.operations import CreateModel
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
+from django.db.migrations.optimizer import MigrationOptimizer
+from django.db.migrations.writer import MigrationWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from django.db.migrations.operations.base import Operation
+
+APPS = ("registry", "materialization")
+INITIAL = "0001_initial"
+
+
+def fold(operations: Sequence[Operation], app: str) -> list[Operation]:
+    """Return the operations with each model's own inside its ``CreateModel``.
+
+    Models come after those they refer to. What cannot move (the field that closes a circle of
+    references, Python) stays behind the models, in its order.
+    """
+    models = {o.name_lower: o for o in operations if isinstance(o, CreateModel)}
+    later = [o for o in operations if not isinstance(o, CreateModel)]
+    folded: list[Operation] = []
+    while models:
+        name = _next(models, later, app)
+        model = models.pop(name)
+        own = [o for o in later if _model_of(o) == name and not _refers(o, models, app)]
+        folded += MigrationOptimizer().optimize([model, *own], app)
+        later = [o for o in later if o not in own]
+    return [*folded, *later]
+
+
+def _next(models: dict[str, CreateModel], later: Sequence[Operation], app: str) -> str:
+    """Return the first model that refers to no other of ``models``, best with its later fields."""
+    ready = [n for n in models if not _refers(models[n], models.keys() - {n}, app)]
+    own = {n: [o for o in later if _model_of(o) == n] for n in ready}
+    whole = [n for n in ready if not any(_refers(o, models.keys() - {n}, app) for o in own[n])]
+    return (whole or ready)[0]
+
+
+def _model_of(operation: Operation) -> str | None:
+    """Return the model that the operation is about; None for Python and SQL."""
+    name = operation.name_lower if isinstance(operation, ModelOperation) else None
+    return getattr(operation, "model_name_lower", name)
+
+
+def _refers(operation: Operation, models: Collection[str], app: str) -> bool:
+    # An index or constraint is of its own model's fields; Django says of it that it may be of any.
+    own = isinstance(operation, IndexOperation)
+    return not own and any(operation.references_model(name, app) for name in models)
+
+
+def is_folded(migration: Migration) -> bool:
+    """Say that folding would change nothing."""
+    return len(fold(migration.operations, migration.app_label)) == len(migration.operations)
+
+
+def main(apps: Sequence[str]) -> None:
+    """Fold and rewrite the initial migrations of ``apps``, or of all of ours."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+    django.setup()
+    loader = MigrationLoader(None)
+    for app in apps or APPS:
+        migration = loader.disk_migrations.get((app, INITIAL))
+        if migration is None or is_folded(migration):
+            continue
+        writer = MigrationWriter(_folded(migration))
+        Path(writer.path).write_text(writer.as_string())
+        print(f"{writer.path}: was {len(migration.operations)} operations")
+
+
+def _folded(migration: Migration) -> Migration:
+    # As `makemigrations` has them: which model is the user's is the settings' to say.
+    dependencies = [
+        ("__setting__", "AUTH_USER_MODEL") if isinstance(one, SwappableTuple) else one
+        for one in migration.dependencies
+    ]
+    operations = fold(migration.operations, migration.app_label)
+    content = {"initial": True, "dependencies": dependencies, "operations": operations}
+    made: type[Migration] = type("Migration", (Migration,), content)
+    return made(migration.name, migration.app_label)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
