@@ -17,7 +17,6 @@ from django.conf import settings
 
 from lib.clock import database_now
 from materialization.choices import RunQueue
-from materialization.edges import online_store
 from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner import caring
 from materialization.runner.certifying import certify
@@ -57,8 +56,8 @@ def care_for_tables(**_: object) -> None:
 
 @shared_task(acks_late=True, name="materialization.expire")
 def expire_rows(**_: object) -> None:
-    """Give rows of the online store whose end is near their expiry."""
-    online_store().expire(at=database_now(), pace=settings.COMPARE_ROWS_PER_SECOND)
+    """Give rows of the online store whose end is near their expiry; remove those of nobody."""
+    caring.expire_rows(at=database_now())
 
 
 def _step_back() -> None:

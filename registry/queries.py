@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
 from registry.breakage import service_problems
@@ -277,9 +277,21 @@ def served_versions() -> QuerySet[FeatureViewVersion]:
 
 
 def abandoned_tables() -> list[FeatureTable]:
-    """Return ready tables every version of which is retired: nobody can read them any more."""
-    tables = FeatureTable.objects.filter(ready_at__isnull=False, versions__state=State.RETIRED)
-    return list(tables.exclude(versions__state__in=set(State) - {State.RETIRED}).distinct())
+    """Return tables that nobody can read any more and that may have rows online."""
+    may_have_rows = Q(ready_at__isnull=False) | Q(loading_since__isnull=False)
+    return list(_unread_tables().filter(may_have_rows))
+
+
+def tables_in_use(uids: Iterable[str]) -> set[str]:
+    """Return those of these names of tables that a table has which somebody may read."""
+    named = FeatureTable.objects.filter(uid__in=uids)
+    return set(named.exclude(pk__in=_unread_tables()).values_list("uid", flat=True))
+
+
+def _unread_tables() -> QuerySet[FeatureTable]:
+    """Tables every version of which is retired."""
+    tables = FeatureTable.objects.filter(versions__state=State.RETIRED)
+    return tables.exclude(versions__state__in=set(State) - {State.RETIRED}).distinct()
 
 
 def waiting_for_review(projects: Iterable[Project]) -> QuerySet[FeatureViewVersion]:

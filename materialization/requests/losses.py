@@ -83,11 +83,11 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
     table.stored_windows.all().delete()
     table.source_parts.all().delete()  # every file is to be read again
     uid = table.uid
-    table.uid, table.stored_as, table.stored_version = new_uid(), "", -1
-    table.ready_at, table.kept_for, table.generation = None, timedelta(0), 0
-    table.save(
-        update_fields=["uid", "stored_as", "stored_version", "ready_at", "kept_for", "generation"]
-    )
+    FeatureTable.objects.filter(pk=table.pk).update(
+        uid=new_uid(), stored_as="", stored_version=-1, generation=0,
+        ready_at=None, loading_since=None, kept_for=timedelta(0),
+    )  # fmt: skip
+    table.refresh_from_db()
     discard_lost(table, actor, reason, at)
     audit.record(
         actor=actor,

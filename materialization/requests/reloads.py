@@ -139,11 +139,12 @@ def _loading_rests(last: MaterializationRun | None, at: datetime) -> bool:
 
 
 def drop_abandoned(*, at: datetime) -> None:
-    """Free the online values of tables whose versions are all retired."""
+    """Free the online values of tables whose versions are all retired, loaded or in part."""
     for table in abandoned_tables():
         online_store().drop(table.uid)
         with transaction.atomic():
-            if FeatureTable.objects.filter(pk=table.pk, ready_at=table.ready_at).update(
-                ready_at=None, kept_for=timedelta(0)
-            ):
+            unchanged = FeatureTable.objects.filter(
+                pk=table.pk, ready_at=table.ready_at, loading_since=table.loading_since
+            )
+            if unchanged.update(ready_at=None, loading_since=None, kept_for=timedelta(0)):
                 audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)

@@ -1,4 +1,4 @@
-"""Seeing to the tables that are due, one after the other, and noting what they take.
+"""Seeing to the tables that are due, one after the other, and to rows online that are over.
 
 Not for which are due (``queries``), nor for what is done to a table's files (``stores``).
 """
@@ -14,7 +14,7 @@ from django.db.models import F
 
 from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import AssayError
-from materialization.edges import engine, offline_store
+from materialization.edges import engine, offline_store, online_store
 from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
 from materialization.queries import table_at, tables_to_care_for
@@ -22,6 +22,7 @@ from materialization.runner.recording import note_commit
 from materialization.stores.delta_care import MANY
 from materialization.stores.inspecting import Taken, taken_by_tables
 from registry.models import FeatureTable
+from registry.queries import tables_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,3 +137,11 @@ def _note_online(at: datetime) -> None:
     for size in today.filter(online_keys=None).select_related("table"):
         found = taken.get(size.table.uid, Taken(0, 0))
         TableSize.objects.filter(pk=size.pk).update(online_keys=found.keys, online_bytes=found.size)
+
+
+def expire_rows(*, at: datetime) -> None:
+    """Walk through the online store once: rows are given their expiry, or removed as nobody's."""
+    pace = settings.COMPARE_ROWS_PER_SECOND
+    walked = online_store().expire(in_use=tables_in_use, at=at, pace=pace)
+    if walked.removed:
+        log.warning("removed %d rows online that no version in use has", walked.removed)

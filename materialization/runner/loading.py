@@ -16,6 +16,7 @@ from materialization.queries import covered_until, newest_sequence, stored_since
 from materialization.runner.adopting import adopt_windows
 from materialization.stores.layout import layout_of
 from registry.choices import SERVED_STATES
+from registry.models import FeatureTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.stores.protocols import Marker, OnlineStore
-    from registry.models import FeatureTable, FeatureViewVersion
+    from registry.models import FeatureViewVersion
 
 
 class StoreEmptied(Unavailable):
@@ -52,6 +53,8 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     run.advance(step=RunStep.ONLINE)
     if run.kind == RunKind.RELOAD:  # as before storing: the marker speaks for all that is stored
         adopt_windows(run.table)
+    if run.table.ready_at is None:
+        FeatureTable.objects.filter(pk=run.table.pk).update(loading_since=at)
     store, uid = online_store(), run.table.uid
     ticket = store.begin_load(uid)
     marker = store.marker(uid)

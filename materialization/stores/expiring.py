@@ -1,7 +1,8 @@
 """When rows leave memory: few are given their expiry as they are written, the rest by a walk.
 
 Redis keeps a key's expiry in an entry of its own, for as long as the key lives: so only rows whose
-end is near have one. Not for whether a row still answers: readers go by its event.
+end is near have one. The walk also removes rows that nobody can read any more. Not for whether a
+row still answers: readers go by its event.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from materialization.stores.layout import (
     ticket_key,
     uid_of,
 )
-from materialization.stores.protocols import EXPIRES_AHEAD
+from materialization.stores.protocols import EXPIRES_AHEAD, Walked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,36 +91,58 @@ def expire(
     client: redis.Redis,
     read_marker: Callable[[bytes], Marker],
     *,
+    in_use: Callable[[set[str]], set[str]],
     at: datetime,
     pace: float,
     grace: timedelta,
-) -> int:
-    """Walk through all rows, ``pace`` a second; return how many were given an expiry.
+) -> Walked:
+    """Walk through all rows, ``pace`` a second.
 
     It begins where chance has it, goes to the end and then through all: walks that are cut short
-    see other rows each time. A table's marker is asked for with every page: runs set others.
+    see other rows each time. A table's marker is asked for with every page: runs set others. So is
+    whether it is in use, until it is: a table is made before its rows are.
     """
     times = to_us(at) // 1000, grace // _MILLISECOND, EXPIRES_AHEAD // _MILLISECOND
-    given, pacer, cursor, ends = 0, Pace(pace), secrets.randbits(48), 0
+    given = removed = ends = 0
+    used, pacer, cursor = set[str](), Pace(pace), secrets.randbits(48)
     while ends < 2:
         cursor, keys = cast(
             "tuple[int, list[bytes]]", client.scan(cursor, ROWS + b"*", KEYS_PER_CALL)
         )
         ends += cursor == 0
-        for uid, those in _by_table(keys).items():
+        tables = _by_table(keys)
+        if unknown := tables.keys() - used:
+            used |= in_use(unknown)
+        for uid, those in tables.items():
+            if uid not in used:
+                removed += _removed(client, uid, those)
+                continue
             marker = cast("bytes | None", client.get(marker_key(uid)))
             if marker and (ttl := read_marker(marker).ttl) is not None:
                 names = [ticket_key(uid), marker_key(uid), *those]
                 given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])
         pacer.wait(len(keys))
-    return given
+    return Walked(given, removed)
 
 
 def _by_table(keys: Sequence[bytes]) -> dict[str, list[bytes]]:
     tables = defaultdict[str, list[bytes]](list)
     for key in keys:
-        tables[uid_of(key)].append(key)
+        if (uid := uid_of(key)) is not None:
+            tables[uid].append(key)
     return tables
+
+
+def _removed(client: redis.Redis, uid: str, keys: Sequence[bytes]) -> int:
+    """Remove rows, and in the same step what says that all are there or will be.
+
+    Should the table be in use after all, its readers are told that it is not loaded, a load under
+    way ends unmarked, and the next writes all rows.
+    """
+    with client.pipeline() as step:
+        step.delete(marker_key(uid), ticket_key(uid))
+        step.unlink(*keys)
+        return cast("int", step.execute()[1])
 
 
 def _evaluated(client: redis.Redis, keys: list[bytes], arguments: list[bytes | int]) -> int:

@@ -137,7 +137,7 @@ def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
         cursor, keys = cast(
             "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ROWS + b"*", KEYS_PER_CALL)
         )
-        of_tables = [(uid_of(key), key) for key in keys]
+        of_tables = [(uid, key) for key in keys if (uid := uid_of(key)) is not None]
         counted.update(uid for uid, _ in of_tables)
         for uid, key in of_tables[:WEIGHED_PER_CALL]:
             if size := client.memory_usage(key):

@@ -5,6 +5,7 @@ Not for talking to Redis (``online``) or for encoding single columns (``packing`
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -38,6 +39,8 @@ NO_KEY = ROWS + b"-"
 
 #: Keys that one call to Redis is about: it answers nobody else meanwhile.
 KEYS_PER_CALL = 500
+#: What a broker keeps in the same server may begin with the same letter, as its list ``runs`` does.
+_ROW_KEY = re.compile(ROWS + rb"([a-z0-9]{1,16})\{.*\}", re.DOTALL)
 _SLASH = b"/"
 _COLON = b":"
 _DAY_ZERO = date(1970, 1, 1)
@@ -172,9 +175,10 @@ def value_prefix(uid: str) -> bytes:
     return ROWS + uid.encode()
 
 
-def uid_of(key: bytes) -> str:
-    """Return which table the key of a row belongs to."""
-    return key[1:].partition(b"{")[0].decode("ascii", "replace")
+def uid_of(key: bytes) -> str | None:
+    """Return which table the key of a row belongs to; None: it is no row's."""
+    found = _ROW_KEY.fullmatch(key)
+    return found[1].decode() if found else None
 
 
 def marker_key(uid: str) -> bytes:

@@ -35,6 +35,7 @@ from materialization.stores.protocols import (
     OnlineRows,
     OnlineStoreEvicts,
     StoredRows,
+    Walked,
     WriteResult,
 )
 
@@ -306,9 +307,18 @@ class RedisOnlineStore(RedisInspection):
         with translated():
             return expiring.claim(self._redis, every)
 
-    def expire(self, *, at: datetime, pace: float, grace: timedelta = GRACE) -> int:
+    def expire(
+        self,
+        *,
+        in_use: Callable[[set[str]], set[str]],
+        at: datetime,
+        pace: float,
+        grace: timedelta = GRACE,
+    ) -> Walked:
         with translated():
-            return expiring.expire(self._redis, _read_marker, at=at, pace=pace, grace=grace)
+            return expiring.expire(
+                self._redis, _read_marker, in_use=in_use, at=at, pace=pace, grace=grace
+            )
 
     def drop(self, uid: str) -> int:
         dropped = 0

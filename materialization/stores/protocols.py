@@ -15,7 +15,7 @@ from lib.errors import Invalid, Unavailable
 from materialization.stores.inspection import GRACE, OnlineInspection
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -97,6 +97,13 @@ class OnlineRows(NamedTuple):
     #: Which server process answered. Another than before: what it holds may be of any time.
     server: str
     tables: list[StoredRows | None]
+
+
+class Walked(NamedTuple):
+    """What a walk through all rows did: how many were given an expiry, how many were removed."""
+
+    given: int
+    removed: int
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -199,11 +206,20 @@ class OnlineStore(OnlineInspection, Protocol):
         """Return whether ``expire`` is to be called: once in ``every``, to one of those who ask."""
         ...
 
-    def expire(self, *, at: datetime, pace: float, grace: timedelta = GRACE) -> int:
-        """Have rows of loaded tables removed at ``max(event + ttl, at) + grace``; return how many.
+    def expire(
+        self,
+        *,
+        in_use: Callable[[set[str]], set[str]],
+        at: datetime,
+        pace: float,
+        grace: timedelta = GRACE,
+    ) -> Walked:
+        """Have rows of loaded tables removed at ``max(event + ttl, at) + grace``.
 
         Those whose end is more than ``EXPIRES_AHEAD`` away are left to a later call, and tables
-        that are being loaded too. ``pace`` is how many rows are looked at in a second.
+        that are being loaded too. Of these tables ``in_use`` returns those that somebody may read
+        or load; rows of others are removed at once, loaded or not, and such a table is not loaded
+        afterwards. ``pace`` is how many rows are looked at in a second.
         """
         ...
 
@@ -378,7 +394,8 @@ class OfflineStore(Protocol):
     def snapshot(self, at: TableAt, *, sequence: int | None = None) -> Snapshot:
         """Return the table as it is now; no files before its first rows.
 
-        With ``sequence`` only the files that hold rows of it, which may hold others' rows too.
+        With ``sequence`` only the files that hold rows of it, which may hold others' rows too;
+        ``rows`` counts its own alone.
 
         :raises OfflineStoreUnavailable: the table cannot be read.
         """

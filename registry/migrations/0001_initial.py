@@ -253,6 +253,7 @@ class Migration(migrations.Migration):
                 ('fingerprint', models.CharField(max_length=64)),
                 ('uid', models.CharField(default=registry.models.feature_view.new_uid, max_length=16, unique=True)),
                 ('ready_at', models.DateTimeField(blank=True, null=True)),
+                ('loading_since', models.DateTimeField(blank=True, null=True)),
                 ('kept_for', models.DurationField(blank=True, default=datetime.timedelta(0), null=True)),
                 ('generation', models.PositiveBigIntegerField(default=0)),
                 ('stored_as', models.CharField(blank=True, default='', max_length=64)),

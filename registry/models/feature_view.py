@@ -91,6 +91,9 @@ class FeatureTable(models.Model):
     uid = models.CharField(max_length=16, unique=True, default=new_uid)
     #: When it was first backfilled, checked and loaded; null until then.
     ready_at = models.DateTimeField(null=True, blank=True)
+    #: When the last load of a table that is not ready began: rows of it may be online, although
+    #: nobody is told so. Null where there are none.
+    loading_since = models.DateTimeField(null=True, blank=True)
     #: For how long after their event its rows stay in the online store: zero before they were
     #: loaded, null for ever.
     kept_for = models.DurationField(null=True, blank=True, default=timedelta(0))

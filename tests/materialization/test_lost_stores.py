@@ -5,15 +5,20 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import TestCase
 
+from lib.connections import RedisUnreachable
 from lib.errors import Unavailable
 from materialization.queries import coverage, table_at
 from materialization.requests import sweep
 from materialization.requests.losses import NothingLost, TableBusy, accept_loss
+from materialization.stores.layout import marker_key, value_prefix
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.protocols import OfflineStoreBehind
+from materialization.tasks import expire_rows
 from registry.access import ActionNotPermitted
 from registry.models import AuditEntry, FeatureTable
 from tests.factories import VIEW, make_version, token_for, verbs_of
@@ -189,6 +194,35 @@ def test_what_was_given_up_is_computed_again_and_recorded(cast, lost, online_red
 
     again = fresh(lost)
     assert online(again, DRIVERS, at=AT) == offline(again, DRIVERS, at=AT) == expected
+
+
+@pytest.mark.parametrize("lost", [empty], indirect=True)
+def test_rows_of_a_table_given_up_are_removed_later_where_removing_them_was_cut_short(
+    cast, lost, online_redis, monkeypatch, caplog
+):
+    """It has another name by then, so that nothing but its rows tells of the old one."""
+    old, rows = fresh(lost).table.uid, online_redis.keys(b"r*{*")
+    other = make_version(cast, text=VIEW.replace("driver_hourly", "driver_daily"))
+    kept = value_prefix(other.table.uid) + b"{1}"
+    online_redis.set(kept, b"a row that is loaded just now")
+    with TestCase.captureOnCommitCallbacks() as steps:
+        accept_loss(table=fresh(lost).table, actor=cast.operator, reason="disk died", at=AT)
+
+    monkeypatch.setattr(type(online_redis), "unlink", dying)  # with the marker gone already
+    with pytest.raises(RedisUnreachable):
+        for step in steps:
+            step()
+    assert (online_redis.get(marker_key(old)), len(rows)) == (None, 3)
+    assert sorted(online_redis.keys(b"r*{*")) == sorted([*rows, kept])
+    monkeypatch.undo()
+
+    expire_rows()
+    assert online_redis.keys(b"r*{*") == [kept]
+    assert "removed 3 rows online that no version in use has" in caplog.text
+
+
+def dying(self, *keys):
+    raise redis.ConnectionError("the server went away")
 
 
 def test_what_is_not_lost_is_not_given_up(cast, stored):

@@ -164,7 +164,9 @@ def mark_table_ready(
         return
     with epoch.change_view(table.feature_view):
         tables = FeatureTable.objects.filter(pk=table.pk)
-        tables.update(ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for)
+        tables.update(
+            ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for, loading_since=None
+        )
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
         newest = served.select_related("table").order_by(*NEWEST_FIRST)
         if first := next((version for version in newest if version.is_ready), None):

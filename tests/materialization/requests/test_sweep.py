@@ -381,18 +381,46 @@ def pinned(cast) -> FeatureViewVersion:
 
 def test_values_of_a_table_whose_versions_are_all_retired_are_dropped(cast, version):
     materialize(version)
-    retire = {"actor": cast.steward, "at": AT}
-    with committed():
-        releases.deprecate_version(version=fresh(version), **retire)
-        releases.retire_version(version=fresh(version), **retire, force=True, comment="unused")
+    retire(cast, version)
+    assert get_redis().keys(b"[rn]*") != []
 
     sweep.sweep(at=AT)
     sweep.sweep(at=AT)
 
-    assert get_redis().keys(b"[vm]*") == []
-    assert online_store().marker(table_of(version).uid) is None
+    assert get_redis().keys(b"[rn]*") == []
     assert not fresh(version).is_ready
     assert AuditEntry.objects.filter(verb="feature_table.dropped_online").count() == 1
+
+
+def retire(cast, version) -> None:
+    how = {"actor": cast.steward, "at": AT}
+    with committed():
+        releases.deprecate_version(version=fresh(version), **how)
+        releases.retire_version(version=fresh(version), **how, force=True, comment="unused")
+
+
+def test_rows_of_a_first_load_that_failed_are_dropped_when_its_versions_are_retired(
+    cast, version, online_redis
+):
+    """As of a Redis that is full: a version is retired to make room."""
+    (run,) = swept()
+    online_redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(OnlineStoreEvicts):
+            perform(run)
+    finally:
+        online_redis.config_set("maxmemory-policy", "noeviction")
+    sweep.drop_abandoned(at=AT)
+    assert len(get_redis().keys(b"r*{*")) == 3
+
+    retire(cast, version)
+    sweep.drop_abandoned(at=AT + MINUTE)
+
+    assert get_redis().keys(b"[rl]*") == []
+    sweep.drop_abandoned(at=AT + 2 * MINUTE)
+    assert AuditEntry.objects.filter(verb="feature_table.dropped_online").count() == 1
+    assert perform(run).status == "cancelled"
+    assert get_redis().keys(b"[rl]*") == []
 
 
 def test_a_duty_that_fails_does_not_hold_up_the_others(version, settings, caplog):
