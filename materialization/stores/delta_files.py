@@ -1,4 +1,4 @@
-"""Parquet files on their way into a Delta table: what a footer says, the action that adds a file.
+"""Parquet files of a Delta table: what a footer says, the action that adds one, whose rows it has.
 
 Not for committing them (``offline``) or for writing them: the sandbox does.
 """
@@ -53,6 +53,12 @@ def read_staged(path: str, schema: pa.Schema, sequence: int) -> StagedFile:
         )
     status = Path(path).stat()
     return StagedFile(path, status.st_size, footer.num_rows, status.st_mtime_ns // 10**6, extents)
+
+
+def count_rows(path: str, sequence: int) -> int:
+    """Return how many of a file's rows are of one sequence."""
+    batches = pq.ParquetFile(path).iter_batches(columns=[SEQUENCE])
+    return sum(int((batch.column(0).to_numpy() == sequence).sum()) for batch in batches)
 
 
 def _words(schema: pa.Schema) -> str:

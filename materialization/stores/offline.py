@@ -23,7 +23,7 @@ from deltalake.exceptions import DeltaError
 from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
-from materialization.stores.delta_files import StagedFile, add_action, read_staged
+from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
 from materialization.stores.protocols import (
     Aside,
     Cared,
@@ -174,7 +174,7 @@ class DeltaOfflineStore:
             identity=identity_of(table),
             version=table.version(),
             files=tuple(file["uri"] for file in files),
-            rows=sum(file["num_records"] for file in files),
+            rows=sum(_rows_of(file, sequence) for file in files),
             small=sum(file["size_bytes"] < SMALL_BYTES for file in files),
         )
 
@@ -318,13 +318,26 @@ def _of_sequence(table: DeltaTable, sequence: int) -> list[dict[str, Any]]:
     return [file for file in _added_files(table) if file[low] <= sequence <= file[high]]
 
 
+def _rows_of(file: dict[str, Any], sequence: int | None) -> int:
+    """Return how many rows a file has, of one sequence or of all; a compacted one is looked into.
+
+    :raises OfflineStoreUnavailable: it cannot be read.
+    """
+    if sequence is None or file[f"min.{SEQUENCE}"] == file[f"max.{SEQUENCE}"]:
+        return int(file["num_records"])
+    try:
+        return count_rows(file["uri"], sequence)
+    except (pa.ArrowException, OSError) as exc:
+        raise OfflineStoreUnavailable(f"{file['uri']} cannot be read: {exc}") from exc
+
+
 def _known(table: DeltaTable, sequence: int) -> CommitResult:
     """Return the result of a commit that was made before."""
     files = _of_sequence(table, sequence)
     return CommitResult(
         identity=identity_of(table),
         version=table.version(),
-        rows=sum(file["num_records"] for file in files),
+        rows=sum(_rows_of(file, sequence) for file in files),
         files=tuple(file["uri"] for file in files),
         already=True,
     )
