@@ -36,7 +36,9 @@ def run_quarantine(context: Context, args: argparse.Namespace) -> None:
     rows = found.pop("results")
     out.describe(found)
     if rows:
-        columns = (*rows[0]["keys"], "event_timestamp", "failed", "values")
+        columns = [*rows[0]["keys"], "event_timestamp", "failed", "values"]
+        if any(row.get("held_by") for row in rows):
+            columns.append("held_by")
         out.table([_row(row) for row in rows], columns)
     elif found["rows_shown"]:
         out.note("no row fails by itself, or they are not held any more")
@@ -69,4 +71,10 @@ def _row(row: JSON) -> JSON:
         "event_timestamp": row["event_timestamp"],
         "failed": ", ".join(row["failed"]),
         "values": values,
+        "held_by": "; ".join(map(_holder, (row.get("held_by") or {}).values())),
     }
+
+
+def _holder(found: JSON) -> str:
+    keys = ", ".join(f"{name}: {value}" for name, value in found["keys"].items())
+    return f"{keys} since {found['event_timestamp']}"

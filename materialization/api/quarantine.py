@@ -77,6 +77,7 @@ class QuarantineAPI(API):
                         "event_timestamp": row.event_timestamp,
                         "created_timestamp": row.created_timestamp,
                         "values": row.values,
+                        "held_by": row.held_by,
                     }
                     for row in page.rows
                 ],

@@ -44,6 +44,8 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     With ``corrects_at`` ticks of the window are computed again: of those that are stored otherwise
     rows are made that are known from then on. With ``only_compares`` nobody is to store those.
 
+    ``stored_files`` are those of the snapshot for checks that look at what is stored.
+
     The rows are written, once and with ``sequence``, as Parquet files into the folder ``staging``;
     whoever has a job performed says which.
     """
@@ -53,6 +55,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     window_end: datetime
     window_start: datetime | None = None
     state_files: tuple[str, ...] = ()
+    stored_files: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
     corrects_at: datetime | None = None
     only_compares: bool = False
@@ -96,7 +99,8 @@ class Survey(msgspec.Struct, frozen=True):
 class ListJob(msgspec.Struct, frozen=True, tag="list"):
     """List rows of Parquet files that fail some of the version's ``row_checks``, by their numbers.
 
-    ``after`` is the place, file and row, of the last that was listed before.
+    ``after`` is the place, file and row, of the last that was listed before. Checks that look at
+    what is stored do so in ``stored_files``, at rows up to the sequence ``up_to``.
     """
 
     spec: VersionSpec
@@ -104,6 +108,8 @@ class ListJob(msgspec.Struct, frozen=True, tag="list"):
     checks: tuple[int, ...]
     limit: int
     after: tuple[int, int] = (0, -1)
+    stored_files: tuple[str, ...] = ()
+    up_to: int | None = None
 
 
 Job: TypeAlias = ComputeJob | LookJob | SurveyJob | ListJob
@@ -157,7 +163,9 @@ class Computed(msgspec.Struct, frozen=True):
 class ListedRow(msgspec.Struct, frozen=True):
     """One row of a list: where it stands, the names of the checks it fails, what it holds as JSON.
 
-    ``values`` are those that the checks are about.
+    ``values`` are those that the checks are about. ``held_by`` has, for a check that fails because
+    another entity holds the value, one that does: its ``keys`` and the ``event_timestamp`` of its
+    row.
     """
 
     place: tuple[int, int]
@@ -166,6 +174,7 @@ class ListedRow(msgspec.Struct, frozen=True):
     event_timestamp: str
     created_timestamp: str
     values: dict[str, Any]
+    held_by: dict[str, dict[str, Any]] = {}
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,7 @@ import msgspec
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.errors import CheckUnusable
 from materialization.expression_faults import expression_fault
+from materialization.quality.holders import find_clashes
 from materialization.quality.profiles import shown_number
 from materialization.quality.profiling import shown_value
 from materialization.quality.row_checks import row_checks
@@ -45,8 +46,12 @@ class Checked(msgspec.Struct, frozen=True):
     newest: int | None = None
 
 
-def check_files(connection: Asked, files: Sequence[str], spec: VersionSpec) -> Checked:
+def check_files(
+    connection: Asked, files: Sequence[str], spec: VersionSpec, *, stored: Sequence[str] = ()
+) -> Checked:
     """Return what ``expectations`` needs of the rows in the Parquet ``files``.
+
+    ``stored`` are those of the table, for checks that look at what it has.
 
     :raises CheckUnusable: a condition fails on a row where it should be true or false.
     """
@@ -54,7 +59,7 @@ def check_files(connection: Asked, files: Sequence[str], spec: VersionSpec) -> C
     if not files:
         return Checked(tuple(Counted(0) for _ in checks))
     rows = stored_rows(files)
-    alone = [check for check in checks if not check.repeated]
+    alone = [check for check in checks if not check.held]
     asked = [sql for check in alone for sql in _asked(check)]
     is_dated = any(each.newest for each in (spec.view.checks, spec.view.checks.warnings))
     if is_dated:
@@ -63,7 +68,11 @@ def check_files(connection: Asked, files: Sequence[str], spec: VersionSpec) -> C
     kinds = {feature.name: feature.value_type for feature in spec.features}
 
     def counted(check: RowCheck) -> Counted:
-        pair = _repeated(connection, check, rows) if check.repeated else (next(said), next(said))
+        if check.held:
+            find_clashes(connection, spec, check.held, files, stored=stored)
+            pair = _clashing(connection, check)
+        else:
+            pair = (next(said), next(said))
         return Counted(pair[0], _shown(pair[1], kinds.get(check.feature)))
 
     counts = tuple(map(counted, checks))
@@ -76,10 +85,9 @@ def _asked(check: RowCheck) -> tuple[str, str]:
     return f"count(*) FILTER (WHERE {check.failing})", example
 
 
-def _repeated(connection: Asked, check: RowCheck, rows: str) -> tuple[int, Any]:
+def _clashing(connection: Asked, check: RowCheck) -> tuple[int, Any]:
     example = "min(v)" if check.example else "NULL"
-    sql = f"SELECT coalesce(sum(n), 0)::BIGINT, {example} FROM {check.shared(rows)}"
-    ((failed, value),) = connection.execute(sql).fetchall()
+    ((failed, value),) = connection.execute(f"SELECT count(*), {example} FROM clashes").fetchall()
     return failed, value
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names and texts are quoted by sql_text, conditions are written anew
-"""The checks that each row passes or fails by itself, as SQL over a stored row. [pure]
+"""The checks that each row passes or fails, as SQL over a stored row. [pure]
 
 One home of what failing means: rows are counted by it before they are published, and listed by it
 in quarantine. Not for what a count says of a run: ``expectations`` judges that.
@@ -26,8 +26,8 @@ _LENGTHS = {"bytes": "octet_length"}
 _FLOATS = ("float32", "float64")
 #: What of these types is no text that says anything.
 _UNSHOWN = ("bytes", "list", "vector", "json")
-#: What ``unique`` promises: the table has each entity's value once for each of its rows.
-_ONCE = "no value twice among the rows stored at once"
+#: What ``unique`` promises; ``holders`` says since when and until when an entity holds a value.
+_ONCE = "no value held by two entities at once"
 
 
 class RowCheck(NamedTuple):
@@ -35,8 +35,8 @@ class RowCheck(NamedTuple):
 
     ``blocks``: a run that fails it is not published. ``path`` leads to it in the definition.
     ``example`` is an aggregate over failing rows that gives one of their values; empty: none is
-    given. ``repeated`` is the value of a check that looks at all rows: it fails those that share it
-    with another, and ``failing`` is empty.
+    given. ``held`` is the value of a check that looks at all rows, stored ones too: it fails those
+    that hold it while another entity does (``holders``), and ``failing`` is empty.
     """
 
     feature: str
@@ -48,26 +48,13 @@ class RowCheck(NamedTuple):
     asked: str
     have: str
     example: str = ""
-    repeated: str = ""
+    held: str = ""
     #: The least share of rows that must not fail; None: none may.
     share: float | None = None
 
     @property
     def name(self) -> str:
         return f"{self.feature}: {self.check}" if self.feature else self.check
-
-    def failing_among(self, rows: str) -> str:
-        """Return the predicate for a row of the relation ``rows``."""
-        if not self.repeated:
-            return self.failing
-        return f"{self.repeated} IN (SELECT v FROM {self.shared(rows)})"
-
-    def shared(self, rows: str) -> str:
-        """Return a relation of the values ``v`` that stand in more than one row, ``n`` times."""
-        return (
-            f"(SELECT {self.repeated} AS v, count(*) AS n FROM {rows}"
-            f" WHERE {self.repeated} IS NOT NULL GROUP BY v HAVING n > 1)"
-        )
 
 
 def row_checks(spec: VersionSpec) -> list[RowCheck]:
@@ -77,6 +64,11 @@ def row_checks(spec: VersionSpec) -> list[RowCheck]:
         *_conditions(spec.view.checks, ("checks",), blocks=True),
         *_conditions(spec.view.checks.warnings, ("checks", "warn"), blocks=False),
     ]
+
+
+def looks_at_stored(spec: VersionSpec) -> bool:
+    """Return whether a run's rows cannot be judged without those that the table has."""
+    return any(check.held for check in row_checks(spec))
 
 
 def _of(feature: FeatureSpec, index: int) -> Iterator[RowCheck]:
@@ -115,8 +107,9 @@ def _expectations(
         failing = _outside_extent(f"{_LENGTHS.get(kind.kind, 'length')}({value})", asked.length)
         yield check("length", failing, f"length {asked.length}", "are shorter or longer", shown)
     if asked.unique:
-        unique = check("unique", "", _ONCE, "share their value", shown)
-        yield unique._replace(repeated=_comparable(value, kind))
+        have = "hold a value that another entity holds then"
+        unique = check("unique", "", _ONCE, have, shown)
+        yield unique._replace(held=_comparable(value, kind))
 
 
 def _conditions(

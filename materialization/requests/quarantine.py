@@ -19,7 +19,7 @@ from materialization.compute.jobs import ListJob
 from materialization.edges import engine, offline_store
 from materialization.models import Quarantine
 from materialization.quality.alerts.runs import close_repaired
-from materialization.quality.row_checks import row_checks
+from materialization.quality.row_checks import looks_at_stored, row_checks
 from materialization.queries import live_run, table_at
 from materialization.requests.runs import RunInProgress, create_run, refuse_paused
 from registry import access, audit, locks
@@ -126,7 +126,17 @@ def failing_rows(
     files = offline_store().aside(table_at(quarantine.table), quarantine.stored_as).files
     if not (numbers and files and quarantine.is_kept):
         return []
-    job = ListJob(run.version.spec, files, tuple(numbers), limit, after or (0, -1))
+    place, spec = table_at(quarantine.table), run.version.spec
+    stored = offline_store().snapshot(place).files if looks_at_stored(spec) else ()
+    job = ListJob(
+        spec,
+        files,
+        tuple(numbers),
+        limit,
+        after or (0, -1),
+        stored_files=stored,
+        up_to=run.sequence,
+    )
     return engine(timeout_s=LIST_SECONDS).list_failing(job)
 
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from materialization.choices import RunKind
 from materialization.chunks import read_chunks, totals
 from materialization.edges import engine, offline_store, whereabouts
+from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import table_at
 from materialization.runner.adopting import transaction_name
@@ -58,7 +59,12 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
     heartbeat.check()
     store, place = offline_store(), table_at(run.table)
     with store.staging(place, f"{run.pk}-{run.attempt}-corrections") as folder:
-        job = msgspec.structs.replace(work.job, staging=folder, sequence=run.sequence)
+        job = msgspec.structs.replace(
+            work.job,
+            staging=folder,
+            sequence=run.sequence,
+            stored_files=work.job.state_files if looks_at_stored(work.job.spec) else (),
+        )
 
         def watch(share: float) -> None:
             if heartbeat.stopped is not None:

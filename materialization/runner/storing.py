@@ -24,6 +24,7 @@ from materialization.chunks import (
     window_of,
 )
 from materialization.edges import engine, offline_store, whereabouts
+from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
@@ -147,7 +148,8 @@ def _commit(
     store.clear_staging(place)
     clear_forgotten(run.table)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
-        given = msgspec.structs.replace(job, staging=folder, sequence=sequence)
+        stored = store.snapshot(place).files if looks_at_stored(job.spec) else ()
+        given = msgspec.structs.replace(job, staging=folder, sequence=sequence, stored_files=stored)
         computed = engine().compute(given, watch=partial(_watch, run, heartbeat, part.number))
         # Before the commit: an attempt that dies after it leaves what it found to the next.
         chunks = _note_counts(run, part, computed.counters)

@@ -79,14 +79,16 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             return Report(looks=[_look(connection, spec, job.source, limits) for spec in job.specs])
     if isinstance(job, ListJob):
-        with open_session(limits, directory=directory, only=job.files) as connection:
+        with open_session(
+            limits, directory=directory, only=[*job.files, *job.stored_files]
+        ) as connection:
             return Report(rows=list_rows(connection, job))
     if isinstance(job, SurveyJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             open_part = Opening(connection, job.spec, job.source)
             with _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
-    only = [*job.source.paths, *job.state_files]
+    only = [*job.source.paths, *job.state_files, *job.stored_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         with _told_by(open_part), telling.telling():
@@ -132,7 +134,7 @@ def _compute(
     files, count = stage(connection, job, rows, telling)
     staged = time.monotonic()
     profile = profile_files(connection, files, job.spec.features, rows=count)
-    checked = check_files(connection, files, job.spec)
+    checked = check_files(connection, files, job.spec, stored=job.stored_files)
     counters = msgspec.structs.replace(rows.counted(), rows=count)
     seconds = {"staging": staged - began, "profiling": time.monotonic() - staged}
     return Computed(counters, files, profile.to_json(), checked, seconds)

@@ -12,9 +12,11 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from lib.sql_text import identifier
+from lib.instants import from_us
+from lib.sql_text import identifier, text
 from materialization.compute.jobs import ListedRow
-from materialization.compute.stored_rows_sql import numbered_rows, stored_rows
+from materialization.compute.stored_rows_sql import numbered_rows
+from materialization.quality.holders import find_clashes
 from materialization.quality.row_checks import row_checks
 from materialization.stores.columns import CREATED, EVENT, stored_schema
 from registry.spec.row_sql import columns_of
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 #: Characters of a text, and items of a list, that are shown.
 _LONGEST, _MOST = 200, 20
+#: Columns of ours beside a view's, whose names never have "__": where a row stands, whether it
+#: fails the check of a number, and who else holds its value.
+_PLACE, _FAILS, _OTHER = "__place", "__fails", "__other"
 
 
 def list_rows(connection: duckdb.DuckDBPyConnection, job: ListJob) -> list[ListedRow]:
@@ -36,6 +41,17 @@ def list_rows(connection: duckdb.DuckDBPyConnection, job: ListJob) -> list[Liste
     checks = row_checks(job.spec)
     asked = [checks[number] for number in job.checks]
     found: list[ListedRow] = []
+    for number, check in enumerate(asked):
+        if check.held:
+            find_clashes(
+                connection,
+                job.spec,
+                check.held,
+                job.files,
+                stored=job.stored_files,
+                up_to=job.up_to,
+                name=f"clashes{number}",
+            )
     first, row = job.after
     for number, file in enumerate(job.files[first:], first):
         if asked and len(found) < job.limit:
@@ -46,14 +62,24 @@ def list_rows(connection: duckdb.DuckDBPyConnection, job: ListJob) -> list[Liste
 
 
 def _query(job: ListJob, asked: list[RowCheck], file: str, after: int, limit: int) -> str:
-    everything = stored_rows(job.files)
-    failing = [f"coalesce({check.failing_among(everything)}, false)" for check in asked]
-    marks = ", ".join(f"{sql} AS f{number}" for number, sql in enumerate(failing))
+    """Return SQL for a page of a file's rows: which checks they fail, and who holds their value."""
+    failing, others, joins = [], [], ""
+    for number, check in enumerate(asked):
+        other = "NULL"
+        fails = f"coalesce({check.failing}, false)"
+        if check.held:
+            table = f"clashes{number}"
+            fails, other = f"{table}.row IS NOT NULL", f"{table}.other"
+            joins += f" LEFT JOIN {table} ON {table}.file = {text(file)} AND {table}.row = {_PLACE}"
+        failing.append(fails)
+        others.append(f"{other} AS {_OTHER}{number}")
+    marks = ", ".join(f"{sql} AS {_FAILS}{number}" for number, sql in enumerate(failing))
     columns = ", ".join(map(identifier, _columns(job, asked)))
+    rows = f"(SELECT *, file_row_number AS {_PLACE} FROM {numbered_rows([file])})"
     return (
-        f"SELECT file_row_number AS place, {marks}, {columns} FROM {numbered_rows([file])}"
-        f" WHERE file_row_number > {after:d} AND ({' OR '.join(failing)})"
-        f" ORDER BY file_row_number LIMIT {limit:d}"
+        f"SELECT {_PLACE}, {marks}, {', '.join(others)}, {columns} FROM {rows}{joins}"
+        f" WHERE {_PLACE} > {after:d} AND ({' OR '.join(failing)})"
+        f" ORDER BY {_PLACE} LIMIT {limit:d}"
     )
 
 
@@ -78,8 +104,9 @@ def _rows(
     columns = {
         name: table[name].cast(schema.field(name).type).to_pylist() for name in _columns(job, asked)
     }
-    places = table["place"].to_pylist()
-    marks = [table[f"f{each}"].to_pylist() for each in range(len(asked))]
+    places = table[_PLACE].to_pylist()
+    marks = [table[f"{_FAILS}{each}"].to_pylist() for each in range(len(asked))]
+    others = [table[f"{_OTHER}{each}"].to_pylist() for each in range(len(asked))]
     for at, place in enumerate(places):
         values = {name: _plain(column[at]) for name, column in columns.items()}
         yield ListedRow(
@@ -89,7 +116,17 @@ def _rows(
             event_timestamp=values[EVENT],
             created_timestamp=values[CREATED],
             values={n: v for n, v in values.items() if n not in (*keys, EVENT, CREATED)},
+            held_by={
+                check.name: _holder(job, other[at])
+                for check, other in zip(asked, others, strict=True)
+                if other[at] is not None
+            },
         )
+
+
+def _holder(job: ListJob, other: dict[str, Any]) -> dict[str, Any]:
+    keys = {key.name: _plain(other[f"k{n}"]) for n, key in enumerate(job.spec.join_keys)}
+    return {"keys": keys, "event_timestamp": _plain(from_us(other["since"]))}
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,8 @@ class Expectations(Spec, frozen=True):
     ``not_null`` is the least share of non-null values, 0 to 1; ``min`` and ``max`` are inclusive,
     and mean what ``bounds`` makes of them in the feature's type. ``regex`` is RE2's and has to
     match a text from its beginning to its end. ``length`` counts the characters of a text, the
-    bytes of bytes, the items of a list. ``unique``: no value stands in two rows.
+    bytes of bytes, the items of a list. ``unique``: no value is held by two
+    entities at once.
     """
 
     not_null: float | None = None

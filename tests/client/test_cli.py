@@ -427,6 +427,9 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
         "created_timestamp": "2026-03-01T10:00:00Z",
         "failed": ["trips: max", "paid"],
         "values": {"trips": 99},
+        "held_by": {
+            "trips: unique": {"keys": {"driver_id": 1002}, "event_timestamp": "2026-03-01"}
+        },
     }
     held = {"run": 7, "state": "held", "rows": 3, "rows_shown": True, "next": "0:4"}
     peer.answers_with("GET runs/7/quarantine", held | {"results": [row]})
@@ -439,6 +442,7 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
 
     said = capsys.readouterr()
     assert all(word in said.out for word in ("1001", "trips: max, paid", "trips: 99", "held"))
+    assert "driver_id: 1002 since 2026-03-01" in said.out
     assert "--cursor 0:4" in said.err
     assert "assay runs watch 9" in said.out
     assert "3 rows of run 7 are thrown away" in said.out

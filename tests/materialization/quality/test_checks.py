@@ -139,8 +139,8 @@ def test_a_share_of_the_rows_has_a_value(judged, share, passed):
         ("bytes", {"length": {"max": 1}}, [b"ab"],
          "x: length fails, 1 of 1 rows are shorter or longer (asked: length at most 1)", ""),
         ("int64", {"unique": True}, [1, 1],
-         "x: unique fails, 2 of 2 rows share their value"
-         " (asked: no value twice among the rows stored at once)", "x: '1'"),
+         "x: unique fails, 2 of 2 rows hold a value that another entity holds then"
+         " (asked: no value held by two entities at once)", "x: '1'"),
     ],
 )  # fmt: skip
 def test_a_failure_reads_as_a_sentence(judged, kind, checks, values, said, example):

@@ -1,0 +1,149 @@
+# ruff: noqa: S608 - names and texts are quoted by sql_text, the rest are numbers
+"""Which rows hold a value while another entity holds it: what ``unique`` asks of a run's rows.
+
+An entity holds a value from the event of the row that has it until the event of its next row, or
+until its TTL has passed, as a training set by event time finds it. So a value may be in many rows
+of one entity and go from one to another, and how a history was cut into runs makes no difference.
+Not for what a count says of a run: ``expectations`` judges that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.instants import MICROSECOND
+from lib.sql_text import identifier
+from materialization.compute.stored_rows_sql import stored_rows
+from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from materialization.quality.profiling import Asked
+    from registry.spec.model import VersionSpec
+
+#: Later than any instant, in µs.
+_NEVER = 2**63 - 1
+
+
+def find_clashes(
+    connection: Asked,
+    spec: VersionSpec,
+    value: str,
+    files: Sequence[str],
+    *,
+    stored: Sequence[str] = (),
+    up_to: int | None = None,
+    name: str = "clashes",
+) -> None:
+    """Create the temporary table ``name`` of the rows in ``files`` that hold what another holds.
+
+    ``value`` is the SQL of the value; null is none. ``stored`` are the files of the table, of which
+    with ``up_to`` only rows up to that sequence count. Columns: ``v``; ``file`` and ``row``, where
+    it stands; ``other``, a struct of the keys of one who holds the same, ``k0…``, and ``since``
+    when, in µs. Its rows are no more than those that clash: values that one entity alone has are
+    left out first, by one pass over the value and the keys.
+    """
+    before = _before(connection, spec, files, stored, up_to) if stored else None
+    sought = _Sought(spec, value, stored_rows(files), before)
+    for table, sql in (
+        ("shared", sought.shared_sql()),
+        ("holders", sought.holders_sql()),
+        (name, sought.clashes_sql()),
+    ):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}")
+
+
+def _before(
+    connection: Asked,
+    spec: VersionSpec,
+    files: Sequence[str],
+    stored: Sequence[str],
+    up_to: int | None,
+) -> str:
+    """Return the stored rows that may be held still when the first of the others begins."""
+    asked = f"SELECT epoch_us(min({EVENT})) FROM {stored_rows(files)}"
+    ((earliest,),) = connection.execute(asked).fetchall()
+    conditions = ["TRUE"] if up_to is None else [f"{SEQUENCE} <= {up_to:d}"]
+    if spec.ttl is not None and earliest is not None:
+        first = earliest - spec.ttl // MICROSECOND
+        conditions.append(f"{EVENT} >= make_timestamptz({first:d})")
+    columns = f"*, {', '.join(PLACE)}"
+    return f"(SELECT {columns} FROM {stored_rows(stored)} WHERE {' AND '.join(conditions)})"
+
+
+class _Sought:
+    """The SQL of one question: ``shared`` values, their ``holders``, and the rows that clash."""
+
+    def __init__(self, spec: VersionSpec, value: str, new: str, before: str | None) -> None:
+        """``new`` and ``before`` are the relations of rows asked about, and of stored ones."""
+        self._value, self._new, self._before = value, new, before
+        names = [identifier(key.name) for key in spec.join_keys]
+        self._keys = [f"k{number}" for number, _ in enumerate(names)]
+        pairs = zip(names, self._keys, strict=True)
+        self._narrow = f"{value} AS v, " + ", ".join(f"{name} AS {key}" for name, key in pairs)
+        self._ttl = None if spec.ttl is None else spec.ttl // MICROSECOND
+
+    def shared_sql(self) -> str:
+        """Return the values of the rows that more than one entity has, at whatever times.
+
+        Two keys differ in one of their columns, so its least and greatest do.
+        """
+        both = f"SELECT {self._narrow} FROM {self._new}"
+        if self._before is not None:
+            same = f"SEMI JOIN (SELECT {self._value} AS v FROM {self._new}) USING (v)"
+            both += f" UNION ALL SELECT * FROM (SELECT {self._narrow} FROM {self._before}) {same}"
+        several = " OR ".join(f"min({key}) <> max({key})" for key in self._keys)
+        return f"SELECT v FROM ({both}) WHERE v IS NOT NULL GROUP BY v HAVING {several}"
+
+    def holders_sql(self) -> str:
+        rows = [f"SELECT {self._narrow} FROM {each}" for each in self._all]
+        keys = ", ".join(self._keys)
+        return (
+            f"SELECT DISTINCT {keys} FROM ({' UNION ALL '.join(rows)}) SEMI JOIN shared USING (v)"
+        )
+
+    def clashes_sql(self) -> str:
+        """Return the rows whose time overlaps with that of another entity which has the value.
+
+        Of rows of one entity and event the greatest counts, as readers take it. The times of one
+        entity never overlap: whoever holds the value until later than a row's beginning, or from
+        before its end on, is another.
+        """
+        keys = ", ".join(self._keys)
+        rows = " UNION ALL ".join(
+            f"SELECT {self._narrow}, epoch_us({EVENT}) AS since,"
+            f" {CREATED} AS c, {SEQUENCE} AS s, {PLACE[0]} AS file, {PLACE[1]} AS row,"
+            f" {is_new} AS is_new FROM {each}"
+            for each, is_new in zip(self._all, ("TRUE", "FALSE"), strict=False)
+        )
+        counting = (
+            f"SELECT * FROM ({rows}) SEMI JOIN holders USING ({keys})"
+            f" QUALIFY row_number() OVER (PARTITION BY {keys}, since"
+            " ORDER BY c DESC, s DESC, file DESC, row DESC) = 1"
+        )
+        until = f"coalesce(lead(since) OVER (PARTITION BY {keys} ORDER BY since), {_NEVER})"
+        if self._ttl is not None:
+            until = f"least({until}, since + {self._ttl + 1:d})"  # at its very end it is still held
+        who = ", ".join(f"{key} := {key}" for key in self._keys)
+        held = (
+            f"SELECT v, {keys}, since, file, row, is_new, {until} AS until,"
+            f" struct_pack({who}, since := since) AS who FROM ({counting})"
+        )
+        ordered = f"PARTITION BY v ORDER BY since, {keys}"
+        earlier = f"({ordered} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        beside = (
+            f"SELECT *, max(until) OVER {earlier} > since AS is_held,"
+            f" arg_max(who, until) OVER {earlier} AS holder,"
+            f" lead(since) OVER ({ordered}) < until AS is_taken,"
+            f" lead(who) OVER ({ordered}) AS taker"
+            f" FROM (SELECT * FROM ({held}) SEMI JOIN shared USING (v))"
+        )
+        return (
+            "SELECT v, file, row, CASE WHEN is_held THEN holder ELSE taker END AS other"
+            f" FROM ({beside}) WHERE is_new AND (is_held OR is_taken)"
+        )
+
+    @property
+    def _all(self) -> list[str]:
+        return [self._new] if self._before is None else [self._new, self._before]
