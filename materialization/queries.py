@@ -161,7 +161,7 @@ def runs_before(run_id: int, *, at: datetime) -> list[int]:
     if run is None or run.queue != RunQueue.RUNS or run.kind in FIRST_KINDS:
         return []
     stored = [each.stored_at for each in read_chunks(run.chunks) if each.stored_at is not None]
-    if at - max([run.requested_at, *stored]) > LONGEST_WAIT:
+    if at - max([run.resumed_at or run.requested_at, *stored]) > LONGEST_WAIT:
         return []
     first = _waiting(RunQueue.RUNS, at=at).filter(kind__in=FIRST_KINDS)
     return list(first.order_by("enqueued_at", "id").values_list("pk", flat=True)[:LOOKED_AT])

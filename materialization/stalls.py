@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Min, Q
+from django.db.models.functions import Coalesce
 
 from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.clocks import SILENT_AFTER, last_heard
@@ -59,7 +60,7 @@ def _queues() -> QuerySet[MaterializationRun, Any]:
     live = MaterializationRun.objects.filter(status__in=LIVE_STATUSES).order_by("queue")
     return live.values("queue").annotate(
         waiting=Count("pk", filter=waits),
-        first=Min("requested_at", filter=waits),
+        first=Min(Coalesce("resumed_at", "requested_at"), filter=waits),
         running=Count("pk", filter=Q(status=RunStatus.RUNNING)),
     )
 

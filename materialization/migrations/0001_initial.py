@@ -141,6 +141,7 @@ class Migration(migrations.Migration):
                 ('rows_online', models.PositiveBigIntegerField(default=0)),
                 ('requested_at', models.DateTimeField()),
                 ('enqueued_at', models.DateTimeField()),
+                ('resumed_at', models.DateTimeField(blank=True, null=True)),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('attempt', models.PositiveSmallIntegerField(default=0)),

@@ -78,6 +78,8 @@ class MaterializationRun(models.Model):
     )
     requested_at = models.DateTimeField()
     enqueued_at = models.DateTimeField()
+    #: When somebody let it go on last; null: it was not paused. While it lay it waited for nobody.
+    resumed_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     #: The fencing token: grows with each claim; writes of an earlier attempt match no row.

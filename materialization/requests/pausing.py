@@ -64,7 +64,8 @@ def resume_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
     :raises RunInProgress: the table is being loaded just now; ask again when that has ended.
     """
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
-    waits = {"status": RunStatus.QUEUED, "enqueued_at": at, "stored_attempt": F("attempt")}
+    waits: dict[str, object] = {"status": RunStatus.QUEUED, "enqueued_at": at, "resumed_at": at}
+    waits["stored_attempt"] = F("attempt")
     try:
         with transaction.atomic():
             found = MaterializationRun.objects.filter(pk=run.pk)

@@ -16,6 +16,7 @@ from materialization.quality.alerts.causes import OF_CODE
 from materialization.quality.freshness import freshness_of
 from materialization.requests import sweep as sweeping
 from materialization.requests import watch
+from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
@@ -272,6 +273,20 @@ def test_a_queue_in_which_runs_wait_and_none_runs_is_told_of_until_one_does(vers
     watch.watch_processes(at=AT)
 
     assert stalled() == [("queue runs", "closed", 1)]
+
+
+def test_a_run_that_goes_on_after_a_pause_has_not_waited_while_it_lay(cast, version):
+    heard(beat=0, sweep=0, worker=0, reload=0)
+    before = AT - timedelta(days=3)
+    run = request_run(version=version, window_end=before, at=before, actor=cast.operator)
+    pause_run(run=run, actor=cast.operator, at=before)
+    resume_run(run=run, actor=cast.operator, at=AT - timedelta(minutes=6))
+
+    watch.watch_processes(at=AT - timedelta(minutes=2))
+    assert stalled() == []
+
+    watch.watch_processes(at=AT)
+    assert stalled() == [("queue runs", "open", 1)]
 
 
 def test_whoever_notes_that_it_lives_looks_after_the_others_whatever_happens_there(cast, caplog):
