@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime  # noqa: TC003 - NamedTuple keeps the annotations
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,15 +32,20 @@ class Row(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A row as it is stored: by which run, counted up, and since when it is known."""
+    """A row as it is stored: by which run, counted up, since when it is known, and where."""
 
     row: Row
     sequence: int
     known: datetime
+    place: tuple[str, int]
 
     @property
     def order(self) -> tuple[datetime, int]:
         return self.known, self.sequence
+
+    @property
+    def whole_order(self) -> tuple[datetime, int, tuple[str, int]]:
+        return *self.order, self.place
 
 
 #: What is told apart: driver, event and, where the source says it, when it was known.
@@ -85,8 +91,7 @@ class Given:
         lost = self._sure.keys() - moments.keys()
         assert not lost, f"not stored: {[self._sure[moment] for moment in lost]}"
         for moment, found in moments.items():
-            twice = {each.row for each in found if found.count(each) > 1} - self._doubled
-            assert not twice, f"stored twice by one run: {twice}"
+            self._stored_once(found)
             newest = max(each.order for each in found)
             last = {each.row for each in found if each.order == newest}
             allowed = self._sure.get(moment, set()) | self._maybe.get(moment, set())
@@ -94,6 +99,19 @@ class Given:
             assert last & allowed, f"stored last: {last}; given last: {allowed}"
             self._sure[moment] = last & allowed
         self._maybe.clear()
+
+    def _stored_once(self, moment: list[Stored]) -> None:
+        """Hold that no run stored a row twice, nor again what was the newest of its moment.
+
+        A row is stored once more only where another came between, and went.
+        """
+        ordered = sorted(moment, key=lambda each: each.whole_order)
+        runs = [[each.row for each in run] for _, run in groupby(ordered, lambda each: each.order)]
+        for rows in runs:
+            twice = {row for row in rows if rows.count(row) > 1} - self._doubled
+            assert not twice, f"stored twice by one run: {twice}"
+        for before, after in pairwise(runs):
+            assert before[-1] not in after, f"stored by two runs: {before[-1]}"
 
     def answers(self, driver: int, at: datetime) -> Set[Row | None]:
         """Return the rows that a question at ``at`` may be answered with; None: no row."""

@@ -91,9 +91,9 @@ class People(RuleBasedStateMachine):
             decide(quarantine=held, actor=self.world.cast.steward, reason="seen", at=self.world.now)
 
     @precondition(lambda self: len(self.world.served) < 3)
-    @rule(more=st.booleans())
-    def a_version_is_approved(self, more: bool) -> None:
-        self.world.approve(more=more)
+    @rule(ticks=st.booleans(), more=st.booleans())
+    def a_version_is_approved(self, ticks: bool, more: bool) -> None:
+        self.world.approve(ticks=ticks if self.world.has(ticks=ticks) else not ticks, more=more)
 
     @precondition(lambda self: len(self.world.served) > 1)
     @rule()

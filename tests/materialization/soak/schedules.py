@@ -19,9 +19,10 @@ from materialization.choices import KEPT_STATES, UNFINISHED_STATUSES, RunStatus
 from materialization.models import MaterializationRun, Quarantine
 from materialization.queries import coverage, table_at
 from materialization.requests.pausing import resume_run
-from tests.materialization.run_world import HOUR, committed, differences, snapshot, table_of
+from tests.materialization.run_world import committed, differences, snapshot, table_of
 from tests.materialization.soak.machines import Machines
-from tests.materialization.soak.world import BAD, MINUTE, World
+from tests.materialization.soak.tables import BAD, TicksTable
+from tests.materialization.soak.world import MINUTE, Manner, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,8 @@ class Schedules(Machines):
 
     cast: ClassVar[Cast]
     folder: ClassVar[Path]
+    #: Where sweeps say what none of them should meet.
+    unexpected: ClassVar[list[str]]
     #: Told of each schedule at its end.
     done: ClassVar[Callable[[Schedules], None]]
 
@@ -58,28 +61,26 @@ class Schedules(Machines):
         stamped=st.booleans(),
         ttl=st.sampled_from(["", "ttl: 6h\n", "ttl: 2d\n"]),
         rows_at_once=st.sampled_from([3, 10_000_000, 10_000_000]),
+        ticks=st.sampled_from(["", *TicksTable.SCHEDULES]),
+        has_rows=st.booleans(),
     )
-    def begin(self, stamped: bool, ttl: str, rows_at_once: int) -> None:
+    def begin(self, stamped: bool, ttl: str, rows_at_once: int, ticks: str, has_rows: bool) -> None:
         get_redis().flushall()
-        self.stamped = stamped
+        manner = Manner(stamped, ttl, rows_at_once, ticks, has_rows or not ticks)
         with committed():
-            self.world = World(
-                self.cast, self.folder, stamped=stamped, ttl=ttl, rows_at_once=rows_at_once
-            )
+            self.world = World(self.cast, self.folder, manner)
 
     @invariant()
     def a_read_is_never_wrong(self) -> None:
-        """In between a reader gets a row that was given, and none older than once before."""
+        """In between a reader gets what was given, and nothing older than once before."""
         self.steps += 1
         world = self.world
         for served in world.served:
-            found = world.read(served.version, world.now) or {}
-            for driver, (number, trips) in found.items():
-                if number is not None:
-                    row = world.row_of(number)
-                    assert (row.driver, row.trips) == (driver, trips)
-                    assert row.event <= world.latest
-                    assert row.event >= self.seen.get((served.version.pk, driver), row.event)
+            found = world.read(served, world.now) or {}
+            for driver, (event, values) in found.items():
+                assert served.table.may_be(driver, event, values), (driver, event, values)
+                assert event <= world.latest
+                assert event >= self.seen.get((served.version.pk, driver), event)
 
     @precondition(lambda self: self.steps > self.rested + 4)
     @rule()
@@ -92,9 +93,9 @@ class Schedules(Machines):
         self.world.pass_time(self.world.latest - self.world.now)
         self._mend_source()
         self.world.drain()
-        for run in MaterializationRun.objects.filter(status=RunStatus.PAUSED):
-            self.decide_on(resume_run, run)
         for _ in range(SWEEPS):
+            for run in MaterializationRun.objects.filter(status=RunStatus.PAUSED):
+                self.decide_on(resume_run, run)
             self.world.pass_time(61 * MINUTE)
             self.world.sweep()
             self.world.drain()
@@ -105,6 +106,9 @@ class Schedules(Machines):
         self.world.sweep()
         self.world.drain()
         assert not MaterializationRun.objects.filter(status__in=UNFINISHED_STATUSES).exists()
+        unexpected = MaterializationRun.objects.filter(error_code="unexpected")
+        assert not unexpected, [run.traceback for run in unexpected]
+        assert not self.unexpected, self.unexpected
         self.world.care()
         for served in self.world.served:
             self._compare(served)
@@ -128,31 +132,34 @@ class Schedules(Machines):
 
     def _compare(self, served: Served) -> None:
         version, world = served.version, self.world
-        served.given.settle(world.stored(version))
         end = coverage(table_of(version))[-1].end
         assert end >= world.now - 61 * MINUTE
+        served.table.settle(version, end)
         self._compare_readers(served, end)
         assert differences(version, at=world.now)[1] == []
         self._compare_files(version)
 
     def _compare_readers(self, served: Served, end: datetime) -> None:
-        version, given = served.version, served.given
+        """Hold what readers get, now and as of earlier instants, to what was given."""
+        version, world, table = served.version, self.world, served.table
         earlier = [at for pk, at in self.told if pk == version.pk]
-        instants = [end - ago * HOUR for ago in (1, 3, 8)] if self.stamped else earlier
-        known = self.world.known(version, [end, *instants])
+        said = table.instants(end)
+        known = world.known(served, [end, *said, *earlier])
         for at, found in known.items():
-            for driver, (number, _) in found.items() if self.stamped or at == end else ():
-                right = given.answers(driver, at)
-                assert number in {row and row.number for row in right}, (driver, at, right)
             if at in earlier:
                 assert found == self.told[version.pk, at], f"another is known at {at} by now"
-        online = self.world.read(version, end)
-        assert online == known[end]
-        if not self.stamped and len(earlier) < 4:
+                continue
+            for driver, values in found.items():
+                right = table.answers(driver, at, latest=at == end)
+                assert values in right, (driver, at, values, right)
+        online = world.read(served, end) or {}
+        assert {driver: values for driver, (_, values) in online.items()} == {
+            driver: values for driver, values in known[end].items() if values is not None
+        }
+        if not said and len(earlier) < 4:
             self.told[version.pk, end] = known[end]
-        for driver, (number, _) in known[end].items():
-            if number is not None:
-                self.seen[version.pk, driver] = self.world.row_of(number).event
+        for driver, (event, _) in online.items():
+            self.seen[version.pk, driver] = event
 
     def _compare_files(self, version: FeatureViewVersion) -> None:
         """No file is there that the table does not name, and none that nobody decides on."""

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.materialization.run_world import HOUR
 from tests.materialization.soak.given import Row
-from tests.materialization.soak.world import BAD, World
+from tests.materialization.soak.tables import BAD
+from tests.materialization.soak.world import World
 
 places = st.integers(0, 99)
 files = st.sampled_from(["a", "b", "c"])

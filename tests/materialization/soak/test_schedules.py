@@ -6,6 +6,7 @@ shortened and printed as the steps of a test, with the line that repeats it.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -18,9 +19,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from materialization.models import MaterializationRun
+from materialization.requests.sweep import sweep
 from tests.materialization.soak.schedules import Schedules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.django_db
@@ -59,7 +62,23 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
 
 
 @pytest.fixture
-def machine(cast: Any, settings: Any, tmp_path: Path, told: Told, caplog: Any) -> type[Schedules]:
+def unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """What sweeps meet that none of their duties foresees: they log it and go on."""
+    found: list[str] = []
+    caplog.set_level("CRITICAL")  # what fails is to be; the schedule alone is to be seen
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(handler.format(record))  # type: ignore[method-assign]
+    logger = logging.getLogger(sweep.__module__)
+    caplog.set_level("ERROR", logger=logger.name)
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def machine(
+    cast: Any, settings: Any, tmp_path: Path, told: Told, unexpected: list[str]
+) -> type[Schedules]:
     """The machine of one project, whose schedules are undone whole, one after the other."""
     settings.LOCK_ORDER_CHECKED = False  # each is one transaction: the locks of its steps add up
     settings.COMPARE_EVERY_SECONDS = 0
@@ -76,8 +95,8 @@ def machine(cast: Any, settings: Any, tmp_path: Path, told: Told, caplog: Any) -
             finally:
                 shutil.rmtree(settings.OFFLINE_STORE, ignore_errors=True)
 
-    caplog.set_level("CRITICAL")  # what fails is to be; the schedule alone is to be seen
     OfProject.cast, OfProject.folder, OfProject.done = cast, tmp_path / "sources", told.note
+    OfProject.unexpected = unexpected
     return OfProject
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +23,7 @@ from materialization.choices import (
 )
 from materialization.edges import engine
 from materialization.models import Certificate, MaterializationRun, TableCare
-from materialization.queries import coverage
+from materialization.queries import coverage, end_of
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
 from materialization.runner.caring import care_for_tables
@@ -43,7 +43,16 @@ from tests.materialization.run_world import (
     snapshot,
     table_of,
 )
-from tests.materialization.soak.given import Given, Row, Stored
+from tests.materialization.soak.given import Row
+from tests.materialization.soak.tables import (
+    DRIVERS,
+    READS,
+    Doing,
+    RowsTable,
+    Table,
+    TicksTable,
+    Values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,12 +60,9 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
 
 MINUTE = timedelta(minutes=1)
-DRIVERS = (1, 2, 3, 4)
-FEATURES = ("number", "trips")
-#: Of each driver the values of ``FEATURES``.
-Answers = dict[int, "tuple[int | None, int | None]"]
-#: What checks refuse.
-BAD = 99
+#: Of each driver what a reader gets; online with its event.
+Answers = dict[int, Values]
+Read = dict[int, tuple[datetime, tuple[Any, ...]]]
 SCHEMA = pa.schema(
     [
         ("driver_id", pa.int64()),
@@ -73,44 +79,42 @@ type: file
 path: drives/*.parquet
 event_timestamp: event_timestamp
 """
-VIEW = """
-kind: FeatureView
-name: driver_last
-entities: [driver]
-source: drives
-features:
-  - {name: number, type: int64}
-  - {name: trips, type: int32, checks: {max: 50}}
-schedule: {every: 1h}
-owner: rides
-"""
 #: Reads that say so, and are no answer.
+HAS_ROW = {"PRESENT", "NULL_VALUE"}
 NO_ANSWER = {"not_loaded", "not_ready", "version_retired", "project_changing"}
-#: What stores rows that it reads of the source.
-READS = {RunKind.BACKFILL, RunKind.INCREMENTAL, RunKind.AGAIN, RunKind.RECOMPUTE}
 
 
 class Served:
     """A version, and what its table may hold."""
 
-    def __init__(self, version: FeatureViewVersion, given: Given) -> None:
-        self.version, self.given = version, given
-        #: The instant up to which, and the state of the source of which, all is known to be stored.
+    def __init__(self, version: FeatureViewVersion, table: Table) -> None:
+        self.version, self.table = version, table
+        #: The state of the source of which all is known to be stored.
         self.clean_since = -1
+
+
+class Manner(NamedTuple):
+    """How a project is that a schedule happens to."""
+
+    #: Whether the source says when its rows were known.
+    stamped: bool
+    ttl: str
+    rows_at_once: int
+    #: Of the schedule of ticks; "": the project has none, or nothing else.
+    ticks: str
+    has_rows: bool
 
 
 class World:
     """One project with one source and the versions that read it; ``now`` is everybody's clock."""
 
-    def __init__(
-        self, cast: factories.Cast, folder: Path, *, stamped: bool, ttl: str, rows_at_once: int
-    ) -> None:
-        self.cast, self.now, self.latest = cast, AT, AT
-        self._folder, self._stamped, self._ttl = folder / "drives", stamped, ttl
+    def __init__(self, cast: factories.Cast, folder: Path, manner: Manner) -> None:
+        self.cast, self.now, self.latest, self.manner = cast, AT, AT, manner
+        self._folder = folder / "drives"
         self._folder.mkdir(exist_ok=True)
         for old in self._folder.iterdir():
             old.unlink()
-        settings.RUN_CHUNK_ROWS = rows_at_once
+        settings.RUN_CHUNK_ROWS = manner.rows_at_once
         self.files: dict[str, list[Row]] = {}
         #: How often the source was changed, and every row that there was of it.
         self.state = 0
@@ -119,9 +123,13 @@ class World:
         #: What readers may ask for, and what workers may still have work of.
         self.served: list[Served] = []
         self._ever: list[Served] = []
+        #: What workers are in the middle of.
+        self._at_work: list[tuple[Table, Doing]] = []
         self.write("a", [self.row(3, AT - 9 * HOUR, AT - 9 * HOUR, 1)])
         self._token = factories.token_for(cast.owner)
-        self.approve()
+        for ticks in (False, True):
+            if self.has(ticks=ticks):
+                self.approve(ticks=ticks)
 
     # --- The source -------------------------------------------------------------------------------
 
@@ -139,6 +147,8 @@ class World:
         """Replace a file at once, or remove it where no row is left; the first is always there."""
         self.state += 1
         self.files[name] = list(rows)
+        for at_work, doing in self._at_work:
+            at_work.begins(doing._replace(rows=self.rows))
         path = self._folder / f"{name}.parquet"
         if not self.files[name] and name != "a":
             path.unlink(missing_ok=True)
@@ -149,22 +159,30 @@ class World:
 
     # --- Versions ---------------------------------------------------------------------------------
 
-    def approve(self, *, more: bool = False) -> None:
+    def has(self, *, ticks: bool) -> bool:
+        """Say whether the project has a view of that kind."""
+        return bool(self.manner.ticks) if ticks else self.manner.has_rows
+
+    def approve(self, *, ticks: bool, more: bool = False) -> None:
         """Approve one more version: with another feature and so another table, or other words."""
-        stamped = "created_timestamp: created\n" if self._stamped else ""
-        view = VIEW + self._ttl + f"tags: {{n: 'v{len(self._ever)}'}}\n"
-        if more:
-            view = view.replace(
-                "\nschedule",
-                f"\n  - {{name: n{len(self._ever)}, column: number, type: int64}}\nschedule",
-            )
+        stamped = "created_timestamp: created\n" if self.manner.stamped else ""
+        other = f"n{len(self._ever)}" if more else ""
+        schedule = self.manner.ticks
+        view = TicksTable.text(other, schedule) if ticks else RowsTable.text(other)
+        view += self.manner.ttl + f"tags: {{n: 'v{len(self._ever)}'}}\n"
         text = "\n---\n".join((factories.ENTITY, SOURCE + stamped, view))
         with committed():
-            version = factories.make_version(self.cast, text=text)
+            version = fresh(factories.make_version(self.cast, text=text))
         same = [each for each in self._ever if each.version.table_id == version.table_id]
-        given = same[0].given if same else Given(stamped=self._stamped, ttl=version.spec.ttl)
-        self._ever.append(Served(fresh(version), given))
+        table = same[0].table if same else self._new_table(version, ticks=ticks)
+        self._ever.append(Served(version, table))
         self.served.append(self._ever[-1])
+
+    def _new_table(self, version: FeatureViewVersion, *, ticks: bool) -> Table:
+        stamped, ttl = self.manner.stamped, version.spec.ttl
+        if ticks:
+            return TicksTable(stamped=stamped, ttl=ttl, schedule=self.manner.ticks)
+        return RowsTable(stamped=stamped, ttl=ttl, row_of=self.row_of)
 
     # --- Workers ----------------------------------------------------------------------------------
 
@@ -182,25 +200,24 @@ class World:
     def work(self, run: MaterializationRun, *, disturbed: bool = False) -> None:
         """Perform a run as a worker does that gets its message; once, to its end or turn."""
         served = next(each for each in self._ever if each.version.pk == run.version_id)
-        before, state, rows = run.attempt, self.state, self.rows
-        reads = run.kind in READS
-        until = max([run.window_end, *(w.end for w in coverage(table_of(served.version)))])
-        if reads:
-            served.given.attempted(rows, until)
-        with committed(), suppress(Unavailable):
-            runner.run(run_id=run.pk, worker="worker", clock=lambda: self.now)
+        attempt, state, table = run.attempt, self.state, table_of(served.version)
+        window = run.window_start, run.window_end
+        doing = Doing(RunKind(run.kind), self.rows, end_of(coverage(table)), *window)
+        served.table.begins(doing)
+        self._at_work.append((served.table, doing))
+        try:
+            with committed(), suppress(Unavailable):
+                runner.run(run_id=run.pk, worker="worker", clock=lambda: self.now)
+        finally:
+            self._at_work.pop()
         run.refresh_from_db()
-        is_clean = not disturbed and before == 0 and reads and state == self.state
-        covered = coverage(table_of(served.version))
-        if (
-            is_clean
-            and run.status == RunStatus.SUCCEEDED
-            and len(covered) == 1
-            and covered[0].start is None
-        ):
-            served.given.stored(rows, covered[0].end)
+        covered = coverage(table)
+        is_whole = len(covered) == 1 and covered[0].start is None
+        is_clean = not disturbed and attempt == 0 and state == self.state and is_whole
+        if is_clean and doing.kind in READS and run.status == RunStatus.SUCCEEDED:
+            served.table.ends(doing, covered[0].end)
             for each in self._ever:
-                if each.given is served.given:
+                if each.table is served.table:
                     each.clean_since = state
 
     def drain(self) -> None:
@@ -233,10 +250,11 @@ class World:
 
     # --- What readers get -------------------------------------------------------------------------
 
-    def read(self, version: FeatureViewVersion, at: datetime) -> Answers | None:
-        """Return what readers get online of each driver; None: they are told to wait."""
+    def read(self, served: Served, at: datetime) -> Read | None:
+        """Return what readers get online of drivers who have a row; None: they are told to wait."""
+        version = served.version
         pin = f"{version.feature_view.name}@{version.number}"
-        features = [f"{pin}:{name}" for name in FEATURES]
+        features = [f"{pin}:{name}" for name in served.table.features]
         try:
             answer = get_online_features(
                 project=self.cast.project.name,
@@ -249,14 +267,18 @@ class World:
             if exc.code in NO_ANSWER:
                 return None
             raise
-        number, trips = (column.values for column in answer.columns[1:])
-        return dict(zip(DRIVERS, zip(number, trips, strict=True), strict=True))
+        columns = answer.columns[1:]
+        rows = zip(*(column.values for column in columns), strict=True)
+        whose = zip(DRIVERS, columns[0].statuses, columns[0].event_timestamps, rows, strict=True)
+        return {
+            driver: (datetime.fromisoformat(event), values)
+            for driver, status, event, values in whose
+            if status in HAS_ROW
+        }
 
-    def known(
-        self, version: FeatureViewVersion, instants: Sequence[datetime]
-    ) -> dict[datetime, Answers]:
+    def known(self, served: Served, instants: Sequence[datetime]) -> dict[datetime, Answers]:
         """Return what a training set has of each driver at each instant, as was known then."""
-        spec = version.spec
+        spec, features = served.version.spec, served.table.features
         asked = [(at, driver) for at in instants for driver in DRIVERS]
         times, drivers = zip(*asked, strict=True)
         keys = {
@@ -264,25 +286,14 @@ class World:
             for key in spec.join_keys
         }
         frame = EntityFrame(pa.table({"event_timestamp": pa.array(times, INSTANT)}), keys)
-        part = ViewPart("view", spec, snapshot(version).files, FEATURES)
+        part = ViewPart("view", spec, snapshot(served.version).files, features)
         types = {feature.name: feature.type for feature in spec.features}
-        wanted = [JoinedFeature(name, 0, name, types[name]) for name in FEATURES]
+        wanted = [JoinedFeature(name, 0, name, types[name]) for name in features]
         table = join_features(frame, [part], wanted, engine=engine()).table
         found: dict[datetime, Answers] = {at: {} for at in instants}
-        columns = (table[name].to_pylist() for name in FEATURES)
-        for (at, driver), *values in zip(asked, *columns, strict=True):
-            found[at][driver] = (values[0], values[1])
-        return found
-
-    def stored(self, version: FeatureViewVersion) -> list[Stored]:
-        """Return what is in the table's files."""
-        found = []
-        for file in snapshot(version).files:
-            for each in pq.read_table(file).to_pylist():
-                row = self.row_of(each["number"])
-                is_it = each["driver_id"], each["event_timestamp"], each["trips"]
-                assert (row.driver, row.event, row.trips) == is_it
-                found.append(Stored(row, each["__sequence"], each["created_timestamp"]))
+        rows = zip(*(table[name].to_pylist() for name in features), strict=True)
+        for (at, driver), values in zip(asked, rows, strict=True):
+            found[at][driver] = None if set(values) == {None} else values
         return found
 
     def row_of(self, number: int) -> Row:
