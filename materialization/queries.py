@@ -189,15 +189,16 @@ def busy_tables() -> set[int]:
 
 
 class Standing(NamedTuple):
-    """What is stored of a table, and the run of it that ended last."""
+    """What is stored of a table, the run of it that ended last, and the last that was no reload."""
 
     covered: list[Window]
     newest_sequence: int
     last: MaterializationRun | None
+    last_storing: MaterializationRun | None
 
 
 #: How a table stands of which nothing was stored and no run has ended.
-UNTOUCHED = Standing([], 0, None)
+UNTOUCHED = Standing([], 0, None, None)
 
 
 def standings(tables: Collection[int]) -> dict[int, Standing]:
@@ -209,19 +210,25 @@ def standings(tables: Collection[int]) -> dict[int, Standing]:
     for table, start, end, sequence, earlier in stored.values_list(*columns):
         windows[table].append(Window(start, end))
         newest[table] = max(newest[table], sequence or 0, earlier)
-    last = {run.table_id: run for run in _ended_last(tables)}
+    ended = list(_ended_last(tables))
+    last = {run.table_id: run for run in ended}
+    storing = {run.table_id: run for run in ended if run.kind != RunKind.RELOAD}
     return {
-        table: Standing(merge(windows[table]), newest[table], last.get(table))
+        table: Standing(merge(windows[table]), newest[table], last.get(table), storing.get(table))
         for table in windows.keys() | last.keys()
     }
 
 
 def _ended_last(tables: Collection[int]) -> QuerySet[MaterializationRun]:
+    """Return the last ended run of each table and the last that was no reload, in their order."""
     ended = MaterializationRun.objects.exclude(status__in=UNFINISHED_STATUSES)
-    newest = ended.filter(table=OuterRef("pk")).order_by("-id").values("pk")[:1]
-    each = FeatureTable.objects.filter(pk__in=tables).annotate(last=Subquery(newest))
+    newest = ended.filter(table=OuterRef("pk")).order_by("-id").values("pk")
+    each = FeatureTable.objects.filter(pk__in=tables).annotate(
+        last=Subquery(newest[:1]), storing=Subquery(newest.exclude(kind=RunKind.RELOAD)[:1])
+    )
+    is_last = Q(pk__in=each.values("last")) | Q(pk__in=each.values("storing"))
     said = "table", "kind", "status", "step", "finished_at", "retry_at", "failures", "error_code"
-    return MaterializationRun.objects.filter(pk__in=each.values("last")).only(*said)
+    return MaterializationRun.objects.filter(is_last).order_by("id").only(*said)
 
 
 def warned(version: FeatureViewVersion) -> tuple[MaterializationRun | None, list[dict[str, Any]]]:

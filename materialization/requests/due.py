@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from lib.errors import AssayError
+from materialization.choices import RunStep
 from materialization.models import MaterializationSchedule
 from materialization.queries import (
     UNTOUCHED,
@@ -71,7 +72,7 @@ def due_end(
     After a failure nothing is, before it is time to try again: see ``runner.ending``.
     """
     version = schedule.version
-    if is_resting(standing.last, at):
+    if _storing_rests(standing, at):
         return None
     covered = end_of(standing.covered)
     if covered is None:
@@ -82,6 +83,17 @@ def due_end(
         return None
     tick = last_tick(schedule.spec, at)
     return tick if tick > covered else None
+
+
+def _storing_rests(standing: Standing, at: datetime) -> bool:
+    """Return whether what stores failed, or was cancelled, a moment ago.
+
+    A reload since then changes that only if all it failed in was loading.
+    """
+    if is_resting(standing.last, at):
+        return True
+    before = standing.last_storing
+    return before is not None and before.step != RunStep.ONLINE and is_resting(before, at)
 
 
 def is_resting(last: MaterializationRun | None, at: datetime) -> bool:

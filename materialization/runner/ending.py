@@ -12,10 +12,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 
 from materialization.choices import (
     UNFINISHED_STATUSES,
     UNSUCCESSFUL_STATUSES,
+    RunKind,
     RunStatus,
     RunStep,
 )
@@ -110,10 +112,16 @@ def _next_try(run: MaterializationRun, ending: Ending, at: datetime) -> dict[str
     """Say when the table's next run may start by itself.
 
     Cancelled ones count as failures: who stopped a run does not want it back within seconds.
+    Loading again is another matter than storing: neither counts what became of the other, but
+    whoever stores loads too.
     """
     if ending.status == RunStatus.SUCCEEDED:
         return {"failures": 0, "retry_at": None}
     ended = MaterializationRun.objects.filter(table=run.table_id).exclude(pk=run.pk)
+    is_reload = Q(kind=RunKind.RELOAD)
+    ended = ended.filter(
+        is_reload | Q(status=RunStatus.SUCCEEDED) if run.kind == RunKind.RELOAD else ~is_reload
+    )
     before = ended.exclude(status__in=UNFINISHED_STATUSES).order_by("-id").values_list("failures")
     failures = 1 + (before.first() or (0,))[0]
     pause = AFTER_OUTAGE if ending.passes else AFTER_FAILURE

@@ -16,6 +16,7 @@ from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests import due, reloads, sweep
+from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
@@ -43,7 +44,7 @@ from tests.materialization.run_world import (
 
 pytestmark = pytest.mark.django_db
 DRIVERS = {"driver_id": [1001, 1002, 1003]}
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 def swept(at=AT) -> list[MaterializationRun]:
@@ -146,6 +147,45 @@ def test_a_cancelled_run_does_not_come_back_at_once(cast, version):
 
     assert swept(AT + MINUTE / 2) == []
     assert len(swept(AT + MINUTE)) == 1
+
+
+def reloaded(at) -> None:
+    get_redis().flushall()
+    assert [(run.kind, run.status) for run in work(at)] == [("reload", "succeeded")]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_reload_does_not_bring_a_cancelled_run_back_at_once(cast, version, paused):
+    work()
+    at = AT + HOUR
+    (run,) = swept(at)
+    assert run.kind == "incremental"
+    who = {"run": run, "actor": cast.operator}
+    if paused:  # then the run that is cancelled is older than the reload
+        pause_run(**who, at=at)
+        reloaded(at + 5 * SECOND)
+    cancel_run(**who, at=at + 10 * SECOND)
+    if not paused:
+        reloaded(at + 20 * SECOND)
+
+    assert swept(at + 69 * SECOND) == []
+    assert [each.kind for each in swept(at + 70 * SECOND)] == ["incremental"]
+
+
+def test_reloads_neither_shorten_the_waits_after_failures_nor_wait_for_them(version, sources):
+    work()
+    (sources / "driver_stats.parquet").unlink()
+    at = AT + HOUR
+    for wait in (1, 2, 4):
+        assert [run.status for run in work(at)] == ["failed"]
+        reloaded(at)
+        assert swept(at + wait * MINUTE - SECOND) == []
+        at += wait * MINUTE
+    get_redis().flushall()
+    (reload,) = swept(at - SECOND)
+    fail(reload, at=at - SECOND)
+
+    assert reload.retry_at == at - SECOND + MINUTE  # its first failure, though the fourth in a row
 
 
 # --- Workers that died, messages that were lost ---------------------------------------------------
