@@ -61,6 +61,11 @@ def committed_before(chunks: Sequence[Chunk], number: int) -> int | None:
     return before[-1] if before else None
 
 
+def staging_name(run_id: int) -> str:
+    """Return under which name rows lie that are staged for a run's chunks to come."""
+    return f"{run_id}-chunks"
+
+
 def share_done(chunks: Sequence[Chunk], number: int, share: float) -> float:
     """Return how much of all is done with ``share`` of the chunk at place ``number``, 0 to 1."""
     weights = [each.expected for each in chunks]
@@ -79,7 +84,7 @@ def totals(chunks: Sequence[Chunk]) -> dict[str, Any]:
         for name, value in each.counts.items():
             if value is None:
                 found.setdefault(name, None)
-            elif isinstance(value, bool) or found.get(name) is None:
+            elif isinstance(value, bool | str) or found.get(name) is None:
                 found[name] = value
             elif name in _NOT_ADDED or name == "parts_read":
                 found[name] = max(found[name], value)

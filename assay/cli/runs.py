@@ -219,6 +219,8 @@ def _said(run: JSON) -> Iterator[str]:
         yield f"{dropped} rows without a key or an event time were left out"
     if placeholders := found.get("placeholder_times"):
         yield f"{placeholders} rows have an event time that stands for none, as 1900 or 1970 do"
+    if why := found.get("reads_again"):
+        yield f"each chunk reads the source: {why}"
     if waiting := found.get("parts_waiting"):
         yield f"{waiting} files may still be written; the next run reads them"
 

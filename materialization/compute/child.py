@@ -25,6 +25,8 @@ from materialization.compute.jobs import (
     Envelope,
     Job,
     Report,
+    Split,
+    SplitJob,
     Survey,
     SurveyJob,
 )
@@ -88,6 +90,23 @@ def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
         found = child.report().survey
         if found is None:
             raise EngineStopped("the engine's process said nothing of the source; try again.")
+        return found
+
+
+def split(job: SplitJob, limits: EngineLimits, *, watch: Watch) -> Split:
+    """Have a source's rows written apart by windows in a child process; ends as ``compute`` does.
+
+    :raises EngineStopped: the child died without a word; else as ``compute``.
+    """
+    with start_child(job, limits) as child:
+        for share in child.shares():
+            watch(share)
+        found = child.report().split
+        if found is None:
+            raise EngineStopped("the engine's process said nothing of the source; try again.")
+        log.info(
+            "rows of %d windows staged, with %d MB at most", len(found.parts or ()), child.peak_mb
+        )
         return found
 
 

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
         ComputeJob,
         ListedRow,
         ListJob,
+        Split,
+        SplitJob,
         Survey,
         SurveyJob,
     )
@@ -75,6 +77,9 @@ class DuckDBEngine:
 
     def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
         return child.survey(job, self._limits, watch=watch)
+
+    def split(self, job: SplitJob, *, watch: Watch) -> Split:
+        return child.split(job, self._limits, watch=watch)
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
         with child.start_child(LookJob(tuple(specs), source), self._limits) as started:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         ComputeJob,
         ListedRow,
         ListJob,
+        Split,
+        SplitJob,
         Survey,
         SurveyJob,
     )
@@ -55,6 +57,12 @@ class Engine(Protocol):
         """Say into which parts a window is best cut; one part where it is small enough.
 
         ``watch`` is as for ``compute``, which raises the same.
+        """
+
+    def split(self, job: SplitJob, *, watch: Watch) -> Split:
+        """Write the rows of several windows apart, in one reading, where that pays.
+
+        ``watch`` is as for ``compute``, which raises the same, and what becomes of the folder.
         """
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:

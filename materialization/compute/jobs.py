@@ -33,6 +33,38 @@ class Reading(msgspec.Struct, frozen=True):
     counts_gone: bool = False
 
 
+class Counters(msgspec.Struct, frozen=True):
+    """Rows taken from the source, and what became of them.
+
+    ``rows_read`` = ``rows`` + dropped + ``already_stored`` for views whose rows stand alone.
+    ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
+    with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
+    rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
+
+    Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
+    and a time that had another row; ``gone`` are stored of which the source has no row any more,
+    None where nobody looked.
+    """
+
+    rows_read: int = 0
+    dropped_null_key: int = 0
+    dropped_null_time: int = 0
+    already_stored: int = 0
+    late: int = 0
+    rows: int = 0
+    has_later: tuple[str, ...] = ()
+    placeholder_times: int = 0
+    corrected: int = 0
+    gone: int | None = None
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Rows that are written already: files in a staging folder, and what was counted of them."""
+
+    files: tuple[str, ...]
+    counters: Counters
+
+
 class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     """Compute the rows of ``(window_start, window_end]``, or those of each of the ``readings``.
 
@@ -45,6 +77,8 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     rows are made that are known from then on. With ``only_compares`` nobody is to store those.
 
     ``stored_files`` are those of the snapshot for checks that look at what is stored.
+
+    Of a job whose rows were ``prepared`` into its staging folder nothing is read.
 
     The rows are written, once and with ``sequence``, as Parquet files into the folder ``staging``;
     whoever has a job performed says which.
@@ -61,6 +95,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     only_compares: bool = False
     staging: str = ""
     sequence: int = 0
+    prepared: Prepared | None = None
 
     def all_readings(self) -> tuple[Reading, ...]:
         """Return the readings; without any the window is read of the whole source."""
@@ -96,6 +131,28 @@ class Survey(msgspec.Struct, frozen=True):
     parts: tuple[tuple[datetime, int], ...]
 
 
+class SplitJob(msgspec.Struct, frozen=True, tag="split"):
+    """Read a source once and write the rows of each of some windows, one after the other, apart.
+
+    They begin at ``window_start`` and end at ``ends``. The rows are those that a ``ComputeJob`` of
+    each window would write, known since their events. Nothing is written where the windows, each
+    read by itself, would read not much more than once.
+    """
+
+    spec: VersionSpec
+    source: SourceInput
+    window_start: datetime | None
+    ends: tuple[datetime, ...]
+    staging: str
+    sequence: int
+
+
+class Split(msgspec.Struct, frozen=True):
+    """The rows of each window; None: each is better read by itself."""
+
+    parts: tuple[Prepared, ...] | None
+
+
 class ListJob(msgspec.Struct, frozen=True, tag="list"):
     """List rows of Parquet files that fail some of the version's ``row_checks``, by their numbers.
 
@@ -112,38 +169,13 @@ class ListJob(msgspec.Struct, frozen=True, tag="list"):
     up_to: int | None = None
 
 
-Job: TypeAlias = ComputeJob | LookJob | SurveyJob | ListJob
+Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob
 
 
 class Envelope(msgspec.Struct, frozen=True):
     job: Job
     limits: EngineLimits
     temp_directory: str
-
-
-class Counters(msgspec.Struct, frozen=True):
-    """Rows taken from the source, and what became of them.
-
-    ``rows_read`` = ``rows`` + dropped + ``already_stored`` for views whose rows stand alone.
-    ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
-    with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
-    rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
-
-    Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
-    and a time that had another row; ``gone`` are stored of which the source has no row any more,
-    None where nobody looked.
-    """
-
-    rows_read: int = 0
-    dropped_null_key: int = 0
-    dropped_null_time: int = 0
-    already_stored: int = 0
-    late: int = 0
-    rows: int = 0
-    has_later: tuple[str, ...] = ()
-    placeholder_times: int = 0
-    corrected: int = 0
-    gone: int | None = None
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -186,5 +218,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     computed: Computed | None = None
     looks: list[dict[str, Any]] | None = None
     survey: Survey | None = None
+    split: Split | None = None
     rows: list[ListedRow] | None = None
     error: dict[str, Any] | None = None

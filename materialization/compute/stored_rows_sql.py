@@ -28,15 +28,16 @@ ORDERED_ROWS = 2_000_000
 DICTIONARY_OF_NUMBERS = 2000
 
 
-def as_staged_files(spec: VersionSpec) -> str:
-    """Return how a version's rows are written.
+def as_staged_files(spec: VersionSpec, *, apart_by: str = "") -> str:
+    """Return how a version's rows are written; those of each value of ``apart_by`` in a folder.
 
     The limit is one for all columns: where one is text or bytes, which do repeat and are long, the
     engine's own holds.
     """
     short = (pa.types.is_primitive(kind) for kind in stored_schema(spec).types)
     limit = f", DICTIONARY_SIZE_LIMIT {DICTIONARY_OF_NUMBERS}" if all(short) else ""
-    return f"(FORMAT parquet, PER_THREAD_OUTPUT, RETURN_STATS{limit})"
+    into = f"PARTITION_BY ({apart_by})" if apart_by else "PER_THREAD_OUTPUT"
+    return f"(FORMAT parquet, {into}, RETURN_STATS{limit})"
 
 
 def stored_rows(files: Sequence[str]) -> str:

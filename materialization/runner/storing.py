@@ -20,6 +20,7 @@ from materialization.chunks import (
     committed_before,
     read_chunks,
     share_done,
+    staging_name,
     totals,
     window_of,
 )
@@ -27,6 +28,7 @@ from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import coverage, run_waits, table_at, uncovered
+from materialization.runner import splitting
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
 from materialization.runner.correcting import corrects_ticks
@@ -105,7 +107,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     adopt_windows(run.table)
     catch_up(run, heartbeat)
     where = whereabouts(run.version.spec, run.table.feature_view.project)
-    with where.telling():
+    with where.telling(), splitting.cleared(run):
         for part in _parts(run, where, heartbeat):
             _store(run, part, heartbeat)
 
@@ -145,14 +147,18 @@ def _commit(
 ) -> tuple[CommitResult, Counters]:
     store, place = offline_store(), table_at(run.table)
     sequence = sequence_of(run)
-    store.clear_staging(place)
+    store.clear_staging(place, keep=staging_name(run.pk))
     clear_forgotten(run.table)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
         stored = store.snapshot(place).files if looks_at_stored(job.spec) else ()
         given = msgspec.structs.replace(job, staging=folder, sequence=sequence, stored_files=stored)
-        computed = engine().compute(given, watch=partial(_watch, run, heartbeat, part.number))
+        asked = splitting.Asked(run, part.number, part.work, given)
+        watch = partial(_watch, run, heartbeat, part.number)
+        ready = splitting.prepared(asked, folder, watch=watch)
+        given = msgspec.structs.replace(given, prepared=ready)
+        computed = engine().compute(given, watch=watch)
         # Before the commit: an attempt that dies after it leaves what it found to the next.
-        chunks = _note_counts(run, part, computed.counters)
+        chunks = _note_counts(run, part, computed.counters, splitting.why_not(run))
         progress = round(share_done(chunks, part.number, 1.0) * OFFLINE_SHARE, 3)
         refuse_changed(part.work)
         try:
@@ -204,10 +210,14 @@ def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, sh
         run.advance(progress=progress)
 
 
-def _note_counts(run: MaterializationRun, part: Part, counters: Counters | None) -> list[Chunk]:
-    """Note what the chunk's rows are; return the chunks with it."""
+def _note_counts(
+    run: MaterializationRun, part: Part, counters: Counters | None, reads_again: str
+) -> list[Chunk]:
+    """Note what the chunk's rows are, and why it read again what others read; return the chunks."""
     chunks = read_chunks(run.chunks)
     counts = part.work.counts(counters)
+    if reads_again:
+        counts["reads_again"] = reads_again
     chunks[part.number] = msgspec.structs.replace(chunks[part.number], counts=counts)
     all_counts = totals(chunks[: part.number + 1])
     note(run, chunks, source_counts=all_counts, rows_read=all_counts["rows_read"])
@@ -225,7 +235,7 @@ def _record(
     rows = committed.rows if committed is not None else 0
     with transaction.atomic():
         under = number_of_more([run])
-        _note_counts(run, part, counters)
+        _note_counts(run, part, counters, splitting.why_not(run))
         note_stored_chunks(
             run,
             [part.number],

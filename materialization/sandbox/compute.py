@@ -22,6 +22,7 @@ from materialization.compute.jobs import (
     ListJob,
     LookJob,
     Report,
+    SplitJob,
     SurveyJob,
 )
 from materialization.compute.session import open_session
@@ -32,6 +33,7 @@ from materialization.quality.profiling import profile_files
 from materialization.sandbox.listing import list_rows
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
+from materialization.sandbox.splitting import split
 from materialization.sandbox.staging import stage
 from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
@@ -88,11 +90,21 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
             open_part = Opening(connection, job.spec, job.source)
             with _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
+    if isinstance(job, SplitJob):
+        return _split(job, limits, directory, told)
     only = [*job.source.paths, *job.state_files, *job.stored_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         with _told_by(open_part), telling.telling():
             return Report(computed=_compute(connection, job, limits, open_part, telling))
+
+
+def _split(job: SplitJob, limits: EngineLimits, directory: str, told: IO[bytes]) -> Report:
+    paths, staging = job.source.paths, job.staging
+    with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
+        open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
+        with _told_by(open_part), telling.telling():
+            return Report(split=split(connection, job, open_part))
 
 
 def _look(
@@ -130,11 +142,14 @@ def _compute(
     telling: Telling,
 ) -> Computed:
     began = time.monotonic()
-    rows = kind_of(job.spec).rows(connection, job, open_part, limits)
-    files, count = stage(connection, job, rows, telling)
+    if job.prepared is not None:
+        files, counted = job.prepared.files, job.prepared.counters
+    else:
+        rows = kind_of(job.spec).rows(connection, job, open_part, limits)
+        files, count = stage(connection, job, rows, telling)
+        counted = msgspec.structs.replace(rows.counted(), rows=count)
     staged = time.monotonic()
-    profile = profile_files(connection, files, job.spec.features, rows=count)
+    profile = profile_files(connection, files, job.spec.features, rows=counted.rows)
     checked = check_files(connection, files, job.spec, stored=job.stored_files)
-    counters = msgspec.structs.replace(rows.counted(), rows=count)
     seconds = {"staging": staged - began, "profiling": time.monotonic() - staged}
-    return Computed(counters, files, profile.to_json(), checked, seconds)
+    return Computed(counted, files, profile.to_json(), checked, seconds)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import ComputeJob
     from materialization.sandbox.telling import Telling
     from materialization.transforms.rows import Query, Rows
+    from registry.spec.model import VersionSpec
 
 
 def stage(
@@ -35,6 +36,14 @@ def stage(
     return tuple(files), count
 
 
+def columns_sql(spec: VersionSpec, sequence: int) -> str:
+    """Return the columns of stored rows, of which the sequence is not in the query."""
+    return ", ".join(
+        f"{sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)
+        for name in stored_schema(spec).names
+    )
+
+
 def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
     """Return SQL that writes the rows in the order of their events, if that is soon done.
 
@@ -43,11 +52,7 @@ def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
     """
     ordered = query.rows is None or query.rows <= ORDERED_ROWS
     order = f" ORDER BY {EVENT}" if ordered else ""
-    columns = ", ".join(
-        f"{job.sequence:d}::BIGINT AS {SEQUENCE}" if name == SEQUENCE else identifier(name)
-        for name in stored_schema(job.spec).names
-    )
     return (
-        f"COPY (SELECT {columns} FROM ({query.sql}){order})"
+        f"COPY (SELECT {columns_sql(job.spec, job.sequence)} FROM ({query.sql}){order})"
         f" TO {text(str(Path(job.staging) / str(number)))} {as_staged_files(job.spec)}"
     )

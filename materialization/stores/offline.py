@@ -85,8 +85,25 @@ class DeltaOfflineStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def clear_staging(self, at: TableAt) -> None:
-        shutil.rmtree(self._inside(at.uri) / STAGING, ignore_errors=True)
+    def clear_staging(self, at: TableAt, *, keep: str = "") -> None:
+        for folder in (self._inside(at.uri) / STAGING).glob("*"):
+            if folder.name != keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
+        place = self._inside(at.uri) / STAGING / name
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            Path(folder).rename(place)
+        except OSError as exc:
+            raise OfflineStoreUnavailable(f"{folder} cannot be moved: {exc.strerror}") from exc
+
+    def staged(self, at: TableAt, name: str) -> str | None:
+        place = self._inside(at.uri) / STAGING / name
+        return str(place) if place.is_dir() else None
+
+    def drop_staged(self, at: TableAt, name: str) -> None:
+        shutil.rmtree(self._inside(at.uri) / STAGING / name, ignore_errors=True)
 
     def set_aside(self, at: TableAt, folder: str) -> str:
         name = Path(folder).name

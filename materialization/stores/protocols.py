@@ -335,8 +335,26 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def clear_staging(self, at: TableAt) -> None:
-        """Remove what blocks of processes that died have left; for the table's one writer."""
+    def clear_staging(self, at: TableAt, *, keep: str = "") -> None:
+        """Remove what blocks of processes that died have left; for the table's one writer.
+
+        What stays under the name ``keep`` is not removed.
+        """
+        ...
+
+    def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
+        """Have a staging folder outlive its block, under a name, until staging is cleared.
+
+        :raises OfflineStoreUnavailable: it is not there any more, or cannot be moved.
+        """
+        ...
+
+    def staged(self, at: TableAt, name: str) -> str | None:
+        """Return the folder that was kept under the name; None where there is none."""
+        ...
+
+    def drop_staged(self, at: TableAt, name: str) -> None:
+        """Remove the folder that was kept under the name, if there is one."""
         ...
 
     def set_aside(self, at: TableAt, folder: str) -> str:

@@ -33,6 +33,16 @@ def later_than(spec: VersionSpec, end: datetime) -> str:
     return f"{_place(spec)} > {instant(end)}{_since_start(spec)}"
 
 
+def window_number(spec: VersionSpec, ends: Iterable[datetime]) -> str:
+    """Return SQL for the number of the window, of those that end at ``ends``, that a row is in."""
+    return numbered_window(_place(spec), ends)
+
+
+def numbered_window(place: str, ends: Iterable[datetime]) -> str:
+    within = " ".join(f"WHEN {place} <= {instant(end)} THEN {n}" for n, end in enumerate(ends))
+    return f"CASE {within} END"
+
+
 def _place(spec: VersionSpec) -> str:
     """A row belongs to the window in which it became visible, however old its event is.
 

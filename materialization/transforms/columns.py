@@ -11,11 +11,19 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from lib.sql_text import identifier, key_list
-from materialization.compute.jobs import Counters
+from materialization.compute.jobs import ComputeJob, Counters
 from materialization.placeholder_dates import count_apart, counts_sql
 from materialization.stores.columns import CREATED, EVENT
-from materialization.transforms.arrival import known_at, later_than, roughly_taken, taken
+from materialization.transforms.arrival import (
+    known_at,
+    later_than,
+    roughly_taken,
+    taken,
+    window_number,
+)
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.rows import Check, Query, Rows, declared, whole
 from materialization.transforms.unseen import (
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from materialization.compute.jobs import ComputeJob, Reading
+    from materialization.compute.jobs import Reading, SplitJob
     from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
     from materialization.transforms.rows import Opening
@@ -190,6 +198,41 @@ class _RowWork:
 
     def _one(self, sql: str) -> tuple[int, ...]:
         return self._connection.execute(sql).fetchall()[0]
+
+
+def split_rows(
+    connection: duckdb.DuckDBPyConnection, job: SplitJob, open_part: Opening
+) -> tuple[str, list[Counters]]:
+    """Return the query for the usable rows of all the job's windows, and what each window counts.
+
+    ``rows`` of the counters are left open. Where a window is not the last, each part of the source
+    may have later rows.
+    """
+    spec, ends = job.spec, job.ends
+    whole_job = ComputeJob(spec, job.source, ends[-1], job.window_start)
+    work = _RowWork(connection, whole_job, open_part)
+    query = next(work.queries())
+    opened = open_part(job.source)
+    typed = typed_rows(spec, opened.columns, relation=opened.relation)
+    wanted, key = taken(spec, [(job.window_start, ends[-1])]), no_key_sql(spec)
+    found = connection.execute(
+        f"SELECT {window_number(spec, ends)} AS part, count(*), count(*) FILTER (WHERE {key}),"
+        f" {counts_sql('epoch_us(e)', f'NOT ({key})')} FROM ({typed}) WHERE {wanted} GROUP BY part"
+    ).fetchall()
+    all_of = work.counted()
+    counted = [
+        Counters(dropped_null_time=all_of.dropped_null_time, has_later=tuple(job.source.paths))
+        for _ in ends
+    ]
+    for part, read, without_key, days in found:
+        counted[part] = replace(
+            counted[part],
+            rows_read=read,
+            dropped_null_key=without_key,
+            placeholder_times=count_apart(days),
+        )
+    counted = [replace(c, rows_read=c.rows_read + c.dropped_null_time) for c in counted]
+    return query.sql, [*counted[:-1], replace(counted[-1], has_later=all_of.has_later)]
 
 
 def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.compute.engine import ENGINES
-from materialization.compute.jobs import ComputeJob
+from materialization.compute.jobs import ComputeJob, SplitJob
 from materialization.compute.limits import EngineLimits
 from materialization.errors import (
     EngineLimitExceeded,
@@ -83,6 +84,57 @@ def test_rows_come_as_arrow_with_counters(engine, rows):
     assert table.schema == computed_schema(make_spec())
     assert sorted(table["x"].to_pylist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert (counters.rows_read, counters.rows) == (5, 5)
+
+
+def made_rows(*, sort: bool) -> list[dict[str, Any]]:
+    """Rows of ten hours: late ones, ties, and some without a key, a time or a value."""
+    dice = random.Random(11)
+    made = [
+        {"k": dice.choice([1, 2, 3, None]), "event": T + dice.randrange(600) * HOUR / 60,
+         "created": None, "x": dice.choice([None, float("nan"), -0.0, 1.5])}
+        for _ in range(400)
+    ]  # fmt: skip
+    for row in made[::3]:
+        row["created"] = row["event"] + dice.choice([-1, 0, 2]) * HOUR
+    made += made[:20]
+    made.append({"k": 1, "event": None, "created": None, "x": 1.0})
+    return sorted(made, key=lambda row: row["event"] or T) if sort else made
+
+
+@pytest.mark.parametrize("created", [None, "created"])
+def test_windows_that_are_split_have_the_rows_that_each_has_by_itself(engine, tmp_path, created):
+    schema = SCHEMA.append(pa.field("created", INSTANT))
+    write_parquet(tmp_path, made_rows(sort=False), schema, row_group_size=50)
+    spec = make_spec(created=created)
+    ends = tuple(T + hours * HOUR for hours in (2, 3, 3.5, 8))
+    starts = (T + HOUR, *ends)
+    source, staging = resolve_source(spec.source, root=str(tmp_path)), tmp_path / "staging"
+    staging.mkdir()
+
+    given = SplitJob(spec, source, starts[0], ends, str(staging), sequence=7)
+    parts = engine.split(given, watch=lambda share: None).parts
+
+    assert len(parts) == len(ends)
+    for start, end, part in zip(starts, ends, parts, strict=False):
+        alone, counters = rows_of(engine, tmp_path, spec, window_start=start, window_end=end)
+        apart = [pq.read_table(file, partitioning=None) for file in part.files]
+        assert all(table["__sequence"].unique().to_pylist() == [7] for table in apart)
+        rows = [row for table in apart for row in table.drop(["__sequence"]).to_pylist()]
+        assert sorted(map(repr, rows)) == sorted(map(repr, alone.to_pylist()))
+        assert part.counters == counters
+
+
+def test_windows_that_lie_apart_already_are_not_split(engine, tmp_path):
+    write_parquet(tmp_path, made_rows(sort=True)[:-1], SCHEMA, row_group_size=50)
+    spec = make_spec()
+    ends = tuple(T + hours * HOUR for hours in (2, 4, 6, 8))
+    source, staging = resolve_source(spec.source, root=str(tmp_path)), tmp_path / "staging"
+    staging.mkdir()
+
+    given = SplitJob(spec, source, None, ends, str(staging), sequence=7)
+
+    assert engine.split(given, watch=lambda share: None).parts is None
+    assert list(staging.iterdir()) == []
 
 
 WINDOWS = {"1h": HOUR, "3h": 3 * HOUR}

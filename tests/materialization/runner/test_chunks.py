@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,13 +14,16 @@ from materialization.chunks import read_chunks
 from materialization.edges import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, table_at
+from materialization.requests.runs import cancel_run
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
+from materialization.runner import splitting
 from tests import factories
 from tests.factories import make_version
 from tests.materialization.run_world import (
     AT,
     HOUR,
+    SCHEMA,
     ask,
     committed,
     fresh,
@@ -48,6 +53,10 @@ HISTORY = [
     for n in range(16)
     for at in [AT - 120 * HOUR + 7 * n * HOUR]
 ]
+#: Numbers wider than the features they become.
+WIDE = SCHEMA.set(
+    SCHEMA.get_field_index("avg_daily_trips"), pa.field("avg_daily_trips", pa.int64())
+)
 STRICT = factories.DEFINITIONS.replace(
     "{name: avg_daily_trips, type: int32,",
     "{name: avg_daily_trips, type: int32, checks: {max: 12},",
@@ -240,6 +249,109 @@ def test_a_long_run_gives_its_worker_to_one_that_waits(cast, history, sources):
     with committed():
         assert perform(first).status == "succeeded"
     equals_the_source(history)
+
+
+def staged(version: FeatureViewVersion) -> list[str]:
+    """Return the rows that lie staged for chunks to come: the folder of each file."""
+    return sorted(
+        file.parent.name
+        for file in Path(table_at(table_of(version)).uri).rglob("_staging/**/*.parquet")
+    )
+
+
+def one_chunk(run: MaterializationRun) -> None:
+    """Store one chunk of a run: it stops before the next, for another that waits."""
+    before = run.rows_offline
+    with committed():
+        assert runner.run(run_id=run.pk, worker="w", clock=lambda: AT) is True
+    run.refresh_from_db()
+    assert run.rows_offline > before
+
+
+@pytest.fixture
+def waited_for(cast, history) -> MaterializationRun:
+    other = factories.DEFINITIONS.replace("name: driver_hourly", "name: driver_other")
+    with committed():
+        second = make_version(cast, text=other)
+        run, _ = ask(history), ask(second)
+    return run
+
+
+def test_a_source_in_no_order_is_read_once_for_all_chunks(history, waited_for):
+    one_chunk(waited_for)
+    first = staged(history)
+    one_chunk(waited_for)
+    second = staged(history)
+    MaterializationRun.objects.exclude(pk=waited_for.pk).update(status="cancelled")
+    with committed():
+        assert perform(waited_for).status == "succeeded"
+
+    assert first == [f"__part={n}" for n in range(1, 6)]
+    assert second == first[1:]
+    assert staged(history) == []
+    equals_the_source(history)
+
+
+@pytest.mark.parametrize("fault", ["a file is gone", "its note is gone", "the source changed"])
+def test_what_was_staged_and_cannot_be_taken_is_read_again(history, waited_for, sources, fault):
+    one_chunk(waited_for)
+    (folder,) = Path(table_at(table_of(history)).uri, "_staging").iterdir()
+    if fault == "a file is gone":
+        next(folder.glob("parts/__part=1/*")).unlink()
+    elif fault == "its note is gone":
+        (folder / "split.json").unlink()
+    else:
+        changed = [(k, e, c, r, n if n < 12 else n + 100) for k, e, c, r, n in HISTORY]
+        write_rows(sources, changed)
+    MaterializationRun.objects.exclude(pk=waited_for.pk).update(status="cancelled")
+    with committed():
+        assert perform(waited_for).status == "succeeded"
+
+    assert staged(history) == []
+    if fault == "the source changed":
+        trips = [row[3] for row in stored(history)]
+        assert sorted(trips) == [*range(12), *range(112, 116)]
+    else:
+        equals_the_source(history)
+
+
+@pytest.mark.parametrize("ends_by", ["a cancel", "nothing"])
+def test_what_a_run_staged_that_never_goes_on_is_removed(cast, history, waited_for, ends_by):
+    one_chunk(waited_for)
+    assert staged(history)
+    if ends_by == "a cancel":
+        with committed():
+            cancel_run(run=waited_for, actor=cast.operator, at=AT)
+        assert staged(history) == []
+    MaterializationRun.objects.update(status="cancelled")
+
+    with committed():
+        assert materialize(history).status == "succeeded"
+
+    assert staged(history) == []
+    equals_the_source(history)
+
+
+def test_where_there_is_no_room_each_chunk_reads_the_source_and_says_so(history, monkeypatch):
+    monkeypatch.setattr(splitting, "MOST_BYTES", 400)
+    with committed():
+        run = materialize(history)
+
+    assert run.status == "succeeded"
+    assert "there is room for 0 MB" in run.source_counts["reads_again"]
+    equals_the_source(history)
+
+
+def test_a_value_that_cannot_be_read_fails_the_chunk_it_is_in(cast, sources, settings):
+    settings.RUN_CHUNK_ROWS = 3
+    write_rows(sources, [(k, e, c, r, n if n < 15 else 2**40) for k, e, c, r, n in HISTORY], WIDE)
+    with committed():
+        version = make_version(cast)
+        run = materialize(version)
+
+    assert (run.status, run.error_code) == ("failed", "source_value_invalid")
+    assert "driver_stats.parquet" in run.error
+    assert len(stored(version)) == 15
 
 
 def test_an_increment_goes_before_the_histories_that_wait(cast, history, sources):

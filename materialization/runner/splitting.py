@@ -1,0 +1,240 @@
+"""A source that lies in no order of time, read once for several chunks instead of once for each.
+
+The rows of the chunks to come are staged apart, under the table and in no snapshot; each chunk then
+takes its own. That is only ever quicker: where it cannot be, or the files are not those of the
+source any more, a chunk reads the source itself. What is staged outlives the attempt that dies or
+gives its worker away; the run's end, or the next run's begin, removes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import contextmanager
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from lib.decoding import json_reader
+from lib.errors import Invalid
+from materialization.chunks import read_chunks, staging_name, window_of
+from materialization.compute.jobs import Prepared, SplitJob
+from materialization.compute.limits import EngineLimits
+from materialization.edges import engine, offline_store
+from materialization.errors import EngineLimitExceeded
+from materialization.queries import table_at
+from materialization.runner.heartbeat import LeaseLost, SlotWanted
+from materialization.runner.looking import refuse_changed
+from materialization.stores.columns import stored_schema
+from materialization.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from materialization.chunks import Chunk
+    from materialization.compute.child import Watch
+    from materialization.compute.jobs import ComputeJob
+    from materialization.models import MaterializationRun
+    from materialization.runner.looking import Work
+
+log = logging.getLogger(__name__)
+#: Written last: without it a folder is what somebody died over.
+_NOTE = "split.json"
+#: A number in a file takes about so many bytes; as much again stays free on the disk.
+_BYTES, _ROOM = 8, 2
+#: What one run may stage before its chunks are committed.
+MOST_BYTES = EngineLimits().temp_limit_mb << 20
+#: Of fewer chunks that are left each reads the source.
+_FEWEST = 2
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """What lies staged, or, without ``parts``, that nothing does: ``why`` where that is a pity.
+
+    ``source`` are the identities of the parts that were read, ``starts`` where each part begins.
+    """
+
+    source: dict[str, str]
+    sequence: int
+    first: int
+    ends: tuple[datetime, ...]
+    parts: tuple[Prepared, ...] | None = None
+    why: str = ""
+
+
+class Asked(NamedTuple):
+    """The chunk that is to be computed."""
+
+    run: MaterializationRun
+    number: int
+    work: Work
+    job: ComputeJob
+
+
+_read = json_reader(Staged)
+
+
+@contextmanager
+def cleared(run: MaterializationRun) -> Iterator[None]:
+    """Remove what was staged for the run's chunks, unless it goes on, here or elsewhere."""
+    try:
+        yield
+    except (LeaseLost, SlotWanted):
+        raise
+    except BaseException:
+        drop_staged(run)
+        raise
+    drop_staged(run)
+
+
+def drop_staged(run: MaterializationRun) -> None:
+    offline_store().drop_staged(table_at(run.table), staging_name(run.pk))
+
+
+def prepared(asked: Asked, folder: str, *, watch: Watch) -> Prepared | None:
+    """Move the rows of a chunk that are staged into ``folder``; None: it reads the source itself.
+
+    :raises LeaseLost, RunCancelled: the run should stop.
+    """
+    if not _stands_alone(asked):
+        return None
+    staged = _found(asked)
+    if staged is None:
+        staged = _made(asked, watch)
+    if staged is None or staged.parts is None:
+        return None
+    return _taken(asked, staged, folder)
+
+
+def why_not(run: MaterializationRun) -> str:
+    """Return why chunks read the source again that had better not; empty where that is no pity."""
+    staged = _note_of(run)
+    return staged.why if staged is not None else ""
+
+
+def _stands_alone(asked: Asked) -> bool:
+    """Say whether the chunk takes the rows of its window and nothing else, known since events."""
+    chunks = read_chunks(asked.run.chunks)
+    own = window_of(asked.run.window, chunks, asked.number)
+    if len(chunks) < _FEWEST or len(asked.job.readings) != 1:
+        return False
+    (reading,) = asked.job.readings
+    is_plain = not reading.unseen and reading.known_since is None
+    return is_plain and [Window(*each) for each in reading.windows] == [own]
+
+
+def _found(asked: Asked) -> Staged | None:
+    """Return what an earlier chunk, or an attempt that died, has staged, if it holds this one."""
+    staged = _note_of(asked.run)
+    if staged is None:
+        return None
+    is_there = staged.first <= asked.number < staged.first + len(staged.ends)
+    is_same = staged.source == _source(asked.work) and staged.sequence == asked.job.sequence
+    return staged if is_there and is_same else None
+
+
+def _note_of(run: MaterializationRun) -> Staged | None:
+    folder = offline_store().staged(table_at(run.table), staging_name(run.pk))
+    try:
+        return _read(Path(folder, _NOTE).read_bytes()) if folder is not None else None
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _source(work: Work) -> dict[str, str]:
+    return {part.name: part.identity for part in work.parts if part.name in work.reads}
+
+
+def _made(asked: Asked, watch: Watch) -> Staged | None:
+    """Stage this chunk and those that follow, as many as there is room for."""
+    run, number = asked.run, asked.number
+    following = read_chunks(run.chunks)[number:]
+    if len(following) < _FEWEST or any(each.expected is None for each in following):
+        return None
+    place = table_at(run.table)
+    with offline_store().staging(place, f"{run.pk}-{run.attempt}-chunks") as folder:
+        ends, why = _those_with_room(asked, following, folder)
+        staged = Staged(_source(asked.work), asked.job.sequence, number, ends, why=why)
+        if len(ends) >= _FEWEST:
+            staged = _split(asked, staged, folder, watch)
+            refuse_changed(asked.work)
+        else:
+            staged = msgspec.structs.replace(staged, ends=tuple(each.until for each in following))
+        if staged.why:
+            log.warning("%s: each of its chunks reads the source: %s", run, staged.why)
+        Path(folder, _NOTE).write_bytes(msgspec.json.encode(staged))
+        offline_store().keep_staged(place, folder, staging_name(run.pk))
+    return staged
+
+
+def _those_with_room(
+    asked: Asked, following: list[Chunk], folder: str
+) -> tuple[tuple[datetime, ...], str]:
+    """Return the ends of as many chunks as may be staged, and why not more, if they are too few."""
+    columns = len(stored_schema(asked.run.version.spec))
+    size = sum(part.size for part in asked.work.parts if part.name in asked.work.reads)
+    rows = [each.expected or 0 for each in following]
+    each_row = max(columns * _BYTES, size // max(sum(rows), 1))
+    free = shutil.disk_usage(folder).free // _ROOM
+    may_take = min(free, MOST_BYTES)
+    ends, taken = [], 0
+    for chunk, count in zip(following, rows, strict=True):
+        taken += count * each_row
+        if taken > may_take:
+            break
+        ends.append(chunk.until)
+    if len(ends) >= _FEWEST:
+        return tuple(ends), ""
+    needed = sum(rows) * each_row >> 20
+    return tuple(ends), (
+        f"reading it once would stage about {needed:,} MB, and there is room for"
+        f" {may_take >> 20:,} MB."
+    )
+
+
+def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:
+    """Have the rows staged; whatever is wrong with them is for the chunk they are in to say."""
+    job = SplitJob(
+        spec=asked.job.spec,
+        source=asked.job.source.only(asked.work.reads),
+        window_start=asked.job.readings[0].windows[0][0],
+        ends=staged.ends,
+        staging=folder,
+        sequence=staged.sequence,
+    )
+    try:
+        found = engine().split(job, watch=watch)
+    except (Invalid, EngineLimitExceeded) as exc:
+        said = exc.message if isinstance(exc, EngineLimitExceeded) else "not all of it can be read."
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(folder).mkdir()
+        return msgspec.structs.replace(staged, why=f"reading it once failed: {said}")
+    if found.parts is None:
+        return staged
+    parts = tuple(
+        msgspec.structs.replace(
+            part, files=tuple(str(Path(file).relative_to(folder)) for file in part.files)
+        )
+        for part in found.parts
+    )
+    return msgspec.structs.replace(staged, parts=parts)
+
+
+def _taken(asked: Asked, staged: Staged, folder: str) -> Prepared | None:
+    """Move a chunk's files; None where one is gone, with an attempt that died over its commit."""
+    kept = offline_store().staged(table_at(asked.run.table), staging_name(asked.run.pk))
+    part = (staged.parts or ())[asked.number - staged.first]
+    moved = []
+    try:
+        for number, file in enumerate(part.files):
+            to = Path(folder, f"{number}.parquet")
+            Path(kept or "", file).rename(to)
+            moved.append(str(to))
+    except OSError as exc:
+        log.warning("%s: chunk %d reads the source: %s", asked.run, asked.number, exc)
+        for each in moved:
+            Path(each).unlink(missing_ok=True)
+        return None
+    return msgspec.structs.replace(part, files=tuple(moved))
