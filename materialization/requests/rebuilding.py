@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import connections
 from django.db.models import Q
 
-from lib.clock import database_now
 from lib.errors import Unavailable
 from materialization.choices import LIVE_STATUSES, RunKind, RunStatus
 from materialization.models import MaterializationRun
@@ -58,7 +57,11 @@ def ask_for_reloads(
 
 
 def rebuild(
-    runs: Sequence[MaterializationRun], *, processes: int, say: Callable[[Progress], None]
+    runs: Sequence[MaterializationRun],
+    *,
+    processes: int,
+    say: Callable[[Progress], None],
+    clock: Callable[[], datetime],
 ) -> list[MaterializationRun]:
     """Perform the runs in so many processes until none is live; return them as they ended.
 
@@ -70,14 +73,14 @@ def rebuild(
     try:
         while left:
             helpers = [each for each in helpers if each.is_alive()]
-            if not helpers and (due := _due(left)):
-                helpers = _started(due, processes)
+            if not helpers and (due := _due(left, at=clock())):
+                helpers = _started(due, processes, clock)
             for run in _ended(left):
                 left.discard(run.pk)
                 say(Progress(run, len(left)))
             if left:
                 time.sleep(LOOK_EVERY)
-                requeue_dead(at=database_now())
+                requeue_dead(at=clock())
     finally:
         for each in helpers:
             each.terminate() if left else each.join()
@@ -93,25 +96,27 @@ def _ended(keys: Iterable[int]) -> list[MaterializationRun]:
     return [run for run in _of(keys) if run.status not in LIVE_STATUSES]
 
 
-def _due(keys: Iterable[int]) -> list[int]:
+def _due(keys: Iterable[int], *, at: datetime) -> list[int]:
     """Return the runs that wait for a worker, and not for an outage to end."""
-    now = Q(retry_at=None) | Q(retry_at__lte=database_now())
+    now = Q(retry_at=None) | Q(retry_at__lte=at)
     waiting = MaterializationRun.objects.filter(now, pk__in=list(keys), status=RunStatus.QUEUED)
     return list(waiting.order_by("id").values_list("pk", flat=True))
 
 
-def _started(runs: list[int], count: int) -> list[multiprocessing.process.BaseProcess]:
+def _started(
+    runs: list[int], count: int, clock: Callable[[], datetime]
+) -> list[multiprocessing.process.BaseProcess]:
     """Start processes that go through the same list: of each run the first to claim it has it.
 
     One is this process itself, and what it does is done when it returns.
     """
     if count == 1 or len(runs) == 1:
-        _perform_all(runs, 0)
+        _perform_all(runs, 0, clock)
         return []
     connections.close_all()  # each process opens its own
     context = multiprocessing.get_context("fork")
     made = [
-        context.Process(target=_perform_all, args=(runs, number), daemon=True)
+        context.Process(target=_perform_all, args=(runs, number, clock), daemon=True)
         for number in range(min(count, len(runs)))
     ]
     for each in made:
@@ -119,8 +124,8 @@ def _started(runs: list[int], count: int) -> list[multiprocessing.process.BasePr
     return list(made)
 
 
-def _perform_all(runs: list[int], number: int) -> None:
+def _perform_all(runs: list[int], number: int, clock: Callable[[], datetime]) -> None:
     worker = f"rebuild_online@{socket.gethostname()}-{number}"
     for run_id in runs:
         with suppress(Unavailable):  # it is queued again, and tried when it has paused
-            perform(run_id=run_id, worker=worker, clock=database_now)
+            perform(run_id=run_id, worker=worker, clock=clock)

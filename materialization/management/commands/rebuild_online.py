@@ -40,7 +40,8 @@ class Command(BaseCommand):
             project=options["project"], feature_view=options["view"], at=database_now()
         )
         self.stdout.write(f"{len(runs)} tables are not loaded.")
-        done = rebuild(runs, processes=max(options["processes"], 1), say=self._say)
+        processes = max(options["processes"], 1)
+        done = rebuild(runs, processes=processes, say=self._say, clock=database_now)
         took = time.monotonic() - began
         rows = sum(run.rows_online for run in done)
         if runs:

@@ -12,10 +12,11 @@ from hypothesis.stateful import rule
 
 from lib.connections import get_redis
 from lib.errors import Conflict
+from materialization.choices import LIVE_STATUSES
 from materialization.models import MaterializationRun
 from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run
-from tests.materialization.run_world import committed
+from tests.materialization.run_world import committed, fresh
 from tests.materialization.soak.faults import Backup, killed_at, meanwhile
 from tests.materialization.soak.people import People
 from tests.materialization.soak.sources import Sources, places
@@ -129,6 +130,18 @@ class Machines(Sources, People):
     def redis_comes_back_older(self) -> None:
         if self.backup is not None:
             self.backup.restore()
+
+    @rule()
+    def redis_is_lost_and_rebuilt(self) -> None:
+        """Nobody else works meanwhile: of whoever died, the lease would have to pass first."""
+        self.world.drain()
+        if MaterializationRun.objects.filter(status__in=LIVE_STATUSES).exists():
+            return
+        get_redis().flushall()
+        self.world.rebuild_online()
+        for served in self.world.served:
+            if fresh(served.version).is_ready:
+                assert self.world.read(served, self.world.now) is not None
 
     def _redis_goes(self) -> None:
         settings.REDIS_URL = "unix:///nowhere/redis.sock"

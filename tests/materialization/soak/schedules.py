@@ -19,7 +19,8 @@ from materialization.choices import KEPT_STATES, UNFINISHED_STATUSES, RunStatus
 from materialization.models import MaterializationRun, Quarantine
 from materialization.queries import coverage, table_at
 from materialization.requests.pausing import resume_run
-from tests.materialization.run_world import committed, differences, snapshot, table_of
+from tests.materialization.run_world import committed, snapshot, table_of
+from tests.materialization.soak.certificates import Certificates, damages, samples
 from tests.materialization.soak.machines import Machines
 from tests.materialization.soak.tables import BAD, TicksTable
 from tests.materialization.soak.world import MINUTE, Manner, World
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SWEEPS = 8
 
 
-class Schedules(Machines):
+class Schedules(Machines, Certificates):
     """The schedules of one project; whoever runs them sets what it is called with."""
 
     cast: ClassVar[Cast]
@@ -83,13 +84,20 @@ class Schedules(Machines):
                 assert event >= self.seen.get((served.version.pk, driver), event)
 
     @precondition(lambda self: self.steps > self.rested + 4)
-    @rule()
-    def everything_comes_to_rest(self) -> None:
-        self._rest()
+    @rule(sample=samples, with_source=st.booleans(), damage=damages)
+    def everything_comes_to_rest(
+        self, sample: int | None, with_source: bool, damage: list[tuple[int, str]]
+    ) -> None:
+        self._rest(sample, with_source=with_source)
+        for served in self.world.served if damage else ():
+            self.damage_and_repair(served, damage)
         self.rested = self.steps
 
-    def _rest(self) -> None:
-        """Let everybody do what is to be done, as soon as nothing stands in their way."""
+    def _rest(self, sample: int | None = None, *, with_source: bool = True) -> None:
+        """Let everybody do what is to be done, as soon as nothing stands in their way.
+
+        Then both stores are to hold what was given, and a comparison is to say so.
+        """
         self.world.pass_time(self.world.latest - self.world.now)
         self._mend_source()
         self.world.drain()
@@ -111,7 +119,10 @@ class Schedules(Machines):
         assert not self.unexpected, self.unexpected
         self.world.care()
         for served in self.world.served:
-            self._compare(served)
+            end = self._compare(served)
+            self.certify_online(served, sample)
+            if with_source:
+                self.certify_source(served, end)
 
     def _mend_source(self) -> None:
         """Correct what checks refuse for ever."""
@@ -130,14 +141,15 @@ class Schedules(Machines):
 
     # --- What holds when everything is at rest ----------------------------------------------------
 
-    def _compare(self, served: Served) -> None:
+    def _compare(self, served: Served) -> datetime:
+        """Return up to when is stored what has been held to what was given."""
         version, world = served.version, self.world
         end = coverage(table_of(version))[-1].end
         assert end >= world.now - 61 * MINUTE
         served.table.settle(version, end)
         self._compare_readers(served, end)
-        assert differences(version, at=world.now)[1] == []
         self._compare_files(version)
+        return end
 
     def _compare_readers(self, served: Served, end: datetime) -> None:
         """Hold what readers get, now and as of earlier instants, to what was given."""

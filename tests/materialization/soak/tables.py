@@ -17,7 +17,7 @@ from tests.materialization.soak.given import Given, Row, Stored
 from tests.materialization.soak.given_ticks import GivenTicks, StoredTick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Set
+    from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
     from registry.models import FeatureViewVersion
 
@@ -71,6 +71,9 @@ class Table(Protocol):
 
     def may_be(self, driver: int, event: datetime, values: tuple[Any, ...]) -> bool:
         """Say whether a reader may get these values, of that event, while all is in motion."""
+
+    def is_as_source(self, rows: Sequence[Row], until: datetime) -> bool:
+        """Say whether what is stored, up to ``until``, is what these rows of the source make."""
 
 
 class RowsTable:
@@ -129,6 +132,9 @@ owner: rides
         row = self._row_of(values[0])
         return (row.driver, row.event, row.trips) == (driver, event, values[1])
 
+    def is_as_source(self, rows: Sequence[Row], until: datetime) -> bool:
+        return True  # at rest; what it lost since is no difference
+
 
 class TicksTable:
     """Ticks of rolling windows, one an hour."""
@@ -145,7 +151,7 @@ class TicksTable:
     def __init__(self, *, stamped: bool, ttl: timedelta | None, schedule: str) -> None:
         self._minute = self.SCHEDULES[schedule]
         first = AT.replace(minute=self._minute) - 24 * HOUR
-        self.given = GivenTicks(
+        self._given = GivenTicks(
             stamped=stamped, ttl=ttl, outputs=self.OUTPUTS, first=first, drivers=DRIVERS
         )
 
@@ -171,18 +177,18 @@ owner: rides
 
     def begins(self, doing: Doing) -> None:
         if doing.kind in READS:
-            self.given.attempted(doing.rows, doing.covered, doing.until)
+            self._given.attempted(doing.rows, doing.covered, doing.until)
         if doing.kind == RunKind.RECOMPUTE:
-            self.given.correcting(doing.rows, doing.start, doing.end)
+            self._given.correcting(doing.rows, doing.start, doing.end)
         if doing.kind == RunKind.RELEASE:
-            self.given.published()
+            self._given.published()
 
     def ends(self, doing: Doing, until: datetime) -> None:
         if doing.kind == RunKind.RECOMPUTE:
-            self.given.corrected(doing.rows, doing.start, doing.end)
+            self._given.corrected(doing.rows, doing.start, doing.end)
 
     def settle(self, version: FeatureViewVersion, until: datetime) -> None:
-        self.given.settle(self._stored(version), until)
+        self._given.settle(self._stored(version), until)
 
     def _stored(self, version: FeatureViewVersion) -> Iterator[StoredTick]:
         for _, each in _rows(version):
@@ -191,7 +197,7 @@ owner: rides
             yield StoredTick(each["driver_id"], *times, values)
 
     def answers(self, driver: int, at: datetime, *, latest: bool) -> Set[Values]:
-        return self.given.answers(driver, at, latest=latest)
+        return self._given.answers(driver, at, latest=latest)
 
     def instants(self, end: datetime) -> list[datetime]:
         last = end.replace(minute=self._minute, second=0, microsecond=0)
@@ -199,7 +205,10 @@ owner: rides
         return [last - ago * HOUR for ago in (0, 1, 2, 6) if last - ago * HOUR < end]
 
     def may_be(self, driver: int, event: datetime, values: tuple[Any, ...]) -> bool:
-        return self.given.may_be(driver, event, values)
+        return self._given.may_be(driver, event, values)
+
+    def is_as_source(self, rows: Sequence[Row], until: datetime) -> bool:
+        return self._given.is_as_computed(rows, until)
 
 
 def _rows(version: FeatureViewVersion) -> Iterable[tuple[tuple[str, int], dict[str, Any]]]:

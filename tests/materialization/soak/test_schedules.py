@@ -82,6 +82,7 @@ def machine(
     """The machine of one project, whose schedules are undone whole, one after the other."""
     settings.LOCK_ORDER_CHECKED = False  # each is one transaction: the locks of its steps add up
     settings.COMPARE_EVERY_SECONDS = 0
+    settings.COMPARE_ROWS_PER_SECOND = 100_000_000
     settings.FILES_KEPT_HOURS = 1
     settings.ONLINE_WRITE_PERCENT = 100
     settings.PLAN_CONFIRM_SECONDS = 0

@@ -24,6 +24,7 @@ from materialization.choices import (
 from materialization.edges import engine
 from materialization.models import Certificate, MaterializationRun, TableCare
 from materialization.queries import coverage, end_of
+from materialization.requests.rebuilding import ask_for_reloads, rebuild
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
 from materialization.runner.caring import care_for_tables
@@ -231,6 +232,13 @@ class World:
             raise AssertionError(f"always more to do: {queued}")
         for certificate in Certificate.objects.filter(status="queued"):
             certify(certificate_id=certificate.pk, worker="worker", clock=lambda: self.now)
+
+    def rebuild_online(self) -> None:
+        """Load all tables anew, as somebody does from the shell after a total loss."""
+        with committed():
+            runs = ask_for_reloads(project=None, feature_view=None, at=self.now)
+        with committed():
+            rebuild(runs, processes=1, say=lambda progress: None, clock=lambda: self.now)
 
     def pass_lease(self) -> None:
         self.pass_time(timedelta(seconds=settings.RUN_LEASE_SECONDS + 1))
