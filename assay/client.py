@@ -11,6 +11,7 @@ from types import TracebackType
 
 from assay import config
 from assay.alerts import AlertCalls
+from assay.budgets import BudgetCalls
 from assay.catalogue import CatalogueCalls
 from assay.certificates import CertificateCalls
 from assay.errors import NotConfigured
@@ -30,6 +31,7 @@ class FeatureStore(
     AlertCalls,
     ProfileCalls,
     CertificateCalls,
+    BudgetCalls,
     ReadCalls,
     TransferCalls,
 ):

@@ -9,13 +9,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from assay.cli import alerts, catalogue, certificates, definitions, lifecycle, profiles, reads, runs
+from assay.cli import (
+    alerts,
+    budgets,
+    catalogue,
+    certificates,
+    definitions,
+    lifecycle,
+    profiles,
+    reads,
+    runs,
+)
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
 from assay.client import FeatureStore
 from assay.errors import AssayError, NotConfigured, ServerUnreachable
 from assay.version import __version__
 
+#: In the order in which help lists them.
+GROUPS = definitions, lifecycle, runs, alerts, profiles, certificates, budgets, catalogue, reads
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
@@ -65,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"assay {__version__}")
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True), options)
-    for group in (definitions, lifecycle, runs, alerts, profiles, certificates, catalogue, reads):
+    for group in GROUPS:
         group.add(commands)
     return parser
 

@@ -60,8 +60,8 @@ class BudgetForm(StyledForm):
     reason = forms.CharField(label="Why", max_length=MAX_REASON)
 
     @property
-    def limits(self) -> Limits:
-        return Limits(*(self.cleaned_data[name] for name in Limits._fields))
+    def limits(self) -> dict[str, int | None]:
+        return {name: self.cleaned_data[name] for name in Limits._fields}
 
 
 def budget_panel(request: HttpRequest, feature_view: FeatureView) -> str:

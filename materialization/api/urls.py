@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from materialization.api import alerts, certificates, profiles, quarantine, runs
+from materialization.api import alerts, budgets, certificates, profiles, quarantine, runs
 
 _PROJECT = "projects/<slug:project>"
 _VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
@@ -47,6 +47,7 @@ urlpatterns = [
         alerts.AcknowledgeAlertAPI.as_view(),
         name="alert-acknowledge",
     ),
+    path(f"{_PROJECT}/feature-views/<str:name>/budget", budgets.BudgetAPI.as_view(), name="budget"),
     re_path(rf"{_VERSION}/profile$", profiles.ProfileAPI.as_view(), name="profile"),
     re_path(rf"{_VERSION}/baseline$", profiles.BaselineAPI.as_view(), name="baseline"),
     re_path(rf"{_VERSION}/compare$", certificates.CompareAPI.as_view(), name="compare"),

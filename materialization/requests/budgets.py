@@ -16,6 +16,7 @@ from registry.choices import Right
 from registry.models import Project
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -40,15 +41,22 @@ class Limits(NamedTuple):
 
 
 def set_budget(
-    *, view: FeatureView, limits: Limits, reason: str, actor: User, at: datetime
+    *,
+    view: FeatureView,
+    limits: Mapping[str, int | None],
+    reason: str,
+    actor: User,
+    at: datetime,
 ) -> ViewBudget:
-    """Let a view take so much from now on.
+    """Let a view take so much from now on: by the names of ``Limits``, others stay as they are.
 
     :raises ActionNotPermitted: the actor may not approve the view's versions.
-    :raises BadBudget: a limit is below zero or above ``MOST``, or no reason is given.
+    :raises BadBudget: no limit or no reason is given, or a limit is below zero or above ``MOST``.
     """
     access.require(actor, Right.APPROVE_FEATUREVIEW, view)
-    for name, limit in limits._asdict().items():
+    if not limits:
+        raise BadBudget(f"say what it may take: {', '.join(Limits._fields)}.")
+    for name, limit in limits.items():
         if limit is not None and not 0 <= limit <= MOST:
             raise BadBudget(f"{name} is {limit}: give 0 (no limit) to {MOST:,}, or nothing.")
     reason = reason.strip()
@@ -58,16 +66,17 @@ def set_budget(
         locks.hold(Project.objects.filter(pk=view.project_id))
         access.require_still(actor, Right.APPROVE_FEATUREVIEW, view)
         before = _limits(ViewBudget.objects.filter(feature_view=view).first())
+        after = {**before, **limits}
         budget, _ = ViewBudget.objects.update_or_create(
             feature_view=view,
-            defaults={**limits._asdict(), "reason": reason, "set_by": actor, "set_at": at},
+            defaults={**after, "reason": reason, "set_by": actor, "set_at": at},
         )
         audit.record(
             actor=actor,
             verb="budget.changed",
             subject=view,
             before=before,
-            after=limits._asdict(),
+            after=after,
             data={"reason": reason},
             at=at,
         )

@@ -384,6 +384,27 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
     assert peer.requests[2].json() == {"first_run": 7, "last_run": 7, "reason": "new prices"}
 
 
+def test_a_budget_is_shown_and_set_and_what_is_left_out_is_not_sent(assay, peer, capsys):
+    use = {"of": "disk", "used": 41943040, "budget": 52428800, "percent": 80, "days_left": 12}
+    limits = {"disk_mb": 50, "online_keys": None, "memory_mb": None}
+    answer = {
+        "feature_view": "v", "limits": limits, "set_by": "steward", "set_at": "…",
+        "reason": "a small disk", "uses": [use],
+    }  # fmt: skip
+    peer.answers_with("GET feature-views/v/budget", answer)
+    peer.answers_with("POST feature-views/v/budget", answer)
+
+    assert assay("budget", "v") == 0
+    asked = ("--disk-mb", "50", "--online-keys", "default", "--reason", "a small disk")
+    assert assay("set-budget", "v", *asked) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.count("41943040") == 2
+    assert shown.count("set for this view: 50 megabytes on disk; by steward: a small disk") == 2
+    sent = {"disk_mb": 50, "online_keys": None, "reason": "a small disk"}
+    assert peer.requests[1].json() == sent
+
+
 CERTIFICATE = {
     "id": 9, "feature_view": "profile", "version": "1.0.0", "status": "different", "sample": None,
     "compared": 1000, "equal": 998, "missing": 2, "extra": 0, "different": 0, "repaired": 0,

@@ -48,7 +48,7 @@ def told() -> list[tuple[str, str, str]]:
 
 def limit(cast, version, **limits: int) -> ViewBudget:
     return set_budget(
-        view=version.feature_view, limits=Limits(**limits), reason="a small disk",
+        view=version.feature_view, limits=Limits(**limits)._asdict(), reason="a small disk",
         actor=cast.steward, at=AT,
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_what_was_never_measured_is_not_taken_for_nothing(version, settings):
 def test_who_sets_a_budget_stands_in_the_trail(cast, version, who, may):
     asked = {
         "view": version.feature_view,
-        "limits": Limits(online_keys=5),
+        "limits": {"online_keys": 5},
         "reason": "why",
         "at": AT,
     }
@@ -137,8 +137,8 @@ def test_who_sets_a_budget_stands_in_the_trail(cast, version, who, may):
 
 @pytest.mark.parametrize(
     ("limits", "reason"),
-    [(Limits(disk_mb=-1), "x"), (Limits(online_keys=MOST + 1), "x"), (Limits(memory_mb=5), " "),
-     (Limits(), "x" * 2001), (Limits(), "a\x00b")],
+    [({"disk_mb": -1}, "x"), ({"online_keys": MOST + 1}, "x"), ({"memory_mb": 5}, " "),
+     ({}, "x"), ({"disk_mb": 5}, "x" * 2001), ({"disk_mb": 5}, "a\x00b")],
 )  # fmt: skip
 def test_a_budget_has_bounds_and_a_reason(cast, version, limits, reason):
     with pytest.raises(BadBudget):
