@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.edges import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests import due, reloads, sweep
+from materialization.requests.expiring import WALK_EVERY
 from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
@@ -275,6 +277,23 @@ def test_what_an_outage_put_back_is_tried_again_soon_and_then_once_a_minute(vers
 
 
 # --- The online store ---------------------------------------------------------------------------
+
+
+def asked_for(task: str, queue: str) -> int:
+    with app.connection_for_read() as connection:
+        waiting = connection.default_channel.client.lrange(queue, 0, -1)
+    return sum(json.loads(message)["headers"]["task"] == task for message in waiting)
+
+
+def test_the_walk_over_rows_is_asked_for_once_until_it_is_time_again_or_redis_forgot():
+    for _ in range(2):
+        for after in (0, 1, 2):
+            sweep.sweep(at=AT + after * MINUTE)
+
+        assert asked_for("materialization.expire", "certificates") == 1
+        left = get_redis().pttl("walked") * timedelta(milliseconds=1)
+        assert WALK_EVERY - HOUR < left <= WALK_EVERY
+        get_redis().flushall()
 
 
 def test_an_emptied_redis_is_filled_again(version):
