@@ -67,13 +67,17 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
     named = spec.view.aggregate_outputs()
     windows = sorted({named[feature.source_column].window for feature in spec.features})
     arguments: dict[Argument, int] = {}
+    alike: dict[str, int] = {}
     calls: dict[tuple[str, int, int], Call] = {}
     outputs = []
     for feature in spec.features:
         column, chosen, length = named[feature.source_column]
         function, taken = _taken(column, chosen, feature, columns)
         source, window = arguments.setdefault(taken.argument, len(arguments)), windows.index(length)
-        call = Call(len(calls), function, parameters(chosen), taken.argument, source, window)
+        counts_as = alike.setdefault(taken.argument.null_as, source)
+        call = Call(
+            len(calls), function, parameters(chosen), taken.argument, source, window, counts_as
+        )
         outputs.append(
             Output(feature, calls.setdefault((str(chosen), source, window), call).number)
         )

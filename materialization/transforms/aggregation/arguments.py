@@ -38,10 +38,14 @@ class Input(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """An aggregated expression over the source, and its DuckDB type."""
+    """An aggregated expression over the source, and its DuckDB type.
+
+    ``null_as`` is the expression that is NULL where it is.
+    """
 
     sql: str
     type: str
+    null_as: str
 
 
 class Taken(NamedTuple):
@@ -53,9 +57,9 @@ class Taken(NamedTuple):
 
 def as_it_is(given: Input) -> Taken:
     """Take any type: only whether a value is there, or equal to another, matters."""
-    sql = identifier(given.column)
-    sql = _one_zero(sql) if family(given.have) == "float" else sql
-    return Taken(Argument(sql, given.have), None)
+    column = identifier(given.column)
+    sql = _one_zero(column) if family(given.have) == "float" else column
+    return Taken(Argument(sql, given.have, column), None)
 
 
 def as_declared(given: Input) -> Taken:
@@ -92,10 +96,11 @@ def as_number(given: Input) -> Taken:
         return _exactly(given, want)
     if kind not in ("integer", "bool", "decimal") or given.have in _HUGE:
         made = _made(given, _FLOAT)
-        return Taken(Argument(made.strict, _FLOAT.duckdb), made)
+        return Taken(Argument(made.strict, _FLOAT.duckdb, made.strict), made)
     scale = given.have.rstrip(")").split(",")[1].strip() if kind == "decimal" else ""
     exact = f"DECIMAL(38,{scale})" if scale else "HUGEINT"
-    return Taken(Argument(f"CAST({identifier(given.column)} AS {exact})", exact), None)
+    column = identifier(given.column)
+    return Taken(Argument(f"CAST({column} AS {exact})", exact, column), None)
 
 
 def _exactly(given: Input, want: ValueType) -> Taken:
@@ -104,13 +109,13 @@ def _exactly(given: Input, want: ValueType) -> Taken:
         want = msgspec.structs.replace(want, scale=given.feature.value_type.scale)
     made = _made(given, want)
     total = "HUGEINT" if want.kind == "int64" else want.duckdb
-    return Taken(Argument(f"CAST({made.strict} AS {total})", total), made)
+    return Taken(Argument(f"CAST({made.strict} AS {total})", total, made.strict), made)
 
 
 def _cast(given: Input, want: ValueType) -> Taken:
     made = _made(given, want)
     sql = _one_zero(made.strict) if want.kind in ("float32", "float64") else made.strict
-    return Taken(Argument(sql, want.duckdb), made)
+    return Taken(Argument(sql, want.duckdb, made.strict), made)
 
 
 def _made(given: Input, want: ValueType) -> Cast:

@@ -43,6 +43,7 @@ class AggregateFunction:
 class Call:
     """A function with its parameters over argument ``source`` in window number ``window``.
 
+    ``counts_as`` is the first argument that has a value where it has one.
     ``found`` is what the rows at hand decide about a sum of doubles.
     """
 
@@ -52,6 +53,7 @@ class Call:
     argument: Argument
     source: int
     window: int
+    counts_as: int
     found: Found | None = None
 
     @property

@@ -162,12 +162,9 @@ def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
         f", {value.sql} AS x{call.number}"
         for call, value in zip(aggregates.calls, staged, strict=True)
     )
-    joins = " ".join(
-        [
-            *(f"LEFT JOIN {part} USING (kid, i)" for part in parts),
-            *(call.function.state.lookup(call) for call in aggregates.calls),
-        ]
-    )
+    # Calls that look the same row up do so once.
+    lookups = dict.fromkeys(call.function.state.lookup(call) for call in aggregates.calls)
+    joins = " ".join([*(f"LEFT JOIN {part} USING (kid, i)" for part in parts), *lookups])
     typed = "".join(
         f", {_typed(f'x{call}', feature, aggregates.calls[call])} AS f{n}"
         for n, (feature, call) in enumerate(aggregates.outputs)

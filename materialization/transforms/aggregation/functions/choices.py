@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.arguments import as_declared
 from materialization.transforms.aggregation.function import AggregateFunction
-from materialization.transforms.aggregation.states.by_age import Newest, value_of
+from materialization.transforms.aggregation.states.by_age import Newest, newest_of, value_of
 from materialization.transforms.aggregation.states.extremes import Extremes
 
 if TYPE_CHECKING:
@@ -26,4 +26,4 @@ MAX = AggregateFunction(takes=as_declared, state=Extremes(greatest=True), finish
 FIRST = AggregateFunction(
     takes=as_declared, state=Extremes(greatest=False, by_age=True), finish=value_of
 )
-LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=value_of)
+LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=newest_of)

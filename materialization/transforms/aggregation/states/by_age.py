@@ -36,23 +36,40 @@ def ranked(call: Call) -> dict[str, str]:
 
 def looked_up(call: Call) -> str:
     """Return the join that finds the row of the rank under the call's name."""
-    rows = f"SELECT kid, {age(call)} AS {call.name}, {call.value} AS {value_of(call)} FROM rows"
-    return f"LEFT JOIN ({rows} WHERE {age(call)} IS NOT NULL) USING (kid, {call.name})"
+    return _row_of(call, call.name, value_of(call))
+
+
+def _row_of(call: Call, rank: str, value: str) -> str:
+    rows = f"SELECT kid, {age(call)} AS {rank}, {call.value} AS {value} FROM rows"
+    return f"LEFT JOIN ({rows} WHERE {age(call)} IS NOT NULL) USING (kid, {rank})"
+
+
+def newest_of(call: Call) -> str:
+    """Return the value of the newest row of a window that holds one."""
+    return f"{_newest(call)}_x"
+
+
+def _newest(call: Call) -> str:
+    return f"{call.value}_newest"
 
 
 @dataclass(frozen=True)
 class Newest(State):
-    """The newest row so far: rows leave in the order of their events, so only it is kept."""
+    """The newest row so far: rows leave in the order of their events, so only it is kept.
+
+    It is the same for all windows. A row that a window does not hold, having left it or come too
+    late for it, is older than those that it holds.
+    """
 
     def prepared(self, call: Call) -> dict[str, str]:
         return ranked(call)
 
     def running(self, call: Call) -> dict[str, Column]:
-        entering = f"max({age(call)}) FILTER (WHERE sign = 1 AND {call.is_inside})"
-        return {call.name: Column(entering, "max({})"), **counted(call)}
+        entering = f"max({age(call)}) FILTER (WHERE sign = 1)"
+        return {_newest(call): Column(entering, "max({})"), **counted(call)}
 
     def lookup(self, call: Call) -> str:
-        return looked_up(call)
+        return _row_of(call, _newest(call), newest_of(call))
 
     def holds(self, call: Call) -> str:
         # When the newest is gone, so are the others.
