@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2s
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -29,7 +30,7 @@ from materialization.quality.profiles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from materialization.quality.distributions import Numbers
     from materialization.quality.profiles import Extreme
@@ -74,16 +75,43 @@ def profile_files(
     ((sampled,),) = connection.execute("SELECT count(*) FROM sample").fetchall()
     columns = [_Column(number, feature) for number, feature in enumerate(features)]
     centres = _one(connection, [each.centre for each in columns], "sample")
-    exact = [
-        sql for each, centre in zip(columns, centres, strict=True) for sql in each.exact(centre)
-    ]
-    clean = ", ".join(each.clean for each in columns)
-    said = iter(_one(connection, exact, f"(SELECT {clean} FROM {stored})"))
-    found = [
-        each.profile(rows, centre, said) for each, centre in zip(columns, centres, strict=True)
-    ]
+    found = _exact(connection, stored, list(zip(columns, centres, strict=True)), rows)
     sketched = (_sketched(connection, each, one) for each, one in zip(columns, found, strict=True))
     return Profile(rows, tuple(sketched), sampled)
+
+
+def _exact(
+    connection: Asked, stored: str, columns: Sequence[tuple[_Column, float]], rows: int
+) -> list[ColumnProfile]:
+    """Return what is counted of all rows.
+
+    Counts and extremes of numbers stand in the files' statistics, where DuckDB finds them if it is
+    asked for nothing else. A mean that is NaN says that some of its numbers are: of those columns
+    the others are counted once more.
+    """
+    said: dict[int, list[Any]] = {}
+    for is_numeric in (True, False):
+        some = [n for n, (each, _) in enumerate(columns) if each.kind.is_numeric is is_numeric]
+        said |= _asked(connection, stored, {n: columns[n][0].ends for n in some})
+    moments = {n: each.moments(centre) for n, (each, centre) in enumerate(columns)}
+    about = _asked(connection, stored, moments)
+    found = []
+    for number, (each, centre) in enumerate(columns):
+        full, numbers = said[number][0], [*said[number], *about[number]]
+        if each.is_float and numbers[-1] is not None and math.isnan(numbers[-1]):
+            clean = f"(SELECT {each.without_nan} FROM {stored})"
+            numbers = list(_one(connection, [*each.ends, *moments[number]], clean))
+        found.append(each.profile(rows, centre, full, numbers))
+    return found
+
+
+def _asked(
+    connection: Asked, relation: str, expressions: dict[int, list[str]]
+) -> dict[int, list[Any]]:
+    """Return what each of some columns asks for, of one reading."""
+    wanted = [sql for each in expressions.values() for sql in each]
+    said = iter(_one(connection, wanted, relation) if wanted else ())
+    return {number: list(islice(said, len(each))) for number, each in expressions.items()}
 
 
 def _one(connection: Asked, expressions: Sequence[str], relation: str) -> Sequence[Any]:
@@ -103,14 +131,11 @@ def _sample_sql(stored: str, features: Sequence[FeatureSpec], rows: int) -> str:
 
 
 class _Column:
-    """What is asked of one feature: as ``v`` of the sample, as ``v`` and ``n`` of all rows.
-
-    ``n`` is its number: NULL where it is NaN, and for what is no number.
-    """
+    """What is asked of one feature: as ``v`` of the sample, under its name of all rows."""
 
     def __init__(self, number: int, feature: FeatureSpec) -> None:
         self.feature, self.kind = feature, feature.value_type
-        self.v, self.n = f"v{number}", f"n{number}"
+        self.v, self.name = f"v{number}", identifier(feature.name)
         self.is_float = self.kind.kind in _FLOATS
 
     @property
@@ -118,10 +143,8 @@ class _Column:
         return self.kind.kind not in _WITHOUT_EXTREMES
 
     @property
-    def clean(self) -> str:
-        name = identifier(self.feature.name)
-        number = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END" if self.is_float else name
-        return f"{name} AS {self.v}, {number} AS {self.n}"
+    def without_nan(self) -> str:
+        return f"CASE WHEN isnan({self.name}) THEN NULL ELSE {self.name} END AS {self.name}"
 
     @property
     def measure(self) -> str:
@@ -147,27 +170,27 @@ class _Column:
             number = f"CASE WHEN isfinite({self.v}) THEN {number} END"
         return f"coalesce(median({number}), 0)"
 
-    def exact(self, centre: float) -> Iterator[str]:
-        """Yield what is asked of all rows, in the order in which ``profile`` reads it."""
-        yield f"count({self.v})"
-        if self.is_float:
-            yield f"count({self.n})"
-        if self.has_extremes:
-            yield from (f"{least}({self._ordered})" for least in ("min", "max"))
-        if self.kind.is_numeric:
-            apart = f"({self.n}::DOUBLE - {centre!r})"
-            yield from (f"avg({apart})", f"avg({apart} * {apart})")
-
     @property
-    def _ordered(self) -> str:
+    def ends(self) -> list[str]:
+        """How many values there are, and the least and the greatest."""
+        if not self.has_extremes:
+            return [f"count({self.name})"]
+        ends = (f"{least}({self.name})" for least in ("min", "max"))
         # Zoned instants come as numbers: their text would follow the session's zone.
-        return f"epoch_us({self.n})" if self.kind.kind == "timestamp" else self.n
+        shape = "epoch_us({})" if self.kind.kind == "timestamp" else "{}"
+        return [f"count({self.name})", *map(shape.format, ends)]
 
-    def profile(self, rows: int, centre: float, said: Iterator[Any]) -> ColumnProfile:
-        full = next(said)
-        numbers = next(said) if self.is_float else full
-        low, high = (next(said), next(said)) if self.has_extremes else (None, None)
-        about, square = (next(said), next(said)) if self.kind.is_numeric else (None, None)
+    def moments(self, centre: float) -> list[str]:
+        if not self.kind.is_numeric:
+            return []
+        apart = f"({self.name}::DOUBLE - {centre!r})"
+        return [f"avg({apart})", f"avg({apart} * {apart})"]
+
+    def profile(self, rows: int, centre: float, full: int, said: Sequence[Any]) -> ColumnProfile:
+        """Return what was ``said`` of the numbers among ``full`` values, or of all of them."""
+        numbers, *ends = said[: len(self.ends)]
+        low, high = ends or (None, None)
+        about, square = said[len(self.ends) :] or (None, None)
         return ColumnProfile(
             name=self.feature.name,
             rows=rows,
