@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Max, Min, OuterRef, Q, Subquery
 
 from lib.instants import MICROSECOND
 from materialization.choices import (
@@ -76,6 +76,12 @@ def tables_to_care_for(at: datetime) -> QuerySet[FeatureTable]:
         .exclude(Exists(busy))
         .order_by(F("care__cared_at").asc(nulls_first=True), "pk")
     )
+
+
+def first_event(table: FeatureTable) -> datetime | None:
+    """Return the earliest event that runs of the table aggregated; None: nobody noted it."""
+    found: datetime | None = table.stored_windows.aggregate(first=Min("first_event"))["first"]
+    return found
 
 
 def coverage(table: FeatureTable) -> list[Window]:

@@ -43,7 +43,7 @@ class Counters(msgspec.Struct, frozen=True):
 
     Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
     and a time that had another row; ``gone`` are stored of which the source has no row any more,
-    None where nobody looked.
+    None where nobody looked. ``first_event`` is the earliest of the rows that an aggregation takes.
     """
 
     rows_read: int = 0
@@ -56,6 +56,7 @@ class Counters(msgspec.Struct, frozen=True):
     placeholder_times: int = 0
     corrected: int = 0
     gone: int | None = None
+    first_event: datetime | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -75,6 +76,8 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
 
     With ``corrects_at`` ticks of the window are computed again: of those that are stored otherwise
     rows are made that are known from then on. With ``only_compares`` nobody is to store those.
+    ``first_event`` is the earliest that the source is known to have had: one that begins later by
+    now was trimmed.
 
     ``stored_files`` are those of the snapshot for checks that look at what is stored.
 
@@ -92,6 +95,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     stored_files: tuple[str, ...] = ()
     readings: tuple[Reading, ...] = ()
     corrects_at: datetime | None = None
+    first_event: datetime | None = None
     only_compares: bool = False
     staging: str = ""
     sequence: int = 0

@@ -303,6 +303,7 @@ class Migration(migrations.Migration):
                 ('earlier_sequence', models.PositiveBigIntegerField(default=0)),
                 ('window_start', models.DateTimeField(blank=True, null=True)),
                 ('window_end', models.DateTimeField()),
+                ('first_event', models.DateTimeField(blank=True, null=True)),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stored_windows', to='materialization.materializationrun')),
                 ('table', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stored_windows', to='registry.featuretable')),
             ],

@@ -261,6 +261,8 @@ class StoredWindow(models.Model):
     earlier_sequence = models.PositiveBigIntegerField(default=0)
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField()
+    #: The earliest event of the source that its runs aggregated; null: nobody noted it.
+    first_event = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("window_end",)

@@ -29,7 +29,7 @@ from materialization.quality.consistency.findings import (
     Findings,
 )
 from materialization.quality.consistency.online import Compared
-from materialization.queries import coverage, table_at
+from materialization.queries import coverage, first_event, table_at
 from materialization.readings import settled
 from materialization.runner.looking import Work, refuse_changed, seen_parts
 from materialization.sources.kinds import find_source
@@ -67,7 +67,7 @@ def compare_source(claimed: Certificate, *, watch: Callable[[float], None]) -> C
         snapshot = offline_store().snapshot(table_at(table))
         if not covered:
             return Compared(Findings(), claimed.requested_at, snapshot.version)
-        look = _Look(spec, source, parts, covered, snapshot, watch)
+        look = _Look(spec, source, parts, covered, snapshot, first_event(table), watch)
         if spec.transform.makes_ticks:
             found = look.count_ticks()
         else:
@@ -95,10 +95,12 @@ class _Look:
         parts: Sequence[Part],
         covered: Sequence[Window],
         snapshot: Snapshot,
+        first_event: datetime | None,
         watch: Callable[[float], None],
     ) -> None:
         self._spec, self._source, self._parts = spec, source, parts
-        self._covered, self._snapshot, self._watch = covered, snapshot, watch
+        self._covered, self._snapshot = covered, snapshot
+        self._first_event, self._watch = first_event, watch
 
     def count_rows(self, same: set[str]) -> Findings:
         """Compare the rows of the parts that are the ``same``, and of the others."""
@@ -175,6 +177,7 @@ class _Look:
             window_end=end,
             state_files=self._snapshot.files,
             corrects_at=end,
+            first_event=self._first_event,
             only_compares=True,
         )
 

@@ -16,7 +16,7 @@ from materialization.choices import COMPARING_KINDS
 from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
 from materialization.models import SourcePart
-from materialization.queries import coverage, table_at, uncovered
+from materialization.queries import coverage, first_event, table_at, uncovered
 from materialization.readings import (
     Planned,
     Seen,
@@ -200,6 +200,7 @@ def corrections_of(run: MaterializationRun, where: Whereabouts) -> Work:
         window_end=run.window_end,
         state_files=_stored_files(run.table),
         corrects_at=run.window_end,
+        first_event=first_event(run.table),
     )
     return work._replace(reads=names, job=job, keeps_ticks=False)
 

@@ -23,13 +23,14 @@ from registry.models import FeatureTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from materialization.models import MaterializationRun
     from materialization.stores.protocols import Cared, CommitResult, Snapshot
     from materialization.windows import Window
 
 #: What of a window and its run is needed to fold it with others.
-_FOLDED = ("window_start", "window_end", "earlier_sequence", "run__sequence")
+_FOLDED = ("window_start", "window_end", "earlier_sequence", "first_event", "run__sequence")
 #: Of how many tables one has to be there for the store to be ours.
 LOOKED_AT = 5
 
@@ -43,9 +44,15 @@ def note_commit(table: FeatureTable, found: CommitResult | Snapshot | Cared) -> 
     older.update(stored_as=found.identity, stored_version=found.version)
 
 
-def note_windows(run: MaterializationRun, windows: Iterable[Window], *, under: int = 0) -> None:
+def note_windows(
+    run: MaterializationRun,
+    windows: Iterable[Window],
+    *,
+    under: int = 0,
+    first_event: datetime | None = None,
+) -> None:
     """Record the windows as stored by the run; each once, however often it is asked."""
-    note_stored(run.table, {run: windows}, under=under)
+    note_stored(run.table, {run: windows}, under=under, first_event=first_event)
 
 
 @transaction.atomic
@@ -54,11 +61,13 @@ def note_stored(
     stored: Mapping[MaterializationRun, Iterable[Window]],
     *,
     under: int = 0,
+    first_event: datetime | None = None,
 ) -> None:
     """Record what runs of the table stored; windows that touch become one row.
 
     So a table has as many rows as its coverage has parts, and not as it had runs. ``under`` is the
     number by which the rows are to be known where it is not their own: see ``number_of_more``.
+    ``first_event`` is the earliest that they aggregated.
     """
     locks.hold(FeatureTable.objects.filter(pk=table.pk))
     settle(stored)
@@ -69,6 +78,7 @@ def note_stored(
             earlier_sequence=under,
             window_start=window.start,
             window_end=window.end,
+            first_event=first_event,
         )
         for run, windows in stored.items()
         for window in windows
@@ -112,6 +122,7 @@ def _one(table: FeatureTable, window: Window, parts: Sequence[StoredWindow]) -> 
         earlier_sequence=max(sequences - {_sequence(newest)}, default=0),
         window_start=window.start,
         window_end=window.end,
+        first_event=min(filter(None, (part.first_event for part in parts)), default=None),
     )
 
 

@@ -245,7 +245,8 @@ def _record(
             rows_offline=run.rows_offline + rows,
         )
         windows = _noted(run, part.number, part.work.windows, rows=rows)
-        note_windows(run, windows, under=under)
+        first = counters.first_event if counters is not None else None
+        note_windows(run, windows, under=under, first_event=first)
         remember_parts(run, part.work, counters)
 
 

@@ -145,10 +145,11 @@ def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int | None:
 def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
     """Return the counters and the instant (µs) at which the first usable row became visible."""
     no_key = no_key_sql(job.spec)
-    rows, no_time, without_key, earliest, counts = connection.execute(
+    rows, no_time, without_key, earliest, first, counts = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE e IS NULL), "
         f"count(*) FILTER (WHERE e IS NOT NULL AND ({no_key})), "
         f"min(v) FILTER (WHERE e IS NOT NULL AND NOT ({no_key})), "
+        f"min(e) FILTER (WHERE NOT ({no_key})), "
         f"{counts_sql('e', f'NOT ({no_key})')} FROM raw"
     ).fetchall()[0]
     counters = Counters(
@@ -156,6 +157,7 @@ def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Coun
         dropped_null_key=without_key,
         dropped_null_time=no_time,
         placeholder_times=count_apart(counts),
+        first_event=None if first is None else from_us(first),
     )
     return counters, earliest
 

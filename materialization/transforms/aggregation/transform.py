@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib.instants import from_us
+from lib.instants import from_us, to_us
 from materialization.compute.jobs import Counters
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
@@ -102,13 +102,15 @@ class _Corrections:
     def _whole_from(self) -> datetime | None:
         """Return from when on the source has all of every window; None: nothing was trimmed.
 
-        It was where a tick is stored before its first row.
+        It was where a tick is stored before its first row, or its first row was an earlier one.
         """
-        spec = self._job.spec
+        spec, known = self._job.spec, self._job.first_event
         event = base_casts(spec, self._source.columns).event.strict
         earliest = self._one(f"SELECT epoch_us(min({event})) FROM {self._source.relation}")  # noqa: S608
         first = self._one(correcting.first_sql(self._job.state_files))
-        if earliest is None or first is None or first >= earliest:
+        if earliest is None or first is None:
+            return None
+        if min(first, first if known is None else to_us(known)) >= earliest:
             return None
         longest = max(each.window for each in spec.view.aggregate_outputs().values())
         return from_us(earliest) + longest

@@ -562,6 +562,27 @@ def test_ticks_whose_windows_a_trimmed_source_has_in_part_are_gone_and_stay(cast
     assert online(version, DRIVERS, at=AT) == stored
 
 
+def test_a_source_is_trimmed_too_that_lost_rows_of_its_first_tick_alone(cast, sources):
+    """Its first tick is still the one that was stored first; no row is before it."""
+    early = [(1001, AT - 8.75 * HOUR, AT - 8.75 * HOUR, 0.5, 3)]
+    rows = [(1001, AT - n * HOUR, AT - n * HOUR, 0.5, int(n)) for n in (8.25, 7, 6, 5, 4, 3, 2)]
+    write_rows(sources, [*early, *rows])
+    windowed = WINDOWED.replace("1h]", "4h]").replace("count_1h", "count_4h")
+    with committed():
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, windowed)))
+        materialize(version, end=AT - 4 * HOUR)
+        materialize(version)
+    assert certified(fresh(version)).status == "equal"
+
+    write_rows(sources, rows)
+    trimmed = certified(fresh(version))
+
+    assert (trimmed.status, trimmed.differences, trimmed.gone > 0) == ("equal", 0, True)
+    with committed():
+        run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT)
+    assert (run.status, run.source_counts["corrected"]) == ("succeeded", 0)
+
+
 def test_only_the_latest_ticks_are_compared_where_that_is_asked(ticks, sources):
     write_rows(sources, [*ROWS, (1001, AT - 9 * HOUR, AT - 9 * HOUR, 0.5, 1000)])
 
