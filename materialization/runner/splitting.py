@@ -23,7 +23,7 @@ from materialization.chunks import read_chunks, staging_name, window_of
 from materialization.compute.jobs import Prepared, SplitJob
 from materialization.compute.limits import EngineLimits
 from materialization.edges import engine, offline_store
-from materialization.errors import EngineLimitExceeded
+from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import table_at
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.looking import refuse_changed
@@ -206,8 +206,8 @@ def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:
     )
     try:
         found = engine().split(job, watch=watch)
-    except (Invalid, EngineLimitExceeded) as exc:
-        said = exc.message if isinstance(exc, EngineLimitExceeded) else "not all of it can be read."
+    except (Invalid, EngineLimitExceeded, EngineStopped) as exc:
+        said = "not all of it can be read." if isinstance(exc, Invalid) else exc.message
         shutil.rmtree(folder, ignore_errors=True)
         Path(folder).mkdir()
         return msgspec.structs.replace(staged, why=f"reading it once failed: {said}")

@@ -175,6 +175,22 @@ def test_what_the_dead_left_in_staging_is_cleared(store, place):
     store.clear_staging(place)
 
 
+def test_what_is_kept_staged_outlives_its_block_and_clearing_until_it_is_dropped(store, place):
+    with store.staging(place, "7-1") as folder:
+        Path(folder, "a.parquet").write_bytes(b"half")
+        store.keep_staged(place, folder, "7")
+    left = store.staging(place, "7-2").__enter__()
+
+    store.clear_staging(place, keep="7")
+
+    kept = store.staged(place, "7")
+    assert not Path(left).exists()
+    assert kept is not None
+    assert Path(kept, "a.parquet").exists()
+    store.drop_staged(place, "7")
+    assert store.staged(place, "7") is None
+
+
 def test_what_is_set_aside_stays_out_of_the_table_until_it_is_removed(store, place):
     commit(store, place, [batch(row())])
     before = store.snapshot(place)
