@@ -135,4 +135,4 @@ def _said(found: Certificate | None) -> Any:
         return None
     counts = ("compared", "missing", "extra", "different", "expired", "repaired", "late", "gone")
     said = {name: getattr(found, name) for name in counts}
-    return found, found.status, found.error, said, found.examples
+    return str(found), found.status, found.error, said, found.examples

@@ -93,7 +93,7 @@ class Schedules(Machines, Certificates):
             self.damage_and_repair(served, damage)
         self.rested = self.steps
 
-    def _rest(self, sample: int | None = None, *, with_source: bool = True) -> None:
+    def _rest(self, sample: int | None = None, *, with_source: bool = False) -> None:
         """Let everybody do what is to be done, as soon as nothing stands in their way.
 
         Then both stores are to hold what was given, and a comparison is to say so.
@@ -137,7 +137,7 @@ class Schedules(Machines, Certificates):
 
     def _last_runs(self) -> list[tuple[Any, ...]]:
         last = MaterializationRun.objects.order_by("-id")[:SWEEPS]
-        return [(run, run.kind, run.status, run.error, run.traceback) for run in last]
+        return [(str(run), run.kind, run.status, run.error, run.traceback) for run in last]
 
     # --- What holds when everything is at rest ----------------------------------------------------
 
