@@ -7,6 +7,7 @@ leases do not depend on any of it: they use the database's clock, see ``lib.cloc
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from datetime import timedelta
@@ -34,6 +35,13 @@ KEPT = timedelta(hours=24)
 NOTED_EVERY_SECONDS = 10
 SILENT_AFTER = timedelta(seconds=60)
 _started: set[str] = set()
+#: Held while something is noted. What is forked meanwhile has SQLite's locks of this process, and
+#: nobody who gives them back: in it the database is locked for good (sqlite.org/howtocorrupt.html,
+#: 2.6).
+_noting = threading.Lock()
+os.register_at_fork(
+    before=_noting.acquire, after_in_parent=_noting.release, after_in_child=_noting.release
+)
 
 
 def note_clock(process: str) -> Skew:
@@ -64,9 +72,15 @@ def _note(process: str, then: Callable[..., None]) -> None:
     never, began = threading.Event(), time.monotonic()
     while True:
         is_settled = time.monotonic() - began > 2 * SILENT_AFTER.total_seconds()
-        note_and(process, then if is_settled else None)
-        connection.close()
+        note_unforked(process, then if is_settled else None)
         never.wait(NOTED_EVERY_SECONDS)
+
+
+def note_unforked(process: str, then: Callable[..., None] | None) -> None:
+    """Note the clock by a thread of its own: whoever forks this process waits until it is done."""
+    with _noting:
+        note_and(process, then)
+        connection.close()
 
 
 def note_and(process: str, then: Callable[..., None] | None) -> None:
