@@ -114,7 +114,7 @@ def assay_server(state_dir: Path, **extra: str) -> Iterator[Server]:
         processes.stop([child], grace_seconds=40)
 
 
-def await_ready(child: processes.Child, url: str, *, seconds: float = 90) -> None:
+def await_ready(child: processes.Child, url: str, *, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and child.process.poll() is None:
         try:

@@ -124,6 +124,7 @@ def certificate_output(certificate: Certificate, shown: Disclosure) -> dict[str,
         "requested_at": timestamp(certificate.requested_at),
         "started_at": timestamp(certificate.started_at),
         "finished_at": timestamp(certificate.finished_at),
+        "attempt": certificate.attempt,
         "error": certificate.error or None,
         "error_code": certificate.error_code or None,
     }
