@@ -36,7 +36,8 @@ class Reading(msgspec.Struct, frozen=True):
 class Counters(msgspec.Struct, frozen=True):
     """Rows taken from the source, and what became of them.
 
-    ``rows_read`` = ``rows`` + dropped + ``already_stored`` for views whose rows stand alone.
+    ``rows_read`` = ``rows`` + dropped + ``already_stored`` + ``repeated`` for views whose rows
+    stand alone; ``repeated`` were given before, equal in keys, stamps and values.
     ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
     with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
     rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
@@ -50,6 +51,7 @@ class Counters(msgspec.Struct, frozen=True):
     dropped_null_key: int = 0
     dropped_null_time: int = 0
     already_stored: int = 0
+    repeated: int = 0
     late: int = 0
     rows: int = 0
     has_later: tuple[str, ...] = ()

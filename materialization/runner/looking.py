@@ -79,6 +79,7 @@ class Work(NamedTuple):
             "rows_read": found.rows_read,
             "rows_stored": found.rows,
             "already_stored": found.already_stored,
+            "repeated": found.repeated,
             "corrected": found.corrected,
             "gone": found.gone,
             "late": found.late,

@@ -33,6 +33,7 @@ from materialization.quality.profiling import profile_files
 from materialization.sandbox.listing import list_rows
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
+from materialization.sandbox.repeats import store_once
 from materialization.sandbox.splitting import split
 from materialization.sandbox.staging import stage
 from materialization.sandbox.survey import survey
@@ -148,6 +149,8 @@ def _compute(
         rows = kind_of(job.spec).rows(connection, job, open_part, limits)
         files, count = stage(connection, job, rows, telling)
         counted = msgspec.structs.replace(rows.counted(), rows=count)
+    files, repeated = store_once(connection, job, files, rows=counted.rows)
+    counted = msgspec.structs.replace(counted, rows=counted.rows - repeated, repeated=repeated)
     staged = time.monotonic()
     profile = profile_files(connection, files, job.spec.features, rows=counted.rows)
     checked = check_files(connection, files, job.spec, stored=job.stored_files)

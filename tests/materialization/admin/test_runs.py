@@ -228,7 +228,13 @@ def test_a_reload_makes_up_for_no_window(as_, version):
 
 def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
     counts = {"parts": 3, "parts_read": 2, "parts_waiting": 1, "rows_read": 40, "rows_stored": 30}
-    counts |= {"already_stored": 7, "late": 5, "dropped_null_key": 2, "dropped_null_time": 1}
+    counts |= {
+        "already_stored": 7,
+        "repeated": 6,
+        "late": 5,
+        "dropped_null_key": 2,
+        "dropped_null_time": 1,
+    }
     run = make_run(version, status="succeeded", step="done", source_counts=counts)
     StoredWindow.objects.create(
         table=version.table, run=run, window_start=AT - timedelta(hours=1), window_end=AT
@@ -238,6 +244,7 @@ def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
 
     assert "2 of 3 files read" in page
     assert "<dt>Stored before</dt><dd>7</dd>" in page
+    assert "<dt>Left out: given twice</dt><dd>6</dd>" in page
     assert "1 file changed a moment before" in page
     assert "The version is not ready: of its history 1 part is not stored yet" in page
 

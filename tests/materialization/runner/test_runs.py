@@ -242,3 +242,16 @@ def test_a_date_that_stands_for_none_is_counted_on_the_run(cast, sources):
         run = materialize(version)
 
     assert (run.status, run.source_counts["placeholder_times"]) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 10_000_000])
+def test_a_row_that_the_source_has_twice_is_stored_once(cast, sources, settings, chunk_rows):
+    settings.RUN_CHUNK_ROWS = chunk_rows
+    write_rows(sources, [ROWS[0], *ROWS, ROWS[0]])
+    with committed():
+        version = make_version(cast)
+        run = materialize(version)
+
+    assert (run.status, run.rows_offline, snapshot(version).rows) == ("succeeded", 4, 4)
+    assert (run.rows_read, run.source_counts["repeated"]) == (6, 2)
+    assert (len(run.chunks) > 1) == (chunk_rows == 1)

@@ -62,13 +62,9 @@ class Given:
         self._sure: dict[Moment, set[Row]] = {}
         self._maybe: defaultdict[Moment, set[Row]] = defaultdict(set)
         self._ever: set[Row] = set()
-        #: What the source had twice at one time; readers get one of equal rows, however many.
-        self._doubled: set[Row] = set()
 
     def attempted(self, rows: Iterable[Row], until: datetime) -> None:
         """Note that somebody began to store what the source had, and may not have ended."""
-        rows = list(rows)
-        self._doubled |= {row for row in rows if rows.count(row) > 1}
         for moment, found in self._by_moment(rows, until).items():
             self._ever |= found
             if found != self._sure.get(moment):
@@ -108,7 +104,7 @@ class Given:
         ordered = sorted(moment, key=lambda each: each.whole_order)
         runs = [[each.row for each in run] for _, run in groupby(ordered, lambda each: each.order)]
         for rows in runs:
-            twice = {row for row in rows if rows.count(row) > 1} - self._doubled
+            twice = {row for row in rows if rows.count(row) > 1}
             assert not twice, f"stored twice by one run: {twice}"
         for before, after in pairwise(runs):
             assert before[-1] not in after, f"stored by two runs: {before[-1]}"

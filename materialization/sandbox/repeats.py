@@ -1,0 +1,145 @@
+# ruff: noqa: S608 - names and texts are quoted by sql_text, the rest are numbers
+"""Rows that a source has more than once, taken out of a job's staged files: equal rows are one.
+
+Equal are rows of the same keys, stamps and values, and so they are of one job, however its run is
+cut. What is compared with stored rows (``transforms.unseen``) is that already.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from lib.sql_text import identifier, text
+from materialization.compute.stored_rows_sql import (
+    ORDERED_ROWS,
+    as_staged_files,
+    numbered_rows,
+    stored_rows,
+)
+from materialization.stores.columns import EVENT, PLACE, stored_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import duckdb
+    from numpy.typing import NDArray
+
+    from materialization.compute.jobs import ComputeJob
+    from registry.spec.model import VersionSpec
+
+#: Of so many rows the hashes are looked at together; each takes 8 bytes.
+_AT_ONCE = 16_000_000
+_BATCH = 1_000_000
+
+
+def store_once(
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, files: Sequence[str], *, rows: int
+) -> tuple[tuple[str, ...], int]:
+    """Return the files with each row once, and how many rows were given more than once.
+
+    To see that there are none takes a hash of the keys and the event of each row, sorted; where
+    some are alike, of all columns. Only a file that has such a row is written again.
+    """
+    if (
+        rows < 2
+        or job.spec.transform.makes_ticks
+        or all(each.unseen for each in job.all_readings())
+    ):
+        return tuple(files), 0
+    for columns in _by_and_by(job.spec):
+        hashed = f"hash({', '.join(columns)})"
+        alike = _alike(connection, hashed, files, rows)
+        if not alike.size:
+            return tuple(files), 0
+    connection.register("suspected", pa.table({"h": alike}))
+    connection.execute(f"CREATE TEMP TABLE repeats AS {_repeats_sql(job.spec, hashed, files)}")
+    connection.unregister("suspected")
+    found = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()
+    counts = dict(found)
+    kept: list[str] = []
+    for file in files:
+        again = _written_again(connection, job, file, rows=rows) if file in counts else [file]
+        kept += again
+    return tuple(kept), sum(counts.values())
+
+
+def _by_and_by(spec: VersionSpec) -> Iterator[list[str]]:
+    """Yield the columns by which equal rows are looked for; the last are all of them."""
+    yield [*(identifier(key.name) for key in spec.join_keys), EVENT]
+    yield [identifier(name) for name in stored_schema(spec).names]
+
+
+def _alike(
+    connection: duckdb.DuckDBPyConnection, hashed: str, files: Sequence[str], rows: int
+) -> NDArray[np.uint64]:
+    """Return the hashes that more than one row has."""
+    parts = 1 + rows // _AT_ONCE
+    alike: list[NDArray[np.uint64]] = []
+    for part in range(parts):
+        some = f" WHERE h % {parts:d} = {part:d}" if parts > 1 else ""
+        sql = f"SELECT h FROM (SELECT {hashed} AS h FROM {stored_rows(files)}){some}"
+        seen, count = np.empty(min(rows, 2 * _AT_ONCE + _BATCH), np.uint64), 0
+        for hashes in _read(connection, sql):
+            if count + len(hashes) > len(seen):  # one is there very often
+                count = _note(alike, seen[:count])
+            seen[count : count + len(hashes)] = hashes
+            count += len(hashes)
+        _note(alike, seen[:count])
+    return np.unique(np.concatenate(alike))
+
+
+def _note(alike: list[NDArray[np.uint64]], seen: NDArray[np.uint64]) -> int:
+    """Note which of ``seen`` are there again; leave one of each in front, and return how many."""
+    seen.sort()
+    again = seen[1:] == seen[:-1]
+    alike.append(np.unique(seen[1:][again]))
+    once = seen[np.concatenate(([True], ~again))] if alike[-1].size else seen
+    seen[: len(once)] = once
+    return len(once)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[NDArray[np.uint64]]:
+    for batch in connection.sql(sql).to_arrow_reader(_BATCH):
+        column = batch.column(0)
+        # ``to_numpy`` would load pandas: a third of a second in each job.
+        yield np.frombuffer(column.buffers()[1], np.uint64, len(column), 8 * column.offset)
+
+
+def _repeats_sql(spec: VersionSpec, hashed: str, files: Sequence[str]) -> str:
+    """Return ``file`` and ``row`` of all but one of each row that is there more than once.
+
+    Texts tell 0.0 from -0.0, which are equal to the engine and not to who reads them.
+    """
+    place = ", ".join(PLACE)
+    texts = [f"CAST({identifier(feature.name)} AS VARCHAR)" for feature in spec.features]
+    columns = ", ".join([*map(identifier, stored_schema(spec).names), *texts])
+    return (
+        f"SELECT {PLACE[0]} AS file, {PLACE[1]} AS row FROM"
+        f" (SELECT *, {place}, {hashed} AS __hash FROM {stored_rows(files)})"
+        " SEMI JOIN suspected ON __hash = h"
+        f" QUALIFY row_number() OVER (PARTITION BY {columns} ORDER BY {place}) > 1"
+    )
+
+
+def _written_again(
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, file: str, *, rows: int
+) -> list[str]:
+    """Write a file once more without its repeats, in its place; return what it is now.
+
+    It is removed: of a job that is refused the whole folder is kept.
+    """
+    columns = ", ".join(map(identifier, stored_schema(job.spec).names))
+    order = f" ORDER BY {EVENT}" if rows <= ORDERED_ROWS else ""
+    less = f"(SELECT row FROM repeats WHERE file = {text(file)})"
+    to = str(Path(job.staging) / f"once-{Path(file).parent.name}-{Path(file).stem}")
+    written = connection.execute(
+        f"COPY (SELECT {columns} FROM {numbered_rows([file])}"
+        f" ANTI JOIN {less} ON file_row_number = row{order})"
+        f" TO {text(to)} {as_staged_files(job.spec)}"
+    ).fetchall()
+    Path(file).unlink()
+    return [name for name, size, *_ in written if size]
