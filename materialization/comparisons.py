@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materialization.choices import COMPARING_KINDS
+from materialization.choices import COMPARING_KINDS, RunKind
 from materialization.chunks import read_chunks, stored_until
 from materialization.windows import Window
 
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 def compares_rows(run: MaterializationRun) -> bool:
     """Return whether the run compares rows that stand alone; ticks are corrected all at once."""
     return run.kind in COMPARING_KINDS and not run.version.spec.transform.makes_ticks
+
+
+def corrects_ticks(run: MaterializationRun) -> bool:
+    """Return whether the run computes stored ticks again, once its new ones are stored."""
+    return run.kind == RunKind.RECOMPUTE and run.version.spec.transform.makes_ticks
+
+
+def refused_corrections(run: MaterializationRun) -> bool:
+    """Return whether what a blocked run was refused are corrections of ticks, and no new ones."""
+    chunks = read_chunks(run.chunks)
+    return corrects_ticks(run) and bool(chunks) and all(each.stored_at for each in chunks)
 
 
 def to_compare(run: MaterializationRun, window: Window | None = None) -> Window:

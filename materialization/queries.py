@@ -23,7 +23,12 @@ from materialization.choices import (
     RunStep,
 )
 from materialization.chunks import read_chunks
-from materialization.comparisons import compared, compares_rows, to_compare
+from materialization.comparisons import (
+    compared,
+    compares_rows,
+    refused_corrections,
+    to_compare,
+)
 from materialization.models import MaterializationRun, Quarantine, StoredWindow
 from materialization.stores.protocols import TableAt
 from materialization.windows import Window, merge, missing
@@ -278,7 +283,7 @@ def _compared_since(
     is_by_row = compares_rows(run)
     kinds = COMPARING_KINDS if is_by_row else (RunKind.RECOMPUTE,)
     found = [(each, to_compare(each)) for each in later.filter(kind__in=kinds)]
-    if is_by_row:
+    if is_by_row or refused_corrections(run):
         held = Quarantine.objects.filter(run=run, state=QuarantineState.RELEASED)
         for one in held.filter(ended_by__in=later).select_related("ended_by"):
             found += [(one.ended_by, one.window)] if one.ended_by else []
@@ -288,6 +293,19 @@ def _compared_since(
         if not missing(to_compare(run), done):
             return each
     return None
+
+
+def ticks_went_on(held: Quarantine) -> bool:
+    """Return whether what is held are corrections of ticks that others continue by now.
+
+    Those are stored where they differ from the ones before: corrected beneath them, readers would
+    find the corrections where nothing was stored because nothing had changed.
+    """
+    if not refused_corrections(held.run):
+        return False
+    later = held.table.runs.filter(pk__gt=held.run_id).exclude(kind=RunKind.RELOAD)
+    stored = later.filter(Q(status=RunStatus.SUCCEEDED) | Q(rows_offline__gt=0))
+    return covered_until(held.table) != held.window_end or stored.exists()
 
 
 def made_good(run: MaterializationRun) -> bool:

@@ -24,6 +24,7 @@ from lib.pools import Pool, answered_in
 from materialization.choices import KEPT_STATES, QuarantineState
 from materialization.disclosure import Disclosure
 from materialization.models import Quarantine
+from materialization.queries import ticks_went_on
 from materialization.requests.quarantine import (
     discard_rows,
     read_rows,
@@ -93,6 +94,7 @@ class QuarantineAdmin(ScopedAdmin):
             "checks": [each for each in checks if not each["passed"]],
             "may_discard": is_held and _may(partial(require_decider, obj, request.user)),
             "may_release": is_held and _may(partial(require_release, obj, request.user)),
+            "went_on": is_held and ticks_went_on(obj),
             "is_kept": obj.is_kept,
             "may_read": obj.is_kept and shown.may_read(obj.run.version.feature_view),
         }

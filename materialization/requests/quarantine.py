@@ -20,7 +20,7 @@ from materialization.edges import engine, offline_store
 from materialization.models import Quarantine
 from materialization.quality.alerts.runs import close_repaired
 from materialization.quality.row_checks import looks_at_stored, row_checks
-from materialization.queries import live_run, table_at
+from materialization.queries import live_run, table_at, ticks_went_on
 from materialization.requests.runs import RunInProgress, create_run, refuse_paused
 from registry import access, audit, locks
 from registry.approval import require_person
@@ -63,6 +63,21 @@ class QuarantineReasonNeeded(Invalid):
 def quarantines(project: Project) -> QuerySet[Quarantine]:
     rows = Quarantine.objects.filter(table__feature_view__project=project)
     return rows.select_related(*_RELATED, "ended_by__version__feature_view")
+
+
+class TicksWentOn(Conflict):
+    code = "ticks_went_on"
+
+
+def refuse_continued(quarantine: Quarantine) -> None:
+    """:raises TicksWentOn: as ``release_rows``."""
+    if ticks_went_on(quarantine):
+        raise TicksWentOn(
+            f"{quarantine} are corrections of ticks, and later ticks continue those they were to"
+            " correct: released now, they would be read where nothing had changed since. Have them"
+            " computed again (assay backfill); to release what is refused then, turn the version's"
+            " schedule off before."
+        )
 
 
 class RowsPage(NamedTuple):
@@ -159,6 +174,7 @@ def release_rows(
         approving the version takes.
     :raises QuarantineReasonNeeded: without a reason. :raises QuarantineOver: it is not held.
     :raises NotMaterializable: its version is not served. :raises RunInProgress: wait for that run.
+    :raises TicksWentOn: they are corrections of ticks, and later ones are stored.
     """
     version, table = quarantine.run.version, quarantine.table
     require_release(quarantine, actor, token_owner)
@@ -171,6 +187,7 @@ def release_rows(
         if (live := live_run(table)) is not None:
             raise RunInProgress(f"{live} is {live.status}; ask again when it has ended.")
         refuse_paused(table)
+        refuse_continued(quarantine)
         window = quarantine.window
         run = create_run(version, table, RunKind.RELEASE, window, actor, at)
         access.require_still(actor, RIGHT, version.feature_view)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.db import transaction
 
-from materialization.choices import RunKind
 from materialization.chunks import read_chunks, totals
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.row_checks import looks_at_stored
@@ -19,8 +18,9 @@ from materialization.quality.stored_profiles import of_all
 from materialization.queries import table_at
 from materialization.runner.adopting import transaction_name
 from materialization.runner.heartbeat import LeaseLost
-from materialization.runner.judging import judge_rows, stage_of_corrections
+from materialization.runner.judging import ChecksFailed, judge_rows, stage_of_corrections
 from materialization.runner.looking import corrections_of, refuse_changed
+from materialization.runner.quarantine import keep_refused, supersede_corrections
 from materialization.runner.recording import note_commit, note_windows, number_of_more
 from materialization.stores.columns import stored_schema
 
@@ -33,14 +33,10 @@ if TYPE_CHECKING:
 _BEFORE, _SHARE = 0.4, 0.4
 
 
-def corrects_ticks(run: MaterializationRun) -> bool:
-    return run.kind == RunKind.RECOMPUTE and run.version.spec.transform.makes_ticks
-
-
 def correct_ticks(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     """Compute the ticks of the run's window again and commit what differs; new ones are stored.
 
-    :raises ChecksFailed: a blocking check of the corrections failed; none was published.
+    :raises ChecksFailed: a blocking check of the corrections failed; they are in quarantine.
     :raises SourceChangedWhileRead: the source is not what it was; no correction was published.
     """
     store, place = offline_store(), table_at(run.table)
@@ -49,6 +45,7 @@ def correct_ticks(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         where = whereabouts(run.version.spec, run.table.feature_view.project)
         with where.telling():
             _commit(run, corrections_of(run, where), heartbeat, name)
+    supersede_corrections(run)
     rows = store.snapshot(table_at(run.table), sequence=run.sequence).rows
     run.advance(rows_offline=rows, profile=of_all(run.profile))
 
@@ -76,7 +73,12 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
         for key, value in work.counts(computed.counters).items():
             counts[key] = value if key not in _ADDED else counts.get(key, 0) + value
         run.advance(source_counts=counts, rows_read=counts["rows_read"])
-        judge_rows(run, computed, stage=stage_of_corrections(run), progress=_BEFORE + _SHARE)
+        try:
+            judge_rows(run, computed, stage=stage_of_corrections(run), progress=_BEFORE + _SHARE)
+        except ChecksFailed as exc:
+            rows, at = computed.counters.rows, heartbeat.now()
+            kept = keep_refused(run, folder, run.window, rows=rows, at=at)
+            raise ChecksFailed(exc.message + kept, example=exc.example) from exc
         refuse_changed(work)
         heartbeat.begin_publishing()
         _note_more(run)

@@ -13,11 +13,17 @@ from django.db import transaction
 
 from materialization.choices import KEPT_STATES, QuarantineState, RunKind
 from materialization.chunks import read_chunks
-from materialization.comparisons import compared, compares_rows, to_compare
+from materialization.comparisons import (
+    compared,
+    compares_rows,
+    refused_corrections,
+    to_compare,
+)
 from materialization.edges import offline_store
 from materialization.models import Quarantine
 from materialization.queries import coverage, table_at
 from materialization.runner.heartbeat import LeaseLost
+from materialization.stores.protocols import OfflineStoreUnavailable
 from materialization.windows import missing, within
 from registry import locks
 from registry.models import FeatureTable
@@ -34,6 +40,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Where the chunk of a run that releases says what: several may be held of one time.
 NOTED = "quarantine"
+
+
+def keep_refused(
+    run: MaterializationRun, folder: str, window: Window, *, rows: int, at: datetime
+) -> str:
+    """Hold refused rows and say so; a store that cannot must not hide what was wrong with them."""
+    if not rows:
+        return ""
+    try:
+        hold_rows(run, folder, window, rows=rows, at=at)
+    except OfflineStoreUnavailable as exc:
+        log.warning("%s: its rows are not in quarantine: %s", run, exc)
+        return f" Its rows could not be kept: {exc.message}"
+    said = f" Its {rows:,} rows are in quarantine until a steward releases or discards them."
+    if refused_corrections(run):
+        return f"{said} They can be released until further ticks are stored."
+    return said
 
 
 def hold_rows(
@@ -62,8 +85,16 @@ def hold_rows(
             raise LeaseLost("another attempt owns the run")
         locks.hold(FeatureTable.objects.filter(pk=run.table_id))
         others = held_of(run).exclude(run=run)
-        _supersede(run, [window], compared(run, window.end), others)
+        looked_at = [window] if refused_corrections(run) else compared(run, window.end)
+        _supersede(run, [window], looked_at, others)
         Quarantine.objects.update_or_create(run=run, defaults=facts)
+
+
+@transaction.atomic
+def supersede_corrections(run: MaterializationRun) -> None:
+    """Say of corrections of ticks that are held that a run has computed all of them again."""
+    locks.hold(FeatureTable.objects.filter(pk=run.table_id))
+    _supersede(run, [], [run.window], held_of(run))
 
 
 def clear_forgotten(table: FeatureTable) -> None:
@@ -111,12 +142,15 @@ def _supersede(
     """Say of those of the ``held`` that a run stands in the place of that they are superseded.
 
     Rows that came out otherwise than they are stored: only who compared all of that time once more,
-    so the next run of new time does not. Other rows: whoever stores any of what lacks of their
-    time, or of all of it where nothing lacks.
+    so the next run of new time does not; nor does it of corrections of ticks, though they cannot be
+    released any more. Other rows: whoever stores any of what lacks of their time, or of all of it
+    where nothing lacks.
     """
     stored = list(windows)
     for each in held.select_related("run__version__feature_view", "table"):
-        if compares_rows(each.run):
+        if refused_corrections(each.run):
+            is_over = not missing(each.window, looked_at)
+        elif compares_rows(each.run):
             is_over = not missing(to_compare(each.run, each.window), looked_at)
         else:
             lacking = missing(each.window, coverage(each.table)) or [each.window]

@@ -14,7 +14,7 @@ from lib.errors import Conflict
 from materialization.choices import QuarantineState
 from materialization.chunks import Chunk
 from materialization.edges import engine, offline_store
-from materialization.queries import coverage, table_at, uncovered
+from materialization.queries import coverage, table_at, ticks_went_on, uncovered
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import note
 from materialization.runner.quarantine import NOTED, released_by
@@ -52,6 +52,8 @@ def store_held(run: MaterializationRun, heartbeat: Heartbeat) -> None:
         return  # by a run that died before it could say so
     if held is None:
         raise NothingToRelease("what it was to release is in quarantine no longer; look there.")
+    if ticks_went_on(held):  # by a run that had died before it could say so
+        raise NothingToRelease("later ticks continue those that it was to correct; look there.")
     result = _commit(run, held, heartbeat)
     if result.already:  # by an attempt that was overtaken and not dead
         catch_up(run, heartbeat)

@@ -20,10 +20,11 @@ from lib.errors import AssayError, Conflict, Unavailable
 from lib.outages import translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
+from materialization.comparisons import corrects_ticks
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps, runs_before, uncovered
 from materialization.runner import loading, releasing, storing
-from materialization.runner.correcting import correct_ticks, corrects_ticks
+from materialization.runner.correcting import correct_ticks
 from materialization.runner.ending import (
     MAX_ATTEMPTS,
     Ending,

@@ -24,6 +24,7 @@ from materialization.chunks import (
     totals,
     window_of,
 )
+from materialization.comparisons import corrects_ticks
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
@@ -31,11 +32,10 @@ from materialization.queries import coverage, run_waits, table_at, uncovered
 from materialization.runner import splitting
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
-from materialization.runner.correcting import corrects_ticks
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
-from materialization.runner.quarantine import clear_forgotten, hold_rows
+from materialization.runner.quarantine import clear_forgotten, keep_refused
 from materialization.runner.recording import (
     note_commit,
     note_windows,
@@ -44,7 +44,6 @@ from materialization.runner.recording import (
 )
 from materialization.sequences import draw_sequence
 from materialization.stores.columns import stored_schema
-from materialization.stores.protocols import OfflineStoreUnavailable
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -164,7 +163,9 @@ def _commit(
         try:
             judge_rows(run, computed, stage=stage_of(run, part.number), progress=progress)
         except ChecksFailed as exc:
-            kept = _kept(run, part, heartbeat, folder, rows=computed.counters.rows)
+            window = window_of(run.window, read_chunks(run.chunks), part.number)
+            rows, at = computed.counters.rows, heartbeat.now()
+            kept = keep_refused(run, folder, window, rows=rows, at=at)
             raise ChecksFailed(exc.message + kept, example=exc.example) from exc
         heartbeat.begin_publishing()
         result = store.commit(
@@ -178,21 +179,6 @@ def _commit(
         )
     note_commit(run.table, result)
     return result, computed.counters
-
-
-def _kept(
-    run: MaterializationRun, part: Part, heartbeat: Heartbeat, folder: str, *, rows: int
-) -> str:
-    """Hold refused rows and say so; a store that cannot must not hide what was wrong with them."""
-    if not rows:
-        return ""
-    window = window_of(run.window, read_chunks(run.chunks), part.number)
-    try:
-        hold_rows(run, folder, window, rows=rows, at=heartbeat.now())
-    except OfflineStoreUnavailable as exc:
-        log.warning("%s: its rows are not in quarantine: %s", run, exc)
-        return f" Its rows could not be kept: {exc.message}"
-    return f" Its {rows:,} rows are in quarantine until a steward releases or discards them."
 
 
 def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, share: float) -> None:

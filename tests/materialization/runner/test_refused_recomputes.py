@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 
 from materialization.models import Alert, MaterializationRun, Quarantine
 from materialization.queries import repaired_by
-from materialization.requests.quarantine import discard_rows, release_rows
+from materialization.requests.quarantine import (
+    TicksWentOn,
+    discard_rows,
+    failing_rows,
+    release_rows,
+)
 from materialization.requests.recomputing import request_backfill
 from tests.factories import DEFINITIONS, make_version
 from tests.materialization.run_world import (
@@ -20,6 +26,7 @@ from tests.materialization.run_world import (
     offline,
     online,
     perform,
+    snapshot,
     write_rows,
 )
 from tests.materialization.runner.test_adopting import TICKS
@@ -41,6 +48,7 @@ pytestmark = pytest.mark.django_db
 
 CHECKED = UNSTAMPED.replace("type: int32,", "type: int32, checks: {max: 50},")
 STAMPED = DEFINITIONS.replace("type: int32,", "type: int32, checks: {max: 50},")
+STRICT_TICKS = TICKS.replace("_sum_3h, type: int64}", "_sum_3h, type: int64, checks: {max: 50}}")
 OLD = [row(1001, 9, 1), row(1002, 8, 2), row(1003, 6, 4)]
 NEW = row(1003, -1, 5)
 
@@ -158,10 +166,80 @@ def test_refused_rows_of_new_time_do_not_stand_in_their_place(cast, held, source
     assert not is_told()
 
 
+@pytest.fixture
+def ticks_held(cast, sources):
+    """Corrections of ticks that a check refused, and nothing stored since."""
+    write_rows(sources, [row(1001, 9, 1), row(1002, 8, 2), row(1002, 1, 3)])
+    version = served(cast, STRICT_TICKS)
+    write_rows(sources, [row(1001, 9, 99), row(1002, 8, 2), row(1002, 1, 3)])
+    run = refused(cast, version)
+    found = Quarantine.objects.get(run=run)
+    assert (found.state, found.rows, stored_sums(version)) == ("held", 1, [1])
+    assert "until a steward releases or discards them. They can be released until" in run.error
+    return found
+
+
+def stored_sums(version: FeatureViewVersion) -> list[int]:
+    """Return the sums of 1001 as they are stored, but for windows that are empty."""
+    rows = [row for file in snapshot(version).files for row in pq.read_table(file).to_pylist()]
+    sums = [each["avg_daily_trips_sum_3h"] for each in rows if each["driver_id"] == 1001]
+    return [each for each in sums if each]
+
+
+def test_refused_corrections_of_ticks_are_listed_and_released(cast, ticks_held, sources):
+    version = ticks_held.run.version
+    [listed] = failing_rows(ticks_held, limit=10)
+    assert (listed.keys, listed.values) == ({"driver_id": 1001}, {"avg_daily_trips_sum_3h": 99})
+
+    with committed():
+        run = release_rows(quarantine=ticks_held, actor=cast.steward, reason="right", at=LATER)
+        perform(run, at=LATER)
+
+    assert (run.status, run.rows_offline, state(ticks_held)) == ("succeeded", 1, "released")
+    assert (repaired_by(ticks_held.run), is_told()) == (run, False)
+    assert sorted(stored_sums(version)) == [1, 99]
+    seven_hours_ago = AT - 7 * HOUR
+    drivers = {"driver_id": [1001]}
+    # By known timing what was served stays; the next comparison finds nothing else to correct.
+    assert offline(version, drivers, at=seven_hours_ago)["avg_daily_trips_sum_3h"] == [1]
+    again = backfill(cast, version)
+    assert (again.source_counts["corrected"], again.source_counts["gone"]) == (0, 0)
+    later = LATER + HOUR
+    with committed():
+        assert materialize(version, end=later, at=later).status == "succeeded"
+    assert offline(version, DRIVERS, at=later) == online(version, DRIVERS, at=later)
+
+
+def test_corrections_beneath_later_ticks_are_not_released(cast, ticks_held, sources):
+    version, later = ticks_held.run.version, LATER + HOUR
+    with committed():
+        assert materialize(version, end=later, at=later).status == "succeeded"
+    assert (state(ticks_held), is_told()) == ("held", True)
+
+    with pytest.raises(TicksWentOn, match="turn the version's schedule off"):
+        release_rows(quarantine=ticks_held, actor=cast.steward, reason="right", at=later)
+
+    assert state(ticks_held) == "held"
+    with committed():
+        discard_rows(quarantine=ticks_held, actor=cast.steward, reason="wrong", at=later)
+    assert not is_told()
+
+
+def test_corrections_are_superseded_by_those_of_the_next_comparison(cast, ticks_held, sources):
+    version = ticks_held.run.version
+    write_rows(sources, [row(1001, 9, 98), row(1002, 8, 2), row(1002, 1, 3)])
+    second = Quarantine.objects.get(run=refused(cast, version))
+    assert (state(ticks_held), state(second)) == ("superseded", "held")
+
+    write_rows(sources, [row(1001, 9, 5), row(1002, 8, 2), row(1002, 1, 3)])
+    whole = backfill(cast, version)
+
+    assert (state(second), second.ended_by, is_told()) == ("superseded", whole, False)
+
+
 def test_ticks_that_were_not_corrected_are_told_of_until_they_are(cast, sources):
     write_rows(sources, [row(1001, 9, 1), row(1002, 8, 2)])
-    checks = TICKS.replace("_sum_3h, type: int64}", "_sum_3h, type: int64, checks: {max: 50}}")
-    version = served(cast, checks)
+    version = served(cast, STRICT_TICKS)
     write_rows(sources, [row(1001, 9, 99), row(1002, 8, 2)])
     run = refused(cast, version)
 
