@@ -222,7 +222,7 @@ from pathlib import Path
 from serving.historical import decode
 
 limits = decode.Limits(rows=1000, columns=100, decoded_bytes=1 << 20)
-decode.confine(limits)
+decode.prepare(sys.argv[1], limits)
 out, said = sys.stdout, Counter()
 for path in sorted(Path(sys.argv[2]).iterdir()):
     sys.stdin = io.TextIOWrapper(io.BytesIO(path.read_bytes()))
