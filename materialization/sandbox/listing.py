@@ -68,9 +68,11 @@ def _query(job: ListJob, asked: list[RowCheck], file: str, after: int, limit: in
         other = "NULL"
         fails = f"coalesce({check.failing}, false)"
         if check.held:
-            table = f"clashes{number}"
-            fails, other = f"{table}.row IS NOT NULL", f"{table}.other"
-            joins += f" LEFT JOIN {table} ON {table}.file = {text(file)} AND {table}.row = {_PLACE}"
+            # Under names of ours: a feature may be called as a column of that table is.
+            row, who = f"__row{number}", f"__who{number}"
+            clashes = f"SELECT row AS {row}, other AS {who} FROM clashes{number}"
+            joins += f" LEFT JOIN ({clashes} WHERE file = {text(file)}) ON {row} = {_PLACE}"
+            fails, other = f"{row} IS NOT NULL", who
         failing.append(fails)
         others.append(f"{other} AS {_OTHER}{number}")
     marks = ", ".join(f"{sql} AS {_FAILS}{number}" for number, sql in enumerate(failing))

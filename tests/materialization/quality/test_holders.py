@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from materialization.compute.jobs import ListJob
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.quality.checking import check_files
 from materialization.quality.holders import find_clashes
+from materialization.sandbox.listing import list_rows
 from materialization.stores.columns import stored_schema
 from registry.spec.checks import Checks
 from registry.spec.model import FeatureSpec
@@ -128,6 +130,21 @@ def test_a_value_that_all_entities_have_is_counted_once_a_row(failed):
     many = [(key, key % 7, 1) for key in range(5000)]
 
     assert failed(view(), many) == 5000
+
+
+def test_those_that_fail_are_listed_with_one_who_holds_their_value(connection, write):
+    """Though the feature is called as a column of ours is."""
+    spec = view()
+    files = write(spec, [(2, 5, 7), (3, 5, 8)], sequence=2)
+    stored = [*write(spec, [(1, 0, 7)], sequence=1), *write(spec, [(1, 4, 9)], sequence=3)]
+
+    [row] = list_rows(
+        connection, ListJob(spec, tuple(files), (0,), 9, stored_files=tuple(stored), up_to=2)
+    )
+
+    assert (row.keys, row.values, row.failed) == ({"k": 2}, {"v": 7}, ["v: unique"])
+    other = {"keys": {"k": 1}, "event_timestamp": "2024-01-01T00:00:00Z"}
+    assert row.held_by == {"v: unique": other}
 
 
 HISTORY = st.lists(
