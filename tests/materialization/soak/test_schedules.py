@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-#: A minute of one processor, on each database others. Half of a schedule's time goes to its rests,
-#: of which it has one at its end, and a third to the engine's processes. For a soak longer ones.
+#: About two seconds of one processor each, on each database others. Half of a schedule's time goes
+#: to its rests, of which it has one at its end, and a third to the engine's processes. For a soak
+#: longer ones.
 SCHEDULES, STEPS, LONG = 30, 12, 25
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
+#: So many times the schedules, for as many processes as there are.
+PARTS = 1 if MINUTES else 4
 
 
 class Told:
@@ -111,7 +114,8 @@ def _each_new(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_each_new")
-def test_both_stores_hold_what_was_given_whatever_happens(machine, told):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_both_stores_hold_what_was_given_whatever_happens(machine, told, part):
     drawn = hypothesis_settings(
         max_examples=SCHEDULES,
         stateful_step_count=LONG if MINUTES else STEPS,
@@ -123,7 +127,7 @@ def test_both_stores_hold_what_was_given_whatever_happens(machine, told):
         suppress_health_check=list(HealthCheck),
     )
     if not MINUTES:  # the same each time; those that nobody has seen are for a soak
-        seed(connection.vendor)(machine)
+        seed(f"{connection.vendor} {part}")(machine)
     run_state_machine_as_test(machine, settings=drawn)
     while told.minutes < MINUTES:
         run_state_machine_as_test(machine, settings=drawn)
