@@ -37,11 +37,21 @@ SILENT_AFTER = timedelta(seconds=60)
 _started: set[str] = set()
 #: Held while something is noted. What is forked meanwhile has SQLite's locks of this process, and
 #: nobody who gives them back: in it the database is locked for good (sqlite.org/howtocorrupt.html,
-#: 2.6).
-_noting = threading.Lock()
-os.register_at_fork(
-    before=_noting.acquire, after_in_parent=_noting.release, after_in_child=_noting.release
-)
+#: 2.6). Of whoever forks while it notes it is no hindrance.
+_noting = threading.RLock()
+
+
+def _hold() -> None:
+    if connection.vendor == "sqlite":  # which waits for seconds at most; others need none of it
+        _noting.acquire()
+
+
+def _let_go() -> None:
+    if connection.vendor == "sqlite":
+        _noting.release()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
 
 
 def note_clock(process: str) -> Skew:
