@@ -32,7 +32,7 @@ from materialization.comparisons import (
 from materialization.models import MaterializationRun, Quarantine, StoredWindow
 from materialization.stores.protocols import TableAt
 from materialization.windows import Window, merge, missing
-from registry.models import FeatureTable
+from registry.models import AuditEntry, FeatureTable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
 #: For how long a history gives way to increments, and how many of those are looked at.
 LONGEST_WAIT, LOOKED_AT = timedelta(minutes=10), 20
+#: What the trail calls it when stored data was given up; the table has another name from then on.
+LOSS_ACCEPTED = "feature_table.loss_accepted"
 #: How often a table that changes is seen to, and after how many commits it does not wait for that.
 CARE_EVERY, MANY_COMMITS = timedelta(days=1), 100
 
@@ -87,6 +89,12 @@ def first_event(table: FeatureTable) -> datetime | None:
     """Return the earliest event that runs of the table aggregated; None: nobody noted it."""
     found: datetime | None = table.stored_windows.aggregate(first=Min("first_event"))["first"]
     return found
+
+
+def names_given_up() -> set[str]:
+    """Return the names that tables had online before their stored data was given up."""
+    entries = AuditEntry.objects.filter(verb=LOSS_ACCEPTED)
+    return set(entries.values_list("before__uid", flat=True))
 
 
 def coverage(table: FeatureTable) -> list[Window]:

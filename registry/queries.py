@@ -282,10 +282,11 @@ def abandoned_tables() -> list[FeatureTable]:
     return list(_unread_tables().filter(may_have_rows))
 
 
-def tables_in_use(uids: Iterable[str]) -> set[str]:
-    """Return those of these names of tables that a table has which somebody may read."""
-    named = FeatureTable.objects.filter(uid__in=uids)
-    return set(named.exclude(pk__in=_unread_tables()).values_list("uid", flat=True))
+def tables_named(uids: Iterable[str]) -> dict[str, bool]:
+    """Say of each of these names that a table has whether somebody may read it."""
+    named = FeatureTable.objects.filter(uid__in=uids).values_list("uid", "pk")
+    unread = set(_unread_tables().filter(uid__in=uids).values_list("pk", flat=True))
+    return {uid: pk not in unread for uid, pk in named}
 
 
 def _unread_tables() -> QuerySet[FeatureTable]:

@@ -14,7 +14,7 @@ from django.db import transaction
 from lib.errors import Conflict, Invalid
 from materialization.choices import UNFINISHED_STATUSES
 from materialization.edges import offline_store, online_store
-from materialization.queries import coverage, table_at
+from materialization.queries import LOSS_ACCEPTED, coverage, table_at
 from materialization.requests.quarantine import discard_lost, remove_files_at
 from materialization.stores.protocols import OfflineStoreBehind
 from registry import access, audit, epoch, locks
@@ -91,7 +91,7 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
     discard_lost(table, actor, reason, at)
     audit.record(
         actor=actor,
-        verb="feature_table.loss_accepted",
+        verb=LOSS_ACCEPTED,
         subject=table,
         before={"uid": uid, "stored_as": known.identity, "stored_version": known.version},
         after={"uid": table.uid},

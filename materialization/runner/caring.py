@@ -17,12 +17,12 @@ from lib.errors import AssayError
 from materialization.edges import engine, offline_store, online_store
 from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
-from materialization.queries import table_at, tables_to_care_for
+from materialization.queries import names_given_up, table_at, tables_to_care_for
 from materialization.runner.recording import note_commit
 from materialization.stores.delta_care import MANY
 from materialization.stores.inspecting import Taken, taken_by_tables
 from registry.models import FeatureTable
-from registry.queries import tables_in_use
+from registry.queries import tables_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,18 @@ def _note_online(at: datetime) -> None:
 
 def expire_rows(*, at: datetime) -> None:
     """Walk through the online store once: rows are given their expiry, or removed as nobody's."""
+    given_up = names_given_up()
+
+    def known(uids: set[str]) -> dict[str, bool]:
+        return dict.fromkeys(uids & given_up, False) | tables_named(uids)
+
     pace = settings.COMPARE_ROWS_PER_SECOND
-    walked = online_store().expire(in_use=tables_in_use, at=at, pace=pace)
+    walked = online_store().expire(known=known, at=at, pace=pace)
     if walked.removed:
         log.warning("removed %d rows online that no version in use has", walked.removed)
+    if walked.unknown:
+        log.warning(
+            "left rows online of tables that this database does not have: %s; another deployment"
+            " uses this Redis, or they are left over",
+            ", ".join(sorted(walked.unknown)),
+        )

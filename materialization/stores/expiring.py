@@ -91,7 +91,7 @@ def expire(
     client: redis.Redis,
     read_marker: Callable[[bytes], Marker],
     *,
-    in_use: Callable[[set[str]], set[str]],
+    known: Callable[[set[str]], dict[str, bool]],
     at: datetime,
     pace: float,
     grace: timedelta,
@@ -100,29 +100,33 @@ def expire(
 
     It begins where chance has it, goes to the end and then through all: walks that are cut short
     see other rows each time. A table's marker is asked for with every page: runs set others. So is
-    whether it is in use, until it is: a table is made before its rows are.
+    whether it is known, until it is in use: a table is made before its rows are. What nobody knows
+    is another's: somebody may have taken the wrong database, or the wrong Redis.
     """
     times = to_us(at) // 1000, grace // _MILLISECOND, EXPIRES_AHEAD // _MILLISECOND
     given = removed = ends = 0
-    used, pacer, cursor = set[str](), Pace(pace), secrets.randbits(48)
+    used, unknown = dict[str, bool](), set[str]()
+    pacer, cursor = Pace(pace), secrets.randbits(48)
     while ends < 2:
         cursor, keys = cast(
             "tuple[int, list[bytes]]", client.scan(cursor, ROWS + b"*", KEYS_PER_CALL)
         )
         ends += cursor == 0
         tables = _by_table(keys)
-        if unknown := tables.keys() - used:
-            used |= in_use(unknown)
+        unsure = {uid for uid in tables if not used.get(uid)}
+        used |= known(unsure) if unsure else {}
+        unknown |= unsure - used.keys()
         for uid, those in tables.items():
-            if uid not in used:
+            if not used.get(uid, True):
                 removed += _removed(client, uid, those)
+            if not used.get(uid):
                 continue
             marker = cast("bytes | None", client.get(marker_key(uid)))
             if marker and (ttl := read_marker(marker).ttl) is not None:
                 names = [ticket_key(uid), marker_key(uid), *those]
                 given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])
         pacer.wait(len(keys))
-    return Walked(given, removed)
+    return Walked(given, removed, frozenset(unknown))
 
 
 def _by_table(keys: Sequence[bytes]) -> dict[str, list[bytes]]:

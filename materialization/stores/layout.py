@@ -40,7 +40,7 @@ NO_KEY = ROWS + b"-"
 #: Keys that one call to Redis is about: it answers nobody else meanwhile.
 KEYS_PER_CALL = 500
 #: What a broker keeps in the same server may begin with the same letter, as its list ``runs`` does.
-_ROW_KEY = re.compile(ROWS + rb"([a-z0-9]{1,16})\{.*\}", re.DOTALL)
+_ROW_KEY = re.compile(ROWS + rb"([a-z2-7]{8})\{.*\}", re.DOTALL)
 _SLASH = b"/"
 _COLON = b":"
 _DAY_ZERO = date(1970, 1, 1)

@@ -199,14 +199,14 @@ class RedisOnlineStore(RedisInspection):
     def expire(
         self,
         *,
-        in_use: Callable[[set[str]], set[str]],
+        known: Callable[[set[str]], dict[str, bool]],
         at: datetime,
         pace: float,
         grace: timedelta = GRACE,
     ) -> Walked:
         with translated():
             return expiring.expire(
-                self._redis, _read_marker, in_use=in_use, at=at, pace=pace, grace=grace
+                self._redis, _read_marker, known=known, at=at, pace=pace, grace=grace
             )
 
     def drop(self, uid: str) -> int:

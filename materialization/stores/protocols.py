@@ -100,10 +100,14 @@ class OnlineRows(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """What a walk through all rows did: how many were given an expiry, how many were removed."""
+    """What a walk through all rows did: how many were given an expiry, how many were removed.
+
+    ``unknown`` are the names of tables that nobody here knows: their rows were left alone.
+    """
 
     given: int
     removed: int
+    unknown: frozenset[str] = frozenset()
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -209,7 +213,7 @@ class OnlineStore(OnlineInspection, Protocol):
     def expire(
         self,
         *,
-        in_use: Callable[[set[str]], set[str]],
+        known: Callable[[set[str]], dict[str, bool]],
         at: datetime,
         pace: float,
         grace: timedelta = GRACE,
@@ -217,9 +221,10 @@ class OnlineStore(OnlineInspection, Protocol):
         """Have rows of loaded tables removed at ``max(event + ttl, at) + grace``.
 
         Those whose end is more than ``EXPIRES_AHEAD`` away are left to a later call, and tables
-        that are being loaded too. Of these tables ``in_use`` returns those that somebody may read
-        or load; rows of others are removed at once, loaded or not, and such a table is not loaded
-        afterwards. ``pace`` is how many rows are looked at in a second.
+        that are being loaded too. Of names of tables ``known`` says, of those that there are,
+        whether somebody may read or load them. If not, their rows are removed at once, loaded or
+        not, and such a table is not loaded afterwards. ``pace`` is how many rows are looked at in
+        a second.
         """
         ...
 

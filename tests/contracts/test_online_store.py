@@ -29,7 +29,7 @@ from tests.materialization.store_cases import (
     trips,
 )
 
-OTHER = replace(TRIPS, uid="00000000000000b2")
+OTHER = replace(TRIPS, uid="bbbbbbb2")
 #: Around zero, the 32-bit halves, the last exact double, and the ends of what a datetime can hold.
 EDGES = [
     -62135596800000000,
@@ -130,7 +130,7 @@ def test_a_write_that_leaves_room_writes_the_same(store, at):
 
 def test_composite_keys_are_never_concatenated(store, at):
     entity = EntityKey(("a", "b"), (TEXT, TEXT))
-    layout = TableLayout("00000000000000a2", entity, ("x",), (INT,))
+    layout = TableLayout("aaaaaaa3", entity, ("x",), (INT,))
     pairs = [
         ("1", "23"),
         ("12", "3"),

@@ -35,7 +35,7 @@ INSTANT = pa.timestamp("us", tz="UTC")
 INT, TEXT = parse_type("int64"), parse_type("string")
 PROJECT = 1
 DRIVER = EntityKey(("driver_id",), (INT,))
-TRIPS = TableLayout("00000000000000a1", DRIVER, ("trips",), (INT,))
+TRIPS = TableLayout("aaaaaaa2", DRIVER, ("trips",), (INT,))
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

@@ -19,7 +19,7 @@ from registry.queries import (
     served_version,
     service_references,
     shown_version,
-    tables_in_use,
+    tables_named,
 )
 from registry.spec.references import BadReference, parse_reference
 from tests.factories import AT, VIEW, apply, look, make_project, make_ready, make_version
@@ -180,10 +180,10 @@ def test_a_table_is_abandoned_when_nobody_can_read_it_any_more(cast):
     force = {"actor": cast.steward, "at": AT, "force": True, "comment": "wrong"}
     table = FeatureTable.objects.get()
     releases.retire_version(version=first, **force)
-    assert (abandoned_tables(), tables_in_use([table.uid, "unknown"])) == ([], {table.uid})
+    assert (abandoned_tables(), tables_named([table.uid, "unknown"])) == ([], {table.uid: True})
 
     releases.retire_version(version=words, **force)
-    assert (abandoned_tables(), tables_in_use([table.uid])) == ([table], set())
+    assert (abandoned_tables(), tables_named([table.uid])) == ([table], {table.uid: False})
 
 
 def test_an_open_submission_keeps_its_table(cast):

@@ -68,7 +68,7 @@ def stored(client: redis.Redis, *drivers: int) -> list[list[int | None]]:
 
 def test_the_key_can_be_read_by_people():
     assert keys_for(TRIPS, [[1001, None]]) == [
-        b"r00000000000000a1{1001}",
+        b"raaaaaaa2{1001}",
         b"r-",
     ]
 
@@ -154,9 +154,13 @@ def test_a_replay_of_a_row_whose_end_is_far_or_nowhere_takes_its_expiry_away(
 DAY, NO_PACE = timedelta(days=1), 1e9
 
 
-def walk(store, at, *, in_use=set, pace=NO_PACE) -> Walked:
+def in_use(uids: set[str]) -> dict[str, bool]:
+    return dict.fromkeys(uids, True)
+
+
+def walk(store, at, *, known=in_use, pace=NO_PACE) -> Walked:
     """Walk through all rows; unless told otherwise every table is in use."""
-    return store.expire(in_use=in_use, at=at, pace=pace)
+    return store.expire(known=known, at=at, pace=pace)
 
 
 def days_left(online_redis, driver: int) -> float:
@@ -240,15 +244,20 @@ def test_the_walk_removes_rows_of_tables_that_are_not_in_use_loaded_or_not(
     store, online_redis, at, far
 ):
     """Found loaded in an old dump they must not pass for whole afterwards."""
-    other = replace(TRIPS, uid="00000000000000b2")
+    other = replace(TRIPS, uid="bbbbbbb2")
     store.write(other, [trips(*((i, 1, 1, 1, 1) for i in range(2_000)))], ttl=None, at=at)
-    of_others = [b"runs", b"reloads", b"r-", b"registry{1}x", b"r{1}"]
+    of_others = [b"runs", b"reloads", b"r-", b"registry{1}x", b"r{1}", b"rate{user:1}"]
     for key in of_others:
         online_redis.rpush(key, b"a message")
 
-    assert walk(store, at, in_use=lambda uids: uids - {other.uid}) == Walked(0, 2_000)
+    def retired(uids: set[str]) -> dict[str, bool]:
+        return {uid: uid not in over for uid in uids}
+
+    over = {other.uid}
+    assert walk(store, at, known=retired) == Walked(0, 2_000)
     ticket = store.begin_load(TRIPS.uid)
-    assert walk(store, at, in_use=lambda uids: set()) == Walked(0, 2)
+    over = {TRIPS.uid}
+    assert walk(store, at, known=retired) == Walked(0, 2)
 
     assert sorted(online_redis.keys()) == sorted(of_others)
     assert not store.finish_load(TRIPS.uid, ticket, **far)
@@ -256,22 +265,33 @@ def test_the_walk_removes_rows_of_tables_that_are_not_in_use_loaded_or_not(
 
 def test_a_table_that_is_made_while_the_walk_is_under_way_keeps_its_rows(store, online_redis, at):
     """Whether it is in use is asked after its rows were seen."""
-    known, new = set(), replace(TRIPS, uid="00000000000000b2")
+    made, new = set(), replace(TRIPS, uid="bbbbbbb2")
 
     def write(layout: TableLayout) -> None:
-        known.add(layout.uid)
+        made.add(layout.uid)
         rows = trips(*((i, 1, 1, 1, 1) for i in range(2_000)))
         store.write(layout, [rows], ttl=None, at=at)
 
-    def in_use(uids: set[str]) -> set[str]:
-        found = uids & known
-        if new.uid not in known:
+    def known(uids: set[str]) -> dict[str, bool]:
+        found = in_use(uids & made)
+        if new.uid not in made:
             write(new)
         return found
 
     write(TRIPS)
-    assert walk(store, at, in_use=in_use) == Walked(0, 0)
-    assert walk(store, at, in_use=in_use) == Walked(0, 0)
+    assert walk(store, at, known=known) == Walked(0, 0)
+    assert walk(store, at, known=known) == Walked(0, 0)
+
+
+def test_the_walk_leaves_rows_of_tables_that_nobody_here_knows_and_names_them(
+    store, online_redis, at, far
+):
+    """A shell with an empty database, or a drill, that was given the Redis of production."""
+    before = sorted(online_redis.keys())
+
+    assert walk(store, at, known=lambda uids: {}) == Walked(0, 0, frozenset({TRIPS.uid}))
+
+    assert sorted(online_redis.keys()) == before
 
 
 def test_one_of_those_who_ask_is_to_walk_until_it_is_time_again_or_redis_lost_its_data(
@@ -341,11 +361,9 @@ def test_the_type_is_part_of_the_key():
 
 
 def test_all_tables_of_an_entity_are_in_one_cluster_slot(store, online_redis):
-    other = replace(TRIPS, uid="00000000000000b2")
+    other = replace(TRIPS, uid="bbbbbbb2")
     braces = EntityKey(("s",), (TEXT,))
-    layouts = [
-        TableLayout(uid, braces, ("x",), (INT,)) for uid in ("00000000000000c3", "00000000000000d4")
-    ]
+    layouts = [TableLayout(uid, braces, ("x",), (INT,)) for uid in ("ccccccc3", "ddddddd4")]
 
     assert key_slot(keys_for(TRIPS, [[7]])[0]) == key_slot(keys_for(other, [[7]])[0])
     assert len({key_slot(keys_for(layout, [["}{"]])[0]) for layout in layouts}) == 1
@@ -435,7 +453,7 @@ def test_a_load_that_a_snapshot_cut_in_two_is_not_marked(tmp_path, at):
 
 
 def test_drop_removes_one_table_and_no_other(store, online_redis, at):
-    other = replace(TRIPS, uid="00000000000000b2")
+    other = replace(TRIPS, uid="bbbbbbb2")
     for layout in (TRIPS, other):
         store.write(layout, [trips(*[(i, 1, 1, 1, 1) for i in range(1_200)])], ttl=None, at=at)
         load(store, layout)
