@@ -215,6 +215,8 @@ def _said(run: JSON) -> Iterator[str]:
         yield f"{late} rows arrived late"
     if gone := found.get("gone"):
         yield f"{gone} stored rows have none in the source any more; they stay"
+    if why := found.get("why_gone"):
+        yield f"those are ticks that stay as they are: {why}"
     if repeated := found.get("repeated"):
         yield f"{repeated} rows were given twice, equal in all they hold, and left out"
     if dropped := found.get("dropped_null_key", 0) + found.get("dropped_null_time", 0):

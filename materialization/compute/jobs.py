@@ -44,7 +44,8 @@ class Counters(msgspec.Struct, frozen=True):
 
     Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
     and a time that had another row; ``gone`` are stored of which the source has no row any more,
-    None where nobody looked. ``first_event`` is the earliest of the rows that an aggregation takes.
+    None where nobody looked. ``first_event`` is the earliest of the rows that an aggregation takes;
+    where it has lost earlier ones, ticks before ``whole_from`` are all among the gone.
     """
 
     rows_read: int = 0
@@ -59,6 +60,7 @@ class Counters(msgspec.Struct, frozen=True):
     corrected: int = 0
     gone: int | None = None
     first_event: datetime | None = None
+    whole_from: datetime | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -21,10 +21,17 @@ from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.judging import ChecksFailed, judge_rows, stage_of_corrections
 from materialization.runner.looking import corrections_of, refuse_changed
 from materialization.runner.quarantine import keep_refused, supersede_corrections
-from materialization.runner.recording import note_commit, note_windows, number_of_more
+from materialization.runner.recording import (
+    note_beginning,
+    note_commit,
+    note_windows,
+    number_of_more,
+)
 from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
@@ -81,7 +88,7 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
             raise ChecksFailed(exc.message + kept, example=exc.example) from exc
         refuse_changed(work)
         heartbeat.begin_publishing()
-        _note_more(run)
+        _note_more(run, first_event=computed.counters.first_event)
         result = store.commit(
             place,
             computed.files,
@@ -92,11 +99,15 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
     note_commit(run.table, result)
 
 
-def _note_more(run: MaterializationRun) -> None:
-    """Let whoever loads know of rows that come after a load; before they do, lest nobody does."""
+def _note_more(run: MaterializationRun, *, first_event: datetime | None) -> None:
+    """Let whoever loads know of rows that come after a load; before they do, lest nobody does.
+
+    And let a comparison know that all ticks are of a source that begins with ``first_event``.
+    """
     with transaction.atomic():
         if under := number_of_more([run]):
             note_windows(run, [run.window], under=under)
+        note_beginning(run, first_event)
 
 
 _ADDED = frozenset({"rows_read", "rows_stored"})

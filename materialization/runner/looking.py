@@ -16,7 +16,7 @@ from materialization.choices import COMPARING_KINDS
 from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
 from materialization.models import SourcePart
-from materialization.queries import coverage, first_event, table_at, uncovered
+from materialization.queries import coverage, table_at, uncovered
 from materialization.readings import (
     Planned,
     Seen,
@@ -72,7 +72,9 @@ class Work(NamedTuple):
     def counts(self, counters: Counters | None) -> dict[str, Any]:
         """Say what was read of the source and what became of it, for ``run.source_counts``."""
         found = counters or Counters()
+        why = _why_gone(found)
         return {
+            **({"why_gone": why} if why else {}),
             "parts": len(self.parts) + len(self.waiting),
             "parts_read": len(self.reads),
             "parts_waiting": len(self.waiting),
@@ -88,6 +90,16 @@ class Work(NamedTuple):
             "placeholder_times": found.placeholder_times,
             "keeps_ticks": self.keeps_ticks,
         }
+
+
+def _why_gone(found: Counters) -> str:
+    """Say why ticks stayed as they are though the source has rows for them; empty: none did."""
+    if not found.gone or found.whole_from is None:
+        return ""
+    return (
+        f"the source begins after ticks that are stored, so of the windows of those before"
+        f" {found.whole_from:%Y-%m-%d %H:%M:%S} UTC it has a part only"
+    )
 
 
 def work_of(run: MaterializationRun, where: Whereabouts, wanted: Window) -> Work:
@@ -189,7 +201,8 @@ def _until(window: Window, end: datetime) -> Window:
 def corrections_of(run: MaterializationRun, where: Whereabouts) -> Work:
     """Return what is read to compute the stored ticks of the run's window again.
 
-    All of them up to the run's end, since each tick continues the one before.
+    All of them up to the run's end, since each tick continues the one before. Whoever asks for it
+    says that the source is right: rows of its first stored tick that it has no more were wrong.
     """
     work = work_of(run, where, Window(run.window_end, run.window_end))
     names = frozenset(part.name for part in work.parts)
@@ -201,7 +214,6 @@ def corrections_of(run: MaterializationRun, where: Whereabouts) -> Work:
         window_end=run.window_end,
         state_files=_stored_files(run.table),
         corrects_at=run.window_end,
-        first_event=first_event(run.table),
     )
     return work._replace(reads=names, job=job, keeps_ticks=False)
 

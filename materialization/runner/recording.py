@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from materialization import queries
 from materialization.chunks import read_chunks, stored_until
 from materialization.edges import offline_store
 from materialization.models import StoredWindow
@@ -53,6 +54,14 @@ def note_windows(
 ) -> None:
     """Record the windows as stored by the run; each once, however often it is asked."""
     note_stored(run.table, {run: windows}, under=under, first_event=first_event)
+
+
+def note_beginning(run: MaterializationRun, first_event: datetime | None) -> None:
+    """Record that the source begins later than it did, if the run computes all ticks since then."""
+    locks.hold(FeatureTable.objects.filter(pk=run.table_id))
+    known = queries.first_event(run.table)
+    if first_event is not None and known is not None and start_of(run.window) < known:
+        run.table.stored_windows.filter(first_event__lt=first_event).update(first_event=first_event)
 
 
 @transaction.atomic

@@ -476,6 +476,7 @@ def test_a_version_is_computed_again(assay, peer, capsys):
     run |= {"status": "succeeded", "step": "done", "progress": 1.0, "chunks": 2, "chunks_done": 2}
     run |= {"rows_read": 9, "rows_offline": 2, "rows_online": 2}
     counts = {"already_stored": 7, "corrected": 2, "late": 2, "gone": 3, "repeated": 4}
+    counts["why_gone"] = "the source begins later"
     peer.answers_with("POST feature-views/profile/versions/1.0.0/backfill", run, 202)
     peer.answers_with("GET runs/7", run | {"source": counts})
 
@@ -485,6 +486,7 @@ def test_a_version_is_computed_again(assay, peer, capsys):
     assert "2 rows differ from what was stored and were stored as corrections" in said
     assert "4 rows were given twice" in said
     assert "3 stored rows have none in the source any more; they stay" in said
+    assert "ticks that stay as they are: the source begins later" in said
     with pytest.raises(SystemExit):
         assay("backfill", "profile")
     assert "write VIEW@VERSION" in capsys.readouterr().err

@@ -78,6 +78,7 @@ class _Corrections:
         self._connection, self._job, self._done = connection, job, done
         self._source = source
         self._counts = (0, 0, 0, 0)
+        self._whole_from: datetime | None = None
 
     def queries(self) -> Iterator[Query]:
         job, spec = self._job, self._job.spec
@@ -92,14 +93,15 @@ class _Corrections:
             return
         end = job.window_end
         self._create("stored", correcting.stored_sql(spec, job.state_files, job.window_start, end))
+        self._whole_from = self._found_whole_from()
         self._create(
-            "compared", correcting.compared_sql(spec, self._whole_from(), carries=job.only_compares)
+            "compared", correcting.compared_sql(spec, self._whole_from, carries=job.only_compares)
         )
         self._counts = self._connection.execute(correcting.COUNTS).fetchall()[0]
         new, corrected, *_ = self._counts
         yield Query(correcting.corrections_sql(spec, job.corrects_at), new + corrected)
 
-    def _whole_from(self) -> datetime | None:
+    def _found_whole_from(self) -> datetime | None:
         """Return from when on the source has all of every window; None: nothing was trimmed.
 
         It was where a tick is stored before its first row, or its first row was an earlier one.
@@ -127,6 +129,7 @@ class _Corrections:
             corrected=corrected,
             already_stored=equal,
             gone=gone,
+            whole_from=self._whole_from,
         )
 
     def _create(self, name: str, sql: str) -> None:

@@ -559,6 +559,7 @@ def test_ticks_whose_windows_a_trimmed_source_has_in_part_are_gone_and_stay(cast
         run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT)
     assert (run.status, run.source_counts["corrected"]) == ("succeeded", 0)
     assert run.source_counts["gone"] == trimmed.gone
+    assert "before 2026-03-01 10:00:00 UTC it has a part only" in run.source_counts["why_gone"]
     assert online(version, DRIVERS, at=AT) == stored
 
 
@@ -578,9 +579,30 @@ def test_a_source_is_trimmed_too_that_lost_rows_of_its_first_tick_alone(cast, so
     trimmed = certified(fresh(version))
 
     assert (trimmed.status, trimmed.differences, trimmed.gone > 0) == ("equal", 0, True)
+
+
+@pytest.mark.parametrize("start", [None, AT - 12 * HOUR])
+def test_a_wrong_first_row_is_taken_out_where_somebody_asks_for_it(cast, sources, start):
+    """A certificate cannot tell it from a trimmed one; from then on the source begins later."""
+    rows = [(1001, AT - n * HOUR, AT - n * HOUR, 0.5, n) for n in (9, 8, 7, 6, 5, 4, 3, 2)]
+    before = AT - 9 * HOUR - HOUR / 6
+    write_rows(sources, [(1001, before, before, 0.5, 1000), *rows])
+    windowed = WINDOWED.replace("1h]", "4h]").replace("count_1h", "count_4h")
     with committed():
-        run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT)
-    assert (run.status, run.source_counts["corrected"]) == ("succeeded", 0)
+        version = make_version(cast, text="\n---\n".join((ENTITY, SOURCE, windowed)))
+        materialize(version)
+    write_rows(sources, rows)
+    doubtful = certified(fresh(version))
+    assert (doubtful.status, doubtful.gone) == ("equal", 4)
+
+    with committed():
+        run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT, window_start=start)
+    corrected = certified(fresh(version))
+
+    found = run.source_counts
+    assert (run.status, found["corrected"], found["gone"]) == ("succeeded", 4, 0)
+    assert "why_gone" not in run.source_counts
+    assert (corrected.status, corrected.gone) == ("equal", 0)
 
 
 def test_only_the_latest_ticks_are_compared_where_that_is_asked(ticks, sources):
