@@ -56,6 +56,12 @@ def table_at(table: FeatureTable) -> TableAt:
     return TableAt(str(uri), table.stored_as, table.stored_version)
 
 
+def idle_tables() -> QuerySet[FeatureTable]:
+    """Return the tables of which no run is live: nobody writes into them."""
+    live = MaterializationRun.objects.filter(table=OuterRef("pk"), status__in=LIVE_STATUSES)
+    return FeatureTable.objects.exclude(Exists(live)).select_related("feature_view__project")
+
+
 def recorded_tables() -> QuerySet[FeatureTable]:
     """Return the tables that the offline store should have, those loaded last first."""
     recorded = FeatureTable.objects.exclude(stored_as="").order_by("-generation", "-pk")

@@ -18,7 +18,9 @@ from django.db.models import Q
 from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
+from materialization.edges import offline_store
 from materialization.models import MaterializationRun
+from materialization.queries import idle_tables, table_at
 from materialization.requests import care, certificates, history, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
@@ -91,6 +93,18 @@ def _end_of_dead(run: MaterializationRun) -> Ending | None:
     return Ending(RunStatus.ERRORED, said, "worker_died")
 
 
+def remove_staged(*, at: datetime) -> None:
+    """Remove what runs have staged that ended, were paused or died: no other run will store it."""
+    store = offline_store()
+    for table in idle_tables():
+        place = table_at(table)
+        names = store.list_staged(place)
+        # Asked again after the look: what it saw is of no run that began in between.
+        if names and idle_tables().filter(pk=table.pk).exists():
+            for name in names:
+                store.drop_staged(place, name)
+
+
 def resend_lost(*, at: datetime) -> None:
     """Wake a worker again for runs whose message was lost, or that an outage put back."""
     is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
@@ -116,6 +130,7 @@ DUTIES: tuple[Callable[..., None], ...] = (
     expire_held,
     remove_files,
     tidy_up,
+    remove_staged,
     *certificates.DUTIES,
     *care.DUTIES,
     expiry_due,

@@ -21,13 +21,10 @@ from materialization.choices import (
     RunStatus,
     RunStep,
 )
-from materialization.chunks import staging_name
-from materialization.edges import offline_store
 from materialization.metrics import count_run
 from materialization.models import MaterializationRun
 from materialization.quality.alerts.drift import alert_of_drift
 from materialization.quality.alerts.runs import alert_of_run
-from materialization.queries import table_at
 from materialization.runner.quarantine import follow_end
 from registry import audit
 
@@ -225,12 +222,6 @@ def _fields(run: MaterializationRun, at: datetime) -> dict[str, Any]:
     }
 
 
-def _drop_staged(run: MaterializationRun, actor: User | None, at: datetime) -> None:
-    """Remove what lies staged for chunks that nobody will store."""
-    place, name = table_at(run.table), staging_name(run.pk)
-    transaction.on_commit(lambda: offline_store().drop_staged(place, name))
-
-
 #: What happens at every end, in the transaction of the end. It gets the run as it is now, who ended
 #: it (None: the system) and when; what it raises undoes the end.
 FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...] = (
@@ -240,5 +231,4 @@ FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...]
     _leave_trail,
     _say_in_log,
     count_run,
-    _drop_staged,
 )

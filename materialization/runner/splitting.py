@@ -3,14 +3,14 @@
 The rows of the chunks to come are staged apart, under the table and in no snapshot; each chunk then
 takes its own. That is only ever quicker: where it cannot be, or the files are not those of the
 source any more, a chunk reads the source itself. What is staged outlives the attempt that dies or
-gives its worker away; the run's end, or the next run's begin, removes it.
+gives its worker away; it is removed after the last chunk, and by the sweep where no run of the
+table is live.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import contextmanager
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,14 +25,11 @@ from materialization.compute.limits import EngineLimits
 from materialization.edges import engine, offline_store
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import table_at
-from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.looking import refuse_changed
 from materialization.stores.columns import stored_schema
 from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from materialization.chunks import Chunk
     from materialization.compute.child import Watch
     from materialization.compute.jobs import ComputeJob
@@ -76,20 +73,8 @@ class Asked(NamedTuple):
 _read = json_reader(Staged)
 
 
-@contextmanager
-def cleared(run: MaterializationRun) -> Iterator[None]:
-    """Remove what was staged for the run's chunks, unless it goes on, here or elsewhere."""
-    try:
-        yield
-    except (LeaseLost, SlotWanted):
-        raise
-    except BaseException:
-        drop_staged(run)
-        raise
-    drop_staged(run)
-
-
 def drop_staged(run: MaterializationRun) -> None:
+    """Remove what is staged for the run's chunks: all are stored."""
     offline_store().drop_staged(table_at(run.table), staging_name(run.pk))
 
 

@@ -106,9 +106,10 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     adopt_windows(run.table)
     catch_up(run, heartbeat)
     where = whereabouts(run.version.spec, run.table.feature_view.project)
-    with where.telling(), splitting.cleared(run):
+    with where.telling():
         for part in _parts(run, where, heartbeat):
             _store(run, part, heartbeat)
+    splitting.drop_staged(run)
 
 
 def _parts(run: MaterializationRun, where: Whereabouts, heartbeat: Heartbeat) -> Iterator[Part]:

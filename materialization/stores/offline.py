@@ -90,6 +90,9 @@ class DeltaOfflineStore:
             if folder.name != keep:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def list_staged(self, at: TableAt) -> list[str]:
+        return [folder.name for folder in (self._inside(at.uri) / STAGING).glob("*")]
+
     def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
         place = self._inside(at.uri) / STAGING / name
         shutil.rmtree(place, ignore_errors=True)

@@ -347,6 +347,10 @@ class OfflineStore(Protocol):
         """
         ...
 
+    def list_staged(self, at: TableAt) -> list[str]:
+        """Return the names of all that lies staged, kept or not, for ``drop_staged``."""
+        ...
+
     def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
         """Have a staging folder outlive its block, under a name, until staging is cleared.
 
@@ -359,7 +363,7 @@ class OfflineStore(Protocol):
         ...
 
     def drop_staged(self, at: TableAt, name: str) -> None:
-        """Remove the folder that was kept under the name, if there is one."""
+        """Remove the staging folder of that name, kept or not, if there is one."""
         ...
 
     def set_aside(self, at: TableAt, folder: str) -> str:

@@ -184,11 +184,12 @@ def test_what_is_kept_staged_outlives_its_block_and_clearing_until_it_is_dropped
     store.clear_staging(place, keep="7")
 
     kept = store.staged(place, "7")
+    assert store.list_staged(place) == ["7"]
     assert not Path(left).exists()
     assert kept is not None
     assert Path(kept, "a.parquet").exists()
     store.drop_staged(place, "7")
-    assert store.staged(place, "7") is None
+    assert (store.staged(place, "7"), store.list_staged(place)) == (None, [])
 
 
 def test_what_is_set_aside_stays_out_of_the_table_until_it_is_removed(store, place):

@@ -133,6 +133,14 @@ def _unrecorded(chunk: Chunk) -> Chunk:
     return msgspec.structs.replace(chunk, stored_at=None, is_committed=False)
 
 
+def staged(version: FeatureViewVersion) -> list[str]:
+    """Return the rows that lie staged for chunks to come: the folder of each file."""
+    return sorted(
+        file.parent.name
+        for file in Path(table_at(table_of(version)).uri).rglob("_staging/**/*.parquet")
+    )
+
+
 def snapshot(version: FeatureViewVersion) -> Any:
     return offline_store().snapshot(table_at(table_of(version)))
 

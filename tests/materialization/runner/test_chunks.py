@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,10 +15,8 @@ from materialization.chunks import read_chunks
 from materialization.edges import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, table_at
-from materialization.requests.runs import cancel_run
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
-from materialization.runner import splitting
 from tests import factories
 from tests.factories import make_version
 from tests.materialization.run_world import (
@@ -32,6 +31,7 @@ from tests.materialization.run_world import (
     online,
     perform,
     snapshot,
+    staged,
     table_of,
     write_rows,
 )
@@ -137,11 +137,25 @@ def test_a_large_window_is_stored_in_chunks(history):
     equals_the_source(history)
 
 
-def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(history, settings):
+@pytest.fixture
+def dead_remove_nothing(monkeypatch) -> None:
+    """Whoever is killed leaves its folders behind."""
+    remove = shutil.rmtree
+
+    def rmtree(*args: Any, **named: Any) -> None:
+        if not isinstance(sys.exception(), Killed):
+            remove(*args, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+
+
+def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(
+    history, settings, dead_remove_nothing
+):
     settings.RUN_CHUNK_ROWS = 6
     with committed():
         run = ask(history)
-    deaths, at = 0, AT
+    deaths, at, found = 0, AT, set[str]()
     while True:
         before = len(stored(history))
         try:
@@ -153,12 +167,15 @@ def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(history, set
                 at = AT + timedelta(seconds=settings.RUN_LEASE_SECONDS + 1)
                 sweep(at=at)
             assert len(stored(history)) >= before
+            found.update(staged(history))
             continue
         break
 
     run.refresh_from_db()
     assert run.status == "succeeded", (run.error, run.traceback)
     assert deaths >= 3
+    assert found >= {"__part=1", "__part=2"}
+    assert staged(history) == []
     assert run.rows_offline == 16
     equals_the_source(history)
     run.refresh_from_db()
@@ -248,97 +265,6 @@ def test_a_long_run_gives_its_worker_to_one_that_waits(cast, history, sources):
     MaterializationRun.objects.filter(pk=waiting.pk).update(status="cancelled")
     with committed():
         assert perform(first).status == "succeeded"
-    equals_the_source(history)
-
-
-def staged(version: FeatureViewVersion) -> list[str]:
-    """Return the rows that lie staged for chunks to come: the folder of each file."""
-    return sorted(
-        file.parent.name
-        for file in Path(table_at(table_of(version)).uri).rglob("_staging/**/*.parquet")
-    )
-
-
-def one_chunk(run: MaterializationRun) -> None:
-    """Store one chunk of a run: it stops before the next, for another that waits."""
-    before = run.rows_offline
-    with committed():
-        assert runner.run(run_id=run.pk, worker="w", clock=lambda: AT) is True
-    run.refresh_from_db()
-    assert run.rows_offline > before
-
-
-@pytest.fixture
-def waited_for(cast, history) -> MaterializationRun:
-    other = factories.DEFINITIONS.replace("name: driver_hourly", "name: driver_other")
-    with committed():
-        second = make_version(cast, text=other)
-        run, _ = ask(history), ask(second)
-    return run
-
-
-def test_a_source_in_no_order_is_read_once_for_all_chunks(history, waited_for):
-    one_chunk(waited_for)
-    first = staged(history)
-    one_chunk(waited_for)
-    second = staged(history)
-    MaterializationRun.objects.exclude(pk=waited_for.pk).update(status="cancelled")
-    with committed():
-        assert perform(waited_for).status == "succeeded"
-
-    assert first == [f"__part={n}" for n in range(1, 6)]
-    assert second == first[1:]
-    assert staged(history) == []
-    equals_the_source(history)
-
-
-@pytest.mark.parametrize("fault", ["a file is gone", "its note is gone", "the source changed"])
-def test_what_was_staged_and_cannot_be_taken_is_read_again(history, waited_for, sources, fault):
-    one_chunk(waited_for)
-    (folder,) = Path(table_at(table_of(history)).uri, "_staging").iterdir()
-    if fault == "a file is gone":
-        next(folder.glob("parts/__part=1/*")).unlink()
-    elif fault == "its note is gone":
-        (folder / "split.json").unlink()
-    else:
-        changed = [(k, e, c, r, n if n < 12 else n + 100) for k, e, c, r, n in HISTORY]
-        write_rows(sources, changed)
-    MaterializationRun.objects.exclude(pk=waited_for.pk).update(status="cancelled")
-    with committed():
-        assert perform(waited_for).status == "succeeded"
-
-    assert staged(history) == []
-    if fault == "the source changed":
-        trips = [row[3] for row in stored(history)]
-        assert sorted(trips) == [*range(12), *range(112, 116)]
-    else:
-        equals_the_source(history)
-
-
-@pytest.mark.parametrize("ends_by", ["a cancel", "nothing"])
-def test_what_a_run_staged_that_never_goes_on_is_removed(cast, history, waited_for, ends_by):
-    one_chunk(waited_for)
-    assert staged(history)
-    if ends_by == "a cancel":
-        with committed():
-            cancel_run(run=waited_for, actor=cast.operator, at=AT)
-        assert staged(history) == []
-    MaterializationRun.objects.update(status="cancelled")
-
-    with committed():
-        assert materialize(history).status == "succeeded"
-
-    assert staged(history) == []
-    equals_the_source(history)
-
-
-def test_where_there_is_no_room_each_chunk_reads_the_source_and_says_so(history, monkeypatch):
-    monkeypatch.setattr(splitting, "MOST_BYTES", 400)
-    with committed():
-        run = materialize(history)
-
-    assert run.status == "succeeded"
-    assert "there is room for 0 MB" in run.source_counts["reads_again"]
     equals_the_source(history)
 
 
