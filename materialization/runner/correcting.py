@@ -95,6 +95,7 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
             schema=stored_schema(run.version.spec),
             sequence=run.sequence,
             transaction=name,
+            rows=computed.counters.rows,
         )
     note_commit(run.table, result)
 

@@ -87,6 +87,7 @@ def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> 
             schema=stored_schema(spec),
             sequence=sequence,
             transaction=transaction_name(run.pk),
+            rows=profile.rows,
         )
     note_commit(run.table, result)
     return result

@@ -25,11 +25,14 @@ from materialization.compute.limits import EngineLimits
 from materialization.edges import engine, offline_store
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import table_at
+from materialization.runner.ending import MAX_ATTEMPTS
 from materialization.runner.looking import refuse_changed
 from materialization.stores.columns import stored_schema
 from materialization.windows import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from materialization.chunks import Chunk
     from materialization.compute.child import Watch
     from materialization.compute.jobs import ComputeJob
@@ -78,8 +81,12 @@ def drop_staged(run: MaterializationRun) -> None:
     offline_store().drop_staged(table_at(run.table), staging_name(run.pk))
 
 
-def prepared(asked: Asked, folder: str, *, watch: Watch) -> Prepared | None:
+def prepared(
+    asked: Asked, folder: str, *, watch: Watch, check: Callable[[], None]
+) -> Prepared | None:
     """Move the rows of a chunk that are staged into ``folder``; None: it reads the source itself.
+
+    ``check`` asks whether the attempt still has the run.
 
     :raises LeaseLost, RunCancelled: the run should stop.
     """
@@ -87,7 +94,7 @@ def prepared(asked: Asked, folder: str, *, watch: Watch) -> Prepared | None:
         return None
     staged = _found(asked)
     if staged is None:
-        staged = _made(asked, watch)
+        staged = _made(asked, watch, check)
     if staged is None or staged.parts is None:
         return None
     return _taken(asked, staged, folder)
@@ -132,7 +139,7 @@ def _source(work: Work) -> dict[str, str]:
     return {part.name: part.identity for part in work.parts if part.name in work.reads}
 
 
-def _made(asked: Asked, watch: Watch) -> Staged | None:
+def _made(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | None:
     """Stage this chunk and those that follow, as many as there is room for."""
     run, number = asked.run, asked.number
     following = read_chunks(run.chunks)[number:]
@@ -150,6 +157,7 @@ def _made(asked: Asked, watch: Watch) -> Staged | None:
         if staged.why:
             log.warning("%s: each of its chunks reads the source: %s", run, staged.why)
         Path(folder, _NOTE).write_bytes(msgspec.json.encode(staged))
+        check()  # or it would put its folder in the place of the one that another attempt takes
         offline_store().keep_staged(place, folder, staging_name(run.pk))
     return staged
 
@@ -158,6 +166,9 @@ def _those_with_room(
     asked: Asked, following: list[Chunk], folder: str
 ) -> tuple[tuple[datetime, ...], str]:
     """Return the ends of as many chunks as may be staged, and why not more, if they are too few."""
+    if asked.run.tries >= MAX_ATTEMPTS:
+        before = asked.run.tries - 1
+        return (), f"{before} attempts stored no chunk, and reading it once may be what ended them."
     columns = len(stored_schema(asked.run.version.spec))
     size = sum(part.size for part in asked.work.parts if part.name in asked.work.reads)
     rows = [each.expected or 0 for each in following]
@@ -180,21 +191,25 @@ def _those_with_room(
 
 
 def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:
-    """Have the rows staged; whatever is wrong with them is for the chunk they are in to say."""
+    """Have the rows staged; whatever is wrong with them is for the chunk they are in to say.
+
+    Files of two attempts have different names: nobody takes some of the one and some of the other.
+    """
+    own = Path(folder, str(asked.run.attempt))
+    own.mkdir()
     job = SplitJob(
         spec=asked.job.spec,
         source=asked.job.source.only(asked.work.reads),
         window_start=asked.job.readings[0].windows[0][0],
         ends=staged.ends,
-        staging=folder,
+        staging=str(own),
         sequence=staged.sequence,
     )
     try:
         found = engine().split(job, watch=watch)
     except (Invalid, EngineLimitExceeded, EngineStopped) as exc:
         said = "not all of it can be read." if isinstance(exc, Invalid) else exc.message
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(folder).mkdir()
+        shutil.rmtree(own, ignore_errors=True)
         return msgspec.structs.replace(staged, why=f"reading it once failed: {said}")
     if found.parts is None:
         return staged

@@ -154,7 +154,7 @@ def _commit(
         given = msgspec.structs.replace(job, staging=folder, sequence=sequence, stored_files=stored)
         asked = splitting.Asked(run, part.number, part.work, given)
         watch = partial(_watch, run, heartbeat, part.number)
-        ready = splitting.prepared(asked, folder, watch=watch)
+        ready = splitting.prepared(asked, folder, watch=watch, check=heartbeat.check)
         given = msgspec.structs.replace(given, prepared=ready)
         computed = engine().compute(given, watch=watch)
         # Before the commit: an attempt that dies after it leaves what it found to the next.
@@ -175,6 +175,7 @@ def _commit(
             schema=stored_schema(run.version.spec),
             sequence=sequence,
             transaction=transaction_name(run.pk),
+            rows=computed.counters.rows,
             number=part.number + 1,
             after=committed_before(read_chunks(run.chunks), part.number),
         )

@@ -26,6 +26,7 @@ from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, ca
 from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
 from materialization.stores.protocols import (
     Aside,
+    BadStagedFile,
     Cared,
     CommitResult,
     FileList,
@@ -143,6 +144,7 @@ class DeltaOfflineStore:
         schema: pa.Schema,
         sequence: int,
         transaction: str,
+        rows: int,
         number: int = 1,
         after: int | None = None,
     ) -> CommitResult:
@@ -151,6 +153,8 @@ class DeltaOfflineStore:
             return _known(table, sequence)
         root = Path(_root_of(table))
         staged = [read_staged(file, schema, sequence) for file in files]
+        if (found := sum(each.rows for each in staged)) != rows:
+            raise BadStagedFile(f"the files of {transaction} have {found} rows, not {rows}.")
         moved = [_moved(each, root, sequence) for each in staged]
         told = Transaction(transaction, number, int(time.time() * 1000))
         try:

@@ -396,17 +396,19 @@ class OfflineStore(Protocol):
         schema: pa.Schema,
         sequence: int,
         transaction: str,
+        rows: int,
         number: int = 1,
         after: int | None = None,
     ) -> CommitResult:
         """Make staged files part of the table, all or none, once however often it is asked.
 
         They are moved and not copied. ``schema`` is ``columns.stored_schema``, and every row
-        carries ``sequence``. The commit is ``number`` of what ``transaction`` names, and made only
-        where the table has come to ``after`` of it (None: to none); else nothing is looked at. The
-        first commit makes the table.
+        carries ``sequence``; there are ``rows`` of them. The commit is ``number`` of what
+        ``transaction`` names, and made only where the table has come to ``after`` of it (None: to
+        none); else nothing is looked at. The first commit makes the table.
 
-        :raises BadStagedFile: a file has other columns, or rows of another sequence.
+        :raises BadStagedFile: a file has other columns, or rows of another sequence, or they have
+            not so many rows.
         :raises OfflineStoreUnavailable: the table could not be written.
         """
         ...

@@ -77,7 +77,7 @@ def test_a_commit_repeated_appears_once_and_is_not_looked_at_again(store, place)
     first = commit(store, place, [batch(row(), row(x=2.0))])
 
     schema = stored_schema(SPEC)
-    again = store.commit(place, ["gone"], schema=schema, sequence=1, transaction="run-1")
+    again = store.commit(place, ["gone"], schema=schema, sequence=1, transaction="run-1", rows=1)
 
     assert (first.already, again.already) == (False, True)
     assert (first.rows, again.rows) == (2, 2)
@@ -128,7 +128,7 @@ def test_the_same_commit_from_many_threads_appears_once(store, place):
     assert store.snapshot(place).rows == 1
 
 
-@pytest.mark.parametrize("fault", ["columns", "sequence", "cut short", "not there"])
+@pytest.mark.parametrize("fault", ["columns", "sequence", "cut short", "not there", "too few"])
 def test_of_files_that_are_not_what_they_should_be_nothing_is_stored(store, place, fault):
     commit(store, place, [batch(row())])
     schema = stored_schema(SPEC)
@@ -143,9 +143,10 @@ def test_of_files_that_are_not_what_they_should_be_nothing_is_stored(store, plac
             bad.write_bytes(bad.read_bytes()[:-20])
         if fault == "not there":
             bad.unlink()
-        with pytest.raises(BadStagedFile, match=r"bad\.parquet"):
+        rows, said = (3, "2 rows, not 3") if fault == "too few" else (2, r"bad\.parquet")
+        with pytest.raises(BadStagedFile, match=said):
             files = [str(good), str(bad)]
-            store.commit(place, files, schema=schema, sequence=2, transaction="run-2")
+            store.commit(place, files, schema=schema, sequence=2, transaction="run-2", rows=rows)
 
     assert store.snapshot(place).rows == 1
     assert commit(store, place, [batch(row())], sequence=2, transaction="run-2").already is False

@@ -133,12 +133,13 @@ def _unrecorded(chunk: Chunk) -> Chunk:
     return msgspec.structs.replace(chunk, stored_at=None, is_committed=False)
 
 
+def staging_of(version: FeatureViewVersion) -> Path:
+    return Path(table_at(table_of(version)).uri, "_staging")
+
+
 def staged(version: FeatureViewVersion) -> list[str]:
     """Return the rows that lie staged for chunks to come: the folder of each file."""
-    return sorted(
-        file.parent.name
-        for file in Path(table_at(table_of(version)).uri).rglob("_staging/**/*.parquet")
-    )
+    return sorted(file.parent.name for file in staging_of(version).rglob("*.parquet"))
 
 
 def snapshot(version: FeatureViewVersion) -> Any:

@@ -19,7 +19,7 @@ from registry.spec.value_types import parse_type
 from tests.materialization.engine_cases import at, make_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from materialization.stores.protocols import (
         CommitResult,
@@ -95,7 +95,7 @@ def row(
 def commit(
     store: OfflineStore,
     place: TableAt,
-    batches: Iterable[pa.RecordBatch],
+    batches: Sequence[pa.RecordBatch],
     *,
     sequence: int = 1,
     transaction: str = "run-1",
@@ -107,7 +107,14 @@ def commit(
             write_staged(Path(folder) / f"{number}.parquet", each, schema, sequence)
             for number, each in enumerate(batches)
         ]
-        return store.commit(place, files, schema=schema, sequence=sequence, transaction=transaction)
+        return store.commit(
+            place,
+            files,
+            schema=schema,
+            sequence=sequence,
+            transaction=transaction,
+            rows=sum(each.num_rows for each in batches),
+        )
 
 
 def write_staged(path: Path, rows: pa.RecordBatch, schema: pa.Schema, sequence: int) -> str:

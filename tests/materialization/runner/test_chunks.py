@@ -32,6 +32,7 @@ from tests.materialization.run_world import (
     perform,
     snapshot,
     staged,
+    staging_of,
     table_of,
     write_rows,
 )
@@ -137,8 +138,7 @@ def test_a_large_window_is_stored_in_chunks(history):
     equals_the_source(history)
 
 
-@pytest.fixture
-def dead_remove_nothing(monkeypatch) -> None:
+def dead_remove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is killed leaves its folders behind."""
     remove = shutil.rmtree
 
@@ -149,18 +149,18 @@ def dead_remove_nothing(monkeypatch) -> None:
     monkeypatch.setattr(shutil, "rmtree", rmtree)
 
 
-def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(
-    history, settings, dead_remove_nothing
-):
+def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(history, settings, monkeypatch):
+    dead_remove_nothing(monkeypatch)
     settings.RUN_CHUNK_ROWS = 6
     with committed():
         run = ask(history)
     deaths, at, found = 0, AT, set[str]()
+    folders = set[str]()
     while True:
         before = len(stored(history))
         try:
             with committed():
-                runner.run(run_id=run.pk, worker="worker-1", clock=killed_at(2 + deaths % 7))
+                runner.run(run_id=run.pk, worker="worker-1", clock=killed_at(3 + deaths % 7))
         except Killed:
             deaths += 1
             with committed():
@@ -168,6 +168,7 @@ def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(
                 sweep(at=at)
             assert len(stored(history)) >= before
             found.update(staged(history))
+            folders.update(each.name for each in staging_of(history).glob("*"))
             continue
         break
 
@@ -175,6 +176,7 @@ def test_a_run_that_is_killed_anywhere_goes_on_after_its_last_chunk(
     assert run.status == "succeeded", (run.error, run.traceback)
     assert deaths >= 3
     assert found >= {"__part=1", "__part=2"}
+    assert len(folders) > 1  # also of one who died before he could keep what he had read
     assert staged(history) == []
     assert run.rows_offline == 16
     equals_the_source(history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.models import MaterializationRun
-from materialization.queries import table_at
 from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run
 from materialization.requests.sweep import sweep
@@ -26,12 +26,21 @@ from tests.materialization.run_world import (
     materialize,
     perform,
     staged,
-    table_of,
+    staging_of,
     write_rows,
 )
-from tests.materialization.runner.test_chunks import HISTORY, equals_the_source, stored
+from tests.materialization.runner.test_chunks import (
+    HISTORY,
+    Killed,
+    dead_remove_nothing,
+    equals_the_source,
+    stored,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from registry.models import FeatureViewVersion
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +102,7 @@ def halve(folder: Path, number: int) -> Path:
 @pytest.mark.parametrize("fault", ["a file is gone", "its note is gone", "the source changed"])
 def test_what_was_staged_and_cannot_be_taken_is_read_again(history, waited_for, sources, fault):
     one_chunk(waited_for)
-    (folder,) = Path(table_at(table_of(history)).uri, "_staging").iterdir()
+    (folder,) = staging_of(history).iterdir()
     if fault == "a file is gone":
         halve(folder, 1).unlink()
     elif fault == "its note is gone":
@@ -117,7 +126,7 @@ def test_what_was_staged_and_cannot_be_taken_is_read_again(history, waited_for, 
 def test_what_is_staged_for_nobody_is_removed(cast, history, waited_for, lies_by):
     """Of the run's chunks, and by an attempt that died while it read."""
     one_chunk(waited_for)
-    dead = Path(table_at(table_of(history)).uri, "_staging", f"{waited_for.pk}-7-chunks", "parts")
+    dead = staging_of(history) / f"{waited_for.pk}-7-chunks" / "parts"
     dead.mkdir(parents=True)
     (dead / "half.parquet").touch()
     with committed():
@@ -140,6 +149,70 @@ def test_what_is_staged_for_nobody_is_removed(cast, history, waited_for, lies_by
     with committed():
         assert materialize(history).status == "succeeded"
 
+    assert staged(history) == []
+    equals_the_source(history)
+
+
+@pytest.fixture
+def at_each_reading(history):
+    """Give a clock that has something happen once an attempt has read all, before it keeps it."""
+
+    def clock_with(happens: Callable[[], object]) -> Callable[[], datetime]:
+        seen = set[Path]()
+
+        def clock() -> datetime:
+            new = set(staging_of(history).glob("*-*-chunks/[0-9]*")) - seen
+            seen.update(new)
+            if new:
+                happens()
+            return AT
+
+        return clock
+
+    return clock_with
+
+
+def test_an_attempt_that_was_overtaken_leaves_the_staged_rows_of_the_next(
+    history, waited_for, at_each_reading, settings
+):
+    def overtaken() -> None:
+        sweep(at=AT + timedelta(seconds=settings.RUN_LEASE_SECONDS + 1))
+        one_chunk(waited_for)
+
+    with committed():
+        clock = at_each_reading(overtaken)
+        assert runner.run(run_id=waited_for.pk, worker="a", clock=clock) is False
+
+    (folder,) = staging_of(history).iterdir()
+    assert [each.name for each in folder.iterdir() if each.is_dir()] == ["2"]
+    MaterializationRun.objects.exclude(pk=waited_for.pk).update(status="cancelled")
+    with committed():
+        assert perform(waited_for).status == "succeeded"
+    equals_the_source(history)
+
+
+def test_a_reading_of_all_that_ends_its_worker_each_time_is_given_up(
+    history, at_each_reading, monkeypatch, settings
+):
+    dead_remove_nothing(monkeypatch)
+
+    def die() -> None:
+        raise Killed
+
+    clock = at_each_reading(die)
+    with committed():
+        run = ask(history)
+    for _ in range(2):
+        with committed(), pytest.raises(Killed):
+            runner.run(run_id=run.pk, worker="a", clock=clock)
+        with committed():
+            sweep(at=AT + timedelta(seconds=settings.RUN_LEASE_SECONDS + 1))
+    with committed():
+        runner.run(run_id=run.pk, worker="a", clock=clock)
+
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("succeeded", 3), run.error
+    assert "2 attempts stored no chunk" in run.source_counts["reads_again"]
     assert staged(history) == []
     equals_the_source(history)
 
