@@ -203,7 +203,8 @@ class World:
         served = next(each for each in self._ever if each.version.pk == run.version_id)
         attempt, state, table = run.attempt, self.state, table_of(served.version)
         window = run.window_start, run.window_end
-        doing = Doing(RunKind(run.kind), self.rows, end_of(coverage(table)), *window)
+        until = end_of(coverage(table))  # a question, at which the source may change
+        doing = Doing(RunKind(run.kind), self.rows, until, *window)
         served.table.begins(doing)
         self._at_work.append((served.table, doing))
         try:
