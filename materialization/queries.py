@@ -62,6 +62,12 @@ def idle_tables() -> QuerySet[FeatureTable]:
     return FeatureTable.objects.exclude(Exists(live)).select_related("feature_view__project")
 
 
+def runs_in_chunks() -> int:
+    """Return how many runs are at work that store their window in chunks."""
+    running = MaterializationRun.objects.filter(status=RunStatus.RUNNING)
+    return sum(len(chunks) > 1 for chunks in running.values_list("chunks", flat=True))
+
+
 def recorded_tables() -> QuerySet[FeatureTable]:
     """Return the tables that the offline store should have, those loaded last first."""
     recorded = FeatureTable.objects.exclude(stored_as="").order_by("-generation", "-pk")

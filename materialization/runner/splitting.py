@@ -24,7 +24,7 @@ from materialization.compute.jobs import Prepared, SplitJob
 from materialization.compute.limits import EngineLimits
 from materialization.edges import engine, offline_store
 from materialization.errors import EngineLimitExceeded, EngineStopped
-from materialization.queries import table_at
+from materialization.queries import runs_in_chunks, table_at
 from materialization.runner.ending import MAX_ATTEMPTS
 from materialization.runner.looking import refuse_changed
 from materialization.stores.columns import stored_schema
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Written last: without it a folder is what somebody died over.
 _NOTE = "split.json"
-#: A number in a file takes about so many bytes; as much again stays free on the disk.
-_BYTES, _ROOM = 8, 2
+#: A number in a file takes about so many bytes.
+_BYTES = 8
 #: What one run may stage before its chunks are committed.
 MOST_BYTES = EngineLimits().temp_limit_mb << 20
 #: Of fewer chunks that are left each reads the source.
@@ -94,7 +94,7 @@ def prepared(
         return None
     staged = _found(asked)
     if staged is None:
-        staged = _made(asked, watch, check)
+        staged = _made_if_possible(asked, watch, check)
     if staged is None or staged.parts is None:
         return None
     return _taken(asked, staged, folder)
@@ -139,6 +139,14 @@ def _source(work: Work) -> dict[str, str]:
     return {part.name: part.identity for part in work.parts if part.name in work.reads}
 
 
+def _made_if_possible(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | None:
+    try:
+        return _made(asked, watch, check)
+    except OSError as exc:  # a disk that is full but for what the note takes
+        log.warning("%s: chunk %d reads the source: %s", asked.run, asked.number, exc)
+        return None
+
+
 def _made(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | None:
     """Stage this chunk and those that follow, as many as there is room for."""
     run, number = asked.run, asked.number
@@ -172,9 +180,9 @@ def _those_with_room(
     columns = len(stored_schema(asked.run.version.spec))
     size = sum(part.size for part in asked.work.parts if part.name in asked.work.reads)
     rows = [each.expected or 0 for each in following]
-    each_row = max(columns * _BYTES, size // max(sum(rows), 1))
-    free = shutil.disk_usage(folder).free // _ROOM
-    may_take = min(free, MOST_BYTES)
+    counted = sum(each.expected or 0 for each in read_chunks(asked.run.chunks))
+    each_row = max(columns * _BYTES, size // max(counted, 1))
+    may_take = min(_share_of(shutil.disk_usage(folder).free), MOST_BYTES)
     ends, taken = [], 0
     for chunk, count in zip(following, rows, strict=True):
         taken += count * each_row
@@ -188,6 +196,14 @@ def _those_with_room(
         f"reading it once would stage about {needed:,} MB, and there is room for"
         f" {may_take >> 20:,} MB."
     )
+
+
+def _share_of(free: int) -> int:
+    """Return what one run in chunks may take: all that run now take less together than is free.
+
+    The first was promised half of what was free then, the second half of the other half.
+    """
+    return free >> runs_in_chunks()
 
 
 def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:

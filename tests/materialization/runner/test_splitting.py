@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
+from materialization.chunks import Chunk, read_chunks, written_chunks
 from materialization.models import MaterializationRun
 from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run
@@ -225,6 +227,37 @@ def test_a_cancel_needs_no_store(cast, history, waited_for, settings):
 
     waited_for.refresh_from_db()
     assert waited_for.status == "cancelled"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_is_free_is_given_away_once(cast, history, sources, monkeypatch, others):
+    """Half of it is room for two chunks, and later for two more; half of the half is not."""
+    each_row = (sources / "driver_stats.parquet").stat().st_size // len(HISTORY)
+    free = shutil.disk_usage(sources)._replace(free=2 * 8 * each_row)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    text = factories.DEFINITIONS.replace("name: driver_hourly", "name: driver_other")
+    with committed():
+        another = ask(make_version(cast, text=text))
+    chunks = written_chunks([Chunk(AT - HOUR), Chunk(AT)][: 1 + others])
+    MaterializationRun.objects.filter(pk=another.pk).update(status="running", chunks=chunks)
+
+    with committed():
+        run = materialize(history)
+
+    assert run.status == "succeeded"
+    first, *following = ("reads_again" in each.counts for each in read_chunks(run.chunks))
+    assert (first, any(following)) == (bool(others), bool(others))
+    equals_the_source(history)
+
+
+def test_a_note_that_cannot_be_written_costs_only_time(history, monkeypatch):
+    monkeypatch.setattr(splitting, "_NOTE", "in_no_folder/split.json")
+    with committed():
+        run = materialize(history)
+
+    assert run.status == "succeeded", run.traceback
+    assert staged(history) == []
+    equals_the_source(history)
 
 
 def test_where_there_is_no_room_each_chunk_reads_the_source_and_says_so(history, monkeypatch):
