@@ -29,11 +29,19 @@ if TYPE_CHECKING:
     from registry.spec.value_types import ValueType
 
 
+#: Why a warning was not judged; a check that blocks ends the run by the limit.
+_TOO_MANY = "so many entities have had its values that it needs more memory than a run may use"
+
+
 class Counted(msgspec.Struct, frozen=True):
-    """How many rows fail a check, and one of their values as text; empty: none is shown."""
+    """How many rows fail a check, and one of their values as text; empty: none is shown.
+
+    ``why_not`` says why they could not be counted; empty: they were.
+    """
 
     failed: int
     example: str = ""
+    why_not: str = ""
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -68,11 +76,16 @@ def check_files(
     kinds = {feature.name: feature.value_type for feature in spec.features}
 
     def counted(check: RowCheck) -> Counted:
-        if check.held:
-            find_clashes(connection, spec, check.held, files, stored=stored)
-            pair = _clashing(connection, check)
-        else:
+        if not check.held:
             pair = (next(said), next(said))
+        else:
+            try:
+                find_clashes(connection, spec, check.held, files, stored=stored)
+                pair = _clashing(connection, check)
+            except duckdb.OutOfMemoryException:
+                if check.blocks:
+                    raise
+                return Counted(0, why_not=_TOO_MANY)
         return Counted(pair[0], _shown(pair[1], kinds.get(check.feature)))
 
     counts = tuple(map(counted, checks))

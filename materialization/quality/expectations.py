@@ -88,6 +88,12 @@ def judge(spec: VersionSpec, checked: Checked, batch: Batch) -> list[CheckResult
 
 
 def _of_rows(check: RowCheck, counted: Counted, rows: int) -> CheckResult:
+    if counted.why_not:
+        observed = f"was not judged: {counted.why_not}"
+        return CheckResult(
+            check.feature, check.check, passed=False, observed=observed, expected=check.asked,
+            blocks=check.blocks,
+        )  # fmt: skip
     failed = counted.failed
     passed, observed = failed == 0, f"{failed:,} of {rows:,} rows {check.have}"
     if check.share is not None:
