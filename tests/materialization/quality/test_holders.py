@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import timedelta
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,11 @@ from materialization.compute.jobs import ListJob
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.quality.checking import check_files
+from materialization.quality.expectations import Batch, judge
 from materialization.quality.holders import find_clashes
 from materialization.sandbox.listing import list_rows
 from materialization.stores.columns import stored_schema
-from registry.spec.checks import Checks
+from registry.spec.checks import Checks, Expectations
 from registry.spec.model import FeatureSpec
 from tests.materialization.engine_cases import at, make_spec
 
@@ -106,10 +108,30 @@ def failed(connection, write):
         ([(2, 1, 7), (2, 9, 7)], [(1, 0, 7), (1, 8, 8)], None, 1),
         ([(3, 2, 7)], [(1, 0, 7), (2, 0, 7), (2, 1, 6)], None, 1),
         ([], [(1, 0, 7)], None, 0),
+        ([(1, 9, 7)], [(1, 0, 7), (2, 0, 7)], None, 0),  # was released, and is said again
+        ([(1, 9, 7), (2, 9, 7), (2, 10, 7)], [(1, 0, 7), (2, 0, 7)], None, 0),
+        ([(1, 9, 7), (2, 9, 7)], [(1, 8, 7), (2, 8, 7)], "5h", 0),
+        ([(1, 9, 7), (3, 9, 7)], [(1, 0, 7), (2, 0, 7)], None, 1),  # a third
+        ([(1, 9, 7)], [(1, 0, 7), (1, 5, 8), (2, 0, 7)], None, 1),  # given up, and taken again
+        ([(1, 5, 7)], [(1, 0, 7), (1, 5, 8), (2, 0, 7)], None, 1),  # was not given up after all
+        ([(1, 7, 7)], [(1, 3, 7), (2, 10, 7)], "5h", 1),  # prolonged into another's time
     ],
 )
 def test_a_value_is_held_by_one_entity_at_a_time(failed, new, stored, ttl, wanted):
     assert failed(view(ttl=ttl), new, stored) == wanted
+
+
+def test_what_arrives_later_than_a_cut_is_not_known_before_it(failed):
+    """One that gave a value up at hour 10 was known to at hour 20; another took it at hour 12."""
+    held, given_up, taken = (1, 0, 7), (1, 10, 8, 10), (2, 12, 7)
+
+    assert failed(view(), [held, given_up, taken]) == 0
+    assert failed(view(), [held, taken]) == 2
+    assert failed(view(), [given_up], [held, taken]) == 0
+
+    # Of two the one that arrives later is refused, whichever event is earlier.
+    assert failed(view(), [(2, 5, 7)], [(1, 0, 7)]) == 1
+    assert failed(view(), [(1, 0, 7)], [(2, 5, 7)]) == 1
 
 
 def test_keys_of_several_columns_are_one_entity(failed):
@@ -130,6 +152,48 @@ def test_a_value_that_all_entities_have_is_counted_once_a_row(failed):
     many = [(key, key % 7, 1) for key in range(5000)]
 
     assert failed(view(), many) == 5000
+
+
+@pytest.fixture
+def crowd(write, tmp_path):
+    """Files of one new row, and of 300,000 stored ones, that all have one value."""
+    spec = view()
+    number = pa.array(range(300_000), pa.int64())
+    times = pa.array([T + HOUR] * len(number), pa.timestamp("us", "UTC"))
+    one = pa.array([1] * len(number), pa.int64())
+    columns = {"k": number, "event_timestamp": times, "created_timestamp": times, "v": one}
+    columns["__sequence"] = one
+    schema = stored_schema(spec)
+    table = pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
+    pq.write_table(table, tmp_path / "stored.parquet")
+    return write(spec, [(-1, 5, 1), (-2, 5, 2)], sequence=2), [str(tmp_path / "stored.parquet")]
+
+
+def test_a_value_that_very_many_have_stays_within_little_memory(crowd, tmp_path):
+    limits = EngineLimits(memory_limit_mb=56, threads=2)
+    with open_session(limits, directory=str(tmp_path)) as connection:
+        [counted] = check_files(connection, crowd[0], view(), stored=crowd[1]).counts
+
+    assert counted.failed == 1
+
+
+def test_a_warning_without_the_memory_it_needs_warns(crowd, tmp_path):
+    spec = view()
+    [feature] = spec.view.features
+    warns = Checks(warn=Expectations(unique=True))
+    features = (msgspec.structs.replace(feature, checks=warns),)
+    warned = msgspec.structs.replace(
+        spec, view=msgspec.structs.replace(spec.view, features=features)
+    )
+    limits = EngineLimits(memory_limit_mb=24, threads=1, temp_limit_mb=1)
+    with open_session(limits, directory=str(tmp_path)) as connection:
+        checked = check_files(connection, crowd[0], warned, stored=crowd[1])
+        with pytest.raises(duckdb.OutOfMemoryException):
+            check_files(connection, crowd[0], spec, stored=crowd[1])
+
+    [result] = judge(warned, checked, Batch(2))
+    assert (result.passed, result.stops, result.failed) == (False, False, None)
+    assert "was not judged: so many entities have had its values" in str(result)
 
 
 def test_those_that_fail_are_listed_with_one_who_holds_their_value(connection, write):
@@ -192,8 +256,20 @@ def _timeline(rows):
     return found
 
 
+def _known_until(stored, key, hour, value, hours):
+    """Return the last hour up to which stored rows alone say that the key holds what it has."""
+    line = _timeline(_numbered(stored, 1)).get(key, {})
+    begun = max((each for each in line if each <= hour), default=None)
+    if begun is None or line[begun] != value or (hours is not None and begun + hours < hour):
+        return None
+    return 99 if hours is None else begun + hours
+
+
 def _clashing(new, stored, hours):
-    """Return (key, hour) of the new rows that count and whose value another has at some hour."""
+    """Return (key, hour) of the new rows that count and whose value another has at some hour.
+
+    But not of those that say again what stored rows say, beside others who began before these end.
+    """
     rows = [*_numbered(stored, 1), *_numbered(new, 2)]
     lines, clashing = _timeline(rows), set()
     for moment in range(12):
@@ -203,8 +279,13 @@ def _clashing(new, stored, hours):
             if begun is not None and (hours is None or moment - begun <= hours):
                 at_moment[key] = (begun, line[begun])
         for key, (begun, value) in at_moment.items():
-            others = [each for other, (_, each) in at_moment.items() if other != key]
-            if value is not None and value in others:
+            others = [
+                since
+                for other, (since, each) in at_moment.items()
+                if other != key and each == value
+            ]
+            known = _known_until(stored, key, begun, value, hours)
+            if value is not None and any(known is None or since > known for since in others):
                 clashing.add((key, begun))
     newest = {}
     for row in sorted(rows, key=lambda row: (row[3], row[4])):
