@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lib.instants import to_us
 from materialization.errors import SourceValueInvalid, TooManyTicks, UnknownColumn, placed
 from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
@@ -72,7 +73,8 @@ def look(
     warnings = [*_warnings(spec, casts, facts), *opened.notes]
     if spec.transform.makes_ticks and not problems and facts["rows"]:
         problem, warning = _ticks(connection, spec, opened, tick_rows)
-        problems += problem
+        of_none = _placeholder_events(spec, casts, facts)
+        problems += [(path, f"{of_none}{message}") for path, message in problem]
         warnings += warning
     return {
         # Several features over one aggregated column find the same.
@@ -103,10 +105,22 @@ def _ticks(
     if found is None:
         return [], []
     if found.rows > most:
-        said = f"{found.said()} At most {most:,} may be (TICK_ROWS_LIMIT). {_FEWER}"
-        return [(("schedule",), said)], []
+        words = f"{found.said()} At most {most:,} may be (TICK_ROWS_LIMIT). {_FEWER}"
+        return [(("schedule",), words)], []
     much = f" That is much more than the source. {_FEWER}" if found.is_much else ""
     return [], [found.said() + much]
+
+
+def _placeholder_events(
+    spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+) -> str:
+    """Name the rows whose date may be why ticks are too many; empty where none of them counts."""
+    for number, (path, made) in enumerate(casts):
+        if path == ("source", "event_timestamp"):
+            count, start = count_apart(facts[f"placeholders{number}"]), spec.view.start
+            if count and (start is None or to_us(start) <= facts[f"low{number}"]):
+                return f"{said(count, made.column)}: "
+    return ""
 
 
 def _facts(

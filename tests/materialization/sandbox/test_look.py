@@ -115,7 +115,14 @@ def test_more_ticks_than_a_run_may_have_are_a_problem_of_the_schedule_and_a_star
 
     [(path, problem)] = look(ticking(every="1m"), tmp_path).problems
     assert path == ("schedule",)
-    assert "every 1m has more than 5,000,000 ticks" in problem
+    why = "1 row has a date in 'event' that stands for none, as 1900 or 1970 do"
+    assert problem.startswith(f"{why}: every 1m has more than 5,000,000 ticks")
+
+    few = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, tick_rows=1))
+    for start, said in ((None, f"{why}: its schedule"), (at("2024-01-01"), "its schedule")):
+        spec = ticking(every="1h", ttl="1h", start=start)
+        (report,) = looks.look([spec], where=Whereabouts(root=str(tmp_path)), engine=few)
+        assert report.problems[0][1].startswith(f"{said} makes at most")
 
     assert look(ticking(every="1m", start=at("2024-01-01")), tmp_path).problems == []
 
