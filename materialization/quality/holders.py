@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.instants import MICROSECOND
-from lib.sql_text import identifier
+from lib.sql_text import identifier, text
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
 
@@ -46,7 +46,7 @@ def find_clashes(
     left out first, by one pass over the value and the keys.
     """
     before = _before(connection, spec, files, stored, up_to) if stored else None
-    sought = _Sought(spec, value, stored_rows(files), before)
+    sought = _Sought(spec, value, stored_rows(files), before, sorted({*files, *stored}))
     steps = {
         "shared": sought.shared_sql(),
         "holders": sought.holders_sql(),
@@ -84,8 +84,14 @@ class _Sought:
     the rows that clash.
     """
 
-    def __init__(self, spec: VersionSpec, value: str, new: str, before: str | None) -> None:
-        """``new`` and ``before`` are the relations of rows asked about, and of stored ones."""
+    def __init__(
+        self, spec: VersionSpec, value: str, new: str, before: str | None, files: Sequence[str]
+    ) -> None:
+        """``new`` and ``before`` are the relations of rows asked about, and of stored ones.
+
+        ``files`` are those of both, in order: their long names are sorted as numbers.
+        """
+        self._file = f"{PLACE[0]}::ENUM ({', '.join(map(text, files))})"
         self._value, self._new, self._before = value, new, before
         names = [identifier(key.name) for key in spec.join_keys]
         self._keys = [f"k{number}" for number, _ in enumerate(names)]
@@ -119,7 +125,7 @@ class _Sought:
         """
         rows = " UNION ALL ".join(
             f"SELECT {self._narrow}, epoch_us({EVENT}) AS since,"
-            f" {CREATED} AS c, {SEQUENCE} AS s, {PLACE[0]} AS file, {PLACE[1]} AS row,"
+            f" {CREATED} AS c, {SEQUENCE} AS s, {self._file} AS file, {PLACE[1]} AS row,"
             f" {is_new} AS is_new FROM {each}"
             for each, is_new in zip(self._all, ("TRUE", "FALSE"), strict=False)
         )
@@ -170,7 +176,8 @@ class _Sought:
         )
         who = ", ".join(f"{key} := other.{key}" for key in self._keys)
         return (
-            f"SELECT own.v, own.file, own.row, struct_pack({who}, since := other.since) AS other"
+            "SELECT own.v, own.file::VARCHAR AS file, own.row,"
+            f" struct_pack({who}, since := other.since) AS other"
             f" FROM ({clashing}) AS found JOIN held AS own ON own.rowid = found.id"
             " JOIN held AS other ON other.rowid = found.other"
         )
