@@ -48,6 +48,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "featurestore_project.dashboard.dashboard",
     "STYLES": [lambda request: static("registry/admin.css")],
+    "SCRIPTS": [lambda request: static("registry/tables.js")],
     "SITE_FAVICONS": [
         {
             "rel": "icon",

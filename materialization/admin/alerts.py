@@ -6,6 +6,7 @@ Not for where alerts are sent: ``channels`` has those pages.
 from __future__ import annotations
 
 from functools import partial
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 LINES = 8
+#: Characters of what an alert says, in a line of the list.
+SAID = 160
 
 
 class StateFilter(TextFilter):
@@ -103,7 +106,10 @@ class AlertAdmin(ScopedAdmin):
 
     @display(description="What was said last")
     def said(self, alert: Alert) -> SafeString:
-        return format_html('<span class="as-small">{}</span>', breakable(alert.words[:160]))
+        return format_html(
+            '<span class="as-small">{}</span>',
+            breakable(shorten(alert.words, SAID, placeholder=" …")),
+        )
 
     @display(description="Times", ordering="count")
     def times(self, alert: Alert) -> int:

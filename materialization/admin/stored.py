@@ -64,7 +64,6 @@ class StoredDataAdmin(ScopedAdmin):
     project_path = "feature_view__project"
     list_display = (
         "title",
-        "project",
         "versions",
         "offline",
         "takes",
@@ -116,12 +115,11 @@ class StoredDataAdmin(ScopedAdmin):
     @display(description="Feature view", ordering="feature_view__name")
     def title(self, table: FeatureTable) -> SafeString:
         return format_html(
-            '{}<br><small class="as-muted">{}</small>', link(table.feature_view), table.uid
+            '{}<br><small class="as-muted">{}<br>{}</small>',
+            link(table.feature_view),
+            breakable(table.feature_view.project.name),
+            table.uid,
         )
-
-    @display(description="Project", ordering="feature_view__project__name")
-    def project(self, table: FeatureTable) -> SafeString:
-        return breakable(table.feature_view.project.name)
 
     @display(description="Versions")
     def versions(self, table: FeatureTable) -> SafeString:

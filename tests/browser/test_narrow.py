@@ -1,0 +1,44 @@
+"""Pages in the width of a phone: what a table says is in the window, each value below its name."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from materialization.models import MaterializationRun
+from materialization.models.alerts import Alert
+from tests.factories import AT, make_version
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+WORDS = "driver_hourly@1.0.0: conv_rate: drift psi fails, 2.63 against the baseline of a day. " * 2
+CHECK = {
+    "feature": "a_feature_of_a_long_name", "check": "drift null_share", "passed": False,
+    "observed": WORDS, "expected": "at most 0.05", "example": "", "blocks": True,
+}  # fmt: skip
+CUT = """() => [...document.querySelectorAll("td, tbody th")].filter((cell) =>
+  cell.scrollHeight > cell.clientHeight + 1 || cell.getBoundingClientRect().right > innerWidth
+).map((cell) => cell.textContent)"""
+
+
+def test_nothing_of_a_table_is_cut_off_on_a_phone(login, cast):
+    version = make_version(cast)
+    run = MaterializationRun.objects.create(
+        version=version, table=version.table, requested_at=AT, enqueued_at=AT, window_end=AT,
+        kind="backfill", status="failed", finished_at=AT, error=WORDS, checks=[CHECK],
+    )  # fmt: skip
+    Alert.objects.create(
+        kind="blocked", severity="critical", project=version.feature_view.project,
+        subject=str(version), version=version, run=run, words=WORDS, opened_at=AT, last_seen_at=AT,
+    )  # fmt: skip
+    page = login("author")
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    for address in ("", "materialization/alert/", "registry/featuretable/"):
+        page.goto(f"/admin/{address}")
+        expect(page.locator("td").first).to_be_visible()
+        assert page.evaluate(CUT) == [], address
+    page.goto(f"/admin/materialization/materializationrun/{run.pk}/change/")
+    verdict = page.locator("td[data-label=Verdict]")
+    expect(verdict).to_have_text("failed")
+    assert page.evaluate(CUT) == []
