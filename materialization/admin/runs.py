@@ -256,6 +256,7 @@ def _progress(run: MaterializationRun) -> dict[str, Any]:
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,
         "chunks_done": far.chunks_done,
+        "chunks": far.chunks,
         "seconds_left": said_left(far.seconds_left),
         "live": run.status in LIVE_STATUSES,
     }
@@ -293,8 +294,7 @@ def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) ->
     words = [PROFILE_WORDS[header] for header in headers]
     count, sampled = profile["rows"], profile.get("sampled", 0)
     part = sampled if sampled < count else 0
-    drawn = any(shape for _, _, shape in rows)
-    return {"headers": words, "rows": rows, "drawn": drawn, "count": count, "sampled": part}
+    return {"headers": words, "rows": rows, "count": count, "sampled": part}
 
 
 def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:

@@ -160,6 +160,13 @@ def test_a_run_is_followed_without_loading_the_page_again(login, cast):
     expect(page.locator(".as-progress small")).to_have_text("50 %")
     expect(page.get_by_text("1,234")).to_be_visible()
 
+    chunk = {"until": "2026-01-01T00:00:00Z", "expected": 3000}
+    stored = {"stored_at": "2026-03-01T12:00:00Z", "seconds": 1.5}
+    counts = {"counts": {"rows_read": 3000, "rows_stored": 2987}}
+    run.advance(chunks=[chunk | stored | counts, chunk])
+    expect(page.get_by_role("cell", name="2,987")).to_be_visible()
+    expect(page.get_by_text("Rows a second")).to_be_visible()
+
     run.advance(status="succeeded", step="done", progress=1.0, finished_at=AT)
     heading = page.get_by_role("heading", name=re.compile(rf"^Run {run.pk}\b"))
     expect(heading).to_contain_text("succeeded")

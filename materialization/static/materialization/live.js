@@ -15,6 +15,17 @@
     }
   }
 
+  // What grows by lines: the page is asked again, and the part of it that is live takes its place.
+  async function renew(part) {
+    const page = await (await fetch(location.href)).text();
+    const fresh = new DOMParser().parseFromString(page, "text/html").querySelector("[data-live-part]");
+    if (!fresh || fresh.dataset.livePart === part.dataset.livePart) return;
+    const [was, is] = [part, fresh].map((each) => each.querySelector("[data-live-run]")?.dataset);
+    if (was?.status !== is?.status || was?.step !== is?.step) return location.reload();
+    part.replaceWith(fresh);
+    window.assayTables?.(fresh);
+  }
+
   async function poll() {
     const bars = [...document.querySelectorAll("[data-live-run]")];
     if (!bars.length) return;
@@ -28,6 +39,8 @@
         const moved = run.status !== bar.dataset.status || (bar.dataset.step && run.step !== bar.dataset.step);
         if (moved) return location.reload();
         show(bar, run);
+        const part = bar.closest("[data-live-part]");
+        if (part && part.dataset.livePart !== `${run.chunks_done}/${run.chunks}`) await renew(part);
       }
     } catch {
       // The server restarts or the login ended: the next poll tells.
