@@ -54,6 +54,8 @@ def _slope(points: Sequence[tuple[TableSize, int]]) -> float | None:
     if len(points) < 2:
         return None
     (first, less), (last, more) = points[0], points[-1]
+    if not more:  # it was given up: that says nothing of how the others grow
+        return 0.0
     return (more - less) / (last.day - first.day).days
 
 

@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'run',
                 'ordering': ('-id',),
-                'indexes': [models.Index(fields=['status', 'lease_expires_at'], name='materialization_run_due'), models.Index(fields=['table', '-id'], name='materialization_run_newest'), models.Index(fields=['table', 'status'], name='materialization_run_live'), models.Index(condition=models.Q(('publishing', True)), fields=['table', 'sequence'], name='materialization_run_published'), models.Index(condition=models.Q(('has_profile', True)), fields=['finished_at'], name='materialization_run_unmerged'), models.Index(condition=models.Q(('has_profile', False)), fields=['table', 'finished_at'], name='materialization_run_old'), models.Index(condition=models.Q(('has_profile', True)), fields=['table', '-id'], name='materialization_run_profiled'), models.Index(condition=models.Q(('drift__isnull', False)), fields=['version', '-id'], name='materialization_run_drift')],
+                'indexes': [models.Index(fields=['status', 'lease_expires_at'], name='materialization_run_due'), models.Index(fields=['table', '-id'], name='materialization_run_newest'), models.Index(fields=['table', 'status'], name='materialization_run_live'), models.Index(condition=models.Q(('publishing', True)), fields=['table', 'sequence'], name='materialization_run_published'), models.Index(condition=models.Q(('has_profile', True)), fields=['finished_at'], name='materialization_run_unmerged'), models.Index(condition=models.Q(('has_profile', False)), fields=['table', 'finished_at'], name='materialization_run_old'), models.Index(condition=models.Q(('rows_online__gt', 0)), fields=['table', 'finished_at'], name='materialization_run_loaded'), models.Index(condition=models.Q(('has_profile', True)), fields=['table', '-id'], name='materialization_run_profiled'), models.Index(condition=models.Q(('drift__isnull', False)), fields=['version', '-id'], name='materialization_run_drift')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('status__in', (materialization.choices.RunStatus['QUEUED'], materialization.choices.RunStatus['RUNNING']))), fields=('table',), name='materialization_run_one_live'), models.UniqueConstraint(fields=('table', 'sequence'), name='materialization_run_sequence'), models.CheckConstraint(condition=models.Q(('window_start', None), ('window_start__lte', models.F('window_end')), _connector='OR'), name='materialization_run_window')],
             },
         ),
@@ -338,6 +338,7 @@ class Migration(migrations.Migration):
                 ('offline_bytes', models.PositiveBigIntegerField(default=0)),
                 ('online_keys', models.PositiveBigIntegerField(blank=True, null=True)),
                 ('online_bytes', models.PositiveBigIntegerField(blank=True, null=True)),
+                ('counted_at', models.DateTimeField(blank=True, null=True)),
                 ('table', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sizes', to='registry.featuretable')),
             ],
             options={

@@ -46,6 +46,8 @@ class TableSize(models.Model):
     online_keys = models.PositiveBigIntegerField(null=True, blank=True)
     #: The keys' number times what some of them took.
     online_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    #: When that count began: what was loaded since may not be in it.
+    counted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("day",)

@@ -160,6 +160,12 @@ class MaterializationRun(models.Model):
                 condition=Q(has_profile=False),
                 name="materialization_run_old",
             ),
+            # "What was loaded since the table's keys were counted?"
+            models.Index(
+                fields=("table", "finished_at"),
+                condition=Q(rows_online__gt=0),
+                name="materialization_run_loaded",
+            ),
             # "Which is the table's latest profile?"
             models.Index(
                 fields=("table", "-id"),

@@ -1,4 +1,4 @@
-"""Asking for the care of tables: which are due, and one message for all of them.
+"""Asking for the care of tables: which are due, or to be counted, and one message for all.
 
 Not for performing it: ``runner.caring`` does, in a worker, one table after the other.
 """
@@ -14,6 +14,7 @@ from materialization import tasks
 from materialization.models import TableCare, TableSize
 from materialization.queries import tables_to_care_for
 from materialization.requests.turns import STEPPED_BACK
+from materialization.sizes import sizes_to_count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,7 +27,9 @@ SIZES_KEPT = timedelta(days=400)
 
 def care_due(*, at: datetime) -> None:
     """Wake a worker when a table is due and none was woken a while ago."""
-    table = tables_to_care_for(at).first()
+    table = tables_to_care_for(at).first() or next(
+        (size.table for size in sizes_to_count(at)), None
+    )
     if table is None:
         return
     recent = Q(enqueued_at__gt=at - RESEND_AFTER) & Q(enqueued_at__lte=at + STEPPED_BACK)

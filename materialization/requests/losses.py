@@ -16,6 +16,7 @@ from materialization.choices import UNFINISHED_STATUSES
 from materialization.edges import offline_store, online_store
 from materialization.queries import LOSS_ACCEPTED, coverage, table_at
 from materialization.requests.quarantine import discard_lost, remove_files_at
+from materialization.sizes import note_gone
 from materialization.stores.protocols import OfflineStoreBehind
 from registry import access, audit, epoch, locks
 from registry.choices import Right
@@ -88,6 +89,7 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
         ready_at=None, loading_since=None, kept_for=timedelta(0),
     )  # fmt: skip
     table.refresh_from_db()
+    note_gone(table, at=at)
     discard_lost(table, actor, reason, at)
     audit.record(
         actor=actor,

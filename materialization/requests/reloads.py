@@ -20,6 +20,7 @@ from materialization.queries import busy_tables, standings
 from materialization.requests.due import attempt, is_resting, table_of
 from materialization.requests.runs import enqueue
 from materialization.runner.loading import StoreEmptied, longest_of, speaks_for
+from materialization.sizes import note_online
 from registry import audit
 from registry.models import FeatureTable
 from registry.queries import abandoned_tables, served_versions
@@ -147,4 +148,5 @@ def drop_abandoned(*, at: datetime) -> None:
                 pk=table.pk, ready_at=table.ready_at, loading_since=table.loading_since
             )
             if unchanged.update(ready_at=None, loading_since=None, kept_for=timedelta(0)):
+                note_online(table, keys=0, size=0, at=at)
                 audit.record(actor=None, verb="feature_table.dropped_online", subject=table, at=at)

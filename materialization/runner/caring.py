@@ -19,6 +19,7 @@ from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
 from materialization.queries import names_given_up, table_at, tables_to_care_for
 from materialization.runner.recording import note_commit
+from materialization.sizes import note_online, sizes_to_count
 from materialization.stores.delta_care import MANY
 from materialization.stores.inspecting import Taken, taken_by_tables
 from registry.models import FeatureTable
@@ -124,9 +125,8 @@ def _note(table: FeatureTable, cared: Cared, at: datetime) -> None:
 
 
 def _note_online(at: datetime) -> None:
-    """Note once a day what each table takes in the online store; one walk over all keys."""
-    today = TableSize.objects.filter(day=at.date())
-    if not today.filter(online_keys=None).exists():
+    """Note what tables take in the online store, where it is to be counted; one walk over all."""
+    if not sizes_to_count(at):
         return
     try:
         with translated():
@@ -134,9 +134,9 @@ def _note_online(at: datetime) -> None:
     except RedisUnavailable as exc:
         log.warning("what tables take in the online store is not known: %s", exc)
         return
-    for size in today.filter(online_keys=None).select_related("table"):
+    for size in sizes_to_count(at):
         found = taken.get(size.table.uid, Taken(0, 0))
-        TableSize.objects.filter(pk=size.pk).update(online_keys=found.keys, online_bytes=found.size)
+        note_online(size.table, keys=found.keys, size=found.size, at=at)
 
 
 def expire_rows(*, at: datetime) -> None:

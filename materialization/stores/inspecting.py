@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from materialization.stores.layout import TableLayout
 
 CALLS_PER_PIPELINE = 20
-#: Keys of each call whose memory is asked for: few, each is a question of its own.
-WEIGHED_PER_CALL = 2
+#: Keys whose memory is asked for, of each call and of each table whatever the call: few, each is a
+#: question of its own.
+WEIGHED_PER_CALL, WEIGHED_PER_TABLE = 2, 10
 #: Calls that a search for some keys makes at most: a small table among many keys is found in part.
 MOST_CALLS = 400
 
@@ -139,8 +140,9 @@ def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
         )
         of_tables = [(uid, key) for key in keys if (uid := uid_of(key)) is not None]
         counted.update(uid for uid, _ in of_tables)
-        for uid, key in of_tables[:WEIGHED_PER_CALL]:
-            if size := client.memory_usage(key):
+        for place, (uid, key) in enumerate(of_tables):
+            is_weighed = place < WEIGHED_PER_CALL or weighed[uid] < WEIGHED_PER_TABLE
+            if is_weighed and (size := client.memory_usage(key)):
                 weighed[uid] += 1
                 bytes_of[uid] += size
         pacer.wait(len(keys))

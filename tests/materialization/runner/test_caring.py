@@ -8,18 +8,24 @@ from pathlib import Path
 import pytest
 
 from featurestore_project.celery import app
+from lib.connections import get_redis
 from materialization.growth import Growth, days_until, growth_by_view, together
 from materialization.models import TableCare, TableSize
 from materialization.queries import CARE_EVERY, MANY_COMMITS, tables_to_care_for
-from materialization.requests import care
+from materialization.requests import care, sweep
 from materialization.runner.caring import care_for_tables
+from materialization.sizes import COUNT_AGAIN_AFTER, note_online, sizes_to_count
+from materialization.stores.inspecting import taken_by_tables
+from materialization.stores.layout import value_prefix
 from registry.models import FeatureTable
+from registry.operations.lifecycle.releases import deprecate_version, retire_version
 from tests.materialization.run_world import (
     AT,
     HOUR,
     ROWS,
     ask,
     committed,
+    fresh,
     materialize,
     snapshot,
     table_of,
@@ -67,6 +73,55 @@ def test_many_runs_leave_few_files_and_what_the_table_takes_is_known(version, so
     with committed():
         assert materialize(version, end=AT + 21 * HOUR).status == "succeeded"
     assert snapshot(version).rows == before.rows + 1
+
+
+def figures(version) -> tuple[int | None, bool]:
+    """What is known of the table online: keys, and whether they take anything."""
+    size = TableSize.objects.get(table=table_of(version))
+    return size.online_keys, bool(size.online_bytes)
+
+
+def test_keys_are_counted_again_after_a_load_and_count_no_more_once_dropped(version, sources, cast):
+    ran_often(version, sources, 1)
+    seen_to(AT)
+    TableSize.objects.update(online_keys=2)  # as by a count that came by during the load
+    later = AT + COUNT_AGAIN_AFTER
+    version.table.runs.update(finished_at=AT + MINUTE)
+    before = messages()
+
+    care.care_due(at=later - MINUTE)
+    assert messages() == before
+    care.care_due(at=later)
+    seen_to(later)
+    assert (messages() - before, figures(version)) == (1, (3, True))
+    care.care_due(at=later + HOUR)
+    assert messages() - before == 1
+
+    version.table.runs.update(kind="incremental", finished_at=later + MINUTE, rows_online=3)
+    assert sizes_to_count(later + HOUR) == []
+    version.table.runs.update(rows_online=4)
+    assert len(sizes_to_count(later + HOUR)) == 1
+
+    how = {"actor": cast.steward, "at": AT}
+    with committed():
+        deprecate_version(version=fresh(version), **how)
+        retire_version(version=fresh(version), **how, force=True, comment="unused")
+    sweep.drop_abandoned(at=later + HOUR)
+    assert figures(version) == (0, False)
+    note_online(table_of(version), keys=3, size=300, at=later + HOUR)  # of a walk before the drop
+    assert figures(version) == (0, False)
+
+
+def test_keys_of_a_small_table_take_something_beside_those_of_a_large_one(online_redis):
+    client = get_redis()
+    large, small = "a" * 8, "b" * 8
+    client.mset({value_prefix(large) + b"{%d}" % n: b"x" for n in range(20_000)})
+    client.mset({value_prefix(small) + b"{%d}" % n: b"x" for n in range(3)})
+
+    taken = taken_by_tables(client, pace=1e9)
+
+    assert (taken[large].keys, taken[small].keys) == (20_000, 3)
+    assert 3 * 20 < taken[small].size < 3 * 500
 
 
 def test_a_table_is_due_once_a_day_when_it_changed_and_sooner_after_very_many_commits(version):
