@@ -36,13 +36,25 @@ def run_profile(context: Context, args: argparse.Namespace) -> None:
     if baseline is None:
         context.out.line("no baseline yet")
     else:
-        runs = f"{baseline['rows']} rows of {baseline['runs']} runs"
+        count = baseline["runs"]
+        runs = f"{baseline['rows']} rows of {count} run{'' if count == 1 else 's'}"
         context.out.line(f"baseline of {baseline['set_at']} by {baseline['set_by']}: {runs}")
+        if stale := _of_replaced(found["runs"], baseline["set_at"]):
+            context.out.line(stale)
     if args.feature:
         columns = ("run", "window_end", *COLUMNS[1:])
         context.out.table(_by_run(found["runs"], args.feature), columns)
     else:
         context.out.table(_by_feature(found), COLUMNS)
+
+
+def _of_replaced(runs: list[JSON], set_at: str) -> str:
+    """Say that the latest drift is against a baseline that was replaced; empty: it is not."""
+    times = [(run["run"], run["baseline_set_at"]) for run in runs if run.get("baseline_set_at")]
+    if not times or times[-1][1] == set_at:
+        return ""
+    run, then = times[-1]
+    return f"drift is of runs up to {run}, against the baseline of {then}; none since this one"
 
 
 def _by_run(runs: list[JSON], feature: str) -> Iterator[Mapping[str, Any]]:

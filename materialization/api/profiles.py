@@ -195,6 +195,7 @@ def _point(point: Point, names: list[str], *, may_read: bool) -> dict[str, Any]:
     return {
         "run": point.run.pk,
         "window_end": timestamp(point.run.window_end),
+        "baseline_set_at": timestamp(point.baseline_set_at) if point.baseline_set_at else None,
         "rows": point.rows,
         "features": features,
     }

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.models import MaterializationRun, ProfileSpan
+from materialization.models import Baseline, MaterializationRun, ProfileSpan
 from materialization.quality.comparing import current_baseline
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
 from materialization.quality.stored_profiles import profiled_runs, stored_profile
 
 if TYPE_CHECKING:
-    from materialization.models import Baseline
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from materialization.quality.profiles import ColumnProfile
     from registry.models import FeatureViewVersion
 
@@ -30,6 +32,8 @@ class Point(NamedTuple):
     run: MaterializationRun
     rows: int
     columns: dict[str, ColumnProfile]
+    #: When the baseline was set that its drift is against; another may count by now.
+    baseline_set_at: datetime | None = None
 
     def drift(self, side: str, feature: str) -> dict[str, float | str]:
         found: dict[str, float | str] = (self.run.drift or {}).get(side, {}).get(feature, {})
@@ -62,8 +66,9 @@ def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
     found = profiled_runs(version.table).select_related("version").defer("traceback")
     latest = list(found[:runs]) if version.table else []
     known = [(run, own) for run in reversed(latest) if (own := stored_profile(run)) is not None]
+    then = _baselines_then([run for run, _ in known])
     points = [
-        Point(run, profile.rows, {column.name: column for column in profile.columns})
+        Point(run, profile.rows, {each.name: each for each in profile.columns}, then.get(run))
         for run, profile in known
     ]
     return History(
@@ -74,6 +79,20 @@ def history_of(version: FeatureViewVersion, *, runs: int = RUNS) -> History:
         merge_profiles([profile for _, profile in known]) if known else None,
         _spans(version) if version.table else [],
     )
+
+
+def _baselines_then(runs: Sequence[MaterializationRun]) -> dict[MaterializationRun, datetime]:
+    """Return when the baseline was set that each run was compared with, of those that were."""
+    ended = {run: run.finished_at for run in runs if "baseline" in (run.drift or {})}
+    versions = {run.version_id for run in ended}
+    baselines = Baseline.objects.filter(version__in=versions).order_by("set_at")
+    known = list(baselines.values_list("version", "set_at"))
+    return {
+        run: set_at
+        for run, end in ended.items()
+        for version, set_at in known
+        if end is not None and version == run.version_id and set_at <= end
+    }
 
 
 def _spans(version: FeatureViewVersion) -> list[Past]:
