@@ -16,17 +16,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WIDTH, HEIGHT = 600, 90
+#: How a value is written where nobody says.
+FIGURE = "{:,.4g}"
 
 
-def course(values: Sequence[float | None], words: str) -> SafeString:
+def course(
+    values: Sequence[float | None],
+    words: str,
+    *,
+    shape: str = FIGURE,
+    ends: Sequence[str] = (),
+) -> SafeString:
     """Draw one figure over runs; a run without it is a gap. Empty of fewer than two figures."""
-    return band([(value, value, value) for value in values], words)
+    return band([(value, value, value) for value in values], words, shape=shape, ends=ends)
 
 
 def band(
-    values: Sequence[tuple[float | None, float | None, float | None]], words: str
+    values: Sequence[tuple[float | None, float | None, float | None]],
+    words: str,
+    *,
+    shape: str = FIGURE,
+    ends: Sequence[str] = (),
 ) -> SafeString:
-    """Draw (low, middle, high) over runs: a line in an area. Empty of fewer than two runs."""
+    """Draw (low, middle, high) over runs: a line in an area. Empty of fewer than two runs.
+
+    Beside it stand the greatest and the least value, in ``shape``, and below it ``ends``: when the
+    first and the last run was.
+    """
     known = [
         (place, found)
         for place, each in enumerate(values)
@@ -37,7 +53,14 @@ def band(
     least = min(min(found) for _, found in known)
     most = max(max(found) for _, found in known)
     parts = [_piece(piece, len(values), least / 2, most / 2) for piece in _pieces(known)]
-    return _framed(format_html_join("", "{}", ((part,) for part in parts)), words)
+    drawn = _framed(format_html_join("", "{}", ((part,) for part in parts)), words)
+    scale = dict.fromkeys([shape.format(most), shape.format(least)])
+    return format_html(
+        '<div class="as-scaled"><div>{}</div>{}<div class="as-ends">{}</div></div>',
+        format_html_join("", "<span>{}</span>", ((value,) for value in scale)),
+        drawn,
+        format_html_join("", "<span>{}</span>", ((end,) for end in ends)),
+    )
 
 
 def _pieces(

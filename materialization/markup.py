@@ -15,6 +15,7 @@ from registry.markup import badge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from django.utils.safestring import SafeString
 
@@ -92,11 +93,18 @@ def outcomes(certificates: Sequence[Certificate]) -> SafeString | str:
     )
     return format_html(
         '<svg class="as-bars" width="{0}" height="40" viewBox="0 0 {0} 40" role="img"'
-        ' aria-label="the last {1} comparisons">{2}</svg>',
+        ' aria-label="the last {1} comparisons">{2}</svg>'
+        '<small class="as-small as-muted">{3}; a bar as high as the chart: all rows differ</small>',
         5 * len(certificates),
         len(certificates),
         drawn,
+        _span(certificates[0].requested_at, certificates[-1].requested_at),
     )
+
+
+def _span(first: datetime, last: datetime) -> str:
+    """Say from when to when, once where that is the same minute."""
+    return " to ".join(dict.fromkeys(f"{each:%Y-%m-%d %H:%M}" for each in (first, last)))
 
 
 def _outcome(certificate: Certificate) -> tuple[int, str]:
