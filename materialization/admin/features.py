@@ -20,7 +20,7 @@ from registry.admin.filters import ProjectFilter, column_filter
 from registry.choices import Against
 from registry.markup import badge, link
 from registry.models import Feature
-from registry.spec.drift import MEASURES
+from registry.spec.drift import MEASURES, MIN_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from materialization.admin.shares import Shares
     from materialization.quality.history import History, Past, Point
     from materialization.quality.profiles import ColumnProfile
+    from registry.spec.drift import DriftSpec
 
 LOW, MEDIAN, HIGH = (QUANTILES.index(share) for share in (0.05, 0.5, 0.95))
 
@@ -64,6 +65,7 @@ class FeatureAdmin(ScopedAdmin):
             "points": [_row(point, name, may_read=may_read) for point in reversed(points)],
             "charts": list(_charts(points, name, may_read=may_read)),
             "drift": _drift(points, obj, spec.checks.drift),
+            "why_not": _why_not(history, points, spec.checks.drift),
             "shares": _shares(history, name) if may_read else None,
             "spans": [
                 _past(past, past.columns[name], may_read=may_read)
@@ -89,6 +91,8 @@ def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
     """Yield title, chart, and the figure of the latest run, of what was drawn."""
     columns = [point.columns[name] for point in points]
     over = f"over {len(points)} runs"
+    edges = (points[0], points[-1]) if points else ()
+    ends = [f"{each.run.window_end:%Y-%m-%d %H:%M}" for each in edges]
     given: list[tuple[str, list[float | None], str]] = [
         ("Rows", [float(each.rows) for each in columns], "{:,.0f}"),
         ("Share of nulls", [each.nulls / each.rows for each in columns], "{:.2%}"),
@@ -98,13 +102,13 @@ def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
         figures = [_number(point.drift(side, name).get("psi")) for point in points]
         given.append((f"PSI against the {side}", figures, "{:.3f}"))
     for title, values, shape in given:
-        if chart := course(values, f"{title} {over}"):
+        if chart := course(values, f"{title} {over}", shape=shape, ends=ends):
             latest = next((each for each in reversed(values) if each is not None), None)
             yield title, chart, "" if latest is None else shape.format(latest)
     if may_read:
         quantiles = [_band(each) for each in columns]
         title = "Median, within the 5th to the 95th percentile"
-        if chart := band(quantiles, f"{title}, {over}"):
+        if chart := band(quantiles, f"{title}, {over}", ends=ends):
             yield title, chart, "" if quantiles[-1][1] is None else f"{quantiles[-1][1]:,.4g}"
 
 
@@ -147,7 +151,9 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.4g}"
 
 
-def _drift(points: Sequence[Point], feature: Feature, asked: Any) -> dict[str, Any] | None:
+def _drift(
+    points: Sequence[Point], feature: Feature, asked: DriftSpec | None
+) -> dict[str, Any] | None:
     """Return every measure of the latest run that was compared, with its limit."""
     sides = (Against.BASELINE, Against.PREVIOUS)
     latest = next(
@@ -163,7 +169,23 @@ def _drift(points: Sequence[Point], feature: Feature, asked: Any) -> dict[str, A
         rows.append(
             (words, [_shown(each) for each in found], "" if limit is None else f"{limit:g}")
         )
-    return {"run": latest.run, "rows": rows, "asked": list(asked.in_words()) if asked else []}
+    return {"run": latest.run, "rows": rows, "baseline_set_at": latest.baseline_set_at}
+
+
+def _why_not(history: History, points: Sequence[Point], asked: DriftSpec | None) -> str:
+    """Say what there is too little of to compare the feature's values."""
+    compared = [point for point in points if point.run.drift is not None]
+    if not compared:
+        lacks = "" if history.baseline else "a baseline and "
+        return f"it takes {lacks}a run that continues the data of a version that is ready."
+    least, run = asked.min_rows if asked else MIN_ROWS, compared[-1]
+    sides = [f"run {run.run.pk} stored {run.rows:,}"]
+    if history.baseline:
+        sides.append(f"the baseline is of {history.baseline.rows:,}")
+    return (
+        f"it takes {least:,} rows on both sides, and {' and '.join(sides)}."
+        " A drift check of the feature may ask for another number by min_rows."
+    )
 
 
 def _shares(history: History, name: str) -> Shares | None:

@@ -9,10 +9,11 @@ from django.urls import reverse
 
 from materialization.charts import band, course, pairs
 from materialization.models import Baseline, MaterializationRun
+from materialization.requests.baselines import set_baseline
 from registry.models import Feature
 from tests.factories import make_version
 from tests.materialization.quality.test_drift_of_runs import OTHER, USUAL, World
-from tests.materialization.run_world import committed
+from tests.materialization.run_world import HOUR, committed
 
 pytestmark = pytest.mark.django_db
 
@@ -96,6 +97,24 @@ def test_a_feature_without_a_run_says_so(client, cast, sources):
     assert "conv_rate" not in listed.content.decode()
 
 
+def test_a_page_says_what_there_is_too_little_of_to_compare(client, cast, world):
+    text = page(client, cast.consumer, world, "acc_rate").content.decode()
+
+    assert "it takes 1,000 rows on both sides" in text
+    assert f"run {world.latest.pk} stored 60 and the baseline is of 200" in text
+
+
+def test_figures_against_a_baseline_that_was_replaced_say_so(client, cast, world):
+    assert "which that of" not in page(client, cast.consumer, world).content.decode()
+
+    set_baseline(
+        version=world.version, first_run=world.latest.pk, last_run=world.latest.pk,
+        reason="new prices", actor=cast.steward, at=world.latest.finished_at + HOUR,
+    )  # fmt: skip
+
+    assert "which that of" in page(client, cast.consumer, world).content.decode()
+
+
 @pytest.mark.parametrize(("who", "done"), [("steward", True), ("author", False)])
 def test_who_may_take_a_run_as_the_baseline(client, cast, world, who, done):
     client.force_login(getattr(cast, who))
@@ -146,3 +165,12 @@ def test_a_run_is_drawn_beside_the_baseline_it_was_compared_with(client, cast, w
     shown = client.get(reverse(f"{name}_change", args=[world.latest.pk])).content.decode()
 
     assert f"outlined: the baseline of {before.set_at:%Y-%m-%d}" in shown
+
+
+def test_a_course_has_its_least_and_greatest_value_and_when_it_was():
+    drawn = course([0.491, 0.506], "x", ends=("2026-01-01 00:00", "2026-03-01 00:00"))
+
+    assert re.findall("<span>(.*?)</span>", drawn) == [
+        "0.506", "0.491", "2026-01-01 00:00", "2026-03-01 00:00",
+    ]  # fmt: skip
+    assert course([0.5, 0.5], "x").count("<span>") == 1
