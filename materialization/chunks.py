@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Of these the chunks of a run each say the same, or count again what the one before did.
-_NOT_ADDED = frozenset({"parts", "parts_waiting", "dropped_null_time", "placeholder_times"})
+_NOT_ADDED = frozenset(
+    {"parts", "parts_waiting", "parts_gone", "dropped_null_time", "placeholder_times"}
+)
 
 
 class Chunk(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -225,6 +225,11 @@ def _said(run: JSON) -> Iterator[str]:
         yield f"{placeholders} rows have an event time that stands for none, as 1900 or 1970 do"
     if why := found.get("reads_again"):
         yield f"each chunk reads the source: {why}"
+    if vanished := found.get("parts_gone"):
+        yield (
+            f"{vanished} files are not in the source any more, {found['first_gone']} first;"
+            " what was stored of them stays"
+        )
     if waiting := found.get("parts_waiting"):
         yield f"{waiting} files may still be written; the next run reads them"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -57,13 +58,15 @@ class Work(NamedTuple):
 
     ``until`` is then the instant up to which the table speaks. ``parts`` are the source's as the
     run goes by them, ``reads`` names those it opens, ``waiting`` those that are left for a later
-    run. No job: nothing is to be read. ``keeps_ticks``: what is stored is not looked at again.
+    run, ``vanished`` those that earlier runs saw and the source has no more. No job: nothing is to
+    be read. ``keeps_ticks``: what is stored is not looked at again.
     """
 
     windows: list[Window]
     until: datetime
     parts: Sequence[Part]
     waiting: Sequence[str] = ()
+    vanished: Sequence[str] = ()
     reads: frozenset[str] = frozenset()
     planned: Sequence[Planned] = ()
     job: ComputeJob | None = None
@@ -75,6 +78,8 @@ class Work(NamedTuple):
         why = _why_gone(found)
         return {
             **({"why_gone": why} if why else {}),
+            **({"parts_gone": len(self.vanished)} if self.vanished else {}),
+            **({"first_gone": Path(self.vanished[0]).name} if self.vanished else {}),
             "parts": len(self.parts) + len(self.waiting),
             "parts_read": len(self.reads),
             "parts_waiting": len(self.waiting),
@@ -153,9 +158,12 @@ def _rows(
     covered: Sequence[Window],
     wanted: Window,
 ) -> Work:
+    seen = seen_parts(run.table)
+    there = {*(part.name for part in work.parts), *work.waiting}
+    work = work._replace(vanished=sorted(seen.keys() - there))
     planned = plan_readings(
         work.parts,
-        seen_parts(run.table),
+        seen,
         wanted=wanted,
         covered=covered,
         again=_again(run, covered, wanted),

@@ -276,6 +276,18 @@ def test_what_is_known_of_parts_is_written_when_it_changes(cast, folder):
     assert "monday" not in written
 
 
+def test_the_first_run_without_a_file_that_was_there_says_so(cast, folder):
+    paths = [write(folder, name, (1, AT - 9 * HOUR, 10)) for name in ("monday", "tuesday")]
+    version = make_version(cast, text=definitions())
+    assert "parts_gone" not in run(version, AT).source_counts
+    paths[1].unlink()
+
+    done = run(version, AT + HOUR).source_counts
+
+    assert (done["parts"], done["parts_gone"], done["first_gone"]) == (1, 1, paths[1].name)
+    assert "parts_gone" not in run(version, AT + 2 * HOUR).source_counts
+
+
 def parts_written(asked: CaptureQueriesContext) -> list[str]:
     return [each["sql"] for each in asked if 'INTO "materialization_sourcepart"' in each["sql"]]
 
