@@ -48,6 +48,11 @@ class Trouble(NamedTuple):
     run: MaterializationRun | None = None
     severity: Severity | None = None
 
+    @property
+    def plain(self) -> str:
+        """Return the words with spaces for those that pages keep lines together with."""
+        return self.words.replace("\xa0", " ")
+
 
 def about_version(version: FeatureViewVersion) -> About:
     return About(str(version), version.feature_view.project, version)
@@ -116,7 +121,7 @@ def _add_to(alerts: AlertRows, trouble: Trouble, at: datetime) -> bool:
         alerts.update(
             count=F("count") + 1,
             last_seen_at=at,
-            words=trouble.words,
+            words=trouble.plain,
             code=trouble.code,
             run=trouble.run,
         )
@@ -131,7 +136,7 @@ def _open(kind: AlertKind, about: About, trouble: Trouble, at: datetime) -> Aler
         subject=about.subject,
         version=about.version,
         run=trouble.run,
-        words=trouble.words,
+        words=trouble.plain,
         code=trouble.code,
         opened_at=at,
         last_seen_at=at,

@@ -60,7 +60,7 @@ def test_a_view_near_its_budget_is_told_of_with_the_day_it_lasts_until_it_has_ro
     limit(cast, stored, disk_mb=50, online_keys=499)
 
     assert told() == [("driver_hourly", "warning", "open")]
-    words = Alert.objects.exclude(project=None).get().words.replace("\xa0", " ")
+    words = Alert.objects.exclude(project=None).get().words
     assert words == (
         "disk: 40.0 MB of 50.0 MB (80 %), the rest lasts 1 day as it grows;"
         " keys: 500 keys of 499 keys (100 %)."

@@ -129,7 +129,7 @@ def test_a_version_older_than_its_promise_is_overdue_until_it_is_not(promising):
     assert at(AT + 2 * HOUR) == []
     assert at(AT + 2 * HOUR + timedelta(microseconds=1)) == ["open"]
     assert Alert.objects.get(kind="overdue").words == (
-        "it covers the time up to 2026-03-01 12:00 UTC, 2\xa0hours ago; the promise is 2h."
+        "it covers the time up to 2026-03-01 12:00 UTC, 2 hours ago; the promise is 2h."
     )
     assert at(AT + 3 * HOUR) == ["open"]
     materialize(promising, end=AT + 3 * HOUR)
