@@ -68,6 +68,19 @@ def runs_in_chunks() -> int:
     return sum(len(chunks) > 1 for chunks in running.values_list("chunks", flat=True))
 
 
+def source_counts(run: MaterializationRun) -> dict[str, Any]:
+    """Return what of the source a run read and what became of it, as of what it stored by now.
+
+    Rows are counted once they are computed: a run that ended before it stored them, for checks
+    refused them or otherwise, says how many under ``not_stored``.
+    """
+    counts: dict[str, Any] = dict(run.source_counts)
+    lacking = (counts.get("rows_stored") or 0) - run.rows_offline
+    if run.status in (RunStatus.FAILED, RunStatus.ERRORED, RunStatus.CANCELLED) and lacking > 0:
+        counts |= {"rows_stored": run.rows_offline, "not_stored": lacking}
+    return counts
+
+
 def recorded_tables() -> QuerySet[FeatureTable]:
     """Return the tables that the offline store should have, those loaded last first."""
     recorded = FeatureTable.objects.exclude(stored_as="").order_by("-generation", "-pk")

@@ -199,22 +199,23 @@ def _said(run: JSON) -> Iterator[str]:
     if run["kind"] == "reload":
         yield "already stored; loaded again"
     found = run.get("source") or {}
+    of_what = "ticks" if found.get("of_ticks") else "rows"
     if run["kind"] == "again" and found.get("keeps_ticks"):
         yield (
             "ticks that are stored are never rewritten; rows that arrived late count from the next"
             f" tick on, and {run['rows_offline']} rows of new ticks were stored"
         )
     elif run["kind"] in ("again", "recompute"):
-        yield (
-            "compared with the source again;"
-            f" {found.get('already_stored', 0)} of {run['rows_read']} rows were stored before"
-        )
+        same, read = found.get("already_stored", 0), run["rows_read"]
+        of_rows = f"{same} of {read} rows were stored before"
+        of_ticks = f"{same} ticks are as they were, computed of {read} rows"
+        yield f"compared with the source again; {of_ticks if of_what == 'ticks' else of_rows}"
     if corrected := found.get("corrected"):
-        yield f"{corrected} rows differ from what was stored and were stored as corrections"
+        yield f"{corrected} {of_what} differ from what was stored and were stored as corrections"
     if late := (found.get("late") or 0) - (corrected or 0):
-        yield f"{late} rows arrived late"
+        yield f"{late} {of_what} arrived late" if of_what == "rows" else f"{late} ticks were new"
     if gone := found.get("gone"):
-        yield f"{gone} stored rows have none in the source any more; they stay"
+        yield f"{gone} stored {of_what} have none in the source any more; they stay"
     if why := found.get("why_gone"):
         yield f"those are ticks that stay as they are: {why}"
     if repeated := found.get("repeated"):
@@ -242,7 +243,9 @@ def _describe(out: Output, run: JSON) -> None:
 
 
 def _row(run: JSON) -> dict[str, Any]:
-    return {**run, "view": _view(run), "progress": f"{run['progress']:.0%}"}
+    """Return a line of the list; of what was compared up to an instant the window ends there."""
+    end = run.get("compared_until") or run.get("window_end")
+    return {**run, "view": _view(run), "progress": f"{run['progress']:.0%}", "window_end": end}
 
 
 def _view(run: JSON) -> str:

@@ -29,7 +29,7 @@ from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule, Quarantine
 from materialization.outlook import outlook, said_left
 from materialization.quality.stored_profiles import stored_profile
-from materialization.queries import coverage, covered_until, gaps, repaired_by
+from materialization.queries import coverage, covered_until, gaps, repaired_by, source_counts
 from materialization.requests.baselines import set_baseline
 from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import cancel_run, request_run
@@ -111,6 +111,7 @@ class MaterializationRunAdmin(ScopedAdmin):
         shown, far = Disclosure(request.user), outlook(obj, at=database_now())
         return {
             "run": obj,
+            "found": source_counts(obj),
             "example": shown.example(obj),
             "checks": shown.checks(obj),
             "repaired_by": repaired_by(obj),

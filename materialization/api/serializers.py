@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.instants import timestamp
 from materialization.outlook import outlook
+from materialization.queries import source_counts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +39,7 @@ def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> d
         "rows_read": run.rows_read,
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,
-        "source": run.source_counts or None,
+        "source": source_counts(run) or None,
         "requested_by": run.requested_by.get_username() if run.requested_by else "schedule",
         "requested_at": timestamp(run.requested_at),
         "started_at": timestamp(run.started_at),

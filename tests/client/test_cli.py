@@ -471,6 +471,23 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
     assert [sent.json() for sent in peer.requests[1:]] == [{"reason": "seen"}, {"reason": "no"}]
 
 
+def test_a_recompute_says_ticks_as_ticks_and_ends_where_it_was_compared_until(assay, peer, capsys):
+    counts = {"of_ticks": True, "already_stored": 1134}
+    run = {**RUN, "kind": "recompute", "rows_read": 500, "source": counts}
+    run["window_end"] = "2026-11-26T00:00:00Z"
+    peer.answers_with("GET runs/7", run)
+    peer.answers_with("GET runs", {"results": [{**run, "compared_until": "2022-04-12T00:00:00Z"}]})
+
+    assay("runs", "watch", "7")
+    said = capsys.readouterr().out
+    assert "1134 ticks are as they were, computed of 500 rows" in said
+
+    assay("runs", "list")
+    said = capsys.readouterr().out
+    assert "2022-04-12" in said
+    assert "2026-11-26T00" not in said
+
+
 def test_a_version_is_computed_again(assay, peer, capsys):
     run = {"id": 7, "feature_view": "profile", "version": "1.0.0", "kind": "recompute"}
     run |= {"status": "succeeded", "step": "done", "progress": 1.0, "chunks": 2, "chunks_done": 2}

@@ -226,6 +226,16 @@ def test_a_reload_makes_up_for_no_window(as_, version):
     assert "Materialize now" in page
 
 
+def test_a_run_that_was_refused_stored_nothing(as_, version):
+    counts = {"parts": 1, "parts_read": 1, "rows_read": 40, "rows_stored": 40}
+    run = make_run(version, status="failed", step="reading", source_counts=counts)
+
+    page = " ".join(as_("operator").get(url("materializationrun_change", run.pk)).text.split())
+
+    assert "<dt>Stored</dt><dd>0</dd>" in page
+    assert "<dt>Not stored: the run ended before</dt><dd>40</dd>" in page
+
+
 def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
     counts = {"parts": 3, "parts_read": 2, "parts_waiting": 1, "rows_read": 40, "rows_stored": 30}
     counts |= {

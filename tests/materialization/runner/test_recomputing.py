@@ -157,6 +157,7 @@ def test_ticks_that_differ_become_corrections(cast, sources):
 
     counts = run.source_counts
     assert (counts["corrected"], counts["gone"], counts["keeps_ticks"]) == (1, 0, False)
+    assert counts["of_ticks"]
     assert (run.profile["rows"], run.rows_offline) == (counts["rows_stored"],) * 2
     assert "before" not in run.profile
     assert counts["late"] > counts["corrected"]
