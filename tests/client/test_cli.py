@@ -378,7 +378,7 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
     assert assay("profile", "v") == 1
 
     shown = capsys.readouterr().out
-    assert "baseline of 2026-03-01T12:00:00Z by approval: 200 rows of 1 runs" in shown
+    assert "baseline of 2026-03-01T12:00:00Z by approval: 200 rows of 1 run\n" in shown
     assert shown.count("4.125") == 2
     assert peer.requests[1].query == {"feature": ["rate"], "runs": ["5"]}
     assert peer.requests[2].json() == {"first_run": 7, "last_run": 7, "reason": "new prices"}
