@@ -53,7 +53,8 @@ _FEWEST = 2
 class Staged(msgspec.Struct, frozen=True):
     """What lies staged, or, without ``parts``, that nothing does: ``why`` where that is a pity.
 
-    ``source`` are the identities of the parts that were read, ``starts`` where each part begins.
+    ``source`` are the identities of the parts that were read; ``first`` is the number of the chunk
+    of the first of the ``parts``, ``ends`` are those of their windows.
     """
 
     source: dict[str, str]

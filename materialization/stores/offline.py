@@ -87,16 +87,16 @@ class DeltaOfflineStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_staging(self, at: TableAt, *, keep: str = "") -> None:
-        for folder in (self._inside(at.uri) / STAGING).glob("*"):
-            if folder.name != keep:
-                shutil.rmtree(folder, ignore_errors=True)
+        for name in self.list_staged(at):
+            if name != keep:
+                self.drop_staged(at, name)
 
     def list_staged(self, at: TableAt) -> list[str]:
         return [folder.name for folder in (self._inside(at.uri) / STAGING).glob("*")]
 
     def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
+        self.drop_staged(at, name)
         place = self._inside(at.uri) / STAGING / name
-        shutil.rmtree(place, ignore_errors=True)
         try:
             Path(folder).rename(place)
         except OSError as exc:
