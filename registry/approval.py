@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib.errors import Forbidden
 from registry import access, lifecycle
-from registry.choices import SENSITIVITY_ORDER, Action, Sensitivity, Verdict
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, Verdict
 from registry.queries import relatives
 
 if TYPE_CHECKING:
@@ -70,6 +70,6 @@ def wanted_now(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> 
     project = version.feature_view.project
     sensitivities = [each.sensitivity for each in (version, *known)]
     highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
-    if highest in (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED):
+    if highest in SENSITIVE:
         return max(project.approvals_required, project.approvals_required_sensitive)
     return project.approvals_required

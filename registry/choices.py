@@ -34,12 +34,16 @@ class Action(StrEnum):
 
 
 class ChangeClass(StrEnum):
-    """How much a change asks of consumers, least first; ``guard`` weakens a protection."""
+    """How much a change asks of consumers, least first; ``guard`` weakens a protection.
+
+    ``first``: there is nothing it changes.
+    """
 
     PATCH = "patch"
     GUARD = "guard"
     MINOR = "minor"
     MAJOR = "major"
+    FIRST = "first"
 
 
 class Sensitivity(StrEnum):
@@ -51,6 +55,8 @@ class Sensitivity(StrEnum):
 
 #: Ordered from open to closed; lowering is moving left.
 SENSITIVITY_ORDER = tuple(Sensitivity)
+#: What more people have to agree to.
+SENSITIVE = (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED)
 
 
 class CheckSeverity(StrEnum):

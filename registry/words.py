@@ -68,6 +68,7 @@ TONES: dict[str, str] = {
     "default": "accent",
     "ready": "good",
     "not ready": "neutral",
+    ChangeClass.FIRST: "accent",
     ChangeClass.MAJOR: "bad",
     ChangeClass.MINOR: "info",
     ChangeClass.PATCH: "neutral",

@@ -302,7 +302,7 @@ class Migration(migrations.Migration):
                 ('spec_json', models.TextField()),
                 ('data_fingerprint', models.CharField(max_length=64)),
                 ('metadata_fingerprint', models.CharField(max_length=64)),
-                ('change_class', models.CharField(blank=True, choices=[(registry.choices.ChangeClass['PATCH'], registry.choices.ChangeClass['PATCH']), (registry.choices.ChangeClass['GUARD'], registry.choices.ChangeClass['GUARD']), (registry.choices.ChangeClass['MINOR'], registry.choices.ChangeClass['MINOR']), (registry.choices.ChangeClass['MAJOR'], registry.choices.ChangeClass['MAJOR'])], max_length=8)),
+                ('change_class', models.CharField(blank=True, choices=[(registry.choices.ChangeClass['PATCH'], registry.choices.ChangeClass['PATCH']), (registry.choices.ChangeClass['GUARD'], registry.choices.ChangeClass['GUARD']), (registry.choices.ChangeClass['MINOR'], registry.choices.ChangeClass['MINOR']), (registry.choices.ChangeClass['MAJOR'], registry.choices.ChangeClass['MAJOR']), (registry.choices.ChangeClass['FIRST'], registry.choices.ChangeClass['FIRST'])], max_length=8)),
                 ('packet', models.JSONField(blank=True, default=dict)),
                 ('packet_hash', models.CharField(blank=True, max_length=64)),
                 ('created_at', models.DateTimeField()),

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from registry.choices import SENSITIVITY_ORDER, ChangeClass
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, ChangeClass
+from registry.spec.differences import differences
 from registry.spec.fingerprints import data_content, version_content
-from registry.spec.loosening import loosened, loosened_of_view
+from registry.spec.loosening import loosened, loosened_of_view, tightened, tightened_of_view
 from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
 
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec
 
 Reason = tuple[ChangeClass, str]
+#: The parts of a path whose changes each have a reason.
+_TOLD = {"sensitivity", "checks"}
 #: Strongest first; a change is as strong as its strongest reason.
-STRENGTH = (ChangeClass.MAJOR, ChangeClass.MINOR, ChangeClass.GUARD, ChangeClass.PATCH)
+STRENGTH = (
+    ChangeClass.FIRST,
+    ChangeClass.MAJOR,
+    ChangeClass.MINOR,
+    ChangeClass.GUARD,
+    ChangeClass.PATCH,
+)
 
 
 class Change(NamedTuple):
@@ -34,22 +43,17 @@ class Change(NamedTuple):
     is_guard: bool
 
 
-class Difference(NamedTuple):
-    path: str
-    before: Any
-    after: Any
-
-
 def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
-    """Say what kind of change ``old`` → ``new`` is and why; a first version is major."""
+    """Say what kind of change ``old`` → ``new`` is and why; without ``old`` it is the first."""
     if old is None:
-        return Change(ChangeClass.MAJOR, ("first version",), is_guard=False)
+        return Change(ChangeClass.FIRST, ("first version",), is_guard=False)
     reasons = [*_data_reasons(old, new), *_feature_reasons(old, new), *_serving_reasons(old, new)]
-    if not reasons and _said(old) != _said(new):
-        reasons = [(ChangeClass.PATCH, _words_changed(old, new))]
-    if not reasons:
-        return Change(None, (), is_guard=False)
     classes = {reason for reason, _ in reasons}
+    if classes <= {ChangeClass.PATCH} and _said(old) != _said(new):
+        reasons += _word_reasons(old, new)
+        classes.add(ChangeClass.PATCH)
+    if not classes:
+        return Change(None, (), is_guard=False)
     strongest = next(strength for strength in STRENGTH if strength in classes)
     return Change(strongest, tuple(text for _, text in reasons), ChangeClass.GUARD in classes)
 
@@ -114,13 +118,17 @@ def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     for name in sorted(before.keys() - after.keys()):
         yield ChangeClass.MAJOR, f"feature {name} removed"
     for name in sorted(after.keys() - before.keys()):
-        yield ChangeClass.MINOR, f"feature {name} added"
+        sensitivity = after[name].sensitivity
+        said = f", {sensitivity}" if sensitivity in SENSITIVE else ""
+        yield ChangeClass.MINOR, f"feature {name} added{said}"
     for name in [name for name in before if name in after]:
         yield from _one_feature(before[name], after[name])
     if before.keys() == after.keys() and list(before) != list(after):
         yield ChangeClass.PATCH, "features reordered"
     for check in loosened_of_view(old.view.checks, new.view.checks):
         yield ChangeClass.GUARD, f"check {check} of the view loosened"
+    for check, what in tightened_of_view(old.view.checks, new.view.checks):
+        yield ChangeClass.PATCH, f"check {check} of the view {what}"
 
 
 def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
@@ -129,11 +137,17 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
     if old.source_column != new.source_column:
         moved = f"{old.source_column} became {new.source_column}"
         yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
-    if SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(old.sensitivity):
-        lowered = f"lowered from {old.sensitivity} to {new.sensitivity}"
-        yield ChangeClass.GUARD, f"feature {new.name}: sensitivity {lowered}"
+    if old.sensitivity != new.sensitivity:
+        is_lower = SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(
+            old.sensitivity
+        )
+        kind, word = (ChangeClass.GUARD, "lowered") if is_lower else (ChangeClass.PATCH, "raised")
+        moved = f"{word} from {old.sensitivity} to {new.sensitivity}"
+        yield kind, f"feature {new.name}: sensitivity {moved}"
     for check in loosened(old.checks, new.checks):
         yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
+    for check, what in tightened(old.checks, new.checks):
+        yield ChangeClass.PATCH, f"feature {new.name}: check {check} {what}"
 
 
 def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
@@ -150,36 +164,8 @@ def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
             yield ChangeClass.GUARD, text
 
 
-def _words_changed(old: VersionSpec, new: VersionSpec) -> str:
-    paths = sorted({difference.path.split("[")[0] for difference in differences(old, new)})
-    return f"words changed: {', '.join(paths)}"
-
-
-def differences(old: VersionSpec | None, new: VersionSpec) -> list[Difference]:
-    """Return each value that differs, by dotted path; lists of named things match by name."""
-    before = version_content(old) if old else {}
-    return list(_differ("", before, version_content(new)))
-
-
-def _differ(path: str, before: Any, after: Any) -> Iterator[Difference]:
-    if before == after:
-        return
-    before, after = _by_name(before), _by_name(after)
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
-            yield from _differ(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))
-    else:
-        yield Difference(path, _plain(before), _plain(after))
-
-
-def _by_name(value: Any) -> Any:
-    """Turn a list of named things into a mapping by name, so that order alone is no difference."""
-    if not isinstance(value, (list, tuple)) or not value:
-        return value
-    if all(isinstance(item, dict) and "name" in item for item in value):
-        return {item["name"]: item for item in value}
-    return value
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value)
+def _word_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
+    """Name what differs beside what has a reason of its own."""
+    paths = {each.path.split("[")[0] for each in differences(old, new)}
+    if words := sorted(path for path in paths if not _TOLD.intersection(path.split("."))):
+        yield ChangeClass.PATCH, f"words changed: {', '.join(words)}"

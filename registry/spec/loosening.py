@@ -1,11 +1,14 @@
-"""Which checks became weaker between two versions: they let pass what was stopped before. [pure]
+"""Which checks became weaker between two versions, and which are new or stricter. [pure]
 
-Not for what follows from that: ``change`` makes it a guard.
+A weaker one lets pass what was stopped before. Not for what follows from that: ``change`` makes
+it a guard.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from registry.spec.bounds import number
 from registry.spec.drift import loosened_drift
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.spec.checks import Checks, Expectations, Extent, ViewChecks, ViewExpectations
+
+#: What a check's name says before its own.
+_PARTS = {"warn", "drift", "conditions"}
 
 
 def loosened(old: Checks, new: Checks) -> Iterator[str]:
@@ -33,6 +39,37 @@ def loosened_of_view(old: ViewChecks, new: ViewChecks) -> Iterator[str]:
     yield from _weaker_view(old, new)
     told = set(_weaker_view(old.warnings, new.warnings)) & set(_weaker_view(old.warnings, new))
     yield from (f"warn.{name}" for name in sorted(told))
+
+
+def tightened(old: Checks, new: Checks) -> Iterator[tuple[str, str]]:
+    """Yield the names of a feature's checks that changed and are not weaker, and how."""
+    yield from _changed(_asked(old), _asked(new), weaker=set(loosened(old, new)))
+
+
+def tightened_of_view(old: ViewChecks, new: ViewChecks) -> Iterator[tuple[str, str]]:
+    """Yield the same of a view's checks."""
+    yield from _changed(_asked(old), _asked(new), weaker=set(loosened_of_view(old, new)))
+
+
+def _changed(
+    old: dict[str, Any], new: dict[str, Any], *, weaker: set[str]
+) -> Iterator[tuple[str, str]]:
+    for name, after in new.items():
+        if name not in weaker and old.get(name) != after:
+            yield name, "tightened" if name in old else "added"
+
+
+def _asked(checks: Checks | ViewChecks) -> dict[str, Any]:
+    """Return what is asked by the names that ``loosened`` has, as in ``warn.min``."""
+    return dict(_named("", msgspec.to_builtins(checks)))
+
+
+def _named(before: str, said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in said.items():
+        if name in _PARTS and value is not None:
+            yield from _named(f"{before}{name}.", value)
+        else:
+            yield f"{before}{name}", value
 
 
 def _weaker(old: Expectations, new: Expectations) -> Iterator[str]:

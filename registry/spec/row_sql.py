@@ -94,6 +94,14 @@ def names_given(sql: str) -> frozenset[str]:
     return frozenset(each.alias_or_name for each in _read_again(sql).expressions)
 
 
+def laid_out(sql: str) -> str:
+    """Return SQL that was checked, SELECT or expression, on lines and indented, for reading."""
+    try:
+        return sqlglot.parse_one(sql, read=DIALECT).sql(dialect=DIALECT, pretty=True)
+    except (RecursionError, *PARSER_ERRORS):
+        return sql
+
+
 def _read_again(sql: str) -> exp.Select:
     try:
         return _one_select(sql)

@@ -27,8 +27,11 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}.{self.patch}"
 
     def after(self, change: ChangeClass) -> Version:
-        """Return the least version a change of this class may have; ``guard`` counts as a patch."""
-        if change is ChangeClass.MAJOR:
+        """Return the least version a change of this class may have; ``guard`` counts as a patch.
+
+        What comes after versions that are all retired is the first again, and a major one.
+        """
+        if change in (ChangeClass.FIRST, ChangeClass.MAJOR):
             return Version(self.major + 1, 0, 0)
         if change is ChangeClass.MINOR:
             return Version(self.major, self.minor + 1, 0)

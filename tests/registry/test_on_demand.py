@@ -44,7 +44,7 @@ def test_it_is_planned_as_what_it_is(cast):
     *_, applied = apply(f"{DEFINITIONS}\n---\n{RISK}", cast)
 
     said = applied.kind, applied.change, applied.classification, applied.version
-    assert said == ("OnDemandFeatureView", "created", "major", "1.0.0")
+    assert said == ("OnDemandFeatureView", "created", "first", "1.0.0")
     *_, again = apply(f"{DEFINITIONS}\n---\n{RISK}", cast)
     assert (again.kind, again.change) == ("OnDemandFeatureView", "unchanged")
 

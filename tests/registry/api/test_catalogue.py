@@ -102,7 +102,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
                 "state": "draft",
                 "ready": False,
                 "default": False,
-                "class": "major",
+                "class": "first",
             }
         ],
         "features": [

@@ -46,7 +46,7 @@ def test_yaml_becomes_drafts_and_the_answer_says_which(api, cast):
             change("DataSource", "driver_stats"),
             change("FeatureView", "driver_hourly")
             | {
-                "class": "major",
+                "class": "first",
                 "version": "1.0.0",
                 "state": "draft",
                 "reasons": ["first version"],

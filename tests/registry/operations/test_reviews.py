@@ -374,7 +374,7 @@ def test_an_editor_of_the_withdrawn_version_stays_one(cast):
 def test_a_draft_shows_no_evidence_of_what_it_said_before(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="No.")
-    assert loaded(version).packet["class"] == "major"
+    assert loaded(version).packet["class"] == "first"
 
     apply(VIEW.replace("Conversion rate", "Share"), cast)
 

@@ -107,6 +107,63 @@ def test_a_lowered_sensitivity_stays_visible_beside_a_stronger_change():
     assert change.is_guard
 
 
+@pytest.mark.parametrize(
+    ("feature", "reason"),
+    [
+        ({"sensitivity": "restricted"}, "sensitivity raised from confidential to restricted"),
+        ({"sensitivity": "public"}, "sensitivity lowered from confidential to public"),
+        ({"checks": {"not_null": 0.9, "min": 1}}, "check min tightened"),
+        ({"checks": {"not_null": 0.9, "min": 0, "max": 9}}, "check max added"),
+        ({"checks": {"not_null": 0.9, "min": 0, "warn": {"min": 1}}}, "check warn.min added"),
+        ({"checks": {"not_null": 0.9, "min": 0, "drift": {"psi": 0.2}}}, "check drift.psi added"),
+        ({"checks": {"not_null": 0.9}}, "check min loosened"),
+    ],
+)
+@pytest.mark.parametrize("also", [{}, {"type": "float32"}, {"description": "Words."}])
+def test_a_change_of_sensitivity_or_checks_is_always_among_the_reasons(feature, reason, also):
+    change = classify(
+        BASE, edited(("view", "features"), [FEATURES[0] | feature | also, FEATURES[1]])
+    )
+
+    assert f"feature a: {reason}" in change.reasons
+
+
+def test_words_beside_a_tightened_check_are_named_too():
+    feature = FEATURES[0] | {"sensitivity": "restricted", "description": "Words."}
+
+    change = classify(BASE, edited(("view", "features"), [feature, FEATURES[1]]))
+
+    assert change.reasons == (
+        "feature a: sensitivity raised from confidential to restricted",
+        "words changed: view.features.a.description",
+    )
+
+
+@pytest.mark.parametrize(
+    ("checks", "reason"),
+    [
+        ({"rows": {"min": 1}}, "check rows of the view added"),
+        ({"warn": {"conditions": {"c": "a > 0"}}}, "check warn.conditions.c of the view added"),
+    ],
+)
+def test_a_check_of_the_view_is_among_the_reasons(checks, reason):
+    assert classify(BASE, edited(("view", "checks"), checks)).reasons == (reason,)
+
+
+def test_a_new_feature_that_is_sensitive_is_called_that():
+    features = [*FEATURES, {"name": "c", "type": "bool", "sensitivity": "restricted"}]
+
+    reasons = classify(BASE, edited(("view", "features"), features)).reasons
+
+    assert reasons == ("feature c added, restricted",)
+
+
+def test_there_is_a_first_version():
+    change = classify(None, BASE)
+
+    assert (change.classification, change.reasons) == (ChangeClass.FIRST, ("first version",))
+
+
 def test_words_do_not_touch_the_data_fingerprint():
     words = edited(("view", "description"), "words")
 
