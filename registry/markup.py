@@ -123,25 +123,6 @@ def plain(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def brief(value: Any) -> str:
-    """Write a value for comparing at a glance: one line a part, without quotes and brackets."""
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {_inline(part)}" for key, part in value.items())
-    if isinstance(value, list) and any(isinstance(part, (dict, list)) for part in value):
-        return "\n".join(f"- {_inline(part)}" for part in value)
-    return _inline(value)
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{key} {_inline(part)}" for key, part in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_inline, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def fallback(text: str) -> SafeString:
     """Show text, or a dash where there is none."""
     return format_html("{}", text) if text else dash()

@@ -84,7 +84,10 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
         "approvals": f"{answer['given']} of {answer['required']}",
         "packet_hash": answer["packet_hash"],
     }
-    context.out.describe({**facts, **answer["packet"]})
+    packet = {key: value for key, value in answer["packet"].items() if key != "diff"}
+    context.out.describe({**facts, **packet})
+    for change in answer["changes"]:
+        context.out.changes(change["path"], change["lines"])
     if answer["approvals"]:
         columns = ("reviewer", "verdict", "current", "comment", "created_at")
         context.out.table(answer["approvals"], columns, title="reviews")

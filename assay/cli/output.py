@@ -85,6 +85,12 @@ class Output:
             columns = list(dict.fromkeys(column for row in rows for column in row))
             self.table(rows, columns, title=key.replace("_", " "))
 
+    def changes(self, title: str, lines: str) -> None:
+        """Print lines that went behind a minus, those that came behind a plus."""
+        self.line(f"\n{title}", "bold")
+        for line in lines.splitlines():
+            self.line(line, {"-": "red", "+": "green"}.get(line[:1], ""))
+
     def error(self, error: AssayError) -> None:
         if self.as_json:
             sys.stderr.write(json.dumps(error.as_dict(), ensure_ascii=False, default=str) + "\n")

@@ -14,17 +14,22 @@ from unfold.decorators import display
 
 from registry import verbs
 from registry.admin.base import ScopedAdmin
+from registry.admin.changes import change_row
 from registry.admin.filters import column_filter
 from registry.admin.scope import projects_with
 from registry.choices import Right
 from registry.deeds import subject_of
-from registry.markup import breakable, brief, dash, link, utc_stacked
+from registry.markup import breakable, dash, link, utc_stacked
 from registry.models import AuditEntry, Project
+from registry.spec.differences import differ
+from registry.spec.wording import brief
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+    from registry.spec.differences import Difference
 
 
 GIST_LENGTH = 120
@@ -69,7 +74,7 @@ class AuditEntryAdmin(ScopedAdmin):
         return {
             "entry": obj,
             "title": f"Entry {obj.pk}",
-            "rows": changed_values(obj.before, obj.after),
+            "rows": [change_row(each) for each in changed_values(obj.before, obj.after)],
             "data": {
                 key: brief(value) for key, value in obj.data.items() if value not in ("", None)
             },
@@ -143,28 +148,11 @@ def _names(request: HttpRequest) -> set[str]:
     return set(Project.objects.filter(visible).values_list("name", flat=True))
 
 
-def changed_values(before: Any, after: Any) -> list[tuple[str, str, str]]:
-    """Return (what, before, after) for each value that differs; definitions are compared by key."""
-    old, new = _flat(before), _flat(after)
-    keys = [*old, *(key for key in new if key not in old)]
-    return [
-        (key, old.get(key, ""), new.get(key, "")) for key in keys if old.get(key) != new.get(key)
-    ]
+def changed_values(before: Any, after: Any) -> list[Difference]:
+    """Return each value that differs; definitions are compared by key."""
+    return list(differ("", _read(before), _read(after)))
 
 
-def _flat(value: Any, path: str = "") -> dict[str, str]:
-    """Return dotted path → text for a value; JSON text is read, named things go by name."""
-    if value is None and not path:
-        return {}
-    if isinstance(value, str) and value.startswith("{") and not path:
-        value = msgspec.json.decode(value)
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(v, dict) and "name" in v for v in value)
-    ):
-        value = {item["name"]: item for item in value}
-    if isinstance(value, dict):
-        parts = [_flat(part, f"{path}.{key}".lstrip(".")) for key, part in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    return {path or "value": "" if value is None else brief(value)}
+def _read(value: Any) -> Any:
+    """Definitions stand in the trail as canonical JSON."""
+    return msgspec.json.decode(value) if isinstance(value, str) and value.startswith("{") else value

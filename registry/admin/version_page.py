@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from registry import access, lifecycle
+from registry.admin.changes import change_row
 from registry.admin.scope import projects_with
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
-from registry.markup import brief, plain
+from registry.markup import plain
 from registry.models import AuditEntry, FeatureService, Review
 from registry.queries import consumers_of
-from registry.spec.change import classify, differences
+from registry.spec.change import classify
+from registry.spec.differences import Difference, differences
+from registry.spec.row_sql import laid_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,15 +57,6 @@ BUTTONS = {
 }
 
 
-class DiffRow(NamedTuple):
-    """One value that differs, as text; ``word`` is added, removed or changed."""
-
-    path: str
-    before: str
-    after: str
-    word: str
-
-
 class FeatureRow(NamedTuple):
     """One feature beside what it was before; ``word`` is new, changed, removed or empty."""
 
@@ -83,6 +77,7 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
         "is_default": version.feature_view.default_version_id == version.pk,
         "change": change_of(version),
         "features": feature_rows(spec.features, base.spec.features if base else None),
+        "sql": laid_out(spec.view.sql) if spec.view.sql else "",
         "canonical": plain(msgspec.to_builtins(spec)),
         "people": _people(version),
         "services": _services(version),
@@ -99,7 +94,7 @@ def change_of(version: FeatureViewVersion) -> dict[str, Any]:
     base = version.based_on
     if version.packet and version.state != State.DRAFT:
         found = dict(version.packet)
-        rows = [(row["path"], row["before"], row["after"]) for row in found["diff"]]
+        rows = [Difference(**row) for row in found["diff"]]
     else:
         old = base.spec if base else None
         change = classify(old, version.spec)
@@ -108,17 +103,8 @@ def change_of(version: FeatureViewVersion) -> dict[str, Any]:
             "reasons": change.reasons,
             "guard": change.is_guard,
         }
-        rows = [tuple(difference) for difference in differences(old, version.spec)]
-    return found | {"diff": [_diff_row(*row) for row in rows] if base else []}
-
-
-def _diff_row(path: str, before: Any, after: Any) -> DiffRow:
-    word = "added" if before is None else "removed" if after is None else "changed"
-    return DiffRow(path.removeprefix("view."), _text(before), _text(after), word)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else brief(value)
+        rows = differences(old, version.spec)
+    return found | {"diff": [change_row(row) for row in rows] if base else []}
 
 
 def feature_rows(

@@ -13,6 +13,8 @@ from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.queries import newest_first, shown_version
+from registry.spec.differences import Difference
+from registry.spec.line_changes import unified
 
 if TYPE_CHECKING:
     from registry.models import (
@@ -126,6 +128,7 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
         "state": version.state,
         "packet": version.packet,
         "packet_hash": version.packet_hash,
+        "changes": [_change_output(Difference(**each)) for each in version.packet.get("diff", ())],
         "approvals": [
             {
                 "reviewer": review.reviewer.get_username(),
@@ -139,6 +142,11 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
         "given": approvals_given(version),
         "required": approvals_required(version),
     }
+
+
+def _change_output(difference: Difference) -> dict[str, str]:
+    """Write one value that differs as lines, those that went and came behind their marks."""
+    return {"path": difference.path, "lines": unified(*difference.texts())}
 
 
 def feature_service_output(service: FeatureService) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def test_a_steward_finds_reads_and_approves_a_version(login, waiting):
     page.get_by_role("link", name="driver_hourly@1.1.0").first.click()
 
     expect(page.get_by_text("ttl 2d became 3d")).to_be_visible()
-    expect(page.locator(".as-diff")).to_contain_text("Share of calls won")
+    expect(page.locator(".as-came").first).to_contain_text("Share of calls won")
     expect(page.get_by_text("compared with")).to_contain_text("1.0.0")
     page.get_by_label("Comment", exact=True).fill("Looked at the source: fine.")
     page.get_by_role("button", name="Approve").click()

@@ -195,6 +195,23 @@ def test_the_first_of_two_approvals_says_that_it_still_waits(assay, peer, capsys
     assert capsys.readouterr().out == said
 
 
+def test_a_review_shows_each_change_line_by_line(assay, peer, capsys):
+    lines = "  SELECT\n-   a * 2 AS twice\n+   a * 3 AS twice"
+    packet = {"class": "major", "diff": [{"path": "view.sql", "before": "…", "after": "…"}]}
+    peer.answers_with(
+        "GET feature-views/profile/versions/2.0.0/review",
+        {
+            "version": "2.0.0", "state": "in_review", "given": 0, "required": 1, "approvals": [],
+            "packet_hash": "f00", "packet": packet,
+            "changes": [{"path": "view.sql", "lines": lines}],
+        },
+    )  # fmt: skip
+
+    assert assay("review", "profile@2.0.0") == 0
+
+    assert capsys.readouterr().out.endswith(f"\nview.sql\n{lines}\n")
+
+
 def test_the_last_approval_says_the_state(assay, peer, capsys):
     version = {"name": "profile", "version": "1.0.0", "state": "approved", "default": False}
     peer.answers_with("POST feature-views/profile/versions/1.0.0/approve", version)

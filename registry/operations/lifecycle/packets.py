@@ -11,7 +11,7 @@ from lib.errors import Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.queries import services_using
-from registry.spec.change import differences
+from registry.spec.differences import differences
 from registry.spec.fingerprints import content_fingerprint
 
 if TYPE_CHECKING:

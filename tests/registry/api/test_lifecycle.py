@@ -226,6 +226,7 @@ def test_the_review_holds_the_evidence_and_who_agreed(api, cast):
     assert packet["reasons"] == ["ttl 2d became 1d"]
     assert packet["diff"] == [{"path": "view.ttl", "before": "2d", "after": "1d"}]
     assert packet["source"]["rows"] == 12
+    assert body["changes"] == [{"path": "view.ttl", "lines": "- 2d\n+ 1d"}]
 
     api(cast.steward).post(f"{BASE}/2.0.0/approve", {"comment": "fine"})
     body = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()
