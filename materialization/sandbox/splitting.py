@@ -14,6 +14,7 @@ import msgspec
 from lib.sql_text import instant, text, text_list
 from materialization.compute.jobs import Prepared, Split
 from materialization.compute.stored_rows_sql import as_staged_files
+from materialization.errors import EngineStopped
 from materialization.sandbox.staging import columns_sql
 from materialization.stores.columns import CREATED, EVENT
 from materialization.transforms.arrival import numbered_window
@@ -50,7 +51,7 @@ def split(connection: duckdb.DuckDBPyConnection, job: SplitJob, open_part: Openi
         f"COPY (SELECT {columns} FROM ({query})) TO {text(folder)}"
         f" {as_staged_files(job.spec, apart_by=_PART)}"
     ).fetchall()
-    return Split(tuple(_parts(written, counted, folder)))
+    return Split(tuple(parts_of(written, counted, folder)))
 
 
 def _times_read(
@@ -85,11 +86,29 @@ def _reads_sql(
         yield f"({least} <= {instant(end)}{since})::INTEGER"
 
 
-def _parts(
+def parts_of(
     written: list[tuple[Any, ...]], counted: list[Counters], folder: str
 ) -> Iterator[Prepared]:
+    """Yield the files of each window; ``written`` begin with the name and the rows of a file.
+
+    :raises EngineStopped: a file is of no window, or has other rows than were counted.
+    """
+    apart = {f"{folder}/{_PART}={number}": number for number, _ in enumerate(counted)}
+    files: list[dict[str, int]] = [{} for _ in counted]
+    for name, rows, *_ in written:
+        number = apart.get(str(Path(name).parent))
+        if number is None:
+            raise EngineStopped(
+                f"rows were read once for {len(counted)} windows, and {rows:,} of them were written"
+                f" for none ({Path(name).parent.name}/{Path(name).name})."
+            )
+        files[number][name] = rows
     for number, counters in enumerate(counted):
-        own = str(Path(folder) / f"{_PART}={number}")
-        files = {name: rows for name, rows, *_ in written if str(Path(name).parent) == own}
-        rows = sum(files.values())
-        yield Prepared(tuple(sorted(files)), msgspec.structs.replace(counters, rows=rows))
+        rows = sum(files[number].values())
+        usable = counters.rows_read - counters.dropped_null_key - counters.dropped_null_time
+        if rows != usable:
+            raise EngineStopped(
+                f"{rows:,} rows were written for window {number + 1} of {len(counted)}, which has"
+                f" {usable:,} in the source."
+            )
+        yield Prepared(tuple(sorted(files[number])), msgspec.structs.replace(counters, rows=rows))
