@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from lib.sql_text import identifier, text
@@ -21,19 +20,15 @@ from materialization.compute.stored_rows_sql import (
     stored_rows,
 )
 from materialization.stores.columns import EVENT, PLACE, stored_schema
+from materialization.transforms.alike import alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import duckdb
-    from numpy.typing import NDArray
 
     from materialization.compute.jobs import ComputeJob
     from registry.spec.model import VersionSpec
-
-#: Of so many rows the hashes are looked at together; each takes 8 bytes.
-_AT_ONCE = 16_000_000
-_BATCH = 1_000_000
 
 
 def store_once(
@@ -52,14 +47,14 @@ def store_once(
         return tuple(files), 0
     for columns in _by_and_by(job.spec):
         hashed = f"hash({', '.join(columns)})"
-        alike = _alike(connection, hashed, files, rows)
-        if not alike.size:
+        found = alike(connection, f"SELECT {hashed} AS h FROM {stored_rows(files)}", rows)
+        if not found.size:
             return tuple(files), 0
-    connection.register("suspected", pa.table({"h": alike}))
+    connection.register("suspected", pa.table({"h": found}))
     connection.execute(f"CREATE TEMP TABLE repeats AS {_repeats_sql(job.spec, hashed, files)}")
     connection.unregister("suspected")
-    found = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()
-    counts = dict(found)
+    of_files = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()
+    counts = dict(of_files)
     kept: list[str] = []
     for file in files:
         again = _written_again(connection, job, file, rows=rows) if file in counts else [file]
@@ -71,42 +66,6 @@ def _by_and_by(spec: VersionSpec) -> Iterator[list[str]]:
     """Yield the columns by which equal rows are looked for; the last are all of them."""
     yield [*(identifier(key.name) for key in spec.join_keys), EVENT]
     yield [identifier(name) for name in stored_schema(spec).names]
-
-
-def _alike(
-    connection: duckdb.DuckDBPyConnection, hashed: str, files: Sequence[str], rows: int
-) -> NDArray[np.uint64]:
-    """Return the hashes that more than one row has."""
-    parts = 1 + rows // _AT_ONCE
-    alike: list[NDArray[np.uint64]] = []
-    for part in range(parts):
-        some = f" WHERE h % {parts:d} = {part:d}" if parts > 1 else ""
-        sql = f"SELECT h FROM (SELECT {hashed} AS h FROM {stored_rows(files)}){some}"
-        seen, count = np.empty(min(rows, 2 * _AT_ONCE + _BATCH), np.uint64), 0
-        for hashes in _read(connection, sql):
-            if count + len(hashes) > len(seen):  # one is there very often
-                count = _note(alike, seen[:count])
-            seen[count : count + len(hashes)] = hashes
-            count += len(hashes)
-        _note(alike, seen[:count])
-    return np.unique(np.concatenate(alike))
-
-
-def _note(alike: list[NDArray[np.uint64]], seen: NDArray[np.uint64]) -> int:
-    """Note which of ``seen`` are there again; leave one of each in front, and return how many."""
-    seen.sort()
-    again = seen[1:] == seen[:-1]
-    alike.append(np.unique(seen[1:][again]))
-    once = seen[np.concatenate(([True], ~again))] if alike[-1].size else seen
-    seen[: len(once)] = once
-    return len(once)
-
-
-def _read(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[NDArray[np.uint64]]:
-    for batch in connection.sql(sql).to_arrow_reader(_BATCH):
-        column = batch.column(0)
-        # ``to_numpy`` would load pandas: a third of a second in each job.
-        yield np.frombuffer(column.buffers()[1], np.uint64, len(column), 8 * column.offset)
 
 
 def _repeats_sql(spec: VersionSpec, hashed: str, files: Sequence[str]) -> str:

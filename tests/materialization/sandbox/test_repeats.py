@@ -15,6 +15,7 @@ from materialization.compute.jobs import ComputeJob, Envelope, Report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sandbox import repeats, staging
 from materialization.sources.files import resolve_source
+from materialization.transforms import alike
 from tests.materialization.engine_cases import (
     END,
     LIMITS,
@@ -74,7 +75,7 @@ def values(row, event="event", created="created"):
 @pytest.mark.parametrize("at_once", [16_000_000, 2])
 @pytest.mark.parametrize("ordered", [2_000_000, 0])
 def test_equal_rows_are_stored_once_and_counted(tmp_path, monkeypatch, at_once, ordered):
-    monkeypatch.setattr(repeats, "_AT_ONCE", at_once)
+    monkeypatch.setattr(alike, "_AT_ONCE", at_once)
     monkeypatch.setattr(repeats, "ORDERED_ROWS", ordered)
     monkeypatch.setattr(staging, "ORDERED_ROWS", ordered)
     rows = given()
@@ -99,8 +100,8 @@ def test_what_a_csv_has_twice_is_stored_once(tmp_path):
 
 
 def test_one_row_that_is_most_of_a_source_takes_no_more_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(repeats, "_AT_ONCE", 100)
-    monkeypatch.setattr(repeats, "_BATCH", 2048)
+    monkeypatch.setattr(alike, "_AT_ONCE", 100)
+    monkeypatch.setattr(alike, "_BATCH", 2048)
     write_parquet(tmp_path, [row(1, 0)] * 9000 + [row(2, each) for each in range(500)], SCHEMA)
 
     table, counters = compute_here(spec_of(), tmp_path)
