@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Of these the chunks of a run each say the same, or count again what the one before did.
 _NOT_ADDED = frozenset(
-    {"parts", "parts_waiting", "parts_gone", "dropped_null_time", "placeholder_times"}
+    {"parts", "parts_waiting", "parts_gone", "dropped_null_time", "placeholder_times", "copies"}
 )
 
 

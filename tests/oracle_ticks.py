@@ -34,7 +34,8 @@ def snapshot_ticks(rows, ticks, outputs):
     What is empty and was so at the tick before ends there: it is no row again until it has a value.
 
     ``rows``: dicts with ``key`` (a tuple), ``event``, ``created`` (or None) and columns.
-    ``outputs``: name → (column, function, window). NULL is ignored by every function.
+    ``outputs``: name → (column, function, window). NULL is ignored by every function. Rows that
+    are equal in all of it count each (docs/decisions/0032).
     """
     longest = max(window for _, _, window in outputs.values())
     empty = {name: evaluate(function, []) for name, (_, function, _) in outputs.items()}

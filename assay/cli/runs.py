@@ -222,6 +222,8 @@ def _said(run: JSON) -> Iterator[str]:
         yield f"{repeated} rows were given twice, equal in all they hold, and left out"
     if dropped := found.get("dropped_null_key", 0) + found.get("dropped_null_time", 0):
         yield f"{dropped} rows without a key or an event time were left out"
+    if copies := found.get("copies"):
+        yield f"{copies} rows are copies of others, equal in all they hold, and each counts"
     if placeholders := found.get("placeholder_times"):
         yield f"{placeholders} rows have an event time that stands for none, as 1900 or 1970 do"
     if why := found.get("reads_again"):

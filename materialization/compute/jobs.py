@@ -40,7 +40,8 @@ class Counters(msgspec.Struct, frozen=True):
     stand alone; ``repeated`` were given before, equal in keys, stamps and values.
     ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
     with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
-    rows an aggregation takes have an event time that stands for none (``placeholder_dates``).
+    rows an aggregation takes have an event time that stands for none (``placeholder_dates``);
+    ``copies`` of them are equal to another in every column of the source, and count each.
 
     Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
     and a time that had another row; ``gone`` are stored of which the source has no row any more,
@@ -57,6 +58,7 @@ class Counters(msgspec.Struct, frozen=True):
     rows: int = 0
     has_later: tuple[str, ...] = ()
     placeholder_times: int = 0
+    copies: int = 0
     corrected: int = 0
     gone: int | None = None
     first_event: datetime | None = None

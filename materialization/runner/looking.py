@@ -81,6 +81,7 @@ class Work(NamedTuple):
             **({"parts_gone": len(self.vanished)} if self.vanished else {}),
             **({"first_gone": Path(self.vanished[0]).name} if self.vanished else {}),
             **({"of_ticks": True} if self.job and self.job.spec.transform.makes_ticks else {}),
+            **({"copies": found.copies} if found.copies else {}),
             "parts": len(self.parts) + len(self.waiting),
             "parts_read": len(self.reads),
             "parts_waiting": len(self.waiting),

@@ -17,6 +17,8 @@ from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.sandbox.checks import check_problems
 from materialization.sandbox.places import casts_of, files_of, place_of
+from materialization.transforms.aggregation.aggregates import read_aggregates
+from materialization.transforms.aggregation.copies import copies_said, count_copies
 from materialization.transforms.aggregation.estimate import estimate
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
 from materialization.transforms.kinds import all_checks
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _FEW_LOADS, _MANY_ROWS = 3, 100
 #: What makes ticks, and rows of them, fewer.
 _FEWER = "Make the ticks longer, extend the `ttl`, or set `start` to a later instant."
+#: What to do about copies.
+_TAKE_OUT = "Take those out of the source that are no events of their own."
 #: What to do about dates that stand for none.
 _WAY_OUT = (
     "They count as true then; correct them in the source, or set the view's `start` to where its"
@@ -75,7 +79,7 @@ def look(
         problem, warning = _ticks(connection, spec, opened, tick_rows)
         of_none = _placeholder_events(spec, casts, facts)
         problems += [(path, f"{of_none}{message}") for path, message in problem]
-        warnings += warning
+        warnings += [*warning, *_copies(connection, spec, opened, facts["rows"])]
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
@@ -109,6 +113,20 @@ def _ticks(
         return [(("schedule",), words)], []
     much = f" That is much more than the source. {_FEWER}" if found.is_much else ""
     return [], [found.said() + much]
+
+
+def _copies(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource, rows: int
+) -> list[str]:
+    copies = count_copies(
+        connection,
+        spec,
+        read_aggregates(spec, opened.columns),
+        opened.columns,
+        relation=opened.relation,
+        rows=rows,
+    )
+    return [f"{copies_said(copies)} {_TAKE_OUT}"] if copies else []
 
 
 def _placeholder_events(

@@ -83,7 +83,9 @@ def store_json(
 
     :raises SourceUnreadable: naming file and line: what is no object, or says one key twice.
     """
-    schema = pa.schema([(name, shape.arrow) for name, shape in columns.items()] + [_ROW])
+    schema = pa.schema(
+        [(name, shape.arrow) for name, shape in columns.items()] + [(ROW, pa.int64())]
+    )
     _insert(connection, pa.Table.from_batches([], schema), first=True)
     names: dict[str, set[str]] = {}
     folders = source.partitions or ((),) * len(source.paths)
@@ -110,12 +112,12 @@ def placed_values(
     column: str,
 ) -> Iterator[tuple[str, str | None]]:
     """Yield where each object of a file stands, and the text of one of its columns."""
-    for place, (value,) in _Reader(path, format, {column: TEXT}, {}, set()).rows(connection):
+    for place, (value, _) in _Reader(path, format, {column: TEXT}, {}, set()).rows(connection):
         yield place, value
 
 
-#: A table must have a column, also where the view reads none.
-_ROW = ("__row", pa.bool_())
+#: A hash of all that a row has, whatever of it the view reads.
+ROW = "__whole_row"
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, rows: pa.Table, *, first: bool = False) -> None:
@@ -194,7 +196,8 @@ class _Reader:
         self._names.update(values)
         if "\\" in written or any(written.count(key) > 1 for _, key in self._keys):
             self._refuse_twice(place, written)
-        return [self._column(place, name, values) for name in self._columns]
+        whole = hash((written, *self._folders.items()))
+        return [*(self._column(place, name, values) for name in self._columns), whole]
 
     def _column(self, place: str, name: str, values: Mapping[str, Any]) -> Any:
         if name not in values:
@@ -255,14 +258,19 @@ class _Number(str):
 
 
 def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) if rows[0] else []
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=False)]
-    arrays.append(pa.nulls(len(rows), pa.bool_()))
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def json_relation(rows: JsonRows, columns: Mapping[str, Shape], unread: Sequence[str]) -> str:
-    """Return the sub-select of the rows; ``unread`` keys stand in it, empty, to be told of."""
+def json_relation(
+    rows: JsonRows, columns: Mapping[str, Shape], unread: Sequence[str], *, whole: bool
+) -> str:
+    """Return the sub-select of the rows; ``unread`` keys stand in it, empty, to be told of.
+
+    Where they are asked for ``whole``, ``ROW`` tells those apart that differ in an unread key.
+    """
     chosen = [identifier(name) for name in columns]
     chosen += [f"NULL AS {identifier(name)}" for name in unread]
-    return f"(SELECT {', '.join(chosen) or '__row'} FROM {rows.relation})"
+    chosen += [ROW] if whole or not chosen else []
+    return f"(SELECT {', '.join(chosen)} FROM {rows.relation})"

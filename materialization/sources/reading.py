@@ -24,7 +24,7 @@ from materialization.failures import translate
 from materialization.sources.arrow_types import refusal
 from materialization.sources.common_types import common_type
 from materialization.sources.csv_faults import refuse_endless
-from materialization.sources.json_rows import json_relation, store_json
+from materialization.sources.json_rows import ROW, json_relation, store_json
 from materialization.sources.layouts import csv_layouts, parquet_layouts
 from materialization.sources.readers import OPTIONS, DescribedFile, store_partitions, union_sql
 from materialization.sources.shapes import shapes
@@ -113,7 +113,7 @@ def _unbound(error: duckdb.Error, found: Mapping[str, str]) -> AssayError:
 
 def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
     rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    return {name: kind for name, kind, *_ in rows}
+    return {name: kind for name, kind, *_ in rows if name != ROW}
 
 
 def _left_out(source: SourceFiles) -> list[str]:
@@ -294,7 +294,8 @@ def _read_json(
     unread = _apart(names - known.keys(), known)
     notes = [*_absent_notes(rows.names, known), *_json_double_notes(source, rows.names)]
     notes += _nameless_notes(rows.names)
-    return _Read(json_relation(rows, known, unread), dict.fromkeys(names, "JSON"), notes)
+    relation = json_relation(rows, known, unread, whole=spec.transform.makes_ticks)
+    return _Read(relation, dict.fromkeys(names, "JSON"), notes)
 
 
 def _apart(names: Iterable[str], beside: Iterable[str]) -> list[str]:

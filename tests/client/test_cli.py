@@ -489,7 +489,7 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
 
 
 def test_a_recompute_says_ticks_as_ticks_and_ends_where_it_was_compared_until(assay, peer, capsys):
-    counts = {"of_ticks": True, "already_stored": 1134}
+    counts = {"of_ticks": True, "already_stored": 1134, "copies": 12}
     run = {**RUN, "kind": "recompute", "rows_read": 500, "source": counts}
     run["window_end"] = "2026-11-26T00:00:00Z"
     peer.answers_with("GET runs/7", run)
@@ -498,6 +498,7 @@ def test_a_recompute_says_ticks_as_ticks_and_ends_where_it_was_compared_until(as
     assay("runs", "watch", "7")
     said = capsys.readouterr().out
     assert "1134 ticks are as they were, computed of 500 rows" in said
+    assert "12 rows are copies of others, equal in all they hold, and each counts" in said
 
     assay("runs", "list")
     said = capsys.readouterr().out

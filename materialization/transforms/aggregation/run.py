@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import replace
 
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
@@ -20,6 +21,7 @@ from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
+from materialization.transforms.aggregation.copies import count_copies
 from materialization.transforms.aggregation.exact_sums import (
     Found,
     bins_sql,
@@ -77,6 +79,17 @@ def aggregate(
     )
     _create(connection, "raw", raw)
     counters, earliest = _count(connection, job)
+    copies = count_copies(
+        connection,
+        job.spec,
+        aggregates,
+        columns,
+        relation=relation,
+        rows=counters.rows_read,
+        raw="raw",
+        within=stages.wanted_sql(aggregates, last=last, first=first),
+    )
+    counters = replace(counters, copies=copies)
     before = to_us(job.window_start) if job.window_start is not None else 0
     state = job.state_files if job.window_start is not None else ()
     _create(connection, "state", stages.state_sql(job.spec, state, before))

@@ -40,7 +40,16 @@ def raw_sql(
 
     ``first`` and ``last`` are the run's ticks in µs; without ``first`` all earlier rows count.
     """
-    inner = ", ".join(
+    wanted = wanted_sql(aggregates, last=last, first=first)
+    return (
+        f"SELECT *, greatest(e, c) AS v FROM (SELECT {typed_sql(base, aggregates)} FROM {relation})"
+        f" WHERE e IS NULL OR ({wanted})"
+    )
+
+
+def typed_sql(base: Base, aggregates: Aggregates) -> str:
+    """Return what is read of a row of the source: ``k0…, e, c, a0…``, times in µs."""
+    return ", ".join(
         [
             *(f"{key.strict} AS k{i}" for i, key in enumerate(base.keys)),
             f"epoch_us({base.event.strict}) AS e",
@@ -48,14 +57,13 @@ def raw_sql(
             *(f"{argument.sql} AS a{i}" for i, argument in enumerate(aggregates.arguments)),
         ]
     )
+
+
+def wanted_sql(aggregates: Aggregates, *, last: int, first: int | None) -> str:
+    """Return the condition for the rows that a tick from ``first`` to ``last`` (µs) can see."""
     longest = aggregates.windows[-1] // MICROSECOND
-    wanted = f"greatest(e, c) <= {last}" + (
-        f" AND e > {first - longest}" if first is not None else ""
-    )
-    return (
-        f"SELECT *, greatest(e, c) AS v FROM (SELECT {inner} FROM {relation}) "
-        f"WHERE e IS NULL OR ({wanted})"
-    )
+    since = f" AND e > {first - longest}" if first is not None else ""
+    return f"greatest(e, c) <= {last}{since}"
 
 
 def state_sql(spec: VersionSpec, files: Sequence[str], before_us: int) -> str:

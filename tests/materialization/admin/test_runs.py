@@ -259,6 +259,16 @@ def test_a_run_shows_the_rows_of_the_source_beside_those_stored(as_, version):
     assert "The version is not ready: of its history 1 part is not stored yet" in page
 
 
+def test_copies_that_an_aggregation_counts_are_told_of_with_what_to_do(as_, version):
+    counts = {"parts": 2, "parts_read": 2, "rows_read": 40, "copies": 1200, "of_ticks": True}
+    run = make_run(version, status="succeeded", step="done", source_counts=counts)
+
+    page = " ".join(as_("operator").get(url("materializationrun_change", run.pk)).text.split())
+
+    assert "1,200 rows of the source are copies of others, equal in every column" in page
+    assert "<code>assay backfill driver_hourly@1.0.0</code>" in page
+
+
 def test_a_profile_leaves_out_what_says_nothing(version):
     shared = {"rows": 3, "nulls": 0, "nans": 0, "max": None}
     columns = [{"name": feature.name, "min": 1, **shared} for feature in version.spec.features]

@@ -167,6 +167,27 @@ def test_ticks_that_differ_become_corrections(cast, sources):
     assert _latest(version) == _from_scratch(cast, version)
 
 
+def test_rows_delivered_twice_count_twice_are_told_of_and_can_be_put_right(cast, sources):
+    old = [row(1001, 9, 1), row(1002, 8, 2)]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=TICKS)
+        materialize(version, end=AT - 8 * HOUR, at=AT)
+    write_rows(sources, [*old, *old])
+    with committed():
+        run = materialize(version)
+
+    assert (run.status, run.source_counts["copies"]) == ("succeeded", 2)
+    assert _known(version, at=AT - 7 * HOUR)["avg_daily_trips_count_3h"] == [2, 2, None]
+
+    write_rows(sources, old)
+    run = backfill(cast, version)
+
+    assert "copies" not in run.source_counts
+    assert run.source_counts["corrected"] > 0
+    assert _latest(version) == _from_scratch(cast, version)
+
+
 def _known(version: FeatureViewVersion, *, at: Any) -> dict[str, list[Any]]:
     return offline(version, DRIVERS, at=at)
 
