@@ -8,7 +8,7 @@ either history has, what a reader finds there is compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, instant, numbered
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registry.spec.model import VersionSpec
+
+
+class Whole(NamedTuple):
+    """Since when the source has all of every window; the first ``tick`` then, None: none yet."""
+
+    since: datetime
+    tick: datetime | None
 
 
 def fresh_sql(spec: VersionSpec, query: str) -> str:
@@ -46,14 +53,18 @@ def first_sql(files: Sequence[str]) -> str:
     return f"SELECT epoch_us(min({EVENT})) FROM {stored_rows(files)}"
 
 
-def compared_sql(spec: VersionSpec, whole_from: datetime | None, *, carries: bool) -> str:
+def compared_sql(spec: VersionSpec, whole: Whole | None, *, carries: bool) -> str:
     """Return every tick of ``fresh`` and ``stored``, with what each says of it.
 
     ``f0…`` are the values as they are computed now. A tick has none (``is_gone``) before its
-    entity's first, nor before ``whole_from``: of its windows the source has lost a part.
+    entity's first, nor before the source is ``whole``: of its windows the source has lost a part.
     ``is_new``: none is stored of this tick. ``is_equal``: the one that is says the same; or, where
     a stored row ``carries``, the one before does that is not past its TTL, as a reader finds it. It
     may not where corrections are stored: one before would come between.
+
+    At the first tick of a whole source nothing may come or go, and yet those before, which stay, be
+    others than those from then on: each entity is compared there, and what differs is new. None
+    before it is corrected, so a row carries up to there.
     """
     keys = [f"k{i}" for i, _ in enumerate(spec.join_keys)]
     moment = ", ".join([*keys, "e"])
@@ -61,25 +72,35 @@ def compared_sql(spec: VersionSpec, whole_from: datetime | None, *, carries: boo
     before = f"SELECT {', '.join(keys)}, make_timestamptz(s) AS e{features} FROM state"
     carried = f"SELECT {moment}{features} FROM fresh UNION ALL {before}"
     read = f"SELECT {moment}{features} FROM stored UNION ALL {before}"
+    ticks = f"SELECT {moment} FROM fresh UNION SELECT {moment} FROM stored"
+    if whole is not None and whole.tick is not None:
+        ticks += f" UNION SELECT {', '.join(keys)}, {instant(whole.tick)} FROM ({carried})"
     of_ticks = ", ".join(f"ticks.{name}" for name in (*keys, "e"))
     of_carried = numbered("f", spec.features, "carried.")
-    lost = "" if whole_from is None else f" OR ticks.e < {instant(whole_from)}"
+    lost = "" if whole is None else f" OR ticks.e < {instant(whole.since)}"
     now = (
-        f"SELECT {of_ticks}{of_carried}, carried.e IS NULL{lost} AS is_gone"
-        f" FROM (SELECT {moment} FROM fresh UNION SELECT {moment} FROM stored) AS ticks"
+        f"SELECT {of_ticks}{of_carried}, carried.e AS since, carried.e IS NULL{lost} AS is_gone"
+        f" FROM ({ticks}) AS ticks"
         f" ASOF LEFT JOIN ({carried}) AS carried ON {_latest(keys, 'ticks', 'carried')}"
     )
-    found = "read.e = now.e"
-    if carries:
-        within = f"epoch_us(now.e) - epoch_us(read.e) <= {_us(spec)}"
-        found = "read.e IS NOT NULL" if spec.ttl is None else within
+    found, alive = "read.e IS NOT NULL", "since IS NOT NULL"
+    if spec.ttl is not None:
+        found = f"epoch_us(now.e) - epoch_us(read.e) <= {_us(spec)}"
+        alive = f"epoch_us(e) - epoch_us(since) <= {_us(spec)}"
+    if not carries:
+        edge = "" if whole is None or whole.tick is None else f" OR now.e = {instant(whole.tick)}"
+        found = f"(read.e = now.e{edge}) AND {found}"
     equal = " AND ".join(
         f"now.f{i} IS NOT DISTINCT FROM read.f{i}" for i, _ in enumerate(spec.features)
     )
-    return (
+    compared = (
         f"SELECT now.*, read.e IS NULL OR read.e <> now.e AS is_new,"
         f" coalesce({found}, FALSE) AND {equal} AS is_equal"
         f" FROM ({now}) AS now ASOF LEFT JOIN ({read}) AS read ON {_latest(keys, 'now', 'read')}"
+    )
+    return (
+        f"SELECT * EXCLUDE (since) FROM ({compared})"
+        f" WHERE NOT is_new OR since = e OR (NOT is_equal AND {alive})"
     )
 
 

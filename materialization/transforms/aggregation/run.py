@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lib.errors import AssayError
-    from registry.spec.model import ScheduleSpec
+    from registry.spec.model import ScheduleSpec, VersionSpec
 
 
 class Aggregated(NamedTuple):
@@ -67,7 +67,7 @@ def aggregate(
     :raises TooManyTicks: between the first row, or the view's start, and the run's end.
     """
     register(connection)
-    schedule = _schedule(job)
+    schedule = schedule_of(job.spec)
     aggregates = read_aggregates(job.spec, columns)
     last = to_us(last_tick(schedule, job.window_end))
     begin = _begin(job)
@@ -122,10 +122,10 @@ def _sliced(
         yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
 
 
-def _schedule(job: ComputeJob) -> ScheduleSpec:
-    schedule = job.spec.view.schedule
+def schedule_of(spec: VersionSpec) -> ScheduleSpec:
+    schedule = spec.view.schedule
     if schedule is None:  # the registry refuses it: the schedule makes the ticks
-        raise ValueError(f"{job.spec.view.name} aggregates without a schedule")
+        raise ValueError(f"{spec.view.name} aggregates without a schedule")
     return schedule
 
 

@@ -12,15 +12,15 @@ import msgspec
 
 from lib.instants import from_us, to_us
 from materialization.compute.jobs import Counters
+from materialization.ticks import first_tick
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
-from materialization.transforms.aggregation.run import aggregate
+from materialization.transforms.aggregation.run import aggregate, schedule_of
 from materialization.transforms.base import base_casts
 from materialization.transforms.rows import Check, Query, Rows, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     import duckdb
 
@@ -78,7 +78,7 @@ class _Corrections:
         self._connection, self._job, self._done = connection, job, done
         self._source = source
         self._counts = (0, 0, 0, 0)
-        self._whole_from: datetime | None = None
+        self._whole: correcting.Whole | None = None
 
     def queries(self) -> Iterator[Query]:
         job, spec = self._job, self._job.spec
@@ -93,16 +93,15 @@ class _Corrections:
             return
         end = job.window_end
         self._create("stored", correcting.stored_sql(spec, job.state_files, job.window_start, end))
-        self._whole_from = self._found_whole_from()
-        self._create(
-            "compared", correcting.compared_sql(spec, self._whole_from, carries=job.only_compares)
-        )
+        self._whole = self._found_whole()
+        compared = correcting.compared_sql(spec, self._whole, carries=job.only_compares)
+        self._create("compared", compared)
         self._counts = self._connection.execute(correcting.COUNTS).fetchall()[0]
         new, corrected, *_ = self._counts
         yield Query(correcting.corrections_sql(spec, job.corrects_at), new + corrected)
 
-    def _found_whole_from(self) -> datetime | None:
-        """Return from when on the source has all of every window; None: nothing was trimmed.
+    def _found_whole(self) -> correcting.Whole | None:
+        """Return since when the source has all of every window; None: nothing was trimmed.
 
         It was where a tick is stored before its first row, or its first row was an earlier one.
         """
@@ -115,7 +114,11 @@ class _Corrections:
         if min(first, first if known is None else to_us(known)) >= earliest:
             return None
         longest = max(each.window for each in spec.view.aggregate_outputs().values())
-        return from_us(earliest) + longest
+        since = from_us(earliest) + longest
+        tick = first_tick(schedule_of(spec), since)
+        start, end = self._job.window_start, self._job.window_end
+        is_inside = tick <= end and (start is None or tick > start)
+        return correcting.Whole(since, tick if is_inside else None)
 
     def _one(self, sql: str) -> int | None:
         found: int | None = self._connection.execute(sql).fetchall()[0][0]
@@ -129,7 +132,7 @@ class _Corrections:
             corrected=corrected,
             already_stored=equal,
             gone=gone,
-            whole_from=self._whole_from,
+            whole_from=None if self._whole is None else self._whole.since,
         )
 
     def _create(self, name: str, sql: str) -> None:

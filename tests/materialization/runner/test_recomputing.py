@@ -208,11 +208,11 @@ def _latest(version: FeatureViewVersion) -> dict[tuple[int, Any], tuple[Any, ...
 
 
 def _from_scratch(
-    cast: factories.Cast, version: FeatureViewVersion
+    cast: factories.Cast, version: FeatureViewVersion, text: str = TICKS
 ) -> dict[tuple[int, Any], tuple[Any, ...]]:
     """Return the same of a version that never saw the source as it was."""
     with committed():
-        text = TICKS.replace("driver_hourly", f"again_{version.pk}")
+        text = text.replace("driver_hourly", f"again_{version.pk}")
         other = make_version(cast, text=text)
         materialize(other, end=LATER, at=LATER)
     return _latest(other)
@@ -244,6 +244,33 @@ def test_ticks_computed_again_are_what_a_new_version_would_have(cast, sources, s
     assert following.status == "succeeded"
     again = backfill(cast, version)
     assert again.source_counts["corrected"] == 0
+
+
+@pytest.mark.parametrize("ttl", ["", "ttl: 2h\n"])
+@pytest.mark.parametrize("seed", range(4))
+def test_ticks_of_a_trimmed_source_are_right_from_its_first_whole_window_on(
+    cast, sources, seed, ttl
+):
+    """What comes in as something goes out leaves no tick there; the first correction has to."""
+    chance = random.Random(seed)  # noqa: S311 - reproducible, and no secret
+    text = TICKS.replace("schedule:", f"{ttl}schedule:")
+    old = [row(1001 + n % 3, hours, 1) for hours in range(2, 30) for n in range(3)]
+    write_rows(sources, old)
+    with committed():
+        version = make_version(cast, text=text)
+        materialize(version)
+    before = _latest(version)
+    kept = [each for each in old if each[1] >= AT - 20 * HOUR]
+    wrong = {(driver, AT - chance.randrange(16, 20) * HOUR) for driver in DRIVERS["driver_id"]}
+    write_rows(sources, [(*each[:4], 5 if each[:2] in wrong else 1) for each in kept])
+
+    run = backfill(cast, version)
+
+    assert run.source_counts["why_gone"]
+    again, found = _from_scratch(cast, version, text), _latest(version)
+    whole_from = AT - 17 * HOUR
+    right = {place: again[place] if place[1] >= whole_from else before[place] for place in found}
+    assert found == right
 
 
 def test_ticks_are_computed_again_to_their_end(cast, sources):
