@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
@@ -85,14 +86,23 @@ def fullness() -> dict[str, Fullness]:
 
 def engine(*, timeout_s: float | None = None) -> Engine:
     """Return the engine; ``timeout_s`` where somebody waits for less than a run may take."""
-    limits = EngineLimits(
+    return ENGINES["duckdb"](_limits(timeout_s))
+
+
+def spilled_beside(folder: str) -> int:
+    """Return how many bytes a sandbox may spill onto the disk that ``folder`` lies on."""
+    is_same = Path(own_folder()).stat().st_dev == Path(folder).stat().st_dev
+    return _limits().temp_limit_mb << 20 if is_same else 0
+
+
+def _limits(timeout_s: float | None = None) -> EngineLimits:
+    return EngineLimits(
         memory_limit_mb=settings.ENGINE_MEMORY_LIMIT_MB,
         threads=settings.ENGINE_THREADS or os.cpu_count() or 1,
         timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS if timeout_s is None else timeout_s,
         temp_root=own_folder(),
         tick_rows=settings.TICK_ROWS_LIMIT,
     )
-    return ENGINES["duckdb"](limits)
 
 
 def whereabouts(spec: VersionSpec, project: Project) -> Whereabouts:

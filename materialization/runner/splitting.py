@@ -22,7 +22,7 @@ from lib.errors import Invalid
 from materialization.chunks import read_chunks, staging_name, window_of
 from materialization.compute.jobs import Prepared, SplitJob
 from materialization.compute.limits import EngineLimits
-from materialization.edges import engine, offline_store
+from materialization.edges import engine, offline_store, spilled_beside
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import runs_in_chunks, table_at
 from materialization.runner.ending import MAX_ATTEMPTS
@@ -183,19 +183,21 @@ def _those_with_room(
     rows = [each.expected or 0 for each in following]
     counted = sum(each.expected or 0 for each in read_chunks(asked.run.chunks))
     each_row = max(columns * _BYTES, size // max(counted, 1))
-    may_take = min(_share_of(shutil.disk_usage(folder).free), MOST_BYTES)
+    room, spill = _share_of(shutil.disk_usage(folder).free), spilled_beside(folder)
     ends, taken = [], 0
     for chunk, count in zip(following, rows, strict=True):
         taken += count * each_row
-        if taken > may_take:
+        # Rows that are written apart may be held until they are: on the disk, beyond the memory.
+        if taken > MOST_BYTES or taken + min(taken, spill) > room:
             break
         ends.append(chunk.until)
     if len(ends) >= _FEWEST:
         return tuple(ends), ""
-    needed = sum(rows) * each_row >> 20
+    needed = sum(rows) * each_row
+    beside = f" and spill up to {min(needed, spill) >> 20:,} MB beside them" if spill else ""
     return tuple(ends), (
-        f"reading it once would stage about {needed:,} MB, and there is room for"
-        f" {may_take >> 20:,} MB."
+        f"reading it once would stage about {needed >> 20:,} MB{beside}, and there is room for"
+        f" {min(room, MOST_BYTES) >> 20:,} MB."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.chunks import Chunk, read_chunks, written_chunks
+from materialization.compute import scratch
 from materialization.models import MaterializationRun
 from materialization.requests.pausing import pause_run
 from materialization.requests.runs import cancel_run
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
 
 pytestmark = pytest.mark.django_db
+
+#: Another disk than that of the tests.
+IN_MEMORY = "/dev/shm"  # noqa: S108
 
 
 @pytest.fixture
@@ -231,9 +236,12 @@ def test_a_cancel_needs_no_store(cast, history, waited_for, settings):
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_what_is_free_is_given_away_once(cast, history, sources, monkeypatch, others):
-    """Half of it is room for two chunks, and later for two more; half of the half is not."""
+    """Half of it is room for two chunks, and later for two more; half of the half is not.
+
+    Beside what is staged there has to be room for as much that the engine spills.
+    """
     each_row = (sources / "driver_stats.parquet").stat().st_size // len(HISTORY)
-    free = shutil.disk_usage(sources)._replace(free=2 * 8 * each_row)
+    free = shutil.disk_usage(sources)._replace(free=2 * 16 * each_row)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     text = factories.DEFINITIONS.replace("name: driver_hourly", "name: driver_other")
     with committed():
@@ -257,6 +265,28 @@ def test_a_note_that_cannot_be_written_costs_only_time(history, monkeypatch):
 
     assert run.status == "succeeded", run.traceback
     assert staged(history) == []
+    equals_the_source(history)
+
+
+@pytest.mark.parametrize("spills", ["beside it", "elsewhere"])
+def test_what_the_engine_may_spill_counts_where_it_is_on_the_same_disk(
+    history, sources, monkeypatch, spills
+):
+    each_row = (sources / "driver_stats.parquet").stat().st_size // len(HISTORY)
+    free = shutil.disk_usage(sources)._replace(free=2 * 8 * each_row)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    if spills == "elsewhere":  # as where /tmp is a disk in memory
+        if Path(IN_MEMORY).stat().st_dev == sources.stat().st_dev:
+            pytest.skip("there is one disk only")
+        monkeypatch.setattr(tempfile, "tempdir", IN_MEMORY)
+        monkeypatch.setattr(scratch, "_kept", [])
+
+    with committed():
+        run = materialize(history)
+
+    said = run.source_counts.get("reads_again", "")
+    assert ("and spill up to 0 MB beside them" in said) == (spills == "beside it")
+    assert bool(said) == (spills == "beside it")
     equals_the_source(history)
 
 
