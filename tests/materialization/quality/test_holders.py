@@ -100,6 +100,10 @@ def failed(connection, write):
         ([(2, 5, 7)], [(1, 0, 7), (1, 0, 8, 3)], None, 0),  # corrected before
         ([(1, 0, 8), (2, 5, 7)], [(1, 0, 7)], None, 0),  # corrected by the run itself
         ([(2, 5, 7), (2, 5, 8, 1)], [(1, 0, 7)], None, 0),  # the row that counts is another
+        # Known before the stored row of its moment: by event time that one is found, and goes on.
+        ([(2, 5, 7)], [(1, 0, 7), (2, 5, 8, 1)], None, 0),
+        ([(1, 5, 9)], [(1, 0, 7), (1, 5, 7, 1), (2, 6, 7)], None, 0),
+        ([(2, 5, 7)], [(1, 0, 7), (2, 5, 8, 0)], None, 1),  # as known as that: it is read
         ([(2, 5, 7)], [(1, 0, 7)], "5h", 1),  # at the very end of its TTL it is still found
         ([(2, 6, 7)], [(1, 0, 7)], "5h", 0),
         ([(2, 0, 7)], [(1, 6, 7)], "5h", 0),

@@ -7,7 +7,15 @@ import pytest
 from materialization.models import Quarantine
 from materialization.requests.quarantine import failing_rows, release_rows
 from tests.factories import AT, DEFINITIONS, make_version
-from tests.materialization.run_world import HOUR, committed, materialize, perform, write_rows
+from tests.materialization.run_world import (
+    HOUR,
+    committed,
+    materialize,
+    offline,
+    online,
+    perform,
+    write_rows,
+)
 from tests.materialization.runner.test_adopting import TICKS
 from tests.materialization.runner.test_chunks import stored
 
@@ -67,6 +75,24 @@ def test_a_correction_gives_up_what_another_takes(version, sources):
     )
 
     assert run(version, AT).status == "succeeded"
+
+
+def test_what_was_known_before_the_stored_row_of_its_moment_is_not_judged(cast, sources):
+    """It is told to nobody but who asks what was known then, and there nothing can be mended."""
+    known = [row(1001, 9, 7), row(1002, 8, 6, known=6)]
+    write_rows(sources, known)
+    with committed():
+        version = make_version(cast, text=UNIQUE)
+        assert materialize(version, end=AT - 5 * HOUR, at=AT - 5 * HOUR).status == "succeeded"
+    write_rows(sources, [*known, row(1002, 8, 7, known=7)])
+
+    assert run(version, AT).status == "succeeded"
+
+    drivers = {"driver_id": [1001, 1002]}
+    assert len(stored(version)) == 3
+    assert online(version, drivers, at=AT)["avg_daily_trips"] == [7, 6]
+    assert offline(version, drivers, at=AT - 6 * HOUR)["avg_daily_trips"] == [7, 6]
+    assert offline(version, drivers, at=AT - 7 * HOUR)["avg_daily_trips"] == [7, 7]
 
 
 @pytest.mark.parametrize("passed_on", [False, True])
