@@ -13,7 +13,7 @@ import select
 import signal
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
@@ -52,6 +52,7 @@ _PLACE = re.compile(
     re.MULTILINE,
 )
 _read_report = json_reader(Report)
+_Found = TypeVar("_Found")
 
 
 #: The share of the job that is done; asked about twice a second.
@@ -70,9 +71,7 @@ def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
     with start_child(job, limits) as child:
         for share in child.shares():
             watch(share)
-        computed = child.report().computed
-        if computed is None:
-            raise EngineStopped("the engine's process said nothing of its rows; try again.")
+        computed = _told(child.report().computed, "its rows")
         words = "%d rows staged in %.1f s, profiled in %.1f s, with %d MB at most"
         seconds = computed.seconds
         log.info(words, computed.counters.rows, *seconds.values(), child.peak_mb)
@@ -87,10 +86,7 @@ def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
     with start_child(job, limits) as child:
         for _ in child.shares():
             watch(0.0)
-        found = child.report().survey
-        if found is None:
-            raise EngineStopped("the engine's process said nothing of the source; try again.")
-        return found
+        return _told(child.report().survey, "the source")
 
 
 def split(job: SplitJob, limits: EngineLimits, *, watch: Watch) -> Split:
@@ -101,13 +97,18 @@ def split(job: SplitJob, limits: EngineLimits, *, watch: Watch) -> Split:
     with start_child(job, limits) as child:
         for share in child.shares():
             watch(share)
-        found = child.report().split
-        if found is None:
-            raise EngineStopped("the engine's process said nothing of the source; try again.")
+        found = _told(child.report().split, "the source")
         log.info(
             "rows of %d windows staged, with %d MB at most", len(found.parts or ()), child.peak_mb
         )
         return found
+
+
+def _told(found: _Found | None, of_what: str) -> _Found:
+    """:raises EngineStopped: the report has nothing of what was asked for."""
+    if found is None:
+        raise EngineStopped(f"the engine's process said nothing of {of_what}; try again.")
+    return found
 
 
 @contextlib.contextmanager
