@@ -158,7 +158,8 @@ def _commit(
         given = msgspec.structs.replace(given, prepared=ready)
         computed = engine().compute(given, watch=watch)
         # Before the commit: an attempt that dies after it leaves what it found to the next.
-        chunks = _note_counts(run, part, computed.counters, splitting.why_not(run))
+        reads_again = splitting.why_not(run)
+        chunks = _note_counts(run, part, computed.counters, reads_again=reads_again)
         progress = round(share_done(chunks, part.number, 1.0) * OFFLINE_SHARE, 3)
         refuse_changed(part.work)
         try:
@@ -199,7 +200,7 @@ def _watch(run: MaterializationRun, heartbeat: Heartbeat, number: int | None, sh
 
 
 def _note_counts(
-    run: MaterializationRun, part: Part, counters: Counters | None, reads_again: str
+    run: MaterializationRun, part: Part, counters: Counters | None, *, reads_again: str = ""
 ) -> list[Chunk]:
     """Note what the chunk's rows are, and why it read again what others read; return the chunks."""
     chunks = read_chunks(run.chunks)
@@ -223,7 +224,8 @@ def _record(
     rows = committed.rows if committed is not None else 0
     with transaction.atomic():
         under = number_of_more([run])
-        _note_counts(run, part, counters, splitting.why_not(run))
+        if committed is None:  # else they are noted since they were computed
+            _note_counts(run, part, None)
         note_stored_chunks(
             run,
             [part.number],
