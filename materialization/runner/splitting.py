@@ -65,6 +65,13 @@ class Staged(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Lying(NamedTuple):
+    """What is staged, and the folder in which it lies."""
+
+    folder: Path
+    staged: Staged
+
+
 class Asked(NamedTuple):
     """The chunk that is to be computed."""
 
@@ -93,18 +100,16 @@ def prepared(
     """
     if not _stands_alone(asked):
         return None
-    staged = _found(asked)
-    if staged is None:
-        staged = _made_if_possible(asked, watch, check)
-    if staged is None or staged.parts is None:
+    lying = _found(asked) or _made_if_possible(asked, watch, check)
+    if lying is None or lying.staged.parts is None:
         return None
-    return _taken(asked, staged, folder)
+    return _taken(asked, lying, folder)
 
 
 def why_not(run: MaterializationRun) -> str:
     """Return why chunks read the source again that had better not; empty where that is no pity."""
-    staged = _note_of(run)
-    return staged.why if staged is not None else ""
+    lying = _lying(run)
+    return lying.staged.why if lying is not None else ""
 
 
 def _stands_alone(asked: Asked) -> bool:
@@ -118,20 +123,23 @@ def _stands_alone(asked: Asked) -> bool:
     return is_plain and [Window(*each) for each in reading.windows] == [own]
 
 
-def _found(asked: Asked) -> Staged | None:
+def _found(asked: Asked) -> Lying | None:
     """Return what an earlier chunk, or an attempt that died, has staged, if it holds this one."""
-    staged = _note_of(asked.run)
-    if staged is None:
+    lying = _lying(asked.run)
+    if lying is None:
         return None
+    staged = lying.staged
     is_there = staged.first <= asked.number < staged.first + len(staged.ends)
     is_same = staged.source == _source(asked.work) and staged.sequence == asked.job.sequence
-    return staged if is_there and is_same else None
+    return lying if is_there and is_same else None
 
 
-def _note_of(run: MaterializationRun) -> Staged | None:
+def _lying(run: MaterializationRun) -> Lying | None:
     folder = offline_store().staged(table_at(run.table), staging_name(run.pk))
+    if folder is None:
+        return None
     try:
-        return _read(Path(folder, _NOTE).read_bytes()) if folder is not None else None
+        return Lying(Path(folder), _read(Path(folder, _NOTE).read_bytes()))
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -140,7 +148,7 @@ def _source(work: Work) -> dict[str, str]:
     return {part.name: part.identity for part in work.parts if part.name in work.reads}
 
 
-def _made_if_possible(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | None:
+def _made_if_possible(asked: Asked, watch: Watch, check: Callable[[], None]) -> Lying | None:
     try:
         return _made(asked, watch, check)
     except OSError as exc:  # a disk that is full but for what the note takes
@@ -148,7 +156,7 @@ def _made_if_possible(asked: Asked, watch: Watch, check: Callable[[], None]) -> 
         return None
 
 
-def _made(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | None:
+def _made(asked: Asked, watch: Watch, check: Callable[[], None]) -> Lying | None:
     """Stage this chunk and those that follow, as many as there is room for."""
     run, number = asked.run, asked.number
     following = read_chunks(run.chunks)[number:]
@@ -167,8 +175,8 @@ def _made(asked: Asked, watch: Watch, check: Callable[[], None]) -> Staged | Non
             log.warning("%s: each of its chunks reads the source: %s", run, staged.why)
         Path(folder, _NOTE).write_bytes(msgspec.json.encode(staged))
         check()  # or it would put its folder in the place of the one that another attempt takes
-        offline_store().keep_staged(place, folder, staging_name(run.pk))
-    return staged
+        kept = offline_store().keep_staged(place, folder, staging_name(run.pk))
+    return Lying(Path(kept), staged)
 
 
 def _those_with_room(
@@ -241,15 +249,15 @@ def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:
     return msgspec.structs.replace(staged, parts=parts)
 
 
-def _taken(asked: Asked, staged: Staged, folder: str) -> Prepared | None:
+def _taken(asked: Asked, lying: Lying, folder: str) -> Prepared | None:
     """Move a chunk's files; None where one is gone, with an attempt that died over its commit."""
-    kept = offline_store().staged(table_at(asked.run.table), staging_name(asked.run.pk))
+    staged = lying.staged
     part = (staged.parts or ())[asked.number - staged.first]
     moved = []
     try:
         for number, file in enumerate(part.files):
             to = Path(folder, f"{number}.parquet")
-            Path(kept or "", file).rename(to)
+            (lying.folder / file).rename(to)
             moved.append(str(to))
     except OSError as exc:
         log.warning("%s: chunk %d reads the source: %s", asked.run, asked.number, exc)

@@ -94,13 +94,14 @@ class DeltaOfflineStore:
     def list_staged(self, at: TableAt) -> list[str]:
         return [folder.name for folder in (self._inside(at.uri) / STAGING).glob("*")]
 
-    def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
+    def keep_staged(self, at: TableAt, folder: str, name: str) -> str:
         self.drop_staged(at, name)
         place = self._inside(at.uri) / STAGING / name
         try:
             Path(folder).rename(place)
         except OSError as exc:
             raise OfflineStoreUnavailable(f"{folder} cannot be moved: {exc.strerror}") from exc
+        return str(place)
 
     def staged(self, at: TableAt, name: str) -> str | None:
         place = self._inside(at.uri) / STAGING / name

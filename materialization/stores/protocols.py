@@ -351,8 +351,8 @@ class OfflineStore(Protocol):
         """Return the names of all that lies staged, kept or not, for ``drop_staged``."""
         ...
 
-    def keep_staged(self, at: TableAt, folder: str, name: str) -> None:
-        """Have a staging folder outlive its block, under a name, until staging is cleared.
+    def keep_staged(self, at: TableAt, folder: str, name: str) -> str:
+        """Have a staging folder outlive its block until staging is cleared; return where it is.
 
         :raises OfflineStoreUnavailable: it is not there any more, or cannot be moved.
         """

@@ -179,12 +179,13 @@ def test_what_the_dead_left_in_staging_is_cleared(store, place):
 def test_what_is_kept_staged_outlives_its_block_and_clearing_until_it_is_dropped(store, place):
     with store.staging(place, "7-1") as folder:
         Path(folder, "a.parquet").write_bytes(b"half")
-        store.keep_staged(place, folder, "7")
+        now = store.keep_staged(place, folder, "7")
     left = store.staging(place, "7-2").__enter__()
 
     store.clear_staging(place, keep="7")
 
     kept = store.staged(place, "7")
+    assert kept == now
     assert store.list_staged(place) == ["7"]
     assert not Path(left).exists()
     assert kept is not None
