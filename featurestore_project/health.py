@@ -27,8 +27,8 @@ from materialization.clocks import skew_in_words
 from materialization.edges import offline_store
 from materialization.queries import recorded_tables, table_at
 from materialization.requests.turns import last_turn
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.online import KEEPING_POLICIES
-from materialization.stores.protocols import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ from lib.connections import (
     translated,
 )
 from materialization.edges import offline_store
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.online import KEEPING_POLICIES
-from materialization.stores.protocols import OfflineStoreUnavailable
 
 logger = logging.getLogger(__name__)
 

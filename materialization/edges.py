@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from materialization.compute.engine import Engine
-    from materialization.stores.protocols import OfflineStore, OnlineStore
+    from materialization.stores.offline_protocol import OfflineStore
+    from materialization.stores.online_protocol import OnlineStore
     from registry.models import Project
     from registry.spec.model import VersionSpec
 

@@ -30,7 +30,7 @@ from materialization.comparisons import (
     to_compare,
 )
 from materialization.models import MaterializationRun, Quarantine, StoredWindow
-from materialization.stores.protocols import TableAt
+from materialization.stores.offline_protocol import TableAt
 from materialization.windows import Window, merge, missing
 from registry.models import AuditEntry, FeatureTable
 

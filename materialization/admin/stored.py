@@ -26,7 +26,7 @@ from materialization.edges import offline_store
 from materialization.growth import OVER, Growth, growth_by_view, growth_of
 from materialization.models import StoredWindow, TableSize
 from materialization.queries import table_at
-from materialization.stores.protocols import OfflineStoreBehind
+from materialization.stores.offline_protocol import OfflineStoreBehind
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.markup import badge, breakable, link, muted, utc_stacked

@@ -40,7 +40,7 @@ from materialization.compute.stored_rows_sql import (
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
 from materialization.quality.profiling import profile_files
 from materialization.stores.columns import stored_schema
-from materialization.stores.protocols import OfflineStoreUnavailable
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

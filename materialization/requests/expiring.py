@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from materialization import tasks
 from materialization.edges import online_store
-from materialization.stores.protocols import EXPIRES_AHEAD
+from materialization.stores.online_protocol import EXPIRES_AHEAD
 
 if TYPE_CHECKING:
     from datetime import datetime

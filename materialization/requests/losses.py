@@ -17,7 +17,7 @@ from materialization.edges import offline_store, online_store
 from materialization.queries import LOSS_ACCEPTED, coverage, table_at
 from materialization.requests.quarantine import discard_lost, remove_files_at
 from materialization.sizes import note_gone
-from materialization.stores.protocols import OfflineStoreBehind
+from materialization.stores.offline_protocol import OfflineStoreBehind
 from registry import access, audit, epoch, locks
 from registry.choices import Right
 from registry.models import FeatureTable

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import ListedRow
     from materialization.models import MaterializationRun
-    from materialization.stores.protocols import TableAt
+    from materialization.stores.offline_protocol import TableAt
     from registry.models import AuditEntry, Project
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.queries import Standing
-    from materialization.stores.protocols import Marker
+    from materialization.stores.online_protocol import Marker
     from registry.models import FeatureViewVersion
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from materialization.stores.protocols import Cared
+    from materialization.stores.offline_protocol import Cared
 
 log = logging.getLogger(__name__)
 #: What is said of a table that stays in many files.

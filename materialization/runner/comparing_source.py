@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import Computed
     from materialization.models import Certificate
     from materialization.sources.inputs import Part, SourceInput
-    from materialization.stores.protocols import Snapshot
+    from materialization.stores.offline_protocol import Snapshot
     from registry.spec.model import VersionSpec
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.protocols import Marker, OnlineStore
+    from materialization.stores.online_protocol import Marker, OnlineStore
     from registry.models import FeatureViewVersion
 
 

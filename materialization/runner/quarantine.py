@@ -23,7 +23,7 @@ from materialization.edges import offline_store
 from materialization.models import Quarantine
 from materialization.queries import coverage, table_at
 from materialization.runner.heartbeat import LeaseLost
-from materialization.stores.protocols import OfflineStoreUnavailable
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.windows import missing, within
 from registry import locks
 from registry.models import FeatureTable

@@ -1,6 +1,6 @@
 """What the database records of the offline store, and the look at it before anything is stored.
 
-The store compares for itself whenever a table is opened; see ``stores.protocols.TableAt``.
+The store compares for itself whenever a table is opened; see ``stores.offline_protocol.TableAt``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from materialization.models import StoredWindow
 from materialization.queries import recorded_tables, table_at
 from materialization.runner.quarantine import settle
 from materialization.sequences import draw_sequence
-from materialization.stores.protocols import OfflineStoreBehind
+from materialization.stores.offline_protocol import OfflineStoreBehind
 from materialization.windows import merge, start_of
 from registry import locks
 from registry.models import FeatureTable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.models import MaterializationRun
-    from materialization.stores.protocols import Cared, CommitResult, Snapshot
+    from materialization.stores.offline_protocol import Cared, CommitResult, Snapshot
     from materialization.windows import Window
 
 #: What of a window and its run is needed to fold it with others.

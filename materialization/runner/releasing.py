@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from materialization.models import MaterializationRun, Quarantine
     from materialization.quality.profiles import Profile
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.protocols import CommitResult
+    from materialization.stores.offline_protocol import CommitResult
 
 
 class NothingToRelease(Conflict):

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
     from materialization.sources.files import Whereabouts
-    from materialization.stores.protocols import CommitResult
+    from materialization.stores.offline_protocol import CommitResult
 
 log = logging.getLogger(__name__)
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from materialization.stores.protocols import Cared
+from materialization.stores.offline_protocol import Cared
 
 if TYPE_CHECKING:
     from pathlib import Path

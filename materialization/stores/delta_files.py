@@ -15,7 +15,7 @@ from deltalake.transaction import AddAction
 
 from lib.instants import from_us
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.stores.protocols import BadStagedFile
+from materialization.stores.offline_protocol import BadStagedFile
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -26,13 +26,13 @@ from materialization.stores.layout import (
     ticket_key,
     uid_of,
 )
-from materialization.stores.protocols import EXPIRES_AHEAD, Walked
+from materialization.stores.online_protocol import EXPIRES_AHEAD, Walked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-    from materialization.stores.protocols import Marker
+    from materialization.stores.online_protocol import Marker
 
 _MILLISECOND = 1000 * MICROSECOND
 #: Is there while nobody needs to walk.

@@ -1,6 +1,6 @@
 """Looking at what lies in an online store, and putting single rows right. [pure]
 
-Not for reading as readers do or for loading: ``protocols.OnlineStore`` has both, and this.
+Not for reading as readers do or for loading: ``online_protocol.OnlineStore`` has both, and this.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import redis
 
 from materialization.stores import expiring
 from materialization.stores.layout import HEADER_END, KEYS_PER_CALL
-from materialization.stores.protocols import WriteResult
+from materialization.stores.online_protocol import WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +103,7 @@ def merge(
     grace: timedelta,
     share: float,
 ) -> WriteResult:
-    """Do what ``protocols.OnlineStore.write`` says."""
+    """Do what ``online_protocol.OnlineStore.write`` says."""
     rows = written = 0
     pending: deque[Future[int]] = deque()
     with ThreadPoolExecutor(PIPELINES_IN_FLIGHT, "online-write") as pool:

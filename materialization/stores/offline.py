@@ -24,7 +24,7 @@ from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
-from materialization.stores.protocols import (
+from materialization.stores.offline_protocol import (
     Aside,
     BadStagedFile,
     Cared,
@@ -62,7 +62,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 class DeltaOfflineStore:
     """The Delta tables under ``root``; ``TableAt.uri`` is the directory of one of them.
 
-    What each method promises stands in ``protocols.OfflineStore``.
+    What each method promises stands in ``offline_protocol.OfflineStore``.
     """
 
     def __init__(self, root: str | Path) -> None:

@@ -24,7 +24,7 @@ from materialization.stores.layout import (
     ticket_key,
     value_prefix,
 )
-from materialization.stores.protocols import (
+from materialization.stores.online_protocol import (
     LoadTicket,
     Marker,
     OnlineRows,
@@ -68,8 +68,8 @@ _read_marker = msgpack_reader(Marker)
 class RedisOnlineStore(RedisInspection):
     """The values of one Redis. Takes a layout and Arrow, knows no models.
 
-    What each method promises stands in ``protocols.OnlineStore``; every one raises RedisUnavailable
-    when Redis does not answer, or does not do what is asked.
+    What each method promises stands in ``online_protocol.OnlineStore``; every one raises
+    RedisUnavailable when Redis does not answer, or does not do what is asked.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-    from materialization.stores.protocols import StoredFile
+    from materialization.stores.offline_protocol import StoredFile
     from serving.historical.offline_files import OfflineFiles
 
 PARAMETERS = {

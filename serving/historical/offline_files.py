@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.stores.protocols import OfflineStore, StoredFile
+    from materialization.stores.offline_protocol import OfflineStore, StoredFile
     from registry.models import FeatureTable, FeatureViewVersion, Project
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.stores.protocols import OfflineStore
+    from materialization.stores.offline_protocol import OfflineStore
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from serving.historical.request import HistoricalRequest

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
     from materialization.compute.engine import Engine
-    from materialization.stores.protocols import OfflineStore
+    from materialization.stores.offline_protocol import OfflineStore
     from registry.models import FeatureViewVersion, Project
     from serving.historical.forms import SentFrame
     from serving.historical.plan import TrainingPlan

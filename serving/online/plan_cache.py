@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from materialization.stores.protocols import OnlineRows
+    from materialization.stores.online_protocol import OnlineRows
 
 logger = logging.getLogger(__name__)
 #: Features that the plans a process keeps have together: each is some hundred bytes.

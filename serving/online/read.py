@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from materialization.stores.protocols import OnlineRows
+    from materialization.stores.online_protocol import OnlineRows
     from serving.limits import ReadLimits
     from serving.online.request import OnlineRequest
 

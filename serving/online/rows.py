@@ -36,7 +36,7 @@ class AnswerColumn(msgspec.Struct, frozen=True, gc=False):
 
 
 class TableRows:
-    """The rows one table gave, in the request's order; see ``stores.protocols.StoredRows``."""
+    """The rows one table gave, in the request's order; as ``StoredRows`` has them."""
 
     def __init__(self, rows: list[list[Any]], *, width: int, oldest_micros: int | None) -> None:
         """``oldest_micros``: rows with an earlier event are too old; None: nothing expires."""

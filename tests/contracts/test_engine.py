@@ -26,7 +26,7 @@ from materialization.errors import (
 )
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT, computed_schema, stored_schema
-from materialization.stores.protocols import OfflineStoreUnavailable
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.ticks import ticks_between
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec

@@ -19,7 +19,7 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import JoinQuestion, Timing
 from materialization.stores.columns import INSTANT, stored_schema
-from materialization.stores.protocols import OfflineStoreUnavailable
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from tests.materialization.engine_cases import make_spec
 from tests.oracle import Row, latest_known, stamps
 

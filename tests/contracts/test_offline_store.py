@@ -13,7 +13,7 @@ import pytest
 
 from materialization.edges import OFFLINE
 from materialization.stores.columns import stored_schema
-from materialization.stores.protocols import (
+from materialization.stores.offline_protocol import (
     BadStagedFile,
     OfflineStoreBehind,
     OfflineStoreUnavailable,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from materialization.edges import ONLINE
 from materialization.stores.layout import BadOnlineRows, EntityKey, TableLayout
-from materialization.stores.protocols import Marker, WriteResult
+from materialization.stores.online_protocol import Marker, WriteResult
 from registry import epoch
 from registry.spec.value_types import parse_type
 from tests.materialization.store_cases import (

@@ -21,12 +21,8 @@ from tests.materialization.engine_cases import at, make_spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from materialization.stores.protocols import (
-        CommitResult,
-        OfflineStore,
-        OnlineStore,
-        TableAt,
-    )
+    from materialization.stores.offline_protocol import CommitResult, OfflineStore, TableAt
+    from materialization.stores.online_protocol import OnlineStore
     from registry.spec.model import VersionSpec
 
 # --- Online -------------------------------------------------------------------------------------

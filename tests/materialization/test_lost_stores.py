@@ -17,7 +17,7 @@ from materialization.requests import sweep
 from materialization.requests.losses import NothingLost, TableBusy, accept_loss
 from materialization.stores.layout import marker_key, value_prefix
 from materialization.stores.offline import DeltaOfflineStore
-from materialization.stores.protocols import OfflineStoreBehind
+from materialization.stores.offline_protocol import OfflineStoreBehind
 from materialization.tasks import expire_rows
 from registry.access import ActionNotPermitted
 from registry.models import AuditEntry, FeatureTable

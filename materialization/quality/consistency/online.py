@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.quality.consistency.subject import Stores, Subject
-    from materialization.stores.protocols import Marker, Snapshot
+    from materialization.stores.offline_protocol import Snapshot
+    from materialization.stores.online_protocol import Marker
 
 #: Rows that need a second look are looked at so many at a time.
 DOUBTFUL_AT_ONCE = 50_000

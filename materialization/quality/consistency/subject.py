@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from materialization.compute.engine import Engine
     from materialization.stores.layout import TableLayout
-    from materialization.stores.protocols import OfflineStore, OnlineStore, TableAt
+    from materialization.stores.offline_protocol import OfflineStore, TableAt
+    from materialization.stores.online_protocol import OnlineStore
     from registry.spec.model import VersionSpec
 
 

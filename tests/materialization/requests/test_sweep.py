@@ -23,7 +23,7 @@ from materialization.requests.runs import cancel_run, request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending, end_run
-from materialization.stores.protocols import OnlineStoreEvicts
+from materialization.stores.online_protocol import OnlineStoreEvicts
 from registry import queries
 from registry.choices import State
 from registry.denials import STRANGERS

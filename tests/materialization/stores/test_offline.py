@@ -15,7 +15,7 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.stores.columns import stored_schema
 from materialization.stores.offline import DeltaOfflineStore
-from materialization.stores.protocols import OfflineStoreUnavailable, TableAt
+from materialization.stores.offline_protocol import OfflineStoreUnavailable, TableAt
 from tests.materialization.engine_cases import make_spec
 from tests.materialization.store_cases import SPEC, US, T, batch, commit, row
 

@@ -29,7 +29,7 @@ from materialization.stores.layout import (
     marker_key,
 )
 from materialization.stores.online import RedisOnlineStore
-from materialization.stores.protocols import Marker, Walked
+from materialization.stores.online_protocol import Marker, Walked
 from registry.epoch import epoch_keys
 from registry.models.feature_view import new_uid
 from registry.spec.model import (
