@@ -172,6 +172,10 @@ VIEW_MEMORY_MB = env_int("VIEW_MEMORY_MB", 0)
 BUDGET_NEAR_PERCENT = env_int("BUDGET_NEAR_PERCENT", 80, minimum=1)
 # Rows a comparison of the stores looks at in a second, so that online reads keep their time.
 COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100)
+# Rows of a source, the newest, that the evidence of a submission is computed from, and seconds that
+# each of its computations may take.
+EVIDENCE_ROWS = env_int("EVIDENCE_ROWS", 1_000_000, minimum=1000)
+EVIDENCE_TIME_LIMIT_SECONDS = env_int("EVIDENCE_TIME_LIMIT_SECONDS", 300, minimum=1)
 # Seconds between two comparisons of a table by a sample of so many entities, and between two of all
 # its rows. 0: none by itself.
 COMPARE_EVERY_SECONDS = env_int("COMPARE_EVERY_SECONDS", 3600)
@@ -252,6 +256,8 @@ CELERY_TASK_ROUTES = {
     # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
     "materialization.certify": {"queue": "certificates"},
     "materialization.care": {"queue": "certificates"},
+    # Of the same workers, but a reviewer does: it does not stand behind comparisons.
+    "materialization.assay": {"queue": "evidence"},
     "materialization.expire": {"queue": "certificates"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.

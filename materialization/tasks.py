@@ -19,6 +19,7 @@ from lib.clock import database_now
 from materialization.choices import RunQueue
 from materialization.quality.alerts.notices import deliver, note_unended
 from materialization.runner import caring
+from materialization.runner.assaying import assay_submission
 from materialization.runner.certifying import certify
 from materialization.runner.run import take_turn
 
@@ -46,6 +47,13 @@ def certify_table(self: Any, *, certificate_id: int, **_: object) -> None:
     """Perform one comparison; what it found is in its row."""
     worker = str(self.request.hostname or "worker")
     certify(certificate_id=certificate_id, worker=worker, clock=database_now)
+
+
+@shared_task(bind=True, acks_late=True, name="materialization.assay")
+def assay(self: Any, *, evidence_id: int, **_: object) -> None:
+    """Compute the evidence of one submission; what was found is in its row."""
+    worker = str(self.request.hostname or "worker")
+    assay_submission(evidence_id=evidence_id, worker=worker, clock=database_now)
 
 
 @shared_task(acks_late=True, name="materialization.care")

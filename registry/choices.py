@@ -74,6 +74,29 @@ class Against(StrEnum):
     BOTH = "both"
 
 
+class EvidenceStatus(StrEnum):
+    """Where the evidence of a submission is."""
+
+    WAITING = "waiting"
+    COMPUTING = "computing"
+    #: Every part says what was found, or why nothing could be.
+    COMPUTED = "computed"
+
+
+class EvidencePart(StrEnum):
+    """What is found out about a submission; a project's policy may want any before an approval."""
+
+    PROFILE = "profile"
+    COMPARISON = "comparison"
+    LEAKAGE = "leakage"
+    COST = "cost"
+
+
+class PartState(StrEnum):
+    COMPUTED = "computed"
+    NOT_COMPUTED = "not_computed"
+
+
 class Verdict(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"

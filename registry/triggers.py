@@ -1,15 +1,16 @@
 """What the database itself refuses, whoever asks: for the initial migration.
 
 The audit trail is append-only, and a version is what was agreed to: its content stays from submit
-on, its state moves along the lifecycle's table, and nobody's own approval makes it approved. Code
-keeps these rules and explains them; these catch a shell, a script or a mistake of ours.
+on, its state moves along the lifecycle's table, and nobody's own approval makes it approved. What
+was found out about it stays as it was when it came in. Code keeps these rules and explains them;
+these catch a shell, a script or a mistake of ours.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from registry.choices import State, Verdict
+from registry.choices import EvidenceStatus, State, Verdict
 from registry.lifecycle import TRANSITIONS
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ APPROVED = f"""EXISTS (SELECT 1 FROM registry_review r WHERE r.version_id = OLD.
     AND r.verdict = '{Verdict.APPROVED}' AND r.packet_hash = OLD.packet_hash
     AND r.reviewer_id NOT IN ({EDITORS}))"""  # noqa: S608 - our own words
 #: (event, refusal) → the condition on OLD and NEW under which it is raised.
-RULES = {
+Rules: TypeAlias = dict[tuple[str, str], str]
+RULES: Rules = {
     ("INSERT", "a version begins as a draft"): f"NEW.state <> '{State.DRAFT}'",
     ("DELETE", "a submitted version is never deleted"): f"OLD.state <> '{State.DRAFT}'",
     (
@@ -72,11 +74,28 @@ RULES = {
     ),
 }
 
-VERSIONS_SQLITE = [
-    f"""CREATE TRIGGER {VERSIONS}_rule_{number} BEFORE {event} ON {VERSIONS}
-        WHEN {condition} BEGIN SELECT RAISE(ABORT, '{refusal}'); END"""
-    for number, ((event, refusal), condition) in enumerate(RULES.items())
-]
+# --- Evidence ------------------------------------------------------------------------------------
+
+EVIDENCE = "registry_evidence"
+EVIDENCE_REFUSAL = "evidence that is in never changes"
+IS_IN = f"OLD.status = '{EvidenceStatus.COMPUTED}'"
+EVIDENCE_RULES: Rules = {
+    ("UPDATE", EVIDENCE_REFUSAL): IS_IN,
+    ("DELETE", EVIDENCE_REFUSAL): IS_IN,
+}
+
+# --- Both ----------------------------------------------------------------------------------------
+
+#: The rules of each table that has some.
+GUARDED = {VERSIONS: RULES, EVIDENCE: EVIDENCE_RULES}
+
+
+def _sqlite(table: str, rules: Rules) -> list[str]:
+    return [
+        f"""CREATE TRIGGER {table}_rule_{number} BEFORE {event} ON {table}
+            WHEN {condition} BEGIN SELECT RAISE(ABORT, '{refusal}'); END"""
+        for number, ((event, refusal), condition) in enumerate(rules.items())
+    ]
 
 
 def _raise_if(rule: tuple[str, str], condition: str) -> str:
@@ -85,29 +104,36 @@ def _raise_if(rule: tuple[str, str], condition: str) -> str:
     return f"IF TG_OP = '{event}' THEN {raised} END IF;"
 
 
-# One function with all rules: a trigger's own WHEN may ask no other table here.
-VERSIONS_POSTGRESQL = [
-    f"""CREATE OR REPLACE FUNCTION {VERSIONS}_check() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN {" ".join(_raise_if(*rule) for rule in RULES.items())}
-        RETURN coalesce(NEW, OLD); END $$""",
-    f"""CREATE TRIGGER {VERSIONS}_rules BEFORE INSERT OR UPDATE OR DELETE ON {VERSIONS}
-        FOR EACH ROW EXECUTE FUNCTION {VERSIONS}_check()""",
-]
+def _postgresql(table: str, rules: Rules) -> list[str]:
+    """One function with all rules: a trigger's own WHEN may ask no other table here."""
+    return [
+        f"""CREATE OR REPLACE FUNCTION {table}_check() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN {" ".join(_raise_if(*rule) for rule in rules.items())}
+            RETURN coalesce(NEW, OLD); END $$""",
+        f"""CREATE TRIGGER {table}_rules BEFORE INSERT OR UPDATE OR DELETE ON {table}
+            FOR EACH ROW EXECUTE FUNCTION {table}_check()""",
+    ]
 
-# --- Both ----------------------------------------------------------------------------------------
 
 STATEMENTS = {
-    "sqlite": TRAIL_SQLITE + VERSIONS_SQLITE,
-    "postgresql": TRAIL_POSTGRESQL + VERSIONS_POSTGRESQL,
+    "sqlite": [*TRAIL_SQLITE, *(sql for each in GUARDED.items() for sql in _sqlite(*each))],
+    "postgresql": [
+        *TRAIL_POSTGRESQL,
+        *(sql for each in GUARDED.items() for sql in _postgresql(*each)),
+    ],
 }
 REMOVAL = {
     "sqlite": [
         *(f"DROP TRIGGER {TRAIL}_no_{event}" for event in ("update", "delete", "replace")),
-        *(f"DROP TRIGGER {VERSIONS}_rule_{number}" for number in range(len(RULES))),
+        *(
+            f"DROP TRIGGER {table}_rule_{number}"
+            for table, rules in GUARDED.items()
+            for number in range(len(rules))
+        ),
     ],
     "postgresql": [
         f"DROP FUNCTION {function}() CASCADE"
-        for function in (f"{TRAIL}_refuse", f"{VERSIONS}_check")
+        for function in (f"{TRAIL}_refuse", *(f"{table}_check" for table in GUARDED))
     ],
 }
 

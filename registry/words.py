@@ -25,6 +25,7 @@ VERBS = {
     "feature_view_version.drafted": Verb("drafted", "edit_note"),
     "feature_view_version.edited": Verb("edited", "edit_note"),
     "feature_view_version.submitted": Verb("submitted", "send"),
+    "feature_view_version.assayed": Verb("has its evidence", "biotech", is_outcome=True),
     "feature_view_version.withdrawn": Verb("withdrew", "undo"),
     "feature_view_version.approved": Verb("approved", "check_circle"),
     "feature_view_version.rejected": Verb("rejected", "cancel"),

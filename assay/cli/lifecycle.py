@@ -5,9 +5,12 @@ Not for what is allowed: the server says.
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.cli.arguments import Commands, Context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ACTIONS = {
     "submit": "Send a draft to review.",
@@ -88,6 +91,32 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     context.out.describe({**facts, **packet})
     for change in answer["changes"]:
         context.out.changes(change["path"], change["lines"])
+    if answer.get("evidence"):
+        _show_evidence(context, answer["evidence"])
     if answer["approvals"]:
         columns = ("reviewer", "verdict", "current", "comment", "created_at")
         context.out.table(answer["approvals"], columns, title="reviews")
+
+
+def _show_evidence(context: Context, evidence: Mapping[str, Any]) -> None:
+    """Print what was found out about the data, and of each part that was not why."""
+    if evidence["status"] != "computed":
+        context.out.line("\nevidence: a worker computes it; ask again in a moment.")
+        return
+    parts = evidence["parts"]
+    for name, part in parts.items():
+        if "why" in part:
+            context.out.line(f"\n{name}: {part['why']}")
+    compared = parts["comparison"].get("facts", {})
+    rows = [
+        {"feature": name, "equal_%": round(100 * found["equal"] / max(compared["rows"], 1), 1)}
+        | {key: found[key] for key in ("only_before", "only_after", "psi", "ks")}
+        for name, found in compared.get("features", {}).items()
+    ]
+    if rows:
+        title = f"both versions at {compared['rows']} entities and times"
+        context.out.table(rows, tuple(rows[0]), title=title)
+    for name in ("leakage", "cost"):
+        if facts := parts[name].get("facts"):
+            context.out.line(f"\n{name}", "bold")
+            context.out.describe(facts)

@@ -35,6 +35,7 @@ from materialization.compute.stored_rows_sql import (
     renumbered_sql,
     same_stamps_sql,
     sample_sql,
+    some_rows_sql,
     ties_sql,
 )
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
@@ -142,6 +143,13 @@ class DuckDBEngine:
         with self._session() as session, _own_failures("choosing entities", _MORE):
             found = session.sql(sample_sql(files, spec, count)).to_arrow_table()
         return found.cast(pa.schema(fields))
+
+    def some_rows(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
+        schema = stored_schema(spec)
+        if not files:
+            return schema.empty_table()
+        with self._session() as session, _own_failures("choosing rows", _MORE):
+            return session.sql(some_rows_sql(files, spec, count)).to_arrow_table().cast(schema)
 
     def same_stamps(self, files: Sequence[str], spec: VersionSpec, rows: pa.Table) -> pa.Table:
         schema = stored_schema(spec)

@@ -123,6 +123,12 @@ class Engine(Protocol):
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 
+    def some_rows(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
+        """Return up to ``count`` rows, of ``columns.stored_schema``, each as likely as any other.
+
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
     def same_stamps(self, files: Sequence[str], spec: VersionSpec, rows: pa.Table) -> pa.Table:
         """Return the stored rows that share join keys, times and sequence with one of ``rows``.
 

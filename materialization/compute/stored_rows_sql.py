@@ -123,6 +123,12 @@ def sample_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:
     return f"SELECT * FROM ({entities}) USING SAMPLE reservoir({count:d} ROWS)"
 
 
+def some_rows_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:
+    """Return SQL for ``count`` stored rows that chance chooses."""
+    rows = f"SELECT {_columns(spec)} FROM {stored_rows(files)}"
+    return f"SELECT * FROM ({rows}) USING SAMPLE reservoir({count:d} ROWS)"
+
+
 def same_stamps_sql(files: Sequence[str], spec: VersionSpec) -> str:
     """Return SQL for the stored rows that share keys, times and sequence with one of ``ASKED``."""
     same = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"

@@ -21,7 +21,7 @@ from materialization.compute.scratch import remove_left_behind
 from materialization.edges import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import idle_tables, table_at
-from materialization.requests import care, certificates, history, watch
+from materialization.requests import care, certificates, evidence, history, watch
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.expiring import expiry_due
@@ -131,6 +131,7 @@ DUTIES: tuple[Callable[..., None], ...] = (
     remove_files,
     tidy_up,
     remove_staged,
+    *evidence.DUTIES,
     *certificates.DUTIES,
     *care.DUTIES,
     expiry_due,

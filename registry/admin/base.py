@@ -140,6 +140,7 @@ class ScopedAdmin(ModelAdmin):
             "original": obj,
             "title": str(obj) if obj else self.opts.verbose_name,
             "panels": render_panels(request, obj) if obj else [],
+            "wide_panels": render_panels(request, obj, is_wide=True) if obj else [],
             "now": timezone.now(),
         }
 

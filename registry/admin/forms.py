@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from registry import access
 from registry.admin.scope import projects_with
-from registry.choices import Right, Role
+from registry.choices import EvidencePart, Right, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
 
@@ -50,7 +50,12 @@ class SeenForm(StyledForm):
     @property
     def seen(self) -> dict[str, Any] | None:
         """Return what the page showed, by field; None if it does not say, or says nonsense."""
-        shown = {name: self.data.get(self[name].html_initial_name) for name in self.fields}
+        shown = {
+            name: field.hidden_widget().value_from_datadict(
+                self.data, self.files, self[name].html_initial_name
+            )
+            for name, field in self.fields.items()
+        }
         if None in shown.values():
             return None
         try:
@@ -66,6 +71,12 @@ class ProjectForm(SeenForm):
     )
     approvals_required_sensitive = forms.IntegerField(
         label="Approvals with confidential or restricted features", min_value=1, max_value=9
+    )
+    evidence_required = forms.MultipleChoiceField(
+        label="Evidence that has to be there before an approval",
+        choices=[(part.value, part.value) for part in EvidencePart],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
     )
 
 

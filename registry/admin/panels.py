@@ -44,21 +44,26 @@ class Card(NamedTuple):
 
 
 _panels: dict[type[Model], list[Panel]] = {}
+_wide_panels: dict[type[Model], list[Panel]] = {}
 _overviews: list[Overview] = []
 
 
-def panel(model: type[Model]) -> Callable[[Panel], Panel]:
-    """Show what the decorated function returns (safe HTML or empty) on pages of ``model``."""
+def panel(model: type[Model], *, is_wide: bool = False) -> Callable[[Panel], Panel]:
+    """Show what the decorated function returns (safe HTML or empty) on pages of ``model``.
+
+    A wide one stands in the main column, where the page has a place for it.
+    """
 
     def register(function: Panel) -> Panel:
-        _panels.setdefault(model, []).append(function)
+        (_wide_panels if is_wide else _panels).setdefault(model, []).append(function)
         return function
 
     return register
 
 
-def render_panels(request: HttpRequest, obj: Model) -> list[str]:
-    return [html for show in _panels.get(type(obj), ()) if (html := show(request, obj))]
+def render_panels(request: HttpRequest, obj: Model, *, is_wide: bool = False) -> list[str]:
+    panels = (_wide_panels if is_wide else _panels).get(type(obj), ())
+    return [html for show in panels if (html := show(request, obj))]
 
 
 def overview(function: Overview) -> Overview:

@@ -15,6 +15,7 @@ from registry.admin.scope import projects_with
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
+from registry.evidence import decided_on, evidence_of
 from registry.markup import plain
 from registry.models import AuditEntry, FeatureService, Review
 from registry.queries import consumers_of
@@ -84,6 +85,7 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "history": _history(request, version),
+        "decided_on": decided_on(version, evidence_of(version)),
         **_review(version),
         **_actions(version, user),
     }

@@ -12,6 +12,7 @@ import msgspec
 from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
+from registry.evidence import decided_on, evidence_of, shown_parts
 from registry.queries import newest_first, shown_version
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         AuditEntry,
         DataSource,
         Entity,
+        Evidence,
         FeatureService,
         FeatureView,
         FeatureViewVersion,
@@ -122,12 +124,15 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
     }
 
 
-def review_output(version: FeatureViewVersion) -> dict[str, Any]:
+def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, Any]:
+    """Describe what there is to decide on; values of the data for those who may read them."""
+    evidence = evidence_of(version)
     return {
         "version": version.number,
         "state": version.state,
         "packet": version.packet,
-        "packet_hash": version.packet_hash,
+        "packet_hash": decided_on(version, evidence),
+        "evidence": _evidence_output(evidence, may_read=may_read) if evidence else None,
         "changes": [_change_output(Difference(**each)) for each in version.packet.get("diff", ())],
         "approvals": [
             {
@@ -141,6 +146,14 @@ def review_output(version: FeatureViewVersion) -> dict[str, Any]:
         ],
         "given": approvals_given(version),
         "required": approvals_required(version),
+    }
+
+
+def _evidence_output(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:
+    return {
+        "status": evidence.status,
+        "computed_at": timestamp(evidence.computed_at),
+        "parts": shown_parts(evidence, may_read=may_read),
     }
 
 

@@ -21,7 +21,7 @@ from registry import access
 from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_output
 from registry.authentication import token_of
-from registry.choices import Action
+from registry.choices import Action, Right
 from registry.facts import facts_of
 from registry.looking import get_looking
 from registry.operations.lifecycle.actions import OPERATIONS
@@ -49,7 +49,9 @@ class ReviewAPI(API):
 
     @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
-        return Response(review_output(access.access_version(request.user, project, name, version)))
+        found = access.access_version(request.user, project, name, version)
+        may_read = access.can(request.user, Right.READ_OFFLINE, found.feature_view)
+        return Response(review_output(found, may_read=may_read))
 
 
 #: What single actions take beside a comment.

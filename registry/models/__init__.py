@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry.models.access import Account, ApiToken, Membership
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
+from registry.models.evidence import Evidence
 from registry.models.feature_service import (
     FeatureService,
     FeatureServiceMember,
@@ -35,6 +36,7 @@ __all__ = [
     "AuditHead",
     "DataSource",
     "Entity",
+    "Evidence",
     "Feature",
     "FeatureService",
     "FeatureServiceMember",

@@ -24,6 +24,10 @@ class Project(models.Model):
     approvals_required_sensitive = models.PositiveSmallIntegerField(
         default=2, help_text="Approvals a version with confidential or restricted features needs."
     )
+    #: Which parts of the evidence (``EvidencePart``) have to be there before an approval.
+    evidence_required = models.JSONField(
+        default=list, blank=True, help_text="Evidence that has to be there before an approval."
+    )
     #: Another one after every change of a fact that read plans hold, but for what is one view's:
     #: that has its own. See ``registry.epoch``.
     epoch = models.CharField(max_length=16, default="", blank=True, editable=False)

@@ -21,6 +21,8 @@ class Review(models.Model):
     verdict = models.CharField(max_length=16, choices=[(v, v) for v in Verdict])
     comment = models.TextField(blank=True)
     packet_hash = models.CharField(max_length=64)
+    #: Of packet and evidence as they stood; the ``packet_hash`` while no evidence was in.
+    decided_on = models.CharField(max_length=64)
     created_at = models.DateTimeField()
 
     class Meta:

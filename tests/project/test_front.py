@@ -104,9 +104,10 @@ def test_one_callers_plans_leave_the_others_a_thread_and_places(url):
 
     # Of five places she may take two, one after the other, though a thread was free.
     assert [status for status, _, _ in answers].count(200) == 2
-    refusal = next(each for each in answers if each[0] == 503)
-    assert "2 of one caller" in json.loads(refusal[2])["detail"]
-    assert refusal[1]["retry-after"] == "1"
+    refusals = [each for each in answers if each[0] == 503]
+    # On a busy machine some come while others of hers are still being read: those fill the places.
+    assert any("2 of one caller" in json.loads(body)["detail"] for _, _, body in refusals)
+    assert {headers["retry-after"] for _, headers, _ in refusals} == {"1"}
     assert took_his < 1.5 < 3 <= took_hers
     assert ask(f"{url}/plans", **ana)[0] == 200
 

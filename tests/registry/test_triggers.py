@@ -106,5 +106,5 @@ def test_what_somebody_else_approved_may_become_approved(cast):
 def review(version, reviewer, *, packet_hash: str = "") -> None:
     Review.objects.create(
         version=version, reviewer=reviewer, verdict=Verdict.APPROVED, created_at=AT,
-        packet_hash=packet_hash or version.packet_hash,
+        packet_hash=packet_hash or version.packet_hash, decided_on=version.packet_hash,
     )  # fmt: skip

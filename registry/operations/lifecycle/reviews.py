@@ -15,6 +15,7 @@ from lib.errors import Conflict, Invalid
 from registry import access
 from registry.approval import approvals_given, approvals_required, require_person, wanted_now
 from registry.choices import Action, Right, State, Verdict
+from registry.evidence import ask_for_evidence, decided_on, evidence_of, require_evidence
 from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look, Looking
+    from registry.models import Evidence
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
     from registry.spec.versions import Version
@@ -147,6 +149,7 @@ def _freeze(
         major=number.major, minor=number.minor, patch=number.patch, table=table,
         change_class=change.classification, packet=packet, packet_hash=fingerprint(packet),
     )  # fmt: skip
+    ask_for_evidence(version, at=at)
 
 
 def _take_schema(version: FeatureViewVersion, report: Look) -> None:
@@ -193,6 +196,7 @@ def approve_version(
     ``token_owner`` is who made the API token the actor came with, if they came with one;
     ``packet_hash`` the evidence the actor looked at, None for what stands now.
     :raises ActionNotPermitted: the actor may not approve this feature view.
+    :raises EvidenceMissing: the project's policy wants some that is not there.
     :raises EditorMayNotDecide: the actor created, edited or submitted any of it.
     :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
     :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review.
@@ -200,13 +204,15 @@ def approve_version(
     """
     with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
         require_person(version, actor, token_owner)
-        _require_seen(version, packet_hash)
+        evidence = evidence_of(version)
+        decided = _require_seen(version, evidence, packet_hash)
         check_base(version)
-        _store_review(Verdict.APPROVED, version, actor, at, comment)
+        require_evidence(version, evidence)
+        _store_review(Verdict.APPROVED, version, actor, at, comment, decided)
         enough = approvals_given(version) >= approvals_required(version)
         if enough:
             version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
-        _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment)
+        _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment, decided)
         if enough and version.is_ready:
             default_if_none(version, at=at)
     return version
@@ -224,22 +230,34 @@ def reject_version(
     """Send a version back to its authors with a comment; who edited it stays known."""
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
         require_person(version, actor, token_owner)
-        _require_seen(version, packet_hash)
-        _store_review(Verdict.REJECTED, version, actor, at, comment)
+        decided = _require_seen(version, evidence_of(version), packet_hash)
+        _store_review(Verdict.REJECTED, version, actor, at, comment, decided)
         version.move(expected=State.IN_REVIEW, to=transition.target)
-        _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment)
+        _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment, decided)
     return version
 
 
-def _require_seen(version: FeatureViewVersion, packet_hash: str | None) -> None:
-    if packet_hash not in (None, version.packet_hash):
-        raise StateChanged(
-            f"{version} was submitted anew since you looked. Look again, then decide."
-        )
+def _require_seen(
+    version: FeatureViewVersion, evidence: Evidence | None, packet_hash: str | None
+) -> str:
+    """Return the hash of what is decided on, if it is what the actor looked at.
+
+    :raises StateChanged: it was submitted anew since, or its evidence came in.
+    """
+    now = decided_on(version, evidence)
+    if packet_hash in (None, now):
+        return now
+    why = "got its evidence" if packet_hash == version.packet_hash else "was submitted anew"
+    raise StateChanged(f"{version} {why} since you looked. Look again, then decide.")
 
 
 def _store_review(
-    verdict: Verdict, version: FeatureViewVersion, actor: User, at: datetime, comment: str
+    verdict: Verdict,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str,
+    decided: str,
 ) -> None:
     try:
         with transaction.atomic():
@@ -249,6 +267,7 @@ def _store_review(
                 verdict=verdict,
                 comment=comment,
                 packet_hash=version.packet_hash,
+                decided_on=decided,
                 created_at=at,
             )
     except IntegrityError as exc:
@@ -264,8 +283,9 @@ def _record(
     before: State,
     at: datetime,
     comment: str,
+    decided: str = "",
 ) -> None:
     steps.record(
         version, action, actor, before=before, after=version.state, at=at, comment=comment,
-        packet_hash=version.packet_hash,
+        packet_hash=decided or version.packet_hash,
     )  # fmt: skip

@@ -12,18 +12,18 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
 from registry import access, audit, locks
-from registry.choices import Right, Role
+from registry.choices import EvidencePart, Right, Role
 from registry.models import Project
 from registry.operations.people.members import grant, managing
 from registry.reading.rules import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
-COLUMNS = ("title", "approvals_required", "approvals_required_sensitive")
+COLUMNS = ("title", "approvals_required", "approvals_required_sensitive", "evidence_required")
 
 
 class ProjectNameTaken(Conflict):
@@ -62,14 +62,18 @@ def change_project(
     title: str,
     approvals_required: int,
     approvals_required_sensitive: int,
+    evidence_required: Sequence[str] | None = None,
     seen: Mapping[str, Any] | None = None,
 ) -> Project:
     """Change what a project is called and its policy.
 
-    ``seen`` are the columns the actor looked at, None for those of ``project`` as it was loaded.
+    ``evidence_required`` names the parts of the evidence that have to be computed before an
+    approval, None for those of now. ``seen`` are the columns the actor looked at, None for those of
+    ``project`` as it was loaded.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
     :raises ChangedMeanwhile: somebody changed them since they were seen.
-    :raises BadPolicy: fewer than one approval, or fewer for sensitive features than for others.
+    :raises BadPolicy: fewer than one approval, fewer for sensitive features than for others, or no
+        such part of the evidence.
     """
     access.require(actor, Right.MANAGE_MEMBERS, project)
     if not 1 <= approvals_required <= approvals_required_sensitive:
@@ -77,10 +81,15 @@ def change_project(
             f"{approvals_required} and {approvals_required_sensitive} approvals: a version needs "
             "at least one, and a sensitive one no fewer than others."
         )
+    if evidence_required is None:
+        evidence_required = project.evidence_required
+    if unknown := sorted(set(evidence_required) - {*EvidencePart}):
+        raise BadPolicy(f"no evidence {', '.join(unknown)}; valid: {', '.join(EvidencePart)}.")
     after = {
         "title": title.strip() or project.name,
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
+        "evidence_required": [part for part in EvidencePart if part in evidence_required],
     }
     seen = columns(project) if seen is None else seen
     with managing(project, actor):

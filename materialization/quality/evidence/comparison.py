@@ -1,0 +1,160 @@
+"""Two versions' values for the same entities at the same times: how many are equal, and which not.
+
+Both are asked as a training set asks, at the times of rows that either has. Not for drawing it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from materialization.compute.questions import JoinQuestion, Timing
+from materialization.quality.distributions import marks_of
+from materialization.quality.drift import drift_between
+from materialization.quality.evidence.showing import shown
+from materialization.quality.profiles import ColumnProfile, Profile, most_frequent
+from materialization.stores.columns import EVENT, INSTANT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from materialization.compute.engine import Engine
+    from materialization.quality.evidence.trial import Trial
+
+#: Entities and times that both are asked for, half of them of each version's rows.
+ASKED = 10_000
+#: The rows of each feature that differ most.
+EXAMPLES = 10
+
+
+class Found(NamedTuple):
+    """``rows`` were asked for; by feature what can be told to all, and what only to readers."""
+
+    rows: int
+    facts: dict[str, dict[str, Any]]
+    values: dict[str, list[dict[str, Any]]]
+
+
+def rows_of(trials: Sequence[Trial], *, engine: Engine) -> pa.Table:
+    """Return join keys and times of rows that the trials made, each as likely as any other."""
+    keys = [pa.field(key.name, key.value_type.arrow) for key in trials[-1].spec.join_keys]
+    schema = pa.schema([*keys, pa.field(EVENT, INSTANT)])
+    share = ASKED // len(trials)
+    parts = [engine.some_rows(each.files, each.spec, share).select(schema.names) for each in trials]
+    return pa.concat_tables([part.cast(schema) for part in parts])
+
+
+def compare_trials(before: Trial, after: Trial, *, asked: pa.Table, engine: Engine) -> Found:
+    """Compare what both answer for each feature that both have.
+
+    Both have the join keys of ``asked``. What is true at a time counts, whenever it was known: a
+    source that was loaded late would have answers for no time otherwise.
+    """
+    features = shared_features(before, after)
+    questions = [
+        JoinQuestion(each.spec, each.files, features, asked, Timing.EVENT)
+        for each in (before, after)
+    ]
+    old, new = (answer.rows for answer in engine.point_in_time_joins(questions))
+    compared = {name: _compare(old[name], new[name], asked) for name in features}
+    return Found(
+        asked.num_rows,
+        {name: facts for name, (facts, _) in compared.items()},
+        {name: examples for name, (_, examples) in compared.items() if examples},
+    )
+
+
+def shared_features(before: Trial, after: Trial) -> tuple[str, ...]:
+    there = {feature.name for feature in before.spec.features}
+    return tuple(feature.name for feature in after.spec.features if feature.name in there)
+
+
+def _compare(
+    old: pa.ChunkedArray, new: pa.ChunkedArray, asked: pa.Table
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    rows = len(new)
+    is_same = _equal(old, new)
+    no_old, no_new = (pc.is_null(each).to_numpy() for each in (old, new))
+    drift = drift_between(*(Profile(rows, (_column(each),)) for each in (old, new)))["value"]
+    facts = {
+        "equal": int(is_same.sum()),
+        "only_before": int((~no_old & no_new).sum()),
+        "only_after": int((no_old & ~no_new).sum()),
+        "psi": _plain(drift.psi),
+        "ks": _plain(drift.ks),
+    }
+    places = _furthest(old, new, np.flatnonzero(~is_same))
+    return facts, list(_examples(old, new, asked, places))
+
+
+def _plain(measure: float | None) -> float | None:
+    return None if measure is None or not np.isfinite(measure) else measure
+
+
+def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Any:
+    """Return where both say the same; NULL is like NULL, NaN like NaN, and a type like no other."""
+    if old.type != new.type and _numbers(old) is not None and _numbers(new) is not None:
+        old, new = old.cast(pa.float64(), safe=False), new.cast(pa.float64(), safe=False)
+    if old.type != new.type or pa.types.is_nested(old.type):
+        pairs = zip(old.to_pylist(), new.to_pylist(), strict=True)
+        return np.fromiter((a == b for a, b in pairs), bool, count=len(new))
+    same = pc.fill_null(pc.equal(old, new), False)
+    same = pc.or_(same, pc.and_(pc.is_null(old), pc.is_null(new)))
+    if pa.types.is_floating(old.type):
+        both = pc.and_(pc.is_nan(old), pc.is_nan(new))
+        same = pc.or_(same, pc.fill_null(both, False))
+    return same.to_numpy()
+
+
+def _numbers(column: pa.ChunkedArray) -> Any:
+    """Return the values as doubles, NULL as NaN; None of a type that is no number."""
+    kind = column.type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not is_number:
+        return None
+    return pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy()
+
+
+def _column(column: pa.ChunkedArray) -> ColumnProfile:
+    """Return as much of a profile as it takes to say how far two columns lie apart."""
+    numbers = _numbers(column)
+    if numbers is not None:
+        known = np.sort(numbers[~np.isnan(numbers)])
+        nans = len(numbers) - len(known) - column.null_count
+        return ColumnProfile(
+            "value", len(column), column.null_count, nans, marks=marks_of(known), seen=len(known)
+        )
+    texts = Counter(str(value) for value in column.drop_null().to_pylist())
+    return ColumnProfile(
+        "value", len(column), column.null_count, top=most_frequent(texts.items()),
+        seen=texts.total(),
+    )  # fmt: skip
+
+
+def _furthest(old: pa.ChunkedArray, new: pa.ChunkedArray, places: Any) -> Sequence[int]:
+    """Return the places of those rows that differ most; of what has no distance the first."""
+    before, after = _numbers(old), _numbers(new)
+    if before is None or after is None:
+        return [int(place) for place in places[:EXAMPLES]]
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(after[places] - before[places])
+    # A value on one side only has no distance: those come last, as many as there is room for.
+    order = np.argsort(-np.nan_to_num(apart, nan=-1.0, posinf=np.inf), kind="stable")
+    return [int(place) for place in places[order][:EXAMPLES]]
+
+
+def _examples(
+    old: pa.ChunkedArray, new: pa.ChunkedArray, asked: pa.Table, places: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    keys = [name for name in asked.column_names if name != EVENT]
+    for place in places:
+        yield {
+            "key": {name: shown(asked[name][place].as_py()) for name in keys},
+            EVENT: shown(asked[EVENT][place].as_py()),
+            "before": shown(old[place].as_py()),
+            "after": shown(new[place].as_py()),
+        }

@@ -1,0 +1,157 @@
+"""All of the evidence of one submission, part by part: what could not be computed says why.
+
+Not for who asks or where it is kept: ``runner.assaying`` has that.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from lib.errors import AssayError
+from lib.instants import from_us
+from materialization.disclosure import VALUES
+from materialization.errors import TEMP_PREFIX
+from materialization.quality.evidence.comparison import compare_trials, rows_of
+from materialization.quality.evidence.cost import cost_of
+from materialization.quality.evidence.leakage import probe, stamps_of
+from materialization.quality.evidence.showing import shown
+from materialization.quality.evidence.trial import (
+    Subject,
+    Trial,
+    last_stretch,
+    middle_of,
+    try_out,
+)
+from materialization.stores.columns import SEQUENCE
+from materialization.windows import Window
+from registry.choices import EvidencePart
+from registry.evidence import computed, not_computed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from materialization.quality.evidence.trial import Bounds
+
+Made = TypeVar("Made")
+#: Rows that are shown as they are.
+SAMPLE = 5
+
+
+class Wanted(NamedTuple):
+    """What the evidence is of. ``before``: what it changes, or why there is nothing to compare.
+
+    ``until`` is the instant up to which the source is looked at. ``told`` writes a message without
+    where roots are.
+    """
+
+    after: Subject
+    before: Subject | str
+    until: datetime
+    scratch: str
+    told: Callable[[str], str]
+
+
+def gather(wanted: Wanted, bounds: Bounds) -> dict[str, dict[str, Any]]:
+    """Return every part of the evidence; an error of one leaves the others.
+
+    What ``bounds.watch`` raises ends it all.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=wanted.scratch))
+    try:
+        return _Gathering(wanted, bounds, folder).parts()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Gathering:
+    """The trials that the parts share, each made once: the rows, or why there are none."""
+
+    def __init__(self, wanted: Wanted, bounds: Bounds, folder: Path) -> None:
+        self._wanted, self._bounds = wanted, bounds
+        self._folders = (folder / str(number) for number in count())
+        self._window = Window(None, wanted.until)
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        after = self._told(self._first)
+        if isinstance(after, str):
+            return {part: not_computed(after) for part in EvidencePart}
+        base = self._wanted.before
+        before = base if isinstance(base, str) else self._told(self._tried, base, self._window)
+        made = {
+            EvidencePart.PROFILE: self._told(self._profile, after, before),
+            EvidencePart.COMPARISON: self._told(self._comparison, after, before),
+            EvidencePart.LEAKAGE: self._told(self._leakage, after),
+            EvidencePart.COST: self._told(self._cost, after),
+        }
+        return {
+            part: not_computed(found) if isinstance(found, str) else found
+            for part, found in made.items()
+        }
+
+    def _told(self, make: Callable[..., Made | str], *args: Any) -> Made | str:
+        """Return what is made, or in words why it could not be."""
+        try:
+            return make(*args)
+        except self._bounds.ends:
+            raise
+        except AssayError as exc:
+            return self._wanted.told(exc.message)
+
+    def _first(self) -> Trial:
+        wanted, bounds = self._wanted, self._bounds
+        self._window = last_stretch(wanted.after, bounds, until=wanted.until)
+        return self._tried(wanted.after, self._window)
+
+    def _tried(self, subject: Subject, window: Window) -> Trial:
+        return try_out(subject, self._bounds, window=window, folder=next(self._folders))
+
+    def _profile(self, after: Trial, before: Trial | str) -> dict[str, Any]:
+        sides = {"after": after} if isinstance(before, str) else {"before": before, "after": after}
+        said = {side: trial.profile.to_json() for side, trial in sides.items()}
+        start, end = self._window
+        facts = {
+            "window_start": start.isoformat() if start else None,
+            "window_end": end.isoformat(),
+            "before": None if isinstance(before, Trial) else before,
+            **{side: _without_values(profile) for side, profile in said.items()},
+        }
+        rows = self._bounds.engine.some_rows(after.files, after.spec, SAMPLE)
+        return computed(facts, {**said, "sample": [_shown(row) for row in rows.to_pylist()]})
+
+    def _comparison(self, after: Trial, before: Trial | str) -> dict[str, Any] | str:
+        if isinstance(before, str):
+            return before
+        if before.spec.join_keys != after.spec.join_keys:
+            return "its rows are of other entities: the join keys changed."
+        engine = self._bounds.engine
+        asked = rows_of([before, after], engine=engine)
+        found = compare_trials(before, after, asked=asked, engine=engine)
+        return computed({"rows": found.rows, "features": found.facts}, found.values)
+
+    def _leakage(self, after: Trial) -> dict[str, Any]:
+        cut = None
+        event, _ = stamps_of(after.files)
+        if len(event):
+            middle = middle_of(self._window, from_us(int(event.min())))
+            cut = self._tried(self._wanted.after, Window(self._window.start, middle))
+        return computed(probe(after, cut, engine=self._bounds.engine), {})
+
+    def _cost(self, after: Trial) -> dict[str, Any]:
+        return computed(cost_of(self._wanted.after, after, engine=self._bounds.engine), {})
+
+
+def _without_values(profile: dict[str, Any]) -> dict[str, Any]:
+    columns = [
+        {key: value for key, value in column.items() if key not in VALUES}
+        for column in profile["columns"]
+    ]
+    return profile | {"columns": columns}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: shown(value) for name, value in row.items() if name != SEQUENCE}

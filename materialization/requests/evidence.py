@@ -1,0 +1,57 @@
+"""Waking workers for the evidence of submissions.
+
+Submitting is the registry's, which knows of no worker: it leaves a row, and the sweep asks which
+rows wait. Not for computing (``runner.assaying``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import Q
+
+from materialization import tasks
+from materialization.requests.turns import STEPPED_BACK
+from materialization.runner.assaying import end, nothing
+from registry.choices import EvidenceStatus
+from registry.models import Evidence
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: A message not taken up within this is sent again; claiming twice is harmless.
+RESEND_AFTER = timedelta(seconds=60)
+#: After so many workers died over it, another one will.
+MAX_ATTEMPTS = 3
+#: Rows that one sweep sees to.
+_AT_ONCE = 100
+
+
+def wake_for_evidence(*, at: datetime) -> None:
+    """Tell a worker of evidence that nobody was told of, or of whose message nothing came."""
+    waiting = Q(enqueued_at=None) | Q(enqueued_at__lt=at - RESEND_AFTER)
+    waiting |= Q(enqueued_at__gt=at + STEPPED_BACK)
+    queued = Evidence.objects.filter(waiting, status=EvidenceStatus.WAITING)
+    for pk in list(queued.order_by("pk").values_list("pk", flat=True)[:_AT_ONCE]):
+        if queued.filter(pk=pk).update(enqueued_at=at):
+            tasks.assay.delay(evidence_id=pk)
+
+
+def requeue_evidence(*, at: datetime) -> None:
+    """Queue again what a worker died over; after too many attempts it says so and is done."""
+    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
+    is_dead = Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
+    dead = Evidence.objects.filter(is_dead, status=EvidenceStatus.COMPUTING)
+    for evidence in dead.select_related("version__feature_view__project")[:_AT_ONCE]:
+        if evidence.attempt >= MAX_ATTEMPTS:
+            end(evidence, nothing(f"its worker died {evidence.attempt} times."), at=at)
+        else:
+            evidence.owned().filter(is_dead).update(
+                status=EvidenceStatus.WAITING, enqueued_at=None, lease_expires_at=None
+            )
+
+
+#: What a sweep sees to, in order.
+DUTIES = (requeue_evidence, wake_for_evidence)

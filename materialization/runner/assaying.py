@@ -1,0 +1,133 @@
+"""Computing the evidence of a submission, from claim to end.
+
+Not for what it is made of (``quality.evidence``) or for asking for it (``requests.evidence``).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+
+from lib.errors import AssayError, Invalid
+from lib.outages import translated
+from materialization.compute.scratch import own_folder
+from materialization.edges import engine, whereabouts
+from materialization.quality.evidence.gathering import Wanted, gather
+from materialization.quality.evidence.trial import Bounds, Subject
+from materialization.runner.heartbeat import Lease, LeaseLost
+from materialization.sources.kinds import find_source
+from registry import audit
+from registry.choices import EvidencePart, EvidenceStatus, State
+from registry.evidence import not_computed, sealed
+from registry.models import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion
+
+    Parts = dict[str, dict[str, Any]]
+
+log = logging.getLogger(__name__)
+
+
+def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datetime]) -> None:
+    """Compute queued evidence; what another worker has, or is computed, is left alone."""
+    claimed = claim(evidence_id, worker=worker, at=clock())
+    if claimed is None:
+        return
+    lease = Lease(claimed, clock=clock)
+    try:
+        with translated(), lease:
+            parts = _gather(claimed, lease, at=clock())
+    except LeaseLost as exc:
+        log.warning("%s: %s", claimed, exc)
+    except AssayError as exc:
+        end(claimed, nothing(exc.message), at=clock())
+    except Exception as exc:
+        log.exception("%s", claimed)
+        said = f"unexpected {type(exc).__name__}; the worker's log has the traceback."
+        end(claimed, nothing(said), at=clock())
+    else:
+        end(claimed, parts, at=clock())
+
+
+def claim(evidence_id: int, *, worker: str, at: datetime) -> Evidence | None:
+    """Take queued evidence: of several workers exactly one gets it."""
+    queued = Evidence.objects.filter(pk=evidence_id, status=EvidenceStatus.WAITING)
+    found = queued.first()
+    if found is None:
+        return None
+    claimed = queued.filter(attempt=found.attempt).update(
+        status=EvidenceStatus.COMPUTING,
+        attempt=found.attempt + 1,
+        worker=worker[:200],
+        lease_expires_at=at + timedelta(seconds=settings.RUN_LEASE_SECONDS),
+    )
+    related = "version__feature_view__project", "version__based_on"
+    return Evidence.objects.select_related(*related).get(pk=found.pk) if claimed else None
+
+
+def nothing(why: str) -> Parts:
+    """Return the parts where none could be computed."""
+    return {part: not_computed(why) for part in EvidencePart}
+
+
+def end(claimed: Evidence, parts: Parts, *, at: datetime) -> None:
+    """Seal what was found out, unless another attempt has the evidence now."""
+    seal = sealed(claimed.packet_hash, parts)
+    with transaction.atomic():
+        done = claimed.owned().update(
+            status=EvidenceStatus.COMPUTED, parts=parts, hash=seal, computed_at=at,
+            lease_expires_at=None,
+        )  # fmt: skip
+        if done:
+            said = {"packet_hash": seal, "lacking": lacking(parts)}
+            verb = "feature_view_version.assayed"
+            audit.record(actor=None, verb=verb, subject=claimed.version, data=said, at=at)
+
+
+def lacking(parts: Parts) -> list[str]:
+    return [part for part, found in parts.items() if "why" in found]
+
+
+def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
+    version = claimed.version
+    if version.state != State.IN_REVIEW or version.packet_hash != claimed.packet_hash:
+        return nothing("it was decided, or withdrawn, before a worker came to it.")
+    after = _subject(version)
+
+    def watch(_: float) -> None:
+        if (stopped := lease.stopped) is not None:
+            raise stopped
+
+    wanted = Wanted(after, _before(version), at, own_folder(), _where(version).told)
+    limited = engine(timeout_s=settings.EVIDENCE_TIME_LIMIT_SECONDS)
+    return gather(wanted, Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost))
+
+
+def _where(version: FeatureViewVersion) -> Any:
+    return whereabouts(version.spec, version.feature_view.project)
+
+
+def _subject(version: FeatureViewVersion) -> Subject:
+    """Return the version and its source.
+
+    :raises Invalid: there is nothing to read, or it may not be read.
+    """
+    return Subject(version.spec, find_source(version.spec.rows_from, _where(version)))
+
+
+def _before(version: FeatureViewVersion) -> Subject | str:
+    """Return the version that this one changes, or why there is nothing to compare with."""
+    if version.based_on is None:
+        return "it is the first version: there is nothing to compare it with."
+    try:
+        return _subject(version.based_on)
+    except Invalid as exc:
+        return f"{version.based_on} cannot be computed: {_where(version).told(exc.message)}"

@@ -1,0 +1,100 @@
+"""The evidence of a submission as deciding sees it: what it says, what it binds, what is lacking.
+
+Not for finding it out (a worker does, in an app above) or for the packet of words, which is made at
+submit (``operations.lifecycle.packets``).
+
+A part is ``{"state": "computed", "facts": {…}, "values": {…}}``, of which ``values`` are for those
+who may read the view's values, or ``{"state": "not_computed", "why": "…"}``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import Conflict
+from registry.choices import EvidencePart, EvidenceStatus, PartState
+from registry.models import Evidence
+from registry.spec.fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion
+
+    Parts = Mapping[str, Mapping[str, Any]]
+
+
+class EvidenceMissing(Conflict):
+    code = "evidence_missing"
+
+
+def not_computed(why: str) -> dict[str, Any]:
+    return {"state": PartState.NOT_COMPUTED, "why": why}
+
+
+def computed(facts: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"state": PartState.COMPUTED, "facts": dict(facts), "values": dict(values)}
+
+
+def sealed(packet_hash: str, parts: Parts) -> str:
+    """Return the hash of everything that is decided on: the packet and what was found out."""
+    return fingerprint({"packet": packet_hash, "evidence": parts})
+
+
+def ask_for_evidence(version: FeatureViewVersion, *, at: datetime) -> None:
+    """Have the evidence of a submission computed; of what stores no rows there is none."""
+    wanted = Evidence(version=version, packet_hash=version.packet_hash, requested_at=at)
+    if not version.spec.transform.is_stored:
+        why = "it is computed at the request: there are no rows to look at."
+        wanted.parts = {part: not_computed(why) for part in EvidencePart}
+        wanted.status, wanted.computed_at = EvidenceStatus.COMPUTED, at
+        wanted.hash = sealed(version.packet_hash, wanted.parts)
+    # A version that is submitted twice as the same at the same instant has one packet.
+    Evidence.objects.bulk_create([wanted], ignore_conflicts=True)
+
+
+def evidence_of(version: FeatureViewVersion) -> Evidence | None:
+    """Return the evidence of the version's last submission; None of drafts, and of old ones."""
+    return version.evidence.filter(packet_hash=version.packet_hash).first()
+
+
+def decided_on(version: FeatureViewVersion, evidence: Evidence | None) -> str:
+    """Return the hash of what there is to decide on now: it is another once evidence is in."""
+    return evidence.hash if evidence and evidence.is_computed else version.packet_hash
+
+
+def require_evidence(version: FeatureViewVersion, evidence: Evidence | None) -> None:
+    """Return if everything is there that the project's policy wants before an approval.
+
+    :raises EvidenceMissing: naming what is not, and why.
+    """
+    wanted = [
+        part for part in EvidencePart if part in version.feature_view.project.evidence_required
+    ]
+    if not wanted:
+        return
+    if evidence is None or not evidence.is_computed:
+        raise EvidenceMissing(
+            f"{version}: the policy of {version.feature_view.project} wants {', '.join(wanted)}"
+            " before an approval, and a worker has not computed them yet; look again in a moment."
+        )
+    lacking = {part: evidence.parts.get(part, {}) for part in wanted}
+    said = [
+        f"{part}: {found.get('why', 'it was not looked at.')}"
+        for part, found in lacking.items()
+        if found.get("state") != PartState.COMPUTED
+    ]
+    if said:
+        raise EvidenceMissing(
+            f"{version}: the policy of {version.feature_view.project} wants what could not be"
+            f" computed. {' '.join(said)} Mend that and submit again, or have the policy changed."
+        )
+
+
+def shown_parts(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:
+    """Return the parts as somebody may see them: values only to those who may read the view's."""
+    return {
+        name: part if may_read else {key: part[key] for key in part if key != "values"}
+        for name, part in evidence.parts.items()
+    }
