@@ -46,6 +46,7 @@ VIEWS = {
 }
 FIRST_VERSION = "1.0.0"
 START_TIMEOUT_SECONDS = 90
+EVIDENCE_TIMEOUT_SECONDS = 120
 RUN_TIMEOUT_SECONDS = 600
 STEPS = 8
 console = Console(highlight=False, soft_wrap=True)
@@ -112,12 +113,39 @@ def review(author: FeatureStore, steward: FeatureStore) -> None:
     for index, reference in enumerate(waiting):
         if index == 0:
             _try_own_approval(author, reference)
-        packet = steward.review(reference)["packet"]
-        steward.approve(reference, comment="Definition and source looked at.")
+        review = _assayed(steward, reference)
+        packet = review["packet"]
+        steward.approve(
+            reference, comment="Definition and evidence looked at.",
+            packet_hash=review["packet_hash"],
+        )  # fmt: skip
         console.print(
             f"    {reference}: {packet['class']} change ({', '.join(packet['reasons'])}), "
-            f"{packet['source']['rows'] or 0:,} source rows → [green]approved[/]"
+            f"{packet['source']['rows'] or 0:,} source rows; {_evidence(review)}"
+            " → [green]approved[/]"
         )
+
+
+def _assayed(steward: FeatureStore, reference: str) -> dict[str, Any]:
+    """Return the review once a worker has computed its evidence, or after a while as it is."""
+    deadline = time.monotonic() + EVIDENCE_TIMEOUT_SECONDS
+    with console.status(f"a worker looks at what {reference} does to the data"):
+        while True:
+            review: dict[str, Any] = steward.review(reference)
+            if review["evidence"]["status"] == "computed" or time.monotonic() > deadline:
+                return review
+            time.sleep(0.5)
+
+
+def _evidence(review: dict[str, Any]) -> str:
+    parts = review["evidence"]["parts"]
+    if "facts" not in parts.get("leakage", {}):
+        return "no evidence yet"
+    probe = parts["leakage"]["facts"]["later_rows_removed"]
+    signs = (
+        "values depend on later rows" if probe.get("changed") else "no value depends on later rows"
+    )
+    return f"{parts['cost']['facts']['rows_made']:,} rows tried, {signs}"
 
 
 def _try_own_approval(author: FeatureStore, reference: str) -> None:

@@ -132,9 +132,21 @@ def until(fact: Callable[[], Any], *, seconds: float = 120) -> Any:
 
 
 def define(ana: FeatureStore, sam: FeatureStore, path: Path, text: str, view: str) -> None:
+    """Define, wait for a worker's evidence, and approve what is shown then."""
     path.write_text(text)
     ana.apply(str(path), submit=True)
-    sam.approve(view, comment="looks right", packet_hash=sam.review(view)["packet_hash"])
+    review = until(lambda: assayed(sam, view))
+    assert {part["state"] for name, part in review["evidence"]["parts"].items()} == {
+        "computed",
+        "not_computed",  # a first version is compared with nothing
+    }
+    sam.approve(view, comment="looks right", packet_hash=review["packet_hash"])
+
+
+def assayed(store: FeatureStore, view: str) -> Any:
+    """Return the review of the version that waits once its evidence is in."""
+    review = store.review(view)
+    return review if review["evidence"]["status"] == "computed" else None
 
 
 def trips(store: FeatureStore, driver: int = 1007) -> Any:
