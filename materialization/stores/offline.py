@@ -154,6 +154,8 @@ class DeltaOfflineStore:
             return _known(table, sequence)
         root = Path(_root_of(table))
         staged = [read_staged(file, schema, sequence) for file in files]
+        # Care makes one file of some that follow each other in the log, which is read backwards.
+        staged.sort(key=lambda each: each.extents[EVENT], reverse=True)
         if (found := sum(each.rows for each in staged)) != rows:
             raise BadStagedFile(f"the files of {transaction} have {found} rows, not {rows}.")
         moved = [_moved(each, root, sequence) for each in staged]

@@ -5,15 +5,17 @@ What any offline store promises is in ``contracts``.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
-from materialization.stores.columns import stored_schema
+from materialization.stores.columns import computed_schema, stored_schema
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.offline_protocol import OfflineStoreUnavailable, TableAt
 from tests.materialization.engine_cases import make_spec
@@ -95,3 +97,39 @@ def test_a_store_may_lie_under_any_folder_that_can_be_named(tmp_path, name):
 def test_a_store_that_would_lose_its_files_or_end_the_process_is_refused(tmp_path, name):
     with pytest.raises(OfflineStoreUnavailable, match="Set OFFLINE_STORE to one without it"):
         DeltaOfflineStore(tmp_path / name)
+
+
+def test_compacting_keeps_together_what_is_of_one_time(store, place):
+    """Runs may write files of some time each, in whatever order; later runs are of later times."""
+    spec, of_file, end = make_spec(features=[("x", "float64")]), 20_000, 0
+    for sequence in (1, 2):
+        firsts = [end + n * of_file for n in (5, 2, 7, 0, 9, 4, 1, 8, 6, 3)]
+        commit(
+            store,
+            place,
+            [seconds(first, first + of_file, spec) for first in firsts],
+            sequence=sequence,
+            transaction=f"run-{sequence}",
+            spec=spec,
+        )
+        end += 10 * of_file
+
+    assert store.care(place, keep=timedelta(days=1), compact=store.snapshot(place).version)
+
+    (file,) = store.snapshot(place).files
+    found = pq.read_metadata(file)
+    column = found.schema.to_arrow_schema().names.index("event_timestamp")
+    times = [found.row_group(n).column(column).statistics for n in range(found.num_row_groups)]
+    spans = [(each.max - each.min) / US / 1_000_000 for each in times]
+    assert found.num_rows == end
+    assert len(spans) >= 4
+    assert max(spans) < 0.6 * end
+
+
+def seconds(first, after, spec):
+    """Make one row a second from one second on until another."""
+    events = pa.array(range(first * 1_000_000, after * 1_000_000, 1_000_000), pa.int64())
+    count, schema = after - first, computed_schema(spec)
+    columns = [pa.array([1] * count), events, events, pa.array([1.0] * count)]
+    cast = [each.cast(field.type) for each, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
