@@ -57,7 +57,7 @@ def _settings(limits: EngineLimits, directory: str) -> dict[str, Any]:
         "max_execution_time": max(1, int(limits.timeout_s * 1000)),
         "preserve_insertion_order": False,
         # Rows of a part that are held until they are written: there are several, a thread.
-        "partitioned_write_flush_threshold": 40_000,
+        "partitioned_write_flush_threshold": 20_000,
         # How far a statement is, for whoever asks; nothing is printed.
         "enable_progress_bar": True,
         "enable_progress_bar_print": False,

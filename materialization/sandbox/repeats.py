@@ -56,9 +56,9 @@ def store_once(
     of_files = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()
     counts = dict(of_files)
     kept: list[str] = []
-    for file in files:
-        again = _written_again(connection, job, file, rows=rows) if file in counts else [file]
-        kept += again
+    for number, file in enumerate(files):
+        to = str(Path(job.staging) / f"once-{number}")
+        kept += _written_again(connection, job, file, to, rows=rows) if file in counts else [file]
     return tuple(kept), sum(counts.values())
 
 
@@ -85,16 +85,15 @@ def _repeats_sql(spec: VersionSpec, hashed: str, files: Sequence[str]) -> str:
 
 
 def _written_again(
-    connection: duckdb.DuckDBPyConnection, job: ComputeJob, file: str, *, rows: int
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, file: str, to: str, *, rows: int
 ) -> list[str]:
-    """Write a file once more without its repeats, in its place; return what it is now.
+    """Write a file once more without its repeats, into a folder; return what it is now.
 
     It is removed: of a job that is refused the whole folder is kept.
     """
     columns = ", ".join(map(identifier, stored_schema(job.spec).names))
     order = f" ORDER BY {EVENT}" if rows <= ORDERED_ROWS else ""
     less = f"(SELECT row FROM repeats WHERE file = {text(file)})"
-    to = str(Path(job.staging) / f"once-{Path(file).parent.name}-{Path(file).stem}")
     written = connection.execute(
         f"COPY (SELECT {columns} FROM {numbered_rows([file])}"
         f" ANTI JOIN {less} ON file_row_number = row{order})"

@@ -1,11 +1,12 @@
 # ruff: noqa: S608 - names are quoted by sql_text, queries are our own writing
-"""One reading of a source for several windows of it: the rows of each written apart.
+"""One reading of a source for several windows of it: the rows of each written apart, by time.
 
 Not for one window (``staging``), nor for where a run is cut (``survey``).
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ from lib.sql_text import instant, text, text_list
 from materialization.compute.jobs import Prepared, Split
 from materialization.compute.stored_rows_sql import as_staged_files
 from materialization.errors import EngineStopped
-from materialization.sandbox.staging import columns_sql
+from materialization.sandbox.staging import PART, columns_sql
 from materialization.stores.columns import CREATED, EVENT
-from materialization.transforms.arrival import numbered_window
 from materialization.transforms.columns import split_rows
+from materialization.transforms.stretches import MOST, cuts, stretch_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from materialization.compute.jobs import Counters, SplitJob
     from materialization.sources.reading import OpenedSource
+    from materialization.transforms.columns import WindowRows
     from materialization.transforms.rows import Opening
 
-_PART = "__part"
 #: The staging folder itself may not be written as a whole.
 _FOLDER = "parts"
 #: Windows that would read the source so often, each by itself, are written apart instead.
@@ -41,17 +42,15 @@ def split(connection: duckdb.DuckDBPyConnection, job: SplitJob, open_part: Openi
     opened = open_part(job.source)
     if _times_read(connection, job, opened) < _WORTH:
         return Split(None)
-    query, counted = split_rows(connection, job, open_part)
-    place = f"greatest({EVENT}, {CREATED})"
-    columns = (
-        f"{columns_sql(job.spec, job.sequence)}, {numbered_window(place, job.ends)} AS {_PART}"
-    )
+    query, windows = split_rows(connection, job, open_part)
+    number, firsts = _numbered(job, windows)
     folder = str(Path(job.staging) / _FOLDER)
     written = connection.execute(
-        f"COPY (SELECT {columns} FROM ({query})) TO {text(folder)}"
-        f" {as_staged_files(job.spec, apart_by=_PART)}"
+        f"COPY (SELECT {columns_sql(job.spec, job.sequence)}, {number} AS {PART} FROM ({query}))"
+        f" TO {text(folder)} {as_staged_files(job.spec, apart_by=PART)}"
     ).fetchall()
-    return Split(tuple(parts_of(written, counted, folder)))
+    counted = [window.counters for window in windows]
+    return Split(tuple(parts_of(written, counted, folder, firsts)))
 
 
 def _times_read(
@@ -86,14 +85,34 @@ def _reads_sql(
         yield f"({least} <= {instant(end)}{since})::INTEGER"
 
 
+def _numbered(job: SplitJob, windows: list[WindowRows]) -> tuple[str, list[int]]:
+    """Return SQL for the number of a row's part, a stretch of its window; and each window's first.
+
+    After those comes the number that follows the last.
+    """
+    place, most = f"greatest({EVENT}, {CREATED})", MOST // len(windows)
+    within, firsts = "", [0]
+    for end, window in zip(job.ends, windows, strict=True):
+        found = cuts(job.spec, window.moments, window.counters.rows, most=most)
+        within += f" WHEN {place} <= {instant(end)} THEN {stretch_number(found, firsts[-1])}"
+        firsts.append(firsts[-1] + len(found) + 1)
+    return f"CASE{within} END", firsts
+
+
 def parts_of(
-    written: list[tuple[Any, ...]], counted: list[Counters], folder: str
+    written: list[tuple[Any, ...]], counted: list[Counters], folder: str, firsts: list[int]
 ) -> Iterator[Prepared]:
     """Yield the files of each window; ``written`` begin with the name and the rows of a file.
 
+    Those of a window are of the parts from its first (``firsts``) up to that of the next.
+
     :raises EngineStopped: a file is of no window, or has other rows than were counted.
     """
-    apart = {f"{folder}/{_PART}={number}": number for number, _ in enumerate(counted)}
+    apart = {
+        f"{folder}/{PART}={part}": number
+        for number, ends in enumerate(pairwise(firsts))
+        for part in range(*ends)
+    }
     files: list[dict[str, int]] = [{} for _ in counted]
     for name, rows, *_ in written:
         number = apart.get(str(Path(name).parent))

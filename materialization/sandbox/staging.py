@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lib.sql_text import identifier, text
 from materialization.compute.stored_rows_sql import ORDERED_ROWS, as_staged_files
 from materialization.stores.columns import EVENT, SEQUENCE, stored_schema
+from materialization.transforms.stretches import cuts, stretch_number
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from materialization.sandbox.telling import Telling
     from materialization.transforms.rows import Query, Rows
     from registry.spec.model import VersionSpec
+
+#: The number of the stretch that a row is in: the name of a folder, and in no file.
+PART = "__part"
 
 
 def stage(
@@ -45,14 +49,18 @@ def columns_sql(spec: VersionSpec, sequence: int) -> str:
 
 
 def _copy_sql(job: ComputeJob, query: Query, number: int) -> str:
-    """Return SQL that writes the rows in the order of their events, if that is soon done.
+    """Return SQL that writes the rows in the order of their events, or in files of some time each.
 
-    Then a read of some time opens few row groups. Of more rows than memory holds ordering takes
-    several times as long as all else; they stay as the source has them.
+    Either way a read of some time opens few row groups. Ordering more rows than memory holds takes
+    as long again as writing them and as much room on the disk; cutting them by time a third of it.
     """
-    ordered = query.rows is None or query.rows <= ORDERED_ROWS
-    order = f" ORDER BY {EVENT}" if ordered else ""
+    columns, apart, order = columns_sql(job.spec, job.sequence), "", ""
+    if query.rows is None or query.rows <= ORDERED_ROWS:
+        order = f" ORDER BY {EVENT}"
+    elif found := cuts(job.spec, query.moments, query.rows):
+        columns, apart = f"{columns}, {stretch_number(found)} AS {PART}", PART
     return (
-        f"COPY (SELECT {columns_sql(job.spec, job.sequence)} FROM ({query.sql}){order})"
-        f" TO {text(str(Path(job.staging) / str(number)))} {as_staged_files(job.spec)}"
+        f"COPY (SELECT {columns} FROM ({query.sql}){order})"
+        f" TO {text(str(Path(job.staging) / str(number)))}"
+        f" {as_staged_files(job.spec, apart_by=apart)}"
     )

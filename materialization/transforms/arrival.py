@@ -35,10 +35,7 @@ def later_than(spec: VersionSpec, end: datetime) -> str:
 
 def window_number(spec: VersionSpec, ends: Iterable[datetime]) -> str:
     """Return SQL for the number of the window, of those that end at ``ends``, that a row is in."""
-    return numbered_window(_place(spec), ends)
-
-
-def numbered_window(place: str, ends: Iterable[datetime]) -> str:
+    place = _place(spec)
     within = " ".join(f"WHEN {place} <= {instant(end)} THEN {n}" for n, end in enumerate(ends))
     return f"CASE {within} END"
 

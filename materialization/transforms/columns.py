@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from materialization.transforms.arrival import (
 )
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.rows import Check, Query, Rows, declared, whole
+from materialization.transforms.stretches import moments_sql
 from materialization.transforms.unseen import (
     corrected_sql,
     gone_sql,
@@ -37,7 +38,7 @@ from materialization.transforms.unseen import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import duckdb
@@ -110,11 +111,11 @@ class _RowWork:
         typed = typed_rows(spec, opened.columns, relation=opened.relation)
         wanted, key = taken(spec, reading.windows), no_key_sql(spec)
         usable = f"({wanted}) AND NOT ({key})"
-        without_time, read, without_key, beyond, days = self._connection.execute(
+        without_time, read, without_key, beyond, days, moments = self._connection.execute(
             f"SELECT count(*) FILTER (WHERE e IS NULL), count(*) FILTER (WHERE {wanted}),"
             f" count(*) FILTER (WHERE ({wanted}) AND ({key})),"
             f" count(*) FILTER (WHERE {later_than(spec, self._job.window_end)}),"
-            f" {counts_sql('epoch_us(e)', usable)} FROM ({typed})"
+            f" {counts_sql('epoch_us(e)', usable)}, {moments_sql(usable)} FROM ({typed})"
         ).fetchall()[0]
         self._placeholders += count_apart(days)
         self._read += read + without_time
@@ -127,7 +128,7 @@ class _RowWork:
         near = f"(SELECT * FROM {opened.relation} WHERE {roughly})"
         typed = typed_rows(spec, opened.columns, relation=near)
         sql = f"SELECT {named} FROM ({typed}) WHERE ({wanted}) AND NOT ({key})"
-        return Query(sql, read - without_key)
+        return Query(sql, read - without_key, moments)
 
     def _note_beyond(self, source: SourceInput) -> None:
         """Note the parts that a later run has to open again, though they stay as they are.
@@ -162,13 +163,16 @@ class _RowWork:
         self._create("marked", marked_sql(spec, "rows_again", "near"))
         self._create("newest", newest_sql(spec, "marked", "near"))
         self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
-        (late,) = self._one("SELECT count(*) FROM unseen")
+        late, moments = self._connection.execute(
+            f"SELECT count(*), {moments_sql('true')} FROM unseen"
+        ).fetchall()[0]
         self._late += late
         self._corrected += self._one(corrected_sql(spec, "unseen", "near"))[0]
         if reading.others is None or reading.counts_gone:
             self._lost = (self._lost or 0) + self._count_lost(reading)
         self._had += read - without_key - late
-        return Query(f"SELECT {named_columns(spec, reading.known_since)} FROM unseen", late)
+        sql = f"SELECT {named_columns(spec, reading.known_since)} FROM unseen"
+        return Query(sql, late, moments)
 
     def _count_lost(self, reading: Reading) -> int:
         """Return how many stored moments of the windows the source has no row of any more."""
@@ -200,13 +204,19 @@ class _RowWork:
         return self._connection.execute(sql).fetchall()[0]
 
 
+class WindowRows(NamedTuple):
+    """What one of several windows counts, and the ``moments`` of its rows (``Query``)."""
+
+    counters: Counters
+    moments: Sequence[int] | None = None
+
+
 def split_rows(
     connection: duckdb.DuckDBPyConnection, job: SplitJob, open_part: Opening
-) -> tuple[str, list[Counters]]:
+) -> tuple[str, list[WindowRows]]:
     """Return the query for the usable rows of all the job's windows, and what each window counts.
 
-    ``rows`` of the counters are left open. Where a window is not the last, each part of the source
-    may have later rows.
+    Where a window is not the last, each part of the source may have later rows.
     """
     spec, ends = job.spec, job.ends
     whole_job = ComputeJob(spec, job.source, ends[-1], job.window_start)
@@ -217,22 +227,27 @@ def split_rows(
     wanted, key = taken(spec, [(job.window_start, ends[-1])]), no_key_sql(spec)
     found = connection.execute(
         f"SELECT {window_number(spec, ends)} AS part, count(*), count(*) FILTER (WHERE {key}),"
-        f" {counts_sql('epoch_us(e)', f'NOT ({key})')} FROM ({typed}) WHERE {wanted} GROUP BY part"
+        f" {counts_sql('epoch_us(e)', f'NOT ({key})')}, {moments_sql(f'NOT ({key})')}"
+        f" FROM ({typed}) WHERE {wanted} GROUP BY part"
     ).fetchall()
     all_of = work.counted()
-    counted = [
-        Counters(dropped_null_time=all_of.dropped_null_time, has_later=tuple(job.source.paths))
-        for _ in ends
-    ]
-    for part, read, without_key, days in found:
-        counted[part] = replace(
-            counted[part],
-            rows_read=read,
+    without_time, last = all_of.dropped_null_time, len(ends) - 1
+    none = Counters(rows_read=without_time, dropped_null_time=without_time)
+    windows = [WindowRows(none) for _ in ends]
+    for part, read, without_key, days, moments in found:
+        counted = replace(
+            none,
+            rows_read=read + without_time,
             dropped_null_key=without_key,
             placeholder_times=count_apart(days),
+            rows=read - without_key,
         )
-    counted = [replace(c, rows_read=c.rows_read + c.dropped_null_time) for c in counted]
-    return query.sql, [*counted[:-1], replace(counted[-1], has_later=all_of.has_later)]
+        windows[part] = WindowRows(counted, moments)
+    later = [all_of.has_later if n == last else tuple(job.source.paths) for n in range(last + 1)]
+    return query.sql, [
+        window._replace(counters=replace(window.counters, has_later=has))
+        for window, has in zip(windows, later, strict=True)
+    ]
 
 
 def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) -> str:

@@ -12,7 +12,7 @@ from materialization.transforms.base import require
 from materialization.transforms.casts import Cast, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from materialization.compute.jobs import Counters
     from materialization.sources.inputs import SourceInput
@@ -26,10 +26,14 @@ Path = tuple[str | int, ...]
 
 
 class Query(NamedTuple):
-    """SQL that gives rows, and how many; None where only reading them can tell."""
+    """SQL that gives rows, and how many; None where only reading them can tell.
+
+    ``moments`` are where many rows are cut by their events (``stretches``).
+    """
 
     sql: str
     rows: int | None = None
+    moments: Sequence[int] | None = None
 
 
 class Rows(NamedTuple):

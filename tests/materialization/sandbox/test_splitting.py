@@ -10,14 +10,21 @@ from materialization.sandbox.splitting import parts_of
 
 FOLDER = "/staging/parts"
 COUNTED = [Counters(rows_read=4, dropped_null_key=1, dropped_null_time=1), Counters(rows_read=3)]
-WRITTEN = [(f"{FOLDER}/__part=0/a.parquet", 2, 1), (f"{FOLDER}/__part=1/a.parquet", 3, 1)]
+#: The first window's rows are in two stretches.
+FIRSTS = [0, 2, 3]
+WRITTEN = [
+    (f"{FOLDER}/__part=0/a.parquet", 1, 1),
+    (f"{FOLDER}/__part=1/a.parquet", 1, 1),
+    (f"{FOLDER}/__part=2/a.parquet", 3, 1),
+]
 
 
 def test_files_are_taken_by_the_window_of_their_folder():
-    first, second = parts_of(WRITTEN, COUNTED, FOLDER)
+    first, second = parts_of(WRITTEN, COUNTED, FOLDER, FIRSTS)
 
-    assert (first.files, first.counters.rows) == ((f"{FOLDER}/__part=0/a.parquet",), 2)
-    assert (second.files, second.counters.rows) == ((f"{FOLDER}/__part=1/a.parquet",), 3)
+    assert first.files == (f"{FOLDER}/__part=0/a.parquet", f"{FOLDER}/__part=1/a.parquet")
+    assert (second.files, second.counters.rows) == ((f"{FOLDER}/__part=2/a.parquet",), 3)
+    assert first.counters.rows == 2
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,7 @@ def test_files_are_taken_by_the_window_of_their_folder():
             r"1 of them were written for none \(__part=__HIVE_DEFAULT_PARTITION__/b.parquet\)",
         ),
         ([*WRITTEN, ("/elsewhere/__part=1/b.parquet", 1, 1)], "written for none"),
-        (WRITTEN[:1], "0 rows were written for window 2 of 2, which has 3 in the source"),
+        (WRITTEN[:2], "0 rows were written for window 2 of 2, which has 3 in the source"),
         (
             [*WRITTEN, (f"{FOLDER}/__part=0/b.parquet", 1, 1)],
             "3 rows were written for window 1 of 2, which has 2 in the source",
@@ -37,4 +44,4 @@ def test_files_are_taken_by_the_window_of_their_folder():
 )
 def test_rows_of_no_window_and_rows_that_lack_are_an_error_in_words(written, said):
     with pytest.raises(EngineStopped, match=said):
-        list(parts_of(written, COUNTED, FOLDER))
+        list(parts_of(written, COUNTED, FOLDER, FIRSTS))
