@@ -5,11 +5,9 @@ Not for how things stand (queues, ages, sizes): ``/metrics`` asks for that when 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
+from lib.commits import once_committed
 from lib.metrics import Counter, Histogram, unharmed
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ SECONDS = Histogram(
 
 def count_run(run: MaterializationRun, actor: User | None, at: datetime) -> None:
     """Count a run's end, once it is committed."""
-    transaction.on_commit(partial(_count, run, at), robust=True)
+    once_committed("counting a run", _count, run=run, at=at)
 
 
 def _count(run: MaterializationRun, at: datetime) -> None:

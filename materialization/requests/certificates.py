@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 
+from lib.commits import once_committed
 from lib.errors import AssayError, Conflict, Invalid
 from lib.instants import EPOCH
 from materialization import tasks
@@ -166,8 +166,9 @@ def _create(
 
 def enqueue(certificate: Certificate) -> None:
     """Wake a worker once the transaction is in; the sweep repeats it if the message is lost."""
-    send = partial(tasks.certify_table.delay, certificate_id=certificate.pk)
-    transaction.on_commit(send, robust=True)
+    send = tasks.certify_table.delay
+    what = f"waking a worker for certificate {certificate.pk}"
+    once_committed(what, send, certificate_id=certificate.pk)
 
 
 def compare_due(*, at: datetime) -> None:

@@ -6,11 +6,9 @@ Not for restoring: whoever has the store's backup restores that instead, and los
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
+from lib.commits import once_committed
 from lib.errors import Conflict, Invalid
 from materialization.choices import UNFINISHED_STATUSES
 from materialization.edges import offline_store, online_store
@@ -100,5 +98,5 @@ def _forget(table: FeatureTable, actor: User, reason: str, wrong: str, at: datet
         data={"reason": reason, "windows": windows, "found": wrong},
         at=at,
     )
-    transaction.on_commit(partial(online_store().drop, uid), robust=True)
-    transaction.on_commit(partial(remove_files_at, known, table), robust=True)
+    once_committed(f"removing rows online of {uid}", online_store().drop, uid=uid)
+    once_committed(f"removing files of {uid}", remove_files_at, place=known, table=table)

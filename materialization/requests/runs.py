@@ -6,11 +6,11 @@ message costs one sweep, not a feature.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
+from lib.commits import once_committed
 from lib.errors import Conflict
 from lib.instants import MICROSECOND
 from materialization import tasks
@@ -254,8 +254,9 @@ def enqueue(run: MaterializationRun) -> None:
 
     The sweep repeats it if the message is lost.
     """
-    send = partial(tasks.run_materialization.apply_async, kwargs={"run_id": run.pk})
-    transaction.on_commit(partial(send, queue=run.queue), robust=True)
+    send = tasks.run_materialization.apply_async
+    what = f"waking a worker for run {run.pk}"
+    once_committed(what, send, kwargs={"run_id": run.pk}, queue=run.queue)
 
 
 def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:

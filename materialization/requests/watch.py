@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 from django.utils.timesince import timesince
 
+from lib.commits import once_committed
 from materialization.budgets import budget_in_words, budgeted_views, uses
 from materialization.choices import AlertKind, Severity
 from materialization.edges import fullness
@@ -175,8 +174,9 @@ def _wake(notice: AlertNotice, at: datetime) -> None:
     attempt = notice.attempts + 1
     mine = AlertNotice.objects.filter(pk=notice.pk, attempts=notice.attempts, sent_at=None)
     if mine.update(attempts=attempt, next_try_at=at + PAUSES[notice.attempts]):
-        send = partial(deliver_notice.delay, notice_id=notice.pk, attempt=attempt)
-        transaction.on_commit(send, robust=True)
+        send = deliver_notice.delay
+        what = f"waking a worker for message {notice.pk}"
+        once_committed(what, send, notice_id=notice.pk, attempt=attempt)
 
 
 #: What a sweep looks for, in order.

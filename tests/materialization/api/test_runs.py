@@ -45,6 +45,22 @@ def refusal(who: str) -> int:
     return {"anonymous": 401, "outsider": 404}.get(who, 403)
 
 
+def test_a_broker_that_takes_no_message_loses_none(
+    call, version, online_redis, django_capture_on_commit_callbacks, caplog
+):
+    """The run is queued by its row; the sweep sends its number again."""
+    online_redis.config_set("maxmemory", 1)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            response = call("operator", "post", "materialize-incremental", {"end_ts": END})
+    finally:
+        online_redis.config_set("maxmemory", 0)
+
+    assert response.status_code == 202
+    assert MaterializationRun.objects.get().status == "queued"
+    assert "waking a worker for run" in caplog.text
+
+
 @pytest.mark.parametrize("who", EVERYBODY)
 @pytest.mark.parametrize(
     ("path", "body"),
