@@ -41,6 +41,12 @@ class SourceFolderUnreadable(Invalid):
     code = "source_folder_unreadable"
 
 
+class SourceFileUnreadable(Invalid):
+    """The operating system refuses a file that is to be read."""
+
+    code = "source_file_unreadable"
+
+
 class SourceFolderTooLarge(Invalid):
     """A pattern under which more names lie than one look may walk over."""
 
@@ -128,6 +134,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceOutsideRoots,
     SourceFileUnsupported,
     SourceFolderUnreadable,
+    SourceFileUnreadable,
     SourceFolderTooLarge,
     SourceUnreadable,
     SourceDrifted,

@@ -1,4 +1,4 @@
-"""A folder that the operating system does not let us into."""
+"""A folder, or a file, that the operating system does not let us into."""
 
 from __future__ import annotations
 
@@ -19,10 +19,34 @@ def unreadable(folder: Path) -> Iterator[None]:
     """Let nobody read the folder meanwhile, root included: it becomes somebody else."""
     before, us = folder.stat().st_mode, os.geteuid()
     folder.chmod(0 if us else 0o700)
+    try:
+        with as_nobody():
+            yield
+    finally:
+        folder.chmod(before)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be somebody with no rights to anything of root's, if we are root."""
+    us = os.geteuid()
     if us == 0:
         os.seteuid(NOBODY)
     try:
         yield
     finally:
         os.seteuid(us)
-        folder.chmod(before)
+
+
+@contextmanager
+def entered(folder: Path) -> Iterator[None]:
+    """Let everybody pass through the folders that this one lies in: pytest closes its own."""
+    above = (folder, *folder.parents)
+    closed = {each: each.stat().st_mode for each in above if not each.stat().st_mode & 0o001}
+    for each, mode in closed.items():
+        each.chmod(mode | 0o055)
+    try:
+        yield
+    finally:
+        for each, mode in closed.items():
+            each.chmod(mode)

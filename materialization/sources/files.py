@@ -22,7 +22,12 @@ from materialization.errors import (
 )
 from materialization.sources.inputs import SourceFiles
 from materialization.sources.reading import OpenedSource, open_files
-from materialization.sources.walking import Walk, is_under, require_inside
+from materialization.sources.walking import (
+    Walk,
+    folder_unreadable,
+    is_under,
+    require_inside,
+)
 from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
@@ -57,7 +62,9 @@ class Whereabouts(msgspec.Struct, frozen=True):
     def told(self, message: str) -> str:
         """Return a message with paths as definitions write them: where roots are is not said."""
         for root in (str(Path(self.root).resolve()), self.root):
-            message = message.replace(f"{root}/", "").replace(root, f"the root {self.name}")
+            message = message.replace(f"{root}/", "")
+            message = message.replace(f"folder {root}", f"folder of the root {self.name}")
+            message = message.replace(root, f"the root {self.name}")
         return message
 
     @contextmanager
@@ -168,6 +175,7 @@ def _real(path: Path, root: Path) -> Path:
     """Return where a match really is: a file or a folder inside the root.
 
     :raises SourceOutsideRoots: it is a link out of the root.
+    :raises SourceFolderUnreadable: what it is cannot be seen.
     :raises SourceFileUnsupported: a link to nothing, a pipe or a device.
     """
     try:
@@ -175,7 +183,11 @@ def _real(path: Path, root: Path) -> Path:
     except (RuntimeError, OSError):  # a link round and round
         real = root / path.name / "nothing"
     require_inside(path, real, root)
-    if not real.exists():
+    try:
+        is_there = real.exists()
+    except OSError as exc:  # a folder that it lies in, or that a link leads through
+        raise folder_unreadable(real.parent, exc) from exc
+    if not is_there:
         raise SourceFileUnsupported(
             f"{path} is a link to nothing; put the file back, or take the link away.",
             path=str(path),

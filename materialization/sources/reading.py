@@ -28,6 +28,7 @@ from materialization.sources.json_rows import ROW, json_relation, store_json
 from materialization.sources.layouts import csv_layouts, parquet_layouts
 from materialization.sources.readers import OPTIONS, DescribedFile, store_partitions, union_sql
 from materialization.sources.shapes import shapes
+from materialization.sources.walking import require_readable
 from materialization.transforms.kinds import kind_of
 from registry.spec.row_sql import BadSql, names_given
 from registry.spec.sources import SourceColumn, SourceSchema
@@ -71,12 +72,14 @@ def open_files(
     """Look at the files' columns and return the relation the view reads.
 
     :raises RowSqlRefused: the view's SQL is not one SELECT.
+    :raises SourceFileUnreadable: a file that this process may not read; names it.
     :raises UnknownColumn: its SQL names a column otherwise than the source does.
     :raises SourceUnreadable: a file that is not what its name says, or that lacks a column which
         the view reads and other files have; names it.
     :raises SourceDrifted: the files are not what the version took at submit.
     """
     _refuse_other_sql(spec)
+    require_readable(source.paths)
     if spec.schema is not None and spec.schema.format != source.format:
         raise SourceDrifted(
             f"the source was {spec.schema.format} when the version was submitted and is "

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from materialization.errors import (
+    SourceFileUnreadable,
     SourceFolderTooLarge,
     SourceFolderUnreadable,
     SourceOutsideRoots,
@@ -116,7 +117,7 @@ class Walk:
             with os.scandir(folder) as entries:
                 return [self._counted(entry.name, folder) for entry in entries]
         except OSError as exc:
-            raise _unreadable(folder, exc) from exc
+            raise folder_unreadable(folder, exc) from exc
 
     def _counted(self, name: str, folder: Path) -> str:
         self._left -= 1
@@ -134,7 +135,7 @@ class Walk:
             if not path.is_dir():
                 return False
         except OSError as exc:  # a folder above it may not be entered
-            raise _unreadable(path, exc) from exc
+            raise folder_unreadable(path, exc) from exc
         real = path.resolve()
         require_inside(path, real, self._root)
         if is_under(real, self._closed):
@@ -150,16 +151,31 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as exc:
-        raise _unreadable(path.parent, exc) from exc
+        raise folder_unreadable(path.parent, exc) from exc
     return True
 
 
-def _unreadable(folder: Path, error: OSError) -> SourceFolderUnreadable:
+def folder_unreadable(folder: Path, error: OSError) -> SourceFolderUnreadable:
     return SourceFolderUnreadable(
         f"the folder {folder} cannot be read ({error.strerror}); let the server's user read it, or "
         "write a path that leaves it out.",
         path=str(folder),
     )
+
+
+def require_readable(paths: Iterable[str]) -> None:
+    """Asked before any reader, which would say it its own way, or take the file for a broken one.
+
+    :raises SourceFileUnreadable: a file that this process may not read; names it.
+    """
+    effective = os.access in os.supports_effective_ids
+    for path in paths:
+        if not os.access(path, os.R_OK, effective_ids=effective):
+            raise SourceFileUnreadable(
+                f"{path} cannot be read (Permission denied); let the server's user read it, or"
+                " take it away.",
+                path=path,
+            )
 
 
 def require_inside(path: Path, real: Path, root: Path) -> None:

@@ -21,6 +21,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
 from lib.errors import said
+from lib.outages import DiskUnavailable, outage
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
@@ -80,7 +81,7 @@ class DeltaOfflineStore:
         try:
             folder.mkdir(parents=True)
         except OSError as exc:
-            raise OfflineStoreUnavailable(f"{folder} cannot be made: {exc.strerror}") from exc
+            raise _unwritable(folder, exc, "made") from exc
         try:
             yield str(folder)
         finally:
@@ -100,7 +101,7 @@ class DeltaOfflineStore:
         try:
             Path(folder).rename(place)
         except OSError as exc:
-            raise OfflineStoreUnavailable(f"{folder} cannot be moved: {exc.strerror}") from exc
+            raise _unwritable(folder, exc, "moved") from exc
         return str(place)
 
     def staged(self, at: TableAt, name: str) -> str | None:
@@ -117,7 +118,7 @@ class DeltaOfflineStore:
             place.mkdir(exist_ok=True)
             Path(folder).rename(place / name)
         except OSError as exc:
-            raise OfflineStoreUnavailable(f"{folder} cannot be moved: {exc.strerror}") from exc
+            raise _unwritable(folder, exc, "moved") from exc
         return name
 
     def aside(self, at: TableAt, name: str) -> Aside:
@@ -158,7 +159,10 @@ class DeltaOfflineStore:
         staged.sort(key=lambda each: each.extents[EVENT], reverse=True)
         if (found := sum(each.rows for each in staged)) != rows:
             raise BadStagedFile(f"the files of {transaction} have {found} rows, not {rows}.")
-        moved = [_moved(each, root, sequence) for each in staged]
+        try:
+            moved = [_moved(each, root, sequence) for each in staged]
+        except OSError as exc:
+            raise _unwritable(root, exc) from exc
         told = Transaction(transaction, number, int(time.time() * 1000))
         try:
             _append(table, [add_action(each) for each in moved], schema, sequence, told)
@@ -167,9 +171,7 @@ class DeltaOfflineStore:
             if table.transaction_version(transaction) == after:
                 _remove(root / each.path for each in moved)
                 if isinstance(exc, (DeltaError, OSError)):
-                    raise OfflineStoreUnavailable(
-                        f"{at.uri} cannot be written: {said(exc)}"
-                    ) from exc
+                    raise _unwritable(at.uri, exc) from exc
                 raise
             # By another attempt, or by this one, whose answer was lost.
             stored = {file["path"] for file in _added_files(table)}
@@ -262,7 +264,10 @@ class DeltaOfflineStore:
 
     def _create(self, at: TableAt, schema: pa.Schema) -> DeltaTable:
         path = self._inside(at.uri)
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise _unwritable(path, exc, "made") from exc
         # With retries the loser of a race would write its table over the winner's, as version 1.
         once = CommitProperties(max_commit_retries=0)
         try:
@@ -276,7 +281,19 @@ class DeltaOfflineStore:
         except DeltaError as exc:
             if (table := self._open(at.uri)) is not None:
                 return table  # another run created it in between
-            raise OfflineStoreUnavailable(f"{at.uri} cannot be written: {said(exc)}") from exc
+            raise _unwritable(at.uri, exc) from exc
+
+
+def _unwritable(
+    place: str | Path, error: DeltaError | OSError, what: str = "written"
+) -> OfflineStoreUnavailable | DiskUnavailable:
+    """Return what a refusal to write means: no room on the disk, or no right to do it."""
+    if isinstance(lacking := outage(error), DiskUnavailable):
+        return lacking
+    words = said(error)
+    reason = getattr(error, "strerror", None) or words
+    advice = "; let the server's user write there" if "Permission denied" in words else ""
+    return OfflineStoreUnavailable(f"{place} cannot be {what}: {reason}{advice}.")
 
 
 def _append(

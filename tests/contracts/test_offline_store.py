@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -22,7 +24,10 @@ from materialization.stores.offline_protocol import (
     TableOutsideStore,
 )
 from tests.materialization.store_cases import SPEC, US, T, batch, commit, row, write_staged
-from tests.unreadable import unreadable
+from tests.unreadable import as_nobody, entered, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 
@@ -63,6 +68,47 @@ def test_what_the_library_says_is_one_line_without_colours(store, place):
 
     assert "Permission denied" in caught.value.message
     assert not any(each in caught.value.message for each in ("u001b", "\x1b", "\n", "↳"))
+
+
+@contextmanager
+def write_protected(place: TableAt, name: str) -> Iterator[None]:
+    """Let nobody write to one folder of a table, root included, and anybody to the others."""
+    root = Path(place.uri)
+    folders = [root, root / "_staging", *(root / "_staging").iterdir(), root / "_delta_log"]
+    for folder in folders:
+        folder.chmod(0o777)
+    (root / name).chmod(0o555)
+    try:
+        with entered(root), as_nobody():
+            yield
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("closed", ["", "_delta_log"])
+def test_a_folder_that_may_not_be_written_is_named_with_what_to_do(store, place, closed):
+    commit(store, place, [batch(row())])
+    schema = stored_schema(SPEC)
+    with store.staging(place, "2") as folder:
+        staged = [write_staged(Path(folder) / "0.parquet", batch(row()), schema, 2)]
+        told = {"schema": schema, "sequence": 2, "transaction": "run-2", "rows": 1}
+        with write_protected(place, closed), pytest.raises(OfflineStoreUnavailable) as caught:
+            store.commit(place, staged, **told)
+
+    assert place.uri in caught.value.message
+    assert caught.value.message.endswith("; let the server's user write there.")
+
+
+def test_where_nothing_may_be_staged_is_named_too(store, place):
+    commit(store, place, [batch(row())])
+
+    with (
+        write_protected(place, "_staging"),
+        pytest.raises(OfflineStoreUnavailable, match="_staging/3 cannot be made: Permission"),
+        store.staging(place, "3"),
+    ):
+        pass
 
 
 def test_a_table_is_not_there_until_it_is_written(store, place):

@@ -5,7 +5,7 @@ Not for what one kind does beside: ``tests/materialization/sources`` has that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
 import msgspec
@@ -14,13 +14,12 @@ import pytest
 from lib.errors import Invalid
 from materialization.compute.jobs import ComputeJob, Envelope
 from materialization.compute.session import open_session
+from materialization.errors import SourceFileUnreadable
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import KINDS, find_source, open_source
 from registry.spec.sources import FileSource
 from tests.materialization.engine_cases import END, LIMITS, make_spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.unreadable import entered, unreadable
 
 ROWS = [("a", "2024-01-01", "1.10"), ("b", "2024-01-02", "x"), ("c", "2024-01-03", "")]
 
@@ -101,6 +100,18 @@ def test_the_sandbox_opens_what_was_found_and_nothing_beside_it(world, tmp_path)
     connection = open_session(LIMITS, directory=str(temp), only=found(world).paths)
     with pytest.raises(duckdb.PermissionException):
         connection.execute(f"SELECT * FROM read_csv('{world.secret}')").fetchall()
+
+
+def test_what_may_not_be_read_is_said_to_be_closed_and_not_broken(world, tmp_path):
+    first, *_ = found(world).paths
+    connection = duckdb.connect()
+
+    with (
+        entered(tmp_path),
+        unreadable(Path(first)),
+        pytest.raises(SourceFileUnreadable, match=r"rows.csv cannot be read \(Permission denied"),
+    ):
+        open_source(connection, world.spec, found(world))
 
 
 def test_nothing_to_read_says_where_it_looked(world, tmp_path):

@@ -9,8 +9,9 @@ from materialization.errors import (
     SourceFolderUnreadable,
     SourceOutsideRoots,
 )
-from materialization.sources.files import resolve_source
+from materialization.sources.files import Whereabouts, resolve_source
 from registry.spec.sources import FileSource, TimeColumn
+from tests.unreadable import entered, unreadable
 
 
 def source(path):
@@ -46,6 +47,28 @@ def test_nothing_found_names_the_pattern_and_the_root_but_not_where_it_is(tmp_pa
 def test_a_root_that_is_not_there_is_said_and_not_that_it_has_no_file(tmp_path):
     with pytest.raises(SourceFolderUnreadable, match="folder of the root sales is not there"):
         resolve_source(source("*.csv"), root=str(tmp_path / "unmounted"), name="sales")
+
+
+def test_a_link_into_a_folder_that_may_not_be_entered_is_said(tmp_path):
+    touch(tmp_path / "private/a.csv")
+    (tmp_path / "link.csv").symlink_to("private/a.csv")
+    tmp_path.chmod(0o755)
+
+    with (
+        entered(tmp_path),
+        unreadable(tmp_path / "private"),
+        pytest.raises(SourceFolderUnreadable, match="private cannot be read .Permission denied"),
+    ):
+        resolve_source(source("*.csv"), root=str(tmp_path))
+
+
+def test_a_root_that_may_not_be_read_is_called_by_its_name(tmp_path):
+    where = Whereabouts(root=str(tmp_path), name="sales")
+
+    with unreadable(tmp_path), pytest.raises(SourceFolderUnreadable) as caught, where.telling():
+        resolve_source(source("*.csv"), root=str(tmp_path), name="sales")
+
+    assert caught.value.message.startswith("the folder of the root sales cannot be read")
 
 
 def test_an_empty_file_is_named(tmp_path):
