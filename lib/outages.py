@@ -49,12 +49,16 @@ OUTAGES: tuple[type[Unavailable], ...] = (
 _BUSY = "The database is busy ({}). Nothing was changed; send it again."
 _AWAY = "The database does not answer ({}). It is asked anew each time; see DATABASE_URL."
 _MEMORY = "This process could not get the memory it needs. Give it more, or let it do less at once."
-_DISK = "Nothing can be written here: {}. Make room, or see to the disk; then it goes on by itself."
+_DISK = (
+    "The server cannot write to its disk: {}. Make room, or see to the disk; then it goes on by"
+    " itself."
+)
+_DATABASE_DISK = _DISK.replace("its disk", "its database")
 
 #: SQLite's primary result codes: BUSY, LOCKED; IOERR, FULL; READONLY, CANTOPEN.
 _SQLITE = {
     **dict.fromkeys((5, 6), (DatabaseBusy, _BUSY)),
-    **dict.fromkeys((8, 10, 13), (DiskUnavailable, _DISK)),
+    **dict.fromkeys((8, 10, 13), (DiskUnavailable, _DATABASE_DISK)),
     14: (DatabaseUnavailable, _AWAY),
 }
 #: PostgreSQL's SQLSTATEs, the longest beginning that fits; no state at all: no connection.
@@ -63,8 +67,8 @@ _POSTGRES = {
     "08": (DatabaseUnavailable, _AWAY),
     "57P": (DatabaseUnavailable, _AWAY),
     "53": (DatabaseUnavailable, _AWAY),
-    "53100": (DiskUnavailable, _DISK),
-    "58030": (DiskUnavailable, _DISK),
+    "53100": (DiskUnavailable, _DATABASE_DISK),
+    "58030": (DiskUnavailable, _DATABASE_DISK),
     "25006": (DatabaseUnavailable, _AWAY),  # a standby that was promoted elsewhere
     "40001": (DatabaseBusy, _BUSY),
     "40P01": (DatabaseBusy, _BUSY),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +84,17 @@ def fullness() -> dict[str, Fullness]:
         limit = int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0))
         found["online store"] = Fullness(int(memory.get("used_memory", 0)), limit)
     return found
+
+
+def room_left() -> str:
+    """Say what is left on each disk that runs write to, the fullest first."""
+    disks: dict[int, tuple[int, str]] = {}
+    for folder in (settings.OFFLINE_STORE, settings.STATE_DIR, Path(tempfile.gettempdir())):
+        with suppress(OSError):
+            disk = os.statvfs(folder)
+            free = disk.f_bavail * disk.f_frsize >> 20
+            disks.setdefault(folder.stat().st_dev, (free, str(folder)))
+    return ", ".join(f"{free:,} MB in {folder}" for free, folder in sorted(disks.values()))
 
 
 def engine(*, timeout_s: float | None = None) -> Engine:

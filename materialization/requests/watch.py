@@ -52,6 +52,12 @@ if TYPE_CHECKING:
 
 #: Percent by which a store has to have emptied before it is no longer called nearly full.
 ROOM_AGAIN = 5
+#: What makes room in a store.
+_ROOM = {
+    "offline store": "Make room on the disk of {} (FILES_KEPT_HOURS and QUARANTINE_MAX_MB say what"
+    " it keeps besides), or give it a larger one.",
+    "online store": "Raise Redis's maxmemory, or retire versions that nobody reads.",
+}
 #: Messages that one sweep gives to workers, and those of one channel.
 MOST_WOKEN, MOST_OF_ONE = 100, 4
 #: How long what was sent, or could not be, is kept.
@@ -95,7 +101,8 @@ def watch_stores(*, at: datetime) -> None:
     for store, full in fullness().items():
         limit = settings.STORE_FULL_PERCENT - (ROOM_AGAIN if (None, store) in is_open else 0)
         if full.percent >= limit:
-            words = f"{full.used >> 20} of {full.limit >> 20} MB are taken ({full.percent} %)."
+            words = f"{full.used >> 20:,} of {full.limit >> 20:,} MB are taken ({full.percent} %)."
+            words = f"{words} {_ROOM[store].format(settings.OFFLINE_STORE)}"
             troubles[About(store)] = Trouble(words, "store_nearly_full")
     settle(AlertKind.STORE_NEARLY_FULL, troubles | _budgets(is_open, at), at=at)
 

@@ -17,10 +17,11 @@ from django.conf import settings
 from django.db import transaction
 
 from lib.errors import AssayError, Conflict, Unavailable
-from lib.outages import translated
+from lib.outages import DiskUnavailable, translated
 from materialization.choices import RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.comparisons import corrects_ticks
+from materialization.edges import room_left
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps, runs_before, uncovered
 from materialization.runner import loading, releasing, storing
@@ -111,6 +112,7 @@ def _attempt(claimed: MaterializationRun, clock: Callable[[], datetime]) -> bool
     except RunCancelled as exc:
         _end(claimed, Ending(RunStatus.CANCELLED, exc.message, exc.code), clock())
     except Unavailable as exc:
+        _say_where(exc)
         if claimed.tries < MAX_ATTEMPTS:
             queue_again(claimed, among=claimed.owned(), at=clock(), outage=exc)
             raise
@@ -121,6 +123,12 @@ def _attempt(claimed: MaterializationRun, clock: Callable[[], datetime]) -> bool
     except Exception as exc:  # noqa: BLE001 - the one place where the unknown is kept and not lost
         _end(claimed, _unexpected(claimed, exc), clock())
     return False
+
+
+def _say_where(error: Unavailable) -> None:
+    """Let what says that a disk is full say which: whoever met it often knows no folder."""
+    if isinstance(error, DiskUnavailable) and (left := room_left()):
+        error.reword(lambda words: f"{words} Left: {left}." if words else words)
 
 
 def _unexpected(claimed: MaterializationRun, error: Exception) -> Ending:

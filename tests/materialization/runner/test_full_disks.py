@@ -58,6 +58,7 @@ def test_a_disk_that_is_full_from_any_step_on(cast, sources, small_disk, number)
     if was_full:
         assert run.error_code == "disk_unavailable", run.error
         assert "No space left" in run.error
+        assert f"MB in {small_disk}/offline" in run.error.partition("Left: ")[2]
     (small_disk / "ballast").unlink(missing_ok=True)
 
     perform(run, at=AT + timedelta(minutes=1))
