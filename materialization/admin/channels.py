@@ -26,6 +26,7 @@ from materialization.choices import Severity
 from materialization.models import AlertChannel
 from materialization.quality.alerts.channels import KINDS
 from materialization.requests.channels import (
+    MOST_CHANNELS,
     add_channel,
     change_channel,
     remove_channel,
@@ -37,6 +38,7 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.admin.forms import StyledForm
+from registry.admin.panels import Tile, overview
 from registry.admin.scope import projects_with
 from registry.choices import Right
 from registry.denials import attempting
@@ -44,6 +46,8 @@ from registry.markup import badge, breakable, link, muted, utc_stacked
 from registry.models import Project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
@@ -196,6 +200,20 @@ class AlertChannelAdmin(ScopedAdmin):
     @display(description="Last sent", ordering="last_sent_at")
     def last(self, channel: AlertChannel) -> SafeString:
         return utc_stacked(channel.last_sent_at)
+
+
+@overview
+def failing(request: HttpRequest) -> Iterator[Tile]:
+    """Show that channels take no messages to those who may mend them; nothing while all do."""
+    mine = Q(project__in=projects_with(request, Right.CHANGE_SCHEDULE))
+    if request.user.is_superuser:
+        mine |= Q(project=None)
+    found = AlertChannel.objects.filter(mine, enabled=True).exclude(failing_since=None)
+    if names := [channel.name for channel in found[:MOST_CHANNELS]]:
+        url, hint = reverse("admin:materialization_alertchannel_changelist"), ", ".join(names)
+        yield Tile(
+            33, "Channels that fail", "notifications_off", url, len(names), hint, is_bad=True
+        )
 
 
 def _may_change(request: HttpRequest, project: Project | None) -> bool:

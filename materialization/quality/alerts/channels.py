@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,12 +18,27 @@ from warnings import catch_warnings, simplefilter
 from lib.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
 MAX_URL = 2_000
 #: Seconds for a connection, and for each answer of the other side.
 TIMEOUT_SECONDS = 4.0
 _STATUS = re.compile(r"error=([0-9]{3})")
+#: How SMTP's refusals are quoted: ``(550, b'no such user')``.
+_SMTP_STATUS = re.compile(r"\(([45][0-9]{2}), b['\"]|was refused: ([45][0-9]{2}) ")
+#: What the library quotes of other errors → what that means to who wrote the address.
+_MEANS = {
+    "Connection refused": "nothing listens at that host and port",
+    "timed out": f"no answer within {TIMEOUT_SECONDS:.0f} s",
+    "Name or service not known": "its host's name is not known",
+    "name resolution": "its host's name is not known",
+    "No address associated": "its host's name is not known",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS at that port",
+    "STARTTLS": "the mail server offers no encryption (STARTTLS)",
+    "unreachable": "its host cannot be reached from here",
+    "No route to host": "its host cannot be reached from here",
+}
 
 
 class BadChannel(Invalid):
@@ -35,11 +50,15 @@ class ChannelHostNotAllowed(Invalid):
 
 
 class Kind(NamedTuple):
-    """``plugin`` is the library's; ``hosts`` it talks to; ``options`` that an address may have."""
+    """``plugin`` is the library's; ``hosts`` it talks to; ``options`` that an address may have.
+
+    ``like`` is how a whole address is written.
+    """
 
     words: str
     plugin: str
     hosts: Callable[[Any], list[str]]
+    like: str
     options: frozenset[str] = frozenset()
 
 
@@ -56,17 +75,54 @@ def _fixed(*hosts: str) -> Callable[[Any], list[str]]:
 
 
 _EMAIL_OPTIONS = frozenset({"to", "from", "cc", "bcc", "smtp", "mode", "name"})
-_EMAIL = Kind("e-mail", "email.NotifyEmail", _mail_server, _EMAIL_OPTIONS)
-_WEBHOOK = Kind("webhook", "custom_json.NotifyJSON", _own, frozenset({"method"}))
+_EMAIL = Kind(
+    "e-mail",
+    "email.NotifyEmail",
+    _mail_server,
+    "mailtos://user:password@example.com?smtp=smtp.example.com&to=on-call@example.com",
+    _EMAIL_OPTIONS,
+)
+_WEBHOOK = Kind(
+    "webhook",
+    "custom_json.NotifyJSON",
+    _own,
+    "jsons://hooks.example.com/path",
+    frozenset({"method"}),
+)
 _SLACK = Kind(
-    "Slack", "slack.NotifySlack", _fixed("hooks.slack.com", "slack.com"), frozenset({"to", "mode"})
+    "Slack",
+    "slack.NotifySlack",
+    _fixed("hooks.slack.com", "slack.com"),
+    "slack://TokenA/TokenB/TokenC/#channel",
+    frozenset({"to", "mode"}),
 )
-_DISCORD = Kind("Discord", "discord.NotifyDiscord", _fixed("discord.com"))
+_DISCORD = Kind(
+    "Discord",
+    "discord.NotifyDiscord",
+    _fixed("discord.com"),
+    "discord://WebhookID/WebhookToken",
+)
 _TELEGRAM = Kind(
-    "Telegram", "telegram.NotifyTelegram", _fixed("api.telegram.org"), frozenset({"to"})
+    "Telegram",
+    "telegram.NotifyTelegram",
+    _fixed("api.telegram.org"),
+    "tgram://123456789:AbCdEfGhIjKlMnOpQrStUvWxYz012345678/12345678",
+    frozenset({"to"}),
 )
-_MATTERMOST = Kind("Mattermost", "mattermost.NotifyMattermost", _own, frozenset({"to", "channel"}))
-_ROCKET = Kind("Rocket.Chat", "rocketchat.NotifyRocketChat", _own, frozenset({"to", "mode"}))
+_MATTERMOST = Kind(
+    "Mattermost",
+    "mattermost.NotifyMattermost",
+    _own,
+    "mmosts://chat.example.com/Token",
+    frozenset({"to", "channel"}),
+)
+_ROCKET = Kind(
+    "Rocket.Chat",
+    "rocketchat.NotifyRocketChat",
+    _own,
+    "rockets://TokenA/TokenB@chat.example.com/#channel",
+    frozenset({"to", "mode"}),
+)
 KINDS: dict[str, Kind] = {
     "mailto": _EMAIL,
     "mailtos": _EMAIL,
@@ -121,10 +177,22 @@ def _plugin(scheme: str, url: str) -> tuple[Any, dict[str, str]]:
     with suppress(AttributeError, TypeError, ValueError):  # its own error is a TypeError
         plugin = _class_of(KINDS[scheme])
         if parsed := plugin.parse_url(url):
-            made = plugin(**parsed)
+            made = plugin(**parsed, asset=_asset())
     if made is None or parsed is None:
-        raise BadChannel(f"the address of the {KINDS[scheme].words} channel is not whole.")
+        kind = KINDS[scheme]
+        raise BadChannel(
+            f"the address of the {kind.words} channel is not whole; it is written like {kind.like}"
+        )
+    made.notify_format = "text"  # line breaks are kept, and no name is taken for markup
     return made, parsed["qsd"]
+
+
+@cache
+def _asset() -> Any:
+    """Return who the messages are from: us, with no picture of the library's from elsewhere."""
+    return import_module("apprise").AppriseAsset(
+        app_id="Assay", app_desc="Assay", app_url="", image_url_mask="", image_url_logo=""
+    )
 
 
 @cache
@@ -157,35 +225,54 @@ def where_of(url: str, *, allowed: Collection[str]) -> str:
     return f"{KINDS[scheme].words}, {KINDS[scheme].hosts(plugin)[0]}"
 
 
-def send(url: str, title: str, body: str, *, allowed: Collection[str]) -> str:
+def send(
+    url: str, title: str, body: str, *, allowed: Collection[str], tone: str = "warning"
+) -> str:
     """Send one message; return why it could not be, empty when it was.
 
-    What the other side says is not repeated, but for its HTTP status.
+    ``tone``, for channels with colours or a field for it: failure, warning, success or info. What
+    the other side says is not repeated, but for its status.
     """
     try:
         plugin = open_channel(url, allowed=allowed)
     except Invalid as exc:
         return exc.message[:300]
-    said = _Heard()
-    logger = logging.getLogger("apprise")
-    logger.addHandler(said)
-    try:
-        if plugin.notify(title=title, body=body, notify_type="warning"):
+    with _hearing() as said:
+        if plugin.notify(title=title, body=body, notify_type=tone, body_format="text"):
             return ""
+    return said.reason or f"no connection, or no answer within {TIMEOUT_SECONDS:.0f} s"
+
+
+@contextmanager
+def _hearing() -> Iterator[_Heard]:
+    """Be told all that the library logs meanwhile, and nobody else: it has addresses."""
+    logger, said = logging.getLogger("apprise"), _Heard()
+    level, propagates, handlers = logger.level, logger.propagate, logger.handlers
+    logger.setLevel(logging.DEBUG)
+    logger.propagate, logger.handlers = False, [said]
+    try:
+        yield said
     finally:
-        logger.removeHandler(said)
-    if status := said.status:
-        return f"it answered HTTP {status}"
-    return f"no connection, or no answer within {TIMEOUT_SECONDS:.0f} s"
+        logger.setLevel(level)
+        logger.propagate, logger.handlers = propagates, handlers
 
 
 class _Heard(logging.Handler):
-    """Keeps the HTTP status that the library logs, and nothing else of its words."""
+    """Keeps what the library logs of a failure as a status or in words of ours, and nothing else.
+
+    Its own words have addresses, and may have what the other side said.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.status = ""
+        super().__init__(logging.DEBUG)
+        self.reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if found := _STATUS.search(record.getMessage()):
-            self.status = found[1]
+        words = record.getMessage()
+        if record.levelno >= logging.WARNING and (found := _STATUS.search(words)):
+            self.reason = f"it answered HTTP {found[1]}"
+        elif found := _SMTP_STATUS.search(words):
+            self.reason = f"the mail server refused it ({found[1] or found[2]})"
+        elif words.startswith("Socket Exception"):
+            known = (means for sign, means in _MEANS.items() if sign in words)
+            self.reason = self.reason or next(known, "")

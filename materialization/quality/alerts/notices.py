@@ -84,8 +84,17 @@ def deliver(
     if notice is None:
         return
     title, body = message_of(notice)
-    error = send(notice.channel.url, title, body, allowed=allowed)
+    error = send(notice.channel.url, title, body, allowed=allowed, tone=_tone_of(notice))
     note_attempt(notice, error, at=clock())
+
+
+def _tone_of(notice: AlertNotice) -> str:
+    """Return how a message is to look where a channel has colours, or a field, for that."""
+    if notice.alert is None:
+        return "info"
+    if notice.event == NoticeEvent.CLOSED:
+        return "success"
+    return "failure" if notice.alert.severity == Severity.CRITICAL else "warning"
 
 
 def note_attempt(notice: AlertNotice, error: str, *, at: datetime) -> None:

@@ -130,6 +130,16 @@ def test_names_are_told_apart_and_their_number_is_bounded(as_, cast, channel):
     assert AlertChannel.objects.count() == MOST_CHANNELS
 
 
+@pytest.mark.parametrize("who", ["operator", "steward", "superuser", "author", "outsider"])
+def test_one_that_fails_is_on_the_first_page_of_those_who_may_mend_it(as_, channel, who):
+    first = reverse("admin:index")
+    assert "Channels that fail" not in as_(who).get(first).text
+
+    AlertChannel.objects.update(failing_since=AT, error="it answered HTTP 500")
+
+    assert ("Channels that fail" in as_(who).get(first).text) == (who in MAY)
+
+
 def test_a_second_test_waits_for_the_first(as_, channel):
     client = as_("operator")
     for _ in range(2):

@@ -7,8 +7,10 @@ import logging
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
+from email import message_from_string
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
@@ -18,6 +20,7 @@ from materialization.choices import AlertKind
 from materialization.models import AlertChannel, AlertNotice
 from materialization.quality.alerts import notices
 from materialization.quality.alerts.channels import (
+    KINDS,
     BadChannel,
     ChannelHostNotAllowed,
     open_channel,
@@ -188,10 +191,84 @@ def test_nothing_of_the_address_is_logged(peer, caplog, capfd):
 
     assert send(peer.url, "t", "b", allowed=[peer.host]) == "it answered HTTP 500"
     gone = "json://127.0.0.1:1/" + SECRET
-    assert "no connection" in send(gone, "t", "b", allowed=["127.0.0.1"])
+    said = send(gone, "t", "b", allowed=["127.0.0.1"])
+    assert said == "nothing listens at that host and port"
 
     assert SECRET not in caplog.text
     assert SECRET not in "".join(capfd.readouterr())
+
+
+class MailServer(StreamRequestHandler):
+    """As much of SMTP as a message needs; nobody has no mailbox."""
+
+    got: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail\r\n")
+        for line in self.rfile:
+            verb = line.split(b":")[0].strip().upper()
+            answer = b"550 no such mailbox" if b"<nobody@" in line else b"250 ok"
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.got.append(b"".join(lines).decode())
+            self.wfile.write(answer + b"\r\n")
+            if verb == b"QUIT":
+                return
+
+
+@pytest.fixture
+def mail(settings) -> Iterator[str]:
+    """The address of a mail server as channels have it, without a recipient."""
+    MailServer.got.clear()
+    with ThreadingTCPServer(("127.0.0.1", 0), MailServer) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_address[1]}"
+        settings.ALERT_HOSTS = [host]
+        yield f"mailto://{host}?from=assay@a.example&mode=insecure&to="
+        server.shutdown()
+
+
+def test_a_mail_has_its_lines_as_they_were_written(mail, settings):
+    body = "Severity <critical>.\nCode: checks_failed."
+
+    assert send(f"{mail}jo@a.example", "A title", body, allowed=settings.ALERT_HOSTS) == ""
+
+    message = message_from_string(MailServer.got[0])
+    (part,) = [part for part in message.walk() if not part.is_multipart()]
+    assert part.get_content_type() == "text/plain"
+    assert part.get_payload(decode=True).decode().split("\r\n")[:2] == body.split("\n")
+    assert (message["Subject"], message["X-Application"]) == ("A title", "Assay")
+
+
+def test_a_recipient_that_is_refused_is_no_server_that_is_silent(mail, settings):
+    said = send(f"{mail}nobody@a.example", "t", "b", allowed=settings.ALERT_HOSTS)
+
+    assert said == "the mail server refused it (550)"
+
+
+def test_a_chat_shows_us_and_no_picture_from_elsewhere(peer):
+    url = f"mmost://{peer.host}/3ccdd113474722377935511fc85d3dd4"
+
+    assert send(url, "A title", "<b> _x_", allowed=[peer.host]) == ""
+
+    ((_, sent),) = peer.got
+    assert sent["username"] == "Assay"
+    assert "<b> _x_" in sent["text"]
+    assert "http" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize("url", ["mailto://", "json://", "slack://a", "tgram://x", "mmosts://"])
+def test_half_an_address_is_refused_with_a_whole_one(url):
+    kind = KINDS[url.partition(":")[0]]
+
+    with pytest.raises(BadChannel) as refused:
+        open_channel(url, allowed=[])
+
+    assert refused.value.message.endswith(f"it is written like {kind.like}")
+    with pytest.raises(ChannelHostNotAllowed):
+        open_channel(kind.like, allowed=[])
 
 
 # --- What is sent ---------------------------------------------------------------------------------
@@ -242,6 +319,7 @@ def test_an_opening_and_a_closing_are_sent_once_each(cast, channel, peer):
     assert opened["title"] == "Assay: blocked: rides, driver_hourly@1.0.0"
     assert opened["message"].startswith("Severity critical, since 2026-03-01 12:00 UTC.")
     assert "Code: checks_failed." in opened["message"]
+    assert (opened["type"], closed["type"]) == ("failure", "success")
     assert closed["title"] == "Assay: closed, blocked: rides, driver_hourly@1.0.0"
     sent = json.dumps(peer.got)
     for private in ("secret.csv", "jane", "operator"):
