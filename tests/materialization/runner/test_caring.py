@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.urls import reverse
 
 from featurestore_project.celery import app
 from lib.connections import get_redis
@@ -262,3 +264,32 @@ def test_one_table_that_is_damaged_does_not_keep_the_others_from_their_turn(cast
     row = TableCare.objects.get()
     assert row.error
     assert (row.cared_at, row.lease_expires_at) == (AT + 17 * HOUR, None)
+
+
+def test_the_command_says_what_it_did_to_each_table_and_sees_to_all_when_asked(
+    version, sources, capsys
+):
+    ran_often(version, sources, 20)
+    name = str(table_of(version))
+
+    call_command("care_for_tables")
+    call_command("care_for_tables")
+    call_command("care_for_tables", "--all")
+
+    first, again, everything = capsys.readouterr().out.split("\n", 5)[0:5:2]
+    assert first == f"{name}: 20 small files compacted, 0 unused ones removed (0 bytes); 1 in use"
+    assert again.startswith("No table is due: each is seen to a day after")
+    assert everything == "All that were due are done."
+
+
+def test_a_versions_page_says_what_was_done_to_its_files(as_, version, sources):
+    ran_often(version, sources, 20)
+    seen_to(AT + 20 * HOUR)
+    TableCare.objects.update(removed=3, freed=2048, error="not compacted: rows share keys.")
+
+    page = reverse("admin:registry_featureviewversion_change", args=[version.pk])
+    text = as_("steward").get(page).text
+
+    assert "20 small ones became fewer; 3 unused ones removed (2.0\xa0KB);" in text
+    assert "unused ones stay for 24 hours" in text
+    assert "not compacted: rows share keys." in text
