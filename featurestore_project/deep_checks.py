@@ -59,7 +59,9 @@ def check_alerts() -> str:
     except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
     critical = found[Severity.CRITICAL]
-    words = f"{found.total()} alerts are open, {critical} critical: see the admin"
+    count = found.total()
+    are = "alert is" if count == 1 else "alerts are"
+    words = f"{count} {are} open, {critical} critical: see the admin"
     return f"{OK}, but {words}" if found else OK
 
 

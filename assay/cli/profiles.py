@@ -12,6 +12,7 @@ from assay.cli.arguments import Commands, Context
 from assay.shapes import JSON
 
 COLUMNS = ("feature", "rows", "nulls", "mean", "median", "psi", "ks", "js", "null_share", "shift")
+SPAN_COLUMNS = ("from", "of_a", "runs", "rows", "nulls", "mean", "median")
 REFERENCE = {"metavar": "VIEW@VERSION"}
 
 
@@ -44,6 +45,9 @@ def run_profile(context: Context, args: argparse.Namespace) -> None:
     if args.feature:
         columns = ("run", "window_end", *COLUMNS[1:])
         context.out.table(_by_run(found["runs"], args.feature), columns)
+        if before := list(_by_span(found.get("before", []), args.feature)):
+            context.out.line("before, the profiles of older runs as one for each day or month:")
+            context.out.table(before, SPAN_COLUMNS)
     else:
         context.out.table(_by_feature(found), COLUMNS)
 
@@ -62,6 +66,14 @@ def _by_run(runs: list[JSON], feature: str) -> Iterator[Mapping[str, Any]]:
         if feature in run["features"]:
             said = run["features"][feature]
             yield {"run": run["run"], "window_end": run["window_end"], **_row(feature, said)}
+
+
+def _by_span(spans: list[JSON], feature: str) -> Iterator[Mapping[str, Any]]:
+    for span in spans:
+        if feature in span["features"]:
+            said = span["features"][feature]
+            when = {"from": span["starts_on"], "of_a": span["span"], "runs": span["runs"]}
+            yield {**_row(feature, {"drift": {}, **said}), **when}
 
 
 def _by_feature(found: JSON) -> Iterator[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect, JsonResponse
 from django.urls import path
@@ -105,6 +106,12 @@ class MaterializationRunAdmin(ScopedAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def not_there(self, object_id: str) -> str:
+        return (
+            f"There is no run {object_id[:20]} among those that you may see. Runs that ended more"
+            f" than {settings.HISTORY_DAYS} days ago expire; the trail has them."
+        )
 
     def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
         may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, obj.version.feature_view)

@@ -6,6 +6,7 @@ from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -188,7 +189,10 @@ def _runs(project: Project) -> QuerySet[MaterializationRun]:
 def _run(request: Request, project: str, run_id: int) -> MaterializationRun:
     run = _runs(access.access_project(request.user, project)).filter(pk=run_id).first()
     if run is None:
-        raise RunNotFound(f"project {project} has no run {run_id}.")
+        raise RunNotFound(
+            f"project {project} has no run {run_id}. Runs that ended more than"
+            f" {settings.HISTORY_DAYS} days ago expire; the trail has them."
+        )
     return run
 
 

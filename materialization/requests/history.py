@@ -128,7 +128,8 @@ def _forget(table: int, numbers: Sequence[int]) -> None:
     TableCare.objects.get_or_create(table_id=table)
     care = TableCare.objects.filter(table=table)
     care.update(runs_expired=F("runs_expired") + len(numbers))
-    log.info("%d runs of table %d expired (HISTORY_DAYS)", len(numbers), table)
+    name = FeatureTable.objects.select_related("feature_view").get(pk=table)
+    log.info("%d runs of %s expired (HISTORY_DAYS)", len(numbers), name)
 
 
 def _note_seen(tables: Sequence[int], at: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
@@ -100,6 +100,10 @@ class ScopedAdmin(ModelAdmin):
 
     log_change = log_deletion = log_addition
 
+    def not_there(self, object_id: str) -> str:  # noqa: ARG002 - for those that have words of it
+        """Return what to say where an object is not there; empty: what Django says."""
+        return ""
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
@@ -107,6 +111,9 @@ class ScopedAdmin(ModelAdmin):
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
+            if words := self.not_there(object_id):
+                messages.warning(request, words)
+                return HttpResponseRedirect(reverse("admin:index"))
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         if not self.has_view_permission(request, obj):
             raise PermissionDenied

@@ -384,7 +384,12 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
         "first_run": 7, "last_run": 7, "rows": 200,
     }  # fmt: skip
     run = {"run": 9, "window_end": "…", "rows": 60, "features": {"rate": {**said, "drift": drift}}}
-    answer = {"baseline": baseline, "profile": {"columns": [{"name": "rate", **said}]}}
+    span = {"span": "month", "starts_on": "2026-02-01", "runs": 31, "rows": 999}
+    answer = {
+        "baseline": baseline,
+        "profile": {"columns": [{"name": "rate", **said}]},
+        "before": [{**span, "features": {"rate": said}}],
+    }
     path = "feature-views/v/versions/1.0.0"
     peer.answers_with(f"GET {path}/profile", {**answer, "runs": [run]})
     peer.answers_with(f"POST {path}/baseline", baseline)
@@ -397,6 +402,9 @@ def test_drift_is_shown_by_feature_and_a_baseline_is_set(assay, peer, capsys):
     shown = capsys.readouterr().out
     assert "baseline of 2026-03-01T12:00:00Z by approval: 200 rows of 1 run\n" in shown
     assert shown.count("4.125") == 2
+    assert [line.split()[:3] for line in shown.splitlines() if "2026-02-01" in line] == [
+        ["2026-02-01", "month", "31"]
+    ]
     assert peer.requests[1].query == {"feature": ["rate"], "runs": ["5"]}
     assert peer.requests[2].json() == {"first_run": 7, "last_run": 7, "reason": "new prices"}
 

@@ -219,6 +219,6 @@ def test_the_deep_look_counts_what_is_late_and_wrong_and_names_nothing(client):
     answer = client.get("/readyz?deep=1")
     checks = answer.json()["checks"]
     assert checks["freshness"] == "ok, but 1 of 1 versions are older than they promise"
-    assert checks["alerts"] == "ok, but 1 alerts are open, 1 critical: see the admin"
+    assert checks["alerts"] == "ok, but 1 alert is open, 1 critical: see the admin"
     assert answer.json()["status"] == "degraded"
     assert "driver_hourly" not in answer.text
