@@ -44,11 +44,11 @@ class LifecycleCalls(Calls):
     def withdraw(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("withdraw", reference, comment)
 
-    def approve(self, reference: str, *, comment: str = "", packet_hash: str = "") -> JSON:
-        """Agree; with the ``packet_hash`` of ``review``, to exactly what that showed."""
+    def approve(self, reference: str, *, packet_hash: str, comment: str = "") -> JSON:
+        """Agree to exactly what ``review`` showed, whose ``packet_hash`` this is."""
         return self._transition("approve", reference, comment, packet_hash=packet_hash)
 
-    def reject(self, reference: str, *, comment: str = "", packet_hash: str = "") -> JSON:
+    def reject(self, reference: str, *, packet_hash: str, comment: str = "") -> JSON:
         """Send it back with a comment; ``packet_hash`` as in ``approve``."""
         return self._transition("reject", reference, comment, packet_hash=packet_hash)
 

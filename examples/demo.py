@@ -150,7 +150,8 @@ def _evidence(review: dict[str, Any]) -> str:
 
 def _try_own_approval(author: FeatureStore, reference: str) -> None:
     try:
-        author.approve(reference, comment="It is mine, so it is good.")
+        shown = author.review(reference)["packet_hash"]
+        author.approve(reference, comment="It is mine, so it is good.", packet_hash=shown)
     except AssayError as exc:
         console.print(f"    {reference}: Ana approves her own → [yellow]refused[/]: {exc}")
     else:

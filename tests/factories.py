@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from registry import epoch
 from registry.choices import AccountKind, Role, State
+from registry.evidence import decided_on, evidence_of
 from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members, projects, tokens, users
@@ -169,10 +170,21 @@ def make_version(
     if state is not State.DRAFT:
         reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
     if state is State.APPROVED:
-        reviews.approve_version(version=draft, actor=cast.steward, at=AT)
+        approve(draft, cast.steward)
     return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(
         pk=draft.pk
     )
+
+
+def seen(version: FeatureViewVersion) -> str:
+    """Return the hash that the version's review shows now."""
+    return decided_on(version, evidence_of(version))
+
+
+def approve(version: FeatureViewVersion, actor: User, **options: Any) -> FeatureViewVersion:
+    """Approve what stands now, as somebody who has just looked at it."""
+    asked: dict[str, Any] = {"packet_hash": seen(version), "at": AT} | options
+    return reviews.approve_version(version=version, actor=actor, **asked)
 
 
 def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:

@@ -28,9 +28,9 @@ REFERENCE_HELP = "without a version: the only one this can be done to"
 PACKET = {
     "--packet": {
         "dest": "packet_hash",
-        "default": "",
+        "required": True,
         "metavar": "HASH",
-        "help": "decide on exactly what `assay review` showed; refused if it was submitted anew",
+        "help": "the packet hash that `assay review` showed: what is decided on",
     }
 }
 FORCE = {

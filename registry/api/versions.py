@@ -68,7 +68,7 @@ class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
 
     comment: str = ""
     force: bool = False
-    packet_hash: str | None = None
+    packet_hash: str = ""
 
 
 _read_action = converter(ActionInput)

@@ -189,7 +189,7 @@ def test_the_first_of_two_approvals_says_that_it_still_waits(assay, peer, capsys
         "GET feature-views/profile/versions/1.0.0/review", {"given": 1, "required": 2}
     )
 
-    assert assay("approve", "profile@1.0.0") == 0
+    assert assay("approve", "profile@1.0.0", "--packet", "f00") == 0
 
     said = "profile@1.0.0: your approval is recorded, 1 of 2; it still waits.\n"
     assert capsys.readouterr().out == said
@@ -216,10 +216,10 @@ def test_the_last_approval_says_the_state(assay, peer, capsys):
     version = {"name": "profile", "version": "1.0.0", "state": "approved", "default": False}
     peer.answers_with("POST feature-views/profile/versions/1.0.0/approve", version)
 
-    assert assay("approve", "profile@1.0.0") == 0
+    assert assay("approve", "profile@1.0.0", "--packet", "f00") == 0
 
     assert capsys.readouterr().out == "profile@1.0.0 is approved.\n"
-    assert len(peer.requests) == 1
+    assert [sent.json()["packet_hash"] for sent in peer.requests] == ["f00"]
 
 
 def test_a_refusal_is_shown_in_the_servers_words(assay, peer, capsys):

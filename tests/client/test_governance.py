@@ -85,14 +85,19 @@ def test_lists_read_page_after_page(peer, store):
 
 
 @pytest.mark.parametrize(
-    ("action", "version"), [("approve", "1.1.0"), ("submit", "draft"), ("promote", "2.0.0")]
+    ("action", "version", "body"),
+    [
+        ("approve", "1.1.0", {"packet_hash": "abc"}),
+        ("submit", "draft", {}),
+        ("promote", "2.0.0", {}),
+    ],
 )
-def test_without_a_version_the_only_possible_one_is_meant(peer, store, action, version):
+def test_without_a_version_the_only_possible_one_is_meant(peer, store, action, version, body):
     peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
     peer.answers_with(f"POST feature-views/v/versions/{version}/{action}", {"state": "done"})
 
-    assert getattr(store, action)("v", comment="ok") == {"state": "done"}
-    assert peer.requests[-1].json() == {"comment": "ok"}
+    assert getattr(store, action)("v", comment="ok", **body) == {"state": "done"}
+    assert peer.requests[-1].json() == {"comment": "ok"} | body
 
 
 def test_what_an_action_takes_beside_a_comment_is_sent_when_given(peer, store):

@@ -20,7 +20,7 @@ from registry.operations.lifecycle.reviews import approve_version
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.people.users import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion
-from tests.factories import AT, VIEW, make_project, make_version, token_for
+from tests.factories import AT, VIEW, make_project, make_version, seen, token_for
 
 pytestmark = pytest.mark.django_db
 
@@ -346,7 +346,7 @@ def test_a_persons_account_needs_no_password(cast):
     grant(cast, mia, Role.STEWARD)
     version = make_version(cast, state=State.IN_REVIEW)
 
-    approve_version(version=version, actor=fresh(mia), at=AT)
+    approve_version(version=version, packet_hash=seen(version), actor=fresh(mia), at=AT)
 
     assert version.state == State.APPROVED
 
@@ -365,7 +365,7 @@ def test_an_account_that_becomes_a_services_loses_its_login_and_its_say(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     with pytest.raises(ServiceAccountMayNotDecide):
         # Also by an object loaded before: what counts is what is stored.
-        approve_version(version=version, actor=cast.steward, at=AT)
+        approve_version(version=version, packet_hash=seen(version), actor=cast.steward, at=AT)
 
 
 def test_a_service_account_gets_no_password(cast, robot):

@@ -10,7 +10,7 @@ from registry import queries
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
 from registry.reading.parsing import InvalidDefinitions
-from tests.factories import AT, DEFINITIONS, apply, make_version
+from tests.factories import AT, DEFINITIONS, apply, make_version, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,9 @@ def approved(cast) -> FeatureViewVersion:
     make_version(cast)
     (applied,) = apply(RISK, cast, submit=True)
     assert applied.draft is not None
-    return reviews.approve_version(version=applied.draft, actor=cast.steward, at=AT)
+    return reviews.approve_version(
+        version=applied.draft, packet_hash=seen(applied.draft), actor=cast.steward, at=AT
+    )
 
 
 def test_it_is_planned_as_what_it_is(cast):
@@ -60,7 +62,9 @@ def test_approved_it_is_ready_and_default_without_a_table(cast, approved):
 def test_a_further_version_is_classified_and_waits_to_be_promoted(cast, approved):
     changed = RISK.replace("coalesce(conv_rate, 0)", "coalesce(conv_rate, 0.5)")
     (applied,) = apply(changed, cast, submit=True)
-    second = reviews.approve_version(version=applied.draft, actor=cast.steward, at=AT)
+    second = reviews.approve_version(
+        version=applied.draft, packet_hash=seen(applied.draft), actor=cast.steward, at=AT
+    )
 
     assert (second.number, applied.reasons) == ("2.0.0", ["an expression changed"])
     assert second.feature_view.default_version == approved

@@ -22,7 +22,7 @@ from registry.queries import (
     tables_named,
 )
 from registry.spec.references import BadReference, parse_reference
-from tests.factories import AT, VIEW, apply, look, make_project, make_ready, make_version
+from tests.factories import AT, VIEW, apply, look, make_project, make_ready, make_version, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +59,9 @@ def test_what_is_not_materialized_is_not_ready(cast, versions, pin):
 
 
 def test_the_newest_ready_one_of_a_major_is_read_while_a_newer_is_made(cast, versions):
-    reviews.approve_version(version=versions[3], actor=cast.steward, at=AT)
+    reviews.approve_version(
+        version=versions[3], packet_hash=seen(versions[3]), actor=cast.steward, at=AT
+    )
     make_ready(versions[2])
 
     assert served(cast, "v2") == "2.0.1"  # words only: it shares the table

@@ -52,6 +52,10 @@ class SourceProblems(Invalid):
     code = "source_problems"
 
 
+class PacketHashMissing(Invalid):
+    code = "packet_hash_missing"
+
+
 class AlreadyReviewed(Conflict):
     code = "already_reviewed"
 
@@ -185,21 +189,23 @@ def approve_version(
     version: FeatureViewVersion,
     actor: User,
     at: datetime,
+    packet_hash: str,
     comment: str = "",
     token_owner: User | None = None,
-    packet_hash: str | None = None,
 ) -> FeatureViewVersion:
     """Record an approval; with as many as the policy wants the version becomes approved.
 
     Where an approved version has the same data, it is ready at once.
 
     ``token_owner`` is who made the API token the actor came with, if they came with one;
-    ``packet_hash`` the evidence the actor looked at, None for what stands now.
+    ``packet_hash`` is of the packet and evidence that the actor looked at.
     :raises ActionNotPermitted: the actor may not approve this feature view.
     :raises EvidenceMissing: the project's policy wants some that is not there.
     :raises EditorMayNotDecide: the actor created, edited or submitted any of it.
     :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
-    :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review.
+    :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review, or not what the
+        actor looked at.
+    :raises PacketHashMissing: the actor does not say what they looked at.
     :raises BaseNotApproved: what it was compared with is not approved itself.
     """
     with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
@@ -223,9 +229,9 @@ def reject_version(
     version: FeatureViewVersion,
     actor: User,
     at: datetime,
+    packet_hash: str,
     comment: str = "",
     token_owner: User | None = None,
-    packet_hash: str | None = None,
 ) -> FeatureViewVersion:
     """Send a version back to its authors with a comment; who edited it stays known."""
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
@@ -237,16 +243,20 @@ def reject_version(
     return version
 
 
-def _require_seen(
-    version: FeatureViewVersion, evidence: Evidence | None, packet_hash: str | None
-) -> str:
+def _require_seen(version: FeatureViewVersion, evidence: Evidence | None, packet_hash: str) -> str:
     """Return the hash of what is decided on, if it is what the actor looked at.
 
+    :raises PacketHashMissing: the actor does not say.
     :raises StateChanged: it was submitted anew since, or its evidence came in.
     """
     now = decided_on(version, evidence)
-    if packet_hash in (None, now):
+    if packet_hash == now:
         return now
+    if not packet_hash:
+        raise PacketHashMissing(
+            f"a decision on {version} says what was looked at: send the packet_hash that its review"
+            " shows. Without it, it could fall on what was submitted anew meanwhile."
+        )
     why = "got its evidence" if packet_hash == version.packet_hash else "was submitted anew"
     raise StateChanged(f"{version} {why} since you looked. Look again, then decide.")
 

@@ -9,7 +9,7 @@ from registry.choices import State
 from registry.models import FeatureViewVersion, FileRoot
 from registry.operations.lifecycle import reviews
 from registry.operations.registration.roots import assign_root, move_root
-from tests.factories import make_project, make_version
+from tests.factories import make_project, make_version, seen
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -57,7 +57,7 @@ def test_what_is_approved_for_the_new_place_reads_it(version, cast, settings, el
         )
         draft = drafts[0].draft
         reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
-        reviews.approve_version(version=draft, actor=cast.steward, at=AT)
+        reviews.approve_version(version=draft, packet_hash=seen(draft), actor=cast.steward, at=AT)
 
         assert materialize(draft).status == "succeeded"
     second = FeatureViewVersion.objects.get(pk=draft.pk)

@@ -203,9 +203,12 @@ def test_a_decision_is_on_what_the_page_showed(as_, cast, waiting):
     apply(VIEW.replace("Conversion rate", "Something else"), cast, submit=True)
 
     for action in ("approve", "reject"):
-        for seen in ({}, {"packet_hash": ""}):
+        for seen, said in (
+            ({}, "submitted anew since you looked"),
+            ({"packet_hash": ""}, "send the packet_hash that its review shows"),
+        ):
             answer = act(as_("steward"), waiting, action, comment="Fine.", **seen)
-            assert "submitted anew since you looked" in answer.text
+            assert said in answer.text
             assert state(FeatureViewVersion.objects.get(pk=waiting.pk)) == State.IN_REVIEW
 
 

@@ -13,6 +13,7 @@ from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases
 from registry.operations.people import tokens
+from tests import factories
 from tests.factories import (
     AT,
     VIEW,
@@ -65,6 +66,9 @@ def version_in(state: State, cast) -> FeatureViewVersion:
 
 
 def act(client, version, action, **body):
+    """Take a step, deciding on what stands now unless ``packet_hash`` says otherwise."""
+    if action in (Action.APPROVE, Action.REJECT):
+        body = {"packet_hash": factories.seen(version)} | body
     return client.post(f"{BASE}/{version.number or 'draft'}/{action}", body)
 
 
@@ -170,7 +174,18 @@ def test_a_body_that_says_nothing_clear_is_refused(api, cast, action, body, code
 def test_no_body_at_all_is_an_empty_comment(api, cast):
     make_version(cast, state=State.IN_REVIEW)
 
-    assert api(cast.steward).post(f"{BASE}/1.0.0/approve").status_code == 200
+    assert api(cast.author).post(f"{BASE}/1.0.0/withdraw").status_code == 200
+
+
+@pytest.mark.parametrize("action", [Action.APPROVE, Action.REJECT])
+def test_a_decision_without_what_was_looked_at_is_refused(api, cast, action):
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    response = api(cast.steward).post(f"{BASE}/1.0.0/{action}", {"comment": "Fine."})
+
+    assert (response.status_code, response.json()["code"]) == (422, "packet_hash_missing")
+    version.refresh_from_db()
+    assert (version.state, version.reviews.count()) == (State.IN_REVIEW, 0)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +243,8 @@ def test_the_review_holds_the_evidence_and_who_agreed(api, cast):
     assert packet["source"]["rows"] == 12
     assert body["changes"] == [{"path": "view.ttl", "lines": "- 2d\n+ 1d"}]
 
-    api(cast.steward).post(f"{BASE}/2.0.0/approve", {"comment": "fine"})
+    seen = {"packet_hash": body["packet_hash"]}
+    api(cast.steward).post(f"{BASE}/2.0.0/approve", {"comment": "fine"} | seen)
     body = api(cast.auditor).get(f"{BASE}/2.0.0/review").json()
     (approval,) = body["approvals"]
     assert (approval["current"], body["given"]) == (True, 1)

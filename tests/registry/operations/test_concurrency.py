@@ -23,6 +23,7 @@ from tests.factories import (
     look,
     make_ready,
     make_version,
+    seen,
     view_of,
 )
 
@@ -78,7 +79,7 @@ def test_two_approvals_at_once_are_two(committed_cast):
     together(
         *(
             lambda steward=steward: reviews.approve_version(
-                version=fresh(version), actor=steward, at=AT
+                version=fresh(version), packet_hash=seen(version), actor=steward, at=AT
             )
             for steward in (cast.steward, cast.second_steward)
         )
@@ -182,7 +183,9 @@ def test_an_approval_and_a_registration_at_once(committed_cast):
     version = make_version(cast, state=State.IN_REVIEW)
 
     together(
-        lambda: reviews.approve_version(version=fresh(version), actor=cast.steward, at=AT),
+        lambda: reviews.approve_version(
+            version=fresh(version), packet_hash=seen(fresh(version)), actor=cast.steward, at=AT
+        ),
         lambda: apply(VIEW.replace("Conversion rate", "Share"), cast),
         lambda: apply(SOURCE.replace("driver_stats.parquet", "other.parquet"), cast),
     )

@@ -10,9 +10,11 @@ from registry.evidence import EvidenceMissing, computed, evidence_of, not_comput
 from registry.models import Evidence, Review
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle.reviews import PacketHashMissing
 from registry.operations.people import projects
 from registry.operations.people.projects import BadPolicy
-from tests.factories import AT, DEFINITIONS, make_version
+from tests import factories
+from tests.factories import AT, DEFINITIONS, make_version, seen
 from tests.registry.test_on_demand import RISK
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +43,8 @@ def want(cast, *parts):
     )  # fmt: skip
 
 
-def approve(version, cast, **seen):
-    return reviews.approve_version(version=version, actor=cast.steward, at=AT, **seen)
+def approve(version, cast, **quoted):
+    return factories.approve(version, cast.steward, **quoted)
 
 
 def test_a_submission_waits_for_its_evidence(waiting):
@@ -58,6 +60,11 @@ def test_a_decision_binds_the_evidence(cast, waiting):
 
     review = Review.objects.get(version=waiting)
     assert (review.decided_on, review.packet_hash) == (seal, waiting.packet_hash)
+
+
+def test_a_decision_says_what_was_looked_at(cast, waiting):
+    with pytest.raises(PacketHashMissing, match="send the packet_hash that its review shows"):
+        approve(waiting, cast, packet_hash="")
 
 
 def test_evidence_that_came_in_since_is_looked_at_first(cast, waiting):
@@ -105,7 +112,9 @@ def test_what_the_policy_does_not_want_may_lack(cast, waiting):
 def test_a_rejection_needs_no_evidence(cast, waiting):
     want(cast, *EvidencePart)
 
-    reviews.reject_version(version=waiting, actor=cast.steward, at=AT, comment="No.")
+    reviews.reject_version(
+        version=waiting, packet_hash=seen(waiting), actor=cast.steward, at=AT, comment="No."
+    )
 
     assert waiting.state == State.DRAFT
 

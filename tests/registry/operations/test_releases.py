@@ -19,7 +19,7 @@ from registry.operations.lifecycle.releases import (
     VersionNotReadyToPromote,
 )
 from registry.queries import FeatureServiceBroken, service_references
-from tests.factories import AT, VIEW, apply, make_ready, make_version, verbs_of, view_of
+from tests.factories import AT, VIEW, apply, make_ready, make_version, seen, verbs_of, view_of
 
 pytestmark = pytest.mark.django_db
 
@@ -226,7 +226,9 @@ def test_an_approval_that_makes_a_version_ready_is_a_change_for_readers(cast):
     names = [version.feature_view.name]
     with TestCase.captureOnCommitCallbacks(execute=True):
         _, before = epoch.ensure(cast.project.pk, names)
-        reviews.approve_version(version=version, actor=cast.steward, at=AT)
+        reviews.approve_version(
+            version=version, packet_hash=seen(version), actor=cast.steward, at=AT
+        )
 
     assert epoch.current(cast.project.pk, names)[1] not in {None, before}
 

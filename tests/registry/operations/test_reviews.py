@@ -23,6 +23,7 @@ from tests.factories import (
     look,
     make_ready,
     make_version,
+    seen,
 )
 
 pytestmark = pytest.mark.django_db
@@ -62,10 +63,14 @@ def test_who_may_approve(cast, who, error):
     version = make_version(cast, state=State.IN_REVIEW)
 
     if error is None:
-        reviews.approve_version(version=version, actor=getattr(cast, who), at=AT)
+        reviews.approve_version(
+            version=version, packet_hash=seen(version), actor=getattr(cast, who), at=AT
+        )
     else:
         with pytest.raises(error):
-            reviews.approve_version(version=version, actor=getattr(cast, who), at=AT)
+            reviews.approve_version(
+                version=version, packet_hash=seen(version), actor=getattr(cast, who), at=AT
+            )
     version.refresh_from_db()
     assert version.state == (State.APPROVED if error is None else State.IN_REVIEW)
 
@@ -78,7 +83,9 @@ def test_whoever_edited_it_cannot_approve_it_whatever_their_rights(cast, who):
     reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
-        reviews.approve_version(version=version, actor=getattr(cast, who), at=AT)
+        reviews.approve_version(
+            version=version, packet_hash=seen(version), actor=getattr(cast, who), at=AT
+        )
 
 
 def test_whoever_made_the_token_that_wrote_it_cannot_approve_it(cast):
@@ -87,12 +94,20 @@ def test_whoever_made_the_token_that_wrote_it_cannot_approve_it(cast):
     reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
-        reviews.approve_version(version=version, actor=cast.steward, at=AT)
+        reviews.approve_version(
+            version=version, packet_hash=seen(version), actor=cast.steward, at=AT
+        )
 
 
 def test_rejecting_does_not_wipe_the_list_of_editors(cast):
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="Say what it is.")
+    reviews.reject_version(
+        version=version,
+        packet_hash=seen(version),
+        actor=cast.steward,
+        at=AT,
+        comment="Say what it is.",
+    )
     members.grant_role(
         project=cast.project, user=cast.author, role=Role.STEWARD, actor=cast.owner, at=AT
     )
@@ -100,14 +115,16 @@ def test_rejecting_does_not_wipe_the_list_of_editors(cast):
     reviews.submit_version(version=version, actor=cast.owner, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
-        reviews.approve_version(version=version, actor=author, at=AT)
+        reviews.approve_version(version=version, packet_hash=seen(version), actor=author, at=AT)
 
 
 def test_a_rejection_needs_a_comment(cast):
     version = make_version(cast, state=State.IN_REVIEW)
 
     with pytest.raises(CommentNeeded):
-        reviews.reject_version(version=version, actor=cast.steward, at=AT, comment=" ")
+        reviews.reject_version(
+            version=version, packet_hash=seen(version), actor=cast.steward, at=AT, comment=" "
+        )
 
 
 def test_a_service_account_cannot_approve(cast):
@@ -116,28 +133,34 @@ def test_a_service_account_cannot_approve(cast):
     version = make_version(cast, state=State.IN_REVIEW)
 
     with pytest.raises(approval.ServiceAccountMayNotDecide):
-        reviews.approve_version(version=version, actor=robot, at=AT)
+        reviews.approve_version(version=version, packet_hash=seen(version), actor=robot, at=AT)
 
 
 def test_confidential_features_need_two_people(cast):
     text = DEFINITIONS.replace("sensitivity: internal", "sensitivity: confidential")
     version = make_version(cast, state=State.IN_REVIEW, text=text)
 
-    reviews.approve_version(version=version, actor=cast.steward, at=AT)
+    reviews.approve_version(version=version, packet_hash=seen(version), actor=cast.steward, at=AT)
     assert version.state == State.IN_REVIEW
     with pytest.raises(reviews.AlreadyReviewed):
-        reviews.approve_version(version=version, actor=cast.steward, at=AT)
-    reviews.approve_version(version=version, actor=cast.second_steward, at=AT)
+        reviews.approve_version(
+            version=version, packet_hash=seen(version), actor=cast.steward, at=AT
+        )
+    reviews.approve_version(
+        version=version, packet_hash=seen(version), actor=cast.second_steward, at=AT
+    )
     assert version.state == State.APPROVED
 
 
 def test_the_losing_racer_is_told(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     stale = FeatureViewVersion.objects.get(pk=version.pk)
-    reviews.approve_version(version=version, actor=cast.steward, at=AT)
+    reviews.approve_version(version=version, packet_hash=seen(version), actor=cast.steward, at=AT)
 
     with pytest.raises((StateChanged, TransitionNotAllowed)):
-        reviews.approve_version(version=stale, actor=cast.second_steward, at=AT)
+        reviews.approve_version(
+            version=stale, packet_hash=seen(stale), actor=cast.second_steward, at=AT
+        )
     assert FeatureViewVersion.objects.get(pk=version.pk).reviews.count() == 1
 
 
@@ -160,7 +183,7 @@ def submit(version, actor):
 
 
 def approve(version, actor):
-    return reviews.approve_version(version=version, actor=actor, at=AT)
+    return reviews.approve_version(version=version, packet_hash=seen(version), actor=actor, at=AT)
 
 
 def loaded(version):
@@ -191,7 +214,9 @@ def test_submitting_again_unchanged_asks_everybody_again(cast):
     text = DEFINITIONS.replace("sensitivity: internal", "sensitivity: restricted")
     version = make_version(cast, state=State.IN_REVIEW, text=text)
     approve(version, cast.steward)
-    reviews.reject_version(version=version, actor=cast.second_steward, at=AT, comment="Why?")
+    reviews.reject_version(
+        version=version, packet_hash=seen(version), actor=cast.second_steward, at=AT, comment="Why?"
+    )
     later = AT.replace(hour=13)
     reviews.submit_version(version=version, actor=cast.author, at=later, look=look)
 
@@ -210,7 +235,9 @@ def test_a_small_step_from_what_nobody_approved_does_not_carry_it_along(cast):
 
     with pytest.raises(BaseNotApproved, match="driver_hourly@2.0.0, which is in_review"):
         approve(small, cast.steward)
-    reviews.reject_version(version=large, actor=cast.steward, at=AT, comment="No.")
+    reviews.reject_version(
+        version=large, packet_hash=seen(large), actor=cast.steward, at=AT, comment="No."
+    )
     with pytest.raises(BaseNotApproved, match="which is draft"):
         approve(small, cast.steward)
 
@@ -373,7 +400,9 @@ def test_an_editor_of_the_withdrawn_version_stays_one(cast):
 
 def test_a_draft_shows_no_evidence_of_what_it_said_before(cast):
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="No.")
+    reviews.reject_version(
+        version=version, packet_hash=seen(version), actor=cast.steward, at=AT, comment="No."
+    )
     assert loaded(version).packet["class"] == "first"
 
     apply(VIEW.replace("Conversion rate", "Share"), cast)

@@ -10,7 +10,7 @@ from registry.models import FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.lifecycle.numbers import VersionTaken, give_number
 from registry.reading.parsing import InvalidDefinitions
-from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_version
+from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_version, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,9 @@ def loaded(version):
 
 def test_a_rejected_version_keeps_its_number(cast):
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.reject_version(version=version, actor=cast.steward, at=AT, comment="no")
+    reviews.reject_version(
+        version=version, packet_hash=seen(version), actor=cast.steward, at=AT, comment="no"
+    )
     reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     assert version.number == "1.0.0"
