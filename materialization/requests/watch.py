@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.timesince import timesince
 
 from lib.commits import once_committed
@@ -156,12 +156,15 @@ def close_unread(*, at: datetime) -> None:
 
 
 def wake_notices(*, at: datetime) -> None:
-    """Give messages that are due to a worker; a channel that does not work gets one at a time."""
+    """Give messages that are due to a worker; a channel that does not work gets one at a time.
+
+    Tests go first: somebody waits for what becomes of one.
+    """
     unsent = AlertNotice.objects.filter(sent_at=None, given_up_at=None)
     stepped_back = Q(next_try_at__gt=at + max(PAUSES) + STEPPED_BACK)
     due = unsent.filter(Q(next_try_at__lte=at) | stepped_back).select_related("channel")
     woken: Counter[int] = Counter()
-    for notice in due.order_by("id")[:MOST_WOKEN]:
+    for notice in due.order_by(F("alert").asc(nulls_first=True), "id")[:MOST_WOKEN]:
         if notice.attempts >= MAX_ATTEMPTS:  # its last attempt did not come back
             note_attempt(notice, UNENDED, at=at)
         elif woken[notice.channel_id] < _most(notice.channel):

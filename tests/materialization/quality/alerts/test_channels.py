@@ -372,6 +372,19 @@ def test_one_that_does_not_take_messages_is_tried_again_ever_later_and_then_give
 
 
 @pytest.mark.django_db
+def test_a_test_goes_before_what_waits_for_a_channel_that_fails(cast, channel, peer):
+    peer.status = 503
+    for name in ("a", "b", "c"):
+        raise_alert(AlertKind.OVERDUE, About(name, cast.project), Trouble("x"), at=AT)
+    sweep()
+    try_channel(channel=channel, actor=cast.operator, at=AT)
+    sweep()
+
+    titles = [sent["title"] for _, sent in peer.got]
+    assert titles == ["Assay: overdue: rides, a", "Assay: a test"]
+
+
+@pytest.mark.django_db
 def test_one_that_never_answers_costs_seconds(cast, channel, peer, monkeypatch):
     monkeypatch.setattr("materialization.quality.alerts.channels.TIMEOUT_SECONDS", 0.3)
     peer.is_silent = True
