@@ -75,10 +75,11 @@ def _vacuum(table: DeltaTable, root: Path, keep: timedelta) -> tuple[int, int]:
         hours = int(kept.total_seconds() // 3600)
         # A vacuum that finds nothing would still leave two entries in the log.
         found = table.vacuum(hours, enforce_retention_duration=False, full=is_full)
-        if not found:
+        # The log still names those that an earlier vacuum removed.
+        sizes = [file.stat().st_size for name in found if (file := root / name).exists()]
+        if not sizes:
             continue
-        removed += len(found)
-        freed += sum(file.stat().st_size for name in found if (file := root / name).exists())
+        removed, freed = removed + len(sizes), freed + sum(sizes)
         table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_full)
         table.update_incremental()
     return removed, freed

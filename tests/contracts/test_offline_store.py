@@ -476,6 +476,8 @@ def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tm
     assert [Path(name).exists() for name in before.files] == [False] * 40
     assert read(store.snapshot(place).files) == read(after.files)
     assert store.snapshot(place).files == after.files
+    again = seen_to(store, place, keep=timedelta(0))  # the log still names them
+    assert (again.removed, again.version) == (0, cared.version)
 
 
 def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(store, place):
