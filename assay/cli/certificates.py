@@ -12,7 +12,7 @@ from assay.shapes import JSON
 
 COLUMNS = (
     ("id", "view", "kind", "status", "scope", "compared", "equal")
-    + ("missing", "extra", "different", "repaired", "finished_at")
+    + ("missing", "extra", "different", "repaired", "requested_by", "finished_at")
 )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class CertificateAdmin(ScopedAdmin):
             "certificate": obj,
             "chart": outcomes(list(last)[::-1]),
             "examples": Disclosure(request.user).examples(obj),
+            "asker": _asker(obj),
             "may_ask": may_ask,
             "is_online": is_online,
             "makes_ticks": obj.version.spec.transform.makes_ticks,
@@ -150,6 +151,10 @@ class CertificateAdmin(ScopedAdmin):
 
     @display(description="Asked for by", ordering="requested_at")
     def requested(self, certificate: Certificate) -> SafeString:
-        asker = certificate.requested_by
-        who = asker.get_username() if asker else "the schedule"
-        return format_html("{}<br>{}", breakable(who), utc_stacked(certificate.requested_at))
+        who = breakable(_asker(certificate))
+        return format_html("{}<br>{}", who, utc_stacked(certificate.requested_at))
+
+
+def _asker(certificate: Certificate) -> str:
+    """Return a login, or which of the two that have none it was."""
+    return f"{'' if certificate.requested_by else 'the '}{certificate.asker}"

@@ -98,7 +98,7 @@ def alert_output(alert: Alert) -> dict[str, Any]:
 
 def certificate_output(certificate: Certificate, shown: Disclosure) -> dict[str, Any]:
     """Return a certificate; keys of entities only as far as they are ``shown`` to who asks."""
-    version, asker = certificate.version, certificate.requested_by
+    version = certificate.version
     return {
         "id": certificate.pk,
         "feature_view": version.feature_view.name,
@@ -121,7 +121,7 @@ def certificate_output(certificate: Certificate, shown: Disclosure) -> dict[str,
         "late": certificate.late,
         "gone": certificate.gone,
         "examples": shown.examples(certificate),
-        "requested_by": asker.get_username() if asker else "schedule",
+        "requested_by": certificate.asker,
         "requested_at": timestamp(certificate.requested_at),
         "started_at": timestamp(certificate.started_at),
         "finished_at": timestamp(certificate.finished_at),

@@ -94,6 +94,7 @@ class Migration(migrations.Migration):
                 ('since', models.DateTimeField(blank=True, null=True)),
                 ('repair', models.BooleanField(default=False)),
                 ('status', models.CharField(choices=[(materialization.choices.CertificateStatus['QUEUED'], materialization.choices.CertificateStatus['QUEUED']), (materialization.choices.CertificateStatus['RUNNING'], materialization.choices.CertificateStatus['RUNNING']), (materialization.choices.CertificateStatus['EQUAL'], materialization.choices.CertificateStatus['EQUAL']), (materialization.choices.CertificateStatus['DIFFERENT'], materialization.choices.CertificateStatus['DIFFERENT']), (materialization.choices.CertificateStatus['FAILED'], materialization.choices.CertificateStatus['FAILED'])], default=materialization.choices.CertificateStatus['QUEUED'], max_length=12)),
+                ('from_shell', models.BooleanField(default=False)),
                 ('requested_at', models.DateTimeField()),
                 ('enqueued_at', models.DateTimeField()),
                 ('started_at', models.DateTimeField(blank=True, null=True)),

@@ -36,10 +36,11 @@ class Certificate(models.Model):
     status = models.CharField(
         max_length=12, choices=[(s, s) for s in CertificateStatus], default=CertificateStatus.QUEUED
     )
-    #: Null: the schedule.
+    #: Null: the schedule, or somebody at a shell of the server, where nobody logs in.
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    from_shell = models.BooleanField(default=False)
     requested_at = models.DateTimeField()
     enqueued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -91,6 +92,13 @@ class Certificate(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE_CERTIFICATES
+
+    @property
+    def asker(self) -> str:
+        """Who or what asked: a login, ``shell`` or ``schedule``."""
+        if self.requested_by is not None:
+            return self.requested_by.get_username()
+        return "shell" if self.from_shell else "schedule"
 
     @property
     def is_whole(self) -> bool:

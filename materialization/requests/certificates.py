@@ -73,8 +73,9 @@ def request_certificate(
     kind: CertificateKind = CertificateKind.ONLINE,
     since: datetime | None = None,
     enqueued: bool = True,
+    from_shell: bool = False,
 ) -> Certificate:
-    """Queue a comparison of a version's table; without ``actor`` the system asks.
+    """Queue a comparison of a version's table; without ``actor`` the schedule asks, or the shell.
 
     ``sample`` None: of all rows, which a repair and the source are always; of the source those from
     ``since`` on. Not ``enqueued``: the caller performs it. One that is under way and does as much
@@ -101,7 +102,12 @@ def request_certificate(
         return _joined(live, sample, since, repair=repair)
     try:
         with transaction.atomic():
-            made = _create(version, table, kind, sample, since, repair=repair, actor=actor, at=at)
+            made = Certificate.objects.create(
+                table=table, version=version, kind=kind, sample=sample, since=since, repair=repair,
+                requested_by=actor, from_shell=from_shell, requested_at=at, enqueued_at=at,
+            )  # fmt: skip
+            if actor is not None or from_shell or repair:
+                _record(made, actor)
             if enqueued:
                 enqueue(made)
             return made
@@ -136,32 +142,16 @@ def _joined(
     )
 
 
-def _create(
-    version: FeatureViewVersion,
-    table: FeatureTable,
-    kind: CertificateKind,
-    sample: int | None,
-    since: datetime | None,
-    *,
-    repair: bool,
-    actor: User | None,
-    at: datetime,
-) -> Certificate:
-    made = Certificate.objects.create(
-        table=table,
-        version=version,
-        kind=kind,
-        sample=sample,
-        since=since,
-        repair=repair,
-        requested_by=actor,
-        requested_at=at,
-        enqueued_at=at,
-    )
-    if actor is not None or repair:
-        after = {"kind": kind, "sample": sample, "since": since, "repair": repair}
-        audit.record(actor=actor, verb="certificate.requested", subject=made, after=after, at=at)
-    return made
+def _record(made: Certificate, actor: User | None) -> None:
+    after = {
+        "kind": made.kind,
+        "sample": made.sample,
+        "since": made.since,
+        "repair": made.repair,
+        **({"from_shell": True} if made.from_shell else {}),
+    }
+    verb, at = "certificate.requested", made.requested_at
+    audit.record(actor=actor, verb=verb, subject=made, after=after, at=at)
 
 
 def enqueue(certificate: Certificate) -> None:

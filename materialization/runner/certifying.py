@@ -89,6 +89,7 @@ def _once_more(done: Certificate, *, at: datetime) -> Certificate:
         version=done.version,
         kind=done.kind,
         requested_by=done.requested_by,
+        from_shell=done.from_shell,
         requested_at=at,
         enqueued_at=at,
     )

@@ -83,7 +83,7 @@ class Command(BaseCommand):
         try:
             asked = request_certificate(
                 version=version, kind=kind, sample=sample, repair=repair, at=database_now(),
-                actor=None, enqueued=False,
+                actor=None, enqueued=False, from_shell=True,
             )  # fmt: skip
         except AssayError as exc:
             raise CommandError(f"{version}: {exc.message}", returncode=2) from exc

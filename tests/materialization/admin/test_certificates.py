@@ -61,6 +61,9 @@ def test_the_page_says_what_was_found_and_to_readers_whose_rows(as_, loaded):
     page = as_("consumer").get(url(found)).content.decode()
     assert "driver_id=4711" in page.replace("<wbr>", "")
     assert "as-wrong" in page
+    assert "<dd>the schedule</dd>" in page
+    Certificate.objects.filter(pk=found.pk).update(from_shell=True)
+    assert "<dd>the shell</dd>" in as_("consumer").get(url(found)).content.decode()
     assert "driver_id=4711" not in as_("steward").get(url(found)).content.decode()
     assert "999 equal, 1 extra" in as_("steward").get(LIST).content.decode()
 

@@ -408,7 +408,8 @@ def test_the_command_says_what_it_found_in_a_table_and_in_its_exit_code(loaded, 
     alert = Alert.objects.get()
     assert (alert.kind, alert.code, alert.state) == ("inconsistent", "online_differs", "open")
     assert "1001" not in alert.words
-    assert verbs_of(Certificate.objects.first()) == ["differed"]
+    made = Certificate.objects.first()
+    assert (made.asker, verbs_of(made)) == ("shell", ["requested", "differed"])
 
 
 def test_all_being_equal_again_closes_the_alert_and_a_sample_does_not(loaded, capsys):
@@ -421,6 +422,7 @@ def test_all_being_equal_again_closes_the_alert_and_a_sample_does_not(loaded, ca
 
     done = Certificate.objects.first()
     assert (done.status, done.sample, done.repair) == (CertificateStatus.EQUAL, None, False)
+    assert done.asker == "shell"
     repair = Certificate.objects.get(repair=True)
     assert (repair.status, repair.different, repair.repaired) == ("different", 1, 1)
     assert verbs_of(repair) == ["requested", "repaired"]
