@@ -255,7 +255,8 @@ def _settle_alert(done: Certificate, at: datetime) -> None:
     """
     if done.status == CertificateStatus.DIFFERENT:
         if done.version.state in SERVED_STATES:
-            trouble = Trouble(f"{done}: {words_of(done)}.", DIFFERS[CertificateKind(done.kind)])
+            words = f"certificate {done.pk}: {words_of(done)}."
+            trouble = Trouble(words, DIFFERS[CertificateKind(done.kind)])
             raise_alert(AlertKind.INCONSISTENT, _about(done), trouble, at=at)
     elif done.status == CertificateStatus.EQUAL and done.is_whole:
         about = Alert.objects.filter(

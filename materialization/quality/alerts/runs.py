@@ -33,7 +33,7 @@ _RELATED = ("version__feature_view", "table")
 def alert_of_run(run: MaterializationRun, actor: User | None, at: datetime) -> None:
     """Open, add to or close what a run's end is about; a cancelled one says nothing."""
     if run.status in UNSUCCESSFUL_STATUSES:
-        trouble = Trouble(f"{run}: {run.error}", run.error_code, run)
+        trouble = Trouble(f"run {run.pk}: {run.error}", run.error_code, run)
         raise_alert(kind_of_failure(run.error_code), about_version(run.version), trouble, at=at)
     elif run.status == RunStatus.SUCCEEDED:
         close_repaired(run.table, at=at)

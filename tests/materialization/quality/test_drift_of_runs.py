@@ -9,6 +9,7 @@ from lib.errors import Forbidden
 from materialization import standing
 from materialization.choices import RunStatus
 from materialization.models import Alert, Baseline
+from materialization.quality.alerts.drift import alert_of_drift
 from materialization.requests.baselines import (
     NoSuchRuns,
     ReasonMissing,
@@ -96,7 +97,11 @@ def test_drift_opens_one_alert_that_closes_when_a_run_is_back(world):
     assert (first.subject, first.code, first.run, first.count) == (
         "driver_hourly@1.0.0", "drifted", drifted, 1,
     )  # fmt: skip
-    assert "conv_rate: drift ks fails, " in first.words
+    lines = first.words.splitlines()
+    assert lines[0] == f"run {drifted.pk}: 3 checks of drift fail, the furthest first:"
+    assert [line.partition(" fails")[0] for line in lines[1:]] == [
+        "- conv_rate: drift psi", "- conv_rate: drift mean", "- conv_rate: drift ks",
+    ]  # fmt: skip
     assert "(asked: at most 0.3)" in first.words
     figures = drifted.drift["baseline"]["conv_rate"]
     assert figures["ks"] > 0.8
@@ -184,3 +189,16 @@ def test_a_steward_says_which_rows_are_right_now(world, cast):
     )
     assert failed(world.run(OTHER)) == []
     assert world.alert.closed_at is not None
+
+
+def test_an_alert_quotes_the_five_checks_that_fail_most_and_counts_the_rest(world):
+    drifted = world.run(OTHER)
+    failed = next(check for check in drifted.checks if check["check"] == "drift ks")
+    for number in range(6):
+        name = f"other_{number}"
+        drifted.checks.append({**failed, "feature": name, "message": f"{name} fails"})
+
+    alert_of_drift(drifted, None, AT)
+
+    *said, last = world.alert.words.splitlines()
+    assert (len(said), last) == (6, "and 4 more: the run has them all")
