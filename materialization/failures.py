@@ -40,8 +40,6 @@ _TYPE = re.compile(
     r"|FLOAT|DOUBLE|BOOL(?:EAN)?|DATE|TIME|TIMESTAMP(?:_NS|_MS|_S)?(?: WITH TIME ZONE)?|INTERVAL"
     r"|UUID|BLOB|BIT|JSON|DECIMAL(?:\([0-9]+,[0-9]+\))?)\b"
 )
-#: What is said of a file as a whole; it quotes its path.
-_NO_PARQUET = re.compile("(?:No magic bytes found|too small to be a Parquet file)")
 _IS_TIME = re.compile(r"'(DATE|TIMESTAMP)")
 #: What an engine says before a row is read: it quotes the SQL and names of columns.
 _REFUSED = (
@@ -92,7 +90,7 @@ def translate(
         types = _TYPE.findall(message)
         to = f" to {types[-1]}" if types else ""
         return SourceUnreadable(f"sql meets a value it cannot cast{to}.", example=line)
-    if isinstance(error, (duckdb.IOException, OSError)) or _NO_PARQUET.search(message):
+    if isinstance(error, (duckdb.IOException, OSError)):
         return SourceUnreadable(f"the source cannot be read: {line}")
     what = line.partition(":")[0] if isinstance(error, duckdb.Error) else type(error).__name__
     return SourceUnreadable(f"the source cannot be read: {what[:40]}.", example=line)

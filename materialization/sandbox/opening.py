@@ -23,6 +23,7 @@ from materialization.errors import (
 from materialization.failures import found_value, translate
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
+from materialization.sources.file_faults import DAMAGED, parquet_fault, text_fault
 from materialization.sources.kinds import open_source
 from materialization.transforms.kinds import kind_of
 
@@ -53,10 +54,16 @@ class Opening:
     def told(self, error: Exception) -> AssayError:
         """Return the error that a person can act on, with the file and the row it is about."""
         source, opened = self._source, self._opened
-        if source.format == "csv" and (fault := csv_fault(error, source.paths)) is not None:
-            return fault
+        try:
+            if source.format == "csv" and (fault := csv_fault(error, source.paths)) is not None:
+                return fault
+            said = true_line(error, source.paths)
+        except DAMAGED as exc:  # no line can be counted in a file that cannot be read to its end
+            return self._file_fault(exc) or translate(error)
         known = opened.found if opened is not None else None
-        told = translate(error, known=known, said=true_line(error, source.paths))
+        told = translate(error, known=known, said=said)
+        if isinstance(told, SourceUnreadable) and (fault := self._file_fault(error)) is not None:
+            return fault
         if not isinstance(told, _OF_FILES) or any(path in told.message for path in source.paths):
             return told
         if opened is None or isinstance(told, UnknownColumn) or told is error:
@@ -65,6 +72,14 @@ class Opening:
             line = str(error).splitlines()[0][:300]
             return RowSqlRefused(f"sql cannot be run, whatever the rows hold: {line}")
         return self._placed(told, error, opened)
+
+    def _file_fault(self, error: Exception) -> SourceUnreadable | None:
+        """Return what is wrong with one of the files as a whole, as far as it can be told."""
+        paths = self._source.paths
+        if self._source.format == "parquet":
+            return parquet_fault(error, paths, was_opened=self._opened is not None)
+        named = [path for path in paths if path in str(error)] or paths
+        return text_fault(named[0], error) if len(named) == 1 else None
 
     def _fails_without_rows(self, error: Exception, opened: OpenedSource) -> bool:
         """Say whether the view's SQL fails in the same words on a row of nulls.

@@ -7,15 +7,13 @@ for lines, and says nothing of line ends.
 from __future__ import annotations
 
 import re
-import zlib
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-
 from materialization.errors import SourceUnreadable
+from materialization.sources.file_faults import DAMAGED
 from materialization.sources.layouts import open_text
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ MAX_RECORD_BYTES = 2_000_000
 #: What it reads at a time: sixteen of the longest records.
 _BUFFER_BYTES = 16 * MAX_RECORD_BYTES
 _CHUNK_BYTES = 1_048_576
-#: What a file says that is not compressed as its name says, or not whole.
-_DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
 _MARK = re.compile(rb'"|\r\n|\r|\n')
 _ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
 _ON_LINE = re.compile(r"CSV Error on Line: ([0-9]+)")
@@ -68,7 +64,7 @@ def refuse_endless(path: str) -> None:
 
     :raises SourceUnreadable: one does not; names the file and the line.
     """
-    with suppress(*_DAMAGED):  # the reader says so
+    with suppress(*DAMAGED):  # the reader says so
         about = Path(path).stat()
         if not path.endswith(".csv") or about.st_size >= _BUFFER_BYTES:
             _look_for_ends(path, about.st_size, about.st_mtime_ns)

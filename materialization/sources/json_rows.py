@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lib.sql_text import identifier, text
 from materialization.errors import SourceUnreadable
+from materialization.sources.file_faults import AGAIN, DAMAGED, text_fault
 from materialization.sources.layouts import open_text
 
 if TYPE_CHECKING:
@@ -173,20 +174,22 @@ class _Reader:
                         yield f"line {number}", line.decode()
         except UnicodeDecodeError:
             self._refuse(f"line {number}", "has bytes that are not UTF-8")
-        except (OSError, EOFError, pa.ArrowException) as exc:
-            raise SourceUnreadable(
-                f"{self._path} cannot be read as its name says: {str(exc)[:200]}."
-            ) from exc
+        except DAMAGED as exc:
+            said = f"{self._path} cannot be read as its name says: {str(exc)[:200]}."
+            raise text_fault(self._path, exc) or SourceUnreadable(said) from exc
 
     def _objects(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
         """Yield the objects of an array, or those that follow each other, as they are written."""
         options = f"format = 'auto', maximum_object_size = {MAX_OBJECT_BYTES}"
         query = f"SELECT json FROM read_json_objects({text(self._path)}, {options})"
         number = 0
-        for batch in connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS):
-            for value in batch.column(0):
-                number += 1
-                yield f"object {number}", str(value.as_py())
+        try:
+            for batch in connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS):
+                for value in batch.column(0):
+                    number += 1
+                    yield f"object {number}", str(value.as_py())
+        except duckdb.Error as exc:
+            raise text_fault(self._path, exc) or exc from exc
 
     def _row(self, place: str, written: str) -> list[Any]:
         try:
@@ -224,6 +227,11 @@ class _Reader:
         """Read an object with NaN or Infinity, which are not JSON and are often written."""
         try:
             found = json.loads(written, parse_int=_Number, parse_float=_Number)
+        except json.JSONDecodeError as exc:
+            why = f"{exc.msg[:1].lower()}{exc.msg[1:]}, at its character {exc.pos + 1}"
+            is_cut = exc.msg.startswith("Unterminated") or exc.pos >= len(written.rstrip())
+            cut = f". Where that is its last one, it is cut off. {AGAIN}" if is_cut else ""
+            self._refuse(place, f"is no JSON object: {why}{cut}")
         except (ValueError, RecursionError) as exc:
             self._refuse(place, f"is no JSON object: {str(exc)[:200]}")
         if not isinstance(found, dict):

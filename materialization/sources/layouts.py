@@ -17,6 +17,7 @@ import pyarrow as pa
 from lib.sql_text import text_list
 from materialization.errors import SourceUnreadable
 from materialization.sources.arrow_types import SCHEMA_KEY, foreign_types, refusal
+from materialization.sources.file_faults import DAMAGED, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -194,11 +195,9 @@ def _start(path: str) -> bytes:
     try:
         with open_text(path) as stream:
             return stream.read(MAX_HEADER_BYTES)
-    except (OSError, EOFError, pa.ArrowException) as exc:
-        raise SourceUnreadable(
-            f"{path} cannot be read as its name says: {str(exc)[:200]}. A file whose name ends in"
-            " .gz or .zst is compressed so, and whole."
-        ) from exc
+    except DAMAGED as exc:
+        said = f"{path} cannot be read as its name says: {str(exc)[:200]}."
+        raise text_fault(path, exc) or SourceUnreadable(said) from exc
 
 
 def _layout(columns: Iterator[tuple[str, str, str]]) -> Layout:

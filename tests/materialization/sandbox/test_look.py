@@ -177,7 +177,7 @@ def test_an_aggregated_column_is_named_where_it_is_written(tmp_path, column, fun
     [
         (None, "", "no file matches"),
         ("rows.csv", "", "0 bytes"),
-        ("rows.parquet", "no Parquet", "cannot be read"),
+        ("rows.parquet", "no Parquet", "it is no Parquet file"),
     ],
 )
 def test_a_file_that_is_missing_empty_or_broken_is_a_problem_of_the_path(

@@ -137,5 +137,5 @@ def test_compressed_files_are_read_as_plain_ones_beside_them(tmp_path):
 def test_what_is_not_compressed_or_cut_short_is_named_with_its_file(tmp_path, content):
     (tmp_path / "a.csv.gz").write_bytes(content)
 
-    with pytest.raises(SourceUnreadable, match=r"a\.csv\.gz cannot be read as its name"):
+    with pytest.raises(SourceUnreadable, match=r"a\.csv\.gz: it is (not compressed|cut off)"):
         compute_here(make_spec("a.csv.gz", keys=[("k", "string")], features=TEXT), tmp_path)
