@@ -27,12 +27,11 @@ from materialization.models import Quarantine
 from materialization.queries import ticks_went_on
 from materialization.requests.quarantine import (
     discard_rows,
-    read_rows,
     release_rows,
     require_decider,
     require_release,
-    stopped_by,
 )
+from materialization.requests.refused_rows import read_rows, stopped_by
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin

@@ -17,13 +17,12 @@ from lib.pools import Pool
 from materialization.api.serializers import quarantine_output, run_output
 from materialization.disclosure import Disclosure
 from materialization.requests.quarantine import (
-    NO_ROWS,
     QuarantineNotFound,
     discard_rows,
     quarantines,
-    read_rows,
     release_rows,
 )
+from materialization.requests.refused_rows import NO_ROWS, read_rows
 from registry import access
 from registry.authentication import token_of
 

@@ -1,13 +1,14 @@
 """What becomes of rows that checks refused: a steward decides, or time does.
 
-Not for holding them or publishing them: ``runner`` does, in a worker.
+Not for reading them (``refused_rows``), nor for holding or publishing them: ``runner`` does, in a
+worker.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -15,12 +16,11 @@ from django.db.models import Sum
 
 from lib.errors import Conflict, Invalid, NotFound, Unavailable
 from materialization.choices import KEPT_STATES, QuarantineState, RunKind
-from materialization.compute.jobs import ListJob
-from materialization.edges import engine, offline_store
+from materialization.edges import offline_store
 from materialization.models import Quarantine
 from materialization.quality.alerts.runs import close_repaired
-from materialization.quality.row_checks import looks_at_stored, row_checks
-from materialization.queries import live_run, table_at, ticks_went_on
+from materialization.queries import live_run, table_at
+from materialization.repairs import ticks_went_on
 from materialization.requests.runs import RunInProgress, create_run, refuse_paused
 from registry import access, audit, locks
 from registry.approval import require_person
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
 
-    from materialization.compute.jobs import ListedRow
     from materialization.models import MaterializationRun
     from materialization.stores.offline_protocol import TableAt
     from registry.models import AuditEntry, Project
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: What it takes to decide: what it takes to approve the view.
 RIGHT = Right.APPROVE_FEATUREVIEW
-#: How long somebody waits for a page of rows.
-LIST_SECONDS = 30.0
 MAX_REASON = 2000
 _RELATED = ("run__version__feature_view__project", "table__feature_view__project", "decided_by")
 
@@ -78,86 +75,6 @@ def refuse_continued(quarantine: Quarantine) -> None:
             " computed again (assay backfill); to release what is refused then, turn the version's"
             " schedule off before."
         )
-
-
-class RowsPage(NamedTuple):
-    """Rows that fail, and the place of the last of them if there are more."""
-
-    rows: list[ListedRow]
-    after: tuple[int, int] | None
-
-
-NO_ROWS = RowsPage([], None)
-
-
-def read_rows(
-    quarantine: Quarantine,
-    *,
-    actor: User | AnonymousUser,
-    limit: int,
-    at: datetime,
-    after: tuple[int, int] | None = None,
-) -> RowsPage:
-    """Return the next page of ``failing_rows`` for somebody to see, with its entry in the trail.
-
-    :raises EngineLimitExceeded: it takes longer than somebody may wait.
-    """
-    found = failing_rows(quarantine, limit=limit + 1, after=after)
-    rows = found[:limit]
-    if rows:
-        _record_reading(quarantine, actor, {"rows": len(rows), "after": after}, at)
-    return RowsPage(rows, rows[-1].place if len(found) > limit else None)
-
-
-@transaction.atomic
-def _record_reading(
-    quarantine: Quarantine, actor: User | AnonymousUser, data: dict[str, Any], at: datetime
-) -> None:
-    audit.record(
-        actor=actor,
-        verb="quarantine.read",
-        subject=quarantine,
-        project=quarantine.run.version.feature_view.project,
-        label=str(quarantine.run),
-        data={"run": quarantine.run_id, **data},
-        at=at,
-    )
-
-
-def failing_rows(
-    quarantine: Quarantine, *, limit: int, after: tuple[int, int] | None = None
-) -> list[ListedRow]:
-    """Return the next rows that fail a check which stopped the run, in the order of the files.
-
-    What stopped it without being about single rows, as their number, has none. For those who may
-    read the view's values.
-
-    :raises EngineLimitExceeded: it takes longer than somebody may wait.
-    """
-    run = quarantine.run
-    said = {(each["feature"], each["check"]) for each in stopped_by(run)}
-    checks = enumerate(row_checks(run.version.spec))
-    numbers = [n for n, each in checks if each.blocks and (each.feature, each.check) in said]
-    files = offline_store().aside(table_at(quarantine.table), quarantine.stored_as).files
-    if not (numbers and files and quarantine.is_kept):
-        return []
-    place, spec = table_at(quarantine.table), run.version.spec
-    stored = offline_store().snapshot(place).files if looks_at_stored(spec) else ()
-    job = ListJob(
-        spec,
-        files,
-        tuple(numbers),
-        limit,
-        after or (0, -1),
-        stored_files=stored,
-        up_to=run.sequence,
-    )
-    return engine(timeout_s=LIST_SECONDS).list_failing(job)
-
-
-def stopped_by(run: MaterializationRun) -> list[dict[str, Any]]:
-    """Return the results of the checks that stopped a run."""
-    return [each for each in run.checks if each.get("blocks", True) and not each["passed"]]
 
 
 def release_rows(

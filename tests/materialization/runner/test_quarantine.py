@@ -15,10 +15,10 @@ from materialization.requests.quarantine import (
     QuarantineOver,
     discard_rows,
     expire_held,
-    failing_rows,
     release_rows,
     remove_files,
 )
+from materialization.requests.refused_rows import failing_rows
 from materialization.requests.runs import RunInProgress
 from registry.models import AuditEntry, FeatureTable
 from tests.factories import AT, DEFINITIONS, make_version

@@ -9,13 +9,9 @@ import pytest
 
 from materialization.models import Alert, MaterializationRun, Quarantine
 from materialization.queries import repaired_by
-from materialization.requests.quarantine import (
-    TicksWentOn,
-    discard_rows,
-    failing_rows,
-    release_rows,
-)
+from materialization.requests.quarantine import TicksWentOn, discard_rows, release_rows
 from materialization.requests.recomputing import request_backfill
+from materialization.requests.refused_rows import failing_rows
 from tests.factories import DEFINITIONS, make_version
 from tests.materialization.run_world import (
     AT,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from materialization.models import Quarantine
-from materialization.requests.quarantine import failing_rows, release_rows
+from materialization.requests.quarantine import release_rows
+from materialization.requests.refused_rows import failing_rows
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.run_world import (
     HOUR,
