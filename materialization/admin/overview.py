@@ -17,7 +17,7 @@ from materialization.clocks import clocks_apart
 from materialization.edges import fullness
 from materialization.growth import OVER, days_until, growth_by_view, together
 from materialization.models import MaterializationRun, ProcessClock
-from materialization.queries import repaired_by
+from materialization.repairs import repaired_by
 from registry.admin.panels import Card, Tile, overview
 from registry.admin.scope import projects_with
 

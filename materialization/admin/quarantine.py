@@ -24,7 +24,7 @@ from lib.pools import Pool, answered_in
 from materialization.choices import KEPT_STATES, QuarantineState
 from materialization.disclosure import Disclosure
 from materialization.models import Quarantine
-from materialization.queries import ticks_went_on
+from materialization.repairs import ticks_went_on
 from materialization.requests.quarantine import (
     discard_rows,
     release_rows,

@@ -30,7 +30,8 @@ from materialization.markup import bars, status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule, Quarantine
 from materialization.outlook import outlook, said_left
 from materialization.quality.stored_profiles import stored_profile
-from materialization.queries import coverage, covered_until, gaps, repaired_by, source_counts
+from materialization.queries import coverage, covered_until, gaps, source_counts
+from materialization.repairs import repaired_by
 from materialization.requests.baselines import set_baseline
 from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.runs import cancel_run, request_run

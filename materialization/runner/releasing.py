@@ -14,7 +14,8 @@ from lib.errors import Conflict
 from materialization.choices import QuarantineState
 from materialization.chunks import Chunk
 from materialization.edges import engine, offline_store
-from materialization.queries import coverage, table_at, ticks_went_on, uncovered
+from materialization.queries import coverage, table_at, uncovered
+from materialization.repairs import ticks_went_on
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import note
 from materialization.runner.quarantine import NOTED, released_by

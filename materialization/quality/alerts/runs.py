@@ -17,7 +17,7 @@ from materialization.quality.alerts.opening import (
     close_alerts,
     raise_alert,
 )
-from materialization.queries import made_good
+from materialization.repairs import made_good
 from materialization.windows import missing
 
 if TYPE_CHECKING:

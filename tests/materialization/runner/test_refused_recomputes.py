@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.models import Alert, MaterializationRun, Quarantine
-from materialization.queries import repaired_by
+from materialization.repairs import repaired_by
 from materialization.requests.quarantine import TicksWentOn, discard_rows, release_rows
 from materialization.requests.recomputing import request_backfill
 from materialization.requests.refused_rows import failing_rows
