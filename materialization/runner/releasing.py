@@ -18,14 +18,10 @@ from materialization.queries import coverage, table_at, uncovered
 from materialization.repairs import ticks_went_on
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import note
+from materialization.runner.noting import catch_up, note_stored_chunks
 from materialization.runner.quarantine import NOTED, released_by
 from materialization.runner.recording import note_commit, note_windows, require_store
-from materialization.runner.storing import (
-    OFFLINE_SHARE,
-    catch_up,
-    note_stored_chunks,
-    sequence_of,
-)
+from materialization.runner.storing import OFFLINE_SHARE, sequence_of
 from materialization.stores.columns import stored_schema
 
 if TYPE_CHECKING:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from django.db import transaction
 
-from lib.errors import Conflict
-from materialization.choices import RunStep
 from materialization.chunks import (
     committed_before,
     read_chunks,
@@ -24,17 +22,16 @@ from materialization.chunks import (
     totals,
     window_of,
 )
-from materialization.comparisons import corrects_ticks
 from materialization.edges import engine, offline_store, whereabouts
 from materialization.quality.row_checks import looks_at_stored
-from materialization.quality.stored_profiles import of_all
-from materialization.queries import coverage, run_waits, table_at, uncovered
+from materialization.queries import run_waits, table_at
 from materialization.runner import splitting
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
+from materialization.runner.noting import catch_up, note_stored_chunks
 from materialization.runner.quarantine import clear_forgotten, keep_refused
 from materialization.runner.recording import (
     note_commit,
@@ -47,7 +44,7 @@ from materialization.stores.columns import stored_schema
 from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from materialization.chunks import Chunk
@@ -61,12 +58,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.
 COMPUTING_SHARE, OFFLINE_SHARE = 0.75, 0.8
-
-
-class ChunksForgotten(Conflict):
-    """The table does not know the run any more, so it takes none of its further chunks."""
-
-    code = "chunks_forgotten"
 
 
 class Part(NamedTuple):
@@ -251,73 +242,6 @@ def _noted(
     if windows or not rows:
         return windows
     return [window_of(run.window, read_chunks(run.chunks), number)]
-
-
-def note_stored_chunks(
-    run: MaterializationRun,
-    numbers: Iterable[int],
-    *,
-    at: datetime,
-    is_committed: bool,
-    rows_offline: int,
-    began: datetime | None = None,
-) -> None:
-    """Note that chunks are stored; until the last is, the run may be stopped before the next."""
-    chunks = read_chunks(run.chunks)
-    for number in numbers:
-        chunks[number] = msgspec.structs.replace(
-            chunks[number],
-            stored_at=at,
-            is_committed=is_committed,
-            seconds=0.0 if began is None else max((at - began).total_seconds(), 0.0),
-        )
-    said: dict[str, object] = {"rows_offline": rows_offline, "step": RunStep.OFFLINE}
-    if corrects_ticks(run) or any(each.stored_at is None for each in chunks):
-        said = {"rows_offline": rows_offline, "publishing": False, "stored_attempt": run.attempt}
-    else:
-        said["profile"] = of_all(run.profile)
-    note(run, chunks, **said)
-
-
-def catch_up(run: MaterializationRun, heartbeat: Heartbeat) -> None:
-    """Note what earlier attempts of the run committed; their evidence is on the run already.
-
-    The source may be another by now, and nothing more can be committed under the same numbers. So
-    it is not read, and no part is remembered: what comes next compares what they did not see.
-
-    :raises LeaseLost: another attempt has the run; it will note the same.
-    :raises ChunksForgotten: what the run stored was given up, or is older than runs are known for.
-    """
-    if run.sequence is None:
-        return
-    name, place = transaction_name(run.pk), table_at(run.table)
-    count = offline_store().committed(place, [name]).get(name, 0)
-    chunks = read_chunks(run.chunks)
-    _require_known(run, chunks, count)
-    new = [place for place, each in enumerate(chunks[:count]) if each.stored_at is None]
-    if not new:
-        return
-    snapshot = offline_store().snapshot(place, sequence=run.sequence)
-    stored = Window(run.window_start, chunks[count - 1].until)
-    windows = uncovered(run.version, coverage(run.table), stored)
-    with transaction.atomic():
-        under = number_of_more([run])
-        note_stored_chunks(
-            run, new, at=heartbeat.now(), is_committed=True, rows_offline=snapshot.rows
-        )
-        note_windows(run, windows or [stored], under=under)
-    note_commit(run.table, snapshot)
-
-
-def _require_known(run: MaterializationRun, chunks: Sequence[Chunk], count: int) -> None:
-    """Return if a further chunk could follow the ``count`` that the table knows."""
-    noted = committed_before(chunks, len(chunks)) or 0
-    if count < noted and any(each.stored_at is None for each in chunks):
-        raise ChunksForgotten(
-            f"{run} stored {noted} of {len(chunks)} chunks and its table knows of {count}: it lay"
-            " for too long (90 days), or what it stored was given up. What is stored stays;"
-            " materialize again, which stores what lacks."
-        )
 
 
 def _give_way(run: MaterializationRun, heartbeat: Heartbeat) -> None:
