@@ -10,7 +10,6 @@ import re
 import shutil
 import time
 import uuid
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,10 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
 from lib.errors import said
-from lib.outages import DiskUnavailable, outage
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
 from materialization.stores.offline_protocol import (
-    Aside,
     BadStagedFile,
     Cared,
     CommitResult,
@@ -36,11 +33,11 @@ from materialization.stores.offline_protocol import (
     Snapshot,
     StoredFile,
     TableAt,
-    TableOutsideStore,
 )
+from materialization.stores.own_folders import OwnFolders, unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from deltalake.transaction import AddAction
 
@@ -53,14 +50,10 @@ _CONFIGURATION = {
 _CUT_OFF = timedelta(microseconds=999)
 #: What delta-rs reads otherwise than the file system does, or ends the process on.
 _UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
-#: Where files lie before they are part of their table; no reader of Delta tables looks there.
-STAGING = "_staging"
-#: Where files lie that are not to be part of it until somebody decides so.
-ASIDE = "_quarantine"
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
-class DeltaOfflineStore:
+class DeltaOfflineStore(OwnFolders):
     """The Delta tables under ``root``; ``TableAt.uri`` is the directory of one of them.
 
     What each method promises stands in ``offline_protocol.OfflineStore``.
@@ -68,75 +61,12 @@ class DeltaOfflineStore:
 
     def __init__(self, root: str | Path) -> None:
         """:raises OfflineStoreUnavailable: under such a path the tables' library finds no file."""
-        self.root = Path(root).resolve()
+        super().__init__(root)
         if unusable := _UNUSABLE.search(str(self.root)):
             raise OfflineStoreUnavailable(
                 f"the offline store cannot lie at {str(self.root)!r}: Delta Lake finds no file "
                 f"under a path with {unusable[0]!r}. Set OFFLINE_STORE to one without it."
             )
-
-    @contextmanager
-    def staging(self, at: TableAt, name: str) -> Iterator[str]:
-        folder = self._inside(at.uri) / STAGING / name
-        try:
-            folder.mkdir(parents=True)
-        except OSError as exc:
-            raise _unwritable(folder, exc, "made") from exc
-        try:
-            yield str(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def clear_staging(self, at: TableAt, *, keep: str = "") -> None:
-        for name in self.list_staged(at):
-            if name != keep:
-                self.drop_staged(at, name)
-
-    def list_staged(self, at: TableAt) -> list[str]:
-        return [folder.name for folder in (self._inside(at.uri) / STAGING).glob("*")]
-
-    def keep_staged(self, at: TableAt, folder: str, name: str) -> str:
-        self.drop_staged(at, name)
-        place = self._inside(at.uri) / STAGING / name
-        try:
-            Path(folder).rename(place)
-        except OSError as exc:
-            raise _unwritable(folder, exc, "moved") from exc
-        return str(place)
-
-    def staged(self, at: TableAt, name: str) -> str | None:
-        place = self._inside(at.uri) / STAGING / name
-        return str(place) if place.is_dir() else None
-
-    def drop_staged(self, at: TableAt, name: str) -> None:
-        shutil.rmtree(self._inside(at.uri) / STAGING / name, ignore_errors=True)
-
-    def set_aside(self, at: TableAt, folder: str) -> str:
-        name = Path(folder).name
-        place = self._inside(at.uri) / ASIDE
-        try:
-            place.mkdir(exist_ok=True)
-            Path(folder).rename(place / name)
-        except OSError as exc:
-            raise _unwritable(folder, exc, "moved") from exc
-        return name
-
-    def aside(self, at: TableAt, name: str) -> Aside:
-        files = sorted((self._inside(at.uri) / ASIDE / name).rglob("*.parquet"))
-        return Aside(tuple(map(str, files)), sum(file.stat().st_size for file in files))
-
-    def keep_aside(self, at: TableAt, names: Collection[str]) -> None:
-        for folder in (self._inside(at.uri) / ASIDE).glob("*"):
-            if folder.name not in names:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def remove_aside(self, at: TableAt, name: str) -> None:
-        try:
-            shutil.rmtree(self._inside(at.uri) / ASIDE / name)
-        except FileNotFoundError:
-            return
-        except OSError as exc:
-            raise OfflineStoreUnavailable(f"{exc.filename} stays: {exc.strerror}") from exc
 
     def commit(
         self,
@@ -162,7 +92,7 @@ class DeltaOfflineStore:
         try:
             moved = [_moved(each, root, sequence) for each in staged]
         except OSError as exc:
-            raise _unwritable(root, exc) from exc
+            raise unwritable(root, exc) from exc
         told = Transaction(transaction, number, int(time.time() * 1000))
         try:
             _append(table, [add_action(each) for each in moved], schema, sequence, told)
@@ -171,7 +101,7 @@ class DeltaOfflineStore:
             if table.transaction_version(transaction) == after:
                 _remove(root / each.path for each in moved)
                 if isinstance(exc, (DeltaError, OSError)):
-                    raise _unwritable(at.uri, exc) from exc
+                    raise unwritable(at.uri, exc) from exc
                 raise
             # By another attempt, or by this one, whose answer was lost.
             stored = {file["path"] for file in _added_files(table)}
@@ -226,13 +156,7 @@ class DeltaOfflineStore:
             raise OfflineStoreUnavailable(f"{at.uri} cannot be cared for: {said(exc)}") from exc
 
     def delete_table(self, at: TableAt) -> None:
-        shutil.rmtree(self._inside(at.uri), ignore_errors=True)
-
-    def _inside(self, table_uri: str) -> Path:
-        path = Path(table_uri).resolve()
-        if path == self.root or not path.is_relative_to(self.root):
-            raise TableOutsideStore(f"{table_uri} is no table of the store {self.root}.")
-        return path
+        shutil.rmtree(self.inside(at.uri), ignore_errors=True)
 
     def _find(self, at: TableAt) -> DeltaTable | None:
         """Return the table as it is now, None before its first commit.
@@ -251,7 +175,7 @@ class DeltaOfflineStore:
         return table
 
     def _open(self, table_uri: str) -> DeltaTable | None:
-        path = str(self._inside(table_uri))
+        path = str(self.inside(table_uri))
         try:
             if DeltaTable.is_deltatable(path):
                 return DeltaTable(path)
@@ -263,11 +187,11 @@ class DeltaOfflineStore:
             raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {said(exc)}") from exc
 
     def _create(self, at: TableAt, schema: pa.Schema) -> DeltaTable:
-        path = self._inside(at.uri)
+        path = self.inside(at.uri)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise _unwritable(path, exc, "made") from exc
+            raise unwritable(path, exc, "made") from exc
         # With retries the loser of a race would write its table over the winner's, as version 1.
         once = CommitProperties(max_commit_retries=0)
         try:
@@ -281,19 +205,7 @@ class DeltaOfflineStore:
         except DeltaError as exc:
             if (table := self._open(at.uri)) is not None:
                 return table  # another run created it in between
-            raise _unwritable(at.uri, exc) from exc
-
-
-def _unwritable(
-    place: str | Path, error: DeltaError | OSError, what: str = "written"
-) -> OfflineStoreUnavailable | DiskUnavailable:
-    """Return what a refusal to write means: no room on the disk, or no right to do it."""
-    if isinstance(lacking := outage(error), DiskUnavailable):
-        return lacking
-    words = said(error)
-    reason = getattr(error, "strerror", None) or words
-    advice = "; let the server's user write there" if "Permission denied" in words else ""
-    return OfflineStoreUnavailable(f"{place} cannot be {what}: {reason}{advice}.")
+            raise unwritable(at.uri, exc) from exc
 
 
 def _append(
