@@ -1,0 +1,144 @@
+"""A source of files that say themselves which columns they have: Parquet and CSV.
+
+Not for what each says (``layouts``) nor for the SQL that reads them (``readers``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from materialization.errors import SourceDrifted, SourceFileUnsupported, SourceUnreadable
+from materialization.sources.arrow_types import refusal
+from materialization.sources.common_types import common_type
+from materialization.sources.csv_faults import refuse_endless
+from materialization.sources.layouts import csv_layouts, parquet_layouts
+from materialization.sources.read_rows import (
+    ReadRows,
+    folders_of,
+    gone_said,
+    nameless_notes,
+    refuse_alike,
+)
+from materialization.sources.readers import DescribedFile, store_partitions, union_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+    from materialization.sources.inputs import SourceFiles
+    from registry.spec.model import VersionSpec
+
+
+def read_tables(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceFiles
+) -> ReadRows:
+    """Read files that say themselves which columns they have."""
+    if source.format == "csv":
+        for path in source.paths:
+            refuse_endless(path)
+        layouts = csv_layouts(source.paths, _needed(spec))
+    else:
+        layouts = parquet_layouts(connection, source.paths)
+    files = [
+        DescribedFile(path, layout, dict(said))
+        for path, layout, said in zip(source.paths, layouts, folders_of(source), strict=True)
+    ]
+    found = _Found(files)
+    types = _types(spec, found)
+    _refuse_files(spec, files, found)
+    partitions = sorted({key for file in files for key in file.folders if key not in file.layout})
+    store_partitions(connection, files, partitions)
+    reader = union_sql(source.format, files, types, found.holders, agreed=spec.schema is not None)
+    notes = [*_double_notes(files), *nameless_notes({file.path: file.layout for file in files})]
+    return ReadRows(reader, found.types, notes)
+
+
+def _needed(spec: VersionSpec) -> set[str]:
+    times = (spec.rows_from.event_timestamp, spec.rows_from.created_timestamp)
+    return {*(key.name for key in spec.join_keys), *(time.column for time in times if time)}
+
+
+class _Found:
+    """Every column of the files: the type they have in common, and a file that has it so."""
+
+    def __init__(self, files: Sequence[DescribedFile]) -> None:
+        self.types: dict[str, str] = {}
+        #: The first file that has a column, for messages.
+        self.holders: dict[str, DescribedFile] = {}
+        #: Columns whose files do not agree: name → the first file that says something else.
+        self.unlike: dict[str, DescribedFile] = {}
+        for file in files:
+            for name in filter(None, file.names):
+                self._add(name, file)
+
+    def _add(self, name: str, file: DescribedFile) -> None:
+        have = file.type_of(name)
+        if name not in self.types:
+            self.types[name], self.holders[name] = have, file
+        elif (both := common_type(self.types[name], have)) is not None:
+            self.types[name] = both
+        else:
+            self.unlike.setdefault(name, file)
+
+
+def _types(spec: VersionSpec, found: _Found) -> dict[str, str]:
+    """Return the columns the relation has: all that are read, and of the others what can be.
+
+    Names an engine cannot tell apart, and types that files do not share, only matter when read.
+
+    :raises SourceUnreadable, SourceDrifted: two names that are read differ in case alone; a column
+        that the version took is gone.
+    """
+    read = spec.columns_read
+    taken = spec.schema.types if spec.schema is not None else {}
+    wanted = [name for name in (taken or found.types) if read is None or name in read]
+    if gone := [name for name in wanted if name not in found.types]:
+        raise SourceDrifted(gone_said(gone[0], taken[gone[0]], found.types))
+    if not taken:
+        wanted = [name for name in found.types if read is None or name in read]
+    refuse_alike(wanted)
+    folded = {name.lower() for name in wanted}
+    types = {name: taken.get(name, found.types[name]) for name in wanted}
+    for name, kind in found.types.items():
+        if name.lower() not in folded and name not in found.unlike and refusal(kind) is None:
+            folded.add(name.lower())
+            types[name] = kind
+    return types
+
+
+def _refuse_files(spec: VersionSpec, files: Sequence[DescribedFile], found: _Found) -> None:
+    """Refuse by name what a file lacks, has twice, or has in a way that cannot be read."""
+    read = [n for n in found.types if spec.columns_read is None or n in spec.columns_read]
+    for name in read:
+        for file in files:
+            if name not in file.names:
+                holder = found.holders[name].path
+                raise SourceUnreadable(
+                    f"{file.path} has no column {name!r}, which the view reads and {holder} has. "
+                    "Write the file again with the column, empty where there is no value."
+                )
+            if name in file.layout and file.layout[name].twice:
+                raise SourceUnreadable(f"{file.path} has two columns called {name!r}.")
+            if (why := refusal(file.type_of(name))) is not None:
+                raise SourceFileUnsupported(
+                    f"{file.path}: column {name!r} is {file.type_of(name)}; {why}"
+                )
+        if name in found.unlike and spec.schema is None:
+            raise SourceUnreadable(_unlike(name, found))
+
+
+def _unlike(name: str, found: _Found) -> str:
+    one, other = found.holders[name], found.unlike[name]
+    return (
+        f"column {name!r} is {other.type_of(name)} in {other.path} and {found.types[name]} in "
+        f"{one.path}; write it with one type in every file."
+    )
+
+
+def _double_notes(files: Sequence[DescribedFile]) -> list[str]:
+    both = {key for file in files for key in file.folders if key in file.layout}
+    return [
+        f"{key!r} is a column of the files and a folder's name; the files' own values are read."
+        for key in sorted(both)
+    ]
