@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
-from materialization.choices import (
-    COMPARING_KINDS,
-    QuarantineState,
-    RunKind,
-    RunStatus,
-    RunStep,
-)
-from materialization.comparisons import (
-    compared,
-    compares_rows,
-    refused_corrections,
-    to_compare,
-)
+from materialization.choices import COMPARING_KINDS, QuarantineState, RunKind, RunStatus, RunStep
+from materialization.comparisons import compared, compares_rows, refused_corrections, to_compare
 from materialization.models import MaterializationRun, Quarantine
 from materialization.queries import coverage, covered_until, uncovered
 from materialization.windows import missing

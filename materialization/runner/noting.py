@@ -12,21 +12,14 @@ from django.db import transaction
 
 from lib.errors import Conflict
 from materialization.choices import RunStep
-from materialization.chunks import (
-    committed_before,
-    read_chunks,
-)
+from materialization.chunks import committed_before, read_chunks
 from materialization.comparisons import corrects_ticks
 from materialization.edges import offline_store
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import transaction_name
 from materialization.runner.chunking import note
-from materialization.runner.recording import (
-    note_commit,
-    note_windows,
-    number_of_more,
-)
+from materialization.runner.recording import note_commit, note_windows, number_of_more
 from materialization.windows import Window
 
 if TYPE_CHECKING:
