@@ -7,10 +7,26 @@ Not for running the whole server: ``manage.py serve`` does that.
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from django.core.management import execute_from_command_line
+from django.db import OperationalError, ProgrammingError
+
+#: What SQLite and PostgreSQL say of a table that no migration has made yet.
+NO_TABLE = re.compile(r'no such table|relation "\w+" does not exist')
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+    try:
+        execute_from_command_line(sys.argv)
+    except (OperationalError, ProgrammingError) as exc:
+        if not NO_TABLE.search(str(exc)):
+            raise
+        said = " ".join(str(exc).split()[:8])
+        sys.exit(f"The database has not all tables ({said}): run manage.py migrate first.")
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
-    execute_from_command_line(sys.argv)
+    main()

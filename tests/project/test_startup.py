@@ -34,3 +34,19 @@ def test_a_part_does_not_start_on_a_redis_that_evicts(part, tmp_path):
     assert ended.returncode == processes.REFUSED
     assert "maxmemory-policy is allkeys-lru" in ended.stdout + ended.stderr
     assert "set noeviction" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("command", [["verify_audit"], ["create_project", "shop", "--owner", "a"]])
+def test_a_command_before_the_first_migration_says_which_command_is_lacking(command, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        env=servers.server_env(tmp_path / "state"),
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+    assert ended.returncode == 1
+    assert "run manage.py migrate first." in ended.stderr
+    assert "Traceback" not in ended.stderr
