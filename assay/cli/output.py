@@ -73,17 +73,28 @@ class Output:
             self.line(f"\n{title}", "bold")
         self._out.print(table if table.row_count else Text("(none)", style="dim"))
 
-    def describe(self, value: Mapping[str, Any]) -> None:
-        """Print an object: plain facts first, then a table for each list of objects in it."""
-        tables = {key: item for key, item in value.items() if _is_table(item)}
+    def describe(self, value: Mapping[str, Any], title: str = "") -> None:
+        """Print an object: plain facts first, then its lists of objects and its parts, each titled.
+
+        A part is an object that holds further ones: its title says whose it is.
+        """
+        inner = {key: item for key, item in value.items() if _is_table(item) or _is_part(item)}
         facts = Table.grid(padding=(0, 2))
         for key, item in value.items():
-            if key not in tables:
+            if key not in inner:
                 facts.add_row(Text(key.replace("_", " "), style="bold"), cell(item))
+        if title:
+            self.line(f"\n{title}", "bold")
         self._out.print(facts)
-        for key, rows in tables.items():
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            self.table(rows, columns, title=key.replace("_", " "))
+        for key, item in inner.items():
+            name = f"{title}, {key.replace('_', ' ')}" if title else key.replace("_", " ")
+            if isinstance(item, Mapping):
+                self.describe(item, name)
+            elif any(map(_is_part, item)):
+                for number, part in enumerate(item, 1):
+                    self.describe(part, f"{name} {part.get('name') or number}")
+            else:
+                self.table(item, list(dict.fromkeys(key for row in item for key in row)), name)
 
     def changes(self, title: str, lines: str) -> None:
         """Print lines that went behind a minus, those that came behind a plus."""
@@ -134,6 +145,8 @@ def _words(value: Any) -> str:
         return str(value)
     if _is_table(value) and all(set(item) == {"name", "type"} for item in value):
         return ", ".join(f"{item['name']} {item['type']}" for item in value)
+    if not isinstance(value, Mapping) and value and all(map(_is_flat, value)):
+        return "; ".join(map(_words, value))
     items = list(value.values()) if isinstance(value, Mapping) else list(value)
     if any(isinstance(item, Mapping | list | tuple) and item for item in items):
         # Commas would not tell where an inner list ends.
@@ -147,3 +160,16 @@ def _is_table(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
     return all(isinstance(item, Mapping) for item in value)
+
+
+def _is_part(value: Any) -> bool:
+    """Tell whether an object holds objects, or lists of lists, which no line could show."""
+    return isinstance(value, Mapping) and any(_is_nested(item) for item in value.values())
+
+
+def _is_nested(value: Any) -> bool:
+    return bool(value) and isinstance(value, Mapping | list | tuple)
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and not any(map(_is_nested, value))

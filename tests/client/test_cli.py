@@ -533,3 +533,17 @@ def test_a_version_is_computed_again(assay, peer, capsys):
     with pytest.raises(SystemExit):
         assay("backfill", "profile")
     assert "write VIEW@VERSION" in capsys.readouterr().err
+
+
+def test_a_run_is_described_in_lines_and_tables_to_the_innermost(assay, peer, capsys):
+    fare = {"name": "fare", "mean": 2.5, "quantiles": {"0.5": 2}, "top": [["low", 3], ["high", 1]]}
+    checks = [{"check": "min", "feature": "fare", "passed": True}]
+    profile = {"rows": 12, "sampled": 12, "columns": [fare]}
+    peer.answers_with("GET runs/7", RUN | {"checks": checks, "profile": profile})
+
+    assert assay("runs", "describe", "7") == 0
+    shown = capsys.readouterr().out
+    assert not set(shown) & set('{}[]"')
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "profile, columns fare" in lines
+    assert {"quantiles 0.5=2", "top low, 3; high, 1", "CHECK FEATURE PASSED"} <= set(lines)
