@@ -6,6 +6,8 @@ checked tree does.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
@@ -22,6 +24,10 @@ from registry.spec.sql_functions import (
     UNORDERED,
 )
 from registry.spec.sql_growth import growth_problem, replacement_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 DIALECT = "duckdb"
 #: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
@@ -112,7 +118,14 @@ def _read_again(sql: str) -> exp.Select:
 def _expression(sql: str) -> exp.Expr:
     """Check it as the one column of a SELECT, in brackets and on lines that it cannot leave."""
     text = f"SELECT (\n{sql}\n) AS {_VALUE} FROM {_INPUTS}"  # noqa: S608 - checked in the next line
-    (column,) = _one_select(check_row_sql(text, source=_INPUTS)).expressions
+    try:
+        checked = check_row_sql(text, source=_INPUTS)
+    except BadSql as exc:
+        if isinstance(exc.__cause__, ParseError):
+            why = _reason(exc.__cause__, inside=sql)
+            raise BadSql(f"it cannot be parsed: {why}") from exc.__cause__
+        raise
+    (column,) = _one_select(checked).expressions
     inside = column.this.unnest()
     if not isinstance(column.this, exp.Paren) or isinstance(inside, exp.Tuple):
         raise BadSql("write one scalar expression over the inputs, as in a / nullif(b, 0).")
@@ -129,17 +142,30 @@ def _canonical(sql: str, source: str) -> str:
         raise BadSql(f"it cannot be parsed: {_reason(exc)}") from exc
 
 
-def _reason(error: Exception) -> str:
-    """Return where the parser stopped and why, without the names of its classes."""
+def _reason(error: Exception, inside: str | None = None) -> str:
+    """Return where the parser stopped and why, without the names of its classes.
+
+    ``inside`` is the expression that was put on lines of its own, from the second on: the place is
+    then one in it, as its author wrote it.
+    """
     found = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
     if "line" in found:
         said = str(found["description"]).partition(" / ")[0]
         why = "something is missing" if "<" in said else said[:1].lower() + said[1:]
-        near = f"{found['highlight'][:80]!r}, line {found['line']}, column {found['col']}"
-        return f"{why} near {near}."
+        return f"{why} {_place(found, inside)}."
     return (
         "a quote or comment is not closed." if isinstance(error, TokenError) else "it is malformed."
     )
+
+
+def _place(found: Mapping[str, Any], inside: str | None) -> str:
+    near, line, column = f"near {found['highlight'][:80]!r}", found["line"], found["col"]
+    if inside is None:
+        return f"{near}, line {line}, column {column}"
+    lines = inside.count("\n") + 1
+    if line - 1 > lines:
+        return "at its end"
+    return f"{near}, column {column}" if lines == 1 else f"{near}, line {line - 1}, column {column}"
 
 
 def _one_select(sql: str) -> exp.Select:

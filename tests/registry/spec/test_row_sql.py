@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from registry.spec.row_sql import MAX_LENGTH, BadSql, check_row_sql
+from registry.spec.row_sql import MAX_LENGTH, BadSql, check_expression, check_row_sql
 from registry.spec.sql_functions import BARE_FUNCTIONS, NAMED_FUNCTIONS
 
 
@@ -302,3 +302,18 @@ def test_any_text_is_canonical_or_refused(text):
     except BadSql:
         return
     assert check(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("a b c > 1", "near 'c', column 5."),
+        ("a >\n b c d", "line 2, column 6."),
+        ("a >", "at its end."),
+    ],
+)
+def test_a_place_in_an_expression_is_one_in_what_its_author_wrote(sql, said):
+    with pytest.raises(BadSql) as refused:
+        check_expression(sql)
+
+    assert said in str(refused.value)
