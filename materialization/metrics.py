@@ -21,7 +21,7 @@ RUNS = Counter("assay_runs", "Runs that ended.", ("kind", "outcome"))
 ROWS = Counter("assay_run_rows", "Rows that runs read and stored.", ("kind", "what"))
 SECONDS = Histogram(
     "assay_run_seconds",
-    "Seconds from a run's claim to its end.",
+    "Seconds from a run's claim to its end, pauses left out.",
     ("kind", "outcome"),
     buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
 )
@@ -35,9 +35,8 @@ def count_run(run: MaterializationRun, actor: User | None, at: datetime) -> None
 def _count(run: MaterializationRun, at: datetime) -> None:
     with unharmed():
         RUNS.labels(run.kind, run.status).inc()
-        if run.started_at is not None:
-            took = max((at - run.started_at).total_seconds(), 0.0)
-            SECONDS.labels(run.kind, run.status).observe(took)
+        if (worked := run.worked(at=at)) is not None:
+            SECONDS.labels(run.kind, run.status).observe(worked.total_seconds())
         ROWS.labels(run.kind, "read").inc(run.rows_read)
         ROWS.labels(run.kind, "offline").inc(run.rows_offline)
         ROWS.labels(run.kind, "online").inc(run.rows_online)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from lib.clock import database_now
+from lib.instants import EPOCH
 from materialization.admin.run_drift import drift_of_run
 from materialization.choices import (
     COMPARING_KINDS,
@@ -47,6 +48,7 @@ from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -243,11 +245,17 @@ def is_retried(run: MaterializationRun) -> bool:
 
 
 def duration(run: MaterializationRun) -> str:
-    """Say how long a run took, in tenths of a second below a minute; empty until it has ended."""
-    if run.started_at is None or run.finished_at is None:
+    """Say how long a run worked, and apart from it how long it lay paused, once it has ended."""
+    if run.finished_at is None or (worked := run.worked(at=run.finished_at)) is None:
         return ""
-    seconds = (run.finished_at - run.started_at).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 60 else timesince(run.started_at, run.finished_at)
+    lay = run.lay_paused(at=run.finished_at)
+    return f"{_lasted(worked)}{f', paused for {_lasted(lay)}' if lay else ''}"
+
+
+def _lasted(span: timedelta) -> str:
+    """Say it in tenths of a second below a minute."""
+    seconds = span.total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else timesince(EPOCH, EPOCH + span)
 
 
 def _is_id(text: str) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> dict[str, Any]:
     """Return a run as it stands at ``at``; of the data only what is ``shown`` to who asks."""
-    far = outlook(run, at=at)
+    far, worked = outlook(run, at=at), run.worked(at=run.finished_at or at)
     return {
         "id": run.pk,
         "feature_view": run.version.feature_view.name,
@@ -44,6 +44,8 @@ def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> d
         "requested_at": timestamp(run.requested_at),
         "started_at": timestamp(run.started_at),
         "finished_at": timestamp(run.finished_at),
+        "worked_seconds": worked.total_seconds() if worked is not None else None,
+        "paused_seconds": run.lay_paused(at=run.finished_at or at).total_seconds(),
         "attempt": run.attempt,
         "error": run.error or None,
         "error_code": run.error_code or None,

@@ -5,6 +5,8 @@ Not for the data: the stores have the rows.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -80,6 +82,9 @@ class MaterializationRun(models.Model):
     enqueued_at = models.DateTimeField()
     #: When somebody let it go on last; null: it was not paused. While it lay it waited for nobody.
     resumed_at = models.DateTimeField(null=True, blank=True)
+    #: Since when it lies paused, or lay when it ended; and how long it lay before, once started.
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_for = models.DurationField(default=timedelta)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     #: The fencing token: grows with each claim; writes of an earlier attempt match no row.
@@ -186,6 +191,17 @@ class MaterializationRun(models.Model):
     @property
     def is_live(self) -> bool:
         return self.status in LIVE_STATUSES
+
+    def lay_paused(self, *, at: datetime) -> timedelta:
+        """Return how long it has lain paused since it started."""
+        since = max(self.paused_at, self.started_at) if self.paused_at and self.started_at else at
+        return self.paused_for + max(at - since, timedelta())
+
+    def worked(self, *, at: datetime) -> timedelta | None:
+        """Return how long it has been at work, pauses left out; None: it has not started."""
+        if self.started_at is None:
+            return None
+        return max(at - self.started_at - self.lay_paused(at=at), timedelta())
 
     @property
     def tries(self) -> int:

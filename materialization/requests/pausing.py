@@ -71,6 +71,8 @@ def resume_run(*, run: MaterializationRun, actor: User, at: datetime) -> Materia
             found = MaterializationRun.objects.filter(pk=run.pk)
             locks.hold(found)
             access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
+            run.refresh_from_db(fields=("started_at", "paused_at", "paused_for"))
+            waits |= {"paused_at": None, "paused_for": run.lay_paused(at=at)}
             if found.filter(status=RunStatus.PAUSED).update(**waits):
                 enqueue(run)
             elif not found.filter(pause_requested=True).update(pause_requested=False):

@@ -143,6 +143,7 @@ def put_aside(
         "status": RunStatus.PAUSED,
         "lease_expires_at": None,
         "pause_requested": False,
+        "paused_at": at,
         "retry_at": None,
     }
     with transaction.atomic():
@@ -205,7 +206,7 @@ def _say_in_log(run: MaterializationRun, actor: User | None, at: datetime) -> No
 
 def _fields(run: MaterializationRun, at: datetime) -> dict[str, Any]:
     """Return a run's facts for whoever counts and searches lines."""
-    took = None if run.started_at is None else round((at - run.started_at).total_seconds(), 3)
+    worked = run.worked(at=at)
     return {
         "event": "run_ended",
         "run": run.pk,
@@ -218,7 +219,8 @@ def _fields(run: MaterializationRun, at: datetime) -> dict[str, Any]:
         "rows_read": run.rows_read,
         "rows_offline": run.rows_offline,
         "rows_online": run.rows_online,
-        "seconds": took,
+        "seconds": None if worked is None else round(worked.total_seconds(), 3),
+        "paused_seconds": round(run.lay_paused(at=at).total_seconds(), 3),
     }
 
 

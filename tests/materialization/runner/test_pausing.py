@@ -9,7 +9,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from materialization.api.serializers import run_output
 from materialization.chunks import read_chunks, written_chunks
+from materialization.disclosure import Disclosure
 from materialization.edges import offline_store, online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.outlook import outlook
@@ -83,6 +85,35 @@ def test_a_running_run_stops_after_a_chunk_and_goes_on_there(cast, history):
     equals_the_source(history)
     trail = ["requested", "pause_requested", "paused", "resumed", "succeeded"]
     assert verbs_of(run) == trail
+
+
+def test_how_long_it_worked_and_how_long_it_lay_are_told_apart(cast, history, as_):
+    with committed():
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 2, cast.operator))
+        resume_run(run=fresh_run(run), actor=cast.operator, at=AT + 3 * HOUR)
+        perform(run, at=AT + 4 * HOUR)
+
+    assert run.worked(at=run.finished_at) == HOUR
+    said = run_output(run, Disclosure(cast.operator), at=AT + timedelta(days=1))
+    assert (said["worked_seconds"], said["paused_seconds"]) == (3600, 3 * 3600)
+    page = as_("operator").get(f"/admin/materialization/materializationrun/{run.pk}/change/")
+    assert "took 1 hour, paused for 3 hours" in page.text.replace("\xa0", " ")
+
+
+def test_a_run_that_is_cancelled_while_paused_worked_until_the_pause(cast, history):
+    with committed():
+        run = ask(history)
+        runner.run(run_id=run.pk, worker="a", clock=pausing_after(run, 2, cast.operator))
+        cancel_run(run=fresh_run(run), actor=cast.operator, at=AT + 3 * HOUR)
+
+    run.refresh_from_db()
+    assert run.worked(at=run.finished_at) == timedelta()
+    assert run.lay_paused(at=run.finished_at) == 3 * HOUR
+
+
+def fresh_run(run):
+    return MaterializationRun.objects.get(pk=run.pk)
 
 
 def test_nothing_else_is_stored_while_a_run_is_paused(cast, history):
