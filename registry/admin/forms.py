@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 #: Most people in the list to choose from; beyond, a name is typed.
 MAX_SUGGESTIONS = 300
+#: What is a box to tick, one or several, and does not fill the width.
+BOXES = (forms.CheckboxInput, forms.RadioSelect, forms.CheckboxSelectMultiple)
 
 
 def styled(form: forms.Form) -> None:
     """Give every input the look of our pages."""
     for field in form.fields.values():
-        if not isinstance(field.widget, forms.CheckboxInput):
+        if not isinstance(field.widget, BOXES):
             field.widget.attrs.setdefault("class", "as-input")
 
 

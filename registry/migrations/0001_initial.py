@@ -263,6 +263,8 @@ class Migration(migrations.Migration):
                 ('feature_view', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tables', to='registry.featureview')),
             ],
             options={
+                'verbose_name': 'table of stored data',
+                'verbose_name_plural': 'tables of stored data',
                 'constraints': [models.UniqueConstraint(fields=('feature_view', 'fingerprint'), name='registry_featuretable_data')],
             },
         ),

@@ -106,6 +106,8 @@ class FeatureTable(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        verbose_name = "table of stored data"
+        verbose_name_plural = "tables of stored data"
         constraints = (
             models.UniqueConstraint(
                 fields=("feature_view", "fingerprint"), name="registry_featuretable_data"
