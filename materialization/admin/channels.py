@@ -25,6 +25,7 @@ from lib.errors import Forbidden
 from materialization.choices import Severity
 from materialization.models import AlertChannel
 from materialization.quality.alerts.channels import KINDS
+from materialization.quality.alerts.notices import TEST_TITLE, text_of_test
 from materialization.requests.channels import (
     MOST_CHANNELS,
     add_channel,
@@ -131,7 +132,8 @@ class AlertChannelAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: AlertChannel) -> dict[str, Any]:
         form = ChannelForm(initial={"severity": obj.severity, "enabled": obj.enabled})
         notices = obj.notices.select_related("alert")[:10]
-        return {"channel": obj, "form": form, "notices": notices}
+        test = TEST_TITLE, text_of_test(obj)
+        return {"channel": obj, "form": form, "notices": notices, "test": test}
 
     @attempting("adding an alert channel")
     @sensitive_variables("form")
@@ -163,7 +165,10 @@ class AlertChannelAdmin(ScopedAdmin):
     def test(self, request: HttpRequest, obj: AlertChannel) -> None:
         actor, at = access.acting_user(request), database_now()
         ask = partial(try_channel, channel=obj, actor=actor, at=at)
-        done = "A test is on its way; what becomes of it is below within seconds."
+        done = (
+            f"Sent to {obj.where} within seconds: “{TEST_TITLE}”, “{text_of_test(obj)}” What comes"
+            " back stands under Latest messages."
+        )
         attempt(request, lambda: ask() or True, done=done)
 
     def remove(self, request: HttpRequest, obj: AlertChannel) -> HttpResponse:

@@ -30,6 +30,7 @@ PAUSES = (
     timedelta(hours=1),
 )
 MAX_ATTEMPTS = len(PAUSES)
+TEST_TITLE = "Assay: a test"
 UNENDED = "the attempt did not come to an end in its time"
 #: The severities that a channel hears of, by the least it asks for.
 HEARD = {Severity.WARNING: tuple(Severity), Severity.CRITICAL: (Severity.CRITICAL,)}
@@ -117,6 +118,10 @@ def note_unended(notice_id: int, attempt: int, *, at: datetime) -> None:
         note_attempt(notice, UNENDED, at=at)
 
 
+def text_of_test(channel: AlertChannel) -> str:
+    return f"The channel {channel} works."
+
+
 def message_of(notice: AlertNotice) -> tuple[str, str]:
     """Return title and text: names of what is defined, codes and instants, and nothing else.
 
@@ -125,7 +130,7 @@ def message_of(notice: AlertNotice) -> tuple[str, str]:
     """
     alert = notice.alert
     if alert is None:
-        return "Assay: a test", f"The channel {notice.channel} works."
+        return TEST_TITLE, text_of_test(notice.channel)
     place = alert.project.name if alert.project else "the installation"
     what = f"{alert.kind.replace('_', ' ')}: {place}, {alert.subject}"
     if notice.event == NoticeEvent.CLOSED:

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from materialization.models import AlertChannel, AlertNotice
+from materialization.quality.alerts.notices import note_attempt
 from materialization.requests.channels import MOST_CHANNELS, add_channel
 from registry.models import AuditEntry
 from tests.factories import AT
@@ -147,3 +148,17 @@ def test_a_second_test_waits_for_the_first(as_, channel):
 
     assert "a test waits already" in page.text.lower()
     assert AlertNotice.objects.count() == 1
+
+
+def test_the_page_says_what_a_test_sends_where_and_what_came_back(as_, channel):
+    client = as_("operator")
+    page = client.post(page_of(channel, "test"), follow=True)
+    message = "“Assay: a test”, “The channel chat works.”"
+    assert f"Sent to {channel.where} within seconds: {message}" in page.text
+    assert f"a test: {message}" in page.text
+    assert "waits to be sent" in page.text
+
+    note_attempt(AlertNotice.objects.get(), "it answered HTTP 500", at=AT)
+    assert "given up: it answered HTTP 500" in client.get(page_of(channel)).text
+    note_attempt(AlertNotice.objects.get(), "", at=AT)
+    assert f"{channel.where} took it" in client.get(page_of(channel)).text
