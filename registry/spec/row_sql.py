@@ -125,9 +125,10 @@ def _expression(sql: str) -> exp.Expr:
             why = _reason(exc.__cause__, inside=sql)
             raise BadSql(f"it cannot be parsed: {why}") from exc.__cause__
         raise
-    (column,) = _one_select(checked).expressions
-    inside = column.this.unnest()
-    if not isinstance(column.this, exp.Paren) or isinstance(inside, exp.Tuple):
+    columns = _one_select(checked).expressions
+    inside = columns[0].this.unnest()
+    is_one = len(columns) == 1 and isinstance(columns[0].this, exp.Paren)
+    if not is_one or isinstance(inside, exp.Tuple):
         raise BadSql("write one scalar expression over the inputs, as in a / nullif(b, 0).")
     expression: exp.Expr = inside
     return expression

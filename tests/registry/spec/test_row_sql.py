@@ -317,3 +317,8 @@ def test_a_place_in_an_expression_is_one_in_what_its_author_wrote(sql, said):
         check_expression(sql)
 
     assert said in str(refused.value)
+
+
+def test_two_expressions_by_brackets_that_are_ours_are_refused():
+    with pytest.raises(BadSql, match="write one scalar expression"):
+        check_expression("x > 0) AS y, (z")
