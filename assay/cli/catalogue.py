@@ -5,7 +5,8 @@ Not for changing anything.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ class Kind(NamedTuple):
     columns: tuple[str, ...]
     filters: tuple[str, ...] = WORDS
     row: Callable[[JSON], dict[str, Any]] = dict
+    #: Options without a value, and which of what was listed they leave.
+    flags: Mapping[str, Callable[[JSON], bool]] = {}
 
 
 def add(commands: Commands) -> None:
@@ -35,6 +38,8 @@ def add(commands: Commands) -> None:
         listing = group.add("list", partial(run_list, kind=kind), f"List {kind.help.lower()}")
         for option in kind.filters:
             listing.add_argument(f"--{option}")
+        for flag in kind.flags:
+            listing.add_argument(f"--{flag}", action="store_true", help=f"those that are {flag}")
         describe = group.add("describe", partial(run_describe, kind=kind), "Show one in full.")
         describe.add_argument("name", metavar="NAME")
     audit = commands.add("audit", run_audit, "Show the project's trail.")
@@ -47,6 +52,8 @@ def add(commands: Commands) -> None:
 
 def run_list(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
     found = kind.list(context.store, **{name: getattr(args, name) for name in kind.filters})
+    for flag, is_meant in kind.flags.items():
+        found = list(filter(is_meant, found)) if getattr(args, flag) else found
     if context.out.as_json:
         context.out.json(found)
     else:
@@ -96,7 +103,27 @@ def _view_row(view: JSON) -> dict[str, Any]:
         "default": view.get("default_version"),
         "versions": list(versions),
         "features": names,
+        "freshness": _freshness_words(view),
     }
+
+
+def _freshness(view: JSON) -> JSON:
+    """Return the promise and age of what is read without a version; empty: nothing is."""
+    for version in view["versions"]:
+        if version["version"] == view.get("default_version"):
+            found: JSON = version.get("freshness") or {}
+            return found
+    return {}
+
+
+def _freshness_words(view: JSON) -> str | None:
+    found = _freshness(view)
+    if not found:
+        return None
+    seconds = found["age_seconds"]
+    age = "no rows yet" if seconds is None else f"{timedelta(seconds=int(seconds))} old"
+    promise = f", promised {found['promise']}" if found["promise"] else ""
+    return f"{age}{promise}{', overdue' if found['overdue'] else ''}"
 
 
 def _get_view(store: FeatureStore, reference: str) -> JSON:
@@ -132,9 +159,10 @@ KINDS = {
         "Feature views.",
         FeatureStore.list_feature_views,
         _get_view,
-        ("name", "default", "entities", "features", "versions", "owner"),
+        ("name", "default", "freshness", "entities", "features", "versions", "owner"),
         (*WORDS, "entity", "sensitivity", "state"),
         _view_row,
+        {"overdue": lambda view: bool(_freshness(view).get("overdue"))},
     ),
     "feature-services": Kind(
         "Feature services.",

@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Count, F, Q
+from django.utils.html import format_html
+from django.utils.timesince import timesince
 from unfold.decorators import display
+from unfold.views import ChangeList
 
+from lib.instants import EPOCH
 from registry.admin.base import ScopedAdmin
-from registry.admin.filters import ProjectFilter, column_filter
+from registry.admin.filters import ProjectFilter, TextFilter, column_filter
 from registry.admin.version_page import feature_rows
 from registry.choices import State
-from registry.markup import badge, badges, dash, fallback, link
+from registry.facts import facts_of
+from registry.markup import badge, badges, dash, fallback, link, muted
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
 from registry.queries import newest_first, shown_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+
+def _said_of(feature_views: Iterable[FeatureView]) -> dict[int, dict[str, Any]]:
+    """Return what other apps say of the views' default versions, by the views' keys."""
+    served = [each.default_version for each in feature_views if each.default_version]
+    said = facts_of(served)
+    return {version.feature_view_id: said[version.pk] for version in served}
+
+
+def _lasted(seconds: float) -> str:
+    return timesince(EPOCH, EPOCH + timedelta(seconds=seconds), depth=1)
+
+
+class _Lines(ChangeList):
+    """Asks at once what other apps say of the views of the page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # A list of its own: what is set on its objects is to be there when they are shown.
+        self.result_list: list[Any] = list(self.result_list)
+        said = _said_of(self.result_list)
+        for feature_view in self.result_list:
+            feature_view.said = said.get(feature_view.pk, {})
+
+
+class OverdueFilter(TextFilter):
+    title = "freshness"
+    parameter_name = "freshness"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("overdue", "overdue")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() != "overdue":
+            return queryset
+        said = _said_of(queryset.filter(default_version__isnull=False)).items()
+        late = [pk for pk, each in said if each.get("freshness", {}).get("overdue")]
+        return queryset.filter(pk__in=late)
 
 
 @admin.register(FeatureView)
@@ -30,11 +76,13 @@ class FeatureViewAdmin(ScopedAdmin):
         "project",
         "description",
         "default",
+        "freshness",
         "state_badges",
         "sensitivity",
         "owner",
     )
     list_filter = (
+        OverdueFilter,
         column_filter("versions__state", "state of a version"),
         column_filter("versions__features__sensitivity", "sensitivity of a feature"),
         ProjectFilter,
@@ -47,6 +95,9 @@ class FeatureViewAdmin(ScopedAdmin):
         related = "project", "default_version__table", "default_version__feature_view"
         rows = super().get_queryset(request).select_related(*related)
         return rows.prefetch_related("versions__table")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _Lines
 
     def content(self, request: HttpRequest, obj: FeatureView) -> dict[str, Any]:
         shown = shown_version(obj)
@@ -72,6 +123,18 @@ class FeatureViewAdmin(ScopedAdmin):
     def default(self, feature_view: FeatureView) -> SafeString:
         version = feature_view.default_version
         return link(version, version.number or "") if version else dash()
+
+    @display(description="Freshness")
+    def freshness(self, feature_view: FeatureView) -> SafeString:
+        """Say how old what is read without a version is, and what it promises."""
+        found: dict[str, Any] = getattr(feature_view, "said", {}).get("freshness", {})
+        if not found:
+            return dash()
+        seconds = found["age_seconds"]
+        age = "no rows yet" if seconds is None else f"{_lasted(seconds)} old"
+        promise = muted(f"promised {found['promise']}") if found["promise"] else ""
+        late = badge("overdue") if found["overdue"] else ""
+        return format_html("{}<br>{} {}", age, promise, late)
 
     @display(description="Versions")
     def state_badges(self, feature_view: FeatureView) -> SafeString:

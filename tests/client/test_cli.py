@@ -547,3 +547,22 @@ def test_a_run_is_described_in_lines_and_tables_to_the_innermost(assay, peer, ca
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert "profile, columns fare" in lines
     assert {"quantiles 0.5=2", "top low, 3; high, 1", "CHECK FEATURE PASSED"} <= set(lines)
+
+
+def test_views_are_listed_with_what_they_promise_and_those_overdue_alone(assay, peer, capsys):
+    def view(name, age, *, overdue):
+        said = {"promise": "2h", "covered_until": None, "age_seconds": age, "overdue": overdue}
+        version = {"version": "1.0.0", "state": "approved", "freshness": said}
+        return {"name": name, "default_version": "1.0.0", "features": [], "versions": [version]}
+
+    views = [view("late", 9000.0, overdue=True), view("fresh", 60.5, overdue=False)]
+    peer.answers_with("GET feature-views", {"count": 2, "results": views, "next": None})
+
+    assert assay("feature-views", "list") == 0
+    shown = capsys.readouterr().out
+    assert "2:30:00 old, promised 2h, overdue" in shown
+    assert "0:01:00 old, promised 2h " in shown
+    assert assay("feature-views", "list", "--overdue") == 0
+    shown = capsys.readouterr().out
+    assert "late" in shown
+    assert "fresh " not in shown
