@@ -7,6 +7,7 @@ cut. What is compared with stored rows (``transforms.unseen``) is that already.
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,8 @@ def store_once(
     of_files = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()
     counts = dict(of_files)
     kept: list[str] = []
-    for number, file in enumerate(files):
-        to = str(Path(job.staging) / f"once-{number}")
-        kept += _written_again(connection, job, file, to, rows=rows) if file in counts else [file]
+    for file in files:
+        kept += _written_again(connection, job, file, rows=rows) if file in counts else [file]
     return tuple(kept), sum(counts.values())
 
 
@@ -85,7 +85,7 @@ def _repeats_sql(spec: VersionSpec, hashed: str, files: Sequence[str]) -> str:
 
 
 def _written_again(
-    connection: duckdb.DuckDBPyConnection, job: ComputeJob, file: str, to: str, *, rows: int
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, file: str, *, rows: int
 ) -> list[str]:
     """Write a file once more without its repeats, into a folder; return what it is now.
 
@@ -97,7 +97,13 @@ def _written_again(
     written = connection.execute(
         f"COPY (SELECT {columns} FROM {numbered_rows([file])}"
         f" ANTI JOIN {less} ON file_row_number = row{order})"
-        f" TO {text(to)} {as_staged_files(job.spec)}"
+        f" TO {text(_unused(job.staging))} {as_staged_files(job.spec)}"
     ).fetchall()
     Path(file).unlink()
     return [name for name, size, *_ in written if size]
+
+
+def _unused(staging: str) -> str:
+    """Return a folder that is not there yet: another file, or another job, may have made some."""
+    folders = (Path(staging) / f"once-{number}" for number in count())
+    return str(next(folder for folder in folders if not folder.exists()))
