@@ -16,7 +16,7 @@ from guardian.shortcuts import get_perms
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
-from registry.queries import newest_of
+from registry.newest import newest_of, numbers_of
 from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def access_version(
         major, minor, patch = parse_version(number)
         found = versions.filter(major=major, minor=minor, patch=patch).first()
     if found is None:
-        known = [str(version.number) for version in versions if version.number]
+        known = numbers_of(feature_view.versions)
         raise VersionNotFound(f"{name} has no version {number!r}.{did_you_mean(number, known)}")
     return found
 

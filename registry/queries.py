@@ -21,8 +21,9 @@ from registry.models import (
     Membership,
     Project,
 )
+from registry.newest import NEWEST_FIRST, numbers_of
 from registry.spec.references import Reference, parse_major, parse_reference
-from registry.spec.versions import FIRST, Version, parse_version
+from registry.spec.versions import Version, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.spec.model import VersionSpec
-
-
-#: The order of numbered versions; a draft without a number has no place in it.
-NEWEST_FIRST = ("-major", "-minor", "-patch")
 
 
 class ReferenceNotFound(NotFound):
@@ -85,41 +82,19 @@ def relatives(
     Comparing with the base alone would let somebody base a change on what came before a protection.
     """
     served = feature_view.versions.filter(state__in=SERVED_STATES)
-    below = [each for each in served if each.version and number and each.version < number]
-    followed = max(below, key=lambda each: each.version or FIRST, default=None)
+    below = served.filter(_is_below(number)) if number else served.none()
+    followed = below.order_by(*NEWEST_FIRST).first()
     known = {each.pk: each for each in (base, feature_view.default_version, followed) if each}
     return list(known.values())
 
 
-def newest_version(feature_view: FeatureView) -> FeatureViewVersion | None:
-    """Return the version an author would look at; of versions already prefetched without a query.
-
-    The newest draft; else the highest submitted that is not retired; else the highest of all.
-    """
-    return newest_of(feature_view.versions.all())
-
-
-def newest_of(versions: Iterable[FeatureViewVersion]) -> FeatureViewVersion | None:
-    """Return which of these versions ``newest_version`` would."""
-    return max(versions, key=_newness, default=None)
-
-
-def _newness(version: FeatureViewVersion) -> tuple[bool, bool, Version, int]:
-    is_draft = version.state == State.DRAFT
-    # Of drafts the one made last, whatever number an earlier submission left with it.
-    number = FIRST if is_draft or version.version is None else version.version
-    return is_draft, version.state != State.RETIRED, number, version.pk
-
-
-def shown_version(feature_view: FeatureView) -> FeatureViewVersion | None:
-    """Return the version that speaks for its view: the default, else an author's newest."""
-    return feature_view.default_version or newest_version(feature_view)
-
-
-def newest_first(versions: Iterable[FeatureViewVersion]) -> list[FeatureViewVersion]:
-    """Sort drafts without a number first, then by number: databases differ on where nulls sort."""
-    highest = Version(10**9, 0, 0)
-    return sorted(versions, key=lambda each: (each.version or highest, each.pk), reverse=True)
+def _is_below(number: Version) -> Q:
+    major, minor, patch = number
+    return (
+        Q(major__lt=major)
+        | Q(major=major, minor__lt=minor)
+        | Q(major=major, minor=minor, patch__lt=patch)
+    )
 
 
 def served_version(*, project: Project, view: str, pin: str | None) -> FeatureViewVersion:
@@ -171,9 +146,8 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
     else:
         found = _newest_of_major(feature_view, major)
     if found is None:
-        known = [str(version.number) for version in versions]
         raise ReferenceNotFound(
-            f"{feature_view} has no version {pin!r}.{did_you_mean(pin, known)}",
+            f"{feature_view} has no version {pin!r}.{did_you_mean(pin, numbers_of(versions))}",
             name=str(feature_view),
         )
     return found
@@ -182,7 +156,11 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
 def _newest_of_major(feature_view: FeatureView, major: int) -> FeatureViewVersion | None:
     """Return the newest ready version; without one the newest that may become ready, else any."""
     of_major = _submitted(feature_view).filter(major=major).order_by(*NEWEST_FIRST)
-    ready = next((version for version in of_major if version.is_ready), None)
+    is_loaded = Q(table=None) | Q(table__ready_at__isnull=False)
+    may_be = of_major.filter(is_loaded, state__in=SERVED_STATES)
+    # One after the other: there may be thousands, and the first is what is looked for.
+    found = may_be.defer("packet").iterator(chunk_size=20)
+    ready = next((version for version in found if version.is_ready), None)
     return ready or of_major.exclude(state=State.RETIRED).first() or of_major.first()
 
 

@@ -13,13 +13,20 @@ from materialization.admin.budgets import budget_panel
 from materialization.catalogue import newest_event
 from materialization.choices import AlertKind, QuarantineState
 from materialization.markup import outcomes
-from materialization.models import Alert, MaterializationSchedule, Quarantine, TableCare
+from materialization.models import (
+    Alert,
+    MaterializationRun,
+    MaterializationSchedule,
+    Quarantine,
+    TableCare,
+)
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage, warned
 from registry import access
 from registry.admin.panels import panel
 from registry.choices import SERVED_STATES, Right
 from registry.models import FeatureView, FeatureViewVersion
+from registry.newest import MOST_SHOWN, NEWEST_FIRST
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
 RUNS_SHOWN = 5
 CERTIFICATES_SHOWN = 60
+SHARING_SHOWN = 10
 
 
 @panel(FeatureViewVersion)
@@ -39,6 +47,8 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
     windows = coverage(table)
     runs = table.runs.select_related("version__feature_view").order_by("-id")
     fresh = freshness_of([version], at=database_now()).get(version)
+    others = table.versions.exclude(pk=version.pk).select_related("feature_view")
+    others = others.defer("spec_json", "packet").order_by(*NEWEST_FIRST)
     context = {
         "version": version,
         "table": table,
@@ -52,7 +62,8 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "care": TableCare.objects.filter(table=table).first(),
         "files_kept": settings.FILES_KEPT_HOURS,
         "history_days": settings.HISTORY_DAYS,
-        "shared_with": table.versions.exclude(pk=version.pk).select_related("feature_view"),
+        "shared_with": others[:SHARING_SHOWN],
+        "shared_with_more": max(others.count() - SHARING_SHOWN, 0),
         "schedule": MaterializationSchedule.objects.filter(version=version).first(),
         "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
         "now": timezone.now(),
@@ -82,27 +93,36 @@ def certificate_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
 
 @panel(FeatureView)
 def feature_view_panel(request: HttpRequest, feature_view: FeatureView) -> str:
-    """Show how fresh each served version is."""
+    """Show how fresh the newest served versions are, and the default."""
     served = feature_view.versions.filter(state__in=SERVED_STATES, table__isnull=False)
-    versions = served.select_related("table", "feature_view", "materialization_schedule")
-    shown = list(versions.order_by("-major", "-minor", "-patch"))
+    newest = served.order_by(*NEWEST_FIRST).values_list("pk", flat=True)[:MOST_SHOWN]
+    wanted = {*newest, feature_view.default_version_id} - {None}
+    versions = served.filter(pk__in=wanted).order_by(*NEWEST_FIRST).defer("packet")
+    shown = list(versions.select_related("table", "feature_view", "materialization_schedule"))
     if not shown:
         return ""
     found = freshness_of(shown, at=database_now())
-    rows = [_standing(version, found[version]) for version in shown]
-    context = {"rows": rows, "now": timezone.now()}
+    runs = {version.table_id: _latest_run(version) for version in shown}
+    rows = [_standing(version, found[version], runs[version.table_id]) for version in shown]
+    context = {"rows": rows, "others": served.count() - len(shown), "now": timezone.now()}
     return render_to_string("materialization/admin/view_panel.html", context, request=request)
 
 
 panel(FeatureView)(budget_panel)  # after the one above
 
 
-def _standing(version: FeatureViewVersion, fresh: Freshness) -> dict[str, Any]:
-    table: Any = version.table
+def _latest_run(version: FeatureViewVersion) -> MaterializationRun | None:
+    runs = MaterializationRun.objects.filter(table=version.table_id)
+    return runs.select_related("version__feature_view").defer("profile").order_by("-id").first()
+
+
+def _standing(
+    version: FeatureViewVersion, fresh: Freshness, run: MaterializationRun | None
+) -> dict[str, Any]:
     return {
         "version": version,
         "fresh": fresh,
         "until": fresh.covered_until,
-        "run": table.runs.select_related("version__feature_view").order_by("-id").first(),
+        "run": run,
         "schedule": getattr(version, "materialization_schedule", None),
     }

@@ -31,7 +31,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter
 from registry.markup import badge, breakable, link, muted, utc_stacked
 from registry.models import FeatureTable, FeatureViewVersion
-from registry.queries import newest_first
+from registry.newest import NEWEST_FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
     from materialization.budgets import Use
+
+
+#: Versions of one table that its line names.
+MOST_NAMED = 10
 
 
 class _Lines(ChangeList):
@@ -80,13 +84,15 @@ class StoredDataAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureTable]:
         # Definitions and packets are long and not shown.
-        versions = FeatureViewVersion.objects.defer("spec_json", "packet")
+        versions = FeatureViewVersion.objects.defer("spec_json", "packet").order_by(*NEWEST_FIRST)
         sizes = TableSize.objects.filter(day__gte=(timezone.now() - OVER).date())
         windows = StoredWindow.objects.filter(table=OuterRef("pk")).order_by("-window_end")
         rows: QuerySet[FeatureTable] = super().get_queryset(request)
         return (
             rows.select_related("feature_view__project")
-            .prefetch_related(Prefetch("versions", versions), Prefetch("sizes", sizes))
+            .prefetch_related(
+                Prefetch("versions", versions[: MOST_NAMED + 1], "newest"), Prefetch("sizes", sizes)
+            )
             .annotate(covered_until=Subquery(windows.values("window_end")[:1]))
         )
 
@@ -123,11 +129,14 @@ class StoredDataAdmin(ScopedAdmin):
 
     @display(description="Versions")
     def versions(self, table: FeatureTable) -> SafeString:
-        """Name the versions that share the table; later ones first."""
-        lines = (
+        """Name the versions that share the table, the newest of them; later ones first."""
+        newest: list[FeatureViewVersion] = table.newest  # type: ignore[attr-defined]
+        lines = [
             (link(version, version.number or "draft"), badge(version.state))
-            for version in newest_first(table.versions.all())
-        )
+            for version in newest[:MOST_NAMED]
+        ]
+        if len(newest) > MOST_NAMED:
+            lines.append((muted("and older ones"), ""))
         return format_html_join("", '<div class="as-nowrap">{} {}</div>', lines)
 
     @display(description="Offline store")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -31,6 +32,18 @@ if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
+
+
+class PagesByKey(Paginator):
+    """Sorts a list by its keys and reads the rows of one page: definitions and packets are long."""
+
+    def page(self, number: int | str) -> Page:
+        number = self.validate_number(number)
+        bottom = (number - 1) * self.per_page
+        rows: QuerySet[Any] = self.object_list
+        keys = list(rows.values_list("pk", flat=True)[bottom : bottom + self.per_page])
+        found = rows.in_bulk(keys)
+        return self._get_page([found[key] for key in keys if key in found], number, self)
 
 
 class ScopedAdmin(ModelAdmin):
@@ -57,6 +70,7 @@ class ScopedAdmin(ModelAdmin):
     )
     change_list_template = "registry/admin/list.html"
     list_per_page = 50
+    paginator = PagesByKey
     list_filter_submit = True
     list_display_links: Any = ("title",)
 

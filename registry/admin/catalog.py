@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from registry.models.catalog import CatalogObject
 
 
+#: Views that the page of an entity or a source names.
+MOST_USERS = 50
+
+
 class CatalogAdmin(ScopedAdmin):
     """What the lists of entities and data sources share."""
 
@@ -38,19 +43,24 @@ class CatalogAdmin(ScopedAdmin):
         return super().get_queryset(request).select_related("project", "updated_by")
 
     def content(self, request: HttpRequest, obj: Entity | DataSource) -> dict[str, Any]:
+        users = list(islice(self.users(obj), MOST_USERS + 1))
         return {
             "object": obj,
             "spec": obj.spec,
             "canonical": plain(msgspec.to_builtins(obj.spec)),
-            "users": list(self.users(obj)),
+            "users": users[:MOST_USERS],
+            "has_more_users": len(users) > MOST_USERS,
         }
 
     def users(self, obj: CatalogObject) -> Iterator[FeatureView]:
         """Yield the views whose newest version embeds the object."""
         newest = FeatureViewVersion.objects.exclude(state=State.RETIRED).order_by("-id")
-        of_view = newest.filter(feature_view=OuterRef("feature_view")).values("pk")[:1]
-        versions = newest.filter(feature_view__project=obj.project, pk=Subquery(of_view))
-        for version in versions.select_related("feature_view").order_by("feature_view__name"):
+        of_view = newest.filter(feature_view=OuterRef("pk")).values("pk")[:1]
+        views = FeatureView.objects.filter(project=obj.project).values(newest=Subquery(of_view))
+        # Most definitions do not even name it; which of the others embed it is seen from the spec.
+        versions = newest.filter(pk__in=views, spec_json__contains=f'"{obj.name}"').defer("packet")
+        named = versions.select_related("feature_view").order_by("feature_view__name")
+        for version in named.iterator(chunk_size=MOST_USERS):
             if self.is_used(obj, version.spec.view):
                 yield version.feature_view
 

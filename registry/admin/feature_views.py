@@ -20,7 +20,14 @@ from registry.choices import State
 from registry.facts import facts_of
 from registry.markup import badge, badges, dash, fallback, link, muted
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
-from registry.queries import newest_first, shown_version
+from registry.newest import (
+    MOST_SHOWN,
+    NEWEST_FIRST,
+    newest_first,
+    shown_version,
+    shown_versions,
+    states_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,15 +49,19 @@ def _lasted(seconds: float) -> str:
 
 
 class _Lines(ChangeList):
-    """Asks at once what other apps say of the views of the page."""
+    """Asks at once for the version that speaks for each view of the page, the states of all, and
+    what other apps say."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         # A list of its own: what is set on its objects is to be there when they are shown.
         self.result_list: list[Any] = list(self.result_list)
+        views = FeatureView.objects.filter(pk__in=[view.pk for view in self.result_list])
+        found, states = shown_versions(views.select_related("default_version")), states_of(views)
         said = _said_of(self.result_list)
-        for feature_view in self.result_list:
-            feature_view.said = said.get(feature_view.pk, {})
+        for view in self.result_list:
+            view.shown, view.states = found.get(view.pk), states.get(view.pk, {})
+            view.said = said.get(view.pk, {})
 
 
 class OverdueFilter(TextFilter):
@@ -93,20 +104,22 @@ class FeatureViewAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureView]:
         related = "project", "default_version__table", "default_version__feature_view"
-        rows = super().get_queryset(request).select_related(*related)
-        return rows.prefetch_related("versions__table")
+        return super().get_queryset(request).select_related(*related)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return _Lines
 
     def content(self, request: HttpRequest, obj: FeatureView) -> dict[str, Any]:
         shown = shown_version(obj)
+        versions, count = newest_versions(obj), obj.versions.count()
         return {
             "feature_view": obj,
             "shown": shown,
             "spec": shown.spec if shown else None,
             "features": feature_rows(shown.spec.features, None) if shown else [],
-            "versions": versions_newest_first(obj),
+            "versions": versions,
+            "version_count": count,
+            "others": count - len(versions),
             "services": _services(obj),
         }
 
@@ -116,7 +129,7 @@ class FeatureViewAdmin(ScopedAdmin):
 
     @display(description="Description")
     def description(self, feature_view: FeatureView) -> SafeString:
-        shown = shown_version(feature_view)
+        shown = _shown(feature_view)
         return fallback(shown.spec.view.description if shown else "")
 
     @display(description="Default", ordering="default_version")
@@ -139,29 +152,36 @@ class FeatureViewAdmin(ScopedAdmin):
     @display(description="Versions")
     def state_badges(self, feature_view: FeatureView) -> SafeString:
         """Say how many versions are in which state."""
-        states = [version.state for version in feature_view.versions.all()]
+        states = feature_view.states  # type: ignore[attr-defined]
         return badges(*(state for state in State if state in states))
 
     @display(description="Sensitivity")
     def sensitivity(self, feature_view: FeatureView) -> SafeString:
-        shown = shown_version(feature_view)
+        shown = _shown(feature_view)
         return badge(shown.sensitivity) if shown else dash()
 
     @display(description="Owner")
     def owner(self, feature_view: FeatureView) -> SafeString:
-        shown = shown_version(feature_view)
+        shown = _shown(feature_view)
         return fallback(shown.spec.view.owner if shown else "")
 
 
-def versions_newest_first(feature_view: FeatureView) -> list[FeatureViewVersion]:
-    """Return the versions with their features counted, a draft without number first."""
-    versions = feature_view.versions.select_related(
-        "table", "submitted_by", "feature_view"
-    ).annotate(
+def _shown(feature_view: FeatureView) -> FeatureViewVersion | None:
+    """Return the version that speaks for a view of a list, as ``_Lines`` found it."""
+    found: FeatureViewVersion | None = feature_view.shown  # type: ignore[attr-defined]
+    return found
+
+
+def newest_versions(feature_view: FeatureView) -> list[FeatureViewVersion]:
+    """Return the newest versions and the default, with their features and approvals counted."""
+    newest = feature_view.versions.order_by(*NEWEST_FIRST).values_list("pk", flat=True)
+    wanted = {*newest[:MOST_SHOWN], feature_view.default_version_id}
+    versions = feature_view.versions.select_related("table", "submitted_by", "feature_view")
+    counted = versions.filter(pk__in=wanted - {None}).annotate(
         feature_count=Count("features", distinct=True),
         approval_count=Count("reviews", filter=Q(reviews__verdict="approved"), distinct=True),
     )
-    return newest_first(versions)
+    return newest_first(counted)
 
 
 def _services(feature_view: FeatureView) -> list[tuple[FeatureService, list[str]]]:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import Count, F, Q
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -24,7 +25,7 @@ from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
 from registry.looking import get_looking
 from registry.markup import badge, badges, breakable, dash, link, utc
-from registry.models import FeatureViewVersion
+from registry.models import FeatureViewVersion, Review
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.words import DOING
 
@@ -56,9 +57,10 @@ def waiting_badge(request: HttpRequest) -> str:
 
 def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
     """Count in ``agreed`` how many people approved exactly what each version says now."""
-    same = Q(reviews__verdict=Verdict.APPROVED, reviews__packet_hash=F("packet_hash"))
-    same &= Q(reviews__reviewer__is_active=True)
-    return versions.annotate(agreed=Count("reviews", filter=same, distinct=True))
+    same = Review.objects.filter(version=OuterRef("pk"), packet_hash=OuterRef("packet_hash"))
+    same = same.filter(verdict=Verdict.APPROVED, reviewer__is_active=True).order_by()
+    count = same.values("version").annotate(count=Count("pk")).values("count")
+    return versions.annotate(agreed=Coalesce(Subquery(count), 0))
 
 
 @admin.register(FeatureViewVersion)

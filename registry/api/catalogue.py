@@ -15,19 +15,21 @@ from lib.api import API, described
 from lib.errors import NotFound, did_you_mean
 from lib.parameters import PAGE, paged
 from registry import access
-from registry.api.filters import matching
+from registry.api.filters import is_searched, matching
 from registry.api.serializers import (
     data_source_output,
     entity_output,
     feature_service_output,
+    feature_view_brief,
     feature_view_output,
 )
 from registry.choices import SERVED_STATES
 from registry.facts import facts_of
-from registry.models import DataSource, Entity, FeatureService, FeatureView, FeatureViewVersion
+from registry.models import DataSource, Entity, FeatureService, FeatureView
+from registry.newest import shown_of, shown_versions, states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from django.db.models import QuerySet
     from rest_framework.request import Request
@@ -44,38 +46,54 @@ QUERY = {
 
 
 class Catalogue(NamedTuple):
-    """One kind of object: its rows with all that describing them reads, and the description."""
+    """One kind of object: its rows, how some of them are described, and as what they are searched.
+
+    A list may be long: all of it is searched by as little as is asked, and one page is described.
+    """
 
     rows: QuerySet[Any]
-    output: Callable[[Any], dict[str, Any]]
-    #: Adds to those of a page, in a project, what is asked for all of them at once.
-    finish: Callable[[str, list[dict[str, Any]]], None] = lambda project, outputs: None
+    outputs: Callable[[QuerySet[Any]], list[dict[str, Any]]]
+    #: Of all rows, in their order; as they are described where that is short.
+    briefs: Callable[[QuerySet[Any]], Iterable[dict[str, Any]]]
 
 
-def _add_facts(project: str, views: list[dict[str, Any]]) -> None:
-    """Add to each version of the described views what other apps say of it."""
-    names = {view["name"] for view in views}
-    versions = FeatureViewVersion.objects.filter(
-        feature_view__project__name=project, feature_view__name__in=names, state__in=SERVED_STATES
-    )
-    found = list(versions.select_related("feature_view", "table").defer("packet"))
-    said = facts_of(found)
-    by_name = {(each.feature_view.name, each.number): said[each.pk] for each in found}
+def _each(rows: QuerySet[Any], output: Callable[[Any], dict[str, Any]]) -> Catalogue:
+    def outputs(some: QuerySet[Any]) -> list[dict[str, Any]]:
+        return [output(row) for row in some]
+
+    return Catalogue(rows, outputs, outputs)
+
+
+def _view_outputs(views: QuerySet[FeatureView]) -> list[dict[str, Any]]:
+    """Describe views, with what other apps say of their versions that are shown."""
+    shown = shown_of(views)
+    found = [(view, shown[view.pk]) for view in views if view.pk in shown]
+    outputs = [feature_view_output(view, each) for view, each in found]
+    served = [v for _, each in found for v in each.newest if v.state in SERVED_STATES]
+    said = facts_of(served)
+    for output, (_, each) in zip(outputs, found, strict=True):
+        for line, version in zip(output["versions"], each.newest, strict=True):
+            line |= said.get(version.pk, {})
+    return outputs
+
+
+def _view_briefs(views: QuerySet[FeatureView]) -> Iterator[dict[str, Any]]:
+    speaks, states = shown_versions(views), states_of(views)
     for view in views:
-        for line in view["versions"]:
-            line |= by_name.get((view["name"], line["version"]), {})
+        if view.pk in speaks:
+            yield feature_view_brief(view, speaks[view.pk], states[view.pk])
 
 
-ENTITIES = Catalogue(Entity.objects.order_by("name"), entity_output)
-DATA_SOURCES = Catalogue(DataSource.objects.order_by("name"), data_source_output)
+ENTITIES = _each(Entity.objects.order_by("name"), entity_output)
+DATA_SOURCES = _each(DataSource.objects.order_by("name"), data_source_output)
 FEATURE_VIEWS = Catalogue(
-    FeatureView.objects.select_related("default_version")
-    .prefetch_related("versions__table")
+    FeatureView.objects.select_related("default_version__table")
+    .defer("default_version__packet")
     .order_by("name"),
-    feature_view_output,
-    _add_facts,
+    _view_outputs,
+    _view_briefs,
 )
-FEATURE_SERVICES = Catalogue(
+FEATURE_SERVICES = _each(
     FeatureService.objects.select_related("current")
     .prefetch_related("current__members__feature_view__default_version")
     .order_by("name"),
@@ -94,9 +112,13 @@ class CatalogueListAPI(API):
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
         rows = self.catalogue.rows.filter(project=found)
-        outputs = (self.catalogue.output(row) for row in rows)
-        response = paged(request, matching(outputs, request.query_params))
-        self.catalogue.finish(project, response.data["results"])
+        names: list[str] | QuerySet[Any] = rows.values_list("name", flat=True)
+        if is_searched(request.query_params):
+            briefs = matching(self.catalogue.briefs(rows), request.query_params)
+            names = [brief["name"] for brief in briefs]
+        response = paged(request, names)
+        page = rows.filter(name__in=response.data["results"])
+        response.data["results"] = self.catalogue.outputs(page)
         return response
 
 
@@ -110,14 +132,12 @@ class CatalogueDetailAPI(API):
     def get(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project)
         rows = self.catalogue.rows.filter(project=found)
-        row = rows.filter(name=name).first()
-        if row is None:
+        outputs = self.catalogue.outputs(rows.filter(name=name))
+        if not outputs:
             noun = self.catalogue.rows.model._meta.verbose_name
             known = rows.values_list("name", flat=True)
             raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
-        output = self.catalogue.output(row)
-        self.catalogue.finish(project, [output])
-        return Response(output)
+        return Response(outputs[0])
 
 
 def _operation(name: str, does: str) -> Callable[[type[API]], type[API]]:

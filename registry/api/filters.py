@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 WORDS: dict[str, type[Sensitivity] | type[State]] = {"sensitivity": Sensitivity, "state": State}
 
 
+def is_searched(parameters: Mapping[str, str]) -> bool:
+    """Return whether any of the filters is given."""
+    return any(parameters.get(name) for name in _FITS)
+
+
 def matching(rows: Iterable[dict[str, Any]], parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Keep the described objects that fit every filter given; without the field none fits.
 

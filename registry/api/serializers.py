@@ -5,7 +5,7 @@ Not for parsing definitions: ``reading.parsing`` does, with lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,11 +13,12 @@ from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
-from registry.queries import newest_first, shown_version
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from registry.models import (
         AuditEntry,
         DataSource,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         FeatureView,
         FeatureViewVersion,
     )
+    from registry.newest import Shown
     from registry.operations.registration.applied import Applied
 
 
@@ -66,10 +68,10 @@ def _words(thing: Entity | DataSource) -> dict[str, Any]:
     return {"description": thing.description, "owner": thing.owner, "tags": thing.tags}
 
 
-def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
-    """Describe a view by its default version, else by its newest; every view has at least one."""
-    default = feature_view.default_version
-    shown = cast("FeatureViewVersion", shown_version(feature_view))
+def feature_view_brief(
+    feature_view: FeatureView, shown: FeatureViewVersion, states: Collection[str]
+) -> dict[str, Any]:
+    """Describe a view as far as it is searched by."""
     view = shown.spec.view
     return {
         "name": feature_view.name,
@@ -77,16 +79,7 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
         "owner": view.owner,
         "tags": view.tags,
         "entities": list(view.entities),
-        "source": view.source or None,
-        "online": view.online,
-        "ttl": view.ttl,
-        "schedule": str(view.schedule) if view.schedule else None,
-        "freshness": view.freshness,
-        "default_version": default.number if default else None,
-        "versions": [
-            _version_line(version, feature_view)
-            for version in newest_first(feature_view.versions.all())
-        ],
+        "versions": [{"state": state} for state in states],
         "features": [
             {
                 "name": feature.name,
@@ -99,7 +92,26 @@ def feature_view_output(feature_view: FeatureView) -> dict[str, Any]:
     }
 
 
-def _version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:
+def feature_view_output(feature_view: FeatureView, shown: Shown) -> dict[str, Any]:
+    """Describe a view by its default version, else by its newest; every view has at least one."""
+    default = feature_view.default_version
+    view = shown.version.spec.view
+    brief = feature_view_brief(feature_view, shown.version, ())
+    features = brief.pop("features")
+    return brief | {
+        "source": view.source or None,
+        "online": view.online,
+        "ttl": view.ttl,
+        "schedule": str(view.schedule) if view.schedule else None,
+        "freshness": view.freshness,
+        "default_version": default.number if default else None,
+        "version_count": shown.count,
+        "versions": [version_line(version, feature_view) for version in shown.newest],
+        "features": features,
+    }
+
+
+def version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:
     return {
         "version": version.number,
         "state": version.state,
@@ -112,7 +124,7 @@ def _version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dic
 def version_output(version: FeatureViewVersion) -> dict[str, Any]:
     return {
         "name": version.feature_view.name,
-        **_version_line(version, version.feature_view),
+        **version_line(version, version.feature_view),
         "reasons": version.packet.get("reasons", []),
         "spec": msgspec.to_builtins(version.spec),
         "data_fingerprint": version.data_fingerprint,

@@ -43,6 +43,11 @@ urlpatterns = [
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
     *_lists,
     *_details,
+    path(
+        f"{_PROJECT}/feature-views/<slug:name>/versions",
+        versions.VersionsAPI.as_view(),
+        name="versions",
+    ),
     re_path(rf"{_VERSION}$", versions.VersionAPI.as_view(), name="version"),
     re_path(rf"{_VERSION}/review$", versions.ReviewAPI.as_view(), name="review"),
     re_path(

@@ -5,7 +5,7 @@ Not for rules: ``access`` loads and authorises, ``operations.lifecycle`` decides
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django.utils import timezone
@@ -13,22 +13,47 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
-from lib.api import API
+from lib.api import API, described
 from lib.bodies import BadBody, small_object
 from lib.decoding import converter
+from lib.parameters import PAGE, one_of, paged
 from lib.pools import Pool
 from registry import access
 from registry.api.requests import editor_ids
-from registry.api.serializers import review_output, version_output
+from registry.api.serializers import review_output, version_line, version_output
 from registry.authentication import token_of
-from registry.choices import Action, Right
+from registry.choices import Action, Right, State
 from registry.facts import facts_of
 from registry.looking import get_looking
+from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.words import DOING
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+
+class VersionsAPI(API):
+    """The versions of one view: drafts without a number first, then the highest first."""
+
+    attempt = "looking at the versions of {name}"
+    parameters: ClassVar[dict[str, str]] = {"state": "only those in this state", **PAGE}
+
+    @extend_schema(
+        operation_id="list_versions",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str, name: str) -> Response:
+        view = access.access_feature_view(request.user, project, name)
+        rows = view.versions.select_related("table").defer("packet").order_by(*NEWEST_FIRST)
+        if state := one_of(request.query_params, "state", State):
+            rows = rows.filter(state=state)
+        response = paged(request, rows)
+        page = response.data["results"]
+        said = facts_of(page)
+        response.data["results"] = [version_line(each, view) | said[each.pk] for each in page]
+        return response
 
 
 class VersionAPI(API):

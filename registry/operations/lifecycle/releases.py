@@ -15,8 +15,9 @@ from registry import epoch
 from registry.breakage import services_broken_by
 from registry.choices import SERVED_STATES, Action, State
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
+from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle import steps
-from registry.queries import NEWEST_FIRST, consumers_of
+from registry.queries import consumers_of
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -168,7 +169,7 @@ def mark_table_ready(
             ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for, loading_since=None
         )
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
-        newest = served.select_related("table").order_by(*NEWEST_FIRST)
+        newest = served.select_related("table").order_by(*NEWEST_FIRST).iterator(chunk_size=20)
         if first := next((version for version in newest if version.is_ready), None):
             default_if_none(first, at=at)
 

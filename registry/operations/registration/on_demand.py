@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from lib.errors import AssayError
+from registry.newest import newest_of
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import decide_draft
 from registry.operations.registration.references import Catalogue
 from registry.operations.registration.view_drafts import base_problems
-from registry.queries import newest_of
 from registry.spec.model import VersionSpec, stored_view
 from registry.spec.references import parse_reference
 

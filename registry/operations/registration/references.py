@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.errors import NotFound
-from registry.queries import newest_of
+from registry.newest import newest_of
 from registry.spec.versions import FIRST, parse_version
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import msgspec
 from registry.choices import Kind, State
 from registry.file_roots import find_root, root_among
 from registry.looking import AsRegistered
+from registry.newest import newest_of
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import decide_draft
-from registry.queries import newest_of
 from registry.reading.check_rules import unknown_columns
 from registry.spec.checks import canonical
 from registry.spec.model import FeatureViewSpec, VersionSpec

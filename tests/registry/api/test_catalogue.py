@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from copy import copy
+from typing import TYPE_CHECKING
+
 import pytest
 from django.db import connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 
 from registry.choices import State
+from registry.models import FeatureViewVersion
+from registry.newest import MOST_SHOWN
 from registry.operations.lifecycle import releases
 from tests.factories import AT, DEFINITIONS, ENTITY, SOURCE, VIEW, apply, make_ready, make_version
+
+if TYPE_CHECKING:
+    from registry.models import FeatureView
 
 pytestmark = pytest.mark.django_db
 
@@ -96,6 +105,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
         "schedule": None,
         "freshness": None,
         "default_version": None,
+        "version_count": 1,
         "versions": [
             {
                 "version": None,
@@ -253,6 +263,86 @@ def test_a_view_whose_versions_are_all_retired_keeps_its_shape(api, cast):
     assert view["default_version"] is None
     assert [each["state"] for each in view["versions"]] == [State.RETIRED]
     assert view["source"] == "driver_stats"
+
+
+def many_versions(cast, count: int) -> FeatureView:
+    """Return a view with so many submitted versions after its default, 1.0.0, as rows alone."""
+    first = make_ready(make_version(cast))
+    later = [copy(first) for _ in range(count)]
+    for patch, version in enumerate(later, 1):
+        version.pk, version.patch, version.state = None, patch, State.DRAFT
+        version._state.adding = True
+    made = FeatureViewVersion.objects.bulk_create(later)
+    keys = [version.pk for version in made]
+    FeatureViewVersion.objects.filter(pk__in=keys).update(state=State.IN_REVIEW)
+    return first.feature_view
+
+
+def test_of_very_many_versions_the_newest_and_the_default_are_shown(api, cast):
+    many_versions(cast, MOST_SHOWN + 5)
+    client = api(cast.consumer)
+
+    view = client.get(f"{BASE}/feature-views/driver_hourly").json()
+
+    assert (view["default_version"], view["version_count"]) == ("1.0.0", MOST_SHOWN + 6)
+    numbers = [each["version"] for each in view["versions"]]
+    assert numbers == [f"1.0.{MOST_SHOWN + 5 - n}" for n in range(MOST_SHOWN)] + ["1.0.0"]
+    assert view["versions"][-1]["ready"]
+    assert client.get(f"{BASE}/feature-views", {"state": "approved"}).json()["results"] == [view]
+
+
+def test_all_versions_of_a_view_are_in_a_list_with_pages(api, cast):
+    many_versions(cast, 7)
+    make_version(cast, state=State.DRAFT, text=VIEW.replace("acc_rate", "accept_rate"))
+    path = f"{BASE}/feature-views/driver_hourly/versions"
+
+    def listed(**query: str) -> tuple[int, list[str | None]]:
+        found = api(cast.consumer).get(path, query).json()
+        return found["count"], [each["version"] for each in found["results"]]
+
+    assert listed(limit="3") == (9, [None, "1.0.7", "1.0.6"])
+    assert listed(limit="3", offset="7") == (9, ["1.0.1", "1.0.0"])
+    assert listed(state="approved") == (1, ["1.0.0"])
+    assert listed(state="retired") == (0, [])
+    wrong = api(cast.consumer).get(path, {"state": "aproved"})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_filter")
+    (line,) = api(cast.consumer).get(path, {"state": "approved"}).json()["results"]
+    assert line["default"] and line["ready"] and line["freshness"]["overdue"] is False
+
+
+@pytest.mark.parametrize(
+    ("who", "status"), [("anonymous", 401), ("outsider", 404), ("consumer", 200), ("auditor", 200)]
+)
+def test_who_may_list_versions(api, cast, who, status):
+    make_version(cast)
+    path = f"{BASE}/feature-views/driver_hourly/versions"
+
+    assert api(getattr(cast, who, None)).get(path).status_code == status
+
+
+def test_definitions_are_read_of_what_is_shown_alone(api, cast):
+    """However many versions a view has, and views a project that nobody searches."""
+    many_versions(cast, 3 * MOST_SHOWN)
+    apply("\n---\n".join(VIEW.replace("driver_hourly", f"view_{n}") for n in range(5)), cast)
+    read = []
+
+    def note(instance: FeatureViewVersion, **_: object) -> None:
+        read.append(instance)
+
+    def rows_read(path: str, **query: str) -> int:
+        read.clear()
+        post_init.connect(note, sender=FeatureViewVersion)
+        try:
+            assert api(cast.consumer).get(f"{BASE}/feature-views{path}", query).status_code < 500
+        finally:
+            post_init.disconnect(note, sender=FeatureViewVersion)
+        return len(read)
+
+    assert rows_read("/driver_hourly") <= MOST_SHOWN + 1
+    assert rows_read("", limit="1", offset="5") <= 2
+    assert rows_read("/driver_hourly/versions", limit="10") <= 11
+    assert rows_read("/driver_hourly/versions/9.9.9") <= 2
+    assert rows_read("", q="view_3") <= 10
 
 
 def test_a_longer_list_asks_no_more_questions(api, cast):
