@@ -62,9 +62,15 @@ class CatalogueCalls(Calls):
         return source
 
     def get_feature_view(self, name: str) -> JSON:
-        """Give the view with its versions and the features of its default version."""
+        """Give the view with its newest versions and the features of its default version."""
         view: JSON = self._get("feature-views", name)
         return view
+
+    def list_versions(
+        self, name: str, *, state: str | None = None, limit: int | None = None
+    ) -> list[JSON]:
+        """Give the versions of a view, in one state or in any: drafts first, then the highest."""
+        return self._list("feature-views", name, "versions", query={"state": state}, limit=limit)
 
     def get_feature_view_version(self, name: str, version: str) -> JSON:
         """Give one version with its canonical spec and fingerprints."""

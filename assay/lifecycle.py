@@ -9,6 +9,8 @@ from assay.errors import Invalid
 from assay.shapes import JSON
 
 # The state from which each action starts: who names no version means the one in that state.
+#: Versions that an error names.
+MOST_NAMED = 10
 STARTS_FROM = {
     "submit": "draft",
     "withdraw": "in_review",
@@ -84,15 +86,19 @@ class LifecycleCalls(Calls):
 
     def _only(self, action: str, name: str) -> str:
         state = STARTS_FROM[action]
-        versions = self._get("feature-views", name)["versions"]
+        # Of three at most one is the default: there are two others, or these are all.
+        some = self._list("feature-views", name, "versions", query={"state": state}, limit=3)
         found = [
             version["version"] or "draft"
-            for version in versions
-            if version["state"] == state and not (action == "promote" and version["default"])
+            for version in some
+            if not (action == "promote" and version["default"])
         ]
         if len(found) == 1:
             return str(found[0])
-        said = ", ".join(f"{v['version'] or 'draft'} ({v['state']})" for v in versions) or "none"
+        versions = self._list("feature-views", name, "versions", limit=MOST_NAMED + 1)
+        named = [f"{v['version'] or 'draft'} ({v['state']})" for v in versions[:MOST_NAMED]]
+        said = ", ".join(named) or "none"
+        said += ", …" if len(versions) > MOST_NAMED else ""
         raise Invalid(
             f"to {action} {name} without naming a version, exactly one must be {state}; "
             f"name one as {name}@VERSION; there are: {said}",

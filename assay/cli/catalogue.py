@@ -16,6 +16,8 @@ from assay.errors import NotFound
 from assay.lifecycle import split_reference
 from assay.shapes import JSON
 
+#: Versions of one view that its line in a list names.
+SHOWN = 5
 WORDS = ("q", "tag", "owner")
 
 
@@ -42,6 +44,11 @@ def add(commands: Commands) -> None:
             listing.add_argument(f"--{flag}", action="store_true", help=f"those that are {flag}")
         describe = group.add("describe", partial(run_describe, kind=kind), "Show one in full.")
         describe.add_argument("name", metavar="NAME")
+        if name == "feature-views":
+            versions = group.add("versions", run_versions, "List the versions of one.")
+            versions.add_argument("name", metavar="NAME")
+            versions.add_argument("--state", help="only those in this state")
+            versions.add_argument("--limit", type=int, default=50, help="versions, default 50")
     audit = commands.add("audit", run_audit, "Show the project's trail.")
     for option in ("--verb", "--subject", "--actor"):
         audit.add_argument(option)
@@ -64,6 +71,16 @@ def run_describe(context: Context, args: argparse.Namespace, *, kind: Kind) -> N
     _show(context, kind.get(context.store, args.name))
 
 
+def run_versions(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.list_versions(args.name, state=args.state, limit=args.limit)
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        context.out.table(found, ("version", "state", "ready", "default", "class"))
+        if len(found) == args.limit:
+            context.out.note(f"the newest {args.limit}; --limit takes more")
+
+
 def run_roots(context: Context, args: argparse.Namespace) -> None:
     roots = context.store.list_roots()
     if context.out.as_json:
@@ -80,7 +97,7 @@ def run_audit(context: Context, args: argparse.Namespace) -> None:
         context.out.json(entries)
     else:
         # Definitions fill pages: before and after are in `--json`, what people wrote is here.
-        rows = [{**entry, "comment": entry["data"].get("comment", "")} for entry in entries]
+        rows = [{**entry, "comment": _words(entry["data"])} for entry in entries]
         context.out.table(rows, ("at", "actor", "verb", "subject", "comment"))
 
 
@@ -95,13 +112,21 @@ def _show(context: Context, found: JSON) -> None:
         context.out.describe(found)
 
 
+def _words(data: JSON) -> str:
+    """Return what somebody wrote with a deed."""
+    return str(data.get("comment") or data.get("reason") or "")
+
+
 def _view_row(view: JSON) -> dict[str, Any]:
-    versions = (f"{v['version'] or '(no number)'} {v['state']}" for v in view["versions"])
+    shown = view["versions"][:SHOWN]
+    versions = [f"{v['version'] or '(no number)'} {v['state']}" for v in shown]
+    if (others := view.get("version_count", len(view["versions"])) - len(shown)) > 0:
+        versions.append(f"and {others:,} more")
     names = [feature["name"] for feature in view["features"]]
     return {
         **view,
         "default": view.get("default_version"),
-        "versions": list(versions),
+        "versions": versions,
         "features": names,
         "freshness": _freshness_words(view),
     }

@@ -61,7 +61,7 @@ def run_discard(context: Context, args: argparse.Namespace) -> None:
     if context.out.as_json:
         context.out.json(found)
     else:
-        context.out.line(f"{found['rows']} rows of run {found['run']} are thrown away")
+        context.out.line(f"{found['rows']:,} rows of run {found['run']} are thrown away")
 
 
 def _row(row: JSON) -> JSON:

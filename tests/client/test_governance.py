@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 
 from assay import Invalid, InvalidDefinition, RunFailed, WaitTimedOut
+from assay.lifecycle import STARTS_FROM
 
 RUN = {"id": 7, "feature_view": "v", "version": "1.0.0", "step": "offline", "error": None}
 VERSIONS = [
@@ -84,6 +86,14 @@ def test_lists_read_page_after_page(peer, store):
     assert peer.requests[1].query["tag"] == ["core"]
 
 
+def page_of(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"count": len(versions), "next": None, "previous": None, "results": versions}
+
+
+def in_state(state: str) -> list[dict[str, Any]]:
+    return [each for each in VERSIONS if each["state"] == state]
+
+
 @pytest.mark.parametrize(
     ("action", "version", "body"),
     [
@@ -93,10 +103,12 @@ def test_lists_read_page_after_page(peer, store):
     ],
 )
 def test_without_a_version_the_only_possible_one_is_meant(peer, store, action, version, body):
-    peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
+    wanted = STARTS_FROM[action]
+    peer.answers_with("GET feature-views/v/versions", page_of(in_state(wanted)))
     peer.answers_with(f"POST feature-views/v/versions/{version}/{action}", {"state": "done"})
 
     assert getattr(store, action)("v", comment="ok", **body) == {"state": "done"}
+    assert peer.requests[0].query == {"state": [wanted], "limit": ["3"], "offset": ["0"]}
     assert peer.requests[-1].json() == {"comment": "ok"} | body
 
 
@@ -116,12 +128,22 @@ def test_what_an_action_takes_beside_a_comment_is_sent_when_given(peer, store):
 
 
 def test_when_two_versions_are_possible_both_are_named(peer, store):
-    peer.answers_with("GET feature-views/v", {"name": "v", "versions": VERSIONS})
+    peer.answers_with("GET feature-views/v/versions", page_of(in_state("approved")))
+    peer.answers_with("GET feature-views/v/versions", page_of(VERSIONS))
 
     with pytest.raises(
         Invalid, match=r"exactly one must be approved.*v@VERSION.*2\.0\.0 \(approved\)"
     ):
         store.deprecate("v")
+
+
+def test_of_very_many_versions_an_error_names_the_first(peer, store):
+    many = [{"version": f"1.0.{n}", "state": "approved", "default": n == 5} for n in range(11)]
+    peer.answers_with("GET feature-views/v/versions", page_of(many))
+
+    with pytest.raises(Invalid, match=r"1\.0\.9 \(approved\), …$"):
+        store.promote("v")
+    assert [sent.query["limit"] for sent in peer.requests] == [["3"], ["11"]]
 
 
 def test_materialize_sends_utc_and_waits_with_progress(peer, store):
