@@ -6,6 +6,7 @@ Not for deciding what is due: ``requests`` asks these functions.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def too_many_ticks(
     )
 
 
+@lru_cache(maxsize=1000)  # a sweep asks it of every version; most have the schedule of others
 def _step(schedule: ScheduleSpec, at: datetime, *, forward: bool) -> datetime:
     """Return the cron tick strictly after, or strictly before, ``at``."""
     steps = croniter(str(schedule.cron), at)

@@ -7,11 +7,11 @@ and however long their histories.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lib.errors import AssayError
-from materialization.choices import RunStep
-from materialization.models import MaterializationSchedule
+from materialization.choices import RunKind, RunQueue, RunStatus, RunStep
+from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.queries import (
     UNTOUCHED,
     busy_tables,
@@ -26,14 +26,16 @@ from materialization.ticks import last_tick
 from registry.queries import served_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from materialization.choices import RunKind
-    from materialization.models import MaterializationRun
     from materialization.queries import Standing
     from registry.models import FeatureTable, FeatureViewVersion
 
 log = logging.getLogger(__name__)
+#: Runs that wait in one queue at most for what the sweep asks: more than workers take until the
+#: next sweep.
+MOST_WAITING = 1000
 
 
 def add_schedules(*, at: datetime) -> None:
@@ -51,17 +53,50 @@ def _declared(version: FeatureViewVersion, at: datetime) -> MaterializationSched
 
 
 def start_due(*, at: datetime) -> None:
-    """Queue a run of each served version whose next tick has come, or that was never backfilled."""
+    """Queue a run of each served version whose next tick has come, or that was never backfilled.
+
+    Those that wait longest first, and no more than wait anyhow: see ``ask_for``.
+    """
     busy = busy_tables() | paused_tables()
     enabled = MaterializationSchedule.objects.filter(enabled=True, version__in=served_versions())
-    related = "version__feature_view__project", "version__table"
-    free = enabled.exclude(version__table__in=busy).select_related(*related)
+    free = enabled.exclude(version__table__in=busy).select_related("version__table")
     schedules = list(free.defer("version__packet"))
     found = standings({table_of(schedule.version).pk for schedule in schedules})
+    due = []
     for schedule in schedules:
         standing = found.get(table_of(schedule.version).pk, UNTOUCHED)
-        if (due := due_end(schedule, standing, at=at)) is not None:
-            attempt(schedule.version, due, at)
+        if (end := due_end(schedule, standing, at=at)) is not None:
+            since = end_of(standing.covered) or schedule.version.approved_at or at
+            due.append(Asked(since, schedule.version_id, end))
+    ask_for(due, at)
+
+
+class Asked(NamedTuple):
+    """A version of which a run is due: since when, and up to when it is to store or load."""
+
+    since: datetime
+    version: int
+    end: datetime
+
+
+def ask_for(due: Sequence[Asked], at: datetime, kind: RunKind | None = None) -> None:
+    """Ask for runs of those that wait longest, while fewer than ``MOST_WAITING`` wait in the queue.
+
+    Thousands may be due at once, at the full hour or when Redis lost all. To queue them takes a
+    sweep long, while nothing that died is taken up; and what waits is sent again each minute. The
+    next sweeps ask for the others, as workers get on.
+    """
+    queue = RunQueue.RELOADS if kind is RunKind.RELOAD else RunQueue.RUNS
+    waiting = MaterializationRun.objects.filter(status=RunStatus.QUEUED, queue=queue)
+    room = MOST_WAITING - waiting.count() if due else 0
+    asked = 0
+    for one in sorted(due):
+        if asked >= room:
+            log.info("sweep: %d runs wait, %d more are due", MOST_WAITING, len(due) - asked)
+            break
+        version = served_versions().filter(pk=one.version).first()
+        # One that is refused takes nobody's place: it would be the first again next time.
+        asked += version is not None and _attempt(version, one.end, at, kind)
 
 
 def due_end(
@@ -104,14 +139,16 @@ def is_resting(last: MaterializationRun | None, at: datetime) -> bool:
     return last.finished_at <= at + STEPPED_BACK and at < last.retry_at
 
 
-def attempt(
-    version: FeatureViewVersion, end: datetime, at: datetime, kind: RunKind | None = None
-) -> None:
-    """Ask for a run; why there is none is logged, and holds up nobody else."""
+def _attempt(
+    version: FeatureViewVersion, end: datetime, at: datetime, kind: RunKind | None
+) -> bool:
+    """Ask for a run and return whether there is one; why not is logged, and holds up nobody."""
     try:
         request_run(version=version, window_end=end, at=at, actor=None, kind=kind)
     except AssayError as exc:
         log.warning("sweep: %s: %s", version, exc)
+        return False
+    return True
 
 
 def table_of(version: FeatureViewVersion) -> FeatureTable:

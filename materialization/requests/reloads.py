@@ -17,7 +17,7 @@ from materialization.choices import RunKind, RunQueue, RunStatus, RunStep
 from materialization.edges import online_store
 from materialization.models import MaterializationRun
 from materialization.queries import busy_tables, standings
-from materialization.requests.due import attempt, is_resting, table_of
+from materialization.requests.due import Asked, ask_for, is_resting, table_of
 from materialization.requests.runs import enqueue
 from materialization.runner.loading import StoreEmptied, longest_of, speaks_for
 from materialization.sizes import note_online
@@ -55,9 +55,12 @@ def reload_missing(*, at: datetime) -> None:
     markers = online_store().markers([table.uid for table in ready])
     found = standings({table.pk for table in ready})
     _hasten([t.pk for t, marker in zip(ready, markers, strict=True) if _is_out(t, marker)])
-    for table, version, standing in _lacking(ready, markers, found):
-        if table.pk not in busy and not _loading_rests(standing.last, at):
-            attempt(version, min(standing.covered[-1].end, at), at, kind=RunKind.RELOAD)
+    lacking = [
+        Asked(table.ready_at or at, version.pk, min(standing.covered[-1].end, at))
+        for table, version, standing in _lacking(ready, markers, found)
+        if table.pk not in busy and not _loading_rests(standing.last, at)
+    ]
+    ask_for(lacking, at, RunKind.RELOAD)
 
 
 def lacking_tables(*, at: datetime) -> list[tuple[FeatureViewVersion, datetime]]:
