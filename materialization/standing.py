@@ -24,17 +24,23 @@ from materialization.choices import (
 )
 from materialization.clocks import last_heard
 from materialization.edges import fullness, offline_store
-from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
-from materialization.quality.freshness import freshness_of
+from materialization.models import (
+    Alert,
+    Certificate,
+    MaterializationRun,
+    Quarantine,
+    StoredWindow,
+)
+from materialization.quality.freshness import MAY_PROMISE, ends_of
 from materialization.queries import recorded_tables, table_at
-from registry.models import FeatureView
+from registry.models import FeatureTable, FeatureView
+from registry.newest import newest_by_table
 from registry.queries import served_versions
+from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-
-    from registry.models import FeatureTable
 
 
 class Figure(NamedTuple):
@@ -83,13 +89,25 @@ def figures(*, at: datetime) -> Iterator[Figure]:
 
 
 def _ages(at: datetime) -> Iterator[Figure]:
-    for version, fresh in freshness_of(served_versions().defer("packet"), at=at).items():
-        project = version.feature_view.project.name
-        labels = {"project": project, "feature_view": str(version)}
-        if fresh.age is not None:
-            yield Figure("assay_freshness_age_seconds", labels, fresh.age.total_seconds())
-        if fresh.promise is not None:
-            yield Figure("assay_freshness_promise_seconds", labels, fresh.promise.total_seconds())
+    """Say how old each served version is: as rows, since there may be very many."""
+    ends = ends_of(StoredWindow.objects.all())
+    columns = "table", "spec_json", "feature_view__project__name", *_NAMED
+    for table, spec, project, *named in served_versions().values_list(*columns).iterator():
+        labels = {"project": project, "feature_view": _name(*named)}
+        if (end := ends.get(table)) is not None:
+            age = max((at - end).total_seconds(), 0.0)
+            yield Figure("assay_freshness_age_seconds", labels, age)
+        promise = load_version_spec(spec).view.promised_age if MAY_PROMISE in spec else None
+        if promise is not None:
+            yield Figure("assay_freshness_promise_seconds", labels, promise.total_seconds())
+
+
+#: What ``_name`` takes, which says the same as a version's ``str``.
+_NAMED = ("feature_view__name", "major", "minor", "patch")
+
+
+def _name(view: str, *number: int) -> str:
+    return f"{view}@{'.'.join(map(str, number))}"
 
 
 def _drift() -> Iterator[Figure]:
@@ -129,21 +147,26 @@ def _quarantine() -> Iterator[Figure]:
 
 
 def _certificates(at: datetime) -> Iterator[Figure]:
-    """Say what the last comparison of each kind found that found anything at all."""
+    """Say what the last comparison of each kind found that found anything at all.
+
+    A comparison is of a table: it is said of the newest version that serves it.
+    """
     said = Certificate.objects.filter(
         status__in=(CertificateStatus.EQUAL, CertificateStatus.DIFFERENT)
     )
+    versions = newest_by_table(served_versions()).order_by()
+    names = {
+        table: {"project": project, "feature_view": _name(*named)}
+        for table, project, *named in versions.values_list(
+            "table", "feature_view__project__name", *_NAMED
+        )
+    }
     for kind in CertificateKind:
-        newest = said.filter(kind=kind, table=OuterRef("table")).order_by("-id").values("pk")[:1]
-        versions = served_versions().defer("packet").annotate(newest=Subquery(newest))
-        found = list(versions.exclude(newest=None))
-        certificates = said.in_bulk([version.newest for version in found])
-        for version in found:
-            labels = {
-                "project": version.feature_view.project.name, "feature_view": str(version),
-                "kind": kind.value,
-            }  # fmt: skip
-            yield from _certificate_figures(certificates[version.newest], labels, at)
+        of_table = said.filter(kind=kind, table=OuterRef("pk")).order_by("-id").values("pk")[:1]
+        newest = FeatureTable.objects.annotate(newest=Subquery(of_table)).values("newest")
+        for found in said.filter(pk__in=newest):
+            if (labels := names.get(found.table_id)) is not None:
+                yield from _certificate_figures(found, labels | {"kind": kind.value}, at)
 
 
 def _certificate_figures(

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from registry.models import FeatureViewVersion
 
 _NONE = timedelta(0)
+#: Canonical definitions have it if they say something, or a feature is called so.
+MAY_PROMISE = '"freshness"'
 
 
 class Freshness(NamedTuple):
@@ -44,16 +48,25 @@ class Freshness(NamedTuple):
         return self.promise is not None and since is not None and self.at - since > self.promise
 
 
+def promising(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
+    """Return those that may have made a promise; the others are never overdue."""
+    return versions.filter(spec_json__contains=MAY_PROMISE).defer("packet")
+
+
 def freshness_of(
     versions: Iterable[FeatureViewVersion], *, at: datetime
 ) -> dict[FeatureViewVersion, Freshness]:
     """Return how each of the versions that are stored stands; one question for all of them."""
     stored = [version for version in versions if version.table_id is not None]
-    windows = StoredWindow.objects.filter(table__in={version.table_id for version in stored})
-    ends = dict(windows.values_list("table").annotate(Max("window_end")).order_by())
+    ends = ends_of(StoredWindow.objects.filter(table__in={v.table_id for v in stored}))
     return {
         version: Freshness(
             version.spec.view.promised_age, ends.get(version.table_id), version.approved_at, at
         )
         for version in stored
     }
+
+
+def ends_of(windows: QuerySet[StoredWindow]) -> dict[int | None, datetime]:
+    """Return up to when each table is covered that these windows are of."""
+    return dict(windows.values_list("table").annotate(Max("window_end")).order_by())

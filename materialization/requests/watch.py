@@ -34,7 +34,7 @@ from materialization.quality.alerts.opening import (
     close_alerts,
     settle,
 )
-from materialization.quality.freshness import freshness_of
+from materialization.quality.freshness import freshness_of, promising
 from materialization.requests.turns import STEPPED_BACK
 from materialization.stalls import silent_kinds, waiting_queues
 from materialization.tasks import deliver_notice
@@ -66,7 +66,7 @@ KEPT = timedelta(days=30)
 
 def watch_freshness(*, at: datetime) -> None:
     """Tell of versions that are older than they promise."""
-    found = freshness_of(served_versions().defer("packet"), at=at)
+    found = freshness_of(promising(served_versions()), at=at)
     late = {version: fresh for version, fresh in found.items() if fresh.is_overdue}
     troubles = {
         about_version(version): _lateness(version, fresh) for version, fresh in late.items()
