@@ -243,7 +243,7 @@ def access_version(
         major, minor, patch = parse_version(number)
         found = versions.filter(major=major, minor=minor, patch=patch).first()
     if found is None:
-        known = numbers_of(feature_view.versions)
+        known = numbers_of(feature_view.versions.all())
         raise VersionNotFound(f"{name} has no version {number!r}.{did_you_mean(number, known)}")
     return found
 

@@ -67,7 +67,7 @@ def start_due(*, at: datetime) -> None:
         standing = found.get(table_of(schedule.version).pk, UNTOUCHED)
         if (end := due_end(schedule, standing, at=at)) is not None:
             since = end_of(standing.covered) or schedule.version.approved_at or at
-            due.append(Asked(since, schedule.version_id, end))
+            due.append(Asked(since, table_of(schedule.version).pk, schedule.version_id, end))
     ask_for(due, at)
 
 
@@ -75,6 +75,7 @@ class Asked(NamedTuple):
     """A version of which a run is due: since when, and up to when it is to store or load."""
 
     since: datetime
+    table: int
     version: int
     end: datetime
 
@@ -89,14 +90,17 @@ def ask_for(due: Sequence[Asked], at: datetime, kind: RunKind | None = None) -> 
     queue = RunQueue.RELOADS if kind is RunKind.RELOAD else RunQueue.RUNS
     waiting = MaterializationRun.objects.filter(status=RunStatus.QUEUED, queue=queue)
     room = MOST_WAITING - waiting.count() if due else 0
-    asked = 0
+    asked: set[int] = set()
     for one in sorted(due):
-        if asked >= room:
-            log.info("sweep: %d runs wait, %d more are due", MOST_WAITING, len(due) - asked)
+        if len(asked) >= room:
+            log.info("sweep: %d runs wait, more of %d are due", MOST_WAITING, len(due))
             break
+        if one.table in asked:  # by another version: what it does is done for all of them
+            continue
         version = served_versions().filter(pk=one.version).first()
         # One that is refused takes nobody's place: it would be the first again next time.
-        asked += version is not None and _attempt(version, one.end, at, kind)
+        if version is not None and _attempt(version, one.end, at, kind):
+            asked.add(one.table)
 
 
 def due_end(

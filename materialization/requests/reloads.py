@@ -56,7 +56,7 @@ def reload_missing(*, at: datetime) -> None:
     found = standings({table.pk for table in ready})
     _hasten([t.pk for t, marker in zip(ready, markers, strict=True) if _is_out(t, marker)])
     lacking = [
-        Asked(table.ready_at or at, version.pk, min(standing.covered[-1].end, at))
+        Asked(table.ready_at or at, table.pk, version.pk, min(standing.covered[-1].end, at))
         for table, version, standing in _lacking(ready, markers, found)
         if table.pk not in busy and not _loading_rests(standing.last, at)
     ]

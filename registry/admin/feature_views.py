@@ -175,9 +175,11 @@ def _shown(feature_view: FeatureView) -> FeatureViewVersion | None:
 def newest_versions(feature_view: FeatureView) -> list[FeatureViewVersion]:
     """Return the newest versions and the default, with their features and approvals counted."""
     newest = feature_view.versions.order_by(*NEWEST_FIRST).values_list("pk", flat=True)
-    wanted = {*newest[:MOST_SHOWN], feature_view.default_version_id}
+    wanted = set(newest[:MOST_SHOWN])
+    if feature_view.default_version_id is not None:
+        wanted.add(feature_view.default_version_id)
     versions = feature_view.versions.select_related("table", "submitted_by", "feature_view")
-    counted = versions.filter(pk__in=wanted - {None}).annotate(
+    counted = versions.filter(pk__in=wanted).annotate(
         feature_count=Count("features", distinct=True),
         approval_count=Count("reviews", filter=Q(reviews__verdict="approved"), distinct=True),
     )
