@@ -49,7 +49,7 @@ class Shown(NamedTuple):
     version: FeatureViewVersion
     #: The newest of all and the default, in the order of lists.
     newest: list[FeatureViewVersion]
-    count: int
+    total: int
     states: frozenset[State]
 
 
@@ -97,7 +97,7 @@ def shown_versions(views: QuerySet[FeatureView]) -> dict[int, FeatureViewVersion
     found = {view.pk: view.default_version for view in views if view.default_version is not None}
     if len(found) < len(views):
         others = _ranked(views.filter(default_version=None), _BY_NEWNESS)
-        found |= {each.feature_view_id: each for each in _read(others.filter(rank=1))}
+        found |= {each.feature_view_id: each for each in _read(others.filter(Q(rank=1)))}
     return found
 
 
@@ -105,7 +105,7 @@ def shown_of(views: QuerySet[FeatureView]) -> dict[int, Shown]:
     """Return what is shown of each view, by its key: four questions for all of them."""
     speaks, states = shown_versions(views), states_of(views)
     lines: defaultdict[int, dict[int, FeatureViewVersion]] = defaultdict(dict)
-    for version in _read(_ranked(views, NEWEST_FIRST).filter(rank__lte=MOST_SHOWN)):
+    for version in _read(_ranked(views, NEWEST_FIRST).filter(Q(rank__lte=MOST_SHOWN))):
         lines[version.feature_view_id][version.pk] = version
     for view in views:
         if view.default_version is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -96,8 +97,8 @@ def feature_view_panel(request: HttpRequest, feature_view: FeatureView) -> str:
     """Show how fresh the newest served versions are, and the default."""
     served = feature_view.versions.filter(state__in=SERVED_STATES, table__isnull=False)
     newest = served.order_by(*NEWEST_FIRST).values_list("pk", flat=True)[:MOST_SHOWN]
-    wanted = {*newest, feature_view.default_version_id} - {None}
-    versions = served.filter(pk__in=wanted).order_by(*NEWEST_FIRST).defer("packet")
+    wanted = Q(pk__in=set(newest)) | Q(pk=feature_view.default_version_id)
+    versions = served.filter(wanted).order_by(*NEWEST_FIRST).defer("packet")
     shown = list(versions.select_related("table", "feature_view", "materialization_schedule"))
     if not shown:
         return ""

@@ -16,6 +16,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.views import ChangeList
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
-    from django.utils.safestring import SafeString
 
     from materialization.budgets import Use
 
@@ -136,7 +136,7 @@ class StoredDataAdmin(ScopedAdmin):
             for version in newest[:MOST_NAMED]
         ]
         if len(newest) > MOST_NAMED:
-            lines.append((muted("and older ones"), ""))
+            lines.append((muted("and older ones"), SafeString()))
         return format_html_join("", '<div class="as-nowrap">{} {}</div>', lines)
 
     @display(description="Offline store")
