@@ -13,7 +13,7 @@ from assay import Invalid, InvalidDefinition, RunFailed, WaitTimedOut
 from assay.lifecycle import STARTS_FROM
 
 RUN = {"id": 7, "feature_view": "v", "version": "1.0.0", "step": "offline", "error": None}
-VERSIONS = [
+VERSIONS: list[dict[str, Any]] = [
     {"version": "2.0.0", "state": "approved", "ready": True, "default": False, "class": "major"},
     {"version": "1.1.0", "state": "in_review", "ready": False, "default": False, "class": "minor"},
     {"version": "1.0.0", "state": "approved", "ready": True, "default": True, "class": None},

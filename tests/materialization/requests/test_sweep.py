@@ -12,6 +12,7 @@ from django.db import connection
 from featurestore_project.celery import app
 from lib import rates
 from lib.connections import RedisUnreachable, get_redis
+from lib.errors import Conflict
 from lib.rates import Rate
 from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.edges import online_store
@@ -29,7 +30,7 @@ from registry.choices import State
 from registry.denials import STRANGERS
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases
-from tests.factories import DEFINITIONS, make_version, verbs_of
+from tests.factories import DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import (
     AT,
     HOUR,
@@ -571,3 +572,43 @@ def test_a_run_that_ends_while_the_sweep_looks_is_not_asked_for_again(version, d
     perform(run)
     assert run.status == "succeeded"
     assert list(MaterializationRun.objects.all()) == [run]
+
+
+def test_of_many_that_are_due_no_more_are_asked_for_than_workers_soon_take(
+    version, cast, monkeypatch
+):
+    monkeypatch.setattr(due, "MOST_WAITING", 2)
+    others = [VIEW.replace("driver_hourly", f"driver_{name}") for name in ("a", "b", "c")]
+    versions = [version, *(make_version(cast, text=text) for text in others)]
+
+    first = swept()
+    assert {run.version_id for run in first} == {each.pk for each in versions[:2]}
+    assert swept(AT + MINUTE) == []  # those two still wait
+
+    perform(first[0])
+    (second,) = swept(AT + 2 * MINUTE)
+    perform(first[1])
+    perform(second)
+    (third,) = swept(AT + 3 * MINUTE)
+    assert {run.version_id for run in (*first, second, third)} == {each.pk for each in versions}
+
+
+def test_who_is_refused_takes_nobodys_place(version, cast, sources, monkeypatch):
+    monkeypatch.setattr(due, "MOST_WAITING", 1)
+    other = make_version(cast, text=VIEW.replace("driver_hourly", "driver_other"))
+    monkeypatch.setattr(due, "request_run", refusing(version))
+
+    (run,) = swept()
+
+    assert run.version_id == other.pk
+
+
+def refusing(refused):
+    """Return ``request_run`` but for one version, which is refused."""
+
+    def ask(*, version, **asked):
+        if version.pk == refused.pk:
+            raise Conflict("no")
+        return request_run(version=version, **asked)
+
+    return ask
