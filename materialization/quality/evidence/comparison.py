@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from materialization.compute.questions import JoinQuestion, Timing
 from materialization.quality.distributions import marks_of
 from materialization.quality.drift import drift_between
-from materialization.quality.evidence.showing import shown
+from materialization.quality.evidence.showing import shown_at
 from materialization.quality.profiles import ColumnProfile, Profile, most_frequent
 from materialization.stores.columns import EVENT, INSTANT
 
@@ -100,7 +100,8 @@ def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Any:
     if old.type != new.type and _numbers(old) is not None and _numbers(new) is not None:
         old, new = old.cast(pa.float64(), safe=False), new.cast(pa.float64(), safe=False)
     if old.type != new.type or pa.types.is_nested(old.type):
-        pairs = zip(old.to_pylist(), new.to_pylist(), strict=True)
+        # As texts: NaN inside a list is like NaN.
+        pairs = zip(_texts(old), _texts(new), strict=True)
         return np.fromiter((a == b for a, b in pairs), bool, count=len(new))
     same = pc.fill_null(pc.equal(old, new), False)
     same = pc.or_(same, pc.and_(pc.is_null(old), pc.is_null(new)))
@@ -108,6 +109,13 @@ def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Any:
         both = pc.and_(pc.is_nan(old), pc.is_nan(new))
         same = pc.or_(same, pc.fill_null(both, False))
     return same.to_numpy()
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """Return the values as texts; instants as numbers: Python has no date for the furthest."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return [repr(value) for value in column.to_pylist()]
 
 
 def _numbers(column: pa.ChunkedArray) -> Any:
@@ -128,7 +136,7 @@ def _column(column: pa.ChunkedArray) -> ColumnProfile:
         return ColumnProfile(
             "value", len(column), column.null_count, nans, marks=marks_of(known), seen=len(known)
         )
-    texts = Counter(str(value) for value in column.drop_null().to_pylist())
+    texts = Counter(_texts(column.drop_null()))
     return ColumnProfile(
         "value", len(column), column.null_count, top=most_frequent(texts.items()),
         seen=texts.total(),
@@ -153,8 +161,8 @@ def _examples(
     keys = [name for name in asked.column_names if name != EVENT]
     for place in places:
         yield {
-            "key": {name: shown(asked[name][place].as_py()) for name in keys},
-            EVENT: shown(asked[EVENT][place].as_py()),
-            "before": shown(old[place].as_py()),
-            "after": shown(new[place].as_py()),
+            "key": {name: shown_at(asked[name], place) for name in keys},
+            EVENT: shown_at(asked[EVENT], place),
+            "before": shown_at(old, place),
+            "after": shown_at(new, place),
         }

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lib.errors import AssayError
-from lib.instants import from_us
 from materialization.disclosure import VALUES
 from materialization.errors import TEMP_PREFIX
 from materialization.quality.evidence.comparison import compare_trials, rows_of
 from materialization.quality.evidence.cost import cost_of
-from materialization.quality.evidence.leakage import probe, stamps_of
-from materialization.quality.evidence.showing import shown
+from materialization.quality.evidence.leakage import first_event_of, probe
+from materialization.quality.evidence.showing import shown_at
 from materialization.quality.evidence.trial import (
     Subject,
     Trial,
@@ -34,6 +33,8 @@ from registry.evidence import computed, not_computed
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    import pyarrow as pa
 
     from materialization.quality.evidence.trial import Bounds
 
@@ -121,7 +122,7 @@ class _Gathering:
             **{side: _without_values(profile) for side, profile in said.items()},
         }
         rows = self._bounds.engine.some_rows(after.files, after.spec, SAMPLE)
-        return computed(facts, {**said, "sample": [_shown(row) for row in rows.to_pylist()]})
+        return computed(facts, {**said, "sample": _shown(rows)})
 
     def _comparison(self, after: Trial, before: Trial | str) -> dict[str, Any] | str:
         if isinstance(before, str):
@@ -135,9 +136,8 @@ class _Gathering:
 
     def _leakage(self, after: Trial) -> dict[str, Any]:
         cut = None
-        event, _ = stamps_of(after.files)
-        if len(event):
-            middle = middle_of(self._window, from_us(int(event.min())))
+        if (first := first_event_of(after.files)) is not None:
+            middle = middle_of(self._window, first)
             cut = self._tried(self._wanted.after, Window(self._window.start, middle))
         return computed(probe(after, cut, engine=self._bounds.engine), {})
 
@@ -153,5 +153,6 @@ def _without_values(profile: dict[str, Any]) -> dict[str, Any]:
     return profile | {"columns": columns}
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: shown(value) for name, value in row.items() if name != SEQUENCE}
+def _shown(rows: pa.Table) -> list[dict[str, Any]]:
+    names = [name for name in rows.column_names if name != SEQUENCE]
+    return [{name: shown_at(rows[name], n) for name in names} for n in range(rows.num_rows)]

@@ -15,7 +15,8 @@ from materialization.quality.evidence.comparison import compare_trials, rows_of
 from materialization.stores.columns import CREATED, EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from materialization.compute.engine import Engine
     from materialization.quality.evidence.trial import Trial
@@ -24,6 +25,21 @@ if TYPE_CHECKING:
 _FEW_LOADS, _MANY_ROWS = 3, 100
 #: The separation by one feature needs a label.
 NO_LABEL = "no training set of this project names a label."
+
+
+def first_event_of(files: Sequence[str]) -> datetime | None:
+    """Return the first event of the rows in files that we wrote; None: there are no rows."""
+    return min((first for file in files for first in _firsts(file)), default=None)
+
+
+def _firsts(file: str) -> Iterator[datetime]:
+    """Yield the first event of each row group, as the footer says it."""
+    footer = pq.read_metadata(file)
+    column = footer.schema.to_arrow_schema().get_field_index(EVENT)
+    for number in range(footer.num_row_groups):
+        found = footer.row_group(number).column(column).statistics
+        if found is not None and found.has_min_max:
+            yield found.min
 
 
 def stamps_of(files: Sequence[str]) -> tuple[Any, Any]:

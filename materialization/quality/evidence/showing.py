@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Characters of a value that are shown.
 LONGEST = 200
 #: NUL, which not every database keeps, as its picture.
 _NUL = str.maketrans({"\x00": "\u2400"})
+
+
+def shown_at(column: pa.ChunkedArray, place: int) -> Any:
+    """Return the value at a place of a column, as ``shown`` does.
+
+    An instant that Python has no date for is its microseconds since 1970.
+    """
+    value = column[place]
+    try:
+        return shown(value.as_py())
+    except (ValueError, OverflowError):
+        return str(value.value)
 
 
 def shown(value: Any) -> Any:

@@ -292,3 +292,16 @@ def test_equal_and_missing_values_are_counted_as_a_loop_counts_them(seed):
         a is None and b is not None for a, b in zip(old, new, strict=True)
     )
     assert len(examples) == min(10, rows - sum(same))
+
+
+def test_values_that_python_has_no_word_for_are_shown_as_well():
+    instants = pa.chunked_array([pa.array([2**62, None], pa.timestamp("us", tz="UTC"))])
+    lists = pa.chunked_array([pa.array([[float("nan")], [1.0]])])
+    asked = pa.table({"k": [1, 2], "event_timestamp": pa.array([AT, AT])})
+
+    facts, examples = comparison._compare(instants, pa.chunked_array([[0, 0]]), asked)
+    same, _ = comparison._compare(lists, lists, asked)
+
+    assert (facts["equal"], facts["only_after"]) == (0, 1)
+    assert examples[0]["before"] == str(2**62)
+    assert same["equal"] == 2
