@@ -48,7 +48,10 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "featurestore_project.dashboard.dashboard",
     "STYLES": [lambda request: static("registry/admin.css")],
-    "SCRIPTS": [lambda request: static("registry/tables.js")],
+    "SCRIPTS": [
+        lambda request: static("registry/tables.js"),
+        lambda request: static("registry/review.js"),
+    ],
     "SITE_FAVICONS": [
         {
             "rel": "icon",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
+from django.http import HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
@@ -20,6 +21,7 @@ from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
+from registry.admin.queue import after
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
@@ -31,7 +33,7 @@ from registry.words import DOING
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
 #: What the person reads when an action went through; ``{version}`` is the version after it.
@@ -108,11 +110,11 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: FeatureViewVersion) -> dict[str, Any]:
         return version_context(request, obj)
 
-    def act(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
-        """Perform the action whose button was pressed."""
+    def act(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse | None:
+        """Perform the action whose button was pressed; after a decision the next one is there."""
         chosen = request.POST.get("action", "")
         if chosen not in {*Action} - {Action.SUBMIT}:
-            return
+            return None
         action = Action(chosen)
         options: dict[str, Any] = {}
         if action in DECISIONS:
@@ -120,14 +122,16 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             options["packet_hash"] = request.POST.get("packet_hash", "")
         if action in (Action.PROMOTE, Action.RETIRE):
             options["force"] = request.POST.get("force") == "on"
-        self._take(request, obj, action, **options)
+        taken = self._take(request, obj, action, **options)
+        following = after(request, obj) if taken and action in DECISIONS else None
+        return HttpResponseRedirect(self.url_of(following)) if following else None
 
     def submit(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
         self._take(request, obj, Action.SUBMIT, look=get_looking())
 
     def _take(
         self, request: HttpRequest, obj: FeatureViewVersion, action: Action, **options: Any
-    ) -> None:
+    ) -> bool:
         operation = partial(
             OPERATIONS[action],
             version=obj,
@@ -139,6 +143,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         version = attempt(request, operation, wanted=f"{DOING[action]} {obj}")
         if version is not None:
             messages.success(request, DONE[action].format(version=version))
+        return version is not None
 
     @display(description="Version", ordering="feature_view__name")
     def title(self, version: FeatureViewVersion) -> SafeString:

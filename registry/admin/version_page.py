@@ -11,6 +11,7 @@ import msgspec
 
 from registry import access, lifecycle
 from registry.admin.changes import change_row
+from registry.admin.queue import place_of
 from registry.admin.scope import projects_with
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import services_broken_by
@@ -85,6 +86,7 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "history": _history(request, version),
+        "queue": place_of(request, version),
         "decided_on": decided_on(version, evidence_of(version)),
         **_review(version),
         **_actions(version, user),

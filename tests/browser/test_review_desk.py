@@ -195,3 +195,33 @@ def test_drafts_open_and_can_be_submitted_from_the_page(login, cast, settings):
     page.get_by_role("button", name="Submit for review").click()
 
     expect(page.get_by_text("driver_hourly@1.0.0 waits for review now.")).to_be_visible()
+
+
+def test_a_steward_goes_through_what_waits_by_keys(login, cast, waiting):
+    other = make_version(
+        cast, state=State.IN_REVIEW, text=VIEW.replace("driver_hourly", "driver_daily")
+    )
+    page = login("steward")
+    page.goto(f"/admin/registry/featureviewversion/{waiting.pk}/change/")
+    expect(page.get_by_text("1 of 2 waiting for you")).to_be_visible()
+
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.get_by_text("2 of 2 waiting for you")).to_be_visible()
+    page.keyboard.press("k")
+    expect(page.get_by_text("1 of 2 waiting for you")).to_be_visible()
+
+    page.keyboard.press("r")
+    page.keyboard.type("j and k are letters here.")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Approve")).to_be_focused()
+    page.get_by_role("heading", name="Change").click()
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("Your approval of driver_hourly@1.1.0 is recorded.")).to_be_visible()
+    expect(page.get_by_text("1 of 1 waiting for you")).to_be_visible()
+    assert page.url.endswith(f"/{other.pk}/change/")
+    assert Review.objects.get(version=waiting).comment == "j and k are letters here."

@@ -1,0 +1,89 @@
+"""The reviewer's queue: what waits for this person, in order, and the next one after a decision."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.choices import State
+from tests import factories
+from tests.factories import AT, VIEW, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def waiting(cast):
+    """Three versions in review."""
+    make_version(cast, state=State.DRAFT)
+    names = ("hourly", "daily", "weekly")
+    texts = [VIEW.replace("driver_hourly", f"driver_{name}") for name in names]
+    return [make_version(cast, state=State.IN_REVIEW, text=text) for text in texts]
+
+
+def url(version, action="change"):
+    return f"/admin/registry/featureviewversion/{version.pk}/{action}/"
+
+
+def shown(client, version):
+    return " ".join(client.get(url(version)).content.decode().split())
+
+
+def decide(client, version, action, **also):
+    body = {"action": action, "comment": "Looked.", "packet_hash": factories.seen(version)}
+    return client.post(url(version, "act"), body | also)
+
+
+def test_a_version_says_where_it_stands_and_leads_to_its_neighbours(client, cast, waiting):
+    client.force_login(cast.steward)
+    first, second, third = waiting
+
+    said = shown(client, second)
+
+    assert "2 of 3 waiting for you" in said
+    assert f'data-key="k" href="{url(first)}"' in said
+    assert f'data-key="j" href="{url(third)}"' in said
+
+
+def test_after_a_decision_the_next_one_is_there(client, cast, waiting):
+    client.force_login(cast.steward)
+    first, second, third = waiting
+
+    assert decide(client, second, "approve").url == url(third)
+    assert decide(client, third, "reject").url == url(first)
+    assert decide(client, first, "approve").url == url(first)  # nothing waits any more
+
+
+def test_a_decision_that_was_refused_stays_where_it_was(client, cast, waiting):
+    client.force_login(cast.steward)
+
+    assert decide(client, waiting[0], "approve", packet_hash="f00").url == url(waiting[0])
+
+
+def test_nobody_is_led_to_what_they_wrote_or_decided_on(client, cast, waiting):
+    first, second, third = waiting
+    second.editors.create(user=cast.steward, first_at=AT)
+    client.force_login(cast.steward)
+
+    said = shown(client, first)
+
+    assert "1 of 2 waiting for you" in said
+    assert f'data-key="j" href="{url(third)}"' in said
+    assert "waiting for you" not in shown(client, second)
+
+
+def test_who_may_not_decide_has_no_queue(client, cast, waiting):
+    client.force_login(cast.author)
+
+    assert "waiting for you" not in shown(client, waiting[0])
+
+
+def test_one_persons_voice_takes_it_off_their_queue_only(client, cast):
+    text = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+    make_version(cast, state=State.DRAFT)
+    version = make_version(cast, state=State.IN_REVIEW, text=text)
+    client.force_login(cast.steward)
+    decide(client, version, "approve")
+
+    assert "waiting for you" not in shown(client, version)
+    client.force_login(cast.second_steward)
+    assert "1 of 1 waiting for you" in shown(client, version)
