@@ -14,14 +14,15 @@ from django.db.models.functions import Coalesce
 from django.http import HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.timesince import timesince
 from unfold.decorators import display
 
 from lib.pools import Pool
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
-from registry.admin.filters import ProjectFilter, column_filter
-from registry.admin.queue import after
+from registry.admin.filters import ProjectFilter, TextFilter, column_filter
+from registry.admin.queue import after, waiting_for
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State, Verdict
@@ -32,10 +33,14 @@ from registry.operations.lifecycle.actions import OPERATIONS
 from registry.words import DOING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
+#: Reasons that a line of the list has.
+REASONS_SHOWN = 2
 #: What the person reads when an action went through; ``{version}`` is the version after it.
 DONE = {
     Action.SUBMIT: "{version} waits for review now.",
@@ -65,6 +70,23 @@ def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewV
     return versions.annotate(agreed=Coalesce(Subquery(count), 0))
 
 
+class QueueFilter(TextFilter):
+    """What concerns the person who looks."""
+
+    title = "whose turn"
+    parameter_name = "turn"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("mine", "waits for me"), ("others", "of mine, waits for others")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "mine":
+            return queryset.filter(pk__in=waiting_for(request).values("pk"))
+        if self.value() == "others":
+            return queryset.filter(state=State.IN_REVIEW, editors__user=request.user.pk)
+        return queryset
+
+
 @admin.register(FeatureViewVersion)
 class FeatureViewVersionAdmin(ScopedAdmin):
     project_path = "feature_view__project"
@@ -84,6 +106,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         "submitted",
     )
     list_filter = (
+        QueueFilter,
         column_filter("state"),
         column_filter("change_class", "change"),
         column_filter("features__sensitivity", "sensitivity of a feature"),
@@ -147,7 +170,9 @@ class FeatureViewVersionAdmin(ScopedAdmin):
 
     @display(description="Version", ordering="feature_view__name")
     def title(self, version: FeatureViewVersion) -> SafeString:
-        return link(version)
+        owner = version.spec.view.owner
+        words = f"owned by {owner}" if owner else "no owner"
+        return format_html('{}<div class="as-small as-muted">{}</div>', link(version), words)
 
     @display(description="Project", ordering="feature_view__project__name")
     def project(self, version: FeatureViewVersion) -> SafeString:
@@ -161,7 +186,10 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     @display(description="Change", ordering="change_class")
     def change(self, version: FeatureViewVersion) -> SafeString:
         guard = version.packet.get("guard") and version.change_class != "guard"
-        return badges(version.change_class, "guard" if guard else "")
+        shown = badges(version.change_class, "guard" if guard else "")
+        return format_html(
+            '{}<div class="as-small as-muted">{}</div>', shown, breakable(in_short(version.packet))
+        )
 
     @display(description="Sensitivity")
     def sensitivity_badge(self, version: FeatureViewVersion) -> SafeString:
@@ -180,4 +208,21 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         if version.submitted_by is None:
             return dash()
         who = breakable(version.submitted_by.get_username())
-        return format_html("{}<br>{}", who, utc(version.submitted_at))
+        waits = ""
+        if version.state == State.IN_REVIEW and version.submitted_at:
+            waits = f"waits for {timesince(version.submitted_at, depth=1)}"
+        shown = who, utc(version.submitted_at), waits
+        return format_html('{}<br>{}<div class="as-small as-muted">{}</div>', *shown)
+
+
+def in_short(packet: Mapping[str, Any]) -> str:
+    """Say in one line why a change is of its class, and what it touches."""
+    reasons, breaks = packet.get("reasons", []), packet.get("breaks", [])
+    said = [*reasons[:REASONS_SHOWN]]
+    if more := len(reasons) - len(said):
+        said.append(f"and {more} more")
+    if breaks:
+        said.append(f"breaks {', '.join(breaks)}")
+    elif services := len({line.partition(":")[0] for line in packet.get("impact", ())}):
+        said.append(f"read by {services} service{'s' if services > 1 else ''}")
+    return "; ".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry.admin.review import in_short
 from registry.choices import State
 from tests import factories
 from tests.factories import AT, VIEW, make_version
@@ -87,3 +88,46 @@ def test_one_persons_voice_takes_it_off_their_queue_only(client, cast):
     assert "waiting for you" not in shown(client, version)
     client.force_login(cast.second_steward)
     assert "1 of 1 waiting for you" in shown(client, version)
+
+
+LIST = "/admin/registry/featureviewversion/"
+
+
+def names(client, **asked):
+    rows = client.get(LIST, asked).context["cl"].result_list
+    return [version.feature_view.name for version in rows]
+
+
+def test_the_list_can_be_of_what_waits_for_the_person(client, cast, waiting):
+    waiting[1].editors.create(user=cast.steward, first_at=AT)
+    client.force_login(cast.steward)
+
+    assert set(names(client, turn="mine")) == {"driver_hourly", "driver_weekly"}
+    assert names(client, turn="others") == ["driver_daily"]
+    assert len(names(client)) == 3
+
+
+def test_a_line_says_what_changed_what_it_touches_and_who_owns_it(client, cast):
+    make_version(cast)
+    make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("ttl: 2d", "ttl: 1d"))
+    client.force_login(cast.steward)
+
+    said = " ".join(client.get(LIST).content.decode().split())
+
+    assert "ttl 2d became 1d" in said
+    assert "owned by rides" in said
+    assert "waits for" in said
+
+
+@pytest.mark.parametrize(
+    ("packet", "words"),
+    [
+        ({}, ""),
+        ({"reasons": ["first version"]}, "first version"),
+        ({"reasons": ["a", "b", "c", "d"], "impact": ["s: v:f", "s: v:g"]},
+         "a; b; and 2 more; read by 1 service"),
+        ({"reasons": ["a"], "breaks": ["s (v:f)"], "impact": ["s: v:f"]}, "a; breaks s (v:f)"),
+    ],
+)  # fmt: skip
+def test_a_packet_in_one_line(packet, words):
+    assert in_short(packet) == words
