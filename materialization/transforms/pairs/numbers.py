@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUMERIC_WANTED = ("int32", "int64", "float32", "float64", "decimal")
 _FLOATS = ("float32", "float64")
+_WIDE = ("HUGEINT", "UHUGEINT")
 #: DuckDB would also read 1_000 and 0x10, of which nobody can say that a number was meant.
 _NUMERAL = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,4})?"
 _INFINITE = r"[+-]?inf(inity)?"
@@ -55,9 +56,10 @@ def nearest_double_sql(exact: str, have: str = "HUGEINT") -> str:
 def _value(source: str, have: str, want: ValueType) -> str:
     kind = family(have)
     by_text = (kind == "float" and want.kind == "decimal") or (
-        kind == "decimal" and want.kind in _FLOATS
+        want.kind in _FLOATS and (kind == "decimal" or have in _WIDE)
     )
-    # DuckDB multiplies or divides by a power of ten as a double, and so adds digits of its own.
+    # DuckDB multiplies or divides by a power of ten as a double, and so adds digits of its own; of
+    # wide integers it takes some neighbour of -2^53 - 2, which is a double, for that.
     source = f"CAST({source} AS VARCHAR)" if by_text else source
     return f"TRY_CAST({source} AS {want.duckdb})"
 

@@ -392,6 +392,7 @@ def test_a_numeral_is_the_number_it_says_or_refused(connection, written, want):
     | st.builds(lambda n, s: n << s, st.integers(-(2**53), 2**53), st.integers(0, 70)),
     want=st.sampled_from(("float32", "float64", "int64", "decimal(38,0)")),
 )
+@example(value=-(2**53) - 2, want="float64")
 def test_a_whole_number_is_kept_whole_or_refused(connection, value, want):
     found = became(connection, f"(SELECT '{value}'::HUGEINT AS x)", want)
 
