@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.models import Count, OuterRef, Subquery, Sum
 
+from lib.batches import in_batches
 from lib.errors import AssayError
 from materialization.budgets import budgeted_views, uses
 from materialization.choices import (
@@ -41,6 +42,10 @@ from registry.spec.model import load_version_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+
+#: Definitions that are read together: there may be very many, and each may be long.
+ROWS_AT_ONCE = 1000
 
 
 class Figure(NamedTuple):
@@ -92,7 +97,8 @@ def _ages(at: datetime) -> Iterator[Figure]:
     """Say how old each served version is: as rows, since there may be very many."""
     ends = ends_of(StoredWindow.objects.all())
     columns = "table", "spec_json", "feature_view__project__name", *_NAMED
-    for table, spec, project, *named in served_versions().values_list(*columns).iterator():
+    served = served_versions().order_by("pk").values_list(*columns)
+    for table, spec, project, *named in in_batches(served, ROWS_AT_ONCE):
         labels = {"project": project, "feature_view": _name(*named)}
         if (end := ends.get(table)) is not None:
             age = max((at - end).total_seconds(), 0.0)

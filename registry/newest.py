@@ -98,6 +98,11 @@ def shown_versions(views: QuerySet[FeatureView]) -> dict[int, FeatureViewVersion
     if len(found) < len(views):
         others = _ranked(views.filter(default_version=None), _BY_NEWNESS)
         found |= {each.feature_view_id: each for each in _read(others.filter(Q(rank=1)))}
+    for view in views:
+        if view.pk not in found:  # it got its default between the two questions
+            view.refresh_from_db()
+            if (version := shown_version(view)) is not None:
+                found[view.pk] = version
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F, Q
 
+from lib.batches import in_batches
 from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
 from registry.breakage import service_problems
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, Role, State
@@ -159,7 +160,7 @@ def _newest_of_major(feature_view: FeatureView, major: int) -> FeatureViewVersio
     is_loaded = Q(table=None) | Q(table__ready_at__isnull=False)
     may_be = of_major.filter(is_loaded, state__in=SERVED_STATES)
     # One after the other: there may be thousands, and the first is what is looked for.
-    found = may_be.defer("packet").iterator(chunk_size=20)
+    found = in_batches(may_be.defer("packet"), 20)
     ready = next((version for version in found if version.is_ready), None)
     return ready or of_major.exclude(state=State.RETIRED).first() or of_major.first()
 

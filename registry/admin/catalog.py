@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.db.models import OuterRef, Subquery
 from unfold.decorators import display
 
+from lib.batches import in_batches
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.choices import State
@@ -59,8 +60,8 @@ class CatalogAdmin(ScopedAdmin):
         views = FeatureView.objects.filter(project=obj.project).values(newest=Subquery(of_view))
         # Most definitions do not even name it; which of the others embed it is seen from the spec.
         versions = newest.filter(pk__in=views, spec_json__contains=f'"{obj.name}"').defer("packet")
-        named = versions.select_related("feature_view").order_by("feature_view__name")
-        for version in named.iterator(chunk_size=MOST_USERS):
+        named = versions.select_related("feature_view").order_by("feature_view__name", "pk")
+        for version in in_batches(named, MOST_USERS):
             if self.is_used(obj, version.spec.view):
                 yield version.feature_view
 

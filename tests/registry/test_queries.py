@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
 from lib.errors import Invalid
+from registry import newest
 from registry.choices import State
 from registry.models import FeatureTable, FeatureView
 from registry.newest import newest_of, newest_version, shown_version
@@ -226,3 +228,16 @@ def test_of_retired_versions_alone_the_highest_is_the_newest(cast):
 
     assert newest_version(first.feature_view) == second
     assert newest_version(FeatureView(project=cast.project, name="empty", pk=0)) is None
+
+
+def test_a_view_that_gets_its_default_meanwhile_is_shown(cast):
+    version = make_version(cast)
+    views = FeatureView.objects.filter(pk=version.feature_view_id).select_related("default_version")
+
+    def becomes_ready(execute, sql, params, many, context):
+        if "row_number" in sql.lower():
+            make_ready(version)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(becomes_ready):
+        assert newest.shown_versions(views) == {version.feature_view_id: version}

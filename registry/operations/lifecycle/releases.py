@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 
+from lib.batches import in_batches
 from lib.errors import Conflict, Invalid
 from registry import epoch
 from registry.breakage import services_broken_by
@@ -169,7 +170,7 @@ def mark_table_ready(
             ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for, loading_since=None
         )
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
-        newest = served.select_related("table").order_by(*NEWEST_FIRST).iterator(chunk_size=20)
+        newest = in_batches(served.select_related("table").order_by(*NEWEST_FIRST), 20)
         if first := next((version for version in newest if version.is_ready), None):
             default_if_none(first, at=at)
 
