@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
+#: More rows are compared with what is stored in slices: tables of all do not fit together.
+COMPARED_AT_ONCE = 2_000_000
+
 
 class ColumnsKind:
     """The source's columns as they are, cast to the declared types."""
@@ -159,24 +162,42 @@ class _RowWork:
         self._read += read
         self._without_key += without_key
         self._connection.execute(f"DELETE FROM rows_again WHERE {key}")
-        self._create("near", near_sql(spec, "rows_again", self._job.state_files))
-        self._create("marked", marked_sql(spec, "rows_again", "near"))
-        self._create("newest", newest_sql(spec, "marked", "near"))
-        self._create("unseen", unseen_sql(spec, "marked", self._gone(reading)))
+        slices = 1 + (read - without_key) // COMPARED_AT_ONCE
+        for number in range(slices):
+            some = f"hash({key_list(spec.join_keys)}, e) % {slices:d} = {number:d}"
+            self._compare(reading, some if slices > 1 else None, into="unseen", first=number == 0)
         late, moments = self._connection.execute(
             f"SELECT count(*), {moments_sql('true')} FROM unseen"
         ).fetchall()[0]
         self._late += late
-        self._corrected += self._one(corrected_sql(spec, "unseen", "near"))[0]
-        if reading.others is None or reading.counts_gone:
-            self._lost = (self._lost or 0) + self._count_lost(reading)
         self._had += read - without_key - late
         sql = f"SELECT {named_columns(spec, reading.known_since)} FROM unseen"
         return Query(sql, late, moments)
 
-    def _count_lost(self, reading: Reading) -> int:
+    def _compare(self, reading: Reading, some: str | None, *, into: str, first: bool) -> None:
+        """Put those rows of ``rows_again`` that are not stored yet into a table, and count them.
+
+        With ``some``, a condition on keys and event, only those: nothing is compared beyond these.
+        """
+        spec = self._spec
+        rows = "rows_again" if some is None else f"(SELECT * FROM rows_again WHERE {some})"
+        self._create("near", near_sql(spec, rows, self._job.state_files))
+        self._create("marked", marked_sql(spec, rows, "near"))
+        self._create("newest", newest_sql(spec, "marked", "near"))
+        found = unseen_sql(spec, "marked", self._gone(reading))
+        if first:
+            self._create(into, found)
+        else:
+            self._connection.execute(f"INSERT INTO {into} {found}")
+        # Those of other slices share no entity and time with what is near this one.
+        self._corrected += self._one(corrected_sql(spec, into, "near"))[0]
+        if reading.others is None or reading.counts_gone:
+            self._lost = (self._lost or 0) + self._count_lost(reading, some)
+
+    def _count_lost(self, reading: Reading, some: str | None) -> int:
         """Return how many stored moments of the windows the source has no row of any more."""
         within = taken(self._spec, reading.windows)
+        within = within if some is None else f"({within}) AND {some}"
         rows = "marked"
         if reading.others is not None:
             moment = f"{key_list(self._spec.join_keys)}, e"
