@@ -22,6 +22,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     batch_rows: int = 65_536
     #: Rows × windows that an aggregation works on at a time, a slice of the keys.
     slice_rows: int = 400_000
+    #: Rows that are compared with what is stored together: tables of very many do not fit.
+    compared_rows: int = 2_000_000
     #: Rows that the ticks of one version may be estimated to make.
     tick_rows: int = 1_000_000_000
 

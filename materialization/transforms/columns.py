@@ -8,6 +8,7 @@ and ``c`` (event and created time as the source says them), ``f0…`` (features)
 from __future__ import annotations
 
 import math
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from materialization.transforms.rows import Opening
     from registry.spec.model import VersionSpec
 
-#: More rows are compared with what is stored in slices: tables of all do not fit together.
-COMPARED_AT_ONCE = 2_000_000
-
 
 class ColumnsKind:
     """The source's columns as they are, cast to the declared types."""
@@ -71,7 +69,7 @@ class ColumnsKind:
         open_part: Opening,
         limits: EngineLimits,
     ) -> Rows:
-        work = _RowWork(connection, job, open_part)
+        work = _RowWork(connection, job, open_part, limits.compared_rows)
         return Rows(work.queries(), len(job.all_readings()), work.counted)
 
 
@@ -79,9 +77,13 @@ class _RowWork:
     """The readings of one job, one after the other, and what was counted on the way."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, job: ComputeJob, open_part: Opening
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: ComputeJob,
+        open_part: Opening,
+        compared_rows: int,
     ) -> None:
-        self._connection, self._job = connection, job
+        self._connection, self._job, self._compared_rows = connection, job, compared_rows
         self._open, self._spec = open_part, job.spec
         self._read = self._without_time = self._without_key = self._had = self._late = 0
         self._corrected = self._placeholders = 0
@@ -162,7 +164,7 @@ class _RowWork:
         self._read += read
         self._without_key += without_key
         self._connection.execute(f"DELETE FROM rows_again WHERE {key}")
-        slices = 1 + (read - without_key) // COMPARED_AT_ONCE
+        slices = 1 + (read - without_key) // self._compared_rows
         for number in range(slices):
             some = f"hash({key_list(spec.join_keys)}, e) % {slices:d} = {number:d}"
             self._compare(reading, some if slices > 1 else None, into="unseen", first=number == 0)
@@ -241,7 +243,7 @@ def split_rows(
     """
     spec, ends = job.spec, job.ends
     whole_job = ComputeJob(spec, job.source, ends[-1], job.window_start)
-    work = _RowWork(connection, whole_job, open_part)
+    work = _RowWork(connection, whole_job, open_part, sys.maxsize)  # nothing is compared
     query = next(work.queries())
     opened = open_part(job.source)
     typed = typed_rows(spec, opened.columns, relation=opened.relation)

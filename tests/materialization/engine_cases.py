@@ -30,7 +30,7 @@ from registry.spec.sources import FileSource, TimeColumn
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 #: Slices so small that every aggregation takes several.
-LIMITS = EngineLimits(memory_limit_mb=512, threads=1, timeout_s=60, slice_rows=7)
+LIMITS = EngineLimits(memory_limit_mb=512, threads=1, timeout_s=60, slice_rows=7, compared_rows=7)
 END = datetime(2100, 1, 1, tzinfo=UTC)
 
 
