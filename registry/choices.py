@@ -94,6 +94,8 @@ class EvidencePart(StrEnum):
 
 class PartState(StrEnum):
     COMPUTED = "computed"
+    #: There is nothing to be computed, as of a first version there is no comparison.
+    NOT_APPLICABLE = "not_applicable"
     NOT_COMPUTED = "not_computed"
 
 

@@ -4,7 +4,7 @@ Not for finding it out (a worker does, in an app above) or for the packet of wor
 submit (``operations.lifecycle.packets``).
 
 A part is ``{"state": "computed", "facts": {…}, "values": {…}}``, of which ``values`` are for those
-who may read the view's values, or ``{"state": "not_computed", "why": "…"}``.
+who may read the values, or ``{"state": "not_applicable" | "not_computed", "why": "…"}``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import Conflict
-from registry.choices import EvidencePart, EvidenceStatus, PartState
+from registry import access
+from registry.choices import SERVED_STATES, EvidencePart, EvidenceStatus, PartState, Right
 from registry.models import Evidence
 from registry.spec.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from django.contrib.auth.models import AnonymousUser, User
 
     from registry.models import FeatureViewVersion
 
@@ -31,6 +34,10 @@ class EvidenceMissing(Conflict):
 
 def not_computed(why: str) -> dict[str, Any]:
     return {"state": PartState.NOT_COMPUTED, "why": why}
+
+
+def not_applicable(why: str) -> dict[str, Any]:
+    return {"state": PartState.NOT_APPLICABLE, "why": why}
 
 
 def computed(facts: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def ask_for_evidence(version: FeatureViewVersion, *, at: datetime) -> None:
     wanted = Evidence(version=version, packet_hash=version.packet_hash, requested_at=at)
     if not version.spec.transform.is_stored:
         why = "it is computed at the request: there are no rows to look at."
-        wanted.parts = {part: not_computed(why) for part in EvidencePart}
+        wanted.parts = {part: not_applicable(why) for part in EvidencePart}
         wanted.status, wanted.computed_at = EvidenceStatus.COMPUTED, at
         wanted.hash = sealed(version.packet_hash, wanted.parts)
     # A version that is submitted twice as the same at the same instant has one packet.
@@ -83,13 +90,24 @@ def require_evidence(version: FeatureViewVersion, evidence: Evidence | None) -> 
     said = [
         f"{part}: {found.get('why', 'it was not looked at.')}"
         for part, found in lacking.items()
-        if found.get("state") != PartState.COMPUTED
+        if found.get("state") not in (PartState.COMPUTED, PartState.NOT_APPLICABLE)
     ]
     if said:
         raise EvidenceMissing(
             f"{version}: the policy of {version.feature_view.project} wants what could not be"
             f" computed. {' '.join(said)} Mend that and submit again, or have the policy changed."
         )
+
+
+def may_see_values(user: User | AnonymousUser, version: FeatureViewVersion) -> bool:
+    """Return whether somebody may see values that the evidence holds.
+
+    Before its approval a version may read what nobody agreed to show to the readers of the view:
+    its values are for those who may read all of the project.
+    """
+    is_agreed = version.state in SERVED_STATES
+    feature_view = version.feature_view
+    return access.can(user, Right.READ_OFFLINE, feature_view if is_agreed else feature_view.project)
 
 
 def shown_parts(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from django.template.loader import render_to_string
 
 from materialization.admin.shares import Shares, column_of, shares_of
 from materialization.quality.profiles import Profile
-from registry import access
 from registry.admin.panels import panel
-from registry.choices import EvidencePart, PartState, Right
-from registry.evidence import evidence_of, shown_parts
+from registry.choices import EvidencePart, PartState
+from registry.evidence import evidence_of, may_see_values, shown_parts
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def evidence_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
     evidence = evidence_of(version) if version.packet_hash else None
     if evidence is None:
         return ""
-    may_read = access.can(request.user, Right.READ_OFFLINE, version.feature_view)
+    may_read = may_see_values(request.user, version)
     parts = shown_parts(evidence, may_read=may_read)
     lines = list(feature_lines(version, parts)) if evidence.is_computed else []
     context = {
@@ -85,7 +84,7 @@ def feature_lines(version: FeatureViewVersion, parts: dict[str, Part]) -> Iterat
             _figures(after[name], before.get(name)),
             name in before,
             found,
-            f"{found['equal'] / rows:.1%}" if found and rows else "",
+            f"{found['equal'] * 1000 // rows / 10}%" if found and rows else "",
             _chart(drawn, name),
             comparison.get("values", {}).get(name, []),
         )

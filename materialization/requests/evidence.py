@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from materialization import tasks
 from materialization.requests.turns import STEPPED_BACK
-from materialization.runner.assaying import end, nothing
+from materialization.runner.assaying import MAX_ATTEMPTS, end, nothing
 from registry.choices import EvidenceStatus
 from registry.models import Evidence
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: A message not taken up within this is sent again; claiming twice is harmless.
 RESEND_AFTER = timedelta(seconds=60)
-#: After so many workers died over it, another one will.
-MAX_ATTEMPTS = 3
 #: Rows that one sweep sees to.
 _AT_ONCE = 100
 

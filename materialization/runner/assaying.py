@@ -6,17 +6,18 @@ Not for what it is made of (``quality.evidence``) or for asking for it (``reques
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 
-from lib.errors import AssayError, Invalid
+from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.compute.scratch import own_folder
 from materialization.edges import engine, whereabouts
-from materialization.quality.evidence.gathering import Wanted, gather
+from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
 from materialization.runner.heartbeat import Lease, LeaseLost
 from materialization.sources.kinds import find_source
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     Parts = dict[str, dict[str, Any]]
 
 log = logging.getLogger(__name__)
+#: After so many outages, or workers that died over it, it is over.
+MAX_ATTEMPTS = 3
 
 
 def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datetime]) -> None:
@@ -47,6 +50,8 @@ def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datet
             parts = _gather(claimed, lease, at=clock())
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
+    except Unavailable as exc:
+        put_back(claimed, exc, at=clock())
     except AssayError as exc:
         end(claimed, nothing(exc.message), at=clock())
     except Exception as exc:
@@ -55,6 +60,15 @@ def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datet
         end(claimed, nothing(said), at=clock())
     else:
         end(claimed, parts, at=clock())
+
+
+def put_back(claimed: Evidence, outage: Unavailable, *, at: datetime) -> None:
+    """Have it tried again in a while: what an outage keeps from us is not sealed as missing."""
+    if claimed.attempt >= MAX_ATTEMPTS:
+        end(claimed, nothing(outage.message), at=at)
+        return
+    log.warning("%s: %s", claimed, outage.message)
+    claimed.owned().update(status=EvidenceStatus.WAITING, enqueued_at=at, lease_expires_at=None)
 
 
 def claim(evidence_id: int, *, worker: str, at: datetime) -> Evidence | None:
@@ -106,7 +120,7 @@ def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
         if (stopped := lease.stopped) is not None:
             raise stopped
 
-    wanted = Wanted(after, _before(version), at, own_folder(), _where(version).told)
+    wanted = Wanted(after, _before(version), at, own_folder(), _told(version))
     limited = engine(timeout_s=settings.EVIDENCE_TIME_LIMIT_SECONDS)
     return gather(wanted, Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost))
 
@@ -126,8 +140,26 @@ def _subject(version: FeatureViewVersion) -> Subject:
 def _before(version: FeatureViewVersion) -> Subject | str:
     """Return the version that this one changes, or why there is nothing to compare with."""
     if version.based_on is None:
-        return "it is the first version: there is nothing to compare it with."
+        return FIRST
     try:
         return _subject(version.based_on)
-    except Invalid as exc:
-        return f"{version.based_on} cannot be computed: {_where(version).told(exc.message)}"
+    except Unavailable:
+        raise
+    except AssayError as exc:
+        return f"{version.based_on} cannot be computed: {_told(version)(exc.message)}"
+
+
+def _told(version: FeatureViewVersion) -> Callable[[str], str]:
+    """Return what writes a message without where the roots are, the base's as well."""
+    wheres = []
+    for each in (version, version.based_on):
+        with suppress(AssayError):
+            if each is not None:
+                wheres.append(_where(each))
+
+    def told(message: str) -> str:
+        for where in wheres:
+            message = where.told(message)
+        return message
+
+    return told

@@ -131,9 +131,10 @@ class ScopedAdmin(ModelAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         if not self.has_view_permission(request, obj):
             raise PermissionDenied
-        return TemplateResponse(
-            request, self.page, self.frame(request, obj) | self.content(request, obj)
-        )
+        # What is decided on is read before the panels that show it: of what comes in between, a
+        # page may show more than its buttons send, never less.
+        content = self.content(request, obj)
+        return TemplateResponse(request, self.page, self.frame(request, obj) | content)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -22,7 +22,8 @@ from registry import access
 from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_line, version_output
 from registry.authentication import token_of
-from registry.choices import Action, Right, State
+from registry.choices import Action, State
+from registry.evidence import may_see_values
 from registry.facts import facts_of
 from registry.looking import get_looking
 from registry.newest import NEWEST_FIRST
@@ -75,8 +76,7 @@ class ReviewAPI(API):
     @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        may_read = access.can(request.user, Right.READ_OFFLINE, found.feature_view)
-        return Response(review_output(found, may_read=may_read))
+        return Response(review_output(found, may_read=may_see_values(request.user, found)))
 
 
 #: What single actions take beside a comment.

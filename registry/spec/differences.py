@@ -5,6 +5,7 @@ Not for how much a change asks of consumers (``change``) or for comparing texts 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -32,6 +33,8 @@ class Difference(NamedTuple):
     def texts(self) -> tuple[str, str]:
         """Return both sides as people read them: SQL laid out, the rest a line a part."""
         before, after = (self._text(value) for value in (self.before, self.after))
+        if before.split("\n") == after.split("\n") and self.before != self.after:
+            return _exactly(self.before), _exactly(self.after)
         return before, after
 
     def _text(self, value: Any) -> str:
@@ -40,6 +43,11 @@ class Difference(NamedTuple):
         parts = self.path.split(".")
         is_sql = parts[-1] in _SQL or _SQL_BY_NAME.intersection(parts[-2:-1])
         return laid_out(value) if is_sql and isinstance(value, str) else brief(value)
+
+
+def _exactly(value: Any) -> str:
+    """Write a value so that no other one reads the same."""
+    return json.dumps(value, ensure_ascii=True, indent=1, sort_keys=True)
 
 
 def differences(old: VersionSpec | None, new: VersionSpec) -> list[Difference]:

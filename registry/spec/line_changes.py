@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 def line_changes(before: str, after: str) -> list[Line]:
     """Return every line of both texts, in order, those that went before those that came."""
-    old, new = before.splitlines(), after.splitlines()
+    old, new = before.split("\n") if before else [], after.split("\n") if after else []
     lines: list[Line] = []
     for tag, old_from, old_to, new_from, new_to in _opcodes(old, new):
         if tag == "equal":
@@ -61,7 +61,7 @@ def line_changes(before: str, after: str) -> list[Line]:
 
 def unified(before: str, after: str) -> str:
     """Return the same as text, each line behind its mark."""
-    return "\n".join(f"{line.mark} {line.text}".rstrip() for line in line_changes(before, after))
+    return "\n".join(f"{line.mark} {line.text}" for line in line_changes(before, after))
 
 
 def _sides(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 
@@ -21,4 +22,9 @@ def _inline(value: Any) -> str:
         return ", ".join(map(_inline, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and value % 1 else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """Write a whole float without its point, all of its digits."""
+    return f"{value:.0f}" if isinstance(value, float) and isfinite(value) else str(value)

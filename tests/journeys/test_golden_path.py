@@ -138,7 +138,7 @@ def define(ana: FeatureStore, sam: FeatureStore, path: Path, text: str, view: st
     review = until(lambda: assayed(sam, view))
     assert {part["state"] for name, part in review["evidence"]["parts"].items()} == {
         "computed",
-        "not_computed",  # a first version is compared with nothing
+        "not_applicable",  # a first version is compared with nothing
     }
     sam.approve(view, comment="looks right", packet_hash=review["packet_hash"])
 

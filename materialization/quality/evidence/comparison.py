@@ -17,7 +17,7 @@ from materialization.quality.distributions import marks_of
 from materialization.quality.drift import drift_between
 from materialization.quality.evidence.showing import shown_at
 from materialization.quality.profiles import ColumnProfile, Profile, most_frequent
-from materialization.stores.columns import EVENT, INSTANT
+from materialization.stores.columns import CREATED, EVENT, INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,25 +39,43 @@ class Found(NamedTuple):
     values: dict[str, list[dict[str, Any]]]
 
 
-def rows_of(trials: Sequence[Trial], *, engine: Engine) -> pa.Table:
-    """Return join keys and times of rows that the trials made, each as likely as any other."""
+def rows_of(trials: Sequence[Trial], *, engine: Engine, when_known: bool = False) -> pa.Table:
+    """Return join keys and times of rows that the trials made, each as likely as any other.
+
+    The times are those of their events, or when the rows were known.
+    """
     keys = [pa.field(key.name, key.value_type.arrow) for key in trials[-1].spec.join_keys]
     schema = pa.schema([*keys, pa.field(EVENT, INSTANT)])
     share = ASKED // len(trials)
-    parts = [engine.some_rows(each.files, each.spec, share).select(schema.names) for each in trials]
-    return pa.concat_tables([part.cast(schema) for part in parts])
+    parts = [engine.some_rows(each.files, each.spec, share) for each in trials]
+    if when_known:
+        parts = list(map(_when_known, parts))
+    return pa.concat_tables([part.select(schema.names).cast(schema) for part in parts])
 
 
-def compare_trials(before: Trial, after: Trial, *, asked: pa.Table, engine: Engine) -> Found:
+def _when_known(rows: pa.Table) -> pa.Table:
+    """Have each row's time be the later of its event and when it was known."""
+    event, created = rows[EVENT], rows[CREATED]
+    later = pc.if_else(pc.greater(created, event), created, event)
+    return rows.set_column(rows.column_names.index(EVENT), EVENT, later)
+
+
+def compare_trials(
+    before: Trial,
+    after: Trial,
+    *,
+    asked: pa.Table,
+    engine: Engine,
+    timing: Timing = Timing.EVENT,
+) -> Found:
     """Compare what both answer for each feature that both have.
 
-    Both have the join keys of ``asked``. What is true at a time counts, whenever it was known: a
-    source that was loaded late would have answers for no time otherwise.
+    Both have the join keys of ``asked``. By default what is true at a time counts, whenever it was
+    known: a source that was loaded late would have answers for no time otherwise.
     """
     features = shared_features(before, after)
     questions = [
-        JoinQuestion(each.spec, each.files, features, asked, Timing.EVENT)
-        for each in (before, after)
+        JoinQuestion(each.spec, each.files, features, asked, timing) for each in (before, after)
     ]
     old, new = (answer.rows for answer in engine.point_in_time_joins(questions))
     compared = {name: _compare(old[name], new[name], asked) for name in features}

@@ -5,13 +5,14 @@ Not for who asks or where it is kept: ``runner.assaying`` has that.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lib.errors import AssayError
+from lib.errors import AssayError, Unavailable
 from materialization.disclosure import VALUES
 from materialization.errors import TEMP_PREFIX
 from materialization.quality.evidence.comparison import compare_trials, rows_of
@@ -28,7 +29,7 @@ from materialization.quality.evidence.trial import (
 from materialization.stores.columns import SEQUENCE
 from materialization.windows import Window
 from registry.choices import EvidencePart
-from registry.evidence import computed, not_computed
+from registry.evidence import computed, not_applicable, not_computed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from materialization.quality.evidence.trial import Bounds
 
 Made = TypeVar("Made")
+log = logging.getLogger(__name__)
+#: Why a version is compared with nothing.
+FIRST = "it is the first version: there is nothing to compare it with."
 #: Rows that are shown as they are.
 SAMPLE = 5
 
@@ -60,7 +64,9 @@ class Wanted(NamedTuple):
 def gather(wanted: Wanted, bounds: Bounds) -> dict[str, dict[str, Any]]:
     """Return every part of the evidence; an error of one leaves the others.
 
-    What ``bounds.watch`` raises ends it all.
+    What ``bounds.watch`` raises ends it all, and so does an outage.
+
+    :raises Unavailable: the same may succeed later.
     """
     folder = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=wanted.scratch))
     try:
@@ -89,6 +95,9 @@ class _Gathering:
             EvidencePart.LEAKAGE: self._told(self._leakage, after),
             EvidencePart.COST: self._told(self._cost, after),
         }
+        if not after.counters.rows:
+            said = f"the version makes no rows of the source up to {self._window.end.isoformat()}."
+            made |= {part: said for part in made if part is not EvidencePart.COST}
         return {
             part: not_computed(found) if isinstance(found, str) else found
             for part, found in made.items()
@@ -100,8 +109,13 @@ class _Gathering:
             return make(*args)
         except self._bounds.ends:
             raise
+        except Unavailable:
+            raise
         except AssayError as exc:
             return self._wanted.told(exc.message)
+        except Exception as exc:
+            log.exception("evidence of %s", self._wanted.after.spec.view.name)
+            return f"unexpected {type(exc).__name__}; the worker's log has the traceback."
 
     def _first(self) -> Trial:
         wanted, bounds = self._wanted, self._bounds
@@ -125,10 +139,12 @@ class _Gathering:
         return computed(facts, {**said, "sample": _shown(rows)})
 
     def _comparison(self, after: Trial, before: Trial | str) -> dict[str, Any] | str:
+        if self._wanted.before == FIRST:
+            return not_applicable(FIRST)
         if isinstance(before, str):
             return before
         if before.spec.join_keys != after.spec.join_keys:
-            return "its rows are of other entities: the join keys changed."
+            return not_applicable("its rows are of other entities: the join keys changed.")
         engine = self._bounds.engine
         asked = rows_of([before, after], engine=engine)
         found = compare_trials(before, after, asked=asked, engine=engine)

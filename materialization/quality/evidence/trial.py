@@ -16,7 +16,7 @@ from materialization.quality.profiles import Profile
 from materialization.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from materialization.compute.engine import Engine
@@ -79,8 +79,21 @@ def last_stretch(subject: Subject, bounds: Bounds, *, until: datetime) -> Window
     if subject.size <= at_most * _ROW_BYTES:
         return Window(begin, until)
     job = SurveyJob(spec, subject.source, until, begin, at_most, _STRETCHES)
-    ends = [end for end, _ in bounds.engine.survey(job, watch=bounds.watch).parts]
-    return Window(ends[-2] if len(ends) > 1 else begin, until)
+    parts = bounds.engine.survey(job, watch=bounds.watch).parts
+    return Window(_start_of_last(parts, at_most) or begin, until)
+
+
+def _start_of_last(parts: Sequence[tuple[datetime, int]], at_most: int) -> datetime | None:
+    """Return where the last stretches begin that have so many rows together; None: with the first.
+
+    At least the last one, and the one before where that has but a few.
+    """
+    rows = 0
+    for place in range(len(parts) - 1, -1, -1):
+        rows += parts[place][1]
+        if rows >= at_most // 2:
+            return parts[place - 1][0] if place else None
+    return None
 
 
 def try_out(subject: Subject, bounds: Bounds, *, window: Window, folder: Path) -> Trial:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lib.errors import Unavailable
 from materialization.compute.scratch import own_folder
-from materialization.quality.evidence import comparison
-from materialization.requests.evidence import MAX_ATTEMPTS, requeue_evidence, wake_for_evidence
+from materialization.quality.evidence import comparison, gathering
+from materialization.requests.evidence import requeue_evidence, wake_for_evidence
 from materialization.runner import assaying
-from materialization.runner.assaying import assay_submission, claim
+from materialization.runner.assaying import MAX_ATTEMPTS, assay_submission, claim
 from registry.choices import EvidencePart, EvidenceStatus, State
 from registry.evidence import sealed
 from registry.models import Evidence
@@ -78,7 +78,7 @@ def test_what_there_is_nothing_to_compare_with_says_so(submitted):
     evidence = assayed(submitted)
 
     assert evidence.parts[EvidencePart.COMPARISON] == {
-        "state": "not_computed",
+        "state": "not_applicable",
         "why": "it is the first version: there is nothing to compare it with.",
     }
     assert part(evidence, EvidencePart.PROFILE)[0]["before"] == (
@@ -207,14 +207,61 @@ def test_after_three_workers_died_it_says_so(submitted):
     assert evidence.parts[EvidencePart.COST]["why"] == "its worker died 3 times."
 
 
-def test_an_outage_is_told_and_leaves_nothing_half_done(submitted, monkeypatch):
+def test_an_outage_is_tried_again_and_told_in_the_end(submitted, monkeypatch):
     def away(*_):
         raise Unavailable("the store is away.")
 
     monkeypatch.setattr(assaying, "find_source", away)
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert assayed(submitted).status == EvidenceStatus.WAITING
+
+    assert assayed(submitted).parts[EvidencePart.PROFILE]["why"] == "the store is away."
+
+
+def test_a_correction_that_came_later_is_no_leak(cast, sources):
+    late = (1001, AT - 9 * HOUR, AT - 1 * HOUR, 0.9, 99)
+    write_rows(sources, [*ROWS, late])
+
+    facts, _ = part(assayed(make_version(cast, state=State.IN_REVIEW)), EvidencePart.LEAKAGE)
+
+    assert facts["later_rows_removed"]["rows"] > 0
+    assert facts["later_rows_removed"]["changed"] == {}
+
+
+def test_a_version_without_rows_has_nothing_to_show(cast, sources):
+    write_rows(sources, [(1, AT + HOUR, AT + HOUR, 0.5, 1)])
+
+    evidence = assayed(make_version(cast, state=State.IN_REVIEW))
+
+    assert "makes no rows of the source" in evidence.parts[EvidencePart.PROFILE]["why"]
+    assert evidence.parts[EvidencePart.LEAKAGE]["state"] == "not_computed"
+    assert part(evidence, EvidencePart.COST)[0]["rows_made"] == 0
+
+
+def test_what_nobody_expected_in_one_part_leaves_the_others(submitted, monkeypatch):
+    def breaks(*_, **__):
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(gathering, "probe", breaks)
     evidence = assayed(submitted)
 
-    assert evidence.parts[EvidencePart.PROFILE]["why"] == "the store is away."
+    assert "unexpected OverflowError" in evidence.parts[EvidencePart.LEAKAGE]["why"]
+    assert part(evidence, EvidencePart.COST)
+
+
+def test_a_trickle_behind_a_large_load_is_not_all_that_is_looked_at(cast, sources, settings):
+    settings.EVIDENCE_ROWS = 1000
+    load = [
+        (n % 7, AT - 5 * HOUR + n * timedelta(seconds=1), AT - 5 * HOUR, 0.5, n)
+        for n in range(1500)
+    ]
+    load = [(k, event, event, rate, trips) for k, event, _, rate, trips in load]
+    trickle = [(n, AT - n * HOUR / 60, AT - n * HOUR / 60, 0.5, n) for n in range(1, 4)]
+    write_rows(sources, [*load, *trickle])
+
+    facts, _ = part(assayed(make_version(cast, state=State.IN_REVIEW)), EvidencePart.PROFILE)
+
+    assert facts["after"]["rows"] > 500
 
 
 def test_nothing_stays_on_the_disk(submitted):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from registry.admin.changes import CONTEXT, change_row
 from registry.spec.differences import Difference
+from registry.spec.line_changes import unified
 
 COLUMNS = [f"c{number}" for number in range(40)]
 SQL = f"SELECT {', '.join(COLUMNS)} FROM s"
@@ -43,6 +46,28 @@ def test_what_is_no_sql_reads_a_line_a_part():
 
     assert row.path == "tags"
     assert [line.text for each in row.stretches for line in each.lines] == ["a: 1", "b: 2", "b: 3"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (1234567.0, 1234568.0),
+        (0.1234567, 0.1234569),
+        (["a, b"], ["a", "b"]),
+        (["1"], [1]),
+        ("a", "a\n"),
+        ("a", "a "),
+        ("a\r\nb", "a\nb"),
+        ("a\u2028b", "a\nb"),
+        ({"k": 1.0000001}, {"k": 1.0000002}),
+    ],
+)
+def test_unequal_values_never_read_equal(before, after):
+    difference = Difference("view.tags", before, after)
+    marks = {line.mark for each in change_row(difference).stretches for line in each.lines}
+
+    assert marks & {"-", "+"}
+    assert {"-", "+"} & {line[:1] for line in unified(*difference.texts()).split("\n")}
 
 
 def test_a_value_that_came_is_called_added():

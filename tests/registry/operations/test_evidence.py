@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import transaction
+from guardian.shortcuts import assign_perm
 
 from registry.choices import EvidencePart, EvidenceStatus, State
-from registry.evidence import EvidenceMissing, computed, evidence_of, not_computed, sealed
+from registry.evidence import (
+    EvidenceMissing,
+    computed,
+    evidence_of,
+    may_see_values,
+    not_applicable,
+    not_computed,
+    sealed,
+)
 from registry.models import Evidence, Review
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import reviews
@@ -107,6 +117,23 @@ def test_what_the_policy_does_not_want_may_lack(cast, waiting):
     arrive(waiting, leakage=not_computed("the source is gone."))
 
     assert approve(waiting, cast).state == State.APPROVED
+
+
+def test_what_there_is_nothing_to_compute_of_lacks_nothing(cast, waiting):
+    want(cast, *EvidencePart)
+    arrive(waiting, comparison=not_applicable("it is the first version."))
+
+    assert approve(waiting, cast).state == State.APPROVED
+
+
+def test_values_of_what_is_not_approved_are_for_those_who_may_read_all(cast, waiting):
+    assign_perm("read_offline", cast.auditor, waiting.feature_view)
+
+    assert not may_see_values(cast.auditor, waiting)
+    assert may_see_values(cast.consumer, waiting)
+    approve(waiting, cast)
+    waiting.refresh_from_db()
+    assert may_see_values(User.objects.get(pk=cast.auditor.pk), waiting)
 
 
 def test_a_rejection_needs_no_evidence(cast, waiting):

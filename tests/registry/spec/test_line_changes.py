@@ -54,14 +54,11 @@ def test_it_is_written_as_text():
 def test_both_texts_can_be_read_again_from_it(before, after):
     lines = line_changes(before, after)
 
-    assert [line.text for line in lines if line.mark != CAME] == before.splitlines()
-    assert [line.text for line in lines if line.mark != WENT] == after.splitlines()
-    assert [line.before for line in lines if line.before] == list(
-        range(1, len(before.splitlines()) + 1)
-    )
-    assert [line.after for line in lines if line.after] == list(
-        range(1, len(after.splitlines()) + 1)
-    )
+    assert "\n".join(line.text for line in lines if line.mark != CAME) == before
+    assert "\n".join(line.text for line in lines if line.mark != WENT) == after
+    for numbers in ([line.before for line in lines], [line.after for line in lines]):
+        known = [number for number in numbers if number]
+        assert known == list(range(1, len(known) + 1))
 
 
 def test_texts_made_to_be_slow_are_shown_as_rewritten_between_what_is_alike():
