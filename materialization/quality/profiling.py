@@ -42,8 +42,8 @@ SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
 #: How many bars a histogram has.
 BARS = 20
 #: Texts are shown up to here; NUL, which not every database keeps, as its picture.
-_SHOWN = 200
-_NUL = str.maketrans({"\x00": "\u2400"})
+SHOWN = 200
+NUL_AS_PICTURE = str.maketrans({"\x00": "\u2400"})
 _FLOATS, _WHOLE = ("float32", "float64"), ("int32", "int64")
 #: Whole numbers up to here, and down to its negative, are all doubles.
 _EXACT = 2**53
@@ -297,7 +297,7 @@ def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
 def _named(value: Any) -> str:
     """Show a value so that two that differ are two: a long one ends with what tells it apart."""
     shown = shown_value(value)
-    if len(str(value)) <= _SHOWN:
+    if len(str(value)) <= SHOWN:
         return shown
     return f"{shown[:-10]}…#{blake2s(str(value).encode(), digest_size=4).hexdigest()}"
 
@@ -305,4 +305,4 @@ def _named(value: Any) -> str:
 def shown_value(value: Any) -> str:
     """Return a value as people and databases can have it: cut where it is long, without NUL."""
     shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return shown[:_SHOWN].translate(_NUL)
+    return shown[:SHOWN].translate(NUL_AS_PICTURE)

@@ -14,7 +14,8 @@ from django.db.models import Q
 
 from materialization import tasks
 from materialization.requests.turns import STEPPED_BACK
-from materialization.runner.assaying import MAX_ATTEMPTS, end, nothing
+from materialization.runner.assaying import end, nothing
+from materialization.runner.ending import MAX_ATTEMPTS
 from registry.choices import EvidenceStatus
 from registry.models import Evidence
 

@@ -19,6 +19,7 @@ from materialization.compute.scratch import own_folder
 from materialization.edges import engine, whereabouts
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
+from materialization.runner.ending import MAX_ATTEMPTS
 from materialization.runner.heartbeat import Lease, LeaseLost
 from materialization.sources.kinds import find_source
 from registry import audit
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     Parts = dict[str, dict[str, Any]]
 
 log = logging.getLogger(__name__)
-#: After so many outages, or workers that died over it, it is over.
-MAX_ATTEMPTS = 3
 
 
 def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datetime]) -> None:

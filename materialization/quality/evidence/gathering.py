@@ -107,9 +107,7 @@ class _Gathering:
         """Return what is made, or in words why it could not be."""
         try:
             return make(*args)
-        except self._bounds.ends:
-            raise
-        except Unavailable:
+        except (self._bounds.ends, Unavailable):
             raise
         except AssayError as exc:
             return self._wanted.told(exc.message)

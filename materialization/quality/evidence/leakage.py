@@ -58,21 +58,31 @@ def stamps_of(files: Sequence[str]) -> tuple[Any, Any]:
 def probe(full: Trial, cut: Trial | None, *, engine: Engine) -> dict[str, dict[str, Any]]:
     """Look at the rows of a trial; ``cut`` has those without the later rows of the source."""
     return {
-        "created_after_event": _created_after_event(full),
+        **_stamps(full),
         "future_events": _future_events(full),
-        "bulk_load": _bulk_load(full),
         "later_rows_removed": _later_rows_removed(full, cut, engine),
         "separation": {"why": NO_LABEL},
     }
 
 
-def _created_after_event(full: Trial) -> dict[str, Any]:
-    """Rows that were known only after their event: a training set must not see them before."""
+def _stamps(full: Trial) -> dict[str, dict[str, Any]]:
+    """Look at when rows were true and when they were known; both probes read them once."""
+    no_loads = {"why": "there are no stamps of loading to look at."}
     if full.spec.transform.makes_ticks:
-        return {"why": "a row of a tick is known at its tick, whenever what it is made of came."}
+        why = "a row of a tick is known at its tick, whenever what it is made of came."
+        return {"created_after_event": {"why": why}, "bulk_load": no_loads}
     if full.spec.rows_from.created_timestamp is None:
-        return {"why": "the source does not say when a row was known."}
+        why = "the source does not say when a row was known."
+        return {"created_after_event": {"why": why}, "bulk_load": no_loads}
     event, created = stamps_of(full.files)
+    return {
+        "created_after_event": _created_after_event(event, created),
+        "bulk_load": _bulk_load(created),
+    }
+
+
+def _created_after_event(event: Any, created: Any) -> dict[str, Any]:
+    """Rows that were known only after their event: a training set must not see them before."""
     lag = (created - event)[created > event]
     return {
         "rows": len(event),
@@ -88,10 +98,7 @@ def _future_events(full: Trial) -> dict[str, Any]:
     return {"parts": len(full.counters.has_later)}
 
 
-def _bulk_load(full: Trial) -> dict[str, Any]:
-    if full.spec.transform.makes_ticks or full.spec.rows_from.created_timestamp is None:
-        return {"why": "there are no stamps of loading to look at."}
-    _, created = stamps_of(full.files)
+def _bulk_load(created: Any) -> dict[str, Any]:
     stamps = len(np.unique(created))
     is_bulk = stamps <= _FEW_LOADS and len(created) >= _MANY_ROWS
     return {"rows": len(created), "stamps": stamps, "looks_so": is_bulk}

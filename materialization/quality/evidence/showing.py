@@ -6,13 +6,10 @@ import math
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from materialization.quality.profiling import NUL_AS_PICTURE, SHOWN
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-#: Characters of a value that are shown.
-LONGEST = 200
-#: NUL, which not every database keeps, as its picture.
-_NUL = str.maketrans({"\x00": "\u2400"})
 
 
 def shown_at(column: pa.ChunkedArray, place: int) -> Any:
@@ -37,5 +34,5 @@ def shown(value: Any) -> Any:
         return value
     if isinstance(value, (date, datetime)):
         value = value.isoformat()
-    text = str(value).translate(_NUL)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = str(value).translate(NUL_AS_PICTURE)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -16,7 +16,8 @@ from materialization.compute.scratch import own_folder
 from materialization.quality.evidence import comparison, gathering
 from materialization.requests.evidence import requeue_evidence, wake_for_evidence
 from materialization.runner import assaying
-from materialization.runner.assaying import MAX_ATTEMPTS, assay_submission, claim
+from materialization.runner.assaying import assay_submission, claim
+from materialization.runner.ending import MAX_ATTEMPTS
 from registry.choices import EvidencePart, EvidenceStatus, State
 from registry.evidence import sealed
 from registry.models import Evidence
