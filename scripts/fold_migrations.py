@@ -1,8 +1,9 @@
-"""Write each ``0001_initial`` with its constraints and indexes inside its models.
+"""Bring each ``0001_initial`` up to the models, with constraints and indexes inside its models.
 
-``makemigrations`` writes one operation for each of them, and Django draws up every model anew for
-each operation: seconds of every new database, of which the database itself needs a tenth. Run it
-after an initial migration was made anew: ``python -m scripts.fold_migrations [APP…]``.
+Run it after a change of models, with no migration made by hand: ``python -m
+scripts.fold_migrations [APP…]``. ``makemigrations`` would write a second migration, and one
+operation for each constraint; Django draws up every model anew for each operation: seconds of
+every new database, of which the database itself needs a tenth.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
+from django.apps import apps as installed
 from django.db.migrations import Migration
+from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import SwappableTuple
-from django.db.migrations.operations import CreateModel
+from django.db.migrations.operations import CreateModel, RunPython
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.optimizer import MigrationOptimizer
+from django.db.migrations.questioner import MigrationQuestioner
+from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import MigrationWriter
+from django.db.models import NOT_PROVIDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -73,27 +79,46 @@ def is_folded(migration: Migration) -> bool:
     return len(fold(migration.operations, migration.app_label)) == len(migration.operations)
 
 
+class _NewTables(MigrationQuestioner):
+    """Nothing is asked: before the first release every table is made empty."""
+
+    def ask_not_null_addition(self, field_name: str, model_name: str) -> Any:
+        """Take no default: there is no row that would need one."""
+        return NOT_PROVIDED
+
+    def ask_not_null_alteration(self, field_name: str, model_name: str) -> Any:
+        """Take no default: there is no row that would need one."""
+        return NOT_PROVIDED
+
+
 def main(apps: Sequence[str]) -> None:
-    """Fold and rewrite the initial migrations of ``apps``, or of all of ours."""
+    """Rewrite the initial migrations of ``apps``, or of all of ours, where that changes them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
     django.setup()
     loader = MigrationLoader(None)
+    drawn, wanted = loader.project_state(), ProjectState.from_apps(installed)
+    changes = MigrationAutodetector(drawn, wanted, _NewTables()).changes(graph=loader.graph)
     for app in apps or APPS:
         migration = loader.disk_migrations.get((app, INITIAL))
-        if migration is None or is_folded(migration):
+        if migration is None or (app not in changes and is_folded(migration)):
             continue
-        writer = MigrationWriter(_folded(migration))
+        writer = MigrationWriter(_folded(migration, changes.get(app, [])))
         Path(writer.path).write_text(writer.as_string())
-        print(f"{writer.path}: was {len(migration.operations)} operations")
+        print(f"{writer.path}: {len(migration.operations)} operations before")
 
 
-def _folded(migration: Migration) -> Migration:
+def _folded(migration: Migration, changes: Sequence[Migration]) -> Migration:
+    together = [*migration.dependencies, *(one for more in changes for one in more.dependencies)]
     # As `makemigrations` has them: which model is the user's is the settings' to say.
     dependencies = [
         ("__setting__", "AUTH_USER_MODEL") if isinstance(one, SwappableTuple) else one
-        for one in migration.dependencies
+        for one in dict.fromkeys(together)
+        if one[0] != migration.app_label
     ]
-    operations = fold(migration.operations, migration.app_label)
+    python = [o for o in migration.operations if isinstance(o, RunPython)]
+    tables = [o for o in migration.operations if o not in python]
+    tables += [o for more in changes for o in more.operations]
+    operations = [*fold(tables, migration.app_label), *python]
     content = {"initial": True, "dependencies": dependencies, "operations": operations}
     made: type[Migration] = type("Migration", (Migration,), content)
     return made(migration.name, migration.app_label)
