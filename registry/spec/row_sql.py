@@ -82,7 +82,7 @@ def columns_read(sql: str) -> tuple[str, ...] | None:
 
     :raises BadSql: it is no SELECT after all.
     """
-    select = _read_again(sql)
+    select = select_of(sql)
     if any(isinstance(each, exp.Star) for each in select.find_all(exp.Star)):
         return None
     tables = {table.alias_or_name for table in select.find_all(exp.Table)}
@@ -97,7 +97,7 @@ def names_given(sql: str) -> frozenset[str]:
 
     :raises BadSql: as ``columns_read``.
     """
-    return frozenset(each.alias_or_name for each in _read_again(sql).expressions)
+    return frozenset(each.alias_or_name for each in select_of(sql).expressions)
 
 
 def laid_out(sql: str) -> str:
@@ -108,7 +108,11 @@ def laid_out(sql: str) -> str:
         return sql
 
 
-def _read_again(sql: str) -> exp.Select:
+def select_of(sql: str) -> exp.Select:
+    """Return the tree of a SELECT that was checked.
+
+    :raises BadSql: it is no SELECT after all.
+    """
     try:
         return _one_select(sql)
     except (RecursionError, *PARSER_ERRORS) as exc:

@@ -1,0 +1,96 @@
+"""What each feature of a version is made of: columns of its source, other features. [pure]
+
+Not for finding what references name (whoever asks gives ``read``), nor for what reads a feature
+(``registry.lineage``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from registry.spec.references import Reference, parse_reference
+from registry.spec.row_sql import columns_of
+from registry.spec.sql_lineage import lineage_of_select
+from registry.spec.transforms import Aggregations, OnDemand, RowSql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.spec.model import FeatureSpec, VersionSpec
+
+    #: Finds the version that a reference reads; None: it cannot be had any more.
+    Reading = Callable[[Reference], VersionSpec | None]
+
+
+class SourceField(NamedTuple):
+    """One column of one data source of the project."""
+
+    source: str
+    column: str
+
+    def __str__(self) -> str:
+        return f"{self.source}.{self.column}"
+
+
+class Origin(NamedTuple):
+    """What the values of one feature are made of."""
+
+    #: Columns of the view's source whose values enter the feature's.
+    columns: frozenset[str] = frozenset()
+    #: Columns that decide which rows there are: values of a feature tell something of those too.
+    chosen_by: frozenset[str] = frozenset()
+    #: Of features that are computed at the request.
+    features: tuple[Reference, ...] = ()
+    request: tuple[str, ...] = ()
+
+
+def origins_of(spec: VersionSpec) -> dict[str, Origin]:
+    """Return what each feature of a version is made of, by its name.
+
+    :raises BadSql: its SQL cannot be read, which none that was registered is.
+    """
+    transform = spec.transform
+    if isinstance(transform, OnDemand):
+        return {each.name: _computed(each, transform) for each in spec.features}
+    known = spec.schema.types if spec.schema else {}
+    if isinstance(transform, RowSql):
+        select = lineage_of_select(transform.sql, known)
+        return {
+            each.name: Origin(select.of(each.source_column, known), select.chosen_by)
+            for each in spec.features
+        }
+    if isinstance(transform, Aggregations):
+        outputs = spec.view.aggregate_outputs()
+        return {
+            each.name: Origin(frozenset({outputs[each.source_column].column}))
+            for each in spec.features
+            if each.source_column in outputs
+        }
+    return {each.name: Origin(frozenset({each.source_column})) for each in spec.features}
+
+
+def source_fields(spec: VersionSpec, read: Reading) -> dict[str, frozenset[SourceField]]:
+    """Return the source columns each feature is made of, through features it is computed from."""
+    return {name: _fields(spec, origin, read) for name, origin in origins_of(spec).items()}
+
+
+def _fields(spec: VersionSpec, origin: Origin, read: Reading) -> frozenset[SourceField]:
+    if spec.source is not None:
+        source = spec.view.source
+        return frozenset(SourceField(source, column) for column in origin.columns)
+    found: set[SourceField] = set()
+    for reference in origin.features:
+        below = read(reference)
+        # What is computed at the request is computed from what is stored, and from nothing else.
+        if below is not None and below.source is not None:
+            found |= source_fields(below, read).get(reference.feature, frozenset())
+    return frozenset(found)
+
+
+def _computed(feature: FeatureSpec, transform: OnDemand) -> Origin:
+    names = columns_of(str(feature.sql))
+    references = map(parse_reference, transform.inputs.features)
+    return Origin(
+        features=tuple(each for each in references if each.feature in names),
+        request=tuple(name for name in transform.inputs.request if name in names),
+    )
