@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from threading import local
 from typing import TYPE_CHECKING, Any, NamedTuple
 from warnings import catch_warnings, simplefilter
 
 from lib.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
 MAX_URL = 2_000
 #: Seconds for a connection, and for each answer of the other side.
@@ -237,42 +238,44 @@ def send(
         plugin = open_channel(url, allowed=allowed)
     except Invalid as exc:
         return exc.message[:300]
-    with _hearing() as said:
-        if plugin.notify(title=title, body=body, notify_type=tone, body_format="text"):
-            return ""
-    return said.reason or f"no connection, or no answer within {TIMEOUT_SECONDS:.0f} s"
+    _listen()
+    _heard.reason = ""
+    if plugin.notify(title=title, body=body, notify_type=tone, body_format="text"):
+        return ""
+    return _heard.reason or f"no connection, or no answer within {TIMEOUT_SECONDS:.0f} s"
 
 
-@contextmanager
-def _hearing() -> Iterator[_Heard]:
-    """Be told all that the library logs meanwhile, and nobody else: it has addresses."""
-    logger, said = logging.getLogger("apprise"), _Heard()
-    level, propagates, handlers = logger.level, logger.propagate, logger.handlers
+def _listen() -> None:
+    """Be told all that the library logs, and nobody else: it has addresses.
+
+    Whoever configures logging anew undoes it; that is why each send says it.
+    """
+    logger = logging.getLogger("apprise")
     logger.setLevel(logging.DEBUG)
-    logger.propagate, logger.handlers = False, [said]
-    try:
-        yield said
-    finally:
-        logger.setLevel(level)
-        logger.propagate, logger.handlers = propagates, handlers
+    logger.propagate, logger.handlers = False, [_ear]
 
 
-class _Heard(logging.Handler):
+class _Heard(local):
+    """Why the last message of this thread did not go: others send at the same time."""
+
+    reason = ""
+
+
+class _Ear(logging.Handler):
     """Keeps what the library logs of a failure as a status or in words of ours, and nothing else.
 
     Its own words have addresses, and may have what the other side said.
     """
 
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.reason = ""
-
     def emit(self, record: logging.LogRecord) -> None:
         words = record.getMessage()
         if record.levelno >= logging.WARNING and (found := _STATUS.search(words)):
-            self.reason = f"it answered HTTP {found[1]}"
+            _heard.reason = f"it answered HTTP {found[1]}"
         elif found := _SMTP_STATUS.search(words):
-            self.reason = f"the mail server refused it ({found[1] or found[2]})"
+            _heard.reason = f"the mail server refused it ({found[1] or found[2]})"
         elif words.startswith("Socket Exception"):
             known = (means for sign, means in _MEANS.items() if sign in words)
-            self.reason = self.reason or next(known, "")
+            _heard.reason = _heard.reason or next(known, "")
+
+
+_heard, _ear = _Heard(), _Ear(logging.DEBUG)

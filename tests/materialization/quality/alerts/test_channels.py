@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from email import message_from_string
@@ -196,6 +197,18 @@ def test_nothing_of_the_address_is_logged(peer, caplog, capfd):
 
     assert SECRET not in caplog.text
     assert SECRET not in "".join(capfd.readouterr())
+
+
+def test_messages_that_are_sent_at_the_same_time_hear_each_their_own_answer(peer):
+    with serving() as other, ThreadPoolExecutor(8) as threads:
+        peer.status, other.status = 500, 404
+
+        def say(to: Peer) -> str:
+            return send(to.url, "t", "b", allowed=[to.host])
+
+        answers = list(threads.map(say, [peer, other] * 20))
+
+    assert answers == ["it answered HTTP 500", "it answered HTTP 404"] * 20
 
 
 class MailServer(StreamRequestHandler):
