@@ -6,6 +6,7 @@ Both are asked as a training set asks, at the times of rows that either has. Not
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -114,19 +115,37 @@ def _plain(measure: float | None) -> float | None:
 
 
 def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Any:
-    """Return where both say the same; NULL is like NULL, NaN like NaN, and a type like no other."""
-    if old.type != new.type and _numbers(old) is not None and _numbers(new) is not None:
-        old, new = old.cast(pa.float64(), safe=False), new.cast(pa.float64(), safe=False)
+    """Return where both say the same; NULL is like NULL, NaN like NaN, and a type like no other.
+
+    Numbers of two types are equal where neither has lost a digit of the other's.
+    """
+    if old.type != new.type and _is_number(old.type) and _is_number(new.type):
+        pairs = zip(old.to_pylist(), new.to_pylist(), strict=True)
+        return np.fromiter((_same_number(a, b) for a, b in pairs), bool, count=len(new))
     if old.type != new.type or pa.types.is_nested(old.type):
         # As texts: NaN inside a list is like NaN.
-        pairs = zip(_texts(old), _texts(new), strict=True)
-        return np.fromiter((a == b for a, b in pairs), bool, count=len(new))
+        texts = zip(_texts(old), _texts(new), strict=True)
+        return np.fromiter((a == b for a, b in texts), bool, count=len(new))
     same = pc.fill_null(pc.equal(old, new), False)
     same = pc.or_(same, pc.and_(pc.is_null(old), pc.is_null(new)))
     if pa.types.is_floating(old.type):
         both = pc.and_(pc.is_nan(old), pc.is_nan(new))
         same = pc.or_(same, pc.fill_null(both, False))
     return same.to_numpy()
+
+
+def _same_number(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
+    if isinstance(a, float) != isinstance(b, float) and Decimal in (type(a), type(b)):
+        a, b = float(a), float(b)  # the double that is nearest to the decimal, not its digits
+    # Python compares integers with doubles exactly.
+    return bool(a == b) or bool(a != a and b != b)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    families = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(belongs(kind) for belongs in families)
 
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
@@ -138,9 +157,7 @@ def _texts(column: pa.ChunkedArray) -> list[str]:
 
 def _numbers(column: pa.ChunkedArray) -> Any:
     """Return the values as doubles, NULL as NaN; None of a type that is no number."""
-    kind = column.type
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if not is_number:
+    if not _is_number(column.type):
         return None
     return pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy()
 

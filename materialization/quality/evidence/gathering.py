@@ -146,7 +146,8 @@ class _Gathering:
         engine = self._bounds.engine
         asked = rows_of([before, after], engine=engine)
         found = compare_trials(before, after, asked=asked, engine=engine)
-        return computed({"rows": found.rows, "features": found.facts}, found.values)
+        facts = {"rows": found.rows, "features": found.facts, "times": _times(before, after)}
+        return computed(facts, found.values)
 
     def _leakage(self, after: Trial) -> dict[str, Any]:
         cut = None
@@ -157,6 +158,19 @@ class _Gathering:
 
     def _cost(self, after: Trial) -> dict[str, Any]:
         return computed(cost_of(self._wanted.after, after, engine=self._bounds.engine), {})
+
+
+def _times(before: Trial, after: Trial) -> dict[str, list[str]] | None:
+    """Return by which columns each places its rows in time, where that changed: values differ then
+    because of when rows count, too."""
+    said = {"before": _columns_of(before), "after": _columns_of(after)}
+    return said if said["before"] != said["after"] else None
+
+
+def _columns_of(trial: Trial) -> list[str]:
+    source = trial.spec.rows_from
+    columns = (source.event_timestamp, source.created_timestamp)
+    return [each.column for each in columns if each is not None]
 
 
 def _without_values(profile: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.errors import Invalid
 from lib.instants import MICROSECOND
 from materialization.compute.jobs import ComputeJob, Reading, SurveyJob
 from materialization.quality.profiles import Profile
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
 
-#: A row takes at least so much of a file: a smaller source need not be counted.
-_ROW_BYTES = 8
 #: Into how many stretches a long history is cut at most, to find the last.
 _STRETCHES = 512
 #: A row of an aggregation costs about so many times as much as one that stands alone.
 _DEARER = 5
+#: Rows that became known at once cannot be taken apart: so many times what may be read is too much.
+_MOST = 20
+
+
+class TooManyAtOnce(Invalid):
+    code = "too_many_rows_at_once"
 
 
 class Subject(NamedTuple):
@@ -69,22 +74,31 @@ class Trial(NamedTuple):
 
 
 def last_stretch(subject: Subject, bounds: Bounds, *, until: datetime) -> Window:
-    """Return the newest part of the history that has about as many rows as may be read."""
+    """Return the newest part of the history that has about as many rows as may be read.
+
+    :raises TooManyAtOnce: so many became known at once that no part is small enough.
+    """
     spec, at_most = subject.spec, bounds.rows
     start = spec.view.start
     # Windows exclude their start, and a row may lie on the view's.
     begin = start - MICROSECOND if start is not None else None
     if spec.transform.makes_ticks:
         at_most = max(at_most // _DEARER, 1)
-    if subject.size <= at_most * _ROW_BYTES:
-        return Window(begin, until)
     job = SurveyJob(spec, subject.source, until, begin, at_most, _STRETCHES)
     parts = bounds.engine.survey(job, watch=bounds.watch).parts
-    return Window(_start_of_last(parts, at_most) or begin, until)
+    first, rows = _first_of_last(parts, at_most)
+    if rows > at_most * _MOST:
+        raise TooManyAtOnce(
+            f"the newest part of the source that can be tried out alone has {rows:,} rows, and"
+            f" evidence is made of at most {at_most * _MOST:,}. Parts are cut by the hour in which"
+            " rows became known: have the source say it of each row, or raise EVIDENCE_ROWS.",
+            rows=rows,
+        )
+    return Window(parts[first - 1][0] if first else begin, until)
 
 
-def _start_of_last(parts: Sequence[tuple[datetime, int]], at_most: int) -> datetime | None:
-    """Return where the last stretches begin that have so many rows together; None: with the first.
+def _first_of_last(parts: Sequence[tuple[datetime, int]], at_most: int) -> tuple[int, int]:
+    """Return the first of the last stretches that are enough rows together, and how many these are.
 
     At least the last one, and the one before where that has but a few.
     """
@@ -92,8 +106,8 @@ def _start_of_last(parts: Sequence[tuple[datetime, int]], at_most: int) -> datet
     for place in range(len(parts) - 1, -1, -1):
         rows += parts[place][1]
         if rows >= at_most // 2:
-            return parts[place - 1][0] if place else None
-    return None
+            return place, rows
+    return 0, rows
 
 
 def try_out(subject: Subject, bounds: Bounds, *, window: Window, folder: Path) -> Trial:

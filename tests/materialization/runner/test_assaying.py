@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -284,6 +286,46 @@ def test_a_long_history_is_looked_at_from_its_newest_rows(cast, sources, setting
     assert facts["window_start"] > (AT - 1600 * HOUR).isoformat()
 
 
+def test_rows_of_one_load_are_bounded_too(cast, sources, settings):
+    settings.EVIDENCE_ROWS = 10
+    write_rows(sources, [(n, AT - n * HOUR, AT - HOUR, 0.5, n) for n in range(1, 400)])
+
+    evidence = assayed(make_version(cast, state=State.IN_REVIEW))
+
+    assert evidence.parts[EvidencePart.PROFILE]["why"] == (
+        "the newest part of the source that can be tried out alone has 399 rows, and evidence is"
+        " made of at most 200. Parts are cut by the hour in which rows became known: have the"
+        " source say it of each row, or raise EVIDENCE_ROWS."
+    )
+
+
+def test_a_compressed_source_is_counted_before_it_is_tried(cast, sources, settings):
+    settings.EVIDENCE_ROWS = 10_000
+    hours = [AT - n * HOUR for n in range(40)]
+    rows = [(key, hour, hour, 0.5, 1) for hour in hours for key in range(1000)]
+    path = write_rows(sources, rows)
+    pq.write_table(pq.read_table(path), path, compression="zstd", compression_level=19)
+    assert path.stat().st_size < 2 * len(rows)
+
+    facts, _ = part(assayed(make_version(cast, state=State.IN_REVIEW)), EvidencePart.PROFILE)
+
+    assert facts["after"]["rows"] <= 15_000
+
+
+def test_rows_that_are_placed_by_another_time_are_said_to_be(cast, sources):
+    write_rows(sources, ROWS)
+    make_version(cast)
+    known = DEFINITIONS.replace("event_timestamp: event_timestamp", "event_timestamp: created")
+    known = known.replace("created_timestamp: created\n", "")
+    assert known != DEFINITIONS
+
+    facts, _ = part(
+        assayed(make_version(cast, state=State.IN_REVIEW, text=known)), EvidencePart.COMPARISON
+    )
+
+    assert facts["times"] == {"before": ["event_timestamp", "created"], "after": ["created"]}
+
+
 def test_an_aggregation_is_tried_out_too(cast, sources):
     write_rows(sources, [(n % 3, AT - n * HOUR, AT - n * HOUR, 0.5, n) for n in range(1, 60)])
     rolling = DEFINITIONS.partition("features:")[0] + (
@@ -340,6 +382,32 @@ def test_equal_and_missing_values_are_counted_as_a_loop_counts_them(seed):
         a is None and b is not None for a, b in zip(old, new, strict=True)
     )
     assert len(examples) == min(10, rows - sum(same))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ([2**53 + 1], [float(2**53)], 0),
+        ([2**53], [float(2**53)], 1),
+        ([Decimal("0.10")], [0.1], 1),
+        ([Decimal("9007199254740993")], [2**53 + 1], 1),
+        ([Decimal("9007199254740993")], [2**53], 0),
+        ([None], [float("nan")], 0),
+        ([None], [None], 1),
+    ],
+)
+def test_numbers_of_two_types_are_equal_by_all_of_their_digits(old, new, same):
+    kinds = {int: pa.int64(), float: pa.float64(), Decimal: pa.decimal128(20, 2)}
+    kind = kinds.get(type(old[0]), pa.int64())
+    asked = pa.table({"k": [1], "event_timestamp": pa.array([AT])})
+
+    facts, _ = comparison._compare(
+        pa.chunked_array([pa.array(old, kind)]),
+        pa.chunked_array([pa.array(new, kinds.get(type(new[0]), pa.float64()))]),
+        asked,
+    )
+
+    assert facts["equal"] == same
 
 
 def test_values_that_python_has_no_word_for_are_shown_as_well():
