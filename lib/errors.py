@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 
-#: Control characters but line feed and tab, and those that turn the direction of text around.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: What shows nothing by itself: control characters but line feed and tab, those that turn the
+#: direction of text around, those without width, and letters that no font has.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 def printable(text: str) -> str:
-    """Return a text with what a terminal would obey written as an escape.
+    """Return a text with what nobody sees, and a terminal may obey, written as an escape.
 
     Messages quote names and values of others, and people read them on terminals.
     """
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 #: What makes a terminal write in colours: it says nothing by itself.

@@ -6,12 +6,15 @@ Not for the words on badges: each app registers the tones of its own, see its ``
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+
+from lib.errors import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,6 +117,27 @@ def link(obj: Model | None, text: str = "") -> SafeString:
     words = text or str(obj)
     whole = "" if len(words) > SHORT else " as-nowrap"
     return format_html('<a class="as-link{}" href="{}">{}</a>', whole, url, breakable(words))
+
+
+def visible(text: str) -> SafeString:
+    """Show text with each character that nobody would see as its code: it may turn others around,
+    or make two texts look alike that are not."""
+    parts = (_seen(part) for part in re.split(f"({UNSEEN.pattern})", text))
+    return format_html_join("", "{}", ((part,) for part in parts))
+
+
+def _seen(part: str) -> SafeString | str:
+    if not UNSEEN.fullmatch(part):
+        return part
+    code, name = f"U+{ord(part):04X}", unicodedata.name(part, "a control character")
+    return format_html('<span class="as-unseen" title="{}">{}</span>', name.lower(), code)
+
+
+def value(found: Any) -> SafeString:
+    """Show a value of data: that there is none looks like no text."""
+    if found is None:
+        return mark_safe('<span class="as-badge as-neutral">null</span>')
+    return visible(str(found).lower() if isinstance(found, bool) else str(found))
 
 
 def plain(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.choices import State
+from registry.markup import value
 from tests.factories import DEFINITIONS, make_version
 from tests.materialization.run_world import ROWS, write_rows
 from tests.materialization.runner.test_assaying import CHANGED, assayed
@@ -63,3 +64,24 @@ def test_a_source_that_is_gone_is_said(page, cast, sources):
     assayed(version)
 
     assert "Nothing was computed: " in page(version, "steward")
+
+
+def test_no_value_and_a_text_that_says_null_look_unlike():
+    assert value(None) != value("null")
+    assert "null" in value(None)
+    assert value("<b>") == "&lt;b&gt;"
+
+
+def test_what_nobody_sees_in_a_definition_is_shown_as_its_code(page, cast, sources):
+    write_rows(sources, ROWS)
+    make_version(cast)
+    hidden = CHANGED.replace(
+        "coalesce(conv_rate, 0)", "coalesce(conv_rate, length('\u202ea\u200b'))"
+    )
+    version = make_version(cast, state=State.IN_REVIEW, text=hidden)
+
+    said = page(version, "steward")
+
+    assert 'title="right-to-left override">U+202E</span>' in said
+    assert ">U+200B</span>" in said
+    assert not {"\u202e", "\u200b"} & set(said)
