@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 _READ = {Right.VIEW_PROJECT, Right.READ_ONLINE, Right.READ_OFFLINE}
-_AUTHOR = _READ | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
+_PLANNER = {Right.VIEW_PROJECT, Right.PLAN_FEATUREVIEW}
+_AUTHOR = _READ | _PLANNER | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
 _OPERATOR = {Right.VIEW_PROJECT, Right.MATERIALIZE_FEATUREVIEW, Right.CHANGE_SCHEDULE}
 _STEWARD = _OPERATOR | {Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.VIEW_AUDITENTRY}
 _OWNER = _AUTHOR | _STEWARD | {Right.MANAGE_MEMBERS}
 #: What each role may do in its project; the one place that says so.
 ROLES: dict[Role, frozenset[Right]] = {
     Role.CONSUMER: frozenset(_READ),
+    Role.PLANNER: frozenset(_PLANNER),
     Role.AUTHOR: frozenset(_AUTHOR | {Right.MATERIALIZE_FEATUREVIEW}),
     Role.STEWARD: frozenset(_STEWARD),
     Role.OPERATOR: frozenset(_OPERATOR),

@@ -30,12 +30,20 @@ def services_broken_by(version: FeatureViewVersion) -> list[str]:
 
 def broken_by(version: FeatureViewVersion, followers: Iterable[tuple[str, str]]) -> list[str]:
     """Say the same as ``services_broken_by`` of these ``(service, feature)``, without a query."""
+    lost = losses(version, followers)
+    return [f"{service} ({', '.join(whys)})" for service, whys in lost.items()]
+
+
+def losses(
+    version: FeatureViewVersion, followers: Iterable[tuple[str, str]]
+) -> dict[str, list[str]]:
+    """Return what each of these ``(reader, feature)`` loses once ``version`` is the default."""
     has, had = _types(version), _types(version.feature_view.default_version)
     lost: dict[str, list[str]] = {}
-    for service, feature in followers:
+    for reader, feature in followers:
         if why := _loss(feature, has, had):
-            lost.setdefault(service, []).append(why)
-    return [f"{service} ({', '.join(whys)})" for service, whys in lost.items()]
+            lost.setdefault(reader, []).append(why)
+    return lost
 
 
 def followers_by_view(project: Project) -> dict[int, list[tuple[str, str]]]:
@@ -43,6 +51,21 @@ def followers_by_view(project: Project) -> dict[int, list[tuple[str, str]]]:
     found: dict[int, list[tuple[str, str]]] = {}
     for view_id, service, feature in _followers(feature_view__project=project):
         found.setdefault(view_id, []).append((service, feature))
+    return found
+
+
+def pinned_by_view(project: Project) -> dict[int, list[str]]:
+    """Return, by view, what the services name of its versions: ``service: view@1.0.0:feature``."""
+    found: dict[int, list[str]] = {}
+    current = FeatureServiceMember.objects.filter(
+        service_version__feature_service__current=F("service_version"),
+        feature_view__project=project,
+    ).exclude(pin="")
+    related = "service_version__feature_service", "feature_view"
+    order = "service_version__feature_service__name", "position"
+    for member in current.select_related(*related).order_by(*order):
+        service = member.service_version.feature_service.name
+        found.setdefault(member.feature_view_id, []).append(f"{service}: {member}")
     return found
 
 

@@ -108,6 +108,7 @@ class Role(StrEnum):
     """What a person or service is in one project; ``access.ROLES`` says what each may do."""
 
     CONSUMER = "consumer"
+    PLANNER = "planner"
     AUTHOR = "author"
     STEWARD = "steward"
     OPERATOR = "operator"
@@ -128,6 +129,7 @@ class Right(StrEnum):
     VIEW_PROJECT = "view_project"
     READ_ONLINE = "read_online"
     READ_OFFLINE = "read_offline"
+    PLAN_FEATUREVIEW = "plan_featureview"
     ADD_FEATUREVIEW = "add_featureview"
     CHANGE_FEATUREVIEW = "change_featureview"
     APPROVE_FEATUREVIEW = "approve_featureview"

@@ -35,6 +35,7 @@ class DefinitionsAPI(API):
     parameters: ClassVar[dict[str, str]] = {
         "dry_run": "true: plan only, store nothing",
         "submit": "true: submit the drafts for review",
+        "details": "true: with what each object changes, line by line, and what that breaks",
         "look_all": "true: look at the data also of views that are registered as they are sent",
     }
 
@@ -45,8 +46,9 @@ class DefinitionsAPI(API):
         responses=OpenApiTypes.OBJECT,
     )
     def post(self, request: Request, project: str) -> Response:
-        found = access.access_project(request.user, project, Right.ADD_FEATUREVIEW)
         dry_run = flag(request.query_params, "dry_run")
+        needed = Right.PLAN_FEATUREVIEW if dry_run else Right.ADD_FEATUREVIEW
+        found = access.access_project(request.user, project, needed)
         changes = apply_definitions(
             sent_definitions(request),
             project=found,
@@ -57,6 +59,7 @@ class DefinitionsAPI(API):
             dry_run=dry_run,
             submit=flag(request.query_params, "submit"),
             look_all=flag(request.query_params, "look_all"),
+            detailed=flag(request.query_params, "details"),
         )
         answer = {
             "project": project,

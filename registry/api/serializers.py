@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     )
     from registry.newest import Shown
     from registry.operations.registration.applied import Applied
+    from registry.operations.registration.consequences import Consequences
 
 
 def applied_output(applied: Applied) -> dict[str, Any]:
-    return {
+    told = applied.consequences
+    details = {} if told is None else _consequences_output(told, applied)
+    return details | {
         "kind": applied.kind,
         "name": applied.name,
         "change": applied.change,
@@ -42,6 +45,19 @@ def applied_output(applied: Applied) -> dict[str, Any]:
         "state": applied.state,
         "reasons": applied.reasons,
         "warnings": applied.warnings,
+    }
+
+
+def _consequences_output(told: Consequences, applied: Applied) -> dict[str, Any]:
+    sent = applied.definition
+    return {
+        "file": sent.file if sent else None,
+        "line": sent.document.lines[()] if sent else None,
+        "because_of": applied.because_of,
+        "differences": [_change_output(each) for each in told.differences],
+        "breaks": [each._asdict() for each in told.breaks],
+        "following": told.following,
+        "pinned": told.pinned,
     }
 
 

@@ -38,6 +38,7 @@ class Project(models.Model):
         permissions = (
             (Right.READ_ONLINE, "Can read online features"),
             (Right.READ_OFFLINE, "Can read training sets"),
+            (Right.PLAN_FEATUREVIEW, "Can plan definitions"),
             (Right.ADD_FEATUREVIEW, "Can register definitions"),
             (Right.CHANGE_FEATUREVIEW, "Can edit and submit definitions"),
             (Right.APPROVE_FEATUREVIEW, "Can approve feature view versions"),

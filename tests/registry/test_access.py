@@ -29,15 +29,15 @@ ENTITIES = "/api/v1/projects/rides/entities"
 #: Said once more in full: a right that moves to another role should be seen twice.
 RIGHTS = {
     "consumer": "view_project read_online read_offline",
-    "author": "view_project read_online read_offline add_featureview change_featureview"
-    " materialize_featureview",
+    "author": "view_project read_online read_offline plan_featureview add_featureview"
+    " change_featureview materialize_featureview",
     "steward": "view_project approve_featureview release_featureview view_auditentry"
     " materialize_featureview change_schedule",
     "operator": "view_project materialize_featureview change_schedule",
     "auditor": "view_project view_auditentry",
-    "owner": "view_project read_online read_offline add_featureview change_featureview"
-    " approve_featureview release_featureview view_auditentry materialize_featureview"
-    " change_schedule manage_members",
+    "owner": "view_project read_online read_offline plan_featureview add_featureview"
+    " change_featureview approve_featureview release_featureview view_auditentry"
+    " materialize_featureview change_schedule manage_members",
     "outsider": "",
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from registry.choices import Kind
     from registry.looking import Looking
     from registry.models import FeatureViewVersion, Project
+    from registry.operations.registration.consequences import Consequences
     from registry.operations.registration.standing import Standing
     from registry.operations.registration.storing import Change
     from registry.reading.parsing import Definition, Problem
@@ -43,6 +44,12 @@ class Applied:
     looked_at: bool = True
     #: The number a submission of the draft would have, where that is asked for.
     submitted: Version | None = None
+    #: Where it was sent; None: nobody sent it, it follows what was.
+    definition: Definition | None = None
+    #: What was sent that it embeds, where it was not sent itself.
+    because_of: list[str] = field(default_factory=list)
+    #: What it changes and for whom, where that is asked for.
+    consequences: Consequences | None = None
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Application:
     standing: Standing
     #: Whether the actor may change every view of the project, by a right on the project itself.
     may_change_all: bool = False
+    #: Whether to tell the consequences of each change.
+    detailed: bool = False
     #: What is to be stored, in order.
     changes: list[Change] = field(default_factory=list)
     #: What is said of each definition, and of the views that follow.

@@ -18,6 +18,7 @@ from registry.choices import Action, Kind, Right, State
 from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import decide_data_source, decide_entity
+from registry.operations.registration.consequences import tell_consequences
 from registry.operations.registration.feature_services import decide_feature_service
 from registry.operations.registration.looking_ahead import look_ahead
 from registry.operations.registration.on_demand import decide_on_demand_view
@@ -65,17 +66,22 @@ def apply_definitions(
     dry_run: bool = False,
     submit: bool = False,
     look_all: bool = False,
+    detailed: bool = False,
 ) -> list[Applied]:
     """Store ``definitions`` (or, with ``dry_run``, say what storing them would change).
 
     What changes is decided by reading alone; only storing it waits for others, and others for it.
     ``editor_ids`` count as editors beside the actor: whoever made the token they came with.
     ``look_all``: look at the sources also of views that are registered as they are sent.
+    ``detailed``: tell the consequences of each change too. Who may only plan is told what somebody
+    would be who may do it.
     :raises ActionNotPermitted: the actor may not register definitions here.
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
     :raises RegisteredMeanwhile: somebody else's change needs a source to be looked at anew.
     """
-    access.require_still(actor, Right.ADD_FEATUREVIEW, project)
+    needed = Right.PLAN_FEATUREVIEW if dry_run else Right.ADD_FEATUREVIEW
+    access.require_still(actor, needed, project)
+    only_plans = not access.can(actor, Right.ADD_FEATUREVIEW, project)
     seeing = _Seeing(look)
     remembering = look_ahead(
         definitions, project=project, look=seeing, submit=submit, look_all=look_all
@@ -92,7 +98,8 @@ def apply_definitions(
                 at=at,
                 look=remembering,
                 standing=Standing(project),
-                may_change_all=access.can(actor, Right.CHANGE_FEATUREVIEW, project),
+                may_change_all=only_plans or access.can(actor, Right.CHANGE_FEATUREVIEW, project),
+                detailed=detailed,
             ),
         )
 
@@ -149,6 +156,8 @@ def _decide(definitions: list[Definition], submit: bool, application: Applicatio
         for applied in application.applied:
             if applied.draft is not None:
                 applied.submitted = _number_at_submission(application, applied.draft)
+    if application.detailed:
+        tell_consequences(application)
     return application
 
 
@@ -190,6 +199,7 @@ def _apply(application: Application, definitions: list[Definition]) -> list[Appl
         applied = DECIDE[definition.kind](application, definition)
         if applied is None:
             continue
+        applied.definition = definition
         changes.append(applied)
         if definition.kind in EMBEDDED and applied.change == "updated":
             moved[definition.kind, definition.spec.name] = definition

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from registry import epoch
-from registry.breakage import followers_by_view
+from registry.breakage import followers_by_view, pinned_by_view
 from registry.choices import SUBMITTED_STATES, State
 from registry.models import (
     DataSource,
@@ -23,6 +23,8 @@ from registry.models import (
     Project,
     VersionNumber,
 )
+from registry.newest import newest_of
+from registry.spec.references import parse_reference
 from registry.spec.versions import FIRST, Version, parse_version
 
 if TYPE_CHECKING:
@@ -102,6 +104,23 @@ class Standing:
     def followers(self) -> dict[int, list[tuple[str, str]]]:
         """By view, the ``(service, feature)`` that follow its default."""
         return followers_by_view(self.project)
+
+    @cached_property
+    def pinned(self) -> dict[int, list[str]]:
+        """By view, what services name of its versions, as ``service: view@1.0.0:feature``."""
+        return pinned_by_view(self.project)
+
+    @cached_property
+    def computed_from(self) -> dict[str, list[tuple[str, str]]]:
+        """By view, the ``(on-demand view, feature)`` that are computed from its default."""
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for name in sorted(self.versions):
+            newest = newest_of(self.usable(name))
+            inputs = newest.spec.view.inputs if newest else None
+            for reference in map(parse_reference, inputs.features if inputs else ()):
+                if reference.pin is None and reference.feature != "*":
+                    found[reference.view].append((name, reference.feature))
+        return found
 
     def taken_numbers(self, version: FeatureViewVersion) -> set[Version]:
         """Return the numbers that other versions of its view have or had."""

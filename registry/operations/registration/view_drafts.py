@@ -128,8 +128,8 @@ def _follow(application: Application, newest: FeatureViewVersion, moved: Moved) 
         application.problems += [each.problem(("name",), message) for each in moved.values()]
         return []
     applied = decide_draft(application, spec, editor_ids=editor_ids)
-    names = ", ".join(sorted(name for _, name in moved))
-    applied.warnings.append(f"uses {names}, which changed")
+    applied.because_of = sorted(name for _, name in moved)
+    applied.warnings.append(f"uses {', '.join(applied.because_of)}, which changed")
     return [applied]
 
 
