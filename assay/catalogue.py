@@ -21,21 +21,28 @@ class CatalogueCalls(Calls):
         plan: bool = False,
         submit: bool = False,
         look_all: bool = False,
+        details: bool = False,
     ) -> JSON:
         """Register definitions: paths of YAML or JSON files or folders, or dicts.
 
         ``plan`` changes nothing and tells what would change; ``submit`` also sends the new
         drafts to review. The data of views that are registered as they are sent are looked at
-        with ``look_all`` only. Answers ``{"project", "dry_run", "not_looked_at", "changes"}``.
+        with ``look_all`` only. Answers ``{"project", "dry_run", "not_looked_at", "changes"}``; with
+        ``details`` each change has its ``file``, ``line``, ``differences`` and what it ``breaks``.
 
         :raises InvalidDefinition: one entry in ``errors`` for each thing that is wrong.
         """
-        query = {"dry_run": plan or None, "submit": submit or None, "look_all": look_all or None}
+        asked = {"dry_run": plan, "submit": submit, "look_all": look_all, "details": details}
+        query = {name: True for name, wanted in asked.items() if wanted}
         return self._post("definitions", value=body_of(files_or_objects), query=query)
 
-    def plan(self, files_or_objects: Definitions, *, look_all: bool = False) -> JSON:
-        """Tell what :meth:`apply` would change, and change nothing."""
-        return self.apply(files_or_objects, plan=True, look_all=look_all)
+    def plan(
+        self, files_or_objects: Definitions, *, submit: bool = False, look_all: bool = False
+    ) -> JSON:
+        """Tell what :meth:`apply` would change, in detail and for whom, and change nothing."""
+        return self.apply(
+            files_or_objects, plan=True, submit=submit, look_all=look_all, details=True
+        )
 
     def list_entities(self, **filters: Any) -> list[JSON]:
         return self._list("entities", query=filters)

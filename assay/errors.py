@@ -139,6 +139,12 @@ class StoresDiffer(AssayError):
     code = "stores_differ"
 
 
+class PlanRefused(AssayError):
+    """A plan breaks more than whoever asked for it would take."""
+
+    code = "plan_refused"
+
+
 class WaitTimedOut(AssayError):
     """Runs were still going when the caller's patience ended; they go on."""
 

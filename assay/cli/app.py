@@ -16,6 +16,7 @@ from assay.cli import (
     certificates,
     definitions,
     lifecycle,
+    plans,
     profiles,
     reads,
     runs,
@@ -23,19 +24,38 @@ from assay.cli import (
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
 from assay.client import FeatureStore
-from assay.errors import AssayError, NotConfigured, ServerUnreachable
+from assay.errors import AssayError, NotConfigured, PlanRefused, ServerUnreachable
 from assay.version import __version__
 
 #: In the order in which help lists them.
-GROUPS = definitions, lifecycle, runs, alerts, profiles, certificates, budgets, catalogue, reads
+GROUPS = (
+    definitions,
+    plans,
+    lifecycle,
+    runs,
+    alerts,
+    profiles,
+    certificates,
+    budgets,
+    catalogue,
+    reads,
+)
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
+#: Answers that a workflow asked to be told of.
+EXIT_PLAN_REFUSED = 5
 EXIT_INTERRUPTED = 130
+EXIT_CODES = {
+    ServerUnreachable: EXIT_UNREACHABLE,
+    NotConfigured: EXIT_USAGE,
+    PlanRefused: EXIT_PLAN_REFUSED,
+}
 EPILOG = """\
 url, token and project come from options, then ASSAY_URL, ASSAY_TOKEN or ASSAY_TOKEN_FILE, and
 ASSAY_PROJECT, then assay.toml here or in a folder above.
-exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable"""
+exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable,
+5 a plan is more than --fail-on takes"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: AssayError) -> int:
-    if isinstance(error, ServerUnreachable):
-        return EXIT_UNREACHABLE
-    return EXIT_USAGE if isinstance(error, NotConfigured) else EXIT_REFUSED
+    return next(
+        (code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), EXIT_REFUSED
+    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,38 +1,41 @@
-"""Subcommands that register definitions: apply and plan.
-Not for versions once they exist; see lifecycle.
+"""The subcommand that registers definitions, and what it shows of their changes.
+Not for plans (see plans) or for versions once they exist (see lifecycle).
 """
 
 from __future__ import annotations
 
 import argparse
 
+from assay import plans
 from assay.cli.arguments import Commands, Context
 from assay.definitions import body_of
 from assay.shapes import JSON
 
 COLUMNS = ("kind", "name", "change", "class", "version", "state")
+FILES_HELP = "YAML or JSON files, or folders"
 LOOK_ALL = "look at the data also of views that are registered as they are sent"
 
 
 def add(commands: Commands) -> None:
     apply = commands.add("apply", run_apply, "Register definitions.")
-    apply.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
+    apply.add_argument("files", nargs="+", metavar="FILE", help=FILES_HELP)
     apply.add_argument("--plan", action="store_true", help="only tell what would change")
     apply.add_argument("--submit", action="store_true", help="also send new drafts to review")
     apply.add_argument("--look-all", action="store_true", help=LOOK_ALL)
-    plan = commands.add("plan", run_apply, "Tell what applying definitions would change.")
-    plan.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON files, or folders")
-    plan.add_argument("--look-all", action="store_true", help=LOOK_ALL)
-    plan.set_defaults(plan=True, submit=False)
 
 
-def run_apply(context: Context, args: argparse.Namespace) -> None:
+def announce(context: Context, args: argparse.Namespace) -> None:
+    """Say to who waits what the server is about to do."""
     count = len(body_of(args.files)["files"])
     of_what = "every view" if args.look_all else "each view that is new or changed"
     context.out.progress(
         f"sending {count} {'file' if count == 1 else 'files'}; the server looks at the data of"
         f" {of_what}, which takes its time"
     )
+
+
+def run_apply(context: Context, args: argparse.Namespace) -> None:
+    announce(context, args)
     answer = context.store.apply(
         args.files, plan=args.plan, submit=args.submit, look_all=args.look_all
     )
@@ -49,7 +52,9 @@ def show_changes(context: Context, answer: JSON) -> None:
         name = f"{change['kind']} {change['name']}"
         for reason in change.get("reasons") or []:
             context.out.line(f"  {name}: {reason}", "dim")
-        for warning in change.get("warnings") or []:
+        for broken in plans.breaks(change):
+            context.out.line(f"  {name}: breaks {broken}", "red")
+        for warning in plans.warnings(change):
             context.out.note(f"warning: {name}: {warning}", "yellow")
     if unlooked := answer.get("not_looked_at"):
         context.out.line(

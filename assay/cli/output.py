@@ -49,6 +49,14 @@ class Output:
     def json(self, value: Any) -> None:
         sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
+    def text(self, text: str) -> None:
+        """Write what is complete as it is, as a document for another program."""
+        sys.stdout.write(text)
+
+    def command(self, text: str) -> None:
+        """Write a command to whoever runs this, on the stream that is not redirected."""
+        sys.stderr.write(f"{text}\n")
+
     def line(self, text: str, style: str = "") -> None:
         self._out.print(Text(printable(text), style=style), soft_wrap=True)
 
