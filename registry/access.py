@@ -43,6 +43,9 @@ ROLES: dict[Role, frozenset[Right]] = {
 }
 
 
+#: What only people do, whatever role a service account has: decide, release, say who may.
+DECISIONS = frozenset({Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.MANAGE_MEMBERS})
+
 #: Which accounts are persons': those that were made or marked as such, with or without a password.
 #: One that nobody said anything of, made in a shell, is a person's only if a password lets somebody
 #: log in to it: an account that nobody can be behind must not decide by a token.
@@ -53,6 +56,10 @@ PERSON = Q(account__kind=AccountKind.PERSON) | (
 
 class ActionNotPermitted(Forbidden):
     code = "not_permitted"
+
+
+class ServiceAccountMayNotDecide(Forbidden):
+    code = "service_account_may_not_decide"
 
 
 class ProjectNotFound(NotFound):
@@ -95,33 +102,51 @@ class Rights:
     def __init__(self, user: User | AnonymousUser) -> None:
         self.user = user
         self._known: dict[Project | FeatureView, frozenset[str]] = {}
+        self._person: bool | None = None
 
     def on(self, obj: Project | FeatureView) -> frozenset[str]:
         """Return the rights held on ``obj``; on a view those on its project count too."""
+        held = self._own(obj)
         if isinstance(obj, FeatureView):
-            return self._own(obj) | self._own(obj.project)
-        return self._own(obj)
+            held |= self._own(obj.project)
+        return held - DECISIONS if held & DECISIONS and not self._is_person() else held
 
     def can(self, right: Right, obj: Project | FeatureView) -> bool:
-        if isinstance(obj, FeatureView) and right in self._own(obj.project):
-            return True  # most have it by their role
-        return right in self._own(obj)
+        return self._holds(right, obj) and (right not in DECISIONS or self._is_person())
 
     def require(self, right: Right, obj: Project | FeatureView) -> None:
         """Return if the user holds ``right`` on ``obj`` or its project.
 
         :raises ActionNotPermitted: naming the right and the roles that carry it.
+        :raises ServiceAccountMayNotDecide: the right is one that only people use.
         """
         if self.can(right, obj):
             return
         project = obj.project if isinstance(obj, FeatureView) else obj
         name = self.user.get_username() or "anonymous"
+        if self._holds(right, obj):
+            raise ServiceAccountMayNotDecide(
+                f"{name} is a service account, and no role lets one use the right {right}; a person"
+                " with a login has to do that.",
+                permission=right,
+                project=project.name,
+            )
         roles = ", ".join(role for role, rights in ROLES.items() if right in rights)
         raise ActionNotPermitted(
             f"{name} lacks the right {right} on {obj}; roles that have it: {roles}.",
             permission=right,
             project=project.name,
         )
+
+    def _holds(self, right: Right, obj: Project | FeatureView) -> bool:
+        if isinstance(obj, FeatureView) and right in self._own(obj.project):
+            return True  # most have it by their role
+        return right in self._own(obj)
+
+    def _is_person(self) -> bool:
+        if self._person is None:
+            self._person = self.user.is_authenticated and is_person(self.user)
+        return self._person
 
     def _own(self, obj: Project | FeatureView) -> frozenset[str]:
         if not self.user.is_active:

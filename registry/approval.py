@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.errors import Forbidden
 from registry import access, lifecycle
+from registry.access import ServiceAccountMayNotDecide
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, Verdict
 from registry.queries import relatives
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.models import FeatureViewVersion
-
-
-class ServiceAccountMayNotDecide(Forbidden):
-    code = "service_account_may_not_decide"
 
 
 def require_person(version: FeatureViewVersion, actor: User, token_owner: User | None) -> None:

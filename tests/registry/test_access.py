@@ -12,8 +12,12 @@ from guardian.shortcuts import assign_perm
 
 from lib.errors import Forbidden
 from registry import access
-from registry.access import ActionNotPermitted, FeatureViewNotFound, ProjectNotFound
-from registry.approval import ServiceAccountMayNotDecide
+from registry.access import (
+    ActionNotPermitted,
+    FeatureViewNotFound,
+    ProjectNotFound,
+    ServiceAccountMayNotDecide,
+)
 from registry.choices import AccountKind, Role, State
 from registry.models import Account, ApiToken, AuditEntry, Membership
 from registry.operations.lifecycle.reviews import approve_version

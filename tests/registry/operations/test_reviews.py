@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from registry import approval, lifecycle
-from registry.access import ActionNotPermitted
+from registry.access import ActionNotPermitted, ServiceAccountMayNotDecide
 from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, FeatureViewVersion, Project
@@ -132,7 +132,7 @@ def test_a_service_account_cannot_approve(cast):
     members.grant_role(project=cast.project, user=robot, role=Role.STEWARD, actor=cast.owner, at=AT)
     version = make_version(cast, state=State.IN_REVIEW)
 
-    with pytest.raises(approval.ServiceAccountMayNotDecide):
+    with pytest.raises(ServiceAccountMayNotDecide):
         reviews.approve_version(version=version, packet_hash=seen(version), actor=robot, at=AT)
 
 
