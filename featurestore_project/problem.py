@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.core.exceptions import (
     BadRequest,
+    DisallowedHost,
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
@@ -73,6 +74,12 @@ DJANGO: dict[type[Exception], tuple[HTTPStatus, str, str]] = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too_large",
         "The request body is over the limit.",
+    ),
+    DisallowedHost: (
+        HTTPStatus.BAD_REQUEST,
+        "host_not_allowed",
+        "The server does not answer to this host name. Whoever runs it lists its names in"
+        " ALLOWED_HOSTS.",
     ),
     SuspiciousOperation: (HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed."),
     BadRequest: (HTTPStatus.BAD_REQUEST, "bad_request", "The request is malformed."),

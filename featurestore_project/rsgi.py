@@ -20,6 +20,7 @@ from django.utils import timezone
 from featurestore_project.bodies import BodyReader
 from featurestore_project.desk import Desk
 from featurestore_project.front import Front, Lane
+from featurestore_project.sessions import why_over
 from lib.errors import Unauthenticated
 from lib.pools import Pool, pool_of_view
 from registry.authentication import bearer_token, find_token
@@ -57,9 +58,9 @@ def known_as(environ: Mapping[str, str]) -> str | None:
     token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
     if token is None:
         key = parse_cookie(environ.get("HTTP_COOKIE", "")).get(settings.SESSION_COOKIE_NAME)
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        user = store(key).get(SESSION_KEY) if key else None
-        return None if user is None else str(user)
+        session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        user = session.get(SESSION_KEY) if key else None
+        return None if user is None or why_over(session, at=timezone.now()) else str(user)
     try:
         return str(find_token(token, at=timezone.now()).user.pk)
     except Unauthenticated:

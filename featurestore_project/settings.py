@@ -63,8 +63,8 @@ if not EMBEDDED and (weakness := weakness_of(SECRET_KEY)):
 # Cookies travel over HTTPS only; off in the embedded default, which speaks plain HTTP on loopback.
 SECURE_COOKIES = env_bool("SECURE_COOKIES", not EMBEDDED and not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
-# Seconds for which browsers insist on HTTPS; 0 leaves that to the proxy.
-SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
+# Seconds for which browsers insist on HTTPS, said in answers over HTTPS only; 0 says nothing.
+SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 365 * 86400 if SECURE_COOKIES else 0)
 # Redirects plain HTTP; needs TRUST_PROXY when a proxy ends TLS.
 SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", False)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
@@ -75,6 +75,16 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY els
 # 0: the header is not believed, and limits by address count what connects to us.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0, minimum=0)
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"  # names of features are in addresses
+# Hours after which a log-in ends whatever somebody does, and minutes after which it ends unused.
+SESSION_HOURS = env_int("SESSION_HOURS", 10, minimum=1)
+SESSION_IDLE_MINUTES = env_int("SESSION_IDLE_MINUTES", 60, minimum=1)
+SESSION_COOKIE_AGE = SESSION_HOURS * 3600
+# No other site's form or frame sends it; a link to us does.
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+# Over HTTPS no neighbour under the same domain can set a cookie of such a name.
+SESSION_COOKIE_NAME = "__Host-assay_session" if SECURE_COOKIES else "assay_session"
 
 # --- Stores and queues -------------------------------------------------------------------------
 
@@ -288,6 +298,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "featurestore_project.middleware.what_browsers_may",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -295,6 +306,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "featurestore_project.sessions.log_ins_end",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "featurestore_project.urls"

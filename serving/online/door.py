@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 
 from lib.bodies import read_up_to
@@ -45,7 +47,8 @@ class OnlineFirst:
         length = environ.get("CONTENT_LENGTH", "")
         is_short = length.isdecimal() and int(length) <= settings.ONLINE_MAX_BYTES
         is_plain = environ["REQUEST_METHOD"] == "POST" and not environ.get("QUERY_STRING")
-        if found is None or not is_short or not is_plain:
+        is_ours = _is_ours(environ.get("HTTP_HOST", ""))
+        if found is None or not is_short or not is_plain or not is_ours:
             return self._application(environ, start_response)
         body = read_up_to(environ["wsgi.input"], int(length))
         try:
@@ -55,6 +58,13 @@ class OnlineFirst:
             return self._application(environ, start_response)
         start_response("200 OK", headers)
         return [answer]
+
+
+@lru_cache(maxsize=64)
+def _is_ours(host: str) -> bool:
+    """Tell whether the server answers to this name; what it does not, Django refuses in words."""
+    name, _ = split_domain_port(host)
+    return bool(name) and validate_host(name, settings.ALLOWED_HOSTS)
 
 
 def _answer(project: str, authorization: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:

@@ -29,6 +29,11 @@ ARGUMENTS = (
 )
 
 
+def is_refused(said: str) -> bool:
+    """Tell whether the console says that our Content-Security-Policy kept something out."""
+    return "Content Security Policy" in said
+
+
 @pytest.fixture
 def served(live_server) -> str:
     """The address of a live server."""
@@ -51,7 +56,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def page(chromium: str, served: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """An empty page. Errors in its console fail the test at its end."""
+    """An empty page. Errors, and what its policy refuses, fail the test at its end."""
     # Playwright's loop runs in this thread; what the test asks the database is not asynchronous.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     errors: list[str] = []
@@ -60,6 +65,7 @@ def page(chromium: str, served: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
         page = browser.new_page(base_url=served, viewport={"width": 1400, "height": 900})
         page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if is_refused(said.text) else None)
         yield page
         browser.close()
     assert errors == []

@@ -284,12 +284,12 @@ def test_each_request_has_threads_of_its_kind(path, pool):
 def test_a_caller_is_the_same_by_token_and_by_log_in(client, committed_cast):
     cast = committed_cast
     client.force_login(cast.author)
-    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    cookie = f"assay_session={client.cookies['assay_session'].value}"
     tokens = [factories.token_for(cast.author) for _ in range(2)]
     asked = [{"HTTP_AUTHORIZATION": f"Bearer {token}"} for token in tokens]
 
     who = {rsgi.known_as(each) for each in [*asked, {"HTTP_COOKIE": cookie}]}
 
     assert who == {str(cast.author.pk)}
-    for stranger in ({}, {"HTTP_AUTHORIZATION": "Bearer x"}, {"HTTP_COOKIE": "sessionid=x"}):
+    for stranger in ({}, {"HTTP_AUTHORIZATION": "Bearer x"}, {"HTTP_COOKIE": "assay_session=x"}):
         assert rsgi.known_as(stranger) is None

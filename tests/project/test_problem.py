@@ -111,7 +111,7 @@ def test_a_refusal_leaves_its_trace():
 def test_a_host_that_is_not_ours_is_a_problem(client):
     response = client.get("/api/schema", headers={"host": "evil.example"})
 
-    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+    assert (response.status_code, response.json()["code"]) == (400, "host_not_allowed")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing-here", "/api/nothing"])

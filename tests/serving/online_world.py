@@ -101,7 +101,13 @@ def columns(response: Any) -> dict[str, tuple[list[Any], list[str]]]:
 
 
 def call(
-    application: Any, *, body: dict[str, Any], method: str = "POST", path: str = PATH, token: str
+    application: Any,
+    *,
+    body: dict[str, Any],
+    method: str = "POST",
+    path: str = PATH,
+    token: str,
+    host: str = "localhost",
 ) -> tuple[str, dict[str, str], bytes]:
     """Return (status line, headers, body) of one WSGI call."""
     text = json.dumps(body).encode()
@@ -112,7 +118,7 @@ def call(
         "CONTENT_TYPE": "application/json",
         "CONTENT_LENGTH": str(len(text)),
         "HTTP_AUTHORIZATION": f"Bearer {token}",
-        "HTTP_HOST": "localhost",
+        "HTTP_HOST": host,
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "wsgi.url_scheme": "http",

@@ -53,7 +53,7 @@ def test_after_some_failures_no_password_is_tried_for_a_while():
 
     refused = attempt("steward", "pw")
 
-    assert (refused.status_code, "sessionid" in refused.cookies) == (429, False)
+    assert (refused.status_code, "assay_session" in refused.cookies) == (429, False)
     assert 0 < int(refused["Retry-After"]) <= 900
     assert "3 log-ins from your address have failed" in refused.text
     assert len(trail()) == 3
