@@ -1,6 +1,7 @@
-"""Which feature services lose what they read, when another version becomes a view's default.
+"""Who loses what they read, when another version becomes a view's default: feature services, and
+on-demand views that compute with it.
 
-Not for services that pin a version: nothing moves under those. Not for refusing (``releases``).
+Not for those that pin a version: nothing moves under them. Not for refusing (``releases``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F
 
+from registry.derived import derived_of
 from registry.models import FeatureService, FeatureServiceMember
 
 if TYPE_CHECKING:
@@ -20,16 +22,18 @@ if TYPE_CHECKING:
 
 
 def services_broken_by(version: FeatureViewVersion) -> list[str]:
-    """Say which services making ``version`` the default would break, and by which features.
+    """Say which readers making ``version`` the default would break, and by which features.
 
     A feature is lost when the version lacks it, and when it has another type than the default's.
     """
-    followers = _followers(feature_view=version.feature_view_id)
-    return broken_by(version, [(service, feature) for _, service, feature in followers])
+    view = version.feature_view
+    followers = [(name, feature) for _, name, feature in _followers(feature_view=view)]
+    followers += _computed_with(view.project, view.name).get(view.name, [])
+    return broken_by(version, followers)
 
 
 def broken_by(version: FeatureViewVersion, followers: Iterable[tuple[str, str]]) -> list[str]:
-    """Say the same as ``services_broken_by`` of these ``(service, feature)``, without a query."""
+    """Say the same as ``services_broken_by`` of these ``(reader, feature)``, without a query."""
     lost = losses(version, followers)
     return [f"{service} ({', '.join(whys)})" for service, whys in lost.items()]
 
@@ -47,10 +51,23 @@ def losses(
 
 
 def followers_by_view(project: Project) -> dict[int, list[tuple[str, str]]]:
-    """Return, by view, the ``(service, feature)`` that follow its default; one query."""
+    """Return, by view, the ``(reader, feature)`` that follow its default; a query for each kind."""
     found: dict[int, list[tuple[str, str]]] = {}
     for view_id, service, feature in _followers(feature_view__project=project):
         found.setdefault(view_id, []).append((service, feature))
+    computed = _computed_with(project)
+    views = project.featureview_set.filter(name__in=computed) if computed else ()
+    for view in views:
+        found.setdefault(view.pk, []).extend(computed[view.name])
+    return found
+
+
+def _computed_with(project: Project, view: str | None = None) -> dict[str, list[tuple[str, str]]]:
+    """Return, by view's name, the ``(on-demand view, feature)`` that follow its default."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for each in derived_of(project, view):
+        if each.follows:
+            found.setdefault(each.reads.view, []).append((str(each.version), each.reads.feature))
     return found
 
 

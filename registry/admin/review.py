@@ -225,4 +225,6 @@ def in_short(packet: Mapping[str, Any]) -> str:
         said.append(f"breaks {', '.join(breaks)}")
     elif services := len({line.partition(":")[0] for line in packet.get("impact", ())}):
         said.append(f"read by {services} service{'s' if services > 1 else ''}")
+    if derived := len({line.partition(":")[0] for line in packet.get("derived", ())}):
+        said.append(f"{derived} view{'s' if derived > 1 else ''} computed with it")
     return "; ".join(said)

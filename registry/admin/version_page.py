@@ -149,7 +149,12 @@ def _services(version: FeatureViewVersion) -> list[dict[str, Any]]:
     by_name = {service.name: service for service in services}
     lines = [line.partition(": ") for line in version.packet.get("impact", ())]
     return [
-        {"name": name, "reference": reference, "service": by_name.get(name)}
+        {
+            "name": name,
+            "reference": reference,
+            "service": by_name.get(name),
+            "is_pinned": "@" in reference,
+        }
         for name, _, reference in lines
     ]
 

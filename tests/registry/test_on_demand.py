@@ -10,7 +10,7 @@ from registry import queries
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews
 from registry.reading.parsing import InvalidDefinitions
-from tests.factories import AT, DEFINITIONS, apply, make_version, seen
+from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -140,6 +140,26 @@ def test_reading_it_says_that_it_cannot_be_yet(api, cast, approved):
             format="json",
         )
         assert (response.status_code, response.json()["code"]) == (422, "on_demand_not_served")
+
+
+def test_it_is_told_to_who_decides_on_what_it_is_computed_with(cast, approved):
+    less = VIEW.replace("{name: conv_rate", "{name: rate, column: conv_rate")
+
+    second = make_version(cast, text=less)
+
+    assert second.packet["derived"] == ["ride_risk@1.0.0: driver_hourly:conv_rate"]
+    assert second.packet["breaks"] == ["ride_risk@1.0.0 (no conv_rate)"]
+    make_ready(second)
+    with pytest.raises(releases.ServicesBroken, match="ride_risk@1.0.0 \\(no conv_rate\\)"):
+        releases.promote_version(version=second, actor=cast.steward, at=AT)
+
+
+def test_a_plan_tells_what_is_computed_with_what_goes(cast, approved):
+    less = VIEW.replace("{name: conv_rate", "{name: rate, column: conv_rate")
+
+    (applied,) = apply(less, cast)
+
+    assert applied.warnings[-1] == "as the default it breaks ride_risk@1.0.0 (no conv_rate)"
 
 
 def test_it_is_listed_and_shown(api, cast, approved):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib.errors import Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
+from registry.derived import derived_of
 from registry.queries import services_using
 from registry.spec.differences import differences
 from registry.spec.fingerprints import content_fingerprint
@@ -41,7 +42,7 @@ def make_packet(
     required: int,
 ) -> dict[str, Any]:
     """Return what there is to decide on; each submission's differs, were it only by its instant."""
-    old = base.spec if base else None
+    old, view = base.spec if base else None, version.feature_view
     return {
         "version": str(number),
         "content": content_fingerprint(version.spec),
@@ -54,7 +55,8 @@ def make_packet(
         "reasons": list(change.reasons),
         "approvals_required": required,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
-        "impact": services_using(version.feature_view),
+        "impact": services_using(view),
+        "derived": [str(each) for each in derived_of(view.project, view.name)],
         "breaks": services_broken_by(version),
         "source": {
             "rows": report.rows,

@@ -66,7 +66,7 @@ def promote_version(
         if breaks and not force:
             raise ServicesBroken(
                 f"making {version} the default breaks {'; '.join(breaks)}. Pin or change these"
-                " services first, or force it with a reason.",
+                " readers first, or force it with a reason.",
                 breaks=breaks,
             )
         _require_reason("forcing a promotion", force=force, comment=comment)
