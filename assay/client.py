@@ -18,6 +18,7 @@ from assay.errors import NotConfigured
 from assay.lifecycle import LifecycleCalls
 from assay.profiles import ProfileCalls
 from assay.reads import ReadCalls
+from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
 from assay.shapes import JSON
 from assay.transfers import TransferCalls
@@ -27,6 +28,7 @@ from assay.transport import Transport, api_path
 class FeatureStore(
     CatalogueCalls,
     LifecycleCalls,
+    ReviewCalls,
     RunCalls,
     AlertCalls,
     ProfileCalls,

@@ -4,6 +4,8 @@ Not for deciding what is allowed: the server does, these only ask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assay.calls import Calls
 from assay.errors import Invalid
 from assay.shapes import JSON
@@ -40,8 +42,11 @@ class LifecycleCalls(Calls):
     :raises Conflict: the version is in another state.
     """
 
-    def submit(self, reference: str, *, comment: str = "") -> JSON:
-        return self._transition("submit", reference, comment)
+    def submit(
+        self, reference: str, *, comment: str = "", reviewers: Sequence[str] | None = None
+    ) -> JSON:
+        """Send a draft to review, asked of these people; None: of those before, else its owner."""
+        return self._transition("submit", reference, comment, reviewers=reviewers)
 
     def withdraw(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("withdraw", reference, comment)
@@ -77,7 +82,8 @@ class LifecycleCalls(Calls):
         return packet
 
     def _transition(self, action: str, reference: str, comment: str, **options: object) -> JSON:
-        body = {"comment": comment} | {name: value for name, value in options.items() if value}
+        given = {name: value for name, value in options.items() if value or value == []}
+        body = {"comment": comment} | given
         return self._post(*self._version_path(action, reference), value=body)
 
     def _version_path(self, action: str, reference: str) -> tuple[str, ...]:

@@ -28,12 +28,16 @@ def _superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_superuser)
 
 
-def _list(title: str, model: str, state: str = "") -> dict[str, Any]:
-    """Return one tab of the review desk: the versions of one state, all without."""
+def _list(title: str, model: str, state: str = "", turn: str = "") -> dict[str, Any]:
+    """Return one tab of the review desk: by state and whose turn it is, all without either."""
+    asked = {"state": state, "turn": turn}
+    query = "&".join(f"{name}={value}" for name, value in asked.items() if value)
     return {
         "title": title,
-        "link": _to(model, f"?state={state}" if state else "?"),
-        "active": lambda request: request.GET.get("state", "") == state,
+        "link": _to(model, f"?{query}"),
+        "active": lambda request: all(
+            request.GET.get(name, "") == value for name, value in asked.items()
+        ),
     }
 
 
@@ -156,10 +160,11 @@ UNFOLD: dict[str, Any] = {
             "models": ["registry.featureviewversion"],
             "items": [
                 _list("Waiting for review", VERSIONS, "in_review"),
+                _list("Asked of me", VERSIONS, "in_review", "me"),
+                _list("Mine", VERSIONS, "in_review", "mine"),
+                _list("Overdue", VERSIONS, "in_review", "overdue"),
                 _list("Drafts", VERSIONS, "draft"),
                 _list("Approved", VERSIONS, "approved"),
-                _list("Deprecated", VERSIONS, "deprecated"),
-                _list("Retired", VERSIONS, "retired"),
                 _list("All", VERSIONS),
             ],
         }

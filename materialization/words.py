@@ -62,7 +62,6 @@ TONES: dict[str, str] = {
     RunStatus.CANCELLED: "neutral",
     RunStatus.PAUSED: "neutral",
     # alerts
-    "overdue": "bad",
     "failing": "bad",
     "drifted": "warn",
     "kept": "good",

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import F
+
 from lib.errors import Conflict
 from registry import access
 from registry.choices import SERVED_STATES, EvidencePart, EvidenceStatus, PartState, Right
@@ -18,7 +20,7 @@ from registry.models import Evidence
 from registry.spec.fingerprints import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
@@ -69,6 +71,14 @@ def evidence_of(version: FeatureViewVersion) -> Evidence | None:
 def decided_on(version: FeatureViewVersion, evidence: Evidence | None) -> str:
     """Return the hash of what there is to decide on now: it is another once evidence is in."""
     return evidence.hash if evidence and evidence.is_computed else version.packet_hash
+
+
+def decided_on_each(versions: Iterable[FeatureViewVersion]) -> dict[int, str]:
+    """Return ``decided_on`` of many versions, asking once."""
+    found = {version.pk: version.packet_hash for version in versions}
+    computed = Evidence.objects.filter(version__in=found, status=EvidenceStatus.COMPUTED)
+    of_now = computed.filter(packet_hash=F("version__packet_hash"))
+    return found | dict(of_now.values_list("version", "hash"))
 
 
 def require_evidence(version: FeatureViewVersion, evidence: Evidence | None) -> None:

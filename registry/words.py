@@ -5,10 +5,15 @@ Not for words of other apps: each has its own ``words`` and registers them when 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from registry import verbs
 from registry.choices import Action, ChangeClass, Sensitivity, State, Verdict
 from registry.markup import register_tones
 from registry.verbs import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERBS = {
     "access.denied": Verb("was refused", "gpp_bad"),
@@ -24,6 +29,7 @@ VERBS = {
     "feature_service.updated": Verb("updated", "edit"),
     "feature_view_version.drafted": Verb("drafted", "edit_note"),
     "feature_view_version.edited": Verb("edited", "edit_note"),
+    "feature_view_version.asked": Verb("chose who reviews", "person_search"),
     "feature_view_version.submitted": Verb("submitted", "send"),
     "feature_view_version.assayed": Verb("has its evidence", "biotech", is_outcome=True),
     "feature_view_version.withdrawn": Verb("withdrew", "undo"),
@@ -60,6 +66,8 @@ DOING = {
     Action.RESTORE: "restoring",
     Action.RETIRE: "retiring",
 }
+#: Reasons that a line has.
+REASONS_SHOWN = 2
 TONES: dict[str, str] = {
     State.DRAFT: "neutral",
     State.IN_REVIEW: "warn",
@@ -67,6 +75,7 @@ TONES: dict[str, str] = {
     State.DEPRECATED: "warn",
     State.RETIRED: "neutral",
     "default": "accent",
+    "overdue": "bad",
     "ready": "good",
     "not ready": "neutral",
     ChangeClass.FIRST: "accent",
@@ -89,6 +98,21 @@ TONES: dict[str, str] = {
     "removed": "bad",
     "added": "good",
 }
+
+
+def in_short(packet: Mapping[str, Any]) -> str:
+    """Say in one line why a change is of its class, and what it touches."""
+    reasons, breaks = packet.get("reasons", []), packet.get("breaks", [])
+    said = [*reasons[:REASONS_SHOWN]]
+    if more := len(reasons) - len(said):
+        said.append(f"and {more} more")
+    if breaks:
+        said.append(f"breaks {', '.join(breaks)}")
+    elif services := len({line.partition(":")[0] for line in packet.get("impact", ())}):
+        said.append(f"read by {services} service{'s' if services > 1 else ''}")
+    if derived := len({line.partition(":")[0] for line in packet.get("derived", ())}):
+        said.append(f"{derived} view{'s' if derived > 1 else ''} computed with it")
+    return "; ".join(said)
 
 
 def register() -> None:

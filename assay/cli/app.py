@@ -19,6 +19,7 @@ from assay.cli import (
     plans,
     profiles,
     reads,
+    reviews,
     runs,
 )
 from assay.cli.arguments import Commands, Context
@@ -32,6 +33,7 @@ GROUPS = (
     definitions,
     plans,
     lifecycle,
+    reviews,
     runs,
     alerts,
     profiles,

@@ -33,6 +33,14 @@ PACKET = {
         "help": "the packet hash that `assay review` showed: what is decided on",
     }
 }
+REVIEWERS = {
+    "--reviewer": {
+        "dest": "reviewers",
+        "action": "append",
+        "metavar": "USER",
+        "help": "whom to ask to decide; several times for several",
+    }
+}
 FORCE = {
     "--force": {
         "action": "store_true",
@@ -41,6 +49,7 @@ FORCE = {
 }
 #: What single actions take beside a comment.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "submit": REVIEWERS,
     "approve": PACKET,
     "reject": PACKET,
     "promote": FORCE,
@@ -61,7 +70,8 @@ def add(commands: Commands) -> None:
 
 
 def run_transition(context: Context, args: argparse.Namespace) -> None:
-    given = {name: getattr(args, name) for name in ("packet_hash", "force") if name in args}
+    options = ("packet_hash", "force", "reviewers")
+    given = {name: getattr(args, name) for name in options if name in args}
     version = getattr(context.store, args.action)(args.reference, comment=args.comment, **given)
     if context.out.as_json:
         context.out.json(version)

@@ -17,6 +17,7 @@ from registry.admin.scope import projects_with
 from registry.choices import EvidencePart, Right, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
+from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -79,6 +80,13 @@ class ProjectForm(SeenForm):
         choices=[(part.value, part.value) for part in EvidencePart],
         widget=forms.CheckboxSelectMultiple,
         required=False,
+    )
+    review_hours = forms.IntegerField(
+        label="Hours after which a review is overdue",
+        min_value=1,
+        max_value=MOST_HOURS,
+        required=False,
+        help_text="Left empty: as it is.",
     )
 
 

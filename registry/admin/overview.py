@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from registry.admin.audit import latest_deeds, may_read
 from registry.admin.panels import Card, Tile, overview
-from registry.admin.review import with_agreed
 from registry.admin.scope import projects_with
 from registry.approval import approvals_required
 from registry.breakage import broken_services
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
 from registry.queries import waiting_for_review
+from registry.reviewers import with_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

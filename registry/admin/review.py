@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Prefetch
 from django.http import HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html
@@ -18,29 +17,28 @@ from django.utils.timesince import timesince
 from unfold.decorators import display
 
 from lib.pools import Pool
-from registry import access
+from registry import access, reviewers
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
+from registry.admin.bulk import approve_chosen_path, confirmation
 from registry.admin.filters import ProjectFilter, TextFilter, column_filter
-from registry.admin.queue import after, waiting_for
+from registry.admin.queue import address_of, after, queue_of, waiting_for
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
-from registry.choices import Action, State, Verdict
+from registry.choices import Action, State
 from registry.looking import get_looking
-from registry.markup import badge, badges, breakable, dash, link, utc
-from registry.models import FeatureViewVersion, Review
+from registry.markup import badge, badges, breakable, dash, utc
+from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.actions import OPERATIONS
-from registry.words import DOING
+from registry.operations.lifecycle.asking import ask_reviewers
+from registry.words import DOING, in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
-#: Reasons that a line of the list has.
-REASONS_SHOWN = 2
 #: What the person reads when an action went through; ``{version}`` is the version after it.
 DONE = {
     Action.SUBMIT: "{version} waits for review now.",
@@ -62,14 +60,6 @@ def waiting_badge(request: HttpRequest) -> str:
     return str(waiting.count() or format_html('<i class="{}"></i>', "as-none"))
 
 
-def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
-    """Count in ``agreed`` how many people approved exactly what each version says now."""
-    same = Review.objects.filter(version=OuterRef("pk"), packet_hash=OuterRef("packet_hash"))
-    same = same.filter(verdict=Verdict.APPROVED, reviewer__is_active=True).order_by()
-    count = same.values("version").annotate(count=Count("pk")).values("count")
-    return versions.annotate(agreed=Coalesce(Subquery(count), 0))
-
-
 class QueueFilter(TextFilter):
     """What concerns the person who looks."""
 
@@ -77,14 +67,21 @@ class QueueFilter(TextFilter):
     parameter_name = "turn"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("mine", "waits for me"), ("others", "of mine, waits for others")]
+        return [
+            ("me", "asked of me"),
+            ("may", "I may decide"),
+            ("mine", "mine, waits for others"),
+            ("overdue", "overdue"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "mine":
-            return queryset.filter(pk__in=waiting_for(request).values("pk"))
-        if self.value() == "others":
-            return queryset.filter(state=State.IN_REVIEW, editors__user=request.user.pk)
-        return queryset
+        turn = self.value()
+        if turn in ("me", "may"):
+            waiting = queryset.filter(pk__in=waiting_for(request).order_by().values("pk"))
+            return reviewers.asked_of(waiting, request.user) if turn == "me" else waiting
+        if turn == "mine":
+            return reviewers.submitted_by(queryset, request.user)
+        return reviewers.overdue(queryset, at=timezone.now()) if turn == "overdue" else queryset
 
 
 @admin.register(FeatureViewVersion)
@@ -94,6 +91,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     posts: ClassVar[dict[str, str]] = {
         "act": "a step of a version",
         "submit": "submitting a version",
+        "ask": "choosing who reviews a version",
     }
     pools: ClassVar[dict[str, Pool]] = {"submit": Pool.PLANS}  # it looks at the source
     list_display = (
@@ -105,6 +103,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         "approval_count",
         "submitted",
     )
+    actions = ("approve_chosen",)
     list_filter = (
         QueueFilter,
         column_filter("state"),
@@ -128,10 +127,30 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureViewVersion]:
         rows = super().get_queryset(request)
         related = "feature_view__project", "feature_view__default_version", "table", "based_on"
-        return with_agreed(rows).select_related(*related, "submitted_by", "created_by")
+        rows = reviewers.with_agreed(rows).prefetch_related(
+            Prefetch("asked", reviewers.asked_now().select_related("reviewer"))
+        )
+        return rows.select_related(*related, "submitted_by", "created_by")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Put first what waits longest, where all that is listed waits."""
+        waits = request.GET.get("state") == State.IN_REVIEW
+        return ("submitted_at", "id") if waits else ("-submitted_at", "-id")
+
+    def get_urls(self) -> list[URLPattern]:
+        return [approve_chosen_path(self), *super().get_urls()]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return bool(projects_with(request, reviewers.RIGHT))
+
+    @admin.action(description="Approve together…", permissions=["decide"])
+    def approve_chosen(
+        self, request: HttpRequest, chosen: QuerySet[FeatureViewVersion]
+    ) -> HttpResponse | None:
+        return confirmation(request, self, chosen)
 
     def content(self, request: HttpRequest, obj: FeatureViewVersion) -> dict[str, Any]:
-        return version_context(request, obj)
+        return version_context(request, self, obj)
 
     def act(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse | None:
         """Perform the action whose button was pressed; after a decision the next one is there."""
@@ -145,9 +164,25 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             options["packet_hash"] = request.POST.get("packet_hash", "")
         if action in (Action.PROMOTE, Action.RETIRE):
             options["force"] = request.POST.get("force") == "on"
+        keys = queue_of(request, self) if action in DECISIONS else []
         taken = self._take(request, obj, action, **options)
-        following = after(request, obj) if taken and action in DECISIONS else None
-        return HttpResponseRedirect(self.url_of(following)) if following else None
+        following = after(request, keys, obj.pk) if taken and action in DECISIONS else None
+        return HttpResponseRedirect(address_of(request, following or obj.pk))
+
+    def ask(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse:
+        """Ask those who were ticked, or typed, to decide."""
+        ask = partial(
+            ask_reviewers,
+            version=obj,
+            reviewers=[name for name in request.POST.getlist("reviewer") if name.strip()],
+            actor=access.acting_user(request),
+            at=timezone.now(),
+        )
+        people = attempt(request, ask, wanted=f"choosing who reviews {obj}")
+        if people is not None:
+            names = ", ".join(person.get_username() for person in people)
+            messages.success(request, f"{obj} is asked of {names or 'all who may approve it'} now.")
+        return HttpResponseRedirect(address_of(request, obj.pk))
 
     def submit(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
         self._take(request, obj, Action.SUBMIT, look=get_looking())
@@ -172,7 +207,13 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def title(self, version: FeatureViewVersion) -> SafeString:
         owner = version.spec.view.owner
         words = f"owned by {owner}" if owner else "no owner"
-        return format_html('{}<div class="as-small as-muted">{}</div>', link(version), words)
+        # The list makes it a link, which keeps its filters on the way through what waits.
+        shown = breakable(str(version))
+        return format_html(
+            '<span class="as-link">{}</span><span class="as-small as-muted as-below">{}</span>',
+            shown,
+            words,
+        )
 
     @display(description="Project", ordering="feature_view__project__name")
     def project(self, version: FeatureViewVersion) -> SafeString:
@@ -196,35 +237,28 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         return badge(version.sensitivity)
 
     @display(description="Approvals")
-    def approval_count(self, version: FeatureViewVersion) -> str:
+    def approval_count(self, version: FeatureViewVersion) -> SafeString | str:
         if version.state == State.DRAFT:
             return ""
         # As wanted at submit; the version's own page asks the policy of today too.
         wanted = version.packet.get("approvals_required", 1)
-        return f"{version.agreed} of {wanted}"  # type: ignore[attr-defined]
+        count = f"{version.agreed} of {wanted}"  # type: ignore[attr-defined]
+        if version.state != State.IN_REVIEW:
+            return count
+        asked = ", ".join(each.reviewer.get_username() for each in version.asked.all())
+        words = f"asked of {asked}" if asked else "of all who may"
+        return format_html('{}<div class="as-small as-muted">{}</div>', count, words)
 
     @display(description="Submitted", ordering="submitted_at")
     def submitted(self, version: FeatureViewVersion) -> SafeString:
         if version.submitted_by is None:
             return dash()
         who = breakable(version.submitted_by.get_username())
-        waits = ""
-        if version.state == State.IN_REVIEW and version.submitted_at:
+        waits: SafeString | str = ""
+        due = reviewers.due_at(version)
+        if due is not None and version.submitted_at:
             waits = f"waits for {timesince(version.submitted_at, depth=1)}"
+            if due < timezone.now():
+                waits = format_html("{} {}", badge("overdue"), waits)
         shown = who, utc(version.submitted_at), waits
         return format_html('{}<br>{}<div class="as-small as-muted">{}</div>', *shown)
-
-
-def in_short(packet: Mapping[str, Any]) -> str:
-    """Say in one line why a change is of its class, and what it touches."""
-    reasons, breaks = packet.get("reasons", []), packet.get("breaks", [])
-    said = [*reasons[:REASONS_SHOWN]]
-    if more := len(reasons) - len(said):
-        said.append(f"and {more} more")
-    if breaks:
-        said.append(f"breaks {', '.join(breaks)}")
-    elif services := len({line.partition(":")[0] for line in packet.get("impact", ())}):
-        said.append(f"read by {services} service{'s' if services > 1 else ''}")
-    if derived := len({line.partition(":")[0] for line in packet.get("derived", ())}):
-        said.append(f"{derived} view{'s' if derived > 1 else ''} computed with it")
-    return "; ".join(said)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from django.utils import timezone
 
 from registry import access, lifecycle
 from registry.admin.changes import change_row
@@ -19,7 +20,9 @@ from registry.choices import Action, Right, State
 from registry.evidence import decided_on, evidence_of
 from registry.markup import plain
 from registry.models import AuditEntry, FeatureService, Review
+from registry.operations.lifecycle.asking import may_ask
 from registry.queries import consumers_of
+from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
 from registry.spec.differences import Difference, differences
 from registry.spec.row_sql import laid_out
@@ -27,6 +30,7 @@ from registry.spec.row_sql import laid_out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from django.contrib.admin import ModelAdmin
     from django.contrib.auth.models import User
     from django.http import HttpRequest
 
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec
 
 HISTORY_LENGTH = 50
+#: People to choose reviewers from.
+MOST_SUGGESTED = 50
 DECISIONS = (Action.APPROVE, Action.REJECT)
 
 
@@ -67,7 +73,9 @@ class FeatureRow(NamedTuple):
     word: str
 
 
-def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[str, Any]:
+def version_context(
+    request: HttpRequest, admin: ModelAdmin[Any], version: FeatureViewVersion
+) -> dict[str, Any]:
     """Return everything the template shows of ``version``."""
     user: Any = request.user
     base = version.based_on
@@ -86,9 +94,10 @@ def version_context(request: HttpRequest, version: FeatureViewVersion) -> dict[s
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "history": _history(request, version),
-        "queue": place_of(request, version),
+        "queue": place_of(request, admin, version),
         "decided_on": decided_on(version, evidence_of(version)),
         **_review(version),
+        **_asked(version, user),
         **_actions(version, user),
     }
 
@@ -175,6 +184,22 @@ def _review(version: FeatureViewVersion) -> dict[str, Any]:
         "reviews": [(review, review.packet_hash == version.packet_hash) for review in reviews],
         "approvals": approvals_given(version),
         "required": approvals_required(version),
+    }
+
+
+def _asked(version: FeatureViewVersion, user: User) -> dict[str, Any]:
+    """Return who is asked to decide, and for those who may ask whom they could."""
+    open_states = State.DRAFT, State.IN_REVIEW
+    if version.state not in open_states or not may_ask(user, version):
+        could: list[str] = []
+    else:
+        could = list(could_decide(version).values_list("username", flat=True)[:MOST_SUGGESTED])
+    due = due_at(version)
+    return {
+        "asked": names_asked([version]).get(version.pk, []),
+        "could_ask": could,
+        "due_at": due,
+        "is_overdue": due is not None and due < timezone.now(),
     }
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from django.contrib.auth.models import User
 
 from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
+from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from registry.models import (
         AuditEntry,
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from registry.newest import Shown
     from registry.operations.registration.applied import Applied
     from registry.operations.registration.consequences import Consequences
+
+
+#: People that could review, of whom an answer names so many.
+MOST_SUGGESTED = 100
 
 
 def applied_output(applied: Applied) -> dict[str, Any]:
@@ -174,6 +181,45 @@ def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, A
         ],
         "given": approvals_given(version),
         "required": approvals_required(version),
+    }
+
+
+def waiting_output(
+    version: FeatureViewVersion, *, at: datetime, reviewers: list[str]
+) -> dict[str, Any]:
+    """Describe a version that waits in one line: what changed, what it touches, who is asked.
+
+    Approvals as wanted at submit; its review asks the policy of now too.
+    """
+    packet, due = version.packet, due_at(version)
+    return {
+        "view": version.feature_view.name,
+        "version": version.number,
+        "class": version.change_class,
+        "guard": bool(packet.get("guard")),
+        "reasons": packet.get("reasons", []),
+        "breaks": packet.get("breaks", []),
+        "impact": packet.get("impact", []),
+        "sensitivity": version.sensitivity,
+        "owner": version.spec.view.owner,
+        "submitted_by": version.submitted_by.get_username() if version.submitted_by else None,
+        "submitted_at": timestamp(version.submitted_at),
+        "due_at": timestamp(due),
+        "overdue": due is not None and due < at,
+        "reviewers": reviewers,
+        "given": version.agreed,  # type: ignore[attr-defined]
+        "required": packet.get("approvals_required", 1),
+    }
+
+
+def asked_output(version: FeatureViewVersion, *, may_ask: bool) -> dict[str, Any]:
+    """Describe who is asked to decide, none: all who could; these for whom may ask them."""
+    could = could_decide(version) if may_ask else User.objects.none()
+    return {
+        "version": version.number,
+        "state": version.state,
+        "reviewers": names_asked([version]).get(version.pk, []),
+        "could": list(could.values_list("username", flat=True)[:MOST_SUGGESTED]),
     }
 
 

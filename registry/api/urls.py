@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from registry.api import catalogue, definitions, people, trail, versions
+from registry.api import catalogue, definitions, people, reviews, trail, versions
 from registry.choices import Action
 
 _PROJECT = "projects/<slug:project>"
@@ -49,11 +49,18 @@ urlpatterns = [
         name="versions",
     ),
     re_path(rf"{_VERSION}$", versions.VersionAPI.as_view(), name="version"),
+    re_path(rf"{_VERSION}/reviewers$", reviews.ReviewersAPI.as_view(), name="reviewers"),
     re_path(rf"{_VERSION}/review$", versions.ReviewAPI.as_view(), name="review"),
     re_path(
         rf"{_VERSION}/(?P<action>{'|'.join(Action)})$",
         versions.ActionAPI.as_view(),
         name="version-action",
+    ),
+    path(f"{_PROJECT}/reviews", reviews.ReviewsAPI.as_view(), name="reviews"),
+    path(
+        f"{_PROJECT}/reviews/bulk-approve",
+        reviews.BulkApproveAPI.as_view(),
+        name="bulk-approve",
     ),
     path(f"{_PROJECT}/audit", trail.AuditAPI.as_view(), name="audit"),
 ]

@@ -81,6 +81,7 @@ class ReviewAPI(API):
 
 #: What single actions take beside a comment.
 TAKES = {
+    Action.SUBMIT: {"reviewers"},
     Action.APPROVE: {"packet_hash"},
     Action.REJECT: {"packet_hash"},
     Action.PROMOTE: {"force"},
@@ -89,11 +90,16 @@ TAKES = {
 
 
 class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
-    """What an action may be told: ``force`` promotes or retires, ``packet_hash`` (seen) decides."""
+    """What an action may be told.
+
+    ``force`` promotes or retires, ``packet_hash`` (of what was seen) decides, ``reviewers`` are
+    asked by a submission.
+    """
 
     comment: str = ""
     force: bool = False
     packet_hash: str = ""
+    reviewers: list[str] | None = None
 
 
 _read_action = converter(ActionInput)
@@ -131,13 +137,15 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
         body = _read_action(small_object(request, ActionInput.__struct_fields__))
     except msgspec.ValidationError as exc:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
-    given = {name for name in ("force", "packet_hash") if getattr(body, name)}
+    told = {name: getattr(body, name) for name in ("force", "packet_hash", "reviewers")}
+    given = {name for name, value in told.items() if value not in (False, "", None)}
     if extra := given - TAKES.get(action, set()):
         raise BadBody(f"{action} does not take {', '.join(sorted(extra))}.")
     options: dict[str, Any] = {"comment": body.comment}
     token = token_of(request)
     if action is Action.SUBMIT:
         options |= {"look": get_looking(), "editor_ids": editor_ids(request)}
+        options["reviewers"] = body.reviewers
     elif action in (Action.APPROVE, Action.REJECT):
         owner = token.created_by if token else None
         options |= {"token_owner": owner, "packet_hash": body.packet_hash}

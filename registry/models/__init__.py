@@ -27,11 +27,12 @@ from registry.models.project import (
     ProjectGroupObjectPermission,
     ProjectUserObjectPermission,
 )
-from registry.models.review import Review
+from registry.models.review import AskedReviewer, Review
 
 __all__ = [
     "Account",
     "ApiToken",
+    "AskedReviewer",
     "AuditEntry",
     "AuditHead",
     "DataSource",

@@ -28,6 +28,9 @@ class Project(models.Model):
     evidence_required = models.JSONField(
         default=list, blank=True, help_text="Evidence that has to be there before an approval."
     )
+    review_hours = models.PositiveSmallIntegerField(
+        default=48, help_text="Hours after which what waits for review is overdue."
+    )
     #: Another one after every change of a fact that read plans hold, but for what is one view's:
     #: that has its own. See ``registry.epoch``.
     epoch = models.CharField(max_length=16, default="", blank=True, editable=False)

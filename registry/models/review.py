@@ -1,4 +1,4 @@
-"""What reviewers decided."""
+"""What reviewers decided, and who is asked to."""
 
 from __future__ import annotations
 
@@ -36,3 +36,28 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reviewer}: {self.verdict} {self.version}"
+
+
+class AskedReviewer(models.Model):
+    """Somebody who is asked to decide on a version, for as long as they could (``reviewers``)."""
+
+    version = models.ForeignKey(FeatureViewVersion, on_delete=models.CASCADE, related_name="asked")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    #: Null: nobody named anybody, and the definition has them as the view's owner.
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("reviewer__username",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("version", "reviewer"), name="registry_askedreviewer_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.reviewer} on {self.version}"

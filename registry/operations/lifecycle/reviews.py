@@ -20,6 +20,7 @@ from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
+from registry.operations.lifecycle.asking import ask, ask_owner
 from registry.operations.lifecycle.numbers import assign_number, give_number, taken_numbers
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
@@ -33,6 +34,7 @@ from registry.spec.fingerprints import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -68,11 +70,14 @@ def submit_version(
     look: Looking,
     comment: str = "",
     editor_ids: frozenset[int] = frozenset(),
+    reviewers: Sequence[str] | None = None,
 ) -> FeatureViewVersion:
     """Freeze a draft: classify it anew, give it its number and its packet of evidence.
 
     ``editor_ids`` count as its editors beside the actor: whoever made the token they came with.
+    ``reviewers`` are asked to decide, None: those asked before, else the owner of the view.
     :raises TransitionNotAllowed: it is not a draft.
+    :raises CannotReview: one of the reviewers is nobody who could; names those who could.
     :raises VersionTaken, VersionTooLow: the number it asks for cannot be had; says which can.
     :raises SourceProblems: the files no longer carry what it declares.
     """
@@ -83,6 +88,7 @@ def submit_version(
         _require_sound(version, report, actor)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
         _freeze(version, transition.target, actor, at, report)
+        ask_owner(version, at) if reviewers is None else ask(version, reviewers, actor, at)
         _record(Action.SUBMIT, version, actor, State.DRAFT, at, comment)
     return version
 

@@ -16,6 +16,7 @@ from registry.choices import EvidencePart, Right, Role
 from registry.models import Project
 from registry.operations.people.members import grant, managing
 from registry.reading.rules import NAME
+from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-COLUMNS = ("title", "approvals_required", "approvals_required_sensitive", "evidence_required")
+COLUMNS = (
+    "title",
+    "approvals_required",
+    "approvals_required_sensitive",
+    "evidence_required",
+    "review_hours",
+)
 
 
 class ProjectNameTaken(Conflict):
@@ -63,13 +70,14 @@ def change_project(
     approvals_required: int,
     approvals_required_sensitive: int,
     evidence_required: Sequence[str] | None = None,
+    review_hours: int | None = None,
     seen: Mapping[str, Any] | None = None,
 ) -> Project:
     """Change what a project is called and its policy.
 
     ``evidence_required`` names the parts of the evidence that have to be computed before an
-    approval, None for those of now. ``seen`` are the columns the actor looked at, None for those of
-    ``project`` as it was loaded.
+    approval, ``review_hours`` after how many hours what waits for review is overdue; None: as now.
+    ``seen`` are the columns the actor looked at, None for those of ``project`` as it was loaded.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
     :raises ChangedMeanwhile: somebody changed them since they were seen.
     :raises BadPolicy: fewer than one approval, fewer for sensitive features than for others, or no
@@ -85,11 +93,15 @@ def change_project(
         evidence_required = project.evidence_required
     if unknown := sorted(set(evidence_required) - {*EvidencePart}):
         raise BadPolicy(f"no evidence {', '.join(unknown)}; valid: {', '.join(EvidencePart)}.")
+    hours = project.review_hours if review_hours is None else review_hours
+    if not 1 <= hours <= MOST_HOURS:
+        raise BadPolicy(f"{hours} hours for a review: write 1 to {MOST_HOURS}.")
     after = {
         "title": title.strip() or project.name,
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
         "evidence_required": [part for part in EvidencePart if part in evidence_required],
+        "review_hours": hours,
     }
     seen = columns(project) if seen is None else seen
     with managing(project, actor):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry.admin.review import in_short
 from registry.choices import State
+from registry.models import FeatureViewVersion
+from registry.words import in_short
 from tests import factories
 from tests.factories import AT, VIEW, make_version
 
@@ -102,9 +103,89 @@ def test_the_list_can_be_of_what_waits_for_the_person(client, cast, waiting):
     waiting[1].editors.create(user=cast.steward, first_at=AT)
     client.force_login(cast.steward)
 
-    assert set(names(client, turn="mine")) == {"driver_hourly", "driver_weekly"}
-    assert names(client, turn="others") == ["driver_daily"]
-    assert len(names(client)) == 3
+    assert set(names(client, turn="may")) == {"driver_hourly", "driver_weekly"}
+    assert names(client, turn="mine") == ["driver_daily"]
+    assert len(names(client, turn="overdue")) == len(names(client)) == 3
+
+
+def test_the_list_can_be_of_what_is_asked_of_the_person(client, cast, waiting):
+    client.force_login(cast.author)
+    asked = client.post(url(waiting[0], "ask"), {"reviewer": ["second_steward"]})
+    assert asked.url == url(waiting[0])
+    client.force_login(cast.steward)
+
+    assert set(names(client, turn="me")) == {"driver_daily", "driver_weekly"}
+    assert "asked of second_steward" in client.get(LIST).content.decode()
+    client.force_login(cast.second_steward)
+    assert len(names(client, turn="me")) == 3
+
+
+KEPT = "?_changelist_filters=state%3Din_review%26q%3Dly%26turn%3Dme"
+
+
+def test_filters_stay_on_the_way_through_what_waits(client, cast, waiting):
+    client.post("/admin/login/")
+    client.force_login(cast.author)
+    client.post(url(waiting[1], "ask"), {"reviewer": ["second_steward"]})
+    client.force_login(cast.steward)
+    first, _, third = waiting
+
+    page = client.get(url(first) + KEPT)
+    place = page.context["queue"]
+    assert (place.position, place.total) == (1, 2)
+    assert (place.next_one, place.previous) == (url(third) + KEPT, url(third) + KEPT)
+    assert "?state=in_review&amp;q=ly&amp;turn=me" in page.content.decode()
+    body = {"action": "approve", "packet_hash": factories.seen(first)}
+    assert client.post(url(first, "act") + KEPT, body).url == url(third) + KEPT
+    body = {"action": "approve", "packet_hash": factories.seen(third)}
+    assert client.post(url(third, "act") + KEPT, body).url == url(third) + KEPT
+    assert (
+        "Nothing more waits for you in your list" in client.get(url(third) + KEPT).content.decode()
+    )
+
+
+@pytest.mark.parametrize("kept", ["turn=%00", "password__regex=a", "p=999999", "o=x", "e=1"])
+def test_filters_written_by_hand_harm_nothing(client, cast, waiting, kept):
+    client.force_login(cast.steward)
+
+    answer = client.get(url(waiting[0]), {"_changelist_filters": kept})
+
+    assert answer.status_code == 200
+    assert answer.context["queue"].total == 3
+
+
+def test_several_are_approved_from_the_list_as_they_were_shown(client, cast, waiting):
+    patch = VIEW.replace("driver_hourly", "driver_daily").replace("owner: rides", "owner: growth")
+    for version in waiting:
+        factories.approve(version, cast.second_steward)
+    version = make_version(cast, state=State.IN_REVIEW, text=patch)
+    other = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("ttl: 2d", "ttl: 1d"))
+    client.force_login(cast.steward)
+    chosen = {"action": "approve_chosen", "_selected_action": [version.pk, other.pk]}
+
+    page = client.post(f"{LIST}?state=in_review", chosen)
+
+    assert [line.version for line in page.context["ready"]] == [version]
+    assert [line.why for line in page.context["others"]] == [
+        "is a major change with features that are not public"
+    ]
+    told = [f"{version.pk}:{factories.seen(version)}", f"{other.pk}:{factories.seen(other)}", "x:"]
+    answer = client.post(f"{LIST}approve-chosen/", {"version": told, "back": "state=in_review"})
+    assert answer.url == f"{LIST}?state=in_review"
+    said = [str(message) for message in client.get(LIST).context["messages"]]
+    assert said[-1] == "Your approval of driver_daily@1.0.1 is recorded."
+    assert "driver_hourly@2.0.0 is a major change" in said[0]
+
+
+def test_nobody_approves_together_who_may_not(client, cast, waiting):
+    client.force_login(cast.author)
+
+    page = client.get(LIST).content.decode()
+    told = [f"{each.pk}:{factories.seen(each)}" for each in waiting]
+    client.post(f"{LIST}approve-chosen/", {"version": told})
+
+    assert "approve_chosen" not in page
+    assert {each.state for each in FeatureViewVersion.objects.all()} == {State.IN_REVIEW}
 
 
 def test_a_line_says_what_changed_what_it_touches_and_who_owns_it(client, cast):
