@@ -60,7 +60,8 @@ def ask_for_evidence(version: FeatureViewVersion, *, at: datetime) -> None:
         wanted.status, wanted.computed_at = EvidenceStatus.COMPUTED, at
         wanted.hash = sealed(version.packet_hash, wanted.parts)
     # A version that is submitted twice as the same at the same instant has one packet.
-    Evidence.objects.bulk_create([wanted], ignore_conflicts=True)
+    if evidence_of(version) is None:
+        wanted.save(force_insert=True)
 
 
 def evidence_of(version: FeatureViewVersion) -> Evidence | None:

@@ -1,140 +1,114 @@
-"""What the database itself refuses, whoever asks: for the initial migration.
+"""The triggers that hold the rules of ``guards`` in the database: put there, taken away, looked at.
 
-The audit trail is append-only, and a version is what was agreed to: its content stays from submit
-on, its state moves along the lifecycle's table, and nobody's own approval makes it approved. What
-was found out about it stays as it was when it came in. Code keeps these rules and explains them;
-these catch a shell, a script or a mistake of ours.
+For the initial migration, and for whoever asks whether all of them are there still. Not for what
+they refuse.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import re
+from typing import TYPE_CHECKING
 
-from registry.choices import EvidenceStatus, State, Verdict
-from registry.lifecycle import TRANSITIONS
+from registry.guards import GUARDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.apps.registry import Apps
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-# --- The audit trail -----------------------------------------------------------------------------
+    from registry.guards import Guard, Rules
 
-# UPDATE and DELETE are refused row by row; on SQLite an INSERT over an existing id too (``INSERT OR
-# REPLACE`` passes DELETE triggers by), on PostgreSQL TRUNCATE (which passes row triggers by).
-TRAIL = "registry_auditentry"
-TRAIL_REFUSAL = "audit entries are append-only"
+JSON_TEXT = re.compile(r"JSON_TEXT\((\S+), (\w+)\)")
+REPLACED = "a row that stays is never replaced"
+EMPTIED = "assay_refuse_truncate"
+#: ``pg_trigger.tgtype``: before, each row or each statement, and the events.
+EACH_CHANGE, EACH_TRUNCATE = 1 + 2 + 4 + 8 + 16, 2 + 32
 
-TRAIL_SQLITE = [
-    f"""CREATE TRIGGER {TRAIL}_no_{event.lower()} BEFORE {event} ON {TRAIL}
-        BEGIN SELECT RAISE(ABORT, '{TRAIL_REFUSAL}'); END"""
-    for event in ("UPDATE", "DELETE")
-] + [
-    f"""CREATE TRIGGER {TRAIL}_no_replace BEFORE INSERT ON {TRAIL}
-        WHEN EXISTS (SELECT 1 FROM {TRAIL} WHERE id = NEW.id OR hash = NEW.hash)
-        BEGIN SELECT RAISE(ABORT, '{TRAIL_REFUSAL}'); END"""  # noqa: S608 - a constant table name
-]
-TRAIL_POSTGRESQL = [
-    f"""CREATE OR REPLACE FUNCTION {TRAIL}_refuse() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION '{TRAIL_REFUSAL}'; END $$""",
-    f"""CREATE TRIGGER {TRAIL}_no_change BEFORE UPDATE OR DELETE ON {TRAIL}
-        FOR EACH ROW EXECUTE FUNCTION {TRAIL}_refuse()""",
-    f"""CREATE TRIGGER {TRAIL}_no_truncate BEFORE TRUNCATE ON {TRAIL}
-        FOR EACH STATEMENT EXECUTE FUNCTION {TRAIL}_refuse()""",
-]
+# --- SQLite --------------------------------------------------------------------------------------
 
-# --- Versions ------------------------------------------------------------------------------------
-
-VERSIONS = "registry_featureviewversion"
-#: What stays from submit on.
-FROZEN = (
-    "feature_view_id", "major", "minor", "patch", "spec_json", "data_fingerprint",
-    "metadata_fingerprint", "table_id", "based_on_id", "change_class", "packet", "packet_hash",
-    "created_by_id", "submitted_by_id",
-)  # fmt: skip
-CHANGED = " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in FROZEN)
-STEPS = ", ".join(sorted({f"'{state}>{way.target}'" for (state, _), way in TRANSITIONS.items()}))
-EDITORS = "SELECT user_id FROM registry_versioneditor e WHERE e.version_id = OLD.id"
-APPROVED = f"""EXISTS (SELECT 1 FROM registry_review r WHERE r.version_id = OLD.id
-    AND r.verdict = '{Verdict.APPROVED}' AND r.packet_hash = OLD.packet_hash
-    AND r.reviewer_id NOT IN ({EDITORS}))"""  # noqa: S608 - our own words
-#: (event, refusal) → the condition on OLD and NEW under which it is raised.
-Rules: TypeAlias = dict[tuple[str, str], str]
-RULES: Rules = {
-    ("INSERT", "a version begins as a draft"): f"NEW.state <> '{State.DRAFT}'",
-    ("DELETE", "a submitted version is never deleted"): f"OLD.state <> '{State.DRAFT}'",
-    (
-        "UPDATE",
-        "a submitted version never changes",
-    ): f"OLD.state <> '{State.DRAFT}' AND ({CHANGED})",
-    ("UPDATE", "the lifecycle has no such step"): (
-        f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({STEPS})"
-    ),
-    ("UPDATE", "a version needs the approval of somebody who did not edit it"): (
-        f"OLD.state = '{State.IN_REVIEW}' AND NEW.state = '{State.APPROVED}' AND NOT {APPROVED}"
-    ),
-}
-
-# --- Evidence ------------------------------------------------------------------------------------
-
-EVIDENCE = "registry_evidence"
-EVIDENCE_REFUSAL = "evidence that is in never changes"
-IS_IN = f"OLD.status = '{EvidenceStatus.COMPUTED}'"
-EVIDENCE_RULES: Rules = {
-    ("UPDATE", EVIDENCE_REFUSAL): IS_IN,
-    ("DELETE", EVIDENCE_REFUSAL): IS_IN,
-}
-
-# --- Both ----------------------------------------------------------------------------------------
-
-#: The rules of each table that has some.
-GUARDED = {VERSIONS: RULES, EVIDENCE: EVIDENCE_RULES}
+# ``INSERT OR REPLACE`` and ``UPDATE OR REPLACE`` take out the rows they replace without asking any
+# DELETE trigger, so both ask for themselves.
 
 
-def _sqlite(table: str, rules: Rules) -> list[str]:
-    return [
-        f"""CREATE TRIGGER {table}_rule_{number} BEFORE {event} ON {table}
-            WHEN {condition} BEGIN SELECT RAISE(ABORT, '{refusal}'); END"""
-        for number, ((event, refusal), condition) in enumerate(rules.items())
-    ]
+def _sqlite(table: str, guard: Guard) -> dict[str, str]:
+    """Return the statement of each trigger by its name."""
+    rules = [(event, refusal, words) for (event, refusal), words in guard.rules.items()]
+    rules += [(event, REPLACED, words) for event, words in _replacing(table, guard).items()]
+    return {
+        f"{table}_rule_{number}": f"""CREATE TRIGGER {table}_rule_{number} BEFORE {event} ON {table}
+            WHEN {_in_sqlite(words)}
+            BEGIN SELECT RAISE(ABORT, '{refusal}'); END"""
+        for number, (event, refusal, words) in enumerate(rules)
+    }
+
+
+def _in_sqlite(condition: str) -> str:
+    return JSON_TEXT.sub(r"json_extract(\1, '$.\2')", condition)
+
+
+def _replacing(table: str, guard: Guard) -> dict[str, str]:
+    keys = [" AND ".join(f"x.{one} = NEW.{one}" for one in key) for key in guard.keys]
+    same = " OR ".join(f"({key})" for key in ["x.id = NEW.id", *keys])
+    taken = f"SELECT 1 FROM {table} x WHERE ({same}) AND NOT ({guard.replaceable})"  # noqa: S608
+    return {
+        "INSERT": f"EXISTS ({taken})",
+        "UPDATE": f"EXISTS ({taken} AND x.id <> OLD.id)",
+    }
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+# One function of a table has all its rules: a trigger's own WHEN may ask no other table. They fire
+# ALWAYS: ``session_replication_role`` would pass plain ones by.
+
+
+def _postgresql_body(rules: Rules) -> str:
+    return f""" BEGIN {" ".join(_raise_if(*rule) for rule in rules.items())}
+        RETURN coalesce(NEW, OLD); END """
 
 
 def _raise_if(rule: tuple[str, str], condition: str) -> str:
     event, refusal = rule
-    raised = f"IF {condition} THEN RAISE EXCEPTION '{refusal}'; END IF;"
-    return f"IF TG_OP = '{event}' THEN {raised} END IF;"
+    words = JSON_TEXT.sub(r"(\1 ->> '\2')", condition)
+    return f"IF TG_OP = '{event}' THEN IF {words} THEN RAISE EXCEPTION '{refusal}'; END IF; END IF;"
 
 
-def _postgresql(table: str, rules: Rules) -> list[str]:
-    """One function with all rules: a trigger's own WHEN may ask no other table here."""
+BODIES = {f"{table}_check": _postgresql_body(guard.rules) for table, guard in GUARDS.items()} | {
+    EMPTIED: """ BEGIN RAISE EXCEPTION
+        USING MESSAGE = TG_TABLE_NAME || ' is append-only, and never emptied'; END """
+}
+
+
+def _postgresql(table: str) -> list[str]:
     return [
-        f"""CREATE OR REPLACE FUNCTION {table}_check() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN {" ".join(_raise_if(*rule) for rule in rules.items())}
-            RETURN coalesce(NEW, OLD); END $$""",
         f"""CREATE TRIGGER {table}_rules BEFORE INSERT OR UPDATE OR DELETE ON {table}
             FOR EACH ROW EXECUTE FUNCTION {table}_check()""",
+        f"""CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
+            FOR EACH STATEMENT EXECUTE FUNCTION {EMPTIED}()""",
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_rules",
+        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_no_truncate",
     ]
 
 
+# --- Both ----------------------------------------------------------------------------------------
+
+#: Of SQLite: name → statement.
+TRIGGERS = {name: sql for each in GUARDS.items() for name, sql in _sqlite(*each).items()}
 STATEMENTS = {
-    "sqlite": [*TRAIL_SQLITE, *(sql for each in GUARDED.items() for sql in _sqlite(*each))],
+    "sqlite": list(TRIGGERS.values()),
     "postgresql": [
-        *TRAIL_POSTGRESQL,
-        *(sql for each in GUARDED.items() for sql in _postgresql(*each)),
+        *(
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+            for name, body in BODIES.items()
+        ),
+        *(statement for table in GUARDS for statement in _postgresql(table)),
     ],
 }
 REMOVAL = {
-    "sqlite": [
-        *(f"DROP TRIGGER {TRAIL}_no_{event}" for event in ("update", "delete", "replace")),
-        *(
-            f"DROP TRIGGER {table}_rule_{number}"
-            for table, rules in GUARDED.items()
-            for number in range(len(rules))
-        ),
-    ],
-    "postgresql": [
-        f"DROP FUNCTION {function}() CASCADE"
-        for function in (f"{TRAIL}_refuse", *(f"{table}_check" for table in GUARDED))
-    ],
+    "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in TRIGGERS],
+    "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in BODIES],
 }
 
 
@@ -151,3 +125,61 @@ def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Remove the triggers, before the migration's reversal drops the tables."""
     for statement in REMOVAL[schema_editor.connection.vendor]:
         schema_editor.execute(statement)
+
+
+# --- Whether they are there ----------------------------------------------------------------------
+
+
+def faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    """Say of each trigger that is not there, off, or another than ours; and of each that is more.
+
+    :raises KeyError: for a database the trail cannot be guarded on.
+    """
+    yield from _FAULTS[connection.vendor](connection)
+
+
+def _sqlite_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger'")
+        found = {name: (sql, table) for name, sql, table in cursor.fetchall()}
+    for name, sql in TRIGGERS.items():
+        if name not in found:
+            yield f"the trigger {name} is missing"
+        elif found.pop(name)[0] != sql:
+            yield f"the trigger {name} is not the one that was made"
+    yield from _more({name: table for name, (_, table) in found.items() if name not in TRIGGERS})
+
+
+def _postgresql_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT t.tgname, t.tgenabled, t.tgtype, t.tgqual IS NULL, c.relname, p.proname,
+                p.prosrc FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                JOIN pg_proc p ON p.oid = t.tgfoid
+                WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid)"""
+        )
+        found = {row[0]: row[1:] for row in cursor.fetchall()}
+    for table in GUARDS:
+        for name, kind, function in (
+            (f"{table}_rules", EACH_CHANGE, f"{table}_check"),
+            (f"{table}_no_truncate", EACH_TRUNCATE, EMPTIED),
+        ):
+            if name not in found:
+                yield f"the trigger {name} is missing"
+                continue
+            enabled, *made = found.pop(name)
+            if enabled != "A":
+                yield f"the trigger {name} is off"
+            if made != [kind, True, table, function, BODIES[function]]:
+                yield f"the trigger {name} is not the one that was made"
+    yield from _more({name: row[3] for name, row in found.items()})
+
+
+def _more(found: dict[str, str]) -> Iterator[str]:
+    """A trigger of somebody else's could undo what is written beside it."""
+    for name, table in found.items():
+        if table in GUARDS:
+            yield f"the trigger {name} on {table} is none of ours"
+
+
+_FAULTS = {"sqlite": _sqlite_faults, "postgresql": _postgresql_faults}

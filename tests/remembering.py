@@ -69,7 +69,7 @@ def _models() -> list[type[Model]]:
 def _statements() -> Iterator[tuple[str, Any]]:
     """Give the statements that store every row there is, with its key."""
     for model in _models():
-        if rows := list(model._base_manager.all()):
+        if rows := list(model._base_manager.order_by("pk")):
             query = InsertQuery(model)
             query.insert_values(model._meta.concrete_fields, rows, raw=True)
             yield from query.get_compiler(connection=connection).as_sql()

@@ -368,6 +368,7 @@ class Migration(migrations.Migration):
                 ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='registry.featureviewversion')),
                 ('decided_on', models.CharField(max_length=64)),
+                ('audit_entry', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.auditentry')),
             ],
             options={
                 'ordering': ('created_at', 'id'),

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from registry.choices import Verdict
+from registry.models.audit import AuditEntry
 from registry.models.feature_view import FeatureViewVersion
 
 
@@ -23,6 +24,8 @@ class Review(models.Model):
     packet_hash = models.CharField(max_length=64)
     #: Of packet and evidence as they stood; the ``packet_hash`` while no evidence was in.
     decided_on = models.CharField(max_length=64)
+    #: What the trail says of it: the database takes no review without.
+    audit_entry = models.OneToOneField(AuditEntry, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
 
     class Meta:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from django.db import IntegrityError, transaction
 
 from lib.errors import Conflict, Invalid
 from registry import access
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look, Looking
-    from registry.models import Evidence
+    from registry.models import AuditEntry, Evidence
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
     from registry.spec.versions import Version
@@ -220,11 +219,15 @@ def approve_version(
         decided = _require_seen(version, evidence, packet_hash)
         check_base(version)
         require_evidence(version, evidence)
-        _store_review(Verdict.APPROVED, version, actor, at, comment, decided)
-        enough = approvals_given(version) >= approvals_required(version)
+        _require_first_voice(version, actor)
+        enough = approvals_given(version) + 1 >= approvals_required(version)
+        after = transition.target if enough else State.IN_REVIEW
+        entry = _record(
+            Action.APPROVE, version, actor, State.IN_REVIEW, at, comment, decided, after=after
+        )
+        _store_review(Verdict.APPROVED, version, actor, entry, comment, decided)
         if enough:
             version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
-        _record(Action.APPROVE, version, actor, State.IN_REVIEW, at, comment, decided)
         if enough and version.is_ready:
             default_if_none(version, at=at)
     return version
@@ -243,9 +246,13 @@ def reject_version(
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
         require_person(version, actor, token_owner)
         decided = _require_seen(version, evidence_of(version), packet_hash)
-        _store_review(Verdict.REJECTED, version, actor, at, comment, decided)
+        _require_first_voice(version, actor)
+        entry = _record(
+            Action.REJECT, version, actor, State.IN_REVIEW, at, comment, decided,
+            after=transition.target,
+        )  # fmt: skip
+        _store_review(Verdict.REJECTED, version, actor, entry, comment, decided)
         version.move(expected=State.IN_REVIEW, to=transition.target)
-        _record(Action.REJECT, version, actor, State.IN_REVIEW, at, comment, decided)
     return version
 
 
@@ -267,29 +274,31 @@ def _require_seen(version: FeatureViewVersion, evidence: Evidence | None, packet
     raise StateChanged(f"{version} {why} since you looked. Look again, then decide.")
 
 
+def _require_first_voice(version: FeatureViewVersion, actor: User) -> None:
+    """Return if the actor has not decided on this submission; the version is held meanwhile."""
+    if version.reviews.filter(reviewer=actor, packet_hash=version.packet_hash).exists():
+        raise AlreadyReviewed(f"{actor} has reviewed this submission of {version} already.")
+
+
 def _store_review(
     verdict: Verdict,
     version: FeatureViewVersion,
     actor: User,
-    at: datetime,
+    entry: AuditEntry,
     comment: str,
     decided: str,
 ) -> None:
-    try:
-        with transaction.atomic():
-            Review.objects.create(
-                version=version,
-                reviewer=actor,
-                verdict=verdict,
-                comment=comment,
-                packet_hash=version.packet_hash,
-                decided_on=decided,
-                created_at=at,
-            )
-    except IntegrityError as exc:
-        raise AlreadyReviewed(
-            f"{actor} has reviewed this submission of {version} already."
-        ) from exc
+    """Store what was decided beside its entry of the trail, which it says the same as."""
+    Review.objects.create(
+        version=version,
+        reviewer=actor,
+        verdict=verdict,
+        comment=comment,
+        packet_hash=version.packet_hash,
+        decided_on=decided,
+        audit_entry=entry,
+        created_at=entry.at,
+    )
 
 
 def _record(
@@ -300,8 +309,11 @@ def _record(
     at: datetime,
     comment: str,
     decided: str = "",
-) -> None:
-    steps.record(
-        version, action, actor, before=before, after=version.state, at=at, comment=comment,
-        packet_hash=decided or version.packet_hash,
+    *,
+    after: State | None = None,
+) -> AuditEntry:
+    """Write the step's entry; ``after`` where the step itself is still to come."""
+    return steps.record(
+        version, action, actor, before=before, after=after or version.state, at=at,
+        comment=comment, packet_hash=decided or version.packet_hash,
     )  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from registry.choices import Action
     from registry.lifecycle import Transition
-    from registry.models import FeatureViewVersion
+    from registry.models import AuditEntry, FeatureViewVersion
 
 
 class BadComment(Invalid):
@@ -72,9 +72,9 @@ def record(
     at: datetime,
     comment: str,
     **data: Any,
-) -> None:
+) -> AuditEntry:
     """Write the action's audit entry, in the transaction of its change."""
-    audit.record(
+    return audit.record(
         actor=actor,
         verb=lifecycle.VERB[action],
         subject=version,
