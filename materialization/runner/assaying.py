@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -20,7 +19,7 @@ from materialization.edges import engine, whereabouts
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
 from materialization.runner.ending import MAX_ATTEMPTS
-from materialization.runner.heartbeat import Lease, LeaseLost
+from materialization.runner.heartbeat import Lease, LeaseLost, take
 from materialization.sources.kinds import find_source
 from registry import audit
 from registry.choices import EvidencePart, EvidenceStatus, State
@@ -73,17 +72,11 @@ def put_back(claimed: Evidence, outage: Unavailable, *, at: datetime) -> None:
 def claim(evidence_id: int, *, worker: str, at: datetime) -> Evidence | None:
     """Take queued evidence: of several workers exactly one gets it."""
     queued = Evidence.objects.filter(pk=evidence_id, status=EvidenceStatus.WAITING)
-    found = queued.first()
-    if found is None:
+    begun = {"status": EvidenceStatus.COMPUTING}
+    if not take(queued, worker=worker, at=at, columns=lambda _: begun):
         return None
-    claimed = queued.filter(attempt=found.attempt).update(
-        status=EvidenceStatus.COMPUTING,
-        attempt=found.attempt + 1,
-        worker=worker[:200],
-        lease_expires_at=at + timedelta(seconds=settings.RUN_LEASE_SECONDS),
-    )
     related = "version__feature_view__project", "version__based_on"
-    return Evidence.objects.select_related(*related).get(pk=found.pk) if claimed else None
+    return Evidence.objects.select_related(*related).get(pk=evidence_id)
 
 
 def nothing(why: str) -> Parts:

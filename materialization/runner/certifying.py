@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +32,7 @@ from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
 from materialization.runner.comparing_source import compare_source
-from materialization.runner.heartbeat import Lease, LeaseLost
+from materialization.runner.heartbeat import Lease, LeaseLost, take
 from materialization.stores.layout import layout_of
 from registry import audit
 from registry.choices import SERVED_STATES
@@ -69,18 +68,14 @@ def certify(*, certificate_id: int, worker: str, clock: Callable[[], datetime]) 
 def claim(certificate_id: int, *, worker: str, at: datetime) -> Certificate | None:
     """Take a queued comparison: of several workers exactly one gets it."""
     queued = Certificate.objects.filter(pk=certificate_id, status=CertificateStatus.QUEUED)
-    found = queued.first()
-    if found is None:
+
+    def begun(found: Certificate) -> dict[str, Any]:
+        return {"status": CertificateStatus.RUNNING, "started_at": found.started_at or at}
+
+    if not take(queued, worker=worker, at=at, columns=begun):
         return None
-    claimed = queued.filter(attempt=found.attempt).update(
-        status=CertificateStatus.RUNNING,
-        attempt=found.attempt + 1,
-        worker=worker[:200],
-        started_at=found.started_at or at,
-        lease_expires_at=at + timedelta(seconds=settings.RUN_LEASE_SECONDS),
-    )
     related = "version__feature_view__project", "table__feature_view__project", "requested_by"
-    return Certificate.objects.select_related(*related).get(pk=found.pk) if claimed else None
+    return Certificate.objects.select_related(*related).get(pk=certificate_id)
 
 
 def _once_more(done: Certificate, *, at: datetime) -> Certificate:

@@ -51,12 +51,32 @@ class SlotWanted(AssayError):
 
 
 class Leased(Protocol):
-    """A row that one worker has at a time."""
+    """A row that one worker has at a time; ``attempt`` is the fencing token."""
 
     pk: int
+    attempt: int
 
     def owned(self) -> QuerySet[Any]:
         """Return the row as long as this attempt has it, else nothing."""
+
+
+def take(
+    waiting: QuerySet[Any], *, worker: str, at: datetime, columns: Callable[[Any], dict[str, Any]]
+) -> bool:
+    """Take the one row that waits, with a lease and a new attempt, and set its ``columns``.
+
+    Of several workers exactly one is told that it has it.
+    """
+    found = waiting.first()
+    if found is None:
+        return False
+    taken = waiting.filter(attempt=found.attempt).update(
+        attempt=found.attempt + 1,
+        worker=worker[:200],
+        lease_expires_at=at + timedelta(seconds=settings.RUN_LEASE_SECONDS),
+        **columns(found),
+    )
+    return bool(taken)
 
 
 class Lease:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import traceback
 from contextlib import suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import transaction
 
 from lib.errors import AssayError, Conflict, Unavailable
@@ -39,6 +37,7 @@ from materialization.runner.heartbeat import (
     RunCancelled,
     RunPaused,
     SlotWanted,
+    take,
 )
 from registry import epoch, locks
 from registry.choices import SERVED_STATES
@@ -168,24 +167,16 @@ def _pause(claimed: MaterializationRun, at: datetime) -> bool:
 def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | None:
     """Take a queued run: of several workers exactly one gets it, with its own fencing token."""
     queued = MaterializationRun.objects.filter(pk=run_id, status=RunStatus.QUEUED)
-    found = queued.first()
-    if found is None:
-        return None
-    lease = at + timedelta(seconds=settings.RUN_LEASE_SECONDS)
-    claimed = queued.filter(attempt=found.attempt).update(
-        status=RunStatus.RUNNING,
-        step=RunStep.READING,
-        attempt=found.attempt + 1,
-        worker=worker[:200],
-        started_at=found.started_at or at,
-        lease_expires_at=lease,
-        retry_at=None,
-        error="",
-        error_code="",
-        example="",
-        progress=storing.progress_of(read_chunks(found.chunks)),
-    )
-    if not claimed:
+
+    def begun(found: MaterializationRun) -> dict[str, Any]:
+        return {
+            "status": RunStatus.RUNNING, "step": RunStep.READING, "retry_at": None,
+            "error": "", "error_code": "", "example": "",
+            "started_at": found.started_at or at,
+            "progress": storing.progress_of(read_chunks(found.chunks)),
+        }  # fmt: skip
+
+    if not take(queued, worker=worker, at=at, columns=begun):
         return None
     related = "version__feature_view__project", "table__feature_view__project", "requested_by"
     return MaterializationRun.objects.select_related(*related).get(pk=run_id)
