@@ -35,10 +35,12 @@ def check_redis(**_: object) -> None:
     :raises SystemExit: Celery logs what a signal's receiver raises and goes on, but not this.
     """
     # Imported here: every process loads this module before Django is set up.
-    from featurestore_project import startup
+    from featurestore_project import private, startup
     from materialization.compute import scratch
 
     try:
+        startup.refuse_roots_in_our_state()
+        private.close_our_files()
         startup.refuse_evicting_redis()
         startup.refuse_lost_store()
     except ImproperlyConfigured as error:

@@ -6,6 +6,7 @@ Not for defaults or meanings: ``settings.py`` states both beside each read.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -48,6 +49,20 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
     if value < minimum:
         raise BadEnvironment(f"{name}={value} is too small. Valid: {minimum} or more.")
     return value
+
+
+def env_umask(name: str, default: str) -> int:
+    """Return the permissions, in octal, that no file of ours has.
+
+    :raises BadEnvironment: not three octal digits, or it would take something from the owner.
+    """
+    text = env(name) or default
+    if not re.fullmatch("0*[0-7]{2}", text):
+        raise BadEnvironment(
+            f"{name}={text!r} is no mask that leaves our files to us. Valid: 077 (nobody else),"
+            " 027 (the group reads), 022 (everybody reads)."
+        )
+    return int(text, 8)
 
 
 def env_list(name: str, default: str = "") -> list[str]:

@@ -5,6 +5,7 @@ Not for logic: apps read these at their edges and pass values in.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from featurestore_project.env import (
     env_int,
     env_list,
     env_secret,
+    env_umask,
     weakness_of,
 )
 from featurestore_project.unfold import UNFOLD  # noqa: F401 - the admin reads it here
@@ -27,6 +29,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Where state lives -------------------------------------------------------------------------
 
+# Permissions, in octal, that files and folders of ours never have. A start closes what is open.
+FILE_UMASK = env_umask("FILE_UMASK", "077")
+os.umask(FILE_UMASK)  # here, because whatever process writes for us has read this first
 # Folder for everything the embedded parts keep: database, offline store, Redis dump, logs, keys.
 STATE_DIR = Path(env("STATE_DIR") or BASE_DIR / "var").resolve()
 # Folder of the offline store's Delta tables.
@@ -55,11 +60,17 @@ if not SECRET_KEY:
         "SECRET_KEY is not set, and with DATABASE_URL or REDIS_URL set none is made up: "
         "set SECRET_KEY or SECRET_KEY_FILE to at least 50 random characters."
     )
-if not EMBEDDED and (weakness := weakness_of(SECRET_KEY)):
+if not DEBUG and (weakness := weakness_of(SECRET_KEY)):
     raise ImproperlyConfigured(
         f"SECRET_KEY is too weak: {weakness}. Whoever guesses it can make sessions. Make one with "
         'python3 -c "import secrets; print(secrets.token_urlsafe(64))".'
     )
+# Files that hold secrets: no project's source is ever read there.
+SECRET_FILES = [
+    Path(file).resolve()
+    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "METRICS_TOKEN")
+    if (file := env(f"{name}_FILE"))
+]
 # Cookies travel over HTTPS only; off in the embedded default, which speaks plain HTTP on loopback.
 SECURE_COOKIES = env_bool("SECURE_COOKIES", not EMBEDDED and not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES

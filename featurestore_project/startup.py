@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from lib.connections import (
@@ -20,6 +21,7 @@ from lib.connections import (
 from materialization.edges import offline_store
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.online import KEEPING_POLICIES
+from registry.file_roots import own_state_at
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,19 @@ def refuse_evicting_redis() -> None:
         raise ImproperlyConfigured(
             f"The Redis at REDIS_URL cannot hold online values: its {advice(policy)}."
         )
+
+
+def refuse_roots_in_our_state() -> None:
+    """Stop a start where sources could be read from what we keep, by whatever links and mounts.
+
+    :raises ImproperlyConfigured: names the folder of FILE_ROOTS and what it meets.
+    """
+    for root in settings.FILE_ROOTS:
+        if own := own_state_at(root):
+            raise ImproperlyConfigured(
+                f"FILE_ROOTS has {root}, which meets {own}, where Assay keeps its own state: a"
+                " source could read it. Name folders that hold source data only."
+            )
 
 
 def refuse_lost_store() -> None:

@@ -12,13 +12,15 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 django_application = get_wsgi_application()
 
-from featurestore_project import startup  # noqa: E402 - its imports need the apps loaded
+from featurestore_project import private, startup  # noqa: E402 - its imports need the apps loaded
 from featurestore_project.encodings import PlainUtf8  # noqa: E402
 from featurestore_project.request_ids import WithRequestId  # noqa: E402
 from materialization.compute import scratch  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
 application = WithRequestId(PlainUtf8(OnlineFirst(django_application)))
+startup.refuse_roots_in_our_state()
+private.close_our_files()
 startup.refuse_evicting_redis()
 startup.refuse_lost_store()
 scratch.remove_left_behind()

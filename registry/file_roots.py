@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.db import connection
 
 from lib.errors import Conflict, Invalid, did_you_mean
 from lib.places import place_of
@@ -58,14 +60,33 @@ def check_directory(path: str) -> str:
         )
     if not Path(real).is_dir():
         raise RootNotAllowed(f"root {real!r} is not a directory on the server.", root=real)
-    for own in (settings.STATE_DIR, settings.OFFLINE_STORE):
-        if place_of(real).overlaps(place_of(str(own))):
-            raise RootNotAllowed(
-                f"root {real!r} overlaps {str(own)!r}, where Assay keeps its own state; name a"
-                " directory that holds source data only.",
-                root=real,
-            )
+    if own := own_state_at(real):
+        raise RootNotAllowed(
+            f"root {real!r} overlaps {own!r}, where Assay keeps its own state; name a directory"
+            " that holds source data only.",
+            root=real,
+        )
     return real
+
+
+def own_state_at(path: str) -> str:
+    """Return what of our own is in or around a real path, by whatever mounts; empty: nothing."""
+    place = place_of(path)
+    return next((own for own in own_state() if place.overlaps(place_of(own))), "")
+
+
+def own_state() -> list[str]:
+    """Return the real paths of all that we keep: state, stores, database, sockets, secrets."""
+    paths = [settings.STATE_DIR, settings.OFFLINE_STORE, settings.METRICS_DIR]
+    paths += settings.SECRET_FILES
+    if connection.vendor == "sqlite":
+        paths.append(settings.DATABASES["default"]["NAME"])
+    for url in (settings.REDIS_URL, settings.BROKER_URL):
+        if urlsplit(url).scheme in {"unix", "redis+socket"}:
+            paths.append(Path(unquote(urlsplit(url).path)).parent)
+    if settings.DESK_SOCKET:
+        paths.append(Path(settings.DESK_SOCKET).parent)
+    return [str(Path(path).resolve()) for path in paths]
 
 
 def check_apart(path: str, others: list[FileRoot]) -> None:

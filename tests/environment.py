@@ -32,7 +32,9 @@ VARIABLES = {
     "STATE_DIR": str(STATE_DIR),
     "SECRET_KEY": SECRET_KEY,
     "SECURE_COOKIES": "false",
-    "FILE_ROOTS": str(STATE_DIR / "sources"),
+    "FILE_ROOTS": f"{STATE_DIR}-sources",
+    # Some tests play another user of the machine.
+    "FILE_UMASK": "022",
     "LOG_LEVEL": "WARNING",
     # Tests read what they have just written.
     "SOURCE_SETTLE_SECONDS": "0",

@@ -71,7 +71,7 @@ def environment(tmp_path_factory) -> Iterator[dict[str, str]]:
             "DATABASE_URL": servers.new_database(database) if database else sqlite,
             "REDIS_URL": started["redis"],
             "BROKER_URL": embedded.broker_url(started["redis-broker"]),
-            "FILE_ROOTS": str(state),
+            "FILE_ROOTS": str(state / "sources"),
             "SECRET_KEY": SECRET_KEY,
             "SWEEP_EVERY_SECONDS": "1",
         }

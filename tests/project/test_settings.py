@@ -65,6 +65,15 @@ def test_production_does_not_start_on_a_secret_that_can_be_guessed(tmp_path, key
     assert key not in asked.stderr
 
 
+@pytest.mark.parametrize(("debug", "starts"), [("false", False), ("true", True)])
+def test_a_key_that_can_be_guessed_is_for_a_developers_own_machine(tmp_path, debug, starts):
+    asked = settings_with(
+        "s.EMBEDDED", STATE_DIR=str(tmp_path), EMBEDDED="true", SECRET_KEY="x", DEBUG=debug
+    )
+
+    assert (asked.returncode == 0) is starts, asked.stderr
+
+
 def test_production_sends_cookies_over_https_only(tmp_path):
     asked = settings_with(
         "s.EMBEDDED, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE",
