@@ -4,10 +4,12 @@ Not for what happens to a version afterwards; that is lifecycle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from assay.calls import Calls
 from assay.definitions import body_of
+from assay.errors import NotFound
 from assay.shapes import JSON, Definitions
 
 
@@ -43,6 +45,33 @@ class CatalogueCalls(Calls):
         return self.apply(
             files_or_objects, plan=True, submit=submit, look_all=look_all, details=True
         )
+
+    def export(
+        self,
+        names: Sequence[str] = (),
+        *,
+        state: str | None = None,
+        unversioned: bool = False,
+    ) -> list[JSON]:
+        """Give what is registered as ``{"kind", "name", "version", "state", "definition"}``.
+
+        ``definition`` is YAML: applied again it changes nothing. Of a view it says the highest
+        version that was submitted and is not retired; with ``state`` views alone, by their newest
+        version in it. ``unversioned`` leaves the numbers of versions out.
+
+        :raises NotFound: one of the names is nothing that is registered.
+        """
+        query = {"state": state, "unversioned": unversioned or None}
+        if not names:
+            return self._list("definitions", "export", query=query)
+        found: list[JSON] = []
+        for name in names:
+            of_name = self._list("definitions", "export", query={**query, "name": name})
+            if not of_name:
+                what = f"in the state {state}" if state else "that is registered"
+                raise NotFound(f"there is nothing of the name {name!r} {what}", name=name)
+            found += of_name
+        return found
 
     def list_entities(self, **filters: Any) -> list[JSON]:
         return self._list("entities", query=filters)

@@ -127,6 +127,17 @@ def shown_of(views: QuerySet[FeatureView]) -> dict[int, Shown]:
     }
 
 
+def heads_of(
+    views: QuerySet[FeatureView], states: Sequence[State]
+) -> dict[int, FeatureViewVersion]:
+    """Return of each view its newest version in one of these states, by its key.
+
+    Of those that were submitted the highest, of drafts the one made last.
+    """
+    ranked = _ranked(views, _BY_NEWNESS, states)
+    return {each.feature_view_id: each for each in _read(ranked.filter(Q(rank=1)))}
+
+
 def states_of(views: QuerySet[FeatureView]) -> Mapping[int, Mapping[State, int]]:
     """Return of each view how many versions it has in each state."""
     found: defaultdict[int, dict[State, int]] = defaultdict(dict)
@@ -142,10 +153,13 @@ def newest_by_table(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureV
     return versions.annotate(rank=number).filter(rank=1)
 
 
-def _ranked(views: QuerySet[FeatureView], order: Sequence[Any]) -> QuerySet[FeatureViewVersion]:
+def _ranked(
+    views: QuerySet[FeatureView], order: Sequence[Any], states: Sequence[State] = tuple(State)
+) -> QuerySet[FeatureViewVersion]:
     """Number the versions of each view in an order."""
     number = Window(RowNumber(), partition_by="feature_view", order_by=list(order))
-    return FeatureViewVersion.objects.filter(feature_view__in=views).annotate(rank=number)
+    versions = FeatureViewVersion.objects.filter(feature_view__in=views, state__in=states)
+    return versions.annotate(rank=number)
 
 
 def _read(ranked: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:

@@ -15,6 +15,7 @@ from assay.cli import (
     catalogue,
     certificates,
     definitions,
+    exports,
     lifecycle,
     plans,
     profiles,
@@ -32,6 +33,7 @@ from assay.version import __version__
 GROUPS = (
     definitions,
     plans,
+    exports,
     lifecycle,
     reviews,
     runs,

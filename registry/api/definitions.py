@@ -1,4 +1,4 @@
-"""Definitions over HTTP: plan or register them.
+"""Definitions over HTTP: plan or register them, and get what is registered back.
 
 Not for reading them: ``parsers`` does, with the line of each problem.
 """
@@ -13,15 +13,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lib.api import API, described
-from lib.parameters import flag
+from lib.parameters import PAGE, flag, one_of, paged, stored_text
 from lib.pools import Pool
 from registry import access
 from registry.api.parsers import sent_definitions
 from registry.api.requests import editor_ids
-from registry.api.serializers import applied_output
-from registry.choices import Right
+from registry.api.serializers import applied_output, exported_output
+from registry.choices import Right, State
 from registry.looking import get_looking
 from registry.operations.registration.apply import apply_definitions
+from registry.operations.registration.exported import exported, registered_names
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -67,3 +68,32 @@ class DefinitionsAPI(API):
             "not_looked_at": sum(not each.looked_at for each in changes),
         }
         return Response(answer | {"changes": [applied_output(each) for each in changes]})
+
+
+class ExportAPI(API):
+    """What is registered, as the definitions that say it; applied again they change nothing."""
+
+    attempt = "exporting definitions"
+    pool = Pool.PLANS
+    parameters: ClassVar[dict[str, str]] = {
+        "name": "objects of this name",
+        "state": "views alone, by their newest version in this state",
+        "unversioned": "true: without the numbers of versions",
+        **PAGE,
+    }
+
+    @extend_schema(
+        operation_id="export_definitions",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project)
+        query = request.query_params
+        state = one_of(query, "state", [each for each in State if each != State.RETIRED])
+        versions = not flag(query, "unversioned")
+        names = registered_names(found, name=stored_text(query, "name"), state=state)
+        response = paged(request, names)
+        page = exported(response.data["results"], found, state=state, versions=versions)
+        response.data["results"] = [exported_output(each) for each in page]
+        return response

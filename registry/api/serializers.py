@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from registry.newest import Shown
     from registry.operations.registration.applied import Applied
     from registry.operations.registration.consequences import Consequences
+    from registry.operations.registration.exported import Exported
 
 
 #: People that could review, of whom an answer names so many.
@@ -65,6 +66,16 @@ def _consequences_output(told: Consequences, applied: Applied) -> dict[str, Any]
         "breaks": [each._asdict() for each in told.breaks],
         "following": told.following,
         "pinned": told.pinned,
+    }
+
+
+def exported_output(exported: Exported) -> dict[str, Any]:
+    return {
+        "kind": exported.kind,
+        "name": exported.name,
+        "version": exported.version,
+        "state": exported.state,
+        "definition": exported.text,
     }
 
 

@@ -39,6 +39,11 @@ _details = [
 urlpatterns = [
     path("projects", people.ProjectsAPI.as_view(), name="projects"),
     path("whoami", people.WhoAmIAPI.as_view(), name="whoami"),
+    path(
+        f"{_PROJECT}/definitions/export",
+        definitions.ExportAPI.as_view(),
+        name="definitions-export",
+    ),
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
     *_lists,

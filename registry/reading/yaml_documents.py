@@ -72,6 +72,11 @@ def load_documents(text: str) -> list[Document]:
     return [document for document in documents if document.value is not None]
 
 
+def reads_as_text(plain: str) -> bool:
+    """Return whether text without quotes is read as itself, and not as a number or a word."""
+    return bool(_plain(plain) == plain)
+
+
 def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return what is wrong, in words about the text rather than about the parser."""
     reason = str(error.problem or error.context)

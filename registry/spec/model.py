@@ -14,7 +14,7 @@ from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
-from registry.spec.on_demand import OnDemandInputs, OnDemandViewSpec
+from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
 from registry.spec.transforms import Transform, transform_of
@@ -175,6 +175,33 @@ def stored_view(view: OnDemandViewSpec) -> FeatureViewSpec:
         based_on=view.based_on,
         entities=(),
         source="",
+        inputs=view.inputs,
+        features=tuple(features),
+    )
+
+
+def on_demand_view(view: FeatureViewSpec) -> OnDemandViewSpec:
+    """Return the definition that ``stored_view`` made this of.
+
+    :raises LookupError: it is no on-demand view.
+    """
+    if view.inputs is None:
+        raise LookupError(f"{view.name} is computed from a source, not at the request")
+    features = (
+        OnDemandFeature(
+            name=each.name,
+            type=each.type,
+            sql=each.sql or "",
+            description=each.description,
+            sensitivity=each.sensitivity,
+        )
+        for each in view.features
+    )
+    words = {name: getattr(view, name) for name in Described.__struct_fields__}
+    return OnDemandViewSpec(
+        **words,
+        version=view.version,
+        based_on=view.based_on,
         inputs=view.inputs,
         features=tuple(features),
     )

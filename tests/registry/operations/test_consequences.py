@@ -8,9 +8,8 @@ import pytest
 
 from registry.choices import Role, State
 from registry.models import AuditEntry, FeatureView
-from registry.operations.people import members
 from tests import factories
-from tests.factories import AT, DEFINITIONS, VIEW, make_version
+from tests.factories import DEFINITIONS, VIEW, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -37,13 +36,7 @@ WITHOUT_RATE = VIEW.replace(
 @pytest.fixture
 def planner(cast):
     """A service account that may plan, and nothing else."""
-    user = factories.make_service_account("ci", cast)
-    for membership in list(user.memberships.all()):
-        members.revoke_role(
-            project=cast.project, user=user, role=Role(membership.role), actor=cast.owner, at=AT
-        )
-    members.grant_role(project=cast.project, user=user, role=Role.PLANNER, actor=cast.owner, at=AT)
-    return user
+    return factories.make_service_account("ci", cast, Role.PLANNER)
 
 
 @pytest.fixture

@@ -1,0 +1,169 @@
+"""What a project has registered, as definitions: applied again they change nothing.
+
+Not for how a definition is written (``reading.writing``). Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from lib.decoding import json_reader
+from registry.choices import SUBMITTED_STATES, Kind, State
+from registry.file_roots import root_among
+from registry.models import DataSource, Entity, FeatureService, FeatureView, FileRoot
+from registry.newest import heads_of
+from registry.operations.registration.view_drafts import resolved
+from registry.reading.writing import written
+from registry.spec.fingerprints import content_fingerprint
+from registry.spec.model import FeatureServiceSpec, VersionSpec, on_demand_view
+from registry.spec.row_sql import laid_out
+from registry.spec.transforms import transform_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.models import FeatureViewVersion, Project
+    from registry.spec.base import Described
+    from registry.spec.model import FeatureViewSpec
+
+#: What a definition that is sent is compared with: the highest of these.
+STANDING = tuple(state for state in SUBMITTED_STATES if state != State.RETIRED)
+_read_service = json_reader(FeatureServiceSpec)
+#: The kinds in the order in which they are applied; views of both kinds are rows of one.
+MODELS: tuple[type[Entity | DataSource | FeatureView | FeatureService], ...] = (
+    Entity,
+    DataSource,
+    FeatureView,
+    FeatureService,
+)
+
+
+class Named(NamedTuple):
+    """One registered object, by what it takes to find it."""
+
+    model: type[Entity | DataSource | FeatureView | FeatureService]
+    name: str
+
+
+class Exported(NamedTuple):
+    """One definition; ``version`` and ``state`` of a view's version, the counter of a service."""
+
+    kind: Kind
+    name: str
+    text: str
+    version: str | None = None
+    state: State | None = None
+
+
+def registered_names(project: Project, *, name: str = "", state: str = "") -> list[Named]:
+    """Return what there is, in the order of an export; with ``state`` views in it alone.
+
+    A view counts that has a version to export: of that state, else one submitted and not retired.
+    """
+    found: list[Named] = []
+    states = [state] if state else STANDING
+    for model in MODELS:
+        rows: Any = model._default_manager.filter(project=project).order_by("name")
+        if model is FeatureView:
+            rows = rows.filter(versions__state__in=states).distinct()
+        elif state:
+            continue
+        if model is FeatureService:
+            rows = rows.exclude(current=None)
+        if name:
+            rows = rows.filter(name=name)
+        found += (Named(model, each) for each in rows.values_list("name", flat=True))
+    return found
+
+
+def exported(
+    names: Sequence[Named], project: Project, *, state: str = "", versions: bool = True
+) -> list[Exported]:
+    """Return the definitions of these objects, in their order, in a handful of questions.
+
+    ``versions``: with the number of each view's version; without it the next change is numbered by
+    what it asks of consumers.
+    """
+    found = {Named(type(row), row.name): _of_catalog(row) for row in _rows(names, project)}
+    views = [each.name for each in names if each.model is FeatureView]
+    if views:
+        parts = _Parts(project)
+        heads = heads_of(FeatureView.objects.filter(project=project, name__in=views), STANDING)
+        asked = heads
+        if state:
+            asked = heads_of(
+                FeatureView.objects.filter(project=project, name__in=views), [State(state)]
+            )
+        for version in asked.values():
+            head = heads.get(version.feature_view_id)
+            named = Named(FeatureView, version.feature_view.name)
+            found[named] = _of_version(version, head, parts, versions=versions)
+    return [found[each] for each in names if each in found]
+
+
+def _rows(
+    names: Iterable[Named], project: Project
+) -> Iterable[Entity | DataSource | FeatureService]:
+    for model in (Entity, DataSource, FeatureService):
+        wanted = [each.name for each in names if each.model is model]
+        rows: Any = model._default_manager.filter(project=project, name__in=wanted)
+        yield from rows.select_related("current") if model is FeatureService else rows
+
+
+def _of_catalog(row: Entity | DataSource | FeatureService) -> Exported:
+    if isinstance(row, FeatureService):
+        assert row.current is not None  # noqa: S101 - those without are left out before
+        spec: Described = _read_service(row.current.spec_json)
+        text = written(Kind.FEATURE_SERVICE, spec)
+        return Exported(Kind.FEATURE_SERVICE, row.name, text, str(row.current.version))
+    kind = Kind.ENTITY if isinstance(row, Entity) else Kind.DATA_SOURCE
+    return Exported(kind, row.name, written(kind, row.spec))
+
+
+class _Parts:
+    """What views embed, as it is registered now."""
+
+    def __init__(self, project: Project) -> None:
+        self._entities = {e.name: e.spec for e in Entity.objects.filter(project=project)}
+        self._sources = {s.name: s.spec for s in DataSource.objects.filter(project=project)}
+        self._roots = {root.name: root for root in FileRoot.objects.filter(project=project)}
+
+    def are_those_of(self, spec: VersionSpec) -> bool:
+        """Return whether the version means today what it meant when it was written."""
+        if spec.source is None:
+            return True
+        source = self._sources[spec.view.source]
+        entities = [self._entities[name] for name in spec.view.entities]
+        now = resolved(spec.view, source, entities, root_among(self._roots, source.root))
+        bare = msgspec.structs.replace(spec, schema=None)
+        return content_fingerprint(now) == content_fingerprint(bare)
+
+
+def _of_version(
+    version: FeatureViewVersion, head: FeatureViewVersion | None, parts: _Parts, *, versions: bool
+) -> Exported:
+    view = version.spec.view
+    number, based_on = view.version, view.based_on
+    if version.state != State.DRAFT:
+        # What it embeds has changed since: sent again it is another version, without a number yet.
+        number = version.number if parts.are_those_of(version.spec) else None
+        is_compared = head is None or head.pk == version.pk
+        based_on = None if is_compared else version.number
+    if not versions and version.state != State.DRAFT:
+        number = None
+    view = msgspec.structs.replace(_laid_out(view), version=number, based_on=based_on)
+    stored = version.spec.transform.is_stored
+    kind = Kind.FEATURE_VIEW if stored else Kind.ON_DEMAND_FEATURE_VIEW
+    text = written(kind, view if stored else on_demand_view(view))
+    return Exported(kind, view.name, text, version.number, State(version.state))
+
+
+def _laid_out(view: FeatureViewSpec) -> FeatureViewSpec:
+    """Write SQL over several lines, where that is read as the same."""
+    if view.sql is None:
+        return view
+    lines = msgspec.structs.replace(view, sql=laid_out(view.sql))
+    same = transform_of(lines).canonical(view.source) == transform_of(view)
+    return lines if same else view
