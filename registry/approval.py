@@ -1,57 +1,133 @@
 """Who may approve a version, how many have to, and how many have.
 
-Not for approving (``operations.lifecycle.reviews``), nor for the two rules that stand with their
-tables: which role has the right (``access.ROLES``), and that no editor decides (``lifecycle``).
+Not for approving (``operations.lifecycle.reviews``), for whose hand an account is (``hands``), nor
+for the two rules that stand with their tables: which role has the right (``access.ROLES``), and
+that no editor decides (``lifecycle``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from registry import access, lifecycle
+from django.contrib.auth.models import User
+from guardian.shortcuts import get_users_with_perms
+
+from lib.errors import Forbidden
+from registry import access, hands, lifecycle
 from registry.access import ServiceAccountMayNotDecide
-from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, Verdict
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, Verdict
+from registry.evidence import decided_on, evidence_of
+from registry.models import PolicyChange
 from registry.queries import relatives
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from collections.abc import Iterator
 
-    from registry.models import FeatureViewVersion
+    from registry.models import ApiToken, FeatureView, FeatureViewVersion
+
+RIGHT = lifecycle.PERMISSION[Action.APPROVE]
 
 
-def require_person(version: FeatureViewVersion, actor: User, token_owner: User | None) -> None:
+class TokenMayNotDecide(Forbidden):
+    code = "token_may_not_decide"
+
+
+class NotAskedAtSubmit(Forbidden):
+    code = "not_asked_at_submit"
+
+
+def require_person(version: FeatureViewVersion, actor: User, token: ApiToken | None) -> None:
     """Return if the decision is a person's own: by their login, or by a token they made themselves.
 
-    ``token_owner`` is who made the API token the actor came with, None without one.
+    ``token`` is the API token that the actor came with, None for somebody logged in.
     :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
+    :raises TokenMayNotDecide: it was made where nobody was logged in by a password of their own.
+    :raises PasswordNotYourOwn: somebody else set the password by which the actor logs in.
     """
     project = version.feature_view.project.name
     if not access.is_person(actor):
         raise ServiceAccountMayNotDecide(
             f"{actor} is a service account; a person with a login has to decide.", project=project
         )
-    if token_owner is not None and token_owner.pk != actor.pk:
+    if token is not None and token.created_by_id != actor.pk:
         raise ServiceAccountMayNotDecide(
-            f"the token is {actor}'s but {token_owner} made it; decide with a token of your own.",
+            f"the token is {actor}'s but {token.created_by} made it; decide with a token of your"
+            " own.",
             project=project,
         )
+    if token is not None and not token.may_decide:
+        raise TokenMayNotDecide(
+            f"the token {token.prefix}… was made at the shell of the server, or while {actor}'s"
+            " password was not their own, so anybody may have it. Make one under API tokens in the"
+            " admin and decide with that.",
+            project=project,
+        )
+    hands.require_own_password(User.objects.get(pk=actor.pk), project=project)
+
+
+def reviewers_of(feature_view: FeatureView) -> list[int]:
+    """Return who may approve versions of the view now, by key; a submission keeps that."""
+    known: set[int] = set()
+    for each in (feature_view, feature_view.project):
+        users: Any = get_users_with_perms(
+            each, only_with_perms_in=[RIGHT], with_group_users=True, with_superusers=True
+        )
+        known |= set(users.values_list("pk", flat=True))
+    people = User.objects.filter(access.PERSON, pk__in=known, is_active=True)
+    return sorted(people.values_list("pk", flat=True))
+
+
+def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
+    """Return if the actor was among those who could approve at submit, and is nobody's hand.
+
+    :raises NotAskedAtSubmit: their right came after that, and not by the word of two people.
+    :raises HandMayNotDecide: it rests on the word of somebody who edited the version, or approved
+        it already.
+    """
+    editors = set(version.editors.values_list("user_id", flat=True))
+    actor = User.objects.get(pk=actor.pk)
+    hands.require_independent(actor, version, editors, whose="edited it")
+    if not _was_asked(version, actor, editors):
+        raise NotAskedAtSubmit(
+            f"{actor} could not approve {version} when it was submitted: who decides is settled"
+            " then. Have two people who edited none of it agree to the role, submit it again, or"
+            " ask another steward.",
+            project=version.feature_view.project.name,
+        )
+    others = [each for each in _approvers(version) if each.pk != actor.pk]
+    approved = {each.pk for each in others}
+    hands.require_independent(actor, version, approved, whose="has approved it already")
+    for other in others:
+        hands.require_independent(other, version, {actor.pk}, whose=f"is not {other}")
+
+
+def _was_asked(version: FeatureViewVersion, user: User, editors: set[int]) -> bool:
+    asked = user.pk in version.packet.get("reviewers", ())
+    return asked or hands.was_admitted(user, version, editors)
+
+
+def _approvers(version: FeatureViewVersion) -> Iterator[User]:
+    """Yield who approved what is decided on now, whatever they may do by now."""
+    now = decided_on(version, evidence_of(version))
+    given = version.reviews.filter(verdict=Verdict.APPROVED, decided_on=now)
+    yield from (review.reviewer for review in given.select_related("reviewer"))
 
 
 def approvals_given(version: FeatureViewVersion) -> int:
-    """Return how many people approved exactly this packet and may still approve."""
+    """Return how many people approved exactly what is decided on now and may still approve.
+
+    An approval from before the evidence came was of less: its giver looks again.
+    """
     if not version.packet_hash:
         return 0
-    given = version.reviews.filter(verdict=Verdict.APPROVED, packet_hash=version.packet_hash)
-    right = lifecycle.PERMISSION[Action.APPROVE]
-    reviewers = [review.reviewer for review in given.select_related("reviewer")]
-    return sum(access.can(reviewer, right, version.feature_view) for reviewer in reviewers)
+    return sum(access.can(each, RIGHT, version.feature_view) for each in _approvers(version))
 
 
 def approvals_required(version: FeatureViewVersion) -> int:
     """Return how many approvals this version needs.
 
-    As many as the project's policy wants now, and not fewer than it wanted at submit: whoever
-    waits for review cannot make it easier.
+    As many as the project's policy wants now, and not fewer than it wanted at any time since the
+    version's draft was begun: whoever waits for review cannot make it easier.
     """
     known = relatives(version.feature_view, version.based_on, version.version)
     at_submit: int = version.packet.get("approvals_required", 0)
@@ -63,9 +139,22 @@ def wanted_now(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> 
 
     The highest sensitivity counts, so that lowering one takes as many people as keeping it.
     """
-    project = version.feature_view.project
     sensitivities = [each.sensitivity for each in (version, *known)]
     highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
+    columns = ["approvals_required"]
     if highest in SENSITIVE:
-        return max(project.approvals_required, project.approvals_required_sensitive)
-    return project.approvals_required
+        columns.append("approvals_required_sensitive")
+    return max(int(policy[column]) for policy in policies_of(version) for column in columns)
+
+
+def evidence_wanted(version: FeatureViewVersion) -> list[EvidencePart]:
+    """Return the parts of the evidence that the policy wanted at any time since the draft began."""
+    wanted = {part for policy in policies_of(version) for part in policy["evidence_required"]}
+    return [part for part in EvidencePart if part in wanted]
+
+
+def policies_of(version: FeatureViewVersion) -> list[dict[str, Any]]:
+    """Return each policy that held since the version's draft was begun, the present one first."""
+    project = version.feature_view.project
+    changes = PolicyChange.objects.filter(project=project, changed_at__gte=version.created_at)
+    return [project.policy, *changes.values_list("before", flat=True)]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from lib.errors import Conflict
 from registry import access
@@ -20,10 +21,11 @@ from registry.models import Evidence
 from registry.spec.fingerprints import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
+    from django.db.models import QuerySet
 
     from registry.models import FeatureViewVersion
 
@@ -82,14 +84,23 @@ def decided_on_each(versions: Iterable[FeatureViewVersion]) -> dict[int, str]:
     return found | dict(of_now.values_list("version", "hash"))
 
 
-def require_evidence(version: FeatureViewVersion, evidence: Evidence | None) -> None:
-    """Return if everything is there that the project's policy wants before an approval.
+def with_decided_on(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
+    """Give each version what ``decided_on`` says of it, as ``decided_on``."""
+    found = Evidence.objects.filter(
+        version=OuterRef("pk"), packet_hash=OuterRef("packet_hash"), status=EvidenceStatus.COMPUTED
+    )
+    return versions.annotate(
+        decided_on=Coalesce(Subquery(found.values("hash")[:1]), F("packet_hash"))
+    )
+
+
+def require_evidence(
+    version: FeatureViewVersion, evidence: Evidence | None, wanted: Sequence[EvidencePart]
+) -> None:
+    """Return if every part is there that the project's policy wants before an approval.
 
     :raises EvidenceMissing: naming what is not, and why.
     """
-    wanted = [
-        part for part in EvidencePart if part in version.feature_view.project.evidence_required
-    ]
     if not wanted:
         return
     if evidence is None or not evidence.is_computed:

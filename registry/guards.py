@@ -74,10 +74,15 @@ SAYS_THE_SAME = """e.id = {r}.audit_entry_id AND e.actor_id = {r}.reviewer_id
     AND e.verb = 'feature_view_version.' || {r}.verdict AND e.subject_type = 'featureviewversion'
     AND e.subject_id = CAST({r}.version_id AS text)
     AND JSON_TEXT(e.data, packet_hash) = {r}.decided_on"""
+#: What is decided on: the packet, and its evidence once that is in.
+DECIDED_ON = f"""coalesce((SELECT i.hash FROM registry_evidence i WHERE i.version_id = OLD.id
+    AND i.packet_hash = OLD.packet_hash AND i.status = '{EvidenceStatus.COMPUTED}'),
+    OLD.packet_hash)"""  # noqa: S608 - our own words
 APPROVALS = f"""(SELECT count(DISTINCT r.reviewer_id) FROM registry_review r
     JOIN {TRAIL} e ON {SAYS_THE_SAME.format(r="r")}
     WHERE r.version_id = OLD.id AND r.verdict = '{Verdict.APPROVED}'
-    AND r.packet_hash = OLD.packet_hash AND r.reviewer_id NOT IN
+    AND r.packet_hash = OLD.packet_hash AND r.decided_on = {DECIDED_ON}
+    AND r.reviewer_id NOT IN
         (SELECT d.user_id FROM registry_versioneditor d WHERE d.version_id = OLD.id))"""  # noqa: S608
 POLICY = """(SELECT p.approvals_required FROM registry_project p
     JOIN registry_featureview f ON f.project_id = p.id WHERE f.id = OLD.feature_view_id)"""
@@ -145,7 +150,7 @@ GUARDS: dict[str, Guard] = {
     "registry_feature": Guard(FEATURE_RULES, keys=(("version_id", "name"),)),
     "registry_review": Guard(
         REVIEW_RULES,
-        keys=(("version_id", "reviewer_id", "packet_hash"), ("audit_entry_id",)),
+        keys=(("version_id", "reviewer_id", "decided_on"), ("audit_entry_id",)),
     ),
     "registry_evidence": Guard(
         EVIDENCE_RULES,

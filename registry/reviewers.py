@@ -12,11 +12,12 @@ from operator import or_
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from registry import access, lifecycle
 from registry.choices import Action, State, Verdict
+from registry.evidence import with_decided_on
 from registry.models import (
     AskedReviewer,
     FeatureViewUserObjectPermission,
@@ -77,10 +78,13 @@ def undecided(
 ) -> QuerySet[FeatureViewVersion]:
     """Return what waits and this person neither edited nor has decided on: longest waiting first.
 
-    ``projects`` are those in which they may approve. One person has one voice on a submission.
+    ``projects`` are those in which they may approve. One person has one voice on what is decided
+    on: who approved before the evidence came looks again.
     """
-    given = Review.objects.filter(reviewer=user.pk, packet_hash=F("version__packet_hash"))
-    waiting = waiting_for_review(projects).exclude(pk__in=given.values("version"))
+    given = Review.objects.filter(
+        version=OuterRef("pk"), reviewer=user.pk, decided_on=OuterRef("decided_on")
+    )
+    waiting = with_decided_on(waiting_for_review(projects)).exclude(Exists(given))
     return waiting.exclude(editors__user=user.pk).order_by("submitted_at", "pk")
 
 
@@ -130,7 +134,7 @@ def names_asked(versions: Iterable[FeatureViewVersion]) -> dict[int, list[str]]:
 
 def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
     """Count in ``agreed`` how many people approved exactly what each version says now."""
-    same = Review.objects.filter(version=OuterRef("pk"), packet_hash=OuterRef("packet_hash"))
+    same = Review.objects.filter(version=OuterRef("pk"), decided_on=OuterRef("decided_on"))
     same = same.filter(verdict=Verdict.APPROVED, reviewer__is_active=True).order_by()
     count = same.values("version").annotate(count=Count("pk")).values("count")
-    return versions.annotate(agreed=Coalesce(Subquery(count), 0))
+    return with_decided_on(versions).annotate(agreed=Coalesce(Subquery(count), 0))

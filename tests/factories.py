@@ -12,6 +12,7 @@ from django.utils import timezone
 from registry import epoch
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
+from registry.hands import note_password
 from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members, projects, tokens, users
@@ -99,7 +100,10 @@ class Cast:
 
 
 def make_user(name: str, **columns: Any) -> User:
-    return User.objects.create_user(name, password="pw", **columns)
+    """Return somebody who has set their own password."""
+    user = User.objects.create_user(name, password="pw", **columns)
+    note_password(user=user, set_by=user, at=AT)
+    return user
 
 
 def make_project(name: str, owner: User, *, root: str | None = None) -> Project:
@@ -131,16 +135,25 @@ def _make_cast() -> Cast:
         "auditor": Role.AUDITOR,
     }
     people = {name: make_user(name, is_staff=True) for name in roles}
-    for name, role in roles.items():
-        members.grant_role(project=project, user=people[name], role=role, actor=owner, at=AT)
     superuser = make_user("superuser", is_staff=True, is_superuser=True)
+    for name, role in roles.items():
+        give_role(project, people[name], role, owner, accepted_by=superuser)
     outsider = make_user("outsider", is_staff=True)
     return Cast(project=project, owner=owner, outsider=outsider, superuser=superuser, **people)
 
 
+def give_role(
+    project: Project, user: User, role: Role, actor: User, *, accepted_by: User | None = None
+) -> None:
+    """Give somebody a role, by the word of two people if there are two."""
+    with members.managing(project, actor):
+        members.grant(project, user, role, actor, AT, accepted_by=accepted_by)
+
+
 def token_for(user: User, *, days: int = 30) -> str:
     """Return the text of a live token."""
-    return tokens.issue_token(user=user, name="test", actor=user, at=timezone.now(), days=days)[1]
+    about: dict[str, Any] = {"name": "test", "days": days, "is_logged_in": True}
+    return tokens.issue_token(user=user, actor=user, at=timezone.now(), **about)[1]
 
 
 def apply(

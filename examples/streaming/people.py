@@ -47,7 +47,7 @@ def settle(*, root: Path, at: datetime) -> People:
     from registry.operations.registration.roots import assign_root
 
     passwords = _passwords()
-    users = {name: _user(name, passwords[name], is_admin=name == "olaf") for name in ROLES}
+    users = {name: _user(name, passwords[name], is_admin=name == "olaf", at=at) for name in ROLES}
     owner = users["olaf"]
     users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or add_user(
         user=User(username=SERVICE_ACCOUNT), kind=AccountKind.SERVICE, actor=owner, at=at
@@ -68,14 +68,17 @@ def settle(*, root: Path, at: datetime) -> People:
             at=at,
             days=1,
             project=project,
+            is_logged_in=True,
         )[1]
         for name, user in users.items()
     }
     return People(passwords, tokens)
 
 
-def _user(name: str, password: str, *, is_admin: bool) -> User:
+def _user(name: str, password: str, *, is_admin: bool, at: datetime) -> User:
     from django.contrib.auth.models import User
+
+    from registry.hands import has_own_password, note_password
 
     user, created = User.objects.get_or_create(
         username=name,
@@ -84,6 +87,8 @@ def _user(name: str, password: str, *, is_admin: bool) -> User:
     if created or not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
+    if not has_own_password(user):
+        note_password(user=user, set_by=user, at=at)  # as if they had logged in and set it
     return user
 
 

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from materialization.admin.shares import Shares, column_of, shares_of
 from materialization.quality.profiles import Profile
 from registry.admin.panels import panel
+from registry.approval import evidence_wanted
 from registry.choices import EvidencePart, PartState
 from registry.evidence import evidence_of, may_see_values, shown_parts
 from registry.models import FeatureViewVersion
@@ -62,7 +63,7 @@ def evidence_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "may_read": may_read,
         "lines": sorted(lines, key=_change, reverse=True),
         "figures": FIGURES.values(),
-        "required": version.feature_view.project.evidence_required,
+        "required": evidence_wanted(version),
         **{str(part): parts.get(part, {}) for part in EvidencePart},
     }
     return render_to_string("materialization/admin/evidence.html", context, request=request)

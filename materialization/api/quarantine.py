@@ -102,7 +102,7 @@ class ReleaseAPI(API):
             reason=_reason(request),
             actor=access.acting_user(request),
             at=now,
-            token_owner=token.created_by if token else None,
+            token=token,
         )
         return Response(run_output(run, Disclosure(request.user), at=now), status=202)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from materialization.models import MaterializationRun
     from materialization.stores.offline_protocol import TableAt
-    from registry.models import AuditEntry, Project
+    from registry.models import ApiToken, AuditEntry, Project
 
 log = logging.getLogger(__name__)
 #: What it takes to decide: what it takes to approve the view.
@@ -83,7 +83,7 @@ def release_rows(
     actor: User,
     reason: str,
     at: datetime,
-    token_owner: User | None = None,
+    token: ApiToken | None = None,
 ) -> MaterializationRun:
     """Queue a run that publishes what is held as it is; return it.
 
@@ -94,7 +94,7 @@ def release_rows(
     :raises TicksWentOn: they are corrections of ticks, and later ones are stored.
     """
     version, table = quarantine.run.version, quarantine.table
-    require_release(quarantine, actor, token_owner)
+    require_release(quarantine, actor, token)
     reason = _reason(reason)
     with transaction.atomic():
         # Both before the run is made, whose entry holds the trail: see ``registry.locks``.
@@ -135,14 +135,14 @@ def require_decider(quarantine: Quarantine, actor: User | AnonymousUser) -> None
 
 
 def require_release(
-    quarantine: Quarantine, actor: User | AnonymousUser, token_owner: User | None = None
+    quarantine: Quarantine, actor: User | AnonymousUser, token: ApiToken | None = None
 ) -> None:
     """:raises ActionNotPermitted, EditorMayNotDecide, ServiceAccountMayNotDecide: they may not."""
     version = quarantine.run.version
     require_decider(quarantine, actor)
     if not actor.is_authenticated:
         return
-    require_person(version, actor, token_owner)
+    require_person(version, actor, token)
     if version.has_edited(actor.pk):
         raise EditorMayNotDecide(
             "whoever created, edited or submitted a version cannot release what its checks"

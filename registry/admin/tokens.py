@@ -73,7 +73,11 @@ class ApiTokenAdmin(ScopedAdmin):
         context = self.frame(request, None) | {"form": form, "title": "New API token"}
         if request.method == "POST" and form.is_valid():
             issue = partial(
-                issue_token, **form.cleaned_data, actor=acting_user(request), at=timezone.now()
+                issue_token,
+                **form.cleaned_data,
+                actor=acting_user(request),
+                at=timezone.now(),
+                is_logged_in=True,
             )
             if issued := attempt(request, issue):
                 context |= {"token": issued[0], "text": issued[1]}

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from django.utils import timezone
 
+from lib.errors import Forbidden
 from registry import access, lifecycle
+from registry.admin.attempts import as_sentence
 from registry.admin.changes import change_row
 from registry.admin.queue import place_of
 from registry.admin.scope import projects_with
-from registry.approval import approvals_given, approvals_required
+from registry.approval import (
+    approvals_given,
+    approvals_required,
+    require_person,
+    require_reviewer,
+)
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
 from registry.evidence import decided_on, evidence_of
@@ -180,8 +187,9 @@ def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEnt
 
 def _review(version: FeatureViewVersion) -> dict[str, Any]:
     reviews = list(version.reviews.select_related("reviewer"))
+    now = decided_on(version, evidence_of(version))
     return {
-        "reviews": [(review, review.packet_hash == version.packet_hash) for review in reviews],
+        "reviews": [(review, review.decided_on == now) for review in reviews],
         "approvals": approvals_given(version),
         "required": approvals_required(version),
     }
@@ -237,10 +245,12 @@ def _why_not_decide(version: FeatureViewVersion, user: User, *, edited: bool) ->
             "You created, edited or submitted content of this version, "
             "so somebody else has to decide."
         )
-    if not access.is_person(user):
-        return "A service account cannot decide; a person with a login has to."
-    if Review.objects.filter(
-        version=version, reviewer=user, packet_hash=version.packet_hash
-    ).exists():
+    now = decided_on(version, evidence_of(version))
+    if Review.objects.filter(version=version, reviewer=user, decided_on=now).exists():
         return "You have decided on this submission already."
+    try:
+        require_person(version, user, None)
+        require_reviewer(version, user)
+    except Forbidden as error:
+        return as_sentence(error.message)
     return ""

@@ -170,7 +170,7 @@ def _approve(request: Request, project: str, chosen: Chosen, comment: str) -> di
             at=timezone.now(),
             packet_hash=chosen.packet_hash,
             comment=comment,
-            token_owner=token.created_by if token else None,
+            token=token,
         )
     except AssayError as error:
         if isinstance(error, Forbidden):

@@ -173,11 +173,12 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
 def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, Any]:
     """Describe what there is to decide on; values of the data for those who may read them."""
     evidence = evidence_of(version)
+    now = decided_on(version, evidence)
     return {
         "version": version.number,
         "state": version.state,
         "packet": version.packet,
-        "packet_hash": decided_on(version, evidence),
+        "packet_hash": now,
         "evidence": _evidence_output(evidence, may_read=may_read) if evidence else None,
         "changes": [_change_output(Difference(**each)) for each in version.packet.get("diff", ())],
         "approvals": [
@@ -185,7 +186,7 @@ def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, A
                 "reviewer": review.reviewer.get_username(),
                 "verdict": review.verdict,
                 "comment": review.comment,
-                "current": review.packet_hash == version.packet_hash,
+                "current": review.decided_on == now,
                 "created_at": timestamp(review.created_at),
             }
             for review in version.reviews.select_related("reviewer")

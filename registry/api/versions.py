@@ -147,8 +147,7 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
         options |= {"look": get_looking(), "editor_ids": editor_ids(request)}
         options["reviewers"] = body.reviewers
     elif action in (Action.APPROVE, Action.REJECT):
-        owner = token.created_by if token else None
-        options |= {"token_owner": owner, "packet_hash": body.packet_hash}
+        options |= {"token": token, "packet_hash": body.packet_hash}
     elif action in (Action.PROMOTE, Action.RETIRE):
         options["force"] = body.force
     return options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.models.access import Account, ApiToken, Membership
+from registry.models.access import Account, ApiToken, Membership, PasswordChange
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
 from registry.models.evidence import Evidence
@@ -23,6 +23,7 @@ from registry.models.feature_view import (
 )
 from registry.models.file_root import FileRoot
 from registry.models.project import (
+    PolicyChange,
     Project,
     ProjectGroupObjectPermission,
     ProjectUserObjectPermission,
@@ -49,6 +50,8 @@ __all__ = [
     "FeatureViewVersion",
     "FileRoot",
     "Membership",
+    "PasswordChange",
+    "PolicyChange",
     "Project",
     "ProjectGroupObjectPermission",
     "ProjectUserObjectPermission",

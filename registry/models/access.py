@@ -1,6 +1,7 @@
 """Who stands behind an account, who is what in which project, and the tokens that speak for them.
 
-Not for what a role may do: ``registry.access`` says that.
+Not for what a role may do (``registry.access``) or for whose hand an account is
+(``registry.hands``).
 """
 
 from __future__ import annotations
@@ -26,9 +27,30 @@ class Account(models.Model):
     kind = models.CharField(max_length=16, choices=[(k, k.replace("_", " ")) for k in AccountKind])
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     set_at = models.DateTimeField()
+    #: As ``Membership.hands``, of its rights as a superuser; null: nobody's but the server's owner.
+    raised_by = models.JSONField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return f"{self.user} is a {self.kind.replace('_', ' ')}"
+
+
+class PasswordChange(models.Model):
+    """One password that an account was given; the last says whose hand the present one is."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="password_changes"
+    )
+    #: The account's owner, or whoever set it for them.
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField()
+    #: The SHA-256 of what was stored: a password that came past us has none here.
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ("user_id", "id")
+
+    def __str__(self) -> str:
+        return f"a password of {self.user}, set by {self.set_by}"
 
 
 class Membership(models.Model):
@@ -43,6 +65,12 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     granted_at = models.DateTimeField()
+    #: Who agreed to it beside whoever granted it; null where nobody had to, or could.
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    #: The people behind it: a list for each who agreed, of them and those they have their say from.
+    hands = models.JSONField(default=list, blank=True, editable=False)
 
     class Meta:
         ordering = ("project__name", "user__username", "role")
@@ -74,6 +102,8 @@ class ApiToken(models.Model):
     )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    #: Whether its owner made it when logged in, by a password of their own: others never decide.
+    may_decide = models.BooleanField(default=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.validators import RegexValidator
 from django.db import models
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
@@ -11,6 +13,10 @@ from registry.choices import Right
 is_name = RegexValidator(
     r"^[a-z][a-z0-9_]{0,62}$", "Use lower-case letters, digits and _, beginning with a letter."
 )
+
+
+#: The columns of a project that say what a version needs before it becomes approved.
+POLICY = ("approvals_required", "approvals_required_sensitive", "evidence_required")
 
 
 class Project(models.Model):
@@ -54,6 +60,29 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What a version needs before it becomes approved, by column."""
+        return {column: getattr(self, column) for column in POLICY}
+
+
+class PolicyChange(models.Model):
+    """What a project's policy wanted until somebody changed it: what waits is not made easier."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="policy_changes")
+    #: The columns of the policy as they were.
+    before = models.JSONField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        # "What did it want since this draft began?" is asked of every version that waits.
+        indexes = (
+            models.Index(fields=("project", "changed_at"), name="registry_policychange_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"the policy of {self.project} until {self.changed_at:%Y-%m-%d %H:%M}"
 
 
 class ProjectUserObjectPermission(UserObjectPermissionBase):

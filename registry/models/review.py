@@ -31,9 +31,10 @@ class Review(models.Model):
     class Meta:
         ordering = ("created_at", "id")
         constraints = (
-            # One voice a person on one submission: two approvals need two people.
+            # One voice a person on what is decided on, which is more once the evidence is in: two
+            # approvals need two people.
             models.UniqueConstraint(
-                fields=("version", "reviewer", "packet_hash"), name="registry_review_one_voice"
+                fields=("version", "reviewer", "decided_on"), name="registry_review_one_voice"
             ),
         )
 

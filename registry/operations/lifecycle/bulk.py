@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-    from registry.models import FeatureViewVersion
+    from registry.models import ApiToken, FeatureViewVersion
 
 #: Versions that are approved by one request.
 MOST_AT_ONCE = 100
@@ -34,7 +34,7 @@ def approve_in_bulk(
     at: datetime,
     packet_hash: str,
     comment: str = "",
-    token_owner: User | None = None,
+    token: ApiToken | None = None,
 ) -> FeatureViewVersion:
     """Approve as ``approve_version`` does, and only what may be approved beside others.
 
@@ -45,7 +45,7 @@ def approve_in_bulk(
         raise NotInBulk(f"{version} {why}: approve it on its own page, by itself.")
     return approve_version(
         version=version, actor=actor, at=at, packet_hash=packet_hash, comment=comment,
-        token_owner=token_owner,
+        token=token,
     )  # fmt: skip
 
 

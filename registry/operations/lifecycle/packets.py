@@ -40,6 +40,7 @@ def make_packet(
     actor: User,
     at: datetime,
     required: int,
+    reviewers: list[int],
 ) -> dict[str, Any]:
     """Return what there is to decide on; each submission's differs, were it only by its instant."""
     old, view = base.spec if base else None, version.feature_view
@@ -54,6 +55,7 @@ def make_packet(
         "guard": change.is_guard,
         "reasons": list(change.reasons),
         "approvals_required": required,
+        "reviewers": reviewers,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
         "impact": services_using(view),
         "derived": [str(each) for each in derived_of(view.project, view.name)],

@@ -12,7 +12,15 @@ import msgspec
 
 from lib.errors import Conflict, Invalid
 from registry import access
-from registry.approval import approvals_given, approvals_required, require_person, wanted_now
+from registry.approval import (
+    approvals_given,
+    approvals_required,
+    evidence_wanted,
+    require_person,
+    require_reviewer,
+    reviewers_of,
+    wanted_now,
+)
 from registry.choices import Action, Right, State, Verdict
 from registry.evidence import ask_for_evidence, decided_on, evidence_of, require_evidence
 from registry.looking import NothingSeen
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look, Looking
-    from registry.models import AuditEntry, Evidence
+    from registry.models import ApiToken, AuditEntry, Evidence
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
     from registry.spec.versions import Version
@@ -149,7 +157,7 @@ def _freeze(
     change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
     packet = make_packet(
         version, number=number, base=base, change=change, report=report, actor=actor, at=at,
-        required=wanted_now(version, known),
+        required=wanted_now(version, known), reviewers=reviewers_of(version.feature_view),
     )  # fmt: skip
     table = _table(version, at) if version.spec.transform.is_stored else None
     give_number(version, number)
@@ -196,30 +204,34 @@ def approve_version(
     at: datetime,
     packet_hash: str,
     comment: str = "",
-    token_owner: User | None = None,
+    token: ApiToken | None = None,
 ) -> FeatureViewVersion:
     """Record an approval; with as many as the policy wants the version becomes approved.
 
     Where an approved version has the same data, it is ready at once.
 
-    ``token_owner`` is who made the API token the actor came with, if they came with one;
-    ``packet_hash`` is of the packet and evidence that the actor looked at.
+    ``token`` is the API token the actor came with, if they came with one; ``packet_hash`` is of
+    the packet and evidence that the actor looked at.
     :raises ActionNotPermitted: the actor may not approve this feature view.
     :raises EvidenceMissing: the project's policy wants some that is not there.
     :raises EditorMayNotDecide: the actor created, edited or submitted any of it.
-    :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
+    :raises ServiceAccountMayNotDecide, TokenMayNotDecide, PasswordNotYourOwn: no person stands
+        behind the actor, or another one may.
+    :raises NotAskedAtSubmit, HandMayNotDecide: the actor could not approve at submit, or is the
+        hand of somebody who edited it.
     :raises TransitionNotAllowed, StateChanged: it is not (or no longer) in review, or not what the
         actor looked at.
     :raises PacketHashMissing: the actor does not say what they looked at.
     :raises BaseNotApproved: what it was compared with is not approved itself.
     """
     with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
-        require_person(version, actor, token_owner)
+        require_person(version, actor, token)
+        require_reviewer(version, actor)
         evidence = evidence_of(version)
         decided = _require_seen(version, evidence, packet_hash)
         check_base(version)
-        require_evidence(version, evidence)
-        _require_first_voice(version, actor)
+        require_evidence(version, evidence, evidence_wanted(version))
+        _require_first_voice(version, actor, decided)
         enough = approvals_given(version) + 1 >= approvals_required(version)
         after = transition.target if enough else State.IN_REVIEW
         entry = _record(
@@ -240,13 +252,13 @@ def reject_version(
     at: datetime,
     packet_hash: str,
     comment: str = "",
-    token_owner: User | None = None,
+    token: ApiToken | None = None,
 ) -> FeatureViewVersion:
     """Send a version back to its authors with a comment; who edited it stays known."""
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
-        require_person(version, actor, token_owner)
+        require_person(version, actor, token)
         decided = _require_seen(version, evidence_of(version), packet_hash)
-        _require_first_voice(version, actor)
+        _require_first_voice(version, actor, decided)
         entry = _record(
             Action.REJECT, version, actor, State.IN_REVIEW, at, comment, decided,
             after=transition.target,
@@ -274,10 +286,13 @@ def _require_seen(version: FeatureViewVersion, evidence: Evidence | None, packet
     raise StateChanged(f"{version} {why} since you looked. Look again, then decide.")
 
 
-def _require_first_voice(version: FeatureViewVersion, actor: User) -> None:
-    """Return if the actor has not decided on this submission; the version is held meanwhile."""
-    if version.reviews.filter(reviewer=actor, packet_hash=version.packet_hash).exists():
-        raise AlreadyReviewed(f"{actor} has reviewed this submission of {version} already.")
+def _require_first_voice(version: FeatureViewVersion, actor: User, decided: str) -> None:
+    """Return if the actor has not decided on this; the version is held meanwhile.
+
+    What is decided on is more once the evidence is in: who approved before that looks again.
+    """
+    if version.reviews.filter(reviewer=actor, decided_on=decided).exists():
+        raise AlreadyReviewed(f"{actor} has decided on this submission of {version} already.")
 
 
 def _store_review(

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from lib.errors import Conflict
 from registry import access, audit, epoch
 from registry.choices import Right, Role
+from registry.hands import hands_of
 from registry.models import Membership, Project
 
 if TYPE_CHECKING:
@@ -70,10 +71,23 @@ def revoke_role(*, project: Project, user: User, role: Role, actor: User, at: da
             )
 
 
-def grant(project: Project, user: User, role: Role, actor: User, at: datetime) -> Membership:
+def grant(
+    project: Project,
+    user: User,
+    role: Role,
+    actor: User,
+    at: datetime,
+    *,
+    accepted_by: User | None = None,
+) -> Membership:
     """Store a role inside a change the caller has authorised; one that is there stays as it is."""
+    agreed = [actor, *([accepted_by] if accepted_by else [])]
+    about = {"granted_by": actor, "granted_at": at, "accepted_by": accepted_by}
     membership, created = Membership.objects.get_or_create(
-        project=project, user=user, role=role, defaults={"granted_by": actor, "granted_at": at}
+        project=project,
+        user=user,
+        role=role,
+        defaults=about | {"hands": hands_of(project, user, *agreed)},
     )
     access.sync_permissions(project, user)
     if created:

@@ -13,7 +13,8 @@ from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
 from registry import access, audit, locks
 from registry.choices import EvidencePart, Right, Role
-from registry.models import Project
+from registry.models import PolicyChange, Project
+from registry.models.project import POLICY
 from registry.operations.people.members import grant, managing
 from registry.reading.rules import NAME
 from registry.reviewers import MOST_HOURS
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
-COLUMNS = (
-    "title",
-    "approvals_required",
-    "approvals_required_sensitive",
-    "evidence_required",
-    "review_hours",
-)
+COLUMNS = ("title", *POLICY, "review_hours")
 
 
 class ProjectNameTaken(Conflict):
@@ -109,6 +104,8 @@ def change_project(
         require_unchanged(stored, seen)
         before = columns(stored)
         if after != before:
+            if stored.policy != {column: after[column] for column in POLICY}:
+                PolicyChange.objects.create(project=stored, before=stored.policy, changed_at=at)
             Project.objects.filter(pk=project.pk).update(**after)
             audit.record(
                 actor=actor,

@@ -17,6 +17,7 @@ from lib.errors import Forbidden, Invalid
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
+from registry.hands import has_own_password
 from registry.models import ApiToken, Membership
 
 if TYPE_CHECKING:
@@ -44,9 +45,12 @@ def issue_token(
     at: datetime,
     days: int = 90,
     project: Project | None = None,
+    is_logged_in: bool = False,
 ) -> tuple[ApiToken, str]:
     """Make a token for ``user`` and return it with its text, which is never shown again.
 
+    ``is_logged_in``: the actor asks for it as somebody logged in, by which they are known; for
+    themselves it decides then as well, unless somebody else set the password they came by.
     :raises NotYourToken: for another person, another superuser, or a service account without a
         role in a project the actor manages.
     :raises BadTokenRequest: no name, or a life of less than a day or over ``TOKEN_MAX_DAYS``.
@@ -67,6 +71,9 @@ def issue_token(
         created_by=actor,
         created_at=at,
         expires_at=at + timedelta(days=days),
+        may_decide=is_logged_in
+        and user.pk == actor.pk
+        and has_own_password(User.objects.get(pk=user.pk)),
     )
     audit.record(
         actor=actor,

@@ -14,6 +14,7 @@ from django.db.models import Q
 from lib.errors import Conflict
 from registry import access, audit, epoch, locks
 from registry.choices import AccountKind
+from registry.hands import hands_of, note_password
 from registry.models import Account, Project
 from registry.queries import owned_alone
 
@@ -45,7 +46,10 @@ def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> Use
     if kind is AccountKind.SERVICE:
         _take_login(user)
     user.save()
+    note_password(user=user, set_by=actor, at=at)
     _mark(user, kind, actor, at)
+    if user.is_superuser:
+        _note_raised(user, actor)
     audit.record(
         actor=actor,
         verb="user.created",
@@ -84,6 +88,9 @@ def change_user(*, user: User, actor: User, at: datetime, kind: AccountKind | No
             set_active(user=user, active=user.is_active, actor=actor, at=at)
         if becomes is not was:
             _change_kind(user, becomes, actor, at, had_password=stored.has_usable_password())
+        if user.is_superuser and not stored.is_superuser:
+            _mark(user, becomes, actor, at)
+            _note_raised(user, actor)
         _store(
             user,
             actor,
@@ -113,6 +120,12 @@ def _change_kind(
 def _mark(user: User, kind: AccountKind, actor: User, at: datetime) -> None:
     marks = {"kind": kind, "set_by": actor, "set_at": at}
     Account.objects.update_or_create(user=user, defaults=marks)
+
+
+def _note_raised(user: User, actor: User) -> None:
+    """Remember on whose word somebody is a superuser: they may approve by that alone."""
+    hands = hands_of(None, user, actor)
+    Account.objects.filter(user=user).update(raised_by=hands)
 
 
 def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
@@ -149,8 +162,12 @@ def require_login_allowed(user: User) -> None:
 
 
 def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
-    """Leave the trace of a new password, or of its removal, in the transaction that stored it."""
+    """Leave the trace of a new password, or of its removal, in the transaction that stored it.
+
+    Until its owner changes it, a password is the hand of the ``actor`` who set it.
+    """
     with transaction.atomic():
+        note_password(user=user, set_by=actor, at=at)
         audit.record(
             actor=actor,
             verb="user.password_changed",

@@ -1,0 +1,165 @@
+"""Whose hand an account is: who set its password, and on whose word its rights rest.
+
+Two approvals need two people, and one person may have two accounts: by a password they set, by an
+account they made, by a role they gave. Not for which role carries which right (``access``) or for
+how many have to agree (``approval``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+
+from lib.errors import Forbidden
+from registry.access import ROLES
+from registry.choices import Right
+from registry.models import Account, Membership, PasswordChange
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion, Project
+
+    #: People by key: a list for each who agreed, of them and those they have their say from.
+    Hands = Sequence[Sequence[int]]
+
+#: What takes two people to give, and what giving it takes.
+DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.MANAGE_MEMBERS)
+#: The roles that carry some of it.
+DECIDING_ROLES = [role for role, rights in ROLES.items() if not rights.isdisjoint(DECIDING)]
+PASSWORD_PAGE = "/admin/password_change/"  # noqa: S105 - where it is changed
+
+
+class PasswordNotYourOwn(Forbidden):
+    code = "password_not_your_own"
+
+
+class HandMayNotDecide(Forbidden):
+    code = "hand_may_not_decide"
+
+
+def digest_of(user: User) -> str:
+    """Return what is kept of the password that is stored for the account."""
+    return hashlib.sha256(user.password.encode()).hexdigest()
+
+
+def note_password(*, user: User, set_by: User, at: datetime) -> None:
+    """Remember who gave the account the password that is stored for it now."""
+    if user.has_usable_password():
+        PasswordChange.objects.create(user=user, set_by=set_by, set_at=at, digest=digest_of(user))
+
+
+def has_own_password(user: User) -> bool:
+    """Return whether nobody but its owner set the account's password, or nobody logs in by one."""
+    if not user.has_usable_password():
+        return True
+    last = _last_password(user)
+    return last is not None and last.set_by_id == user.pk
+
+
+def _last_password(user: User) -> PasswordChange | None:
+    """Return who set the present password; None: it came past us, as by a shell."""
+    last = PasswordChange.objects.filter(user=user).order_by("-id").first()
+    return last if last is not None and last.digest == digest_of(user) else None
+
+
+def require_own_password(user: User, *, project: str) -> None:
+    """Return if the account's password is its owner's own.
+
+    :raises PasswordNotYourOwn: naming who set it, and where the owner sets one.
+    """
+    if has_own_password(user):
+        return
+    last = _last_password(user)
+    who = last.set_by.get_username() if last else "somebody at the shell of the server"
+    raise PasswordNotYourOwn(
+        f"{user}'s password was set by {who}, who could log in as {user}; only {user} decides. Set"
+        f" one of your own under {PASSWORD_PAGE}, then decide.",
+        project=project,
+    )
+
+
+# --- Whose word rights rest on -------------------------------------------------------------------
+
+
+def hands_of(project: Project | None, user: User, *agreed: User) -> list[list[int]]:
+    """Return the people behind rights that these people give ``user``: a list for each of them.
+
+    Who gave them theirs is among them, so that nobody acts through somebody they let in.
+    """
+    return [_chain(project, each, of_itself=each.pk == user.pk) for each in agreed]
+
+
+def _chain(project: Project | None, person: User, *, of_itself: bool) -> list[int]:
+    """Return on whose word what this person says rests: the least of what their rights come from.
+
+    A project's first owner made themselves one, and has that from being a superuser or the shell.
+    """
+    known = _raised_by(person) if of_itself else [*_raised_by(person), *_given(project, person)]
+    behind = min(known, key=len, default=[])
+    return sorted({*behind, *([] if of_itself else [person.pk])})
+
+
+def _raised_by(person: User) -> list[list[int]]:
+    """Return the people behind a superuser's rights; whoever runs the server makes the first."""
+    if not person.is_superuser:
+        return []
+    marked = Account.objects.filter(user=person).values_list("raised_by", flat=True).first()
+    return marked or [[]]
+
+
+def _given(project: Project | None, person: User) -> list[list[int]]:
+    roles = Membership.objects.filter(project=project, user=person, role__in=DECIDING_ROLES)
+    return [hands for membership in roles for hands in membership.hands]
+
+
+def require_independent(
+    user: User, version: FeatureViewVersion, people: Collection[int], *, whose: str
+) -> None:
+    """Return if the account is nobody's hand among these people, of whom words say ``whose``.
+
+    :raises HandMayNotDecide: one of them set its password since the version's draft began, or its
+        right to approve rests on their word alone. Says which, and the next step.
+    """
+    project = version.feature_view.project
+    since = PasswordChange.objects.filter(user=user, set_at__gte=version.created_at)
+    setter = since.exclude(set_by=user).filter(set_by__in=people).select_related("set_by").first()
+    if setter is not None:
+        raise HandMayNotDecide(
+            f"{setter.set_by} set {user}'s password since {version} was begun, and {whose}; ask"
+            " another steward.",
+            project=project.name,
+        )
+    roles = _approving(project, user)
+    if not (user.is_superuser or roles):
+        return  # by a right on this one view, which only whoever runs the server gives
+    known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
+    if any(set(people).isdisjoint(hands) for hands in known):
+        return
+    first = sorted({pk for hands in known for pk in hands} & set(people))[0:1]
+    who = User.objects.get(pk=first[0]).get_username() if first else "somebody at the shell"
+    raise HandMayNotDecide(
+        f"{user} may approve by the word of {who} alone, and {whose}. Have another owner of"
+        f" {project}, or a superuser, agree to {user}'s role on the project's page; or ask another"
+        " steward.",
+        project=project.name,
+    )
+
+
+def was_admitted(user: User, version: FeatureViewVersion, people: Collection[int]) -> bool:
+    """Return whether two people, none of these, agreed to one of the rights to approve."""
+    known = [*_raised_by(user)] if user.is_superuser else []
+    agreed = [known, *(role.hands for role in _approving(version.feature_view.project, user))]
+    return any(
+        len(hands) > 1 and all(set(people).isdisjoint(each) for each in hands) for hands in agreed
+    )
+
+
+def _approving(project: Project, user: User) -> list[Membership]:
+    """Return the roles by which somebody may approve."""
+    right = Right.APPROVE_FEATUREVIEW
+    roles = [role for role, rights in ROLES.items() if right in rights]
+    return list(Membership.objects.filter(project=project, user=user, role__in=roles))

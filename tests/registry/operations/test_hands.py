@@ -1,0 +1,386 @@
+"""One person has one voice: passwords, accounts, roles and tokens that are somebody else's hand."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import DatabaseError, transaction
+from django.urls import reverse
+
+from registry import approval
+from registry.access import ActionNotPermitted, sync_permissions
+from registry.approval import NotAskedAtSubmit, TokenMayNotDecide
+from registry.choices import AccountKind, Action, EvidencePart, Role, State
+from registry.evidence import EvidenceMissing, computed, sealed
+from registry.hands import HandMayNotDecide, PasswordNotYourOwn
+from registry.models import ApiToken, Evidence, FeatureViewVersion, Membership, Project
+from registry.operations.lifecycle import reviews
+from registry.operations.people import members, projects, users
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    VIEW,
+    apply,
+    approve,
+    give_role,
+    look,
+    make_user,
+    make_version,
+    seen,
+    token_for,
+)
+
+pytestmark = pytest.mark.django_db
+
+RESTRICTED = DEFINITIONS.replace("sensitivity: internal", "sensitivity: restricted")
+BASE = "/api/v1/projects/rides/feature-views/driver_hourly/versions/1.0.0"
+
+
+@pytest.fixture
+def by_superuser(cast) -> FeatureViewVersion:
+    """What a superuser wrote and submitted, waiting for review."""
+    apply(DEFINITIONS, cast, actor=cast.superuser)
+    version = FeatureViewVersion.objects.get()
+    return reviews.submit_version(version=version, actor=cast.superuser, at=AT, look=look)
+
+
+def set_password(user: User, password: str, *, by: User, at=AT) -> User:
+    """Set a password as the form of an account does."""
+    user = User.objects.get(pk=user.pk)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    users.note_password_changed(user=user, actor=by, at=at)
+    return user
+
+
+def page_of(version) -> str:
+    return reverse("admin:registry_featureviewversion_change", args=[version.pk])
+
+
+# --- Passwords -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["operation", "api", "admin"])
+def test_a_superuser_who_sets_a_stewards_password_does_not_decide_as_them(
+    api, as_, cast, by_superuser, door
+):
+    token = token_for(cast.steward)
+    set_password(cast.steward, "mine now", by=cast.superuser)
+
+    if door == "operation":
+        with pytest.raises(PasswordNotYourOwn, match="steward's password was set by superuser"):
+            approve(by_superuser, cast.steward)
+    elif door == "api":
+        body = {"packet_hash": seen(by_superuser)}
+        answer = api(token=token).post(f"{BASE}/approve", body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "password_not_your_own")
+        assert "/admin/password_change/" in answer.json()["detail"]
+    else:
+        cast.steward.refresh_from_db()
+        client = as_("steward")
+        form = {"action": "approve", "packet_hash": seen(by_superuser)}
+        url = reverse("admin:registry_featureviewversion_act", args=[by_superuser.pk])
+        answer = client.post(url, form, follow=True)
+        assert "password was set by superuser" in answer.content.decode()
+    by_superuser.refresh_from_db()
+    assert (by_superuser.state, by_superuser.reviews.count()) == (State.IN_REVIEW, 0)
+
+
+def test_setting_it_back_as_its_owner_does_not_help_for_what_is_under_way(cast, by_superuser):
+    set_password(cast.steward, "mine now", by=cast.superuser)
+    steward = set_password(cast.steward, "as if hers", by=cast.steward)
+
+    with pytest.raises(HandMayNotDecide, match="superuser set steward's password since"):
+        approve(by_superuser, steward)
+
+
+def test_a_password_of_ones_own_decides_again(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    set_password(cast.steward, "a first one", by=cast.superuser)
+    with pytest.raises(PasswordNotYourOwn):
+        approve(version, cast.steward)
+
+    steward = set_password(cast.steward, "her own", by=cast.steward)
+
+    assert approve(version, steward).state == State.APPROVED
+
+
+def test_a_password_set_in_a_shell_is_nobodys_own(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    steward = User.objects.get(pk=cast.steward.pk)
+    steward.set_password("by the way")
+    steward.save()
+
+    with pytest.raises(PasswordNotYourOwn, match="set by somebody at the shell of the server"):
+        approve(version, steward)
+
+
+def test_the_admin_says_who_set_a_password_and_its_owner_makes_it_theirs(as_, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    new = {"password1": "quite-a-long-one", "password2": "quite-a-long-one"}
+    url = reverse("admin:auth_user_password_change", args=[cast.steward.pk])
+    as_("superuser").post(url, new | {"usable_password": "true"})
+    cast.steward.refresh_from_db()
+    client = as_("steward")
+    assert "password was set by superuser" in client.get(page_of(version)).content.decode()
+
+    own = {"new_password1": "another-long-one", "new_password2": "another-long-one"}
+    client.post(reverse("admin:password_change"), own | {"old_password": "quite-a-long-one"})
+
+    assert "Your decision" in client.get(page_of(version)).content.decode()
+
+
+def test_two_voices_of_one_person_are_one(cast):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    set_password(cast.steward, "set by the owner", by=cast.owner)
+    steward = set_password(cast.steward, "as if hers", by=cast.steward)
+    approve(version, cast.owner)
+
+    with pytest.raises(HandMayNotDecide, match="has approved it already"):
+        approve(version, steward)
+
+
+# --- Accounts and roles --------------------------------------------------------------------------
+
+
+def puppet(cast, *, by: User, accepted_by: User | None = None) -> User:
+    """Make an account as a superuser does, give it a password of its own and the role."""
+    user = users.add_user(
+        user=User(username="puppet", is_staff=True),
+        kind=AccountKind.PERSON,
+        actor=cast.superuser,
+        at=AT,
+    )
+    user = set_password(user, "as if theirs", by=user)
+    give_role(cast.project, user, Role.STEWARD, by, accepted_by=accepted_by)
+    return user
+
+
+def test_an_account_that_the_author_let_in_alone_does_not_approve(cast):
+    user = puppet(cast, by=cast.superuser)
+    draft = make_version(cast, state=State.DRAFT)
+    FeatureViewVersion.objects.filter(pk=draft.pk).update(created_at=AT.replace(hour=13))
+    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
+    version = reviews.submit_version(
+        version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
+    )
+
+    with pytest.raises(HandMayNotDecide, match="by the word of superuser alone"):
+        approve(version, user)
+
+
+def test_nor_does_one_that_was_let_in_by_an_account_the_author_let_in(cast):
+    draft = make_version(cast, state=State.DRAFT)
+    first = make_user("first")
+    give_role(cast.project, first, Role.OWNER, cast.superuser)
+    second = make_user("second")
+    give_role(cast.project, second, Role.STEWARD, first)
+    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
+    version = reviews.submit_version(
+        version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
+    )
+    members.revoke_role(project=cast.project, user=first, role=Role.OWNER, actor=cast.owner, at=AT)
+
+    with pytest.raises(HandMayNotDecide):
+        approve(version, second)
+
+
+def test_a_second_persons_word_makes_it_an_account_of_its_own(cast):
+    draft = make_version(cast, state=State.DRAFT)
+    user = puppet(cast, by=cast.superuser, accepted_by=cast.owner)
+    users_own = set_password(user, "theirs", by=user, at=AT.replace(year=2027))
+    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
+    FeatureViewVersion.objects.filter(pk=draft.pk).update(created_at=AT.replace(year=2027))
+    version = reviews.submit_version(
+        version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
+    )
+
+    assert approve(version, users_own).state == State.APPROVED
+
+
+def test_a_superuser_whom_the_author_made_one_does_not_approve(cast, by_superuser):
+    raised = User.objects.get(pk=cast.outsider.pk)
+    raised.is_superuser = True
+    users.change_user(user=raised, actor=cast.superuser, at=AT)
+
+    with pytest.raises((HandMayNotDecide, NotAskedAtSubmit)):
+        approve(by_superuser, raised)
+    reviews.withdraw_version(version=by_superuser, actor=cast.superuser, at=AT)
+    again = reviews.submit_version(
+        version=by_superuser, actor=cast.superuser, at=AT.replace(hour=13), look=look
+    )
+    with pytest.raises(HandMayNotDecide, match="by the word of superuser alone"):
+        approve(again, raised)
+
+
+def test_a_role_stored_at_the_shell_is_nobodys_word(cast):
+    user = make_user("stored")
+    Membership.objects.create(
+        project=cast.project, user=user, role=Role.STEWARD, granted_at=AT, granted_by=cast.owner
+    )
+    sync_permissions(cast.project, user)
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    with pytest.raises(HandMayNotDecide):
+        approve(version, user)
+
+
+# --- Frozen at submit ----------------------------------------------------------------------------
+
+
+def test_who_got_the_right_after_submit_does_not_decide_until_it_is_submitted_again(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    give_role(cast.project, cast.consumer, Role.STEWARD, cast.owner)
+
+    with pytest.raises(NotAskedAtSubmit, match="consumer could not approve"):
+        approve(version, cast.consumer)
+
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    reviews.submit_version(version=version, actor=cast.author, at=AT.replace(hour=13), look=look)
+    assert approve(version, cast.consumer).state == State.APPROVED
+
+
+def test_two_people_who_edited_none_of_it_admit_somebody_afterwards(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    give_role(cast.project, cast.consumer, Role.STEWARD, cast.owner, accepted_by=cast.superuser)
+
+    assert approve(version, cast.consumer).state == State.APPROVED
+
+
+def test_an_editor_admits_nobody(cast, by_superuser):
+    give_role(cast.project, cast.consumer, Role.STEWARD, cast.owner, accepted_by=cast.superuser)
+
+    with pytest.raises(NotAskedAtSubmit):
+        approve(by_superuser, cast.consumer)
+
+
+def test_who_lost_the_right_meanwhile_does_not_decide(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    members.revoke_role(
+        project=cast.project, user=cast.steward, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
+
+    with pytest.raises(ActionNotPermitted):
+        approve(version, cast.steward)
+
+
+# --- The policy ----------------------------------------------------------------------------------
+
+
+def change_policy(cast, *, usual: int, evidence: tuple[str, ...] = (), at=AT) -> None:
+    projects.change_project(
+        project=Project.objects.get(pk=cast.project.pk), actor=cast.owner, at=at, title="Rides",
+        approvals_required=usual, approvals_required_sensitive=max(usual, 2),
+        evidence_required=evidence,
+    )  # fmt: skip
+
+
+def test_a_policy_lowered_between_withdraw_and_submit_does_not_count(cast):
+    change_policy(cast, usual=2)
+    version = make_version(cast, state=State.IN_REVIEW)
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    change_policy(cast, usual=1)
+    version = FeatureViewVersion.objects.select_related("feature_view__project").get()
+    reviews.submit_version(version=version, actor=cast.author, at=AT.replace(hour=13), look=look)
+
+    assert approval.approvals_required(version) == 2
+    assert approve(version, cast.steward).state == State.IN_REVIEW
+
+
+def test_nor_does_the_evidence_that_it_stopped_asking_for(cast):
+    change_policy(cast, usual=1, evidence=(EvidencePart.PROFILE,))
+    version = make_version(cast, state=State.IN_REVIEW)
+    change_policy(cast, usual=1)
+    version = FeatureViewVersion.objects.select_related("feature_view__project").get()
+
+    with pytest.raises(EvidenceMissing, match="wants profile"):
+        approve(version, cast.steward)
+
+
+def test_a_policy_from_before_the_draft_does_not_count(cast):
+    change_policy(cast, usual=3, at=AT.replace(hour=10))
+    change_policy(cast, usual=1, at=AT.replace(hour=11))
+
+    assert make_version(cast).state == State.APPROVED
+
+
+# --- Tokens --------------------------------------------------------------------------------------
+
+
+def test_a_token_made_in_the_shell_never_decides(api, cast, capsys):
+    version = make_version(cast, state=State.IN_REVIEW)
+    call_command("issue_token", "steward")
+    text = capsys.readouterr().out.strip()
+    body = {"packet_hash": seen(version), "comment": "fine"}
+
+    for action in (Action.APPROVE, Action.REJECT):
+        answer = api(token=text).post(f"{BASE}/{action}", body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "token_may_not_decide")
+    assert api(token=token_for(cast.steward)).post(f"{BASE}/approve", body).status_code == 200
+
+
+def test_nor_does_one_made_while_the_password_was_somebody_elses(api, as_, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    set_password(cast.steward, "set for her", by=cast.superuser)
+    text = token_for(cast.steward)
+    set_password(cast.steward, "her own", by=cast.steward)
+
+    answer = api(token=text).post(f"{BASE}/approve", {"packet_hash": seen(version)})
+
+    assert answer.json()["code"] == TokenMayNotDecide.code
+    assert not ApiToken.objects.get().may_decide
+
+
+# --- The evidence --------------------------------------------------------------------------------
+
+
+def test_an_approval_from_before_the_evidence_is_asked_for_again(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    approve(version, cast.steward)
+    store_evidence(version)
+
+    assert approval.approvals_given(version) == 0
+    assert approve(version, cast.second_steward).state == State.IN_REVIEW
+    review = api(cast.steward).get(f"{BASE}/review").json()
+    assert (review["given"], review["required"]) == (1, 2)
+    assert [each["current"] for each in review["approvals"]] == [False, True]
+
+    assert approve(version, cast.steward).state == State.APPROVED
+
+
+def test_the_queue_asks_them_again_as_well(as_, cast):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    approve(version, cast.steward)
+    client = as_("steward")
+    assert (
+        "You have decided on this submission already"
+        in client.get(page_of(version)).content.decode()
+    )
+
+    store_evidence(version)
+
+    page = client.get(page_of(version)).content.decode()
+    assert "1 of 1 waiting for you" in page
+    assert "0 of 2 approvals" in page
+
+
+def test_the_database_does_not_count_it_either(cast):
+    version = make_version(cast, state=State.IN_REVIEW, text=RESTRICTED)
+    approve(version, cast.steward)
+    store_evidence(version)
+    approve(version, cast.second_steward)
+
+    with (
+        pytest.raises(DatabaseError, match="a version needs the approvals that are wanted"),
+        transaction.atomic(),
+    ):
+        FeatureViewVersion.objects.filter(pk=version.pk).update(state=State.APPROVED)
+
+
+def store_evidence(version) -> None:
+    """Store what a worker finds out."""
+    parts = {str(part): computed({}, {}) for part in EvidencePart}
+    Evidence.objects.filter(version=version).update(
+        status="computed", parts=parts, computed_at=AT, hash=sealed(version.packet_hash, parts)
+    )
