@@ -17,11 +17,14 @@ from materialization.models import Alert
 from materialization.quality.freshness import freshness_of, promising
 from materialization.stalls import silent_kinds, waiting_queues
 from registry.queries import served_versions
+from registry.verifying import recent_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OK = "ok"
+#: How much of the trail one question looks at.
+TRAIL_ENTRIES, TRAIL_SECONDS = 1000, 0.5
 
 
 def check_processes() -> str:
@@ -66,9 +69,36 @@ def check_alerts() -> str:
     return f"{OK}, but {words}" if found else OK
 
 
+def check_trail() -> str:
+    """Say where the trail is not guarded, not whole, or not what there is; which, the shell says.
+
+    Each question looks at the newest entries and at some of the versions, the next at others.
+    """
+    try:
+        found, _seen.version = recent_findings(
+            entries=TRAIL_ENTRIES, seconds=TRAIL_SECONDS, after=_seen.version
+        )
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    if not found:
+        return OK
+    counted = Counter(each.what for each in found)
+    words = ", ".join(f"{count} of {what}" for what, count in counted.items())
+    return f"{OK}, but the trail has something to say ({words}): run manage.py verify_audit"
+
+
+class _Seen:
+    """Behind which version the next look at the trail goes on."""
+
+    version = 0
+
+
+_seen = _Seen()
+
 DEEP_CHECKS: dict[str, Callable[[], str]] = {
     "processes": check_processes,
     "queues": check_queues,
     "freshness": check_freshness,
     "alerts": check_alerts,
+    "trail": check_trail,
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from django.db.models import QuerySet
+    from django.db.models import Model, QuerySet
 
 Row = TypeVar("Row")
+M = TypeVar("M", bound="Model")
 
 
 def in_batches(rows: QuerySet[Any, Row], size: int) -> Iterator[Row]:
@@ -22,5 +23,17 @@ def in_batches(rows: QuerySet[Any, Row], size: int) -> Iterator[Row]:
     for start in count(0, size):
         batch = list(rows[start : start + size])
         yield from batch
+        if len(batch) < size:
+            return
+
+
+def in_key_order(rows: QuerySet[M], size: int, *, after: int = 0) -> Iterator[list[M]]:
+    """Yield all rows by their key, ``size`` at a time, from behind ``after`` on.
+
+    Each batch begins where the one before ended, so the last of millions costs what the first does.
+    """
+    while batch := list(rows.filter(pk__gt=after).order_by("pk")[:size]):
+        yield batch
+        after = cast("int", batch[-1].pk)
         if len(batch) < size:
             return

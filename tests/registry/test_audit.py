@@ -172,5 +172,5 @@ def test_the_command_says_whether_the_chain_is_whole(trail, capsys):
     unguard()
 
     AuditHead.objects.update(hash="0" * 64)
-    with pytest.raises(CommandError, match="broken at the head"):
+    with pytest.raises(CommandError, match="the head: the chain is broken"):
         call_command("verify_audit")

@@ -1,0 +1,114 @@
+"""Whether the trail is whole, guarded, and says of everything decided what the tables say.
+
+Not for writing the trail (``audit``) or for what the database refuses (``guards``): this finds what
+somebody did who had the database in their hands, and passed both by.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import connection
+
+from lib.batches import in_key_order
+from registry import audit, triggers
+from registry.models import AuditEntry, Evidence, FeatureViewVersion, Review, VersionEditor
+from registry.told import Told, findings_of_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.db.models import QuerySet
+
+#: Versions that are looked at together with their entries.
+AT_ONCE = 200
+KIND = "featureviewversion"
+
+
+class Finding(NamedTuple):
+    """What is wrong, where: of ``triggers``, the ``trail`` itself, or ``versions``."""
+
+    what: str
+    where: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.said}"
+
+
+def findings() -> Iterator[Finding]:
+    """Yield all that is wrong, the whole trail walked."""
+    yield from trigger_findings()
+    if (broken := audit.verify()) is not None:
+        yield _broken(broken)
+    for batch in in_key_order(_versions(), AT_ONCE):
+        yield from version_findings(batch)
+
+
+def trigger_findings() -> Iterator[Finding]:
+    for fault in triggers.faults(connection):
+        yield Finding("triggers", "the database", fault)
+
+
+def recent_findings(*, entries: int, seconds: float, after: int) -> tuple[list[Finding], int]:
+    """Return what is wrong with the triggers, the newest entries, and as many versions as time has.
+
+    ``after`` is the version behind which to go on; returned with where to go on next time, 0 once
+    all have been looked at. For whoever asks often: each question takes a bounded time.
+    """
+    found = list(trigger_findings())
+    if (broken := audit.verify_newest(entries)) is not None:
+        found.append(_broken(broken))
+    until = monotonic() + seconds
+    for batch in in_key_order(_versions(), AT_ONCE, after=after):
+        found += version_findings(batch)
+        after = batch[-1].pk
+        if monotonic() > until:
+            return found, after
+    return found, 0
+
+
+def _broken(link: audit.BrokenLink) -> Finding:
+    where = f"entry {link.entry_id}" if link.entry_id else "the head"
+    said = f"the chain is broken: expected {link.expected}, found {link.found}"
+    return Finding("trail", where, said)
+
+
+def _versions() -> QuerySet[FeatureViewVersion]:
+    return FeatureViewVersion.objects.select_related("feature_view__project")
+
+
+def version_findings(versions: Sequence[FeatureViewVersion]) -> Iterator[Finding]:
+    """Yield where the trail says something else of these versions than their rows do."""
+    if not (doubtful := _doubtful(versions)):
+        return
+    # A step that was taken while rows were read looks as bad: what stays so is.
+    for version, said in _doubtful(list(_versions().filter(pk__in=doubtful))).values():
+        where = f"{version.feature_view.project}/{version} (row {version.pk})"
+        for each in said:
+            yield Finding("versions", where, each)
+
+
+def _doubtful(
+    versions: Sequence[FeatureViewVersion],
+) -> dict[int, tuple[FeatureViewVersion, list[str]]]:
+    told = _told(versions)
+    found = {each.pk: (each, list(findings_of_version(each, told[each.pk]))) for each in versions}
+    return {pk: pair for pk, pair in found.items() if pair[1]}
+
+
+def _told(versions: Sequence[FeatureViewVersion]) -> dict[int, Told]:
+    told: dict[int, Told] = defaultdict(Told)
+    keys = [version.pk for version in versions]
+    entries = AuditEntry.objects.filter(subject_type=KIND, subject_id__in=[str(pk) for pk in keys])
+    for entry in entries.order_by("pk"):
+        told[int(entry.subject_id)].entries.append(entry)
+    for review in Review.objects.filter(version__in=keys).order_by("pk"):
+        told[review.version_id].reviews.append(review)
+    for editor in VersionEditor.objects.filter(version__in=keys):
+        told[editor.version_id].editor_ids.add(editor.user_id)
+    for evidence in Evidence.objects.filter(version__in=keys).defer("parts"):
+        told[evidence.version_id].evidence.append(evidence)
+    return told

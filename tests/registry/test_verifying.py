@@ -1,0 +1,197 @@
+"""What somebody did who had the database in their hands is found, and named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from featurestore_project import deep_checks
+from registry import audit, verifying
+from registry.choices import EvidenceStatus, State
+from registry.models import (
+    AuditEntry,
+    AuditHead,
+    Evidence,
+    FeatureViewVersion,
+    Project,
+    Review,
+    VersionEditor,
+)
+from registry.operations.lifecycle import releases, reviews
+from registry.triggers import REMOVAL
+from tests.factories import AT, DEFINITIONS, approve, look, make_ready, make_version, seen
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def unguarded(cast):
+    """An approved version in a database without any of our triggers."""
+    version = make_version(cast)
+    with connection.cursor() as cursor:
+        for statement in REMOVAL[connection.vendor]:
+            cursor.execute(statement)
+    return version
+
+
+def found():
+    """Return what is wrong beside the triggers that were taken away."""
+    return [str(each) for each in verifying.findings() if each.what != "triggers"]
+
+
+def rows(version):
+    return FeatureViewVersion.objects.filter(pk=version.pk)
+
+
+def test_nothing_is_wrong_with_a_whole_life(cast):
+    Project.objects.filter(pk=cast.project.pk).update(approvals_required=2)
+    version = make_version(cast, state=State.IN_REVIEW)
+    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    reviews.reject_version(
+        version=version, actor=cast.steward, at=AT, packet_hash=seen(version), comment="no"
+    )
+    later = AT + timedelta(hours=1)
+    reviews.submit_version(version=version, actor=cast.author, at=later, look=look)
+    for who in (cast.steward, cast.second_steward):
+        approve(version, who)
+    make_ready(version)
+    for step in (
+        releases.deprecate_version, releases.restore_version, releases.deprecate_version,
+        releases.retire_version,
+    ):  # fmt: skip
+        forced = {"force": True, "comment": "over"} if step is releases.retire_version else {}
+        step(version=version, actor=cast.steward, at=AT, **forced)
+    make_version(cast, state=State.DRAFT, text=DEFINITIONS.replace("driver_hourly", "another"))
+
+    assert [str(each) for each in verifying.findings()] == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"state": State.RETIRED}, "it is retired, and the trail says approved"),
+        ({"packet_hash": "0" * 64}, "its packet is not the one of entry"),
+        ({"packet": {"approvals_required": 1}}, "its packet is not what its hash was made of"),
+        ({"spec_json": None}, "its definition is not the one its packet was made of"),
+    ],
+)
+def test_a_version_that_was_changed_behind_the_trail_is_named(unguarded, columns, said):
+    if "spec_json" in columns:
+        columns = {"spec_json": unguarded.spec_json.replace("acc_rate", "bad_rate")}
+    rows(unguarded).update(**columns)
+
+    assert any(said in each and "rides/driver_hourly@1.0.0" in each for each in found())
+
+
+def test_a_version_that_the_trail_does_not_know_is_named(unguarded):
+    copied = rows(unguarded).get()
+    copied.pk, copied.patch = None, 7
+    copied.save(force_insert=True)
+
+    assert any("it is approved, and the trail says nothing of it" in each for each in found())
+
+
+def test_a_review_that_was_made_up_taken_away_or_changed_is_named(unguarded, cast):
+    review = Review.objects.get(version=unguarded)
+    Review.objects.filter(pk=review.pk).update(reviewer=cast.owner)
+    assert any(f"review {review.pk} is not what entry" in each for each in found())
+
+    review.delete()
+    said = found()
+    assert any("the review of entry" in each for each in said)
+    assert any("0 of 1 approvals are there" in each for each in said)
+
+
+def test_an_editor_who_was_taken_out_is_named(unguarded):
+    VersionEditor.objects.filter(version=unguarded).delete()
+
+    assert any("is not among its editors" in each for each in found())
+
+
+def test_evidence_that_was_swapped_is_named(unguarded):
+    Evidence.objects.filter(version=unguarded).update(status=EvidenceStatus.COMPUTED, hash="0" * 64)
+
+    assert any("is not what the trail has the seal of" in each for each in found())
+
+
+def test_a_step_that_is_only_in_the_trail_is_named(unguarded, cast):
+    audit.record(
+        actor=cast.steward, verb="feature_view_version.restored", subject=unguarded, at=AT,
+        before=State.DEPRECATED, after=State.APPROVED,
+    )  # fmt: skip
+
+    assert any("moves it from deprecated, and it was approved" in each for each in found())
+
+
+def test_a_forged_approval_is_named_although_it_says_it_is_one(cast, unguarded):
+    """Two are wanted; one review is there, and a row that points to somebody else's entry."""
+    Project.objects.filter(pk=cast.project.pk).update(approvals_required=2)
+    waiting = make_version(cast, state=State.IN_REVIEW, text=DEFINITIONS.replace("hourly", "daily"))
+    approve(waiting, cast.steward)
+    Review.objects.create(
+        version=waiting, reviewer=cast.second_steward, verdict="approved", created_at=AT,
+        packet_hash=waiting.packet_hash, decided_on=waiting.packet_hash,
+        audit_entry=AuditEntry.objects.earliest("pk"),
+    )  # fmt: skip
+    rows(waiting).update(state=State.APPROVED)
+
+    said = [each for each in found() if "driver_daily" in each]
+    assert any("is not what entry" in each for each in said)
+    assert any("it is approved, and the trail says in_review" in each for each in said)
+
+
+def test_the_command_names_what_is_wrong_and_fails(unguarded, capsys):
+    rows(unguarded).update(state=State.RETIRED)
+
+    with pytest.raises(CommandError) as failed:
+        call_command("verify_audit")
+
+    said = str(failed.value)
+    assert "registry_review" in said
+    assert "it is retired, and the trail says approved" in said
+
+
+def test_a_deep_look_counts_what_is_wrong_and_names_no_view(client, unguarded, cast):
+    rows(unguarded).update(state=State.RETIRED)
+
+    said = client.get("/readyz?deep=1").json()["checks"]["trail"]
+
+    assert said.startswith("ok, but the trail has something to say")
+    assert "of triggers" in said
+    assert "1 of versions" in said
+    assert "driver" not in said
+
+
+def test_a_deep_look_goes_on_where_the_last_one_stopped(cast, monkeypatch):
+    first = make_version(cast)
+    second = make_version(cast, text=DEFINITIONS.replace("driver_hourly", "driver_daily"))
+    monkeypatch.setattr(verifying, "AT_ONCE", 1)
+    stops = []
+
+    for after in (0, first.pk, second.pk):
+        _, stop = verifying.recent_findings(entries=5, seconds=0, after=after)
+        stops.append(stop)
+
+    assert stops == [first.pk, second.pk, 0]
+    assert deep_checks.check_trail() == "ok"
+
+
+@pytest.mark.parametrize("most", [1, 5, 1000])
+def test_the_newest_entries_are_walked_up_to_the_head(unguarded, most):
+    assert audit.verify_newest(most) is None
+
+    AuditEntry.objects.filter(pk=AuditEntry.objects.latest("pk").pk).update(actor_name="nobody")
+    assert audit.verify_newest(most) is not None
+
+
+def test_a_head_that_is_not_the_newest_entry_is_seen_by_a_short_walk(unguarded):
+    newest, older = AuditEntry.objects.order_by("-pk")[:2]
+    AuditHead.objects.update(hash=older.hash)
+    assert audit.verify_newest(5) is not None
+
+    AuditHead.objects.update(hash=newest.hash)
+    assert audit.verify_newest(5) is None
