@@ -20,6 +20,7 @@ from assay.profiles import ProfileCalls
 from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
+from assay.searching import SearchCalls
 from assay.shapes import JSON
 from assay.transfers import TransferCalls
 from assay.transport import Transport, api_path
@@ -27,6 +28,7 @@ from assay.transport import Transport, api_path
 
 class FeatureStore(
     CatalogueCalls,
+    SearchCalls,
     LifecycleCalls,
     ReviewCalls,
     RunCalls,

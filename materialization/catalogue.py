@@ -7,28 +7,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import F
+
 from lib.clock import database_now
 from lib.errors import Unavailable
 from lib.instants import timestamp
 from materialization.choices import QuarantineState
 from materialization.edges import offline_store
-from materialization.models import Quarantine
-from materialization.quality.freshness import freshness_of
+from materialization.models import Quarantine, StoredWindow
+from materialization.quality.freshness import Freshness, ends_of, freshness_of
 from materialization.queries import table_at, warned
 from registry import facts
-from registry.choices import SERVED_STATES
+from registry.choices import SERVED_STATES, Standing
+from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime, timedelta
 
-    from materialization.quality.freshness import Freshness
-    from registry.models import FeatureTable, FeatureViewVersion
+    from registry.models import FeatureTable
 
 
 def register() -> None:
     facts.register(version_freshness)
     facts.register(version_checks)
+    facts.register_keeping(kept_promises)
 
 
 def version_checks(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:
@@ -63,6 +66,21 @@ def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[
                 newest = timestamp(newest_event(version.table))
                 said[version.pk]["freshness"]["newest_event"] = newest
     return said
+
+
+def kept_promises(projects: Collection[int], promises: Mapping[int, timedelta]) -> dict[int, str]:
+    """Say of default versions, by their keys, whether they are as fresh as each promises."""
+    versions = FeatureViewVersion.objects.filter(
+        feature_view__project__in=projects, feature_view__default_version=F("pk")
+    )
+    windows = StoredWindow.objects.filter(table__feature_view__project__in=projects)
+    ends, now = ends_of(windows), database_now()
+    return {
+        pk: Standing.OVERDUE if fresh.is_overdue else Standing.IN_TIME
+        for pk, table, approved_at in versions.values_list("pk", "table", "approved_at")
+        if pk in promises
+        for fresh in [Freshness(promises[pk], ends.get(table), approved_at, now)]
+    }
 
 
 def freshness_output(version: FeatureViewVersion, fresh: Freshness) -> dict[str, Any]:

@@ -148,3 +148,13 @@ class Kind(StrEnum):
     FEATURE_VIEW = "FeatureView"
     ON_DEMAND_FEATURE_VIEW = "OnDemandFeatureView"
     FEATURE_SERVICE = "FeatureService"
+
+
+class Standing(StrEnum):
+    """How fresh what a feature is read from is, against the promise of its definition."""
+
+    IN_TIME = "in_time"
+    OVERDUE = "overdue"
+    NO_PROMISE = "no_promise"
+    #: Nothing of it is stored: it is as fresh as what it is computed from.
+    AT_REQUEST = "at_request"

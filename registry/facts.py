@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import timedelta
 
     from registry.models import FeatureViewVersion
 
     #: By the versions' keys; versions that it has nothing to say of are left out.
     Facts = Callable[[Sequence[FeatureViewVersion]], Mapping[int, Mapping[str, Any]]]
 
+    #: By the keys of default versions in these projects: how they keep what each promises.
+    Keeping = Callable[[Collection[int], Mapping[int, timedelta]], Mapping[int, str]]
+
 _facts: list[Facts] = []
+_keeping: list[Keeping] = []
 
 
 def register(facts: Facts) -> None:
@@ -31,4 +36,18 @@ def facts_of(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]
     for facts in _facts:
         for key, said in facts(versions).items():
             found[key] |= said
+    return found
+
+
+def register_keeping(keeping: Keeping) -> None:
+    """Add what says of very many versions, in few questions, whether they keep their promise."""
+    if keeping not in _keeping:
+        _keeping.append(keeping)
+
+
+def kept_promises(projects: Collection[int], promises: Mapping[int, timedelta]) -> dict[int, str]:
+    """Return a word of each default version that promises something of its data, by its key."""
+    found: dict[int, str] = {}
+    for keeping in _keeping if promises else ():
+        found |= keeping(projects, promises)
     return found

@@ -106,6 +106,12 @@ def shown_versions(views: QuerySet[FeatureView]) -> dict[int, FeatureViewVersion
     return found
 
 
+def newest_pks(views: QuerySet[FeatureView]) -> QuerySet[Any]:
+    """Return of each view the key of its ``newest_version``, to be asked within a question."""
+    ranked = _ranked(views, _BY_NEWNESS).filter(Q(rank=1))
+    return ranked.order_by().values("pk")
+
+
 def shown_of(views: QuerySet[FeatureView]) -> dict[int, Shown]:
     """Return what is shown of each view, by its key: four questions for all of them."""
     speaks, states = shown_versions(views), states_of(views)

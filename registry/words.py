@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry import verbs
-from registry.choices import Action, ChangeClass, Sensitivity, State, Verdict
+from registry.choices import Action, ChangeClass, Sensitivity, Standing, State, Verdict
 from registry.markup import register_tones
 from registry.verbs import Verb
 
@@ -88,6 +88,8 @@ TONES: dict[str, str] = {
     Sensitivity.CONFIDENTIAL: "warn",
     Sensitivity.RESTRICTED: "bad",
     Verdict.REJECTED: "bad",
+    Standing.IN_TIME: "good",
+    Standing.OVERDUE: "bad",
     # tokens
     "live": "good",
     "expired": "neutral",

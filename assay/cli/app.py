@@ -22,6 +22,7 @@ from assay.cli import (
     reads,
     reviews,
     runs,
+    searching,
 )
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
@@ -41,6 +42,7 @@ GROUPS = (
     profiles,
     certificates,
     budgets,
+    searching,
     catalogue,
     reads,
 )

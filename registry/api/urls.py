@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from registry.api import catalogue, definitions, people, reviews, trail, versions
+from registry.api import (
+    catalogue,
+    definitions,
+    features,
+    lineage,
+    people,
+    reviews,
+    trail,
+    versions,
+)
 from registry.choices import Action
 
 _PROJECT = "projects/<slug:project>"
@@ -46,6 +55,7 @@ urlpatterns = [
     ),
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
+    path(f"{_PROJECT}/features", features.FeaturesAPI.as_view(), name="features"),
     *_lists,
     *_details,
     path(
@@ -66,6 +76,10 @@ urlpatterns = [
         f"{_PROJECT}/reviews/bulk-approve",
         reviews.BulkApproveAPI.as_view(),
         name="bulk-approve",
+    ),
+    # A column may have any sign in its name.
+    path(
+        f"{_PROJECT}/lineage/<slug:kind>/<path:name>", lineage.LineageAPI.as_view(), name="lineage"
     ),
     path(f"{_PROJECT}/audit", trail.AuditAPI.as_view(), name="audit"),
 ]

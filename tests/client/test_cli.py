@@ -566,3 +566,37 @@ def test_views_are_listed_with_what_they_promise_and_those_overdue_alone(assay, 
     shown = capsys.readouterr().out
     assert "late" in shown
     assert "fresh " not in shown
+
+
+def test_search_prints_what_was_found_what_was_guessed_and_how_to_narrow(assay, peer, capsys):
+    row = {"reference": "spend:sum_3d", "type": "float64", "state": "approved", "owner": "growth"}
+    facets = {"owner": [{"value": "growth", "count": 60}, {"value": "rides", "count": 1}]}
+    answer = {"count": 61, "results": [row], "facets": facets, "guessed": {"spnd": ["spend"]}}
+    peer.answers_with("GET features", answer)
+
+    assert assay("search", "spnd", "3d", "--owner", "growth", "--limit", "1") == 0
+
+    printed = capsys.readouterr()
+    assert "spend:sum_3d" in printed.out
+    assert "nothing has 'spnd'; searched spend" in printed.err
+    assert "and 60 more; narrow by --owner growth (60), rides (1)" in printed.err
+    query = peer.requests[0].query
+    assert (query["q"], query["owner"], query["limit"]) == (["spnd 3d"], ["growth"], ["1"])
+
+
+def test_lineage_prints_what_is_above_first(assay, peer, capsys):
+    steps = [
+        {"kind": "feature", "name": "spend:sum", "distance": 0, "via": [], "via_count": 0},
+        {
+            "kind": "column", "name": "purchases.amount", "distance": -1, "via_count": 1,
+            "via": [{"kind": "feature", "name": "spend:sum", "as": "value"}],
+        },
+    ]  # fmt: skip
+    peer.answers_with("GET lineage/feature/spend%3Asum", {"results": steps, "next": None})
+
+    assert assay("lineage", "feature", "spend:sum", "--depth", "2") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["-1", "column", "purchases.amount", "spend:sum", "-"]
+    assert lines[2].split()[:3] == ["0", "feature", "spend:sum"]
+    assert peer.requests[0].query["depth"] == ["2"]

@@ -131,3 +131,6 @@ def test_pages_and_the_catalogue_say_the_promise_and_the_age(as_, cast, sources,
     assert view["freshness"] == promise
     assert view["versions"][0]["freshness"]["overdue"] == one["overdue"]
     assert listed["versions"][0]["freshness"]["covered_until"] == one["covered_until"]
+    found = as_("consumer").get("/api/v1/projects/rides/features").json()
+    word = "overdue" if one["overdue"] else "in_time"
+    assert found["facets"]["freshness"] == [{"value": word, "count": 3}]
