@@ -15,6 +15,7 @@ from assay.budgets import BudgetCalls
 from assay.catalogue import CatalogueCalls
 from assay.certificates import CertificateCalls
 from assay.errors import NotConfigured
+from assay.grants import GrantCalls
 from assay.lifecycle import LifecycleCalls
 from assay.profiles import ProfileCalls
 from assay.reads import ReadCalls
@@ -36,6 +37,7 @@ class FeatureStore(
     ProfileCalls,
     CertificateCalls,
     BudgetCalls,
+    GrantCalls,
     ReadCalls,
     TransferCalls,
 ):

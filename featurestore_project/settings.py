@@ -242,6 +242,8 @@ QUARANTINE_DAYS = env_int("QUARANTINE_DAYS", 30, minimum=1)
 QUARANTINE_MAX_MB = env_int("QUARANTINE_MAX_MB", 50_000, minimum=1)
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
+# Days after it is asked for by which a grant to read sensitive values has to end.
+READ_GRANT_MAX_DAYS = env_int("READ_GRANT_MAX_DAYS", 365, minimum=1)
 
 # The function that looks at a source's files when definitions are planned.
 SOURCE_LOOK = "materialization.edges.look_at_sources"

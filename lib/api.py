@@ -24,7 +24,8 @@ class API(APIView):
     Bodies are not read before the view asks for them: by then it is known who sends them.
     """
 
-    #: Query parameter → what it says, in the order of the documentation.
+    #: Query parameter → what it says, in the order of the documentation. Those of a list are not
+    #: for adding to it.
     parameters: ClassVar[Mapping[str, str]] = {}
     #: Those of them that may be there more than once.
     repeatable: ClassVar[frozenset[str]] = frozenset()
@@ -32,7 +33,12 @@ class API(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        check_parameters(request.query_params, self.parameters, self.repeatable)
+        check_parameters(request.query_params, self.taken(request.method), self.repeatable)
+
+    @classmethod
+    def taken(cls, method: str | None) -> Mapping[str, str]:
+        """Return the parameters that a request of this method may have."""
+        return {} if method == "POST" and hasattr(cls, "get") else cls.parameters
 
 
 def described(

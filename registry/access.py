@@ -5,13 +5,13 @@ Loading an object and authorising it is one call. Permissions are written here a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Permission
 from django.db.models import Q
-from guardian.shortcuts import get_perms
+from guardian.shortcuts import get_perms, get_users_with_perms
 
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
@@ -29,7 +29,12 @@ _READ = {Right.VIEW_PROJECT, Right.READ_ONLINE, Right.READ_OFFLINE}
 _PLANNER = {Right.VIEW_PROJECT, Right.PLAN_FEATUREVIEW}
 _AUTHOR = _READ | _PLANNER | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
 _OPERATOR = {Right.VIEW_PROJECT, Right.MATERIALIZE_FEATUREVIEW, Right.CHANGE_SCHEDULE}
-_STEWARD = _OPERATOR | {Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.VIEW_AUDITENTRY}
+_STEWARD = _OPERATOR | {
+    Right.APPROVE_FEATUREVIEW,
+    Right.RELEASE_FEATUREVIEW,
+    Right.VIEW_AUDITENTRY,
+    Right.GIVE_READGRANT,
+}
 _OWNER = _AUTHOR | _STEWARD | {Right.MANAGE_MEMBERS}
 #: What each role may do in its project; the one place that says so.
 ROLES: dict[Role, frozenset[Right]] = {
@@ -94,6 +99,13 @@ def is_person(user: User) -> bool:
 
 def kind_of(user: User) -> AccountKind:
     return AccountKind.PERSON if is_person(user) else AccountKind.SERVICE
+
+
+def people_with(right: Right, project: Project) -> QuerySet[User]:
+    """Return the persons who hold ``right`` on a project and can use it now, superusers too."""
+    holders: Any = get_users_with_perms(project, with_superusers=True, only_with_perms_in=[right])
+    found: QuerySet[User] = holders.filter(PERSON, is_active=True)
+    return found
 
 
 class Rights:

@@ -59,6 +59,16 @@ SENSITIVITY_ORDER = tuple(Sensitivity)
 SENSITIVE = (Sensitivity.CONFIDENTIAL, Sensitivity.RESTRICTED)
 
 
+class GrantState(StrEnum):
+    """Where a grant to read sensitive values is; one that is given counts until its end."""
+
+    ASKED = "asked"
+    GIVEN = "given"
+    REFUSED = "refused"
+    #: Taken back, whether it had been given or was only asked for.
+    REVOKED = "revoked"
+
+
 class CheckSeverity(StrEnum):
     """What a check that fails does: the run stops and nothing is published, or somebody is told."""
 
@@ -138,6 +148,7 @@ class Right(StrEnum):
     CHANGE_SCHEDULE = "change_schedule"
     VIEW_AUDITENTRY = "view_auditentry"
     MANAGE_MEMBERS = "manage_members"
+    GIVE_READGRANT = "give_readgrant"
 
 
 class Kind(StrEnum):

@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry import verbs
-from registry.choices import Action, ChangeClass, Sensitivity, Standing, State, Verdict
+from registry.choices import (
+    Action,
+    ChangeClass,
+    GrantState,
+    Sensitivity,
+    Standing,
+    State,
+    Verdict,
+)
 from registry.markup import register_tones
 from registry.verbs import Verb
 
@@ -44,6 +52,10 @@ VERBS = {
     "file_root.released": Verb("released the root", "folder_off"),
     "membership.granted": Verb("made {user} {role} of", "person_add"),
     "membership.revoked": Verb("took the role {role} from {user} in", "person_remove"),
+    "read_grant.asked": Verb("asked for the grant", "contact_support"),
+    "read_grant.given": Verb("gave the grant", "lock_open"),
+    "read_grant.refused": Verb("refused the grant", "lock"),
+    "read_grant.revoked": Verb("took back the grant", "lock_reset"),
     "project.created": Verb("created", "add_circle"),
     "project.changed": Verb("changed", "tune"),
     "user.created": Verb("created the account", "add_circle"),
@@ -94,6 +106,12 @@ TONES: dict[str, str] = {
     "live": "good",
     "expired": "neutral",
     "revoked": "bad",
+    # grants
+    GrantState.ASKED: "warn",
+    GrantState.REFUSED: "bad",
+    "active": "good",
+    "ends soon": "warn",
+    "ended": "neutral",
     # what a feature or value is against the version before
     "new": "good",
     "changed": "info",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
@@ -13,9 +13,16 @@ from registry import epoch
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
 from registry.hands import note_password
-from registry.models import AuditEntry, FeatureTable, FeatureView, FeatureViewVersion, Project
+from registry.models import (
+    AuditEntry,
+    FeatureTable,
+    FeatureView,
+    FeatureViewVersion,
+    Project,
+    ReadGrant,
+)
 from registry.operations.lifecycle import releases, reviews
-from registry.operations.people import members, projects, tokens, users
+from registry.operations.people import grants, members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.operations.registration.roots import assign_root
 from registry.reading.parsing import parse_files
@@ -202,6 +209,25 @@ def approve(version: FeatureViewVersion, actor: User, **options: Any) -> Feature
 
 def view_of(cast: Cast, name: str = "driver_hourly") -> FeatureView:
     return FeatureView.objects.get(project=cast.project, name=name)
+
+
+def give_grant(
+    cast: Cast,
+    user: User,
+    *,
+    view: str = "",
+    level: str = "",
+    days: float = 30,
+    at: datetime | None = None,
+) -> ReadGrant:
+    """Give an account leave to read a view, or a level, that the author asked for."""
+    at = at or timezone.now()
+    scope = grants.Scope(view_of(cast, view) if view else None, level)
+    asked: dict[str, Any] = {"purpose": "to test", "ends_at": at + timedelta(days=days)}
+    grant = grants.ask_for_grant(
+        project=cast.project, user=user, scope=scope, by=grants.Hand(cast.author), at=at, **asked
+    )
+    return grants.give_grant(grant=grant, by=grants.Hand(cast.steward), at=at)
 
 
 def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> User:

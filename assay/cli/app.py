@@ -16,6 +16,7 @@ from assay.cli import (
     certificates,
     definitions,
     exports,
+    grants,
     lifecycle,
     plans,
     profiles,
@@ -43,6 +44,7 @@ GROUPS = (
     certificates,
     budgets,
     searching,
+    grants,
     catalogue,
     reads,
 )

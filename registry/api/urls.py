@@ -8,6 +8,7 @@ from registry.api import (
     catalogue,
     definitions,
     features,
+    grants,
     lineage,
     people,
     reviews,
@@ -80,6 +81,21 @@ urlpatterns = [
     # A column may have any sign in its name.
     path(
         f"{_PROJECT}/lineage/<slug:kind>/<path:name>", lineage.LineageAPI.as_view(), name="lineage"
+    ),
+    path(f"{_PROJECT}/grants", grants.GrantsAPI.as_view(), name="grants"),
+    path(f"{_PROJECT}/grants/<int:grant_id>", grants.GrantAPI.as_view(), name="grant"),
+    path(
+        f"{_PROJECT}/grants/<int:grant_id>/give", grants.GiveGrantAPI.as_view(), name="grant-give"
+    ),
+    path(
+        f"{_PROJECT}/grants/<int:grant_id>/refuse",
+        grants.RefuseGrantAPI.as_view(),
+        name="grant-refuse",
+    ),
+    path(
+        f"{_PROJECT}/grants/<int:grant_id>/revoke",
+        grants.RevokeGrantAPI.as_view(),
+        name="grant-revoke",
     ),
     path(f"{_PROJECT}/audit", trail.AuditAPI.as_view(), name="audit"),
 ]

@@ -22,6 +22,7 @@ from registry.models.feature_view import (
     VersionNumber,
 )
 from registry.models.file_root import FileRoot
+from registry.models.grant import ReadGrant
 from registry.models.project import (
     PolicyChange,
     Project,
@@ -55,6 +56,7 @@ __all__ = [
     "Project",
     "ProjectGroupObjectPermission",
     "ProjectUserObjectPermission",
+    "ReadGrant",
     "Review",
     "VersionEditor",
     "VersionNumber",

@@ -56,6 +56,7 @@ class Project(models.Model):
             (Right.CHANGE_SCHEDULE, "Can change schedules"),
             (Right.VIEW_AUDITENTRY, "Can read the audit trail"),
             (Right.MANAGE_MEMBERS, "Can grant and revoke roles"),
+            (Right.GIVE_READGRANT, "Can give grants to read sensitive features"),
         )
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ from materialization.queries import table_at
 from materialization.stores.columns import stored_types
 from registry import access, audit, queries
 from registry.choices import Right, State
+from registry.grants import Grants
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,12 +64,14 @@ def list_offline_files(
 
     :raises ReferenceNotFound, VersionNotReady, VersionRetired: the version cannot be read.
     :raises ActionNotPermitted: the actor may not read the view's values offline.
+    :raises GrantNeeded: the actor has no grant for one of its features that is sensitive.
     :raises OfflineStoreUnavailable: the store does not have the table now.
     """
     version = queries.served_version(
         project=project, view=request.feature_view, pin=request.version
     )
     access.require(actor, Right.READ_OFFLINE, version.feature_view)
+    Grants(actor, at=at).require_all(version)  # the files hold all of its features
     table = cast("FeatureTable", version.table)  # a ready version has one
     listed = store.list_files(table_at(table))
     kept = tuple(file for file in listed.files if file.may_hold(request.start, request.end))

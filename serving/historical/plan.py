@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from materialization.queries import table_at
 from registry import access, queries
 from registry.choices import Right
+from registry.grants import Grants
 from serving.historical.training_set import JoinedFeature, ViewPart
 from serving.names import answer_names, asked_references, check_feature, check_stored
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
 
@@ -64,11 +66,13 @@ def plan_training_set(
     actor: User | AnonymousUser,
     request: HistoricalRequest,
     limits: ReadLimits,
+    at: datetime,
 ) -> TrainingPlan:
-    """Resolve what a request names and require ``read_offline`` on every view of it.
+    """Resolve what a request names and require ``read_offline``, and grants, for all of it.
 
     :raises ReferenceNotFound, VersionNotReady, VersionRetired: what it names cannot be read.
     :raises ActionNotPermitted: the actor may not read one of the views.
+    :raises GrantNeeded: the actor has no grant for a feature that is sensitive.
     :raises FeatureNameCollision: two features would have one name; names both.
     """
     references = asked_references(
@@ -86,6 +90,8 @@ def plan_training_set(
             )
             access.require(actor, Right.READ_OFFLINE, versions[asked].feature_view)
             check_stored(versions[asked])
+    read = [(versions[each.view, each.pin], each.feature) for each in references]
+    Grants(actor, at=at).require(read)
     distinct = {version.pk: version for version in versions.values()}
     places = {pk: place for place, pk in enumerate(distinct)}
     named = answer_names(references, full=request.full_feature_names)

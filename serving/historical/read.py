@@ -57,7 +57,7 @@ def read_training_set(
     :raises BadEntityFrame, TooManyRows: as ``read_upload``, ``read_columns`` and ``entity_frame``.
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
-    plan = plan_training_set(project=project, actor=actor, request=request, limits=limits)
+    plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
     sent = _read(body, media_type, request=request, limits=limits)
     limits.check_columns(len(sent.names))
     limits.check_values(sent.rows, len(sent.names) + len(plan.columns))

@@ -13,6 +13,7 @@ from materialization.stores.layout import EntityKey, TableLayout, layout_of
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import Right, State
+from registry.grants import Grants
 from serving.names import (
     FeatureNameCollision,
     answer_names,
@@ -88,6 +89,8 @@ class ReadPlan(NamedTuple):
     #: The views whose facts it holds.
     views: tuple[str, ...]
     expires_at: datetime
+    #: Until when the grants of its reader reach that it needs.
+    granted_until: datetime
     keys: tuple[KeyColumn, ...]
     entities: tuple[EntityRead, ...]
     tables: tuple[TableRead, ...]
@@ -107,12 +110,13 @@ class Asker(NamedTuple):
     token: ApiToken
     project: Project
     rights: access.Rights
+    grants: Grants
 
 
 def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> ReadPlan:
     """Resolve the question of somebody who was authorised; ``views`` are ``asked_views``.
 
-    :raises Forbidden: its user lacks ``read_online`` on a view.
+    :raises Forbidden: its user lacks ``read_online`` on a view, or a grant to read a feature.
     :raises NotFound, Unavailable, Gone: what it names is not there, not ready or retired.
     """
     builder = _Builder(asker.project, asker.rights)
@@ -124,9 +128,15 @@ def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> Read
     )
     for reference in references:  # rights first: a collision names what may be hidden
         builder.version(reference)
+    granted = asker.grants.require((builder.version(each), each.feature) for each in references)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(views, expires_at=asker.token.expires_at, limits=question.limits)
+    return builder.plan(
+        views,
+        expires_at=asker.token.expires_at,
+        granted_until=granted,
+        limits=question.limits,
+    )
 
 
 def authorise(question: Question, *, token: str, at: datetime) -> Asker:
@@ -139,7 +149,8 @@ def authorise(question: Question, *, token: str, at: datetime) -> Asker:
     if found.project is not None and found.project.name != question.project:
         raise TokenUnknown(f"the token is limited to project {found.project}.")
     rights = access.Rights(found.user)
-    return Asker(found, access.load_project(rights, question.project), rights)
+    project = access.load_project(rights, question.project)
+    return Asker(found, project, rights, Grants(found.user, at=at))
 
 
 class _Builder:
@@ -164,7 +175,14 @@ class _Builder:
         column = FeatureColumn(table, position, stored_to_json(kind), str(kind))
         self._columns[name] = (reference, column)
 
-    def plan(self, views: Sequence[str], *, expires_at: datetime, limits: ReadLimits) -> ReadPlan:
+    def plan(
+        self,
+        views: Sequence[str],
+        *,
+        expires_at: datetime,
+        granted_until: datetime,
+        limits: ReadLimits,
+    ) -> ReadPlan:
         self._refuse_key_names()
         by_name = {str(version): version for version in self._versions.values()}
         versions = by_name.values()
@@ -173,6 +191,7 @@ class _Builder:
             project=self._project.name,
             views=tuple(views),
             expires_at=expires_at,
+            granted_until=granted_until,
             keys=tuple(self._keys.values()),
             entities=tuple(self._entity_read(entity) for entity in self._entities),
             tables=tuple(self._tables.values()),

@@ -164,6 +164,8 @@ def _read(
     plan = kept.read
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
+    if at >= plan.granted_until:
+        raise PlanOutdated  # another grant may reach further; else the next names what lacks one
     rows = max(map(len, entities.values()), default=0)
     plan.limits.check_values(rows, len(plan.columns))
     typed = _typed_keys(plan, entities)

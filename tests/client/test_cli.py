@@ -600,3 +600,36 @@ def test_lineage_prints_what_is_above_first(assay, peer, capsys):
     assert lines[1].split() == ["-1", "column", "purchases.amount", "spend:sum", "-"]
     assert lines[2].split()[:3] == ["0", "feature", "spend:sum"]
     assert peer.requests[0].query["depth"] == ["2"]
+
+
+def test_a_grant_is_asked_for_given_and_listed(assay, peer, capsys):
+    grant = {"id": 7, "user": "churn", "feature_view": None, "level": "confidential"}
+    grant |= {"state": "active", "ends_at": "2026-12-31T00:00:00Z", "purpose": "scores"}
+    grant |= {"asked_by": "ana", "decided_by": "owner", "unseconded": True}
+    peer.answers_with("POST grants", grant, 201)
+    peer.answers_with("POST grants/7/give", grant)
+    peer.answers_with("GET grants", {"count": 1, "next": None, "results": [grant]})
+
+    what = ("--level", "confidential", "--purpose", "scores", "--user", "churn")
+    assert assay("grants", "ask", *what, "--until", "2026-12-31") == 0
+    assert assay("grants", "give", "7") == 0
+    assert assay("grants", "list", "--state", "ending") == 0
+
+    sent = peer.requests[0].json()
+    assert sent == {
+        "purpose": "scores",
+        "ends_at": "2026-12-31T00:00:00Z",
+        "level": "confidential",
+        "user": "churn",
+    }
+    assert peer.requests[2].query == {"state": ["ending"], "limit": ["50"], "offset": ["0"]}
+    said = capsys.readouterr().out
+    assert "up to confidential" in said
+    assert "there was no second pair of eyes" in said
+
+
+def test_how_long_a_grant_lasts_has_to_be_said(assay, capsys):
+    for end in ((), ("--days", "soon")):
+        with pytest.raises(SystemExit):
+            assay("grants", "ask", "--view", "v", "--purpose", "scores", *end)
+    assert "'soon' is not a number of days" in capsys.readouterr().err

@@ -1,0 +1,194 @@
+"""Who may read sensitive values now: the second gate of every door that shows any, beside the role.
+
+One function decides (``Grants.until``); the others say it of whole versions and refuse by name.
+Not for roles (``access``) or for asking for and giving grants (``operations.people.grants``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db.models import Q
+
+from lib.errors import SHOWN, Forbidden
+from registry import access
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
+from registry.models import ReadGrant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django.contrib.auth.models import AnonymousUser, User
+    from django.db.models import QuerySet
+
+    from registry.models import FeatureViewVersion, Project
+
+#: Until when what is not sensitive may be read.
+NO_END = datetime.max.replace(tzinfo=UTC)
+#: What stands in the place of values that are not shown.
+WITHHELD = "withheld: needs a grant"
+
+
+class GrantNeeded(Forbidden):
+    code = "grant_needed"
+
+
+class Lacking(NamedTuple):
+    """A feature that may not be read."""
+
+    version: FeatureViewVersion
+    feature: str
+    level: Sensitivity
+
+    @property
+    def reference(self) -> str:
+        return f"{self.version}:{self.feature}"
+
+
+class Grants:
+    """The grants of one account at one instant; each project's are asked for once.
+
+    For as long as one question. Superusers have none but those they were given.
+    """
+
+    def __init__(self, user: User | AnonymousUser, *, at: datetime) -> None:
+        self._user, self._at = user, at
+        self._known: dict[int, list[ReadGrant]] = {}
+        self._sensitivities: dict[int, dict[str, Sensitivity]] = {}
+
+    def until(self, version: FeatureViewVersion, sensitivity: Sensitivity) -> datetime | None:
+        """Return until when values of a version that are so sensitive may be read; None: not now.
+
+        What a role has to allow as well is not looked at.
+        """
+        if sensitivity not in SENSITIVE:
+            return NO_END
+        ends = [
+            grant.ends_at
+            for grant in self._of(version.feature_view.project_id)
+            if _covers(grant, version, sensitivity)
+        ]
+        return max(ends, default=None)
+
+    def withheld(self, version: FeatureViewVersion) -> frozenset[str]:
+        """Return the names of the version's features whose values may not be shown."""
+        levels = self._levels(version).items()
+        return frozenset(name for name, level in levels if self.until(version, level) is None)
+
+    def require(self, asked: Iterable[tuple[FeatureViewVersion, str]]) -> datetime:
+        """Return until when all of these features may be read; names that are none are passed over.
+
+        :raises GrantNeeded: naming those that may not be, and how to ask.
+        """
+        until, lacking = NO_END, []
+        for version, name in asked:
+            level = self._levels(version).get(name, Sensitivity.PUBLIC)
+            end = self.until(version, level)
+            if end is None:
+                lacking.append(Lacking(version, name, level))
+            else:
+                until = min(until, end)
+        if lacking:
+            raise self._needed(lacking)
+        return until
+
+    def require_all(self, version: FeatureViewVersion) -> datetime:
+        """Return until when everything of a version may be read, as whole rows have it.
+
+        :raises GrantNeeded: as ``require``.
+        """
+        return self.require((version, name) for name in self._levels(version))
+
+    def _needed(self, lacking: Sequence[Lacking]) -> GrantNeeded:
+        shown = ", ".join(f"{each.reference} ({each.level})" for each in lacking[:SHOWN])
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        view = lacking[0].version.feature_view
+        return GrantNeeded(
+            f"{self._user.get_username() or 'anonymous'} has no grant to read {shown}{more}. Ask"
+            f" for one: assay grants ask --view {view} --purpose WHY --days N, POST grants, or"
+            " Grants in the admin; a steward or owner gives it.",
+            project=view.project.name,
+            features=[
+                {"feature": each.reference, "sensitivity": each.level.value} for each in lacking
+            ],
+            level=max((each.level for each in lacking), key=SENSITIVITY_ORDER.index).value,
+        )
+
+    def _levels(self, version: FeatureViewVersion) -> dict[str, Sensitivity]:
+        if version.pk not in self._sensitivities:
+            features = version.spec.features
+            self._sensitivities[version.pk] = {each.name: each.sensitivity for each in features}
+        return self._sensitivities[version.pk]
+
+    def _of(self, project_id: int) -> list[ReadGrant]:
+        if project_id not in self._known:
+            mine = ReadGrant.objects.filter(user_id=self._user.pk or 0, project_id=project_id)
+            self._known[project_id] = list(
+                mine.filter(state=GrantState.GIVEN, ends_at__gt=self._at)
+            )
+        return self._known[project_id]
+
+
+def _covers(grant: ReadGrant, version: FeatureViewVersion, sensitivity: Sensitivity) -> bool:
+    if not grant.level:
+        return grant.feature_view_id == version.feature_view_id
+    return SENSITIVITY_ORDER.index(sensitivity) <= SENSITIVITY_ORDER.index(Sensitivity(grant.level))
+
+
+def visible_grants(user: User | AnonymousUser, project: Project) -> QuerySet[ReadGrant]:
+    """Return the project's grants that somebody may see: all for those who give them or read the
+    trail, else those they may read by or asked for.
+    """
+    rows = ReadGrant.objects.filter(project=project).select_related(
+        "user", "feature_view", "asked_by", "decided_by", "revoked_by", "project"
+    )
+    rights = access.permissions(user, project)
+    if rights & {Right.GIVE_READGRANT, Right.VIEW_AUDITENTRY}:
+        return rows
+    return rows.filter(Q(user=user.pk) | Q(asked_by=user.pk))
+
+
+class Standing(StrEnum):
+    """What a grant is at an instant, as people and lists say it."""
+
+    ASKED = "asked"
+    ACTIVE = "active"
+    #: Active, and not for long.
+    ENDING = "ending"
+    #: Its end has come, whether it had been given or not.
+    ENDED = "ended"
+    REFUSED = "refused"
+    REVOKED = "revoked"
+
+
+#: How long before its end a grant is said to end soon.
+SOON = timedelta(days=14)
+
+
+def standing(grant: ReadGrant, *, at: datetime) -> Standing:
+    if grant.state in (GrantState.REFUSED, GrantState.REVOKED):
+        return Standing(grant.state)
+    if at >= grant.ends_at:
+        return Standing.ENDED
+    if grant.state == GrantState.ASKED:
+        return Standing.ASKED
+    return Standing.ENDING if at >= grant.ends_at - SOON else Standing.ACTIVE
+
+
+def with_standing(
+    rows: QuerySet[ReadGrant], wanted: Standing, *, at: datetime
+) -> QuerySet[ReadGrant]:
+    """Return those of the rows that are so at an instant; active are also those that end soon."""
+    over = Q(ends_at__lte=at)
+    given = Q(state=GrantState.GIVEN)
+    fits = {
+        Standing.ASKED: Q(state=GrantState.ASKED) & ~over,
+        Standing.ACTIVE: given & ~over,
+        Standing.ENDING: given & ~over & Q(ends_at__lte=at + SOON),
+        Standing.ENDED: Q(state__in=(GrantState.ASKED, GrantState.GIVEN)) & over,
+        Standing.REFUSED: Q(state=GrantState.REFUSED),
+        Standing.REVOKED: Q(state=GrantState.REVOKED),
+    }
+    return rows.filter(fits[wanted])

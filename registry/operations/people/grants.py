@@ -1,0 +1,303 @@
+"""Grants to read sensitive values: asked for by one person, given by another, taken back by many.
+
+Not for what a grant lets somebody read (``registry.grants``), nor for roles (``members``).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+
+from lib.errors import SHOWN, SHOWN_LENGTH, Conflict, Forbidden, Invalid, TooLarge
+from registry import access, audit, epoch
+from registry.choices import SENSITIVE, GrantState, Right
+from registry.models import ReadGrant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureView, Project
+
+MAX_PURPOSE = 1000
+MAX_COMMENT = 2000
+#: Grants that one person may have asked for in one project without a decision.
+MOST_WAITING = 50
+
+
+class BadGrantRequest(Invalid):
+    code = "invalid_grant_request"
+
+
+class NoRole(BadGrantRequest):
+    def __init__(self, name: str, project: Project) -> None:
+        super().__init__(
+            f"{name[:SHOWN_LENGTH]!r} has no role in {project}; a grant adds to a role, so that"
+            " comes first."
+        )
+
+
+class GrantNeedsPerson(Forbidden):
+    code = "grant_needs_person"
+
+
+class GrantTakesTwo(Forbidden):
+    code = "grant_takes_two"
+
+
+class NotYourGrant(Forbidden):
+    code = "not_your_grant"
+
+
+class GrantDecided(Conflict):
+    code = "grant_decided"
+
+
+class GrantOver(Conflict):
+    code = "grant_over"
+
+
+class TooManyGrantsAsked(TooLarge):
+    code = "too_many_grants_asked"
+
+
+class Scope(NamedTuple):
+    """What a grant is of: one view, or every view of the project up to a level."""
+
+    feature_view: FeatureView | None = None
+    level: str = ""
+
+
+class Hand(NamedTuple):
+    """Who acts, and who made the API token they came with; None without one."""
+
+    actor: User
+    token_owner: User | None = None
+
+
+@transaction.atomic
+def ask_for_grant(
+    *,
+    project: Project,
+    user: User,
+    scope: Scope,
+    purpose: str,
+    ends_at: datetime,
+    by: Hand,
+    at: datetime,
+) -> ReadGrant:
+    """Ask that an account with a role in the project may read sensitive values until an instant.
+
+    :raises ActionNotPermitted: the asking person may not see the project.
+    :raises GrantNeedsPerson: a service account asks, or a token that somebody else made.
+    :raises BadGrantRequest: no purpose, an end in the past or too far, no such scope, or an account
+        without a role.
+    :raises TooManyGrantsAsked: too many that the person asked for wait for a decision.
+    """
+    access.require(by.actor, Right.VIEW_PROJECT, project)
+    _require_person(by, project)
+    purpose = _text(purpose, "purpose", MAX_PURPOSE)
+    _check_scope(project, user, scope)
+    _check_end(ends_at, at)
+    waiting = ReadGrant.objects.filter(project=project, asked_by=by.actor, state=GrantState.ASKED)
+    if waiting.filter(ends_at__gt=at).count() >= MOST_WAITING:
+        raise TooManyGrantsAsked(
+            f"{MOST_WAITING} grants that {by.actor} asked for in {project} wait for a decision;"
+            " have some decided, or take them back."
+        )
+    grant = ReadGrant.objects.create(
+        project=project,
+        user=user,
+        feature_view=scope.feature_view,
+        level=scope.level,
+        purpose=purpose,
+        ends_at=ends_at,
+        asked_by=by.actor,
+        asked_at=at,
+    )
+    _record("read_grant.asked", grant, by, at, purpose=purpose)
+    return grant
+
+
+def give_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -> ReadGrant:
+    """Give what somebody else asked for; it counts from the very next request.
+
+    Where nobody else could, whoever asked may give it, and it is recorded as such.
+
+    :raises ActionNotPermitted: the actor may not give grants.
+    :raises GrantNeedsPerson: as ``ask_for_grant``.
+    :raises GrantTakesTwo: the actor asked for it, or would read by it, and others could give it.
+    :raises GrantDecided, GrantOver: somebody decided first, or its end has come.
+    """
+    comment = _text(comment, "comment", MAX_COMMENT, least=0)
+    with _deciding(grant, by):
+        _require_state(grant, GrantState.ASKED)
+        if at >= grant.ends_at:
+            raise GrantOver(f"{grant} was to end at {grant.ends_at:%Y-%m-%d %H:%M} UTC; ask anew.")
+        is_unseconded = _is_unseconded(grant, by.actor)
+        _move(
+            grant,
+            GrantState.GIVEN,
+            decided_by=by.actor,
+            decided_at=at,
+            is_unseconded=is_unseconded,
+            comment=comment,
+        )
+        said = {"unseconded": "nobody else could give it"} if is_unseconded else {}
+        _record("read_grant.given", grant, by, at, comment=comment, **said)
+    return grant
+
+
+def refuse_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str) -> ReadGrant:
+    """Refuse what was asked for, and say why.
+
+    :raises ActionNotPermitted, GrantNeedsPerson, GrantDecided: as ``give_grant``.
+    :raises BadGrantRequest: no reason.
+    """
+    comment = _text(comment, "comment", MAX_COMMENT)
+    with _deciding(grant, by):
+        _require_state(grant, GrantState.ASKED)
+        _move(grant, GrantState.REFUSED, decided_by=by.actor, decided_at=at, comment=comment)
+        _record("read_grant.refused", grant, by, at, comment=comment)
+    return grant
+
+
+def revoke_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -> ReadGrant:
+    """Take a grant back, or what was asked for; refused from the very next request, everywhere.
+
+    :raises NotYourGrant: it is somebody else's, and the actor may not give grants.
+    :raises GrantDecided: it was refused or taken back already.
+    """
+    comment = _text(comment, "comment", MAX_COMMENT, least=0)
+    _require_may_revoke(grant, by.actor)
+    with epoch.change(grant.project_id):
+        _require_may_revoke(grant, type(by.actor).objects.get(pk=by.actor.pk))
+        grant.refresh_from_db()
+        _require_state(grant, GrantState.ASKED, GrantState.GIVEN)
+        _move(grant, GrantState.REVOKED, revoked_by=by.actor, revoked_at=at, comment=comment)
+        _record("read_grant.revoked", grant, by, at, comment=comment)
+    return grant
+
+
+@contextmanager
+def _deciding(grant: ReadGrant, by: Hand) -> Iterator[None]:
+    """Hold the project while a person who may decides on a grant of it, in one transaction.
+
+    What is given needs no other epoch: no read plan knows of a grant that is lacking.
+    """
+    access.require(by.actor, Right.GIVE_READGRANT, grant.project)
+    _require_person(by, grant.project)
+    with transaction.atomic():
+        epoch.hold(grant.project_id)
+        access.require_still(by.actor, Right.GIVE_READGRANT, grant.project)
+        grant.refresh_from_db()
+        yield
+
+
+def _is_unseconded(grant: ReadGrant, actor: User) -> bool:
+    """Return whether one person asks and gives, because there is no other.
+
+    :raises GrantTakesTwo: there is one.
+    """
+    own = {grant.asked_by_id, grant.user_id}
+    if actor.pk not in own:
+        return False
+    others = access.people_with(Right.GIVE_READGRANT, grant.project).exclude(pk__in=own)
+    names = list(others.order_by("username").values_list("username", flat=True)[:SHOWN])
+    if names:
+        part = "asked for it" if actor.pk == grant.asked_by_id else "would read by it"
+        raise GrantTakesTwo(
+            f"{actor} {part}; somebody else has to give it: {', '.join(names)}.",
+            project=grant.project.name,
+        )
+    return True
+
+
+def _require_person(by: Hand, project: Project) -> None:
+    if not access.is_person(by.actor):
+        raise GrantNeedsPerson(
+            f"{by.actor} is a service account; a person asks for grants and gives them.",
+            project=project.name,
+        )
+    if by.token_owner is not None and by.token_owner.pk != by.actor.pk:
+        raise GrantNeedsPerson(
+            f"the token is {by.actor}'s but {by.token_owner} made it; use one of your own.",
+            project=project.name,
+        )
+
+
+def _require_may_revoke(grant: ReadGrant, actor: User) -> None:
+    if access.can(actor, Right.GIVE_READGRANT, grant.project):
+        return
+    if not (actor.is_active and actor.pk in (grant.user_id, grant.asked_by_id)):
+        raise NotYourGrant(
+            f"{actor} can take back what they asked for or may read by; the grant is"
+            f" {grant.user}'s, and {grant.asked_by} asked for it.",
+            project=grant.project.name,
+        )
+
+
+def _check_scope(project: Project, user: User, scope: Scope) -> None:
+    view = scope.feature_view
+    if (view is None) == (not scope.level):
+        raise BadGrantRequest("a grant is of one feature view or of a level: say one of them.")
+    if scope.level and scope.level not in SENSITIVE:
+        raise BadGrantRequest(
+            f"level {scope.level[:SHOWN_LENGTH]!r}: {' or '.join(SENSITIVE)}; what is less"
+            " sensitive needs no grant."
+        )
+    if view is not None and view.project_id != project.pk:
+        raise BadGrantRequest(f"feature view {view} is not of project {project}.")
+    if not access.visible_projects(user).filter(pk=project.pk).exists():
+        raise NoRole(str(user), project)
+
+
+def _check_end(ends_at: datetime, at: datetime) -> None:
+    most = settings.READ_GRANT_MAX_DAYS
+    if not at < ends_at <= at + timedelta(days=most):
+        raise BadGrantRequest(
+            f"ends_at {ends_at:%Y-%m-%dT%H:%M:%SZ}: a grant ends after now and within {most} days"
+            " (READ_GRANT_MAX_DAYS); one that is still needed then is asked for anew."
+        )
+
+
+def _text(text: str, name: str, most: int, *, least: int = 1) -> str:
+    text = text.strip()
+    if not least <= len(text) <= most or "\x00" in text:
+        raise BadGrantRequest(f"{name}: write {least} to {most} characters; the trail keeps it.")
+    return text
+
+
+def _require_state(grant: ReadGrant, *states: GrantState) -> None:
+    if grant.state not in states:
+        who = grant.revoked_by or grant.decided_by
+        raise GrantDecided(f"{grant} is {grant.state} already, by {who}. Look again.")
+
+
+def _move(grant: ReadGrant, to: GrantState, **also: Any) -> None:
+    """Change the state, which nobody else can meanwhile: the project is held."""
+    ReadGrant.objects.filter(pk=grant.pk).update(state=to, **also)
+    grant.refresh_from_db()
+
+
+def _record(verb: str, grant: ReadGrant, by: Hand, at: datetime, **said: str) -> None:
+    audit.record(
+        actor=by.actor,
+        verb=verb,
+        subject=grant,
+        after={
+            "user": str(grant.user),
+            "scope": grant.scope,
+            "ends_at": grant.ends_at.isoformat(),
+            "state": grant.state,
+        },
+        data={name: text for name, text in said.items() if text},
+        project=grant.project,
+        at=at,
+    )
