@@ -29,6 +29,31 @@ class ReviewCalls(Calls):
         """Ask exactly these people to decide on ``view@version``; nobody: all who may."""
         return self._post(*_version(reference), "reviewers", value={"reviewers": list(reviewers)})
 
+    def comments(self, reference: str, *, limit: int | None = None) -> list[JSON]:
+        """List what was said about ``view@version``, with what became of the lines it is on."""
+        return self._list(*_version(reference), "comments", limit=limit)
+
+    def comment(
+        self,
+        reference: str,
+        body: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        side: str = "new",
+        thread: int | None = None,
+    ) -> JSON:
+        """Say something about ``view@version``: on a line of a text, or answering a thread."""
+        place = {"path": path, "line": line, "side": side} if path or line is not None else {}
+        answered = {"thread": thread} if thread is not None else {}
+        value = {"body": body} | place | answered
+        return self._post(*_version(reference), "comments", value=value)
+
+    def resolve_comment(self, reference: str, comment_id: int) -> JSON:
+        """Settle the thread that begins with a comment."""
+        path = *_version(reference), "comments", str(comment_id), "resolve"
+        return self._post(*path, value={})
+
     def approve_together(self, packets: Mapping[str, str], *, comment: str = "") -> list[JSON]:
         """Approve patches, or versions of public features: ``view@version`` to its packet's hash.
 

@@ -54,7 +54,9 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [lambda request: static("registry/admin.css")],
     "SCRIPTS": [
         lambda request: static("registry/tables.js"),
+        lambda request: static("registry/times.js"),
         lambda request: static("registry/review.js"),
+        lambda request: static("registry/comments.js"),
     ],
     "SITE_FAVICONS": [
         {

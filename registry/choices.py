@@ -109,6 +109,21 @@ class PartState(StrEnum):
     NOT_COMPUTED = "not_computed"
 
 
+class Side(StrEnum):
+    """Which of two texts a line is of: what was, or what is to be."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+class Fate(StrEnum):
+    """What became of a line since something was said of it."""
+
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
 class Verdict(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"

@@ -129,6 +129,22 @@ EVIDENCE_RULES: Rules = {
     ("DELETE", EVIDENCE_REFUSAL): IS_IN,
 }
 
+# --- What reviewers say --------------------------------------------------------------------------
+
+COMMENTS = "registry_reviewcomment"
+SAID = (
+    "id", "version_id", "thread_id", "author_id", "body", "packet_hash", "path", "side", "line",
+    "passage", "created_at",
+)  # fmt: skip
+#: All but that a thread is resolved, once.
+COMMENT_RULES: Rules = {
+    ("UPDATE", "what was said stays as it was said"): " OR ".join(
+        [f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in SAID]
+        + ["OLD.resolved_at IS NOT NULL"]
+    ),
+    ("DELETE", "what was said is not removed"): ALWAYS,
+}
+
 # --- All of them ---------------------------------------------------------------------------------
 
 EDITORS = "who edited something stays known"
@@ -157,6 +173,7 @@ GUARDS: dict[str, Guard] = {
         keys=(("version_id", "packet_hash"),),
         replaceable=f"x.status <> '{EvidenceStatus.COMPUTED}'",
     ),
+    COMMENTS: Guard(COMMENT_RULES),
     "registry_featureserviceversion": Guard(
         kept("a version of a service never changes"),
         keys=(("feature_service_id", "version"),),

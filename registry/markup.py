@@ -70,7 +70,10 @@ def dash() -> SafeString:
 
 
 def utc(at: datetime | None) -> SafeString:
-    """Show an instant to the second, labelled UTC; the title has the microseconds."""
+    """Show an instant to the second, labelled UTC; ``times.js`` shows it in the viewer's zone.
+
+    The title has the microseconds.
+    """
     return _time(at, " ")
 
 

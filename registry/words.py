@@ -11,6 +11,7 @@ from registry import verbs
 from registry.choices import (
     Action,
     ChangeClass,
+    Fate,
     GrantState,
     Sensitivity,
     Standing,
@@ -58,6 +59,8 @@ VERBS = {
     "read_grant.revoked": Verb("took back the grant", "lock_reset"),
     "project.created": Verb("created", "add_circle"),
     "project.changed": Verb("changed", "tune"),
+    "review_comment.added": Verb("commented on", "add_comment"),
+    "review_comment.resolved": Verb("resolved a comment on", "mark_chat_read"),
     "user.created": Verb("created the account", "add_circle"),
     "user.changed": Verb("changed the account", "tune"),
     "user.activated": Verb("activated the account"),
@@ -88,6 +91,10 @@ TONES: dict[str, str] = {
     State.RETIRED: "neutral",
     "default": "accent",
     "overdue": "bad",
+    # what became of a line that was commented on; "changed" is below
+    Fate.UNCHANGED: "warn",
+    Fate.GONE: "neutral",
+    "resolved": "good",
     "ready": "good",
     "not ready": "neutral",
     ChangeClass.FIRST: "accent",

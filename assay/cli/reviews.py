@@ -9,8 +9,10 @@ import argparse
 from assay.cli.arguments import Commands, Context
 from assay.errors import Invalid
 from assay.reviews import TURNS
+from assay.shapes import JSON
 
 COLUMNS = ("version", "class", "what_changed", "owner", "submitted_by", "overdue", "reviewers")
+COMMENT_COLUMNS = ("id", "answers", "author", "state", "where", "became", "body")
 REASONS_SHOWN = 2
 
 
@@ -23,6 +25,19 @@ def add(commands: Commands) -> None:
     ask = commands.add("ask", run_ask, "Choose who is asked to review; nobody: all who may.")
     ask.add_argument("reference", metavar="VIEW@VERSION")
     ask.add_argument("reviewers", metavar="USER", nargs="*")
+    comments = commands.add("comments", run_comments, "List what was said about a version.")
+    comments.add_argument("reference", metavar="VIEW@VERSION")
+    comments.add_argument("--limit", type=int, default=100)
+    comment = commands.add("comment", run_comment, "Say something about a version, or answer.")
+    comment.add_argument("reference", metavar="VIEW@VERSION")
+    comment.add_argument("body", metavar="TEXT")
+    comment.add_argument("--path", help="of what `assay review` shows; or definition, or sql")
+    comment.add_argument("--line", type=int, help="of that text, from 1")
+    comment.add_argument("--side", choices=("new", "old"), default="new")
+    comment.add_argument("--answer", type=int, metavar="ID", help="the first of a thread")
+    resolve = commands.add("resolve", run_resolve, "Settle a thread of comments.")
+    resolve.add_argument("reference", metavar="VIEW@VERSION")
+    resolve.add_argument("comment_id", metavar="ID", type=int)
     together = commands.add(
         "approve-together", run_together, "Approve patches, and versions of public features."
     )
@@ -54,6 +69,44 @@ def run_ask(context: Context, args: argparse.Namespace) -> None:
     else:
         asked = ", ".join(answer["reviewers"]) or "all who may approve it"
         context.out.line(f"{args.reference} is asked of {asked}.")
+
+
+def run_comments(context: Context, args: argparse.Namespace) -> None:
+    comments = context.store.comments(args.reference, limit=args.limit)
+    if context.out.as_json:
+        context.out.json(comments)
+        return
+    rows = []
+    for each in comments:
+        state = "resolved" if each["resolved_at"] else "open"
+        where = f"{each['path']}:{each['line']} ({each['side']})" if each["path"] else ""
+        shown = {"state": "" if each["thread"] else state, "where": where}
+        rows.append(each | shown | {"answers": each["thread"]})
+    context.out.table(rows, COMMENT_COLUMNS)
+
+
+def run_comment(context: Context, args: argparse.Namespace) -> None:
+    said = context.store.comment(
+        args.reference,
+        args.body,
+        path=args.path,
+        line=args.line,
+        side=args.side,
+        thread=args.answer,
+    )
+    _show_comment(context, said, f"comment {said['id']} is on {args.reference}.")
+
+
+def run_resolve(context: Context, args: argparse.Namespace) -> None:
+    said = context.store.resolve_comment(args.reference, args.comment_id)
+    _show_comment(context, said, f"comment {said['id']} is resolved.")
+
+
+def _show_comment(context: Context, said: JSON, words: str) -> None:
+    if context.out.as_json:
+        context.out.json(said)
+    else:
+        context.out.line(words)
 
 
 def run_together(context: Context, args: argparse.Namespace) -> None:

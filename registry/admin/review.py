@@ -31,6 +31,7 @@ from registry.markup import badge, badges, breakable, dash, utc
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.operations.lifecycle.asking import ask_reviewers
+from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread, thread_of
 from registry.words import DOING, in_short
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
+    from registry.models import ReviewComment
+
+#: Digits of any key in a database, and one more.
+MOST_DIGITS = 19
 #: What the person reads when an action went through; ``{version}`` is the version after it.
 DONE = {
     Action.SUBMIT: "{version} waits for review now.",
@@ -58,6 +63,11 @@ def waiting_badge(request: HttpRequest) -> str:
         state=State.IN_REVIEW, feature_view__project__in=projects_with(request)
     )
     return str(waiting.count() or format_html('<i class="{}"></i>', "as-none"))
+
+
+def _number(text: str) -> int:
+    """Return a number that a form sends; 0, which nothing has, for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else 0
 
 
 class QueueFilter(TextFilter):
@@ -92,6 +102,8 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         "act": "a step of a version",
         "submit": "submitting a version",
         "ask": "choosing who reviews a version",
+        "comment": "commenting on a version",
+        "resolve": "resolving a comment on a version",
     }
     pools: ClassVar[dict[str, Pool]] = {"submit": Pool.PLANS}  # it looks at the source
     list_display = (
@@ -131,6 +143,13 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             Prefetch("asked", reviewers.asked_now().select_related("reviewer"))
         )
         return rows.select_related(*related, "submitted_by", "created_by")
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Leave out what would be the same in every line."""
+        same = {"state_badge"} if request.GET.get("state") else set()
+        if len(projects_with(request)) == 1:
+            same.add("project")
+        return [name for name in self.list_display if name not in same]
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Put first what waits longest, where all that is listed waits."""
@@ -186,6 +205,31 @@ class FeatureViewVersionAdmin(ScopedAdmin):
 
     def submit(self, request: HttpRequest, obj: FeatureViewVersion) -> None:
         self._take(request, obj, Action.SUBMIT, look=get_looking())
+
+    def comment(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse:
+        """Say what was typed: on a line, as an answer, or of the version as a whole."""
+        told = {name: request.POST.get(name, "") for name in ("path", "side", "line", "thread")}
+        say = partial(
+            add_comment,
+            version=obj,
+            body=request.POST.get("body", ""),
+            actor=access.acting_user(request),
+            at=timezone.now(),
+            on=On(told["path"], _number(told["line"]), told["side"]) if told["path"] else None,
+            thread_id=_number(told["thread"]) if told["thread"] else None,
+        )
+        said = attempt(request, say, wanted=f"commenting on {obj}")
+        at = f"#comment-{said.thread_id or said.pk}" if said else "#conversation"
+        return HttpResponseRedirect(address_of(request, obj.pk) + at)
+
+    def resolve(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse:
+        def settle() -> ReviewComment:
+            thread = thread_of(obj, _number(request.POST.get("thread", "")))
+            actor = access.acting_user(request)
+            return resolve_thread(thread=thread, actor=actor, at=timezone.now())
+
+        attempt(request, settle, wanted=f"resolving a comment on {obj}")
+        return HttpResponseRedirect(address_of(request, obj.pk) + "#conversation")
 
     def _take(
         self, request: HttpRequest, obj: FeatureViewVersion, action: Action, **options: Any

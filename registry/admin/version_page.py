@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from django.utils import timezone
 
 from lib.errors import Forbidden
 from registry import access, lifecycle
 from registry.admin.attempts import as_sentence
-from registry.admin.changes import change_row
+from registry.admin.conversation import conversation
 from registry.admin.queue import place_of
 from registry.admin.scope import projects_with
 from registry.approval import (
@@ -25,14 +24,11 @@ from registry.approval import (
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
 from registry.evidence import decided_on, evidence_of
-from registry.markup import plain
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
 from registry.queries import consumers_of
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
-from registry.spec.differences import Difference, differences
-from registry.spec.row_sql import laid_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +59,7 @@ BUTTONS = {
         Button(Action.SUBMIT, "Submit for review", "send", "primary"),
         Button(Action.WITHDRAW, "Withdraw to draft", "undo"),
         Button(Action.APPROVE, "Approve", "check", "primary"),
-        Button(Action.REJECT, "Reject", "close", "danger"),
+        Button(Action.REJECT, "Request changes", "rate_review", "danger"),
         Button(Action.PROMOTE, "Make it the default", "star", "primary"),
         Button(Action.DEPRECATE, "Deprecate", "hourglass_bottom"),
         Button(Action.RESTORE, "Take the deprecation back", "restore"),
@@ -93,9 +89,8 @@ def version_context(
         "base": base,
         "is_default": version.feature_view.default_version_id == version.pk,
         "change": change_of(version),
+        **conversation(version, user),
         "features": feature_rows(spec.features, base.spec.features if base else None),
-        "sql": laid_out(spec.view.sql) if spec.view.sql else "",
-        "canonical": plain(msgspec.to_builtins(spec)),
         "people": _people(version),
         "services": _services(version),
         "consumers": consumers_of(version),
@@ -110,21 +105,16 @@ def version_context(
 
 
 def change_of(version: FeatureViewVersion) -> dict[str, Any]:
-    """Return class, reasons, guard, diff: the submitted packet, for a draft what it would say."""
-    base = version.based_on
+    """Return class, reasons, guard: the submitted packet, for a draft what it would say."""
     if version.packet and version.state != State.DRAFT:
-        found = dict(version.packet)
-        rows = [Difference(**row) for row in found["diff"]]
-    else:
-        old = base.spec if base else None
-        change = classify(old, version.spec)
-        found = {
-            "class": change.classification,
-            "reasons": change.reasons,
-            "guard": change.is_guard,
-        }
-        rows = differences(old, version.spec)
-    return found | {"diff": [change_row(row) for row in rows] if base else []}
+        return dict(version.packet)
+    base = version.based_on
+    change = classify(base.spec if base else None, version.spec)
+    return {
+        "class": change.classification,
+        "reasons": change.reasons,
+        "guard": change.is_guard,
+    }
 
 
 def feature_rows(

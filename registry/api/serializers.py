@@ -14,6 +14,7 @@ from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
+from registry.passages import became_of
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from registry.choices import Side
     from registry.models import (
         AuditEntry,
         DataSource,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         FeatureService,
         FeatureView,
         FeatureViewVersion,
+        ReviewComment,
     )
     from registry.newest import Shown
     from registry.operations.registration.applied import Applied
@@ -221,6 +224,29 @@ def waiting_output(
         "reviewers": reviewers,
         "given": version.agreed,  # type: ignore[attr-defined]
         "required": packet.get("approvals_required", 1),
+    }
+
+
+def comment_output(
+    comment: ReviewComment, *, version: FeatureViewVersion, texts: dict[str, dict[Side, str]]
+) -> dict[str, Any]:
+    """Describe a remark, and what is now where the line stood that it is on."""
+    now = became_of(comment, texts) if comment.line else None
+    return {
+        "id": comment.pk,
+        "thread": comment.thread_id,
+        "author": comment.author.get_username(),
+        "body": comment.body,
+        "created_at": timestamp(comment.created_at),
+        "current": comment.packet_hash == version.packet_hash,
+        "path": comment.path or None,
+        "side": comment.side or None,
+        "line": comment.line,
+        "line_text": comment.line_text or None,
+        "became": now.fate if now else None,
+        "line_now": now.line if now else None,
+        "resolved_by": comment.resolved_by.get_username() if comment.resolved_by else None,
+        "resolved_at": timestamp(comment.resolved_at),
     }
 
 

@@ -6,6 +6,7 @@ from django.urls import path, re_path
 
 from registry.api import (
     catalogue,
+    comments,
     definitions,
     features,
     grants,
@@ -65,6 +66,12 @@ urlpatterns = [
         name="versions",
     ),
     re_path(rf"{_VERSION}$", versions.VersionAPI.as_view(), name="version"),
+    re_path(rf"{_VERSION}/comments$", comments.CommentsAPI.as_view(), name="comments"),
+    re_path(
+        rf"{_VERSION}/comments/(?P<comment_id>[0-9]{{1,30}})/resolve$",
+        comments.ResolveCommentAPI.as_view(),
+        name="resolve-comment",
+    ),
     re_path(rf"{_VERSION}/reviewers$", reviews.ReviewersAPI.as_view(), name="reviewers"),
     re_path(rf"{_VERSION}/review$", versions.ReviewAPI.as_view(), name="review"),
     re_path(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry.models.access import Account, ApiToken, Membership, PasswordChange
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
+from registry.models.comment import ReviewComment
 from registry.models.evidence import Evidence
 from registry.models.feature_service import (
     FeatureService,
@@ -58,6 +59,7 @@ __all__ = [
     "ProjectUserObjectPermission",
     "ReadGrant",
     "Review",
+    "ReviewComment",
     "VersionEditor",
     "VersionNumber",
 ]

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 
 from registry import deeds, markup
+from registry.passages import place_of
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
@@ -54,6 +55,13 @@ def ago(at: datetime | None, now: datetime) -> str:
 def instant(text: str | None) -> datetime | None:
     """Read back an instant that a packet keeps as text."""
     return datetime.fromisoformat(text) if text else None
+
+
+@register.simple_tag(takes_context=True)
+def threads_on(context: Context, key: str, line: Any) -> list[Any]:
+    """Return what is said of a line of the page's version."""
+    threads: dict[Any, list[Any]] = context["threads"] or {}
+    return threads.get(place_of(key, line), [])
 
 
 @register.simple_tag(takes_context=True)

@@ -50,13 +50,13 @@ def test_a_rejection_needs_a_comment(login, waiting):
     page = login("steward")
     page.get_by_role("link", name=re.compile("Review desk")).first.click()
     page.get_by_role("link", name="driver_hourly@1.1.0").click()
-    page.get_by_role("button", name="Reject").click()
+    page.get_by_role("button", name="Request changes").click()
 
     expect(page.get_by_text("Reject needs a comment")).to_be_visible()
     assert state(waiting) == State.IN_REVIEW
 
     page.get_by_label("Comment", exact=True).fill("Why three days?")
-    page.get_by_role("button", name="Reject").click()
+    page.get_by_role("button", name="Request changes").click()
 
     expect(page.get_by_text("went back to its authors")).to_be_visible()
     assert state(waiting) == State.DRAFT
@@ -76,7 +76,7 @@ def test_who_wrote_it_finds_no_button_to_approve(login, cast, waiting, who, word
 
     expect(page.get_by_text(words)).to_be_visible()
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)
-    expect(page.get_by_role("button", name="Reject")).to_have_count(0)
+    expect(page.get_by_role("button", name="Request changes")).to_have_count(0)
 
 
 LONG = "average_conversion_rate_of_a_driver_over_the_last_hour"

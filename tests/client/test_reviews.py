@@ -42,6 +42,32 @@ def test_reviewers_are_asked_at_submit_and_later(peer, store, capsys):
     assert peer.requests[-1].json() == {"comment": ""}
 
 
+REMARK = {
+    "id": 7, "thread": None, "author": "stella", "body": "Why?", "path": "ttl", "side": "new",
+    "line": 1, "became": "changed", "resolved_at": None,
+}  # fmt: skip
+COMMENTS = "feature-views/profile/versions/1.0.1/comments"
+
+
+def test_what_was_said_is_listed_answered_and_resolved(peer, capsys):
+    answer = REMARK | {"id": 8, "thread": 7, "path": None, "became": None, "body": "Weekends."}
+    peer.answers_with(f"GET {COMMENTS}", {"count": 2, "next": None, "results": [REMARK, answer]})
+    peer.answers_with(f"POST {COMMENTS}", REMARK)
+    peer.answers_with(f"POST {COMMENTS}/7/resolve", REMARK | {"resolved_at": "2026-03-01"})
+
+    assert assay(peer, "comments", "profile@1.0.1") == 0
+    said = capsys.readouterr().out
+    assert "ttl:1 (new)" in said
+    assert "Weekends." in said
+    assert assay(peer, "comment", "profile@1.0.1", "Why?", "--path", "ttl", "--line", "1") == 0
+    body = {"body": "Why?", "path": "ttl", "line": 1, "side": "new"}
+    assert peer.requests[-1].json() == body
+    assert assay(peer, "comment", "profile@1.0.1", "So.", "--answer", "7") == 0
+    assert peer.requests[-1].json() == {"body": "So.", "thread": 7}
+    assert assay(peer, "resolve", "profile@1.0.1", "7") == 0
+    assert capsys.readouterr().out.endswith("comment 7 is resolved.\n")
+
+
 def test_several_are_approved_and_one_refused_is_told_by_name(peer, capsys):
     results = [
         {"view": "profile", "version": "1.0.1", "approved": True, "state": "approved"},

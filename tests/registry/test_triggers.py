@@ -19,6 +19,7 @@ from registry.models import (
     Review,
     VersionEditor,
 )
+from registry.operations.lifecycle.commenting import add_comment
 from registry.triggers import faults
 from tests.factories import AT, DEFINITIONS, apply, make_ready, make_version, seen
 
@@ -199,6 +200,7 @@ KEPT = {
     "registry_audithead": "the head of the trail",
     "registry_auditentry": "append-only",
     "registry_evidence": "evidence that is in never changes",
+    "registry_reviewcomment": "what was said",
 }
 
 
@@ -207,7 +209,8 @@ def everything(cast):
     """A row of each guarded table, that of evidence computed."""
     version = make_version(cast)
     apply(SERVICE, cast)
-    make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
+    waiting = make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
+    add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT)
     return version
 
 

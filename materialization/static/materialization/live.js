@@ -24,6 +24,7 @@
     if (was?.status !== is?.status || was?.step !== is?.step) return location.reload();
     part.replaceWith(fresh);
     window.assayTables?.(fresh);
+    window.assayTimes?.(fresh);
   }
 
   async function poll() {

@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from lib.errors import SHOWN_LENGTH, Conflict, Invalid
+from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid
 from registry import access, audit, epoch
+from registry.approval import require_reviewer
 from registry.choices import Right, State
 from registry.models import AskedReviewer
 from registry.reviewers import could_decide
@@ -109,7 +110,13 @@ def _people(version: FeatureViewVersion, names: Sequence[str]) -> list[User]:
             f"{unknown[0][:SHOWN_LENGTH]!r} cannot review {version}: who may approve it and wrote"
             f" nothing of it can; that is {could or 'nobody'}.",
         )
-    return [known[name] for name in dict.fromkeys(names)]
+    people = [known[name] for name in dict.fromkeys(names)]
+    for person in people if version.state == State.IN_REVIEW else ():
+        try:
+            require_reviewer(version, person)
+        except Forbidden as error:
+            raise CannotReview(error.message) from error
+    return people
 
 
 def _store(

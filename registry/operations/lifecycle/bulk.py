@@ -57,5 +57,6 @@ def why_alone(version: FeatureViewVersion) -> str:
         return f"has {version.sensitivity} features"
     is_public = version.sensitivity == Sensitivity.PUBLIC
     if version.change_class != ChangeClass.PATCH and not is_public:
-        return f"is a {version.change_class} change with features that are not public"
+        kind = "version" if version.change_class == ChangeClass.FIRST else "change"
+        return f"is a {version.change_class} {kind} with features that are not public"
     return ""

@@ -28,6 +28,7 @@ from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEdi
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.asking import ask, ask_owner
+from registry.operations.lifecycle.commenting import said_on
 from registry.operations.lifecycle.numbers import assign_number, give_number, taken_numbers
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
@@ -254,7 +255,11 @@ def reject_version(
     comment: str = "",
     token: ApiToken | None = None,
 ) -> FeatureViewVersion:
-    """Send a version back to its authors with a comment; who edited it stays known."""
+    """Send a version back to its authors with a comment; who edited it stays known.
+
+    What the actor said of it on lines is comment enough, and stays with it.
+    """
+    comment = comment.strip() or said_on(version, actor)
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
         require_person(version, actor, token)
         decided = _require_seen(version, evidence_of(version), packet_hash)

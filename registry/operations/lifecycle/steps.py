@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from registry.models import AuditEntry, FeatureViewVersion
 
 
+#: Characters of one comment.
+MOST_CHARACTERS = 10_000
+
+
 class BadComment(Invalid):
     code = "invalid_comment"
 
@@ -33,6 +37,17 @@ def permit(version: FeatureViewVersion, action: Action, actor: User) -> None:
     :raises ActionNotPermitted: naming the right and the roles that carry it.
     """
     access.require(actor, lifecycle.PERMISSION[action], version.feature_view)
+
+
+def require_storable(comment: str) -> None:
+    """:raises BadComment: it is too long for a comment, or text cannot be stored with it."""
+    if len(comment) > MOST_CHARACTERS:
+        raise BadComment(
+            f"the comment has {len(comment):,} characters; write at most {MOST_CHARACTERS:,},"
+            " and link to what is longer."
+        )
+    if "\x00" in comment:
+        raise BadComment("the comment holds a NUL, which text cannot be stored with.")
 
 
 @contextmanager
@@ -48,8 +63,7 @@ def taking(
     :raises CommentNeeded, BadComment: the action wants a reason, or cannot store this one.
     """
     permit(version, action, actor)
-    if "\x00" in comment:
-        raise BadComment("the comment holds a NUL, which text cannot be stored with.")
+    require_storable(comment)
     with epoch.change_view(version.feature_view):
         access.require_still(actor, lifecycle.PERMISSION[action], version.feature_view)
         version.hold()

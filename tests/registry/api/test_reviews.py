@@ -128,3 +128,56 @@ def test_a_bounded_number_is_approved_together(client, cast, count):
     answer = post(client, f"{PROJECT}/reviews/bulk-approve", {"versions": chosen})
 
     assert (answer.status_code, "1 to 100" in answer.json()["detail"]) == (422, True)
+
+
+COMMENTS = f"{PROJECT}/feature-views/driver_hourly/versions/1.0.0/comments"
+
+
+def test_comments_are_added_listed_and_resolved(client, cast, waiting):
+    client.force_login(cast.steward)
+    said = post(client, COMMENTS, {"body": "Why?", "path": "definition", "line": 2}).json()
+    client.force_login(cast.author)
+    answer = post(client, COMMENTS, {"body": "<b>=1+1</b>", "thread": said["id"]}).json()
+    assert answer["body"] == "<b>=1+1</b>"
+    resolve = f"{COMMENTS}/{said['id']}/resolve"
+    assert post(client, resolve, {}).json()["code"] == "thread_of_others"
+    client.force_login(cast.second_steward)
+    assert post(client, resolve, {}).json()["resolved_by"] == "second_steward"
+    assert post(client, resolve, {}).status_code == 409
+
+    found = client.get(f"{COMMENTS}?limit=1").json()
+    assert (found["count"], found["next"] is not None) == (2, True)
+    first = found["results"][0]
+    assert (first["became"], first["line_now"], first["current"]) == ("unchanged", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"body": ""}, 422, "nothing_said"),
+        ({"body": "x" * 10_001}, 422, "invalid_comment"),
+        ({"body": "x" * 1_000_000}, 413, "body_too_large"),
+        ({"body": "x", "path": "definition"}, 422, "invalid_body"),
+        ({"body": "x", "line": 1}, 422, "invalid_body"),
+        ({"body": "x", "path": "definition", "line": -1}, 422, "no_such_line"),
+        ({"body": "x", "path": "definition", "line": 1, "thread": 1}, 422, "invalid_body"),
+        ({"body": "x", "thread": 10**25}, 404, "comment_not_found"),
+        ({"body": "x", "thread": -1}, 404, "comment_not_found"),
+        ({"text": "x"}, 422, "invalid_body"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(client, cast, waiting, body, status, code):
+    client.force_login(cast.steward)
+
+    answer = post(client, COMMENTS, body)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_comments_are_for_who_may_see_and_said_by_who_writes_or_decides(client, cast, waiting):
+    client.force_login(cast.consumer)
+    assert client.get(COMMENTS).status_code == 200
+    assert post(client, COMMENTS, {"body": "x"}).status_code == 403
+    client.force_login(cast.outsider)
+    assert client.get(COMMENTS).status_code == 404
+    assert post(client, f"{COMMENTS}/{10**29}/resolve", {}).status_code == 404
