@@ -23,6 +23,7 @@ from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
 from assay.searching import SearchCalls
 from assay.shapes import JSON
+from assay.trail import TrailCalls
 from assay.transfers import TransferCalls
 from assay.transport import Transport, api_path
 
@@ -38,6 +39,7 @@ class FeatureStore(
     CertificateCalls,
     BudgetCalls,
     GrantCalls,
+    TrailCalls,
     ReadCalls,
     TransferCalls,
 ):
@@ -98,15 +100,3 @@ class FeatureStore(
         """Give ``{"user", "token", "expires_at", "projects": {project: [role]}}``."""
         found: JSON = self._transport.get(api_path("whoami"))
         return found
-
-    def audit(
-        self,
-        *,
-        verb: str | None = None,
-        subject: str | None = None,
-        actor: str | None = None,
-        limit: int = 100,
-    ) -> list[JSON]:
-        """Give the first ``limit`` entries of the project's trail, in the server's order."""
-        query = {"verb": verb, "subject": subject, "actor": actor}
-        return self._list("audit", query=query, limit=limit)

@@ -198,6 +198,13 @@ class Transport:
             yield head, response.stream(CHUNK_BYTES)
 
     @contextmanager
+    def stream(self, path: str, *, query: Query) -> Iterator[Iterator[bytes]]:
+        """GET what is too long to hold; yield the body in chunks."""
+        wait = self.timeout_seconds or READ_TIMEOUT_SECONDS
+        with self._open("GET", path, query, body=None, headers={}, wait=wait) as response:
+            yield response.stream(CHUNK_BYTES)
+
+    @contextmanager
     def _open(
         self,
         method: str,

@@ -13,4 +13,7 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from registry import account_names
+
         words.register()
+        account_names.connect()

@@ -7,16 +7,19 @@ locked row, so neither a change nor a removal in the middle goes unseen.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 import msgspec
+from django.contrib.auth.models import User
 from django.db import connection
 
 from lib.acts import current_act
 from lib.batches import in_key_order
 from registry import locks, verbs
 from registry.models import AuditEntry, AuditHead, Project
+from registry.models.names import pseudonym_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 GENESIS = "0" * 64
 #: Entries of which a walk holds so many at a time.
 AT_ONCE = 2000
+AN_E_MAIL = "(an e-mail address)"
+#: As in JSON text. A reference to a version (``view@1.2.0``) has no letters at its end.
+E_MAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _decoder = msgspec.json.Decoder(float_hook=str)
 
 
@@ -41,7 +47,11 @@ class BrokenLink(NamedTuple):
 
 
 class Fact(TypedDict):
-    """What an entry says; without an actor the system did it."""
+    """What an entry says; without an actor the system did it.
+
+    People are in it as accounts, never by name: where one is a value, a pseudonym is kept. What
+    erasing somebody would have to remove does not get in, for nothing is ever removed.
+    """
 
     actor: AbstractBaseUser | AnonymousUser | None
     verb: str
@@ -73,21 +83,40 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
     verbs.require(fact["verb"])
     actor, subject = fact["actor"], fact["subject"]
     project = fact.get("project") or _project_of(subject)
-    label = fact.get("label") or str(subject or "")
+    people = [each for each in (actor, subject) if isinstance(each, User)]
+    label = fact.get("label") or (
+        pseudonym_of(subject) if subject in people else str(subject or "")
+    )
     return AuditEntry(
         act_id=current_act() or uuid.uuid4(),
         at=fact["at"],
         project_name=project.name if project else "",
         actor_id=getattr(actor, "pk", None),
-        actor_name="system" if actor is None else actor.get_username() or "anonymous",
+        actor_pseudonym=_called(actor),
         verb=fact["verb"],
         subject_type=str(subject._meta.model_name) if subject else "",
         subject_id=str(subject.pk) if subject else "",
-        subject_label=label[:200],
+        subject_label=E_MAIL.sub(AN_E_MAIL, label)[:200],
         before=_plain(fact.get("before")),
         after=_plain(fact.get("after")),
-        data=_plain(fact.get("data") or {}),
+        data=_plain(_without_names(fact.get("data") or {}, people)),
     )
+
+
+def _called(actor: AbstractBaseUser | AnonymousUser | None) -> str:
+    if isinstance(actor, User):
+        return pseudonym_of(actor)
+    return "system" if actor is None else "anonymous"
+
+
+def _without_names(data: dict[str, Any], people: Sequence[User]) -> dict[str, Any]:
+    """Return the data with pseudonyms in the words of a refusal, which name who was refused."""
+    if not isinstance(said := data.get("detail"), str):
+        return data
+    for user in people:
+        name = rf"(?<![\w.@+-]){re.escape(user.get_username())}(?![\w@+-])"
+        said = re.sub(name, pseudonym_of(user), said)
+    return data | {"detail": said}
 
 
 def append(entries: Sequence[AuditEntry]) -> None:
@@ -120,7 +149,7 @@ def entry_hash(entry: AuditEntry) -> str:
     """Return the SHA-256 of an entry's content and its predecessor's hash."""
     content = [
         entry.previous_hash, str(entry.act_id), entry.at.timestamp(), entry.project_name,
-        entry.actor_id, entry.actor_name, entry.verb, entry.subject_type, entry.subject_id,
+        entry.actor_id, entry.actor_pseudonym, entry.verb, entry.subject_type, entry.subject_id,
         entry.subject_label, entry.before, entry.after, entry.data,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
@@ -177,7 +206,14 @@ def _plain(value: Any) -> Any:
 
     Fractions become text: PostgreSQL writes numbers its own way (``1e22`` as a whole number).
     """
-    return _decoder.decode(msgspec.json.encode(value))
+    text = msgspec.json.encode(value, enc_hook=_in_place_of).decode()
+    return _decoder.decode(E_MAIL.sub(AN_E_MAIL, text))
+
+
+def _in_place_of(value: object) -> str:
+    if isinstance(value, User):
+        return pseudonym_of(value)
+    raise NotImplementedError(f"{type(value).__name__} is no value of an entry")
 
 
 def _project_of(subject: Model | None) -> Project | None:

@@ -161,6 +161,19 @@ GUARDS: dict[str, Guard] = {
         keys=(("feature_view_id", "major", "minor", "patch"),),
     ),
     "registry_versioneditor": Guard(kept(EDITORS)),
+    "registry_pseudonym": Guard(
+        {("UPDATE", "a pseudonym stays whose it is"): ALWAYS}, keys=(("user_id",), ("name",))
+    ),
+    "registry_usedname": Guard(
+        {
+            (
+                "UPDATE",
+                "a name that was used stays so",
+            ): "NEW.digest <> OLD.digest OR NEW.id <> OLD.id",
+            ("DELETE", "a name that was used stays so"): ALWAYS,
+        },
+        keys=(("digest",),),
+    ),
     "registry_entity_editors": Guard(kept(EDITORS)),
     "registry_datasource_editors": Guard(kept(EDITORS)),
     "registry_feature": Guard(FEATURE_RULES, keys=(("version_id", "name"),)),

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import connection
+from django.db.models import F
 
 from lib.batches import in_key_order
 from registry import audit, triggers
@@ -43,8 +44,16 @@ def findings() -> Iterator[Finding]:
     yield from trigger_findings()
     if (broken := audit.verify()) is not None:
         yield _broken(broken)
+    yield from _actors()
     for batch in in_key_order(_versions(), AT_ONCE):
         yield from version_findings(batch)
+
+
+def _actors() -> Iterator[Finding]:
+    """An entry's account and its pseudonym are one person's: its name is shown by the latter."""
+    other = AuditEntry.objects.exclude(actor_pseudonym=F("actor__pseudonym__name"))
+    for entry in other.filter(actor__pseudonym__isnull=False).order_by("pk")[:AT_ONCE]:
+        yield Finding("trail", f"entry {entry.pk}", "its account has another pseudonym by now")
 
 
 def trigger_findings() -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from assay.cli import (
     reviews,
     runs,
     searching,
+    trail,
 )
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
@@ -45,6 +46,7 @@ GROUPS = (
     budgets,
     searching,
     grants,
+    trail,
     catalogue,
     reads,
 )

@@ -49,10 +49,6 @@ def add(commands: Commands) -> None:
             versions.add_argument("name", metavar="NAME")
             versions.add_argument("--state", help="only those in this state")
             versions.add_argument("--limit", type=int, default=50, help="versions, default 50")
-    audit = commands.add("audit", run_audit, "Show the project's trail.")
-    for option in ("--verb", "--subject", "--actor"):
-        audit.add_argument(option)
-    audit.add_argument("--limit", type=int, default=50)
     commands.add("roots", run_roots, "List the directories that file sources can name.")
     commands.add("whoami", run_whoami, "Show whose token this is and what it may do where.")
 
@@ -89,18 +85,6 @@ def run_roots(context: Context, args: argparse.Namespace) -> None:
         context.out.table(roots, ("name", "path", "identity", "since"))
 
 
-def run_audit(context: Context, args: argparse.Namespace) -> None:
-    entries = context.store.audit(
-        verb=args.verb, subject=args.subject, actor=args.actor, limit=args.limit
-    )
-    if context.out.as_json:
-        context.out.json(entries)
-    else:
-        # Definitions fill pages: before and after are in `--json`, what people wrote is here.
-        rows = [{**entry, "comment": _words(entry["data"])} for entry in entries]
-        context.out.table(rows, ("at", "actor", "verb", "subject", "comment"))
-
-
 def run_whoami(context: Context, args: argparse.Namespace) -> None:
     _show(context, context.store.whoami())
 
@@ -110,11 +94,6 @@ def _show(context: Context, found: JSON) -> None:
         context.out.json(found)
     else:
         context.out.describe(found)
-
-
-def _words(data: JSON) -> str:
-    """Return what somebody wrote with a deed."""
-    return str(data.get("comment") or data.get("reason") or "")
 
 
 def _view_row(view: JSON) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,17 +13,20 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from lib.parameters import BadFilter
 from registry import verbs
 from registry.admin.base import ScopedAdmin
 from registry.admin.changes import change_row
-from registry.admin.filters import column_filter
+from registry.admin.filters import MOST_CHOICES, TextFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.choices import Right
 from registry.deeds import subject_of
 from registry.markup import breakable, dash, link, utc_stacked
 from registry.models import AuditEntry, Project
+from registry.models.names import PSEUDONYM, names_of
 from registry.spec.differences import differ
 from registry.spec.wording import brief
+from registry.trail_search import of_request, says
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -34,6 +38,21 @@ if TYPE_CHECKING:
 
 GIST_LENGTH = 120
 INSTANT = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?(?:\+00:00|Z)")
+
+
+class WhoFilter(TextFilter):
+    """By who did it, by the pseudonyms among the entries that the person may see."""
+
+    title = parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = model_admin.get_queryset(request).order_by("actor_pseudonym")
+        found = rows.values_list("actor_pseudonym", flat=True).distinct()[:MOST_CHOICES]
+        names = names_of([each for each in found if PSEUDONYM.fullmatch(each)])
+        return sorted(((each, names.get(each, each)) for each in found), key=lambda pair: pair[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(actor_pseudonym=self.value()) if self.value() else queryset
 
 
 @admin.register(AuditEntry)
@@ -51,12 +70,12 @@ class AuditEntryAdmin(ScopedAdmin):
     list_display_links = ("title",)
     list_filter = (
         column_filter("verb"),
-        column_filter("actor_name", "who"),
+        WhoFilter,
         column_filter("project_name", "project"),
         ("at", RangeDateTimeFilter),
     )
-    search_fields = ("actor_name", "verb", "subject_label", "project_name", "hash")
-    search_help_text = "Search by person, verb or subject"
+    search_fields = ("actor__username", "verb", "subject_label", "project_name", "hash")
+    search_help_text = "Search by person, verb, subject, words or request id"
     empty_hint = "Every change of a project leaves an entry here"
     ordering = ("-id",)
     show_full_result_count = False
@@ -85,7 +104,19 @@ class AuditEntryAdmin(ScopedAdmin):
     def when(self, entry: AuditEntry) -> SafeString:
         return utc_stacked(entry.at)
 
-    @display(description="Who", ordering="actor_name")
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """Search as Django does, and what people said, people as subjects, and request ids."""
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        if not search_term or "\x00" in search_term:
+            return found, duplicates
+        more = says(search_term)
+        with suppress(BadFilter):
+            more |= of_request(search_term)
+        return found | queryset.filter(more), duplicates
+
+    @display(description="Who", ordering="actor_pseudonym")
     def who(self, entry: AuditEntry) -> SafeString:
         return breakable(entry.actor_name)
 
@@ -113,7 +144,7 @@ def may_read(request: HttpRequest) -> bool:
 
 def readable_entries(request: HttpRequest) -> QuerySet[AuditEntry]:
     """Return the entries the person may read, newest first."""
-    rows = AuditEntry.objects.order_by("-id")
+    rows = AuditEntry.objects.named().order_by("-id")
     return rows if request.user.is_superuser else rows.filter(project_name__in=_names(request))
 
 

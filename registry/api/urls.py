@@ -104,5 +104,8 @@ urlpatterns = [
         grants.RevokeGrantAPI.as_view(),
         name="grant-revoke",
     ),
+    path("audit", trail.InstallationAuditAPI.as_view(), name="all-audit"),
+    path("audit/export", trail.InstallationAuditExportAPI.as_view(), name="all-audit-export"),
     path(f"{_PROJECT}/audit", trail.AuditAPI.as_view(), name="audit"),
+    path(f"{_PROJECT}/audit/export", trail.AuditExportAPI.as_view(), name="audit-export"),
 ]

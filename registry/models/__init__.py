@@ -24,6 +24,7 @@ from registry.models.feature_view import (
 )
 from registry.models.file_root import FileRoot
 from registry.models.grant import ReadGrant
+from registry.models.names import Pseudonym, UsedName
 from registry.models.project import (
     PolicyChange,
     Project,
@@ -57,9 +58,11 @@ __all__ = [
     "Project",
     "ProjectGroupObjectPermission",
     "ProjectUserObjectPermission",
+    "Pseudonym",
     "ReadGrant",
     "Review",
     "ReviewComment",
+    "UsedName",
     "VersionEditor",
     "VersionNumber",
 ]

@@ -48,7 +48,7 @@ def test_the_chain_of_a_whole_journey_is_whole(trail):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE registry_auditentry SET actor_name = 'nobody'",
+        "UPDATE registry_auditentry SET actor_pseudonym = 'nobody'",
         "DELETE FROM registry_auditentry",
     ],
 )
@@ -76,7 +76,7 @@ def test_an_entry_changed_with_the_triggers_off_breaks_the_chain(trail):
     unguard()
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE registry_auditentry SET actor_name = 'nobody' WHERE id = %s", [entry.pk]
+            "UPDATE registry_auditentry SET actor_pseudonym = 'nobody' WHERE id = %s", [entry.pk]
         )
 
     broken = audit.verify()
@@ -162,7 +162,7 @@ def test_who_is_nobody_is_anonymous_and_who_is_none_is_the_system(cast):
     for actor in (AnonymousUser(), None):
         audit.record(actor=actor, verb="project.changed", subject=None, at=AT)
 
-    names = AuditEntry.objects.values_list("actor_name", "actor_id")[:2]
+    names = AuditEntry.objects.values_list("actor_pseudonym", "actor_id")[:2]
     assert list(names) == [("system", None), ("anonymous", None)]
 
 

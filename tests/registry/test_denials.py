@@ -163,7 +163,7 @@ def test_strangers_are_counted_by_address_and_hold_up_nobody(api, cast, few_refu
 
     record_excess(at=later())
 
-    (entry,) = AuditEntry.objects.filter(actor_name="anonymous")
+    (entry,) = AuditEntry.objects.filter(actor_pseudonym="anonymous")
     assert (entry.verb, entry.subject_label, entry.after["more"]) == (
         "access.stranger_refused",
         "127.0.0.1",

@@ -184,7 +184,9 @@ def test_a_deep_look_goes_on_where_the_last_one_stopped(cast, monkeypatch):
 def test_the_newest_entries_are_walked_up_to_the_head(unguarded, most):
     assert audit.verify_newest(most) is None
 
-    AuditEntry.objects.filter(pk=AuditEntry.objects.latest("pk").pk).update(actor_name="nobody")
+    AuditEntry.objects.filter(pk=AuditEntry.objects.latest("pk").pk).update(
+        actor_pseudonym="nobody"
+    )
     assert audit.verify_newest(most) is not None
 
 

@@ -11,6 +11,7 @@ from lib.errors import Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.derived import derived_of
+from registry.models.names import pseudonym_of
 from registry.queries import services_using
 from registry.spec.differences import differences
 from registry.spec.fingerprints import content_fingerprint
@@ -47,7 +48,7 @@ def make_packet(
     return {
         "version": str(number),
         "content": content_fingerprint(version.spec),
-        "submitted_by": actor.get_username(),
+        "submitted_by": pseudonym_of(actor),
         "submitted_at": at.isoformat(),
         "based_on": base.number if base else None,
         "based_on_content": content_fingerprint(base.spec) if base else None,

@@ -66,7 +66,7 @@ def revoke_role(*, project: Project, user: User, role: Role, actor: User, at: da
                 actor=actor,
                 verb="membership.revoked",
                 subject=project,
-                before={"user": str(user), "role": role},
+                before={"user": user, "role": role},
                 at=at,
             )
 
@@ -95,7 +95,7 @@ def grant(
             actor=actor,
             verb="membership.granted",
             subject=project,
-            after={"user": str(user), "role": role},
+            after={"user": user, "role": role},
             at=at,
         )
     return membership

@@ -79,7 +79,7 @@ def issue_token(
         actor=actor,
         verb="api_token.issued",
         subject=token,
-        after={"user": str(user), "expires_at": token.expires_at.isoformat()},
+        after={"user": user, "expires_at": token.expires_at.isoformat()},
         project=project,
         at=at,
     )

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from lib.errors import Conflict
-from registry import access, audit, epoch, locks
+from registry import access, account_names, audit, epoch, locks
 from registry.choices import AccountKind
 from registry.hands import hands_of, note_password
 from registry.models import Account, Project
@@ -54,7 +54,7 @@ def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> Use
         actor=actor,
         verb="user.created",
         subject=user,
-        after=_columns(user) | {"kind": kind, "login": user.has_usable_password()},
+        after=_rights(user) | {"kind": kind, "login": user.has_usable_password()},
         at=at,
     )
     return user
@@ -95,8 +95,9 @@ def change_user(*, user: User, actor: User, at: datetime, kind: AccountKind | No
             user,
             actor,
             at,
-            before=_columns(stored) | {"kind": was},
-            after=_columns(user) | {"kind": becomes},
+            before=_rights(stored) | {"kind": was},
+            after=_rights(user) | {"kind": becomes},
+            changed=[each for each in WORDS if getattr(stored, each) != getattr(user, each)],
         )
     return user
 
@@ -188,14 +189,27 @@ def _hold_with_superusers(user: User) -> dict[int, User]:
 
 
 def _store(
-    user: User, actor: User, at: datetime, before: dict[str, object], after: dict[str, object]
+    user: User,
+    actor: User,
+    at: datetime,
+    *,
+    before: dict[str, object],
+    after: dict[str, object],
+    changed: list[str],
 ) -> None:
-    if before != after:
-        User.objects.filter(pk=user.pk).update(**_columns(user))
-        audit.record(
-            actor=actor, verb="user.changed", subject=user, before=before, after=after, at=at
-        )
+    """Store words and rights; of words the entry says which changed, for it is never erased."""
+    if before == after and not changed:
+        return
+    if "username" in changed:
+        account_names.check_name(user)
+        account_names.note_name(user)
+    columns = {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
+    User.objects.filter(pk=user.pk).update(**columns)
+    data = {"changed": changed} if changed else {}
+    audit.record(
+        actor=actor, verb="user.changed", subject=user, before=before, after=after, data=data, at=at
+    )
 
 
-def _columns(user: User) -> dict[str, object]:
-    return {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
+def _rights(user: User) -> dict[str, object]:
+    return {column: getattr(user, column) for column in RIGHTS}

@@ -97,7 +97,7 @@ def test_members_read_every_list_and_page_without_django_permissions(as_, cast, 
         ("registry_featureview", "versions__state=%00", 400),
         ("registry_featureviewversion", "state=%00", 400),
         ("registry_auditentry", "verb=%00", 400),
-        ("registry_auditentry", "actor_name=%00", 400),
+        ("registry_auditentry", "who=%00", 400),
         ("registry_featureview", "q=%00", 200),
         ("registry_auditentry", "at_from_0=%00", 200),
     ],
@@ -262,7 +262,7 @@ def test_the_trail_is_read_only(as_, waiting, who):
 
     assert client.post(reverse("admin:registry_auditentry_add"), {}).status_code == 403
     assert client.post(page_url(entry, "delete"), {"post": "yes"}).status_code == 403
-    client.post(page_url(entry), {"actor_name": "nobody"})
+    client.post(page_url(entry), {"actor_pseudonym": "nobody"})
     chosen = {"action": "delete_selected", "_selected_action": entry.pk}
     client.post(list_url("registry_auditentry"), chosen)
 
@@ -302,7 +302,7 @@ def test_lists_ask_the_database_as_often_for_many_rows(
 
 
 def entry(verb: str, label: str = "", **columns: object) -> AuditEntry:
-    return AuditEntry(verb=verb, subject_label=label, actor_name="mia", **columns)
+    return AuditEntry(verb=verb, subject_label=label, actor_pseudonym="mia", **columns)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def statuses(name, times, **how):
 
 
 def trail():
-    entries = AuditEntry.objects.filter(verb__startswith="user.log").order_by("id")
+    entries = AuditEntry.objects.named().filter(verb__startswith="user.log").order_by("id")
     return [(entry.verb, entry.actor_name, entry.subject_label) for entry in entries]
 
 
@@ -128,7 +128,7 @@ def test_those_over_the_limit_are_one_entry_with_their_number():
     record_excess(at=AT + timedelta(minutes=16))
     record_excess(at=AT + timedelta(minutes=16))
 
-    entries = AuditEntry.objects.filter(verb="user.login_refused")
+    entries = AuditEntry.objects.named().filter(verb="user.login_refused")
     told = {(e.subject_label, e.after["more"], e.data.get("address")) for e in entries}
     assert told == {("steward", 2, HERE), ("an unknown account", 2, HERE), (HERE, 1, None)}
 

@@ -384,5 +384,5 @@ def test_the_trail_is_for_those_with_the_right(api, cast):
         "approved",
     )
     assert entry["subject"] == "driver_hourly@1.0.0"
-    drafts = api(cast.auditor).get(f"{BASE}/audit", {"subject": "driver_hourly@draft\0"}).json()
+    drafts = api(cast.auditor).get(f"{BASE}/audit", {"subject": "driver_hourly@draft"}).json()
     assert [each["verb"] for each in drafts["results"]] == ["feature_view_version.drafted"]
