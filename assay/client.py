@@ -23,6 +23,7 @@ from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
 from assay.searching import SearchCalls
 from assay.shapes import JSON
+from assay.tokens import TokenCalls
 from assay.trail import TrailCalls
 from assay.transfers import TransferCalls
 from assay.transport import Transport, api_path
@@ -40,6 +41,7 @@ class FeatureStore(
     BudgetCalls,
     GrantCalls,
     TrailCalls,
+    TokenCalls,
     ReadCalls,
     TransferCalls,
 ):

@@ -6,12 +6,14 @@ Behind proxies it is what the first of ours says: each appends the address it wa
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest
     from rest_framework.request import Request
 
@@ -19,18 +21,27 @@ if TYPE_CHECKING:
 NETWORK_BITS = 64
 
 
-def address_of(request: HttpRequest | Request) -> str:
-    """Return an IPv4 address, or the network of an IPv6 one; ``unknown`` for what is neither."""
-    said = request.META.get("HTTP_X_FORWARDED_FOR", "")
+def client_address(environ: Mapping[str, Any]) -> IPv4Address | IPv6Address | None:
+    """Return the very address that a request comes from; None for what is no address.
+
+    ``environ`` is a WSGI environment, or a request's ``META``.
+    """
+    said = environ.get("HTTP_X_FORWARDED_FOR", "")
     forwarded, proxies = said.split(",") if said else [], settings.TRUSTED_PROXIES
     is_said = 0 < proxies <= len(forwarded)
-    text = forwarded[-proxies] if is_said else request.META.get("REMOTE_ADDR", "")
+    text = forwarded[-proxies] if is_said else environ.get("REMOTE_ADDR", "")
     try:
         address = ip_address(text.strip())
     except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """Return an IPv4 address, or the network of an IPv6 one; ``unknown`` for what is neither."""
+    address = client_address(request.META)
+    if address is None:
         return "unknown"
     if not isinstance(address, IPv6Address):
         return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
     return str(ip_network((int(address), NETWORK_BITS), strict=False))

@@ -17,6 +17,7 @@ from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.newest import newest_of, numbers_of
+from registry.scopes import is_limited, scope_of
 from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class ActionNotPermitted(Forbidden):
 
 class ServiceAccountMayNotDecide(Forbidden):
     code = "service_account_may_not_decide"
+
+
+class TokenTooNarrow(Forbidden):
+    code = "token_too_narrow"
 
 
 class ProjectNotFound(NotFound):
@@ -121,6 +126,8 @@ class Rights:
         held = self._own(obj)
         if isinstance(obj, FeatureView):
             held |= self._own(obj.project)
+        if (scope := scope_of(self.user)) is not None:
+            held = frozenset(right for right in held if scope.allows(right, obj))
         return held - DECISIONS if held & DECISIONS and not self._is_person() else held
 
     def can(self, right: Right, obj: Project | FeatureView) -> bool:
@@ -130,12 +137,21 @@ class Rights:
         """Return if the user holds ``right`` on ``obj`` or its project.
 
         :raises ActionNotPermitted: naming the right and the roles that carry it.
+        :raises TokenTooNarrow: the account may, but not by the token it came with.
         :raises ServiceAccountMayNotDecide: the right is one that only people use.
         """
         if self.can(right, obj):
             return
+        scope = scope_of(self.user)
         project = obj.project if isinstance(obj, FeatureView) else obj
         name = self.user.get_username() or "anonymous"
+        if scope is not None and not scope.allows(right, obj):
+            raise TokenTooNarrow(
+                f"the token is limited, and not for the right {right} on {obj}; whoever manages it"
+                " can see its limits.",
+                permission=right,
+                project=project.name,
+            )
         if self._holds(right, obj):
             raise ServiceAccountMayNotDecide(
                 f"{name} is a service account, and no role lets one use the right {right}; a person"
@@ -151,6 +167,9 @@ class Rights:
         )
 
     def _holds(self, right: Right, obj: Project | FeatureView) -> bool:
+        scope = scope_of(self.user)
+        if scope is not None and not scope.allows(right, obj):
+            return False
         if isinstance(obj, FeatureView) and right in self._own(obj.project):
             return True  # most have it by their role
         return right in self._own(obj)
@@ -199,6 +218,8 @@ def require_superuser(user: User | AnonymousUser) -> None:
     :raises ActionNotPermitted: accounts, and where files are, are a superuser's matter.
     """
     superusers = get_user_model().objects.filter(is_active=True, is_superuser=True)
+    if is_limited(user):
+        raise TokenTooNarrow("the token is limited, and this is no matter of one project.")
     if not (user.is_authenticated and superusers.filter(pk=user.pk).exists()):
         name = user.get_username() or "anonymous"
         raise ActionNotPermitted(f"{name} is not a superuser; only superusers do that.")
@@ -211,9 +232,13 @@ def visible_projects(user: User | AnonymousUser) -> QuerySet[Project]:
     """
     if not user.is_active:
         return Project.objects.none()
+    scope = scope_of(user)
+    found = Project.objects.all()
+    if scope is not None and scope.project_id is not None:
+        found = found.filter(pk=scope.project_id)
     if user.is_superuser:
-        return Project.objects.all()
-    return Project.objects.filter(memberships__user_id=user.pk).distinct()
+        return found
+    return found.filter(memberships__user_id=user.pk).distinct()
 
 
 def access_project(

@@ -16,7 +16,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication
 
 from lib.errors import Unauthenticated
+from registry import scopes
 from registry.models import ApiToken
+from registry.token_uses import note_uses
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +62,7 @@ def bearer_token(header: str) -> str | None:
 
 
 def find_token(text: str, *, at: datetime) -> ApiToken:
-    """Return the live token.
+    """Return the live token; its user can do no more than it is for.
 
     :raises TokenUnknown: no such token, or its user or whoever made it is not active.
     :raises TokenExpired: its time is over; says when.
@@ -84,6 +86,7 @@ def find_token(text: str, *, at: datetime) -> ApiToken:
             f"the token {token.prefix}… expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}."
             f" {NEXT_STEP}"
         )
+    scopes.limit(token.user, token)
     return token
 
 
@@ -94,10 +97,13 @@ class BearerAuthentication(authentication.BaseAuthentication):
         text = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
         if text is None:
             return None
-        token = find_token(text, at=timezone.now())
+        at = timezone.now()
+        token = find_token(text, at=at)
+        scopes.require_from(scopes.networks_of(token.networks), request.META)
         project = (request.parser_context or {}).get("kwargs", {}).get("project")
         if token.project is not None and project is not None and token.project.name != project:
             raise TokenUnknown(f"the token is limited to project {token.project}.")
+        note_uses({token.pk: at})
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

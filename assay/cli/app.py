@@ -24,6 +24,7 @@ from assay.cli import (
     reviews,
     runs,
     searching,
+    tokens,
     trail,
 )
 from assay.cli.arguments import Commands, Context
@@ -48,6 +49,7 @@ GROUPS = (
     grants,
     trail,
     catalogue,
+    tokens,
     reads,
 )
 EXIT_REFUSED = 1

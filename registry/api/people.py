@@ -24,6 +24,8 @@ from registry.models import FileRoot, Membership
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+    from registry.models import ApiToken
+
 
 class ProjectsAPI(API):
     """The projects in which the asking user has a role."""
@@ -53,9 +55,19 @@ class WhoAmIAPI(API):
                 "user": request.user.get_username(),
                 "token": token.prefix if token else None,
                 "expires_at": timestamp(token.expires_at) if token else None,
+                "limits": _limits(token) if token else None,
                 "projects": roles,
             }
         )
+
+
+def _limits(token: ApiToken) -> dict[str, Any]:
+    return {
+        "project": token.project.name if token.project else None,
+        "views": token.views,
+        "rights": token.rights,
+        "networks": token.networks,
+    }
 
 
 class RootsAPI(API):

@@ -13,6 +13,7 @@ from registry.api import (
     lineage,
     people,
     reviews,
+    tokens,
     trail,
     versions,
 )
@@ -56,6 +57,27 @@ urlpatterns = [
         name="definitions-export",
     ),
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
+    path(
+        f"{_PROJECT}/service-accounts",
+        tokens.ServiceAccountsAPI.as_view(),
+        name="service-accounts",
+    ),
+    path(
+        f"{_PROJECT}/service-accounts/<slug:name>",
+        tokens.ServiceAccountAPI.as_view(),
+        name="service-account",
+    ),
+    path(f"{_PROJECT}/tokens", tokens.TokensAPI.as_view(), name="tokens"),
+    path(
+        f"{_PROJECT}/tokens/<int:token_id>/rotate",
+        tokens.RotateTokenAPI.as_view(),
+        name="token-rotate",
+    ),
+    path(
+        f"{_PROJECT}/tokens/<int:token_id>/revoke",
+        tokens.RevokeTokenAPI.as_view(),
+        name="token-revoke",
+    ),
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
     path(f"{_PROJECT}/features", features.FeaturesAPI.as_view(), name="features"),
     *_lists,

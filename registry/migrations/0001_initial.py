@@ -75,6 +75,9 @@ class Migration(migrations.Migration):
                 ('set_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='account', to=settings.AUTH_USER_MODEL)),
                 ('raised_by', models.JSONField(blank=True, editable=False, null=True)),
+                ('description', models.CharField(blank=True, max_length=500)),
+                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='service_accounts', to='registry.project')),
             ],
         ),
         migrations.CreateModel(
@@ -151,6 +154,11 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
                 ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to='registry.project')),
                 ('may_decide', models.BooleanField(default=False)),
+                ('last_used_at', models.DateTimeField(blank=True, null=True)),
+                ('networks', models.JSONField(default=list)),
+                ('replaces', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='successors', to='registry.apitoken')),
+                ('rights', models.JSONField(default=list)),
+                ('views', models.JSONField(default=list)),
             ],
             options={
                 'verbose_name': 'API token',

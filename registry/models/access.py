@@ -29,6 +29,14 @@ class Account(models.Model):
     set_at = models.DateTimeField()
     #: As ``Membership.hands``, of its rights as a superuser; null: nobody's but the server's owner.
     raised_by = models.JSONField(null=True, blank=True, editable=False)
+    #: Of a service account that a project's owners made: whose it is, and what it is for.
+    project = models.ForeignKey(
+        Project, null=True, blank=True, on_delete=models.CASCADE, related_name="service_accounts"
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    description = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:
         return f"{self.user} is a {self.kind.replace('_', ' ')}"
@@ -105,6 +113,16 @@ class ApiToken(models.Model):
     #: Whether its owner made it when logged in, by a password of their own: others never decide.
     may_decide = models.BooleanField(default=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    #: What it is limited to beside its project; an empty list is no limit. ``registry.scopes``.
+    views = models.JSONField(default=list)
+    rights = models.JSONField(default=list)
+    networks = models.JSONField(default=list)
+    #: As of a minute ago, or so; kept apart from the trail.
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    #: The token whose place it took.
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="successors"
+    )
 
     class Meta:
         ordering = ("-created_at",)

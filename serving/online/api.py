@@ -17,6 +17,7 @@ from lib.bodies import read_body
 from lib.errors import AssayError, Unauthenticated, Unavailable
 from lib.parameters import check_parameters
 from registry.authentication import TokenMissing, bearer_token, find_token
+from registry.scopes import networks_of, require_from
 from serving.edges import online_limits
 from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
 from serving.online.openapi import documented
@@ -68,6 +69,7 @@ class OnlineFeaturesAPI(API):
             request=parse_request(_body(request)),
             at=timezone.now(),
             limits=online_limits(),
+            environ=request.META,
         )
         response = HttpResponse(answer_json(answer), content_type="application/json")
         if answer.warnings:
@@ -82,7 +84,9 @@ def _refusal_for_the_caller(request: HttpRequest, error: AssayError) -> AssayErr
     any plan, and the trail of one needs to know who it was.
     """
     try:
-        request.user = find_token(_token(request), at=timezone.now()).user
+        token = find_token(_token(request), at=timezone.now())
+        require_from(networks_of(token.networks), request.META)
+        request.user = token.user
     except Unauthenticated as exc:
         return exc
     return error

@@ -52,7 +52,7 @@ class OnlineFirst:
             return self._application(environ, start_response)
         body = read_up_to(environ["wsgi.input"], int(length))
         try:
-            answer, headers = _answer(found[1], environ.get("HTTP_AUTHORIZATION", ""), body)
+            answer, headers = _answer(found[1], environ, body)
         except Exception:  # noqa: BLE001 - the view meets it again and says, logs and records it
             environ["wsgi.input"] = io.BytesIO(body)
             return self._application(environ, start_response)
@@ -67,13 +67,14 @@ def _is_ours(host: str) -> bool:
     return bool(name) and validate_host(name, settings.ALLOWED_HOSTS)
 
 
-def _answer(project: str, authorization: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+def _answer(project: str, environ: Environ, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
     answer = get_online_features(
         project=project,
-        token=bearer_token(authorization) or "",
+        token=bearer_token(environ.get("HTTP_AUTHORIZATION", "")) or "",
         request=parse_request(body),
         at=timezone.now(),
         limits=online_limits(),
+        environ=environ,
     )
     text = answer_json(answer)
     headers = [

@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict
 from datetime import timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import Error as DjangoDatabaseError
 from django.db import close_old_connections, connection
@@ -24,7 +24,7 @@ from serving.online.plans import Question, ReadPlan, authorise, make_plan
 from serving.online.watching import note_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from materialization.stores.online_protocol import OnlineRows
@@ -91,7 +91,13 @@ class PlanCache:
         return kept if kept.registered == known else None
 
     def make(
-        self, question: Question, *, token: str, at: datetime, instead_of: KeptPlan | None = None
+        self,
+        question: Question,
+        *,
+        token: str,
+        at: datetime,
+        environ: Mapping[str, Any],
+        instead_of: KeptPlan | None = None,
     ) -> tuple[KeptPlan, bool]:
         """Make a plan from the registry and keep it, unless the store can hold no epoch now.
 
@@ -103,9 +109,11 @@ class PlanCache:
             kept = self.find(question, at=at)
             if kept is not None and kept is not instead_of:
                 return kept, False
-            return self._make(question, token=token, at=at), True
+            return self._make(question, token=token, at=at, environ=environ), True
 
-    def _make(self, question: Question, *, token: str, at: datetime) -> KeptPlan:
+    def _make(
+        self, question: Question, *, token: str, at: datetime, environ: Mapping[str, Any]
+    ) -> KeptPlan:
         """Read the epochs before the facts, rights included.
 
         If they change meanwhile, the next reader sees others.
@@ -113,15 +121,17 @@ class PlanCache:
         _close_lost_connections()
         project = Project.objects.filter(name=question.project).first()
         if project is None:
-            project = authorise(question, token=token, at=at).project  # says what is wrong
+            project = authorise(
+                question, token=token, at=at, environ=environ
+            ).project  # says what is wrong
         try:
             own = epoch.ensure(project.pk)
             server = online_store().read(project.pk, (), ()).server
         except Unavailable:
             # Who may not know that the project exists learns nothing of Redis either.
-            authorise(question, token=token, at=at)
+            authorise(question, token=token, at=at, environ=environ)
             raise
-        asker = authorise(question, token=token, at=at)
+        asker = authorise(question, token=token, at=at, environ=environ)
         views = asked_views(
             project=project, features=question.features, feature_service=question.feature_service
         )

@@ -14,6 +14,7 @@ from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
 from registry.choices import Right, State
 from registry.grants import Grants
+from registry.scopes import networks_of, require_from
 from serving.names import (
     FeatureNameCollision,
     answer_names,
@@ -25,10 +26,11 @@ from serving.online.stored_values import stored_to_json
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from registry.models import ApiToken, FeatureViewVersion, Project
+    from registry.scopes import Networks
     from registry.spec.references import Reference
     from registry.spec.value_types import ValueType
     from serving.limits import ReadLimits
@@ -86,6 +88,9 @@ class ReadPlan(NamedTuple):
 
     project_id: int
     project: str
+    #: Of the token: noted as used, and where it may be used from.
+    token_id: int
+    networks: Networks
     #: The views whose facts it holds.
     views: tuple[str, ...]
     expires_at: datetime
@@ -131,21 +136,17 @@ def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> Read
     granted = asker.grants.require((builder.version(each), each.feature) for each in references)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(
-        views,
-        expires_at=asker.token.expires_at,
-        granted_until=granted,
-        limits=question.limits,
-    )
+    return builder.plan(views, token=asker.token, granted_until=granted, limits=question.limits)
 
 
-def authorise(question: Question, *, token: str, at: datetime) -> Asker:
+def authorise(question: Question, *, token: str, at: datetime, environ: Mapping[str, Any]) -> Asker:
     """Return who asks and the project they may see; its views have rights of their own.
 
-    :raises Unauthenticated: the token is not a live one of this project.
+    :raises Unauthenticated: the token is not a live one of this project, or not for this network.
     :raises NotFound: there is no such project, or not for them.
     """
     found = find_token(token, at=at)
+    require_from(networks_of(found.networks), environ)
     if found.project is not None and found.project.name != question.project:
         raise TokenUnknown(f"the token is limited to project {found.project}.")
     rights = access.Rights(found.user)
@@ -179,7 +180,7 @@ class _Builder:
         self,
         views: Sequence[str],
         *,
-        expires_at: datetime,
+        token: ApiToken,
         granted_until: datetime,
         limits: ReadLimits,
     ) -> ReadPlan:
@@ -189,8 +190,10 @@ class _Builder:
         return ReadPlan(
             project_id=self._project.pk,
             project=self._project.name,
+            token_id=token.pk,
+            networks=networks_of(token.networks),
             views=tuple(views),
-            expires_at=expires_at,
+            expires_at=token.expires_at,
             granted_until=granted_until,
             keys=tuple(self._keys.values()),
             entities=tuple(self._entity_read(entity) for entity in self._entities),

@@ -6,12 +6,14 @@ Not for HTTP or JSON. While its plan holds, a question asks the store once and t
 from __future__ import annotations
 
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import AssayError, Invalid, TooLarge, Unavailable
 from lib.instants import to_us
 from materialization.edges import online_store
 from registry.authentication import TokenExpired, digest
+from registry.scopes import require_from
 from serving import values
 from serving.freshness import freshness_json, overdue_words
 from serving.online.plan_cache import PLANS, KeptPlan
@@ -20,7 +22,7 @@ from serving.online.rows import AnswerColumn, TableRows, key_column
 from serving.online.watching import note_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from materialization.stores.online_protocol import OnlineRows
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 #: How often a plan is made anew when the project changes under one question.
 ATTEMPTS = 5
+
+#: Of a question that no request brought: a token that is limited to networks is refused.
+NOWHERE: Mapping[str, Any] = MappingProxyType({})
 
 Entities = dict[str, list[Any]]
 
@@ -78,9 +83,11 @@ def get_online_features(
     request: OnlineRequest,
     at: datetime,
     limits: ReadLimits,
+    environ: Mapping[str, Any] = NOWHERE,
 ) -> OnlineAnswer:
     """Answer a request as of ``at``: one value a feature and entity row, order and duplicates kept.
 
+    ``environ`` is the request's WSGI environment: a token may be limited to networks.
     :raises Unauthenticated, Forbidden, NotFound: who asks, or what they ask for; from the first
         request after a change on.
     :raises Invalid, TooLarge: what is wrong with the entities, or over ``limits``.
@@ -99,7 +106,7 @@ def get_online_features(
         request.full_feature_names,
         limits,
     )
-    columns, covered, plan = _answer(question, token, request.entities, at)
+    columns, covered, plan = _answer(question, token, request.entities, at, environ)
     note_answer(perf_counter() - began, plan, columns[len(request.entities) :])
     views = None
     if request.include_feature_view_version_metadata:
@@ -133,11 +140,12 @@ def require_rectangle(entities: Entities, max_rows: int) -> None:
 
 
 def _answer(
-    question: Question, token: str, entities: Entities, at: datetime
+    question: Question, token: str, entities: Entities, at: datetime, environ: Mapping[str, Any]
 ) -> tuple[list[AnswerColumn], list[datetime], ReadPlan]:
     kept, is_ours = PLANS.find(question, at=at), False
     for _ in range(1 + ATTEMPTS):
         if kept is not None:
+            require_from(kept.read.networks, environ)
             try:
                 return *_read(kept, entities, at, fresh=is_ours), kept.read
             except PlanOutdated:
@@ -148,7 +156,7 @@ def _answer(
                 # It may be right since a change: only a plan that still holds may refuse.
                 if is_ours or kept.still_holds():
                     raise
-        kept, is_ours = PLANS.make(question, token=token, at=at, instead_of=kept)
+        kept, is_ours = PLANS.make(question, token=token, at=at, environ=environ, instead_of=kept)
     raise ProjectChanging(
         f"project {question.project} keeps changing. Ask again.", project=question.project
     )

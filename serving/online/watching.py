@@ -12,11 +12,15 @@ from collections import Counter as Tally
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.utils import timezone
+
 from lib.metrics import Counter, Histogram, unharmed
+from registry.token_uses import note_uses
 from serving.online.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from serving.online.plans import ReadPlan
     from serving.online.rows import AnswerColumn
@@ -64,6 +68,7 @@ class Watch:
     def flush(self) -> None:
         """Add up what was noted; several may do it at once."""
         found: Tally[tuple[str, str, str]] = Tally()
+        used: dict[int, datetime] = {}
         seconds: dict[int, list[float]] = {}
         while self._notes:
             try:
@@ -72,9 +77,11 @@ class Watch:
                 break
             seconds.setdefault(note.status, []).append(note.seconds)
             if note.plan is not None:
+                used[note.plan.token_id] = timezone.now()
                 project = note.plan.project
                 for table, status, count in note.found:
                     found[project, note.plan.tables[table].version, status] += count
+        note_uses(used)
         with unharmed():
             for code, times in seconds.items():
                 series = SECONDS.labels(str(code))

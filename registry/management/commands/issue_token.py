@@ -9,11 +9,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from lib.errors import AssayError
+from registry.choices import Right
 from registry.models import Project
-from registry.operations.people.tokens import issue_token
+from registry.operations.people.tokens import Limits, issue_token
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+
+#: Options that limit what the token is for, in the order of ``Limits``.
+LIMITS = {"view": "customer_spend", "right": Right.READ_ONLINE, "network": "10.1.0.0/16"}
 
 
 class Command(BaseCommand):
@@ -24,6 +28,13 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="command line")
         parser.add_argument("--days", type=int, default=90)
         parser.add_argument("--project", help="limit the token to this project")
+        for limit, example in LIMITS.items():
+            parser.add_argument(
+                f"--{limit}",
+                action="append",
+                default=[],
+                help=f"limit it to this {limit}, as in {example}; repeatable",
+            )
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
@@ -42,6 +53,7 @@ class Command(BaseCommand):
                 at=timezone.now(),
                 days=options["days"],
                 project=project,
+                limits=Limits(*(options[limit] for limit in LIMITS)),
             )
         except AssayError as exc:
             raise CommandError(exc.message) from exc

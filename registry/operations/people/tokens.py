@@ -1,4 +1,4 @@
-"""API tokens: issued, shown once, revoked.
+"""API tokens: issued with their limits, shown once, rotated, revoked.
 
 Not for finding the token behind a text: ``authentication`` does.
 """
@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from lib.errors import Forbidden, Invalid
+from lib.errors import Conflict, Forbidden, Invalid, NotFound, did_you_mean
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
 from registry.hands import has_own_password
-from registry.models import ApiToken, Membership
+from registry.models import ApiToken, FeatureView, Membership
+from registry.scopes import is_limited, networks_of, scope_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from registry.models import Project
+    from registry.scopes import Networks, Scope
 
 MAX_TOKEN_NAME = 100
+#: Views, rights and networks that one token is limited to, each.
+MAX_LIMITS = 100
+MAX_OVERLAP_HOURS = 30 * 24
 
 
 class BadTokenRequest(Invalid):
@@ -34,6 +41,25 @@ class BadTokenRequest(Invalid):
 
 class NotYourToken(Forbidden):
     code = "not_your_token"
+
+
+class TokenNotLive(Conflict):
+    code = "token_not_live"
+
+
+class TokenNotFound(NotFound):
+    code = "token_not_found"
+
+
+class Limits(NamedTuple):
+    """What a token is for, in the words of whoever asks for it; an empty limit is none."""
+
+    views: Sequence[str] = ()
+    rights: Sequence[str] = ()
+    networks: Sequence[str] = ()
+
+
+NO_LIMITS = Limits()
 
 
 @transaction.atomic
@@ -46,44 +72,198 @@ def issue_token(
     days: int = 90,
     project: Project | None = None,
     is_logged_in: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiToken, str]:
     """Make a token for ``user`` and return it with its text, which is never shown again.
 
     ``is_logged_in``: the actor asks for it as somebody logged in, by which they are known; for
     themselves it decides then as well, unless somebody else set the password they came by.
     :raises NotYourToken: for another person, another superuser, or a service account without a
-        role in a project the actor manages.
-    :raises BadTokenRequest: no name, or a life of less than a day or over ``TOKEN_MAX_DAYS``.
+        role in a project the actor manages; or for more than the token the actor came with.
+    :raises BadTokenRequest: no name, a life of less than a day or over ``TOKEN_MAX_DAYS``, or a
+        limit that means nothing.
     """
     if user.pk != actor.pk:
         _require_may_issue(user, actor, project)
+    token, text = _new(user, name, actor, at, days, project, checked(limits, project))
+    token.may_decide = is_logged_in and _is_own(token)
+    _require_within(actor, token)
+    token.save()
+    audit.record(
+        actor=actor,
+        verb="api_token.issued",
+        subject=token,
+        after={"user": user, **facts(token)},
+        project=project,
+        at=at,
+    )
+    return token, text
+
+
+def rotate_token(
+    *,
+    token: ApiToken,
+    actor: User,
+    at: datetime,
+    days: int | None = None,
+    overlap_hours: int = 24,
+    is_logged_in: bool = False,
+) -> tuple[ApiToken, str]:
+    """Make a token like another one, which goes on for the overlap only; return it and its text.
+
+    ``days`` None is as long as the other was made for; ``is_logged_in`` is as for a new one.
+    :raises NotYourToken: as ``issue_token``.
+    :raises TokenNotLive: it has ended, or a successor has taken its place already.
+    :raises BadTokenRequest: a life or an overlap that is too long.
+    """
+    if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
+        raise BadTokenRequest(f"the overlap is 0 to {MAX_OVERLAP_HOURS} hours.")
+    made_for = (token.expires_at - token.created_at).days if days is None else days
+    with epoch.change(*_projects_of(token)):
+        if token.user_id != actor.pk:
+            _require_may_issue(token.user, actor, token.project)
+        token.refresh_from_db()
+        if not token.is_live(at) or token.successors.exists():
+            raise TokenNotLive(f"{token} has ended or was rotated before; issue a new one.")
+        limits = Limits(token.views, token.rights, token.networks)
+        successor, text = _new(
+            token.user, token.name, actor, at, made_for, token.project, checked(limits, None)
+        )
+        successor.replaces = token
+        successor.may_decide = is_logged_in and _is_own(successor)
+        _require_within(actor, successor)
+        successor.save()
+        ends = min(token.expires_at, at + timedelta(hours=overlap_hours))
+        ApiToken.objects.filter(pk=token.pk).update(expires_at=ends)
+        audit.record(
+            actor=actor,
+            verb="api_token.rotated",
+            subject=token,
+            after={"successor": str(successor), "until": ends.isoformat(), **facts(successor)},
+            project=token.project,
+            at=at,
+        )
+    token.refresh_from_db()
+    return successor, text
+
+
+def checked(limits: Limits, project: Project | None) -> Limits:
+    """Return limits as they are stored; ``project`` None leaves the views as they are.
+
+    :raises BadTokenRequest: names what means nothing, and what would.
+    """
+    for what, asked in zip(Limits._fields, limits, strict=True):
+        if len(asked) > MAX_LIMITS:
+            raise BadTokenRequest(f"{len(asked)} {what}; a token has at most {MAX_LIMITS}.")
+    if unknown := sorted(set(limits.rights) - {*Right}):
+        hint = did_you_mean(unknown[0], list(Right))
+        raise BadTokenRequest(f"there is no right {unknown[0]!r}.{hint}")
+    if project is not None and limits.views:
+        known = list(FeatureView.objects.filter(project=project).values_list("name", flat=True))
+        if unknown := sorted(set(limits.views) - {*known}):
+            hint = did_you_mean(unknown[0], known)
+            raise BadTokenRequest(f"{project} has no feature view {unknown[0]!r}.{hint}")
+    try:
+        networks = {str(network) for network in networks_of(limits.networks)}
+    except ValueError as exc:
+        raise BadTokenRequest(
+            f"{exc}; write networks as 10.1.0.0/16 or 2001:db8::/32, single addresses as they are."
+        ) from exc
+    return Limits(sorted(set(limits.views)), sorted(set(limits.rights)), sorted(networks))
+
+
+def facts(token: ApiToken) -> dict[str, Any]:
+    """Return what the trail says of a token; limits that it has not are left out."""
+    limits = {name: getattr(token, name) for name in Limits._fields}
+    return {
+        "expires_at": token.expires_at.isoformat(),
+        **{name: limit for name, limit in limits.items() if limit},
+    }
+
+
+def _new(
+    user: User,
+    name: str,
+    actor: User,
+    at: datetime,
+    days: int,
+    project: Project | None,
+    limits: Limits,
+) -> tuple[ApiToken, str]:
+    """Return a token that is not stored yet, and its text."""
+    if limits.views and project is None:
+        raise BadTokenRequest("a token that is limited to feature views is of one project.")
     if not 1 <= len(name.strip()) <= MAX_TOKEN_NAME:
         raise BadTokenRequest(f"name the token by its use, in at most {MAX_TOKEN_NAME} characters.")
     if not 1 <= days <= settings.TOKEN_MAX_DAYS:
         raise BadTokenRequest(f"a token lives 1 to {settings.TOKEN_MAX_DAYS} days, not {days}.")
     text = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    token = ApiToken.objects.create(
+    token = ApiToken(
         user=user,
         project=project,
-        name=name,
+        name=name.strip(),
+        **limits._asdict(),
         prefix=text[: len(TOKEN_PREFIX) + 6],
         digest=digest(text),
         created_by=actor,
         created_at=at,
         expires_at=at + timedelta(days=days),
-        may_decide=is_logged_in
-        and user.pk == actor.pk
-        and has_own_password(User.objects.get(pk=user.pk)),
-    )
-    audit.record(
-        actor=actor,
-        verb="api_token.issued",
-        subject=token,
-        after={"user": user, "expires_at": token.expires_at.isoformat()},
-        project=project,
-        at=at,
     )
     return token, text
+
+
+def _is_own(token: ApiToken) -> bool:
+    """Tell whether nobody but its user can have made a token, by what its user logs in with."""
+    is_theirs = token.user_id == token.created_by_id
+    return is_theirs and has_own_password(User.objects.get(pk=token.user_id))
+
+
+def _require_within(actor: User, token: ApiToken) -> None:
+    """Return if the token does nothing that the one the actor came with does not.
+
+    One for oneself lives no longer either; how long a program's does is for who manages it.
+
+    :raises NotYourToken: it would: whoever finds a token must not make a stronger one of it.
+    """
+    scope = scope_of(actor)
+    if scope is None:
+        return
+    wider = [
+        what
+        for what, is_wider in (
+            ("other projects", scope.project_id not in (None, token.project_id)),
+            ("other views", _exceeds(token.views, scope.views)),
+            ("other rights", _exceeds(token.rights, scope.rights)),
+            ("other networks", not _inside(networks_of(token.networks), scope.networks)),
+            (f"longer than until {scope.expires_at:%Y-%m-%d}", _outlives(token, actor, scope)),
+        )
+        if is_wider
+    ]
+    if wider:
+        raise NotYourToken(
+            f"the token you came with makes none for {', '.join(wider)}. Ask for less, or make it"
+            " in the admin."
+        )
+
+
+def _outlives(token: ApiToken, actor: User, scope: Scope) -> bool:
+    return token.user_id == actor.pk and token.expires_at > scope.expires_at
+
+
+def _exceeds(asked: Sequence[str], allowed: frozenset[str]) -> bool:
+    return bool(allowed) and (not asked or not allowed.issuperset(asked))
+
+
+def _inside(asked: Networks, allowed: Networks) -> bool:
+    if not allowed:
+        return True
+    return bool(asked) and all(any(_is_part(one, of) for of in allowed) for one in asked)
+
+
+def _is_part(one: IPv4Network | IPv6Network, of: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(of, IPv4Network) and one.subnet_of(of)
+    return isinstance(of, IPv6Network) and one.subnet_of(of)
 
 
 def _require_may_issue(user: User, actor: User, project: Project | None) -> None:
@@ -91,14 +271,15 @@ def _require_may_issue(user: User, actor: User, project: Project | None) -> None
     if project is not None:
         # Roles change under this lock; no plan knows the new token, so the epoch stays.
         epoch.hold(project.pk)
-    user, actor = User.objects.get(pk=user.pk), User.objects.get(pk=actor.pk)
-    if not (actor.is_superuser and actor.is_active):
+    user, still = User.objects.get(pk=user.pk), User.objects.get(pk=actor.pk)
+    if is_limited(actor) or not (still.is_superuser and still.is_active):
         if project is None or access.is_person(user):
             raise NotYourToken(
                 f"{actor} may make tokens for themselves, and for service accounts in a project"
                 " they manage."
             )
         access.require(actor, Right.MANAGE_MEMBERS, project)
+        access.require_still(actor, Right.MANAGE_MEMBERS, project)
         if not Membership.objects.filter(project=project, user=user).exists():
             raise NotYourToken(
                 f"{user} has no role in {project}; grant one first, then make the token."
@@ -112,7 +293,7 @@ def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
 
     :raises NotYourToken: it is somebody else's, and of no project the actor manages.
     """
-    _require_may_revoke(token, actor)
+    _require_may_end(token, actor)
     with epoch.change(*_projects_of(token)):
         _require_may_revoke(token, User.objects.get(pk=actor.pk))
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
@@ -120,6 +301,16 @@ def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
                 actor=actor, verb="api_token.revoked", subject=token, project=token.project, at=at
             )
     token.refresh_from_db()
+
+
+def _require_may_end(token: ApiToken, actor: User) -> None:
+    """Require what revoking takes; of a token that is for certain rights it has to be one."""
+    scope = scope_of(actor)
+    if scope is not None and scope.rights and scope.token_id != token.pk:
+        if token.project is None:
+            raise NotYourToken(f"the token you came with is limited, and {token} is of no project.")
+        access.require(actor, Right.MANAGE_MEMBERS, token.project)
+    _require_may_revoke(token, actor)
 
 
 def _require_may_revoke(token: ApiToken, actor: User) -> None:

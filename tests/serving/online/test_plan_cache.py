@@ -28,7 +28,7 @@ def question(token: str) -> Question:
 def plan(features: int) -> KeptPlan:
     column: Any = None
     read = ReadPlan(
-        1, "p", (), AT, AT, (), (), (), (column,) * features, (), (), (), (), online_limits()
+        1, "p", 1, (), (), AT, AT, (), (), (), (column,) * features, (), (), (), (), online_limits()
     )
     return KeptPlan(read, (b"epoch",), ("epoch",), "server")
 
