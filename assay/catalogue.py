@@ -24,18 +24,23 @@ class CatalogueCalls(Calls):
         submit: bool = False,
         look_all: bool = False,
         details: bool = False,
+        repository: str | None = None,
+        commit: str | None = None,
+        ref: str | None = None,
     ) -> JSON:
         """Register definitions: paths of YAML or JSON files or folders, or dicts.
 
         ``plan`` changes nothing and tells what would change; ``submit`` also sends the new
         drafts to review. The data of views that are registered as they are sent are looked at
         with ``look_all`` only. Answers ``{"project", "dry_run", "not_looked_at", "changes"}``; with
+        ``repository``, ``commit`` and ``ref`` say what is applied; each object keeps them. With
         ``details`` each change has its ``file``, ``line``, ``differences`` and what it ``breaks``.
 
         :raises InvalidDefinition: one entry in ``errors`` for each thing that is wrong.
         """
         asked = {"dry_run": plan, "submit": submit, "look_all": look_all, "details": details}
-        query = {name: True for name, wanted in asked.items() if wanted}
+        query: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
+        query |= {"repository": repository, "commit": commit, "ref": ref}
         return self._post("definitions", value=body_of(files_or_objects), query=query)
 
     def plan(
@@ -72,6 +77,13 @@ class CatalogueCalls(Calls):
                 raise NotFound(f"there is nothing of the name {name!r} {what}", name=name)
             found += of_name
         return found
+
+    def registered(self, *, standing: str | None = None) -> list[JSON]:
+        """Give every object with the commit that said it last as ``origin``, if one ever did.
+
+        ``standing`` is ``in_step`` with it, ``waits`` for somebody to agree, or has ``drifted``.
+        """
+        return self._list("definitions", "registered", query={"standing": standing})
 
     def list_entities(self, **filters: Any) -> list[JSON]:
         return self._list("entities", query=filters)

@@ -139,6 +139,12 @@ class StoresDiffer(AssayError):
     code = "stores_differ"
 
 
+class Differs(AssayError):
+    """What is registered is not what files or commits say, and somebody asked to be told."""
+
+    code = "differs"
+
+
 class PlanRefused(AssayError):
     """A plan breaks more than whoever asked for it would take."""
 

@@ -84,6 +84,16 @@ class Against(StrEnum):
     BOTH = "both"
 
 
+class InStep(StrEnum):
+    """How what is registered stands to the commit that said it last."""
+
+    IN_STEP = "in_step"
+    #: A draft or a submission says it: somebody still has to agree.
+    WAITS = "waits"
+    #: Something else is registered since, by another door.
+    DRIFTED = "drifted"
+
+
 class EvidenceStatus(StrEnum):
     """Where the evidence of a submission is."""
 

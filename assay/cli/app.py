@@ -15,6 +15,7 @@ from assay.cli import (
     catalogue,
     certificates,
     definitions,
+    drift,
     exports,
     grants,
     lifecycle,
@@ -30,7 +31,7 @@ from assay.cli import (
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
 from assay.client import FeatureStore
-from assay.errors import AssayError, NotConfigured, PlanRefused, ServerUnreachable
+from assay.errors import AssayError, Differs, NotConfigured, PlanRefused, ServerUnreachable
 from assay.version import __version__
 
 #: In the order in which help lists them.
@@ -38,6 +39,7 @@ GROUPS = (
     definitions,
     plans,
     exports,
+    drift,
     lifecycle,
     reviews,
     runs,
@@ -56,18 +58,20 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 #: Answers that a workflow asked to be told of.
+EXIT_DIFFERS = 4
 EXIT_PLAN_REFUSED = 5
 EXIT_INTERRUPTED = 130
 EXIT_CODES = {
     ServerUnreachable: EXIT_UNREACHABLE,
     NotConfigured: EXIT_USAGE,
+    Differs: EXIT_DIFFERS,
     PlanRefused: EXIT_PLAN_REFUSED,
 }
 EPILOG = """\
 url, token and project come from options, then ASSAY_URL, ASSAY_TOKEN or ASSAY_TOKEN_FILE, and
 ASSAY_PROJECT, then assay.toml here or in a folder above.
 exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable,
-5 a plan is more than --fail-on takes"""
+4 what is registered differs (--exit-code), 5 a plan is more than --fail-on takes"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

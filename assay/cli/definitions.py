@@ -22,6 +22,9 @@ def add(commands: Commands) -> None:
     apply.add_argument("--plan", action="store_true", help="only tell what would change")
     apply.add_argument("--submit", action="store_true", help="also send new drafts to review")
     apply.add_argument("--look-all", action="store_true", help=LOOK_ALL)
+    apply.add_argument("--repository", metavar="URL", help="where the files are from")
+    apply.add_argument("--commit", metavar="SHA", help="the commit they are; each object keeps it")
+    apply.add_argument("--ref", help="its branch or tag")
 
 
 def announce(context: Context, args: argparse.Namespace) -> None:
@@ -37,7 +40,13 @@ def announce(context: Context, args: argparse.Namespace) -> None:
 def run_apply(context: Context, args: argparse.Namespace) -> None:
     announce(context, args)
     answer = context.store.apply(
-        args.files, plan=args.plan, submit=args.submit, look_all=args.look_all
+        args.files,
+        plan=args.plan,
+        submit=args.submit,
+        look_all=args.look_all,
+        repository=args.repository,
+        commit=args.commit,
+        ref=args.ref,
     )
     if context.out.as_json:
         context.out.json(answer)

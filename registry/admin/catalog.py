@@ -16,6 +16,7 @@ from registry.admin.filters import ProjectFilter, column_filter
 from registry.choices import State
 from registry.markup import fallback, link, plain, utc
 from registry.models import DataSource, Entity, FeatureView, FeatureViewVersion
+from registry.operations.registration.registered import registered_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,7 @@ class CatalogAdmin(ScopedAdmin):
             "canonical": plain(msgspec.to_builtins(obj.spec)),
             "users": users[:MOST_USERS],
             "has_more_users": len(users) > MOST_USERS,
+            "registered": registered_one(obj),
         }
 
     def users(self, obj: CatalogObject) -> Iterator[FeatureView]:

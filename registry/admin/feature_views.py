@@ -28,6 +28,7 @@ from registry.newest import (
     shown_versions,
     states_of,
 )
+from registry.operations.registration.registered import registered_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,6 +122,7 @@ class FeatureViewAdmin(ScopedAdmin):
             "version_count": count,
             "others": count - len(versions),
             "services": _services(obj),
+            "registered": registered_one(obj),
         }
 
     @display(description="Feature view", ordering="name")

@@ -34,6 +34,7 @@ from registry.markup import link, utc
 from registry.models import Project
 from registry.operations.people import members, projects
 from registry.operations.registration import roots
+from registry.operations.registration.registered import drift_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
+
+#: Objects of a project that its page compares with their commits.
+MOST_COMPARED = 500
 
 
 @admin.register(Project)
@@ -92,6 +96,7 @@ class ProjectAdmin(ScopedAdmin):
             "people": _suggestions() if may_manage else [],
             "memberships": obj.memberships.select_related("user", "granted_by"),
             "roles": _role_words(),
+            "drift": drift_of(obj, most=MOST_COMPARED),
         }
 
     @attempting("making a project")

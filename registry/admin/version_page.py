@@ -26,6 +26,7 @@ from registry.choices import Action, Right, State
 from registry.evidence import decided_on, evidence_of
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
+from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
@@ -95,6 +96,7 @@ def version_context(
         "services": _services(version),
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
+        "registered": registered_one(version.feature_view),
         "history": _history(request, version),
         "queue": place_of(request, admin, version),
         "decided_on": decided_on(version, evidence_of(version)),

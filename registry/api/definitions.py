@@ -16,13 +16,15 @@ from lib.api import API, described
 from lib.parameters import PAGE, flag, one_of, paged, stored_text
 from lib.pools import Pool
 from registry import access
+from registry.api.definition_outputs import applied_output, exported_output, registered_output
 from registry.api.parsers import sent_definitions
 from registry.api.requests import editor_ids
-from registry.api.serializers import applied_output, exported_output
-from registry.choices import Right, State
+from registry.choices import InStep, Right, State
 from registry.looking import get_looking
 from registry.operations.registration.apply import apply_definitions
-from registry.operations.registration.exported import exported, registered_names
+from registry.operations.registration.exported import STANDING, exported, names_in
+from registry.operations.registration.origins import Commit
+from registry.operations.registration.registered import OPEN, registered
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -38,11 +40,14 @@ class DefinitionsAPI(API):
         "submit": "true: submit the drafts for review",
         "details": "true: with what each object changes, line by line, and what that breaks",
         "look_all": "true: look at the data also of views that are registered as they are sent",
+        "repository": "where the definitions are from, with commit",
+        "commit": "the commit that is registered, as hexadecimal digits",
+        "ref": "its branch or tag",
     }
 
     @extend_schema(
         operation_id="apply_definitions",
-        parameters=described(parameters, kind=bool),
+        parameters=described(parameters),
         request={"application/yaml": OpenApiTypes.STR, "application/json": OpenApiTypes.OBJECT},
         responses=OpenApiTypes.OBJECT,
     )
@@ -61,6 +66,7 @@ class DefinitionsAPI(API):
             submit=flag(request.query_params, "submit"),
             look_all=flag(request.query_params, "look_all"),
             detailed=flag(request.query_params, "details"),
+            commit=Commit.read(request.query_params),
         )
         answer = {
             "project": project,
@@ -92,8 +98,36 @@ class ExportAPI(API):
         query = request.query_params
         state = one_of(query, "state", [each for each in State if each != State.RETIRED])
         versions = not flag(query, "unversioned")
-        names = registered_names(found, name=stored_text(query, "name"), state=state)
+        names = names_in(found, [state] if state else STANDING, name=stored_text(query, "name"))
         response = paged(request, names)
         page = exported(response.data["results"], found, state=state, versions=versions)
         response.data["results"] = [exported_output(each) for each in page]
+        return response
+
+
+class RegisteredAPI(API):
+    """Every object that is registered, which commit said it last, and whether it still is that."""
+
+    attempt = "comparing what is registered with commits"
+    pool = Pool.PLANS
+    parameters: ClassVar[dict[str, str]] = {
+        "standing": "in_step with its commit, waits for somebody to agree, or drifted from it",
+        **PAGE,
+    }
+
+    @extend_schema(
+        operation_id="list_registered",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found = access.access_project(request.user, project)
+        names = names_in(found, OPEN)
+        standing = one_of(request.query_params, "standing", InStep)
+        if standing:
+            rows = [each for each in registered(names, found) if each.standing == standing]
+            return paged(request, rows, registered_output)
+        response = paged(request, names)
+        page = registered(response.data["results"], found)
+        response.data["results"] = [registered_output(each) for each in page]
         return response

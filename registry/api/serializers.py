@@ -35,51 +35,10 @@ if TYPE_CHECKING:
         ReviewComment,
     )
     from registry.newest import Shown
-    from registry.operations.registration.applied import Applied
-    from registry.operations.registration.consequences import Consequences
-    from registry.operations.registration.exported import Exported
 
 
 #: People that could review, of whom an answer names so many.
 MOST_SUGGESTED = 100
-
-
-def applied_output(applied: Applied) -> dict[str, Any]:
-    told = applied.consequences
-    details = {} if told is None else _consequences_output(told, applied)
-    return details | {
-        "kind": applied.kind,
-        "name": applied.name,
-        "change": applied.change,
-        "class": applied.classification,
-        "version": applied.version,
-        "state": applied.state,
-        "reasons": applied.reasons,
-        "warnings": applied.warnings,
-    }
-
-
-def _consequences_output(told: Consequences, applied: Applied) -> dict[str, Any]:
-    sent = applied.definition
-    return {
-        "file": sent.file if sent else None,
-        "line": sent.document.lines[()] if sent else None,
-        "because_of": applied.because_of,
-        "differences": [_change_output(each) for each in told.differences],
-        "breaks": [each._asdict() for each in told.breaks],
-        "following": told.following,
-        "pinned": told.pinned,
-    }
-
-
-def exported_output(exported: Exported) -> dict[str, Any]:
-    return {
-        "kind": exported.kind,
-        "name": exported.name,
-        "version": exported.version,
-        "state": exported.state,
-        "definition": exported.text,
-    }
 
 
 def entity_output(entity: Entity) -> dict[str, Any]:
@@ -183,7 +142,7 @@ def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, A
         "packet": version.packet,
         "packet_hash": now,
         "evidence": _evidence_output(evidence, may_read=may_read) if evidence else None,
-        "changes": [_change_output(Difference(**each)) for each in version.packet.get("diff", ())],
+        "changes": [change_output(Difference(**each)) for each in version.packet.get("diff", ())],
         "approvals": [
             {
                 "reviewer": review.reviewer.get_username(),
@@ -269,7 +228,7 @@ def _evidence_output(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:
     }
 
 
-def _change_output(difference: Difference) -> dict[str, str]:
+def change_output(difference: Difference) -> dict[str, str]:
     """Write one value that differs as lines, those that went and came behind their marks."""
     return {"path": difference.path, "lines": unified(*difference.texts())}
 

@@ -56,6 +56,11 @@ urlpatterns = [
         definitions.ExportAPI.as_view(),
         name="definitions-export",
     ),
+    path(
+        f"{_PROJECT}/definitions/registered",
+        definitions.RegisteredAPI.as_view(),
+        name="definitions-registered",
+    ),
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
     path(
         f"{_PROJECT}/service-accounts",

@@ -25,6 +25,7 @@ from registry.models.feature_view import (
 from registry.models.file_root import FileRoot
 from registry.models.grant import ReadGrant
 from registry.models.names import Pseudonym, UsedName
+from registry.models.origin import Origin
 from registry.models.project import (
     PolicyChange,
     Project,
@@ -55,6 +56,7 @@ __all__ = [
     "Membership",
     "PasswordChange",
     "PolicyChange",
+    "Origin",
     "Project",
     "ProjectGroupObjectPermission",
     "ProjectUserObjectPermission",

@@ -64,7 +64,17 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
 
 def fingerprint(content: object) -> str:
     """Return the SHA-256 of the canonical JSON, 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return text_fingerprint(canonical_json(content))
+
+
+def text_fingerprint(text: str) -> str:
+    """Return the same of what ``canonical_json`` wrote before."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def view_fingerprint(spec: VersionSpec) -> str:
+    """Return the fingerprint of what a view's own definition says, without what it embeds."""
+    return fingerprint(version_content(spec)["view"])
 
 
 def data_fingerprint(spec: VersionSpec) -> str:

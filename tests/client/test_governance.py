@@ -31,7 +31,7 @@ def test_files_are_sent_with_their_paths_and_folders_are_read(peer, store, tmp_p
     assert store.plan("defs") == PLAN
 
     sent = peer.requests[0]
-    assert sent.query == {"dry_run": ["true"]}
+    assert sent.query == {"dry_run": ["true"], "details": ["true"]}
     assert sent.json() == {
         "files": [
             {"path": "defs/a.yaml", "text": "# a.yaml é"},

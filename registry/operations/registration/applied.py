@@ -44,6 +44,8 @@ class Applied:
     looked_at: bool = True
     #: The number a submission of the draft would have, where that is asked for.
     submitted: Version | None = None
+    #: The fingerprint of what was sent, without what it embeds.
+    said: str = ""
     #: Where it was sent; None: nobody sent it, it follows what was.
     definition: Definition | None = None
     #: What was sent that it embeds, where it was not sent itself.

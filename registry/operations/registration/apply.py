@@ -22,6 +22,7 @@ from registry.operations.registration.consequences import tell_consequences
 from registry.operations.registration.feature_services import decide_feature_service
 from registry.operations.registration.looking_ahead import look_ahead
 from registry.operations.registration.on_demand import decide_on_demand_view
+from registry.operations.registration.origins import note_origins, record_commit
 from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import decide_feature_view, dependent_views
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from registry.looking import Look, Looking
     from registry.models import FeatureViewVersion, Project
+    from registry.operations.registration.origins import Commit
     from registry.operations.registration.view_drafts import Moved
     from registry.reading.parsing import Definition
     from registry.spec.model import VersionSpec
@@ -67,12 +69,14 @@ def apply_definitions(
     submit: bool = False,
     look_all: bool = False,
     detailed: bool = False,
+    commit: Commit | None = None,
 ) -> list[Applied]:
     """Store ``definitions`` (or, with ``dry_run``, say what storing them would change).
 
     What changes is decided by reading alone; only storing it waits for others, and others for it.
     ``editor_ids`` count as editors beside the actor: whoever made the token they came with.
     ``look_all``: look at the sources also of views that are registered as they are sent.
+    ``commit``: what the definitions are of, noted with each.
     ``detailed``: tell the consequences of each change too. Who may only plan is told what somebody
     would be who may do it.
     :raises ActionNotPermitted: the actor may not register definitions here.
@@ -113,9 +117,13 @@ def apply_definitions(
         if decided.standing.epochs != before:
             decided = decide()
         drafts = _drafts(decided) if submit else []
+        if commit is not None:
+            note_origins(decided, commit)
         store(decided.changes, actor=actor, at=at, submitting=drafts)
         if submit:
             _submit(decided)
+        if commit is not None:
+            record_commit(decided, commit)
     return decided.applied
 
 

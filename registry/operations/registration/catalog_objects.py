@@ -8,7 +8,7 @@ from registry.models import DataSource, Entity
 from registry.operations.registration.applied import Applied
 from registry.operations.registration.looking_ahead import bare_version
 from registry.operations.registration.storing import CatalogChange
-from registry.spec.fingerprints import canonical_json
+from registry.spec.fingerprints import canonical_json, text_fingerprint
 
 if TYPE_CHECKING:
     from registry.operations.registration.applied import Application
@@ -45,7 +45,7 @@ def _decide(
     row = rows.get(spec.name)
     before = row.spec_json if row else None
     if before == content:
-        return Applied(definition.kind, spec.name, "unchanged")
+        return Applied(definition.kind, spec.name, "unchanged", said=text_fingerprint(content))
     project, at = application.project, application.at
     created_at = row.created_at if row else at
     # Another instance: what one of them made of its spec is kept with it.
@@ -63,4 +63,5 @@ def _decide(
     )
     application.standing.editor_ids[model, spec.name] |= application.editor_ids
     application.changes.append(CatalogChange(rows[spec.name], before, set(application.editor_ids)))
-    return Applied(definition.kind, spec.name, "updated" if row else "created")
+    change = "updated" if row else "created"
+    return Applied(definition.kind, spec.name, change, said=text_fingerprint(content))

@@ -21,6 +21,7 @@ from registry.spec.fingerprints import (
     content_fingerprint,
     data_fingerprint,
     metadata_fingerprint,
+    view_fingerprint,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
     change = classify(base.spec if base else None, spec)
     same = _open_version_saying(versions, spec)
     if change.classification is None or same is not None:
-        return _unchanged(same or cast("FeatureViewVersion", base), versions, standing)
+        stands = same or cast("FeatureViewVersion", base)
+        return _unchanged(stands, versions, standing, said=view_fingerprint(spec))
     draft = _decide(application, feature_view, spec, base, change, editor_ids)
     number = assign_number(draft, base, change, taken=standing.taken_numbers(draft))
     return Applied(
@@ -60,6 +62,7 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
         reasons=list(change.reasons),
         warnings=_broken_services(draft, standing),
         draft=draft,
+        said=view_fingerprint(spec),
     )
 
 
@@ -83,7 +86,11 @@ def _broken_services(version: FeatureViewVersion, standing: Standing) -> list[st
 
 
 def _unchanged(
-    version: FeatureViewVersion, versions: list[FeatureViewVersion], standing: Standing
+    version: FeatureViewVersion,
+    versions: list[FeatureViewVersion],
+    standing: Standing,
+    *,
+    said: str,
 ) -> Applied:
     applied = Applied(
         _kind(version.spec),
@@ -91,6 +98,7 @@ def _unchanged(
         "unchanged",
         version=version.number,
         state=version.state,
+        said=said,
     )
     if version.feature_view.default_version_id != version.pk:
         applied.warnings += _broken_services(version, standing)

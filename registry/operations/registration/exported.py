@@ -57,18 +57,17 @@ class Exported(NamedTuple):
     state: State | None = None
 
 
-def registered_names(project: Project, *, name: str = "", state: str = "") -> list[Named]:
-    """Return what there is, in the order of an export; with ``state`` views in it alone.
+def names_in(project: Project, states: Sequence[str], *, name: str = "") -> list[Named]:
+    """Return what there is, in the order of an export: views with a version in one of these states.
 
-    A view counts that has a version to export: of that state, else one submitted and not retired.
+    Where it is one state alone, only views: nothing else has any.
     """
     found: list[Named] = []
-    states = [state] if state else STANDING
     for model in MODELS:
         rows: Any = model._default_manager.filter(project=project).order_by("name")
         if model is FeatureView:
             rows = rows.filter(versions__state__in=states).distinct()
-        elif state:
+        elif len(states) == 1:
             continue
         if model is FeatureService:
             rows = rows.exclude(current=None)
@@ -86,7 +85,7 @@ def exported(
     ``versions``: with the number of each view's version; without it the next change is numbered by
     what it asks of consumers.
     """
-    found = {Named(type(row), row.name): _of_catalog(row) for row in _rows(names, project)}
+    found = {Named(type(row), row.name): _of_catalog(row) for row in catalog_rows(names, project)}
     views = [each.name for each in names if each.model is FeatureView]
     if views:
         parts = _Parts(project)
@@ -103,13 +102,14 @@ def exported(
     return [found[each] for each in names if each in found]
 
 
-def _rows(
+def catalog_rows(
     names: Iterable[Named], project: Project
 ) -> Iterable[Entity | DataSource | FeatureService]:
     for model in (Entity, DataSource, FeatureService):
         wanted = [each.name for each in names if each.model is model]
         rows: Any = model._default_manager.filter(project=project, name__in=wanted)
-        yield from rows.select_related("current") if model is FeatureService else rows
+        by = "current__created_by" if model is FeatureService else "updated_by"
+        yield from rows.select_related(by)
 
 
 def _of_catalog(row: Entity | DataSource | FeatureService) -> Exported:

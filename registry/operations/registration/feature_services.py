@@ -17,7 +17,7 @@ from registry.operations.registration.applied import Applied
 from registry.operations.registration.references import Catalogue
 from registry.operations.registration.storing import ServiceChange
 from registry.reading.rules import MAX_REFERENCES
-from registry.spec.fingerprints import canonical_json
+from registry.spec.fingerprints import canonical_json, text_fingerprint
 from registry.spec.model import FeatureServiceSpec
 from registry.spec.references import Reference, parse_reference
 
@@ -87,7 +87,13 @@ def _decide(
     service = application.standing.services.get(spec.name)
     current = service.current if service else None
     if current is not None and current.spec_json == content:
-        return Applied(definition.kind, spec.name, "unchanged", version=str(current.version))
+        return Applied(
+            definition.kind,
+            spec.name,
+            "unchanged",
+            version=str(current.version),
+            said=text_fingerprint(content),
+        )
     version = FeatureServiceVersion(
         feature_service=service
         or FeatureService(project=application.project, name=spec.name, created_at=application.at),
@@ -102,4 +108,10 @@ def _decide(
     before = current.spec_json if current else None
     application.changes.append(ServiceChange(version, before, members))
     change = "updated" if service else "created"
-    return Applied(definition.kind, spec.name, change, version=str(version.version))
+    return Applied(
+        definition.kind,
+        spec.name,
+        change,
+        version=str(version.version),
+        said=text_fingerprint(content),
+    )
