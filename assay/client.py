@@ -17,6 +17,7 @@ from assay.certificates import CertificateCalls
 from assay.errors import NotConfigured
 from assay.grants import GrantCalls
 from assay.lifecycle import LifecycleCalls
+from assay.news import NewsCalls
 from assay.profiles import ProfileCalls
 from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
@@ -34,6 +35,7 @@ class FeatureStore(
     SearchCalls,
     LifecycleCalls,
     ReviewCalls,
+    NewsCalls,
     RunCalls,
     AlertCalls,
     ProfileCalls,

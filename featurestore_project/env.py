@@ -51,6 +51,17 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
     return value
 
 
+def env_url(name: str) -> str:
+    """Return the address of a server without a slash at its end, empty when absent.
+
+    :raises BadEnvironment: not http or https, or more than a host and its port.
+    """
+    text = env(name).rstrip("/")
+    if text and not re.fullmatch(r"https?://[^\s/?#@\[\]]+|https?://\[[0-9a-f:]+\](:\d+)?", text):
+        raise BadEnvironment(f"{name} is {text!r}: write it as https://assay.example.com.")
+    return text
+
+
 def env_umask(name: str, default: str) -> int:
     """Return the permissions, in octal, that no file of ours has.
 

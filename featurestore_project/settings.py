@@ -21,6 +21,7 @@ from featurestore_project.env import (
     env_list,
     env_secret,
     env_umask,
+    env_url,
     weakness_of,
 )
 from featurestore_project.unfold import UNFOLD  # noqa: F401 - the admin reads it here
@@ -68,7 +69,14 @@ if not DEBUG and (weakness := weakness_of(SECRET_KEY)):
 # Files that hold secrets: no project's source is ever read there.
 SECRET_FILES = [
     Path(file).resolve()
-    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_URL", "METRICS_TOKEN")
+    for name in (
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "BROKER_URL",
+        "METRICS_TOKEN",
+        "EMAIL_HOST_PASSWORD",
+    )
     if (file := env(f"{name}_FILE"))
 ]
 # Cookies travel over HTTPS only; off in the embedded default, which speaks plain HTTP on loopback.
@@ -245,6 +253,20 @@ TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 # Days after it is asked for by which a grant to read sensitive values has to end.
 READ_GRANT_MAX_DAYS = env_int("READ_GRANT_MAX_DAYS", 365, minimum=1)
 
+# Where people reach this server, as https://assay.example.com; links in messages begin with it.
+PUBLIC_URL = env_url("PUBLIC_URL")
+# The mail server for notifications; without one no mail is sent to people.
+EMAIL_HOST = env("EMAIL_HOST")
+EMAIL_PORT = env_int("EMAIL_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env_secret("EMAIL_HOST_PASSWORD")
+# STARTTLS, or TLS from the first byte.
+EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env_bool("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+# The address that mails come from.
+DEFAULT_FROM_EMAIL = env("MAIL_FROM", "assay@localhost")
+
 # The function that looks at a source's files when definitions are planned.
 SOURCE_LOOK = "materialization.edges.look_at_sources"
 
@@ -276,6 +298,7 @@ CELERY_TASK_ROUTES = {
     "materialization.beat.sweep": {"queue": "sweep"},
     # Of the workers that reload: a message takes seconds, runs may take hours.
     "materialization.deliver_notice": {"queue": "alerts"},
+    "registry.mail_notification": {"queue": "alerts"},
     # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
     "materialization.certify": {"queue": "certificates"},
     "materialization.care": {"queue": "certificates"},

@@ -97,6 +97,7 @@ UNFOLD: dict[str, Any] = {
                         "badge_variant": "warning",
                         "active": lambda request: "/featureviewversion/" in request.path,
                     },
+                    _item("Notifications", "inbox", "registry_notification_changelist"),
                 ]
             },
             {

@@ -13,6 +13,8 @@ class MaterializationConfig(AppConfig):
     def ready(self) -> None:
         # Imported here: it needs the models, which are loaded by now.
         from materialization import catalogue
+        from materialization.quality.alerts import people
 
         words.register()
         catalogue.register()
+        people.register()

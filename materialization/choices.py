@@ -157,3 +157,5 @@ class NoticeEvent(StrEnum):
     OPENED = "opened"
     CLOSED = "closed"
     TEST = "test"
+    #: Of a review: submitted, commented on, decided.
+    NEWS = "news"

@@ -13,7 +13,9 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from registry import account_names
+        # Imported here: they need the models, which are loaded by now.
+        from registry import account_names, hearers, news
 
         words.register()
         account_names.connect()
+        news.register(hearers.TABLE)

@@ -134,6 +134,20 @@ class Fate(StrEnum):
     GONE = "gone"
 
 
+class NewsKind(StrEnum):
+    """What people hear of; each may leave any of them out."""
+
+    REVIEW = "review"
+    COMMENT = "comment"
+    DECISION = "decision"
+    REMINDER = "reminder"
+    GRANT = "grant"
+    BREAKAGE = "breakage"
+    FAILURE = "failure"
+    DRIFT = "drift"
+    FRESHNESS = "freshness"
+
+
 class Verdict(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"

@@ -14,6 +14,7 @@ from registry.choices import (
     Fate,
     GrantState,
     InStep,
+    NewsKind,
     Sensitivity,
     Standing,
     State,
@@ -98,6 +99,14 @@ TONES: dict[str, str] = {
     State.RETIRED: "neutral",
     "default": "accent",
     "overdue": "bad",
+    # what people hear of
+    NewsKind.REVIEW: "info",
+    NewsKind.REMINDER: "warn",
+    NewsKind.FAILURE: "bad",
+    NewsKind.BREAKAGE: "bad",
+    NewsKind.DRIFT: "warn",
+    NewsKind.FRESHNESS: "warn",
+    "unread": "accent",
     # what became of a line that was commented on; "changed" is below
     Fate.UNCHANGED: "warn",
     Fate.GONE: "neutral",

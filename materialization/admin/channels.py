@@ -58,6 +58,8 @@ SEVERITIES = [
     (Severity.CRITICAL.value, "critical alerts only"),
 ]
 
+REVIEWS = "And of reviews: submitted, commented on, decided, overdue"
+
 
 class ChannelForm(StyledForm):
     """What of a channel can change; an address that is left empty stays."""
@@ -70,6 +72,7 @@ class ChannelForm(StyledForm):
         help_text="Empty: as it is. It is a secret and never shown.",
     )
     severity = forms.ChoiceField(label="Hears of", choices=SEVERITIES)
+    hears_reviews = forms.BooleanField(required=False, label=REVIEWS)
     enabled = forms.BooleanField(required=False, label="Send to it")
 
 
@@ -82,6 +85,7 @@ class NewChannelForm(StyledForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
     severity = forms.ChoiceField(label="Hears of", choices=SEVERITIES)
+    hears_reviews = forms.BooleanField(required=False, label=REVIEWS)
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(*args)
@@ -130,7 +134,8 @@ class AlertChannelAdmin(ScopedAdmin):
         return self.has_view_permission(request) and bool(mine or request.user.is_superuser)
 
     def content(self, request: HttpRequest, obj: AlertChannel) -> dict[str, Any]:
-        form = ChannelForm(initial={"severity": obj.severity, "enabled": obj.enabled})
+        columns = "severity", "hears_reviews", "enabled"
+        form = ChannelForm(initial={column: getattr(obj, column) for column in columns})
         notices = obj.notices.select_related("alert")[:10]
         test = TEST_TITLE, text_of_test(obj)
         return {"channel": obj, "form": form, "notices": notices, "test": test}
@@ -191,7 +196,8 @@ class AlertChannelAdmin(ScopedAdmin):
 
     @display(description="Hears of")
     def hears(self, channel: AlertChannel) -> str:
-        return dict(SEVERITIES)[channel.severity]
+        of_alerts = dict(SEVERITIES)[channel.severity]
+        return f"{of_alerts}; reviews" if channel.hears_reviews else of_alerts
 
     @display(description="State")
     def state(self, channel: AlertChannel) -> SafeString:

@@ -28,6 +28,8 @@ class AlertChannel(models.Model):
     where = models.CharField(max_length=300)
     #: The least grave alerts that are sent.
     severity = models.CharField(max_length=8, choices=[(s, s) for s in Severity])
+    #: Whether it hears of reviews as well.
+    hears_reviews = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
@@ -60,11 +62,15 @@ class AlertNotice(models.Model):
     """One message on one channel: the row is the queue, a task is told its number."""
 
     channel = models.ForeignKey(AlertChannel, on_delete=models.CASCADE, related_name="notices")
-    #: Null: somebody tests the channel.
+    #: Null: somebody tests the channel, or it is about a review.
     alert = models.ForeignKey(
         Alert, null=True, blank=True, on_delete=models.CASCADE, related_name="notices"
     )
     event = models.CharField(max_length=8, choices=[(e, e) for e in NoticeEvent])
+    #: Of what happened in a review: its own for ever, what it says, the page it leads to.
+    key = models.CharField(max_length=120, blank=True)
+    title = models.CharField(max_length=300, blank=True)
+    path = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     #: How often it was given to a worker, and which of those attempts one has begun.
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -81,6 +87,11 @@ class AlertNotice(models.Model):
             models.UniqueConstraint(
                 fields=("channel", "alert", "event"), name="materialization_alertnotice_once"
             ),
+            models.UniqueConstraint(
+                fields=("channel", "key"),
+                condition=~Q(key=""),
+                name="materialization_alertnotice_of_event_once",
+            ),
         )
         # "What is to be sent now?" is asked by every sweep.
         indexes = (
@@ -92,4 +103,4 @@ class AlertNotice(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.event}: {self.alert or 'a test'} to {self.channel}"
+        return f"{self.event}: {self.alert or self.title or 'a test'} to {self.channel}"

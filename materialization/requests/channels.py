@@ -58,9 +58,16 @@ def require_channels(actor: User | AnonymousUser, project: Project | None) -> No
 
 @transaction.atomic
 def add_channel(
-    *, project: Project | None, name: str, url: str, severity: str, actor: User, at: datetime
+    *,
+    project: Project | None,
+    name: str,
+    url: str,
+    severity: str,
+    actor: User,
+    at: datetime,
+    hears_reviews: bool = False,
 ) -> AlertChannel:
-    """Add a channel that hears of a project's alerts from now on.
+    """Add a channel that hears of a project's alerts, and reviews if so, from now on.
 
     :raises ActionNotPermitted: see ``require_channels``.
     :raises BadChannel, ChannelHostNotAllowed: see ``quality.alerts.channels``.
@@ -78,6 +85,7 @@ def add_channel(
         url=url,
         where=where,
         severity=Severity(severity),
+        hears_reviews=hears_reviews,
         created_by=actor,
         created_at=at,
     )
@@ -99,8 +107,11 @@ def change_channel(
     actor: User,
     at: datetime,
     url: str = "",
+    hears_reviews: bool | None = None,
 ) -> AlertChannel:
     """Change what a channel hears of and, where ``url`` is given, where it leads.
+
+    ``hears_reviews`` None leaves that as it is.
 
     :raises ActionNotPermitted, BadChannel, ChannelHostNotAllowed: as ``add_channel``.
     """
@@ -110,7 +121,10 @@ def change_channel(
         channel.url, channel.where = url, where_of(url, allowed=settings.ALERT_HOSTS)
         channel.error, channel.failing_since = "", None
     channel.severity, channel.enabled = Severity(severity), enabled
-    channel.save(update_fields=["url", "where", "severity", "enabled", "error", "failing_since"])
+    if hears_reviews is not None:
+        channel.hears_reviews = hears_reviews
+    columns = "url", "where", "severity", "hears_reviews", "enabled", "error", "failing_since"
+    channel.save(update_fields=columns)
     after = _shown(channel) | ({"address": "another"} if url else {})
     _record("changed", channel, actor, at, before=before, after=after)
     return channel
@@ -142,7 +156,8 @@ def try_channel(*, channel: AlertChannel, actor: User, at: datetime) -> None:
 
 
 def _shown(channel: AlertChannel) -> dict[str, Any]:
-    return {"where": channel.where, "severity": channel.severity, "enabled": channel.enabled}
+    columns = "where", "severity", "hears_reviews", "enabled"
+    return {column: getattr(channel, column) for column in columns}
 
 
 def _record(

@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Case, Q, When
 from django.utils.timesince import timesince
 
 from lib.commits import once_committed
 from materialization.budgets import budget_in_words, budgeted_views, uses
-from materialization.choices import AlertKind, Severity
+from materialization.choices import AlertKind, NoticeEvent, Severity
 from materialization.edges import fullness
 from materialization.growth import Growth, growth_by_view
 from materialization.models import Alert, AlertNotice
@@ -164,7 +164,8 @@ def wake_notices(*, at: datetime) -> None:
     stepped_back = Q(next_try_at__gt=at + max(PAUSES) + STEPPED_BACK)
     due = unsent.filter(Q(next_try_at__lte=at) | stepped_back).select_related("channel")
     woken: Counter[int] = Counter()
-    for notice in due.order_by(F("alert").asc(nulls_first=True), "id")[:MOST_WOKEN]:
+    is_test = Case(When(event=NoticeEvent.TEST, then=0), default=1)
+    for notice in due.order_by(is_test, "id")[:MOST_WOKEN]:
         if notice.attempts >= MAX_ATTEMPTS:  # its last attempt did not come back
             note_attempt(notice, UNENDED, at=at)
         elif woken[notice.channel_id] < _most(notice.channel):

@@ -11,6 +11,7 @@ from registry.api import (
     features,
     grants,
     lineage,
+    news,
     people,
     reviews,
     tokens,
@@ -50,6 +51,9 @@ _details = [
 
 urlpatterns = [
     path("projects", people.ProjectsAPI.as_view(), name="projects"),
+    path("notifications", news.NotificationsAPI.as_view(), name="notifications"),
+    path("notifications/read", news.ReadNotificationsAPI.as_view(), name="read-notifications"),
+    path("notifications/choice", news.NewsChoiceAPI.as_view(), name="news-choice"),
     path("whoami", people.WhoAmIAPI.as_view(), name="whoami"),
     path(
         f"{_PROJECT}/definitions/export",

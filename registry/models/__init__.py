@@ -25,6 +25,7 @@ from registry.models.feature_view import (
 from registry.models.file_root import FileRoot
 from registry.models.grant import ReadGrant
 from registry.models.names import Pseudonym, UsedName
+from registry.models.news import NewsChoice, NewsCursor, Notification
 from registry.models.origin import Origin
 from registry.models.project import (
     PolicyChange,
@@ -57,6 +58,9 @@ __all__ = [
     "PasswordChange",
     "PolicyChange",
     "Origin",
+    "NewsChoice",
+    "NewsCursor",
+    "Notification",
     "Project",
     "ProjectGroupObjectPermission",
     "ProjectUserObjectPermission",

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 
 from registry import deeds, markup
+from registry.news import unread_of
 from registry.passages import place_of
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ def ago(at: datetime | None, now: datetime) -> str:
 def instant(text: str | None) -> datetime | None:
     """Read back an instant that a packet keeps as text."""
     return datetime.fromisoformat(text) if text else None
+
+
+@register.simple_tag(takes_context=True)
+def unread_count(context: Context) -> int:
+    """Return how many notifications the person has not read; asked once a page."""
+    return unread_of(context["request"])
 
 
 @register.simple_tag(takes_context=True)

@@ -104,3 +104,35 @@ def test_a_password_is_not_repeated_in_an_error():
     with pytest.raises(env.BadEnvironment) as caught:
         env.database_from_url("postgresql://ann:s3cret@db.local")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", ""),
+        ("https://assay.example.com", "https://assay.example.com"),
+        ("http://10.0.0.1:8000/", "http://10.0.0.1:8000"),
+    ],
+)
+def test_the_address_of_a_server_has_no_path(monkeypatch, text, address):
+    monkeypatch.setenv("PUBLIC_URL", text)
+
+    assert env.env_url("PUBLIC_URL") == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "assay.example.com",
+        "https://a.example.com/x",
+        "ftp://a",
+        "https:/",
+        "https://[",
+        "https://a?x",
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused(monkeypatch, text):
+    monkeypatch.setenv("PUBLIC_URL", text)
+
+    with pytest.raises(env.BadEnvironment, match=r"PUBLIC_URL is .*https://assay\.example\.com"):
+        env.env_url("PUBLIC_URL")

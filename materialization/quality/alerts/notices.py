@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from materialization.choices import NoticeEvent, Severity
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.quality.alerts.channels import send
+from registry.news import page_of, public_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -30,6 +31,7 @@ PAUSES = (
     timedelta(hours=1),
 )
 MAX_ATTEMPTS = len(PAUSES)
+ALERT = "materialization.alert"
 TEST_TITLE = "Assay: a test"
 UNENDED = "the attempt did not come to an end in its time"
 #: The severities that a channel hears of, by the least it asks for.
@@ -66,7 +68,7 @@ def _note(
 
 def note_test(channel: AlertChannel, *, at: datetime) -> bool:
     """Note a test message, unless one waits already; return whether it was noted."""
-    tests = AlertNotice.objects.filter(channel=channel, alert=None)
+    tests = AlertNotice.objects.filter(channel=channel, event=NoticeEvent.TEST)
     if tests.filter(sent_at=None, given_up_at=None).exists():
         return False
     tests.delete()  # of tests the latest is kept
@@ -106,7 +108,7 @@ def note_attempt(notice: AlertNotice, error: str, *, at: datetime) -> None:
         row.update(sent_at=at, error="")
         channel.update(last_sent_at=at, error="", failing_since=None)
         return
-    is_last = notice.attempts >= MAX_ATTEMPTS or notice.alert_id is None
+    is_last = notice.attempts >= MAX_ATTEMPTS or notice.event == NoticeEvent.TEST
     row.update(error=error, given_up_at=at if is_last else None)
     channel.update(error=error, failing_since=Coalesce("failing_since", at))
 
@@ -129,6 +131,8 @@ def message_of(notice: AlertNotice) -> tuple[str, str]:
     people) nor who did what.
     """
     alert = notice.alert
+    if notice.event == NoticeEvent.NEWS:
+        return notice.title, public_address(notice.path) or "Look in the admin's review desk."
     if alert is None:
         return TEST_TITLE, text_of_test(notice.channel)
     place = alert.project.name if alert.project else "the installation"
@@ -140,6 +144,7 @@ def message_of(notice: AlertNotice) -> tuple[str, str]:
         f"Severity {alert.severity}, since {_utc(alert.opened_at)}.",
         *([f"Code: {alert.code}."] if alert.code else []),
         f"What exactly is wrong: alert {alert.pk}, in the admin or by `assay alerts list`.",
+        *([where] if (where := public_address(page_of(ALERT, str(alert.pk)))) else []),
         "It is quiet now until it closes.",
     ]
     return f"Assay: {what}", "\n".join(lines)

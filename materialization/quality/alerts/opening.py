@@ -15,6 +15,7 @@ from django.db.models import F
 from materialization.models import Alert
 from materialization.quality.alerts.causes import SEVERITY
 from materialization.quality.alerts.notices import tell_of_closing, tell_of_opening
+from materialization.quality.alerts.people import tell_people
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -142,6 +143,7 @@ def _open(kind: AlertKind, about: About, trouble: Trouble, at: datetime) -> Aler
         last_seen_at=at,
     )
     tell_of_opening(alert)
+    tell_people(alert)
     return alert
 
 

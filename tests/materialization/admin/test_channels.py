@@ -26,8 +26,9 @@ def _hosts(settings):
 
 @pytest.fixture
 def channel(cast) -> AlertChannel:
-    fields = {"name": "chat", "url": URL, "severity": "critical"}
-    return add_channel(project=cast.project, actor=cast.operator, at=AT, **fields)
+    return add_channel(
+        project=cast.project, actor=cast.operator, at=AT, name="chat", url=URL, severity="critical"
+    )
 
 
 def page_of(channel: AlertChannel, name: str = "change") -> str:

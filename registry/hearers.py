@@ -1,0 +1,119 @@
+"""Who hears of what the registry's trail tells: verb → the words of it, and to whom.
+
+Not for telling (``news``), nor for what is in no trail (``spreading`` has the reminders).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registry import reviewers
+from registry.choices import NewsKind, Right
+from registry.models import (
+    FeatureViewVersion,
+    ProjectUserObjectPermission,
+    ReadGrant,
+    ReviewComment,
+)
+from registry.news import News
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registry.models import AuditEntry, Project
+
+
+def reviewers_of(version: FeatureViewVersion) -> list[int]:
+    """Return who is asked to decide and could, else all who could."""
+    asked = reviewers.asked_now().filter(version=version.pk)
+    found = list(asked.values_list("reviewer", flat=True))
+    return found or list(reviewers.could_decide(version).values_list("pk", flat=True))
+
+
+def holders(project: Project, right: Right) -> list[int]:
+    """Return who holds a right in a project by their roles."""
+    rows = ProjectUserObjectPermission.objects.filter(
+        content_object=project, permission__codename=right
+    )
+    return list(rows.values_list("user", flat=True))
+
+
+def _deciders(entry: AuditEntry, version: Any) -> Iterable[int]:
+    return reviewers_of(version)
+
+
+def _newly_asked(entry: AuditEntry, version: Any) -> Iterable[int]:
+    """Return who was not asked before; a draft is asked of nobody until it is submitted."""
+    before, after = entry.before or {}, entry.after or {}
+    return sorted({*after.get("reviewers", ())} - {*before.get("reviewers", ())})
+
+
+def _authors(entry: AuditEntry, version: Any) -> Iterable[int]:
+    return list(version.editors.values_list("user", flat=True))
+
+
+def _talking(entry: AuditEntry, version: Any) -> Iterable[int]:
+    """Return the authors, who is asked to decide, and whoever has said something."""
+    said = ReviewComment.objects.filter(version=version.pk).values_list("author", flat=True)
+    asked = reviewers.asked_now().filter(version=version.pk).values_list("reviewer", flat=True)
+    return {*_authors(entry, version), *said, *asked}
+
+
+def _of_thread(entry: AuditEntry, version: Any) -> Iterable[int]:
+    thread = entry.data.get("thread_id")
+    first = ReviewComment.objects.filter(pk=thread)
+    answers = ReviewComment.objects.filter(thread=thread)
+    return {*first.values_list("author", flat=True), *answers.values_list("author", flat=True)}
+
+
+def _givers(entry: AuditEntry, grant: Any) -> Iterable[int]:
+    return holders(grant.project, Right.GIVE_READGRANT)
+
+
+def _askers(entry: AuditEntry, grant: Any) -> Iterable[int | None]:
+    return [grant.asked_by_id, grant.user_id]
+
+
+def _of_version(kind: NewsKind, words: str, hearers: Any, said: str = "", **more: Any) -> News:
+    return News(kind, FeatureViewVersion, words, hearers, said, **more)
+
+
+def _of_grant(words: str, hearers: Any) -> News:
+    return News(NewsKind.GRANT, ReadGrant, words, hearers)
+
+
+#: Those that change what a version is; each ends in ``said``, which channels are told.
+_DECISIONS = {
+    "approved": ("approved", "was approved"),
+    "rejected": ("asks for changes of", "needs changes"),
+    "promoted": ("made the default:", "is the default now"),
+    "deprecated": ("deprecated", "is deprecated"),
+    "retired": ("retired", "is retired"),
+}
+TABLE = {
+    "feature_view_version.submitted": _of_version(
+        NewsKind.REVIEW,
+        "submitted for your review",
+        _deciders,
+        "was submitted for review",
+        is_call=True,
+    ),
+    "feature_view_version.asked": _of_version(
+        NewsKind.REVIEW, "asks you to review", _newly_asked, is_call=True
+    ),
+    "feature_view_version.withdrawn": _of_version(
+        NewsKind.REVIEW, "took back from review", _deciders, "was taken back from review"
+    ),
+    "review_comment.added": _of_version(
+        NewsKind.COMMENT, "commented on", _talking, "was commented on"
+    ),
+    "review_comment.resolved": _of_version(NewsKind.COMMENT, "resolved a comment on", _of_thread),
+    **{
+        f"feature_view_version.{verb}": _of_version(NewsKind.DECISION, words, _authors, said)
+        for verb, (words, said) in _DECISIONS.items()
+    },
+    "read_grant.asked": _of_grant("asks for a grant:", _givers),
+    "read_grant.given": _of_grant("gave a grant:", _askers),
+    "read_grant.refused": _of_grant("refused a grant:", _askers),
+    "read_grant.revoked": _of_grant("took back a grant:", _askers),
+}

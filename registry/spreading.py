@@ -1,0 +1,190 @@
+"""What a sweep does so that people hear: it reads on in the trail, reminds, and has mails sent.
+
+Off the requests that made the news, each once. Not for who hears what (``hearers``), nor for what
+a page shows of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
+
+from lib.commits import once_committed
+from registry import news, reviewers
+from registry.choices import NewsKind, Right, State
+from registry.hearers import holders, reviewers_of
+from registry.models import AuditEntry, FeatureViewVersion, NewsCursor, Notification, Project
+from registry.news import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+log = logging.getLogger(__name__)
+#: Entries that one sweep reads, reminders it sees to, mails it gives to workers.
+MOST_READ, MOST_REMINDED, MOST_MAILED = 500, 200, 100
+#: What is older when it is read is told to nobody; what is older than the second is forgotten.
+FRESH, KEPT = timedelta(days=7), timedelta(days=90)
+A_DAY = timedelta(days=1)
+#: Until the next attempt to mail, after each; then it is given up.
+PAUSES = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=1),
+)
+UNENDED = "the attempt did not come to an end in its time"
+MOVED_ON = "whoever it was for may not see it any more"
+
+
+def spread_news(*, at: datetime) -> None:
+    """Tell people of what the trail has since the last time; each entry is read once."""
+    cursor, _ = NewsCursor.objects.get_or_create(pk=1)
+    newest = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    if newest <= cursor.entry_id:
+        return
+    until = min(newest, cursor.entry_id + MOST_READ)
+    entries = AuditEntry.objects.filter(
+        pk__gt=cursor.entry_id, pk__lte=until, verb__in=news.verbs(), at__gt=at - FRESH
+    )
+    with transaction.atomic():
+        # Whoever moves the row has these entries; a second sweep finds it moved.
+        mine = NewsCursor.objects.filter(pk=1, entry_id=cursor.entry_id).update(entry_id=until)
+        for entry in entries.order_by("pk") if mine else ():
+            _tell_of(entry)
+
+
+def _tell_of(entry: AuditEntry) -> None:
+    """Tell of one entry; what is wrong with it is logged, and holds up no other."""
+    try:
+        with transaction.atomic():
+            _spread(entry)
+    except Exception:
+        log.exception("telling of entry %s (%s)", entry.pk, entry.verb)
+
+
+def _spread(entry: AuditEntry) -> None:
+    found = news.find(entry.verb)
+    project = Project.objects.filter(name=entry.project_name).first()
+    if found is None or project is None:
+        return
+    subject = found.model._default_manager.filter(pk=entry.subject_id).first()
+    if subject is None:
+        return
+    if found.is_call and getattr(subject, "state", None) != State.IN_REVIEW:
+        return  # decided on, or taken back, before anybody was told
+    event = Event(
+        # All of one act is one event: whoever is asked at submit need not hear of both.
+        key=f"act:{entry.act_id}:{found.kind}:{entry.subject_id}",
+        kind=found.kind,
+        project=project,
+        subject=subject,
+        label=entry.subject_label,
+        words=found.words,
+        at=entry.at,
+        actor_id=entry.actor_id,
+        said=found.said,
+    )
+    news.tell(event, found.hearers(entry, subject))
+    news.announce(event)
+
+
+def remind_reviewers(*, at: datetime) -> None:
+    """Remind, once a day, of what waits longer than its project gives; later tell its owners."""
+    late = reviewers.overdue(FeatureViewVersion.objects.all(), at=at)
+    late = late.select_related("feature_view__project").order_by("submitted_at", "pk")
+    events = {}
+    for version in late.defer("packet")[:MOST_REMINDED]:
+        due = reviewers.due_at(version)
+        if due is not None:
+            days = (at - due) // A_DAY
+            events[f"overdue:{version.pk}:{version.packet_hash[:16]}:{days}"] = (version, days)
+    told = Notification.objects.filter(event__in=events).values_list("event", flat=True)
+    for key in events.keys() - set(told):
+        version, days = events[key]
+        _remind(version, key, days, at)
+
+
+def _remind(version: FeatureViewVersion, key: str, days: int, at: datetime) -> None:
+    project = version.feature_view.project
+    waits = project.review_hours // 24 + days
+    lasting = f"{waits} days" if waits > 1 else f"{project.review_hours} hours"
+    words = f"waits for review for more than {lasting}"
+    event = Event(key, NewsKind.REMINDER, project, version, str(version), words, at, said=words)
+    decided = version.reviews.filter(packet_hash=version.packet_hash)
+    asked = {*reviewers_of(version)} - {*decided.values_list("reviewer", flat=True)}
+    owners = holders(project, Right.MANAGE_MEMBERS) if days or not asked else []
+    with transaction.atomic():
+        news.tell(event, [*asked, *owners])
+        news.announce(event)
+
+
+def forget_old(*, at: datetime) -> None:
+    """Remove what was told long ago."""
+    Notification.objects.filter(at__lt=at - KEPT).delete()
+
+
+def wake_mails(*, at: datetime) -> None:
+    """Give mails that are due to a worker; one that is lost costs a pause."""
+    due = Notification.objects.filter(Q(mail_due_at__lte=at) | Q(mail_due_at__gt=at + A_DAY))
+    for one in due.order_by("mail_due_at", "pk")[:MOST_MAILED]:
+        rows = Notification.objects.filter(pk=one.pk, mail_tries=one.mail_tries)
+        if one.mail_tries >= len(PAUSES):  # its last attempt did not come back
+            rows.update(mail_due_at=None, mail_error=one.mail_error or UNENDED)
+            continue
+        attempt, again = one.mail_tries + 1, at + PAUSES[one.mail_tries]
+        if rows.exclude(mail_due_at=None).update(mail_tries=attempt, mail_due_at=again):
+            _wake(one.pk, attempt)
+
+
+def _wake(notification_id: int, attempt: int) -> None:
+    # Imported here: tasks import this.
+    from registry.tasks import mail_notification
+
+    what = f"waking a worker for the mail of notification {notification_id}"
+    arguments = {"notification_id": notification_id, "attempt": attempt}
+    once_committed(what, mail_notification.delay, **arguments)
+
+
+def mail(notification_id: int, attempt: int, *, clock: Callable[[], datetime]) -> None:
+    """Make one attempt to mail a notification; however often its number arrives, it is one."""
+    rows = Notification.objects.filter(pk=notification_id, mail_tries=attempt, mailed_at=None)
+    if not rows.filter(mail_begun__lt=attempt).update(mail_begun=attempt, mail_error=UNENDED):
+        return
+    one = rows.select_related("recipient", "actor", "project").get()
+    if not (one.recipient.email and news.may_hear(one.project).filter(pk=one.recipient_id)):
+        rows.update(mail_due_at=None, mail_error=MOVED_ON)
+        return
+    try:
+        _message(one).send()
+    except (OSError, ValueError) as exc:  # SMTP's own errors are OSErrors
+        is_last = attempt >= len(PAUSES)
+        error = f"{type(exc).__name__}: {exc}"[:200]
+        rows.update(mail_error=error, **({"mail_due_at": None} if is_last else {}))
+        log.warning("mail of notification %s: %s", notification_id, error)
+    else:
+        rows.update(mailed_at=clock(), mail_due_at=None, mail_error="")
+
+
+def _message(one: Notification) -> EmailMessage:
+    where = news.public_address(reverse("admin:registry_notification_change", args=[one.pk]))
+    lines = [
+        f"{one}.",
+        f"{one.project or 'The installation'}, {one.at:%Y-%m-%d %H:%M} UTC.",
+        *([where] if where else []),
+        "",
+        "What you hear of, and whether by mail: Notifications in the admin.",
+    ]
+    subject = " ".join(f"Assay: {one}".split())
+    return EmailMessage(subject, "\n".join(lines), to=[one.recipient.email])
+
+
+#: What a sweep sees to, in order.
+DUTIES = (spread_news, remind_reviewers, wake_mails, forget_old)
