@@ -20,8 +20,18 @@ def _to(name: str, query: str = "") -> Any:
     return format_lazy("{}{}", reverse_lazy(f"admin:{name}"), query)
 
 
+def _staff(request: HttpRequest) -> bool:
+    return bool(request.user.is_staff)
+
+
 def _item(title: str, icon: str, page: str, **more: Any) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": _to(page), **more}
+    """Return a line of the side bar for staff; see ``registry.site`` for what others see."""
+    return {"title": title, "icon": icon, "link": _to(page), "permission": _staff, **more}
+
+
+def _open(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Return a line for everybody who may log in."""
+    return {"title": title, "icon": icon, "link": _to(f"registry_{model}_changelist")}
 
 
 def _superuser(request: HttpRequest) -> bool:
@@ -57,6 +67,7 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("registry/times.js"),
         lambda request: static("registry/review.js"),
         lambda request: static("registry/comments.js"),
+        lambda request: static("registry/catalogue.js"),
     ],
     "SITE_FAVICONS": [
         {
@@ -95,6 +106,7 @@ UNFOLD: dict[str, Any] = {
                         "link": _to(VERSIONS, "?state=in_review"),
                         "badge": "registry.admin.review.waiting_badge",
                         "badge_variant": "warning",
+                        "permission": _staff,
                         "active": lambda request: "/featureviewversion/" in request.path,
                     },
                     _item("Notifications", "inbox", "registry_notification_changelist"),
@@ -104,10 +116,11 @@ UNFOLD: dict[str, Any] = {
                 "title": "Catalogue",
                 "separator": True,
                 "items": [
-                    _item("Feature views", "table_view", "registry_featureview_changelist"),
-                    _item("Feature services", "hub", "registry_featureservice_changelist"),
-                    _item("Entities", "key", "registry_entity_changelist"),
-                    _item("Data sources", "database", "registry_datasource_changelist"),
+                    _open("Features", "search", "feature"),
+                    _open("Feature views", "table_view", "featureview"),
+                    _open("Feature services", "hub", "featureservice"),
+                    _open("Entities", "key", "entity"),
+                    _open("Data sources", "database", "datasource"),
                 ],
             },
             {

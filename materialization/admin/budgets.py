@@ -26,7 +26,7 @@ from materialization.requests.budgets import MAX_REASON, MOST, BadBudget, Limits
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.forms import StyledForm
-from registry.admin.scope import projects_with
+from registry.admin.scope import can_press, projects_with
 from registry.choices import Right
 from registry.denials import attempting
 from registry.models import FeatureView
@@ -80,7 +80,7 @@ def budget_panel(request: HttpRequest, feature_view: FeatureView) -> str:
         "budget": budget,
         "near": settings.BUDGET_NEAR_PERCENT,
         "over": OVER.days,
-        "may_set": access.can(request.user, Right.APPROVE_FEATUREVIEW, feature_view),
+        "may_set": can_press(request, Right.APPROVE_FEATUREVIEW, feature_view),
         "form": BudgetForm(
             initial={name: getattr(budget, name, None) for name in Limits._fields},
             auto_id="budget-%s",

@@ -23,8 +23,8 @@ from materialization.models import (
 )
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage, warned
-from registry import access
 from registry.admin.panels import panel
+from registry.admin.scope import can_press
 from registry.choices import SERVED_STATES, Right
 from registry.models import FeatureView, FeatureViewVersion
 from registry.newest import MOST_SHOWN, NEWEST_FIRST
@@ -66,7 +66,7 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "shared_with": others[:SHARING_SHOWN],
         "shared_with_more": max(others.count() - SHARING_SHOWN, 0),
         "schedule": MaterializationSchedule.objects.filter(version=version).first(),
-        "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
+        "may_run": can_press(request, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
         "now": timezone.now(),
         "features": version.features.all(),
         "drifted": Alert.objects.open().filter(kind=AlertKind.DRIFTED, version=version).first(),
@@ -85,7 +85,7 @@ def certificate_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "version": version,
         "certificates": found[:RUNS_SHOWN],
         "chart": outcomes(found[::-1]),
-        "may_run": access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
+        "may_run": can_press(request, Right.MATERIALIZE_FEATUREVIEW, version.feature_view),
     }
     return render_to_string(
         "materialization/admin/certificate_panel.html", context, request=request

@@ -25,6 +25,7 @@ from registry.admin.panels import render_panels
 from registry.admin.scope import project_of, projects_with
 from registry.choices import Right
 from registry.denials import attempting
+from registry.site import may_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class ScopedAdmin(ModelAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         if obj is None:
             # Lists are open to all staff: they hold only what the person may see.
-            return bool(request.user.is_active and request.user.is_staff)
+            return bool(request.user.is_active and request.user.is_staff) or may_open(request)
         project = project_of(obj, self.project_path)
         return project is not None and project.pk in projects_with(request, self.view_right)
 

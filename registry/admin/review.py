@@ -57,6 +57,13 @@ DONE = {
 }
 
 
+#: What people without staff rights find no button for.
+READ_ONLY: dict[str, Any] = {
+    "may_comment": False, "could_ask": [], "steps": [], "may_decide": False, "may_retire": False,
+    "barred": "",
+}  # fmt: skip
+
+
 def waiting_badge(request: HttpRequest) -> str:
     """Return how many versions wait for review, for the side bar; for none what hides the badge."""
     waiting = FeatureViewVersion.objects.filter(
@@ -169,7 +176,8 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         return confirmation(request, self, chosen)
 
     def content(self, request: HttpRequest, obj: FeatureViewVersion) -> dict[str, Any]:
-        return version_context(request, self, obj)
+        context = version_context(request, self, obj)
+        return context if request.user.is_staff else context | READ_ONLY
 
     def act(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse | None:
         """Perform the action whose button was pressed; after a decision the next one is there."""

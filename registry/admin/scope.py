@@ -11,7 +11,7 @@ from guardian.shortcuts import get_objects_for_user
 
 from registry import access
 from registry.choices import Right
-from registry.models import Project
+from registry.models import FeatureView, Project
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -27,6 +27,11 @@ def projects_with(request: HttpRequest, right: Right = Right.VIEW_PROJECT) -> fr
     if right not in known:
         known[right] = frozenset(_projects(request, right).values_list("pk", flat=True))
     return known[right]
+
+
+def can_press(request: HttpRequest, right: Right, obj: Project | FeatureView) -> bool:
+    """Return whether a page shows the button that takes ``right``: to staff who hold it."""
+    return request.user.is_staff and access.can(request.user, right, obj)
 
 
 def _projects(request: HttpRequest, right: Right) -> QuerySet[Project]:
