@@ -20,6 +20,11 @@ handler500 = "featurestore_project.problem.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("catalogue", RedirectView.as_view(url="/admin/registry/feature/", query_string=True)),
+    path(
+        "catalogue/<slug:project>/<slug:kind>/<path:name>",
+        RedirectView.as_view(pattern_name="admin:registry_feature_of"),
+    ),
     path("admin/login/", login),  # before the site's own, which has no limits
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),

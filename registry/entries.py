@@ -104,9 +104,9 @@ def shown_rows(projects: Collection[int]) -> list[VersionRow]:
     return _rows(projects, _speaks(projects))
 
 
-def rows_in_use(projects: Collection[int]) -> list[VersionRow]:
-    """Return the versions that speak for their views, and all that answer beside them."""
-    return _rows(projects, _speaks(projects) | Q(state__in=SERVED_STATES))
+def rows_in_use(projects: Collection[int], *, also: int | None = None) -> list[VersionRow]:
+    """Return the versions that speak for their views, all that answer beside them, and ``also``."""
+    return _rows(projects, _speaks(projects) | Q(state__in=SERVED_STATES) | Q(pk=also))
 
 
 def _speaks(projects: Collection[int]) -> Q:

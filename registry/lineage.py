@@ -133,9 +133,9 @@ def register(links: Links) -> None:
         _links.append(links)
 
 
-def graph_of(project: Project) -> Graph:
-    """Return the lineage of all of a project that is in use, or would be."""
-    found = _Versions(project)
+def graph_of(project: Project, *, also: int | None = None) -> Graph:
+    """Return the lineage of all of a project that is in use, or would be; ``also`` of a version."""
+    found = _Versions(project, also)
     graph = Graph(found.key)
     for name in DataSource.objects.filter(project=project).values_list("name", flat=True):
         graph.facts[Key(NodeKind.SOURCE, name)] = {}
@@ -202,6 +202,7 @@ def _add_version(graph: Graph, row: VersionRow, found: _Versions) -> None:
             "sensitivity": feature.sensitivity,
             "state": row.state,
             "version": str(row.number) if row.number else None,
+            "stored": row.words.is_stored,
         }
         origin = feature.origin
         for columns, role in ((origin.columns, Role.VALUE), (origin.chosen_by, Role.FILTER)):
@@ -227,8 +228,8 @@ def _members(project: Project) -> Iterator[tuple[str, str, str, str]]:
 class _Versions:
     """The versions of a project that are in use, and which of them references read now."""
 
-    def __init__(self, project: Project) -> None:
-        self.rows = rows_in_use({project.pk})
+    def __init__(self, project: Project, also: int | None) -> None:
+        self.rows = rows_in_use({project.pk}, also=also)
         self._by_view: defaultdict[str, list[VersionRow]] = defaultdict(list)
         for row in self.rows:
             self._by_view[row.view].append(row)
@@ -261,4 +262,8 @@ class _Versions:
 
 def _alone(rows: Sequence[VersionRow]) -> VersionRow | None:
     """Return what speaks for a view without a default: the newest."""
-    return max(rows, key=lambda row: (row.state == State.DRAFT, row.number or ()), default=None)
+    return max(
+        rows,
+        key=lambda row: (row.state != State.RETIRED, row.state == State.DRAFT, row.number or ()),
+        default=None,
+    )

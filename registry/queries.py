@@ -154,6 +154,14 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
     return found
 
 
+def pinned_version(feature_view: FeatureView, pin: str) -> FeatureViewVersion | None:
+    """Return the submitted version that a pin names, whatever its state; None: there is none."""
+    try:
+        return _pinned(feature_view, pin)
+    except ReferenceNotFound:
+        return None
+
+
 def _newest_of_major(feature_view: FeatureView, major: int) -> FeatureViewVersion | None:
     """Return the newest ready version; without one the newest that may become ready, else any."""
     of_major = _submitted(feature_view).filter(major=major).order_by(*NEWEST_FIRST)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from serving import words
+from serving import snippets, words
 
 
 class ServingConfig(AppConfig):
@@ -11,3 +11,4 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         words.register()
+        snippets.announce()

@@ -1,33 +1,29 @@
 """Features: what the values of each look like now, at its baseline, and over its latest runs.
 
-Not for a version's rows as a whole: its own page has those.
+Parts of the page that the registry has of each. Not for a version's rows as a whole: its own page
+has those.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from unfold.decorators import display
+from django.template.loader import render_to_string
 
 from materialization.admin.shares import column_of, shares_of
 from materialization.charts import band, course
 from materialization.disclosure import Disclosure
 from materialization.quality.history import approvers_of, history_of
 from materialization.quality.profiles import QUANTILES
-from registry.admin.base import ScopedAdmin
-from registry.admin.filters import ProjectFilter, column_filter
+from registry.admin.panels import panel
 from registry.choices import Against
-from registry.markup import badge, link
 from registry.models import Feature
 from registry.spec.drift import MEASURES, MIN_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django.db.models import QuerySet
     from django.http import HttpRequest
-    from django.utils.safestring import SafeString
 
     from materialization.admin.shares import Shares
     from materialization.quality.history import History, Past, Point
@@ -37,54 +33,43 @@ if TYPE_CHECKING:
 LOW, MEDIAN, HIGH = (QUANTILES.index(share) for share in (0.05, 0.5, 0.95))
 
 
-@admin.register(Feature)
-class FeatureAdmin(ScopedAdmin):
-    project_path = "version__feature_view__project"
-    page = "materialization/admin/feature.html"
-    list_display = ("title", "of_version", "type", "sensitive", "description")
-    list_filter = (column_filter("sensitivity"), ProjectFilter)
-    search_fields = ("name", "description", "version__feature_view__name")
-    search_help_text = "Search by feature or view"
-    empty_hint = "Features come with the feature views that define them"
+@panel(Feature, is_wide=True)
+def values_panel(request: HttpRequest, feature: Feature) -> str:
+    """Show what the values look like now and over the latest runs, to those who may read them."""
+    if not feature.version.spec.transform.is_stored:
+        return ""
+    history, name = history_of(feature.version), feature.name
+    may_read = Disclosure(request.user).may_read(feature.version.feature_view)
+    spec = next(each for each in feature.version.spec.features if each.name == name)
+    points = [point for point in history.points if name in point.columns]
+    context = {
+        "feature": feature,
+        "baseline": history.baseline,
+        "may_read": may_read,
+        "points": [_row(point, name, may_read=may_read) for point in reversed(points)],
+        "charts": list(_charts(points, name, may_read=may_read)),
+        "drift": _drift(points, feature, spec.checks.drift),
+        "why_not": _why_not(history, points, spec.checks.drift),
+        "shares": _shares(history, name) if may_read else None,
+        "spans": [
+            _past(past, past.columns[name], may_read=may_read)
+            for past in reversed(history.spans)
+            if name in past.columns
+        ],
+    }
+    return render_to_string("materialization/admin/feature_values.html", context, request)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
-        rows: QuerySet[Feature] = super().get_queryset(request)
-        return rows.select_related("version__feature_view__project", "version__table")
 
-    def content(self, request: HttpRequest, obj: Feature) -> dict[str, Any]:
-        history, name = history_of(obj.version), obj.name
-        may_read = Disclosure(request.user).may_read(obj.version.feature_view)
-        spec = next(each for each in obj.version.spec.features if each.name == name)
-        points = [point for point in history.points if name in point.columns]
-        return {
-            "feature": obj,
-            "spec": spec,
-            "baseline": history.baseline,
-            "approved_by": ", ".join(approvers_of(obj.version)),
-            "may_read": may_read,
-            "points": [_row(point, name, may_read=may_read) for point in reversed(points)],
-            "charts": list(_charts(points, name, may_read=may_read)),
-            "drift": _drift(points, obj, spec.checks.drift),
-            "why_not": _why_not(history, points, spec.checks.drift),
-            "shares": _shares(history, name) if may_read else None,
-            "spans": [
-                _past(past, past.columns[name], may_read=may_read)
-                for past in reversed(history.spans)
-                if name in past.columns
-            ],
-        }
-
-    @display(description="Feature", ordering="name")
-    def title(self, feature: Feature) -> SafeString:
-        return link(feature)
-
-    @display(description="Version", ordering="version__feature_view__name")
-    def of_version(self, feature: Feature) -> SafeString:
-        return link(feature.version)
-
-    @display(description="Sensitivity", ordering="sensitivity")
-    def sensitive(self, feature: Feature) -> SafeString:
-        return badge(feature.sensitivity)
+@panel(Feature)
+def baseline_panel(request: HttpRequest, feature: Feature) -> str:
+    """Show what the values are compared with, and who said so."""
+    if not feature.version.spec.transform.is_stored:
+        return ""
+    context = {
+        "baseline": history_of(feature.version).baseline,
+        "approved_by": ", ".join(approvers_of(feature.version)),
+    }
+    return render_to_string("materialization/admin/feature_baseline.html", context, request)
 
 
 def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:

@@ -12,12 +12,16 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 
 from registry import deeds, markup
+from registry.choices import Standing, State
 from registry.news import unread_of
 from registry.passages import place_of
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
     from django.template import Context
+
+#: What is written with a low line where programs read it.
+WORDS = frozenset({*State, *Standing})
 
 register = template.Library()
 register.simple_tag(markup.badge, name="badge")
@@ -37,6 +41,12 @@ register.simple_tag(markup.link, name="object_link")
 def thousands(value: Any) -> str:
     """Write a whole number with separators: 1234567 is 1,234,567."""
     return f"{value:,}" if isinstance(value, int) else "–"
+
+
+@register.filter
+def say(word: str) -> str:
+    """Write a word of ours as people do: ``in_review`` is "in review"; names stay as they are."""
+    return word.replace("_", " ") if word in WORDS else word
 
 
 @register.filter

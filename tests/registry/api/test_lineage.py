@@ -81,7 +81,7 @@ def test_a_column_leads_through_features_to_services(trace):
     assert answer["results"][2] | {"via": [], "via_count": 0} == {
         "kind": "feature", "name": "driver_hourly:conv_rate", "distance": 1, "via": [],
         "via_count": 0, "type": "float32", "sensitivity": "internal", "state": "approved",
-        "version": "1.0.0",
+        "version": "1.0.0", "stored": True,
     }  # fmt: skip
 
 

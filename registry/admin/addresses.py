@@ -1,0 +1,68 @@
+"""Pages by name: addresses that stay when what they show gets another version.
+
+Not for what the pages show: each has its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import Http404, HttpResponseRedirect
+from django.urls import reverse
+
+from registry.admin.scope import projects_with
+from registry.lineage import NodeKind
+from registry.models import DataSource, Feature, FeatureService, FeatureView, Project
+from registry.newest import shown_version
+from registry.queries import pinned_version
+from registry.spec.references import BadReference, parse_reference
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+    from django.http import HttpRequest, HttpResponse
+
+
+def named_url(project: str, kind: str, name: str) -> str:
+    """Return the address of a thing's page by its name, which stays when the thing changes."""
+    # Parts of an address that mean a folder would be taken away by the browser.
+    if name in (".", "..") or "/../" in f"/{name}/" or "/./" in f"/{name}/":
+        return reverse("admin:registry_feature_changelist")
+    return reverse("admin:registry_feature_of", args=[project, kind, name])
+
+
+def by_name_view(request: HttpRequest, project: str, kind: str, name: str) -> HttpResponse:
+    """Lead from a name to the page that it means now."""
+    found = Project.objects.filter(pk__in=projects_with(request), name=project).first()
+    obj = _named(found, kind, name) if found else None
+    if obj is None:
+        raise Http404(f"there is no {kind} {name!r} that you can see")
+    page = f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change"
+    return HttpResponseRedirect(reverse(page, args=[obj.pk]))
+
+
+def _named(project: Project, kind: str, name: str) -> Model | None:
+    if kind == NodeKind.FEATURE:
+        return _feature(project, name)
+    if kind == NodeKind.COLUMN:
+        kind, name = NodeKind.SOURCE, name.partition(".")[0]
+    models: dict[str, type[Model]] = {
+        NodeKind.SOURCE: DataSource,
+        NodeKind.SERVICE: FeatureService,
+        "feature-view": FeatureView,
+    }
+    if kind not in models or "\x00" in name:
+        return None
+    return models[kind]._default_manager.filter(project=project, name=name).first()
+
+
+def _feature(project: Project, name: str) -> Feature | None:
+    """Return a feature as a reference reads it; without a default as the view's newest has it."""
+    try:
+        reference = parse_reference(name)
+    except BadReference:
+        return None
+    view = FeatureView.objects.filter(project=project, name=reference.view).first()
+    if view is None:
+        return None
+    version = pinned_version(view, reference.pin) if reference.pin else shown_version(view)
+    return version.features.filter(name=reference.feature).first() if version else None

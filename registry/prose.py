@@ -1,0 +1,69 @@
+"""What people write in Markdown, shown without any of it becoming the page's own.
+
+No HTML of theirs passes, no picture is fetched from elsewhere, and links lead to the web, to a
+mailbox or within these pages. Not for plain words: those are escaped by the template.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.utils.safestring import SafeString
+    from markdown_it.token import Token
+
+#: Longer texts are shown as they are written: making pages of them would take its time.
+MAX_LENGTH = 20_000
+_LINKS = re.compile(r"https?://|mailto:|/(?!/)|#", re.IGNORECASE)
+
+
+def rendered(text: str) -> SafeString:
+    """Return Markdown as safe HTML; empty of nothing."""
+    if len(text) > MAX_LENGTH:
+        return format_html('<pre class="as-said">{}</pre>', text)
+    html: SafeString = mark_safe(_markdown.render(text))  # noqa: S308 - all HTML is the renderer's
+    return html
+
+
+def first_line(text: str, *, at_most: int = 200) -> str:
+    """Return the beginning of a text, for lists."""
+    line = next((each.strip(" #*>-") for each in text.splitlines() if each.strip()), "")
+    return line if len(line) <= at_most else f"{line[: at_most - 1].rstrip()}…"
+
+
+def _make() -> MarkdownIt:
+    markdown = MarkdownIt("js-default", {"html": False, "linkify": False, "typographer": False})
+    markdown.disable(["image", "html_block", "html_inline"])
+    markdown.validateLink = lambda url: bool(_LINKS.match(url.strip()))  # type: ignore[method-assign]
+    for name in ("heading_open", "heading_close"):
+        markdown.add_render_rule(name, _below_the_page)
+    markdown.add_render_rule("link_open", _leading_away)
+    return markdown
+
+
+def _below_the_page(
+    renderer: Any, tokens: Sequence[Token], place: int, options: Any, env: Any
+) -> str:
+    """A text's headings stand below those of the page that shows it."""
+    token = tokens[place]
+    if len(token.tag) == 2:
+        token.tag = f"h{min(6, int(token.tag[1]) + 3)}"
+    return str(renderer.renderToken(tokens, place, options, env))
+
+
+def _leading_away(
+    renderer: Any, tokens: Sequence[Token], place: int, options: Any, env: Any
+) -> str:
+    tokens[place].attrSet("rel", "noopener noreferrer nofollow ugc")
+    tokens[place].attrSet("class", "as-link")
+    return str(renderer.renderToken(tokens, place, options, env))
+
+
+_markdown = _make()
