@@ -19,6 +19,7 @@ from assay.grants import GrantCalls
 from assay.lifecycle import LifecycleCalls
 from assay.news import NewsCalls
 from assay.profiles import ProfileCalls
+from assay.proposals import ProposalCalls
 from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
@@ -44,6 +45,7 @@ class FeatureStore(
     GrantCalls,
     TrailCalls,
     TokenCalls,
+    ProposalCalls,
     ReadCalls,
     TransferCalls,
 ):

@@ -149,6 +149,13 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Projects & members", "groups", "registry_project_changelist"),
+                    _item(
+                        "Proposals",
+                        "how_to_vote",
+                        "registry_proposal_changelist",
+                        badge="registry.admin.proposals.waiting_badge",
+                        badge_variant="warning",
+                    ),
                     _item("API tokens", "vpn_key", "registry_apitoken_changelist"),
                     _item(
                         "Audit",

@@ -14,7 +14,6 @@ from guardian.shortcuts import get_users_with_perms
 
 from lib.errors import Forbidden
 from registry import access, hands, lifecycle
-from registry.access import ServiceAccountMayNotDecide
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, Verdict
 from registry.evidence import decided_on, evidence_of
 from registry.models import PolicyChange
@@ -28,41 +27,13 @@ if TYPE_CHECKING:
 RIGHT = lifecycle.PERMISSION[Action.APPROVE]
 
 
-class TokenMayNotDecide(Forbidden):
-    code = "token_may_not_decide"
-
-
 class NotAskedAtSubmit(Forbidden):
     code = "not_asked_at_submit"
 
 
 def require_person(version: FeatureViewVersion, actor: User, token: ApiToken | None) -> None:
-    """Return if the decision is a person's own: by their login, or by a token they made themselves.
-
-    ``token`` is the API token that the actor came with, None for somebody logged in.
-    :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
-    :raises TokenMayNotDecide: it was made where nobody was logged in by a password of their own.
-    :raises PasswordNotYourOwn: somebody else set the password by which the actor logs in.
-    """
-    project = version.feature_view.project.name
-    if not access.is_person(actor):
-        raise ServiceAccountMayNotDecide(
-            f"{actor} is a service account; a person with a login has to decide.", project=project
-        )
-    if token is not None and token.created_by_id != actor.pk:
-        raise ServiceAccountMayNotDecide(
-            f"the token is {actor}'s but {token.created_by} made it; decide with a token of your"
-            " own.",
-            project=project,
-        )
-    if token is not None and not token.may_decide:
-        raise TokenMayNotDecide(
-            f"the token {token.prefix}… was made at the shell of the server, or while {actor}'s"
-            " password was not their own, so anybody may have it. Make one under API tokens in the"
-            " admin and decide with that.",
-            project=project,
-        )
-    hands.require_own_password(User.objects.get(pk=actor.pk), project=project)
+    """Return if the decision is a person's own: see ``hands.require_own_voice``."""
+    hands.require_own_voice(actor, token, project=version.feature_view.project.name)
 
 
 def reviewers_of(feature_view: FeatureView) -> list[int]:

@@ -208,3 +208,22 @@ class Standing(StrEnum):
     NO_PROMISE = "no_promise"
     #: Nothing of it is stored: it is as fresh as what it is computed from.
     AT_REQUEST = "at_request"
+
+
+class ProposalKind(StrEnum):
+    """What takes two people, because it decides who decides."""
+
+    ROLE = "role"
+    POLICY = "policy"
+    ROOT = "root"
+    ACCOUNT = "account"
+    PASSWORD = "password"  # noqa: S105 - the name of a kind
+
+
+class ProposalState(StrEnum):
+    """Where a proposal is; one that is open is over once its time is."""
+
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"

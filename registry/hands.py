@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import User
 
 from lib.errors import Forbidden
-from registry.access import ROLES
+from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from registry.models import FeatureViewVersion, Project
+    from registry.models import ApiToken, FeatureViewVersion, Project
 
     #: People by key: a list for each who agreed, of them and those they have their say from.
     Hands = Sequence[Sequence[int]]
@@ -33,12 +33,44 @@ DECIDING_ROLES = [role for role, rights in ROLES.items() if not rights.isdisjoin
 PASSWORD_PAGE = "/admin/password_change/"  # noqa: S105 - where it is changed
 
 
+class TokenMayNotDecide(Forbidden):
+    code = "token_may_not_decide"
+
+
 class PasswordNotYourOwn(Forbidden):
     code = "password_not_your_own"
 
 
 class HandMayNotDecide(Forbidden):
     code = "hand_may_not_decide"
+
+
+def require_own_voice(actor: User, token: ApiToken | None, *, project: str) -> None:
+    """Return if a decision is a person's own: by their login, or by a token they made themselves.
+
+    ``token`` is the API token that the actor came with, None for somebody logged in.
+    :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
+    :raises TokenMayNotDecide: it was made where nobody was logged in by a password of their own.
+    :raises PasswordNotYourOwn: somebody else set the password by which the actor logs in.
+    """
+    if not is_person(actor):
+        raise ServiceAccountMayNotDecide(
+            f"{actor} is a service account; a person with a login has to decide.", project=project
+        )
+    if token is not None and token.created_by_id != actor.pk:
+        raise ServiceAccountMayNotDecide(
+            f"the token is {actor}'s but {token.created_by} made it; decide with a token of your"
+            " own.",
+            project=project,
+        )
+    if token is not None and not token.may_decide:
+        raise TokenMayNotDecide(
+            f"the token {token.prefix}… was made at the shell of the server, or while {actor}'s"
+            " password was not their own, so anybody may have it. Make one under API tokens in the"
+            " admin and decide with that.",
+            project=project,
+        )
+    require_own_password(User.objects.get(pk=actor.pk), project=project)
 
 
 def digest_of(user: User) -> str:
@@ -133,12 +165,12 @@ def require_independent(
             " another steward.",
             project=project.name,
         )
-    roles = _approving(project, user)
+    roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
     if not (user.is_superuser or roles):
         return  # by a right on this one view, which only whoever runs the server gives
-    known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
-    if any(set(people).isdisjoint(hands) for hands in known):
+    if is_independent(user, project, people, Right.APPROVE_FEATUREVIEW):
         return
+    known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
     first = sorted({pk for hands in known for pk in hands} & set(people))[0:1]
     who = User.objects.get(pk=first[0]).get_username() if first else "somebody at the shell"
     raise HandMayNotDecide(
@@ -152,14 +184,24 @@ def require_independent(
 def was_admitted(user: User, version: FeatureViewVersion, people: Collection[int]) -> bool:
     """Return whether two people, none of these, agreed to one of the rights to approve."""
     known = [*_raised_by(user)] if user.is_superuser else []
-    agreed = [known, *(role.hands for role in _approving(version.feature_view.project, user))]
+    project = version.feature_view.project
+    roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
+    agreed = [known, *(role.hands for role in roles)]
     return any(
         len(hands) > 1 and all(set(people).isdisjoint(each) for each in hands) for hands in agreed
     )
 
 
-def _approving(project: Project, user: User) -> list[Membership]:
-    """Return the roles by which somebody may approve."""
-    right = Right.APPROVE_FEATUREVIEW
+def is_independent(
+    user: User, project: Project | None, people: Collection[int], right: Right
+) -> bool:
+    """Return whether the user holds a right by the word of somebody who is none of these people."""
+    roles = roles_with(right, project, user)
+    known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
+    return any(set(people).isdisjoint(hands) for hands in known)
+
+
+def roles_with(right: Right, project: Project | None, user: User) -> list[Membership]:
+    """Return the roles by which somebody holds a right."""
     roles = [role for role, rights in ROLES.items() if right in rights]
     return list(Membership.objects.filter(project=project, user=user, role__in=roles))

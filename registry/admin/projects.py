@@ -27,18 +27,19 @@ from registry.admin.forms import (
     RevokeForm,
     RootForm,
 )
+from registry.admin.proposals import ONE_PAIR_OF_EYES, say_proposed
+from registry.admin.roots import RootDoors
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
 from registry.denials import attempting
+from registry.hands import DECIDING_ROLES
 from registry.markup import link, utc
-from registry.models import Project
+from registry.models import Project, Proposal
 from registry.operations.people import members, projects
-from registry.operations.registration import roots
 from registry.operations.registration.registered import drift_of
+from registry.proposals import open_proposals, visible_proposals, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django import forms
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -48,14 +49,19 @@ if TYPE_CHECKING:
 MOST_COMPARED = 500
 
 
+#: Proposals that the page of a project lists.
+MOST_SHOWN = 20
+
+
 @admin.register(Project)
-class ProjectAdmin(ScopedAdmin):
+class ProjectAdmin(RootDoors, ScopedAdmin):
     project_path = "pk"
     page = "registry/admin/project.html"
     posts: ClassVar[dict[str, str]] = {
         "edit": "changing the project",
         "grant": "changing who has which role",
         "revoke": "changing who has which role",
+        "agree": "agreeing to a role",
         "assign_root": "changing where the project's files are",
         "move_root": "changing where the project's files are",
         "release_root": "changing where the project's files are",
@@ -94,10 +100,17 @@ class ProjectAdmin(ScopedAdmin):
             "root_form": RootForm(),
             "roots": obj.roots.select_related("assigned_by"),
             "people": _suggestions() if may_manage else [],
-            "memberships": obj.memberships.select_related("user", "granted_by"),
+            "memberships": obj.memberships.select_related("user", "granted_by", "accepted_by"),
+            "deciding": DECIDING_ROLES,
+            "proposals": self._waiting(request, obj),
             "roles": _role_words(),
             "drift": drift_of(obj, most=MOST_COMPARED),
         }
+
+    def _waiting(self, request: HttpRequest, obj: Project) -> list[tuple[Proposal, str]]:
+        rows = visible_proposals(request.user).filter(project=obj)
+        found = open_proposals(rows, at=timezone.now())[:MOST_SHOWN]
+        return [(each, words_of(each)) for each in found]
 
     @attempting("making a project")
     def add_view(
@@ -122,20 +135,23 @@ class ProjectAdmin(ScopedAdmin):
         form = ProjectForm(request.POST)
         if form.is_valid():
             try:
-                self._change(request, obj, form)
+                proposal = self._change(request, obj, form)
             except ChangedMeanwhile as error:
                 refuse(request, error)
                 obj.refresh_from_db()
-                return self._page(request, obj, status=409)
+                return self.show_again(request, obj, status=409)
             except AssayError as error:
                 refuse(request, error)
             else:
-                messages.success(request, f"{obj} is changed.")
+                if proposal:
+                    say_proposed(request, proposal)
+                else:
+                    messages.success(request, f"{obj} is changed.")
                 return None
-        return self._page(request, obj, status=422, form=form)
+        return self.show_again(request, obj, status=422, form=form)
 
-    def _change(self, request: HttpRequest, obj: Project, form: ProjectForm) -> None:
-        projects.change_project(
+    def _change(self, request: HttpRequest, obj: Project, form: ProjectForm) -> Proposal | None:
+        return projects.change_project(
             project=obj,
             actor=access.acting_user(request),
             at=timezone.now(),
@@ -150,7 +166,7 @@ class ProjectAdmin(ScopedAdmin):
             return None
         form = GrantForm(request.POST)
         if not form.is_valid():
-            return self._page(request, obj, status=422, grant_form=form)
+            return self.show_again(request, obj, status=422, grant_form=form)
         user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
         give = partial(
             members.grant_role,
@@ -160,8 +176,30 @@ class ProjectAdmin(ScopedAdmin):
             actor=access.acting_user(request),
             at=timezone.now(),
         )
-        attempt(request, give, done=f"{user} is {role} of {obj} now.")
+        given = attempt(request, give)
+        if isinstance(given, Proposal):
+            say_proposed(request, given)
+        elif given:
+            messages.success(request, f"{user} is {role} of {obj} now.")
+            if len(given.hands) == 1 and role in DECIDING_ROLES:
+                messages.warning(request, ONE_PAIR_OF_EYES)
         return None
+
+    def agree(self, request: HttpRequest, obj: Project) -> None:
+        """Add one's word to a role that somebody gave alone."""
+        form = RevokeForm(obj, request.POST)
+        if not form.is_valid():
+            messages.error(request, str(form.errors["membership"][0]))
+            return
+        membership = form.cleaned_data["membership"]
+        agree = partial(
+            members.agree_to_role,
+            membership=membership,
+            actor=access.acting_user(request),
+            at=timezone.now(),
+        )
+        said = f"You agreed that {membership.user} is {membership.role} of {obj}."
+        attempt(request, lambda: agree() or True, done=said)
 
     def revoke(self, request: HttpRequest, obj: Project) -> None:
         form = RevokeForm(obj, request.POST)
@@ -182,58 +220,7 @@ class ProjectAdmin(ScopedAdmin):
         if obj.memberships.count() < before:
             messages.success(request, f"{membership.user} is no longer {membership.role} of {obj}.")
 
-    def assign_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
-        return self._with_root_form(request, obj, self._assign)
-
-    def move_root(self, request: HttpRequest, obj: Project) -> HttpResponse | None:
-        return self._with_root_form(request, obj, self._move)
-
-    def _with_root_form(
-        self,
-        request: HttpRequest,
-        obj: Project,
-        change: Callable[[HttpRequest, Project, dict[str, Any]], None],
-    ) -> HttpResponse | None:
-        """Change a root as was typed; show the page again, and why, where that cannot be."""
-        may = partial(access.require_superuser, request.user)
-        if attempt(request, lambda: may() or True) is None:
-            return None
-        form = RootForm(request.POST)
-        if not form.is_valid():
-            return self._page(request, obj, status=422, root_form=form)
-        change(request, obj, form.cleaned_data)
-        return None
-
-    def _assign(self, request: HttpRequest, obj: Project, typed: dict[str, Any]) -> None:
-        actor, at = access.acting_user(request), timezone.now()
-        assign = partial(roots.assign_root, project=obj, actor=actor, at=at, **typed)
-        attempt(request, assign, done="The root is assigned.")
-
-    def _move(self, request: HttpRequest, obj: Project, typed: dict[str, Any]) -> None:
-        root = obj.roots.filter(name=typed["name"]).first()
-        if root is None:
-            messages.error(request, "There is no such root here. Look at the list again.")
-            return
-        path, actor = typed["path"], access.acting_user(request)
-        move = partial(roots.move_root, root=root, path=path, actor=actor, at=timezone.now())
-        drafts = attempt(request, move)
-        if drafts is not None:
-            names = ", ".join(draft.name for draft in drafts) or "no view"
-            messages.success(request, f"Root {root} is moved; new drafts of {names}.")
-
-    def release_root(self, request: HttpRequest, obj: Project) -> None:
-        root = obj.roots.filter(name=request.POST.get("name", "")).first()
-        may = partial(access.require_superuser, request.user)
-        if attempt(request, lambda: may() or True) is None:
-            return
-        if root is None:
-            messages.error(request, "There is no such root here. Look at the list again.")
-            return
-        actor, at = access.acting_user(request), timezone.now()
-        release = partial(roots.release_root, root=root, actor=actor, at=at)
-        attempt(request, lambda: release() or True, done=f"Root {root} is released.")
-
-    def _page(
+    def show_again(
         self, request: HttpRequest, obj: Project, *, status: int, **forms_by_name: forms.Form
     ) -> HttpResponse:
         """Show the page with what was typed, if it is given, and why it was not taken."""

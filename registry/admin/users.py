@@ -24,9 +24,11 @@ from lib.errors import AssayError
 from registry.access import PERSON, acting_user, is_person
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
+from registry.admin.proposals import say_proposed
 from registry.admin.user_forms import AccountForm, NewAccountForm
 from registry.choices import AccountKind
 from registry.markup import badge, link, muted, utc
+from registry.models import Proposal
 from registry.operations.people import users
 from registry.queries import owned_alone
 
@@ -111,7 +113,9 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
         kind = AccountKind(form.cleaned_data["kind"])
-        save(user=obj, kind=kind, actor=acting_user(request), at=timezone.now())
+        saved = save(user=obj, kind=kind, actor=acting_user(request), at=timezone.now())
+        if isinstance(saved, Proposal):
+            say_proposed(request, saved)
         if change and "is_active" in form.changed_data and not obj.is_active:
             _say_what_is_left(request, obj)
 
@@ -137,12 +141,16 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
                 refuse(request, error)
                 return HttpResponseRedirect(reverse("admin:auth_user_change", args=[user.pk]))
         with transaction.atomic():
+            before = user.password if user is not None else ""
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and isinstance(response, HttpResponseRedirect):
-                user = User.objects.get(pk=id)
-                users.note_password_changed(
-                    user=user, actor=acting_user(request), at=timezone.now()
+                user, actor = User.objects.get(pk=id), acting_user(request)
+                see_to = users.password_set(
+                    user=user, before=before, actor=actor, at=timezone.now()
                 )
+                if see_to:
+                    list(messages.get_messages(request))  # Django's says that it is changed
+                    say_proposed(request, see_to)
         return response
 
     @display(description="Kind")

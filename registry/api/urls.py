@@ -13,12 +13,14 @@ from registry.api import (
     lineage,
     news,
     people,
+    proposals,
     reviews,
     tokens,
     trail,
     versions,
 )
 from registry.choices import Action
+from registry.operations.deciding import DECISIONS
 
 _PROJECT = "projects/<slug:project>"
 _VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
@@ -119,6 +121,13 @@ urlpatterns = [
     # A column may have any sign in its name.
     path(
         f"{_PROJECT}/lineage/<slug:kind>/<path:name>", lineage.LineageAPI.as_view(), name="lineage"
+    ),
+    path(f"{_PROJECT}/proposals", proposals.ProposalsAPI.as_view(), name="proposals"),
+    re_path(
+        r"^projects/(?P<project>[-\w]+)/proposals/(?P<proposal_id>[0-9]{1,18})"
+        rf"/(?P<step>{'|'.join(DECISIONS)})$",
+        proposals.ProposalStepAPI.as_view(),
+        name="proposal-step",
     ),
     path(f"{_PROJECT}/grants", grants.GrantsAPI.as_view(), name="grants"),
     path(f"{_PROJECT}/grants/<int:grant_id>", grants.GrantAPI.as_view(), name="grant"),

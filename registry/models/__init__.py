@@ -33,6 +33,7 @@ from registry.models.project import (
     ProjectGroupObjectPermission,
     ProjectUserObjectPermission,
 )
+from registry.models.proposal import Proposal
 from registry.models.review import AskedReviewer, Review
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "ProjectUserObjectPermission",
     "Pseudonym",
     "ReadGrant",
+    "Proposal",
     "Review",
     "ReviewComment",
     "UsedName",

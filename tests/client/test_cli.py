@@ -602,6 +602,23 @@ def test_lineage_prints_what_is_above_first(assay, peer, capsys):
     assert peer.requests[0].query["depth"] == ["2"]
 
 
+def test_a_proposal_is_listed_and_decided_on(assay, peer, capsys):
+    proposal = {"id": 4, "does": "make ana steward of rides", "state": "proposed"}
+    proposal |= {"proposed_by": "olaf", "expires_at": "2026-12-31T00:00:00Z", "decided_by": None}
+    proposal |= {"could_agree": ["root", "petra"]}
+    peer.answers_with("GET proposals", {"count": 1, "next": None, "results": [proposal]})
+    peer.answers_with("POST proposals/4/accept", proposal | {"state": "accepted"})
+
+    assert assay("proposals", "list", "--state", "proposed") == 0
+    assert "root, petra" in capsys.readouterr().out
+    assert assay("proposals", "accept", "4", "--comment", "fine") == 0
+    assert "accepted" in capsys.readouterr().out
+
+    assert peer.requests[1].json() == {"comment": "fine"}
+    with pytest.raises(SystemExit):
+        assay("proposals", "refuse", "4")
+
+
 def test_a_grant_is_asked_for_given_and_listed(assay, peer, capsys):
     grant = {"id": 7, "user": "churn", "feature_view": None, "level": "confidential"}
     grant |= {"state": "active", "ends_at": "2026-12-31T00:00:00Z", "purpose": "scores"}

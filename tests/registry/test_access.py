@@ -24,7 +24,7 @@ from registry.operations.lifecycle.reviews import approve_version
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.people.users import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion
-from tests.factories import AT, VIEW, make_project, make_version, seen, token_for
+from tests.factories import AT, VIEW, give_role, make_project, make_version, seen, token_for
 
 pytestmark = pytest.mark.django_db
 
@@ -78,9 +78,7 @@ def test_two_roles_add_up_and_one_can_be_taken_away(cast):
 
 
 def grant(cast, user, role, *, actor=None):
-    return members.grant_role(
-        project=cast.project, user=user, role=role, actor=actor or cast.owner, at=AT
-    )
+    give_role(cast.project, user, role, actor or cast.owner, accepted_by=cast.superuser)
 
 
 def fresh(user: User) -> User:

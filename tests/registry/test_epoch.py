@@ -168,7 +168,7 @@ def test_with_redis_away_the_change_stands_and_returns_when_readers_know(cast, s
 
     started = time.monotonic()
     members.grant_role(
-        project=cast.project, user=cast.outsider, role=Role.OWNER, actor=cast.owner, at=AT
+        project=cast.project, user=cast.outsider, role=Role.AUTHOR, actor=cast.owner, at=AT
     )
     waited = time.monotonic() - started
 

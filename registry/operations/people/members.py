@@ -6,23 +6,31 @@ Not for what a role may do (``access``) or for tokens (``tokens``).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 
 from lib.errors import Conflict
 from registry import access, audit, epoch
-from registry.choices import Right, Role
-from registry.hands import hands_of
+from registry.choices import ProposalKind, Right, Role
+from registry.hands import DECIDING_ROLES, hands_of, is_independent
 from registry.models import Membership, Project
+from registry.operations.people.proposing import propose
+from registry.proposals import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from registry.models import Proposal
+
 
 class LastOwner(Conflict):
     code = "last_owner"
+
+
+class CannotAgree(Conflict):
+    code = "cannot_agree"
 
 
 @contextmanager
@@ -41,10 +49,55 @@ def managing(project: Project, actor: User) -> Iterator[None]:
 
 def grant_role(
     *, project: Project, user: User, role: Role, actor: User, at: datetime
-) -> Membership:
-    """Give ``user`` a role; giving it again changes nothing."""
+) -> Membership | Proposal:
+    """Give ``user`` a role; giving it again changes nothing.
+
+    One that may approve, release or let others in waits for a second person, where there is one.
+    """
     with managing(project, actor):
-        return grant(project, user, role, actor, at)
+        had = Membership.objects.filter(project=project, user=user, role=role).exists()
+        if role not in DECIDING_ROLES or had:
+            return grant(project, user, role, actor, at)
+        proposal = propose(
+            kind=ProposalKind.ROLE,
+            change={"role": role},
+            actor=actor,
+            at=at,
+            project=project,
+            person=user,
+        )
+        return proposal or grant(project, user, role, actor, at, data=ALONE)
+
+
+def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
+    """Add a second person's word to a role that one alone gave.
+
+    :raises CannotAgree: the actor gave it, has it, or is by their rights the hand of who gave it;
+        or two people have agreed already.
+    """
+    project = membership.project
+    with managing(project, actor):
+        membership = Membership.objects.select_related("user").get(pk=membership.pk)
+        giver, user = membership.granted_by, membership.user
+        known = [giver.pk] if giver else []
+        if len(membership.hands) > 1:
+            raise CannotAgree(f"two people have agreed that {user} is {membership.role} already.")
+        if actor.pk in (user.pk, *known) or not is_independent(
+            actor, project, known, Right.MANAGE_MEMBERS
+        ):
+            raise CannotAgree(
+                f"{actor} does not stand apart from who made {user} {membership.role}; somebody"
+                " else who manages members of the project has to agree."
+            )
+        hands = [*membership.hands, *hands_of(project, user, actor)]
+        Membership.objects.filter(pk=membership.pk).update(accepted_by=actor, hands=hands)
+        audit.record(
+            actor=actor,
+            verb="membership.agreed",
+            subject=project,
+            after={"user": user, "role": membership.role},
+            at=at,
+        )
 
 
 def revoke_role(*, project: Project, user: User, role: Role, actor: User, at: datetime) -> None:
@@ -79,6 +132,7 @@ def grant(
     at: datetime,
     *,
     accepted_by: User | None = None,
+    data: dict[str, Any] | None = None,
 ) -> Membership:
     """Store a role inside a change the caller has authorised; one that is there stays as it is."""
     agreed = [actor, *([accepted_by] if accepted_by else [])]
@@ -96,6 +150,7 @@ def grant(
             verb="membership.granted",
             subject=project,
             after={"user": user, "role": role},
+            data=data,
             at=at,
         )
     return membership

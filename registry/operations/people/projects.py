@@ -12,10 +12,12 @@ from django.db import IntegrityError, transaction
 from lib.errors import Conflict, Invalid
 from lib.seen import require_unchanged
 from registry import access, audit, locks
-from registry.choices import EvidencePart, Right, Role
+from registry.choices import EvidencePart, ProposalKind, Right, Role
 from registry.models import PolicyChange, Project
 from registry.models.project import POLICY
 from registry.operations.people.members import grant, managing
+from registry.operations.people.proposing import propose
+from registry.proposals import ALONE
 from registry.reading.rules import NAME
 from registry.reviewers import MOST_HOURS
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
+
+    from registry.models import Proposal
 
 COLUMNS = ("title", *POLICY, "review_hours")
 
@@ -67,8 +71,11 @@ def change_project(
     evidence_required: Sequence[str] | None = None,
     review_hours: int | None = None,
     seen: Mapping[str, Any] | None = None,
-) -> Project:
+) -> Proposal | None:
     """Change what a project is called and its policy.
+
+    What asks for less than before waits for a second person, where there is one, and is returned
+    as a proposal; the rest is changed at once.
 
     ``evidence_required`` names the parts of the evidence that have to be computed before an
     approval, ``review_hours`` after how many hours what waits for review is overdue; None: as now.
@@ -103,20 +110,61 @@ def change_project(
         stored = Project.objects.get(pk=project.pk)
         require_unchanged(stored, seen)
         before = columns(stored)
-        if after != before:
-            if stored.policy != {column: after[column] for column in POLICY}:
-                PolicyChange.objects.create(project=stored, before=stored.policy, changed_at=at)
-            Project.objects.filter(pk=project.pk).update(**after)
-            audit.record(
-                actor=actor,
-                verb="project.changed",
-                subject=stored,
-                before=before,
-                after=after,
-                at=at,
-            )
+        looser = [column for column in POLICY if _asks_less(column, before[column], after[column])]
+        waiting = _propose(stored, looser, before, after, actor, at) if looser else None
+        if waiting:
+            after |= {column: before[column] for column in looser}
+        alone = ALONE if looser and not waiting else {}
+        store_columns(stored, after, actor, at, data=alone)
     project.refresh_from_db()
-    return project
+    return waiting
+
+
+def _asks_less(column: str, before: Any, after: Any) -> bool:
+    if column == "evidence_required":
+        return not set(before) <= set(after)
+    return bool(after < before)
+
+
+def _propose(
+    project: Project,
+    looser: list[str],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    actor: User,
+    at: datetime,
+) -> Proposal | None:
+    change = {
+        "before": {column: before[column] for column in looser},
+        "after": {column: after[column] for column in looser},
+    }
+    return propose(kind=ProposalKind.POLICY, change=change, actor=actor, at=at, project=project)
+
+
+def store_columns(
+    project: Project,
+    after: Mapping[str, Any],
+    actor: User,
+    at: datetime,
+    *,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Store columns inside a change that the caller has authorised, with its entry."""
+    before = {column: getattr(project, column) for column in after}
+    if after == before:
+        return
+    if any(before[column] != after[column] for column in POLICY if column in after):
+        PolicyChange.objects.create(project=project, before=project.policy, changed_at=at)
+    Project.objects.filter(pk=project.pk).update(**after)
+    audit.record(
+        actor=actor,
+        verb="project.changed",
+        subject=project,
+        before=before,
+        after=dict(after),
+        data=data,
+        at=at,
+    )
 
 
 def columns(project: Project) -> dict[str, Any]:

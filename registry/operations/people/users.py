@@ -11,15 +11,19 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from lib.errors import Conflict
+from lib.errors import Conflict, Invalid
 from registry import access, account_names, audit, epoch, locks
-from registry.choices import AccountKind
+from registry.choices import AccountKind, ProposalKind
 from registry.hands import hands_of, note_password
 from registry.models import Account, Project
+from registry.operations.people.proposing import propose
+from registry.proposals import ALONE, decides_anything
 from registry.queries import owned_alone
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from registry.models import Proposal
 
 #: Columns that say who somebody is, not what they may do.
 WORDS = ("username", "first_name", "last_name", "email")
@@ -29,6 +33,10 @@ RIGHTS = ("is_staff", "is_superuser")
 
 class LastSuperuser(Conflict):
     code = "last_superuser"
+
+
+class NotMadeSuperuser(Invalid):
+    code = "not_made_superuser"
 
 
 class RightsChanged(Conflict):
@@ -41,15 +49,18 @@ class ServiceAccountHasNoLogin(Conflict):
 
 @transaction.atomic
 def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> User:
-    """Store a new account; it has no role anywhere yet, and a service account has no login."""
+    """Store a new account; it has no role anywhere yet, and a service account has no login.
+
+    :raises NotMadeSuperuser: that is a step of its own, which takes two people where there are two.
+    """
     access.require_superuser(actor)
+    if user.is_superuser:
+        raise NotMadeSuperuser("make the account first; it is made a superuser on its own page.")
     if kind is AccountKind.SERVICE:
         _take_login(user)
     user.save()
     note_password(user=user, set_by=actor, at=at)
     _mark(user, kind, actor, at)
-    if user.is_superuser:
-        _note_raised(user, actor)
     audit.record(
         actor=actor,
         verb="user.created",
@@ -61,10 +72,14 @@ def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> Use
 
 
 @transaction.atomic
-def change_user(*, user: User, actor: User, at: datetime, kind: AccountKind | None = None) -> User:
+def change_user(
+    *, user: User, actor: User, at: datetime, kind: AccountKind | None = None
+) -> Proposal | None:
     """Store the words and rights that ``user`` carries now, and what the account is.
 
-    ``kind`` None leaves that as it is; an account that becomes a service's loses its login.
+    ``kind`` None leaves that as it is; an account that becomes a service's loses its login. What
+    makes somebody a superuser, or opens an account that decides anything to somebody else, waits
+    for a second superuser, where there is one, and is returned as a proposal.
     :raises LastSuperuser: nobody would be left who can manage accounts.
     :raises RightsChanged: somebody else changed what the account may do a moment ago.
     """
@@ -80,26 +95,86 @@ def change_user(*, user: User, actor: User, at: datetime, kind: AccountKind | No
         stored = held.pop(user.pk)
         was = access.kind_of(stored)
         becomes = kind or was
+        proposal, alone = _propose(stored, user, was, becomes, actor, at)
+        if proposal:
+            becomes = _without(proposal, user, becomes)
         if (_moves_rights(stored, user) or becomes is not was) and not moves:
             raise RightsChanged(f"{user} may do something else by now. Look again, then repeat.")
         if not (user.is_superuser and user.is_active and becomes is AccountKind.PERSON or held):
             raise LastSuperuser(f"{user} is the last active superuser; make another one first.")
         if user.is_active != stored.is_active:
-            set_active(user=user, active=user.is_active, actor=actor, at=at)
-        if becomes is not was:
-            _change_kind(user, becomes, actor, at, had_password=stored.has_usable_password())
-        if user.is_superuser and not stored.is_superuser:
-            _mark(user, becomes, actor, at)
-            _note_raised(user, actor)
-        _store(
-            user,
-            actor,
-            at,
-            before=_rights(stored) | {"kind": was},
-            after=_rights(user) | {"kind": becomes},
-            changed=[each for each in WORDS if getattr(stored, each) != getattr(user, each)],
-        )
-    return user
+            store_active(user, actor, at, active=user.is_active, data=alone)
+        store_account(stored, user, becomes, [actor], at, data=alone)
+    return proposal
+
+
+def store_account(
+    stored: User,
+    user: User,
+    kind: AccountKind,
+    agreed: list[User],
+    at: datetime,
+    *,
+    data: dict[str, object],
+) -> None:
+    """Store what an account becomes inside a change that these people agreed to.
+
+    Of words the entry says which changed, for it is never erased.
+    """
+    was = access.kind_of(stored)
+    actor = agreed[0]
+    if kind is not was:
+        _change_kind(user, kind, actor, at, had_password=stored.has_usable_password())
+    if user.is_superuser and not stored.is_superuser:
+        _mark(user, kind, actor, at)
+        raised_by = hands_of(None, user, *agreed)
+        Account.objects.filter(user=user).update(raised_by=raised_by)
+    before, after = _rights(stored) | {"kind": was}, _rights(user) | {"kind": kind}
+    changed = [each for each in WORDS if getattr(stored, each) != getattr(user, each)]
+    if before == after and not changed:
+        return
+    if "username" in changed:
+        account_names.check_name(user)
+        account_names.note_name(user)
+    User.objects.filter(pk=user.pk).update(**_columns(user))
+    data = {**data, **({"changed": changed} if changed else {})}
+    audit.record(
+        actor=actor, verb="user.changed", subject=user, before=before, after=after, data=data, at=at
+    )
+
+
+def _propose(
+    stored: User, user: User, was: AccountKind, becomes: AccountKind, actor: User, at: datetime
+) -> tuple[Proposal | None, dict[str, object]]:
+    """Propose what takes two superusers; of one alone the entry says that it was one."""
+    after = _opening(stored, user, was, becomes)
+    if not after:
+        return None, {}
+    known = {**_columns(stored), "is_active": stored.is_active, "kind": was}
+    change = {"before": {name: known[name] for name in after}, "after": after}
+    proposal = propose(kind=ProposalKind.ACCOUNT, change=change, actor=actor, at=at, person=stored)
+    return proposal, {} if proposal else dict(ALONE)
+
+
+def _opening(stored: User, user: User, was: AccountKind, becomes: AccountKind) -> dict[str, object]:
+    """Return what would let somebody decide who does not now, by column."""
+    wanted = {**_columns(user), "is_active": user.is_active, "kind": becomes}
+    known = {**_columns(stored), "is_active": stored.is_active, "kind": was}
+    names = ["is_superuser"] if wanted["is_superuser"] else []
+    if decides_anything(stored):
+        names += [name for name in ("is_active",) if wanted[name]]
+        names += ["email", "username"]
+        names += ["kind"] if becomes is AccountKind.PERSON else []
+    return {name: wanted[name] for name in names if wanted[name] != known[name]}
+
+
+def _without(proposal: Proposal, user: User, kind: AccountKind) -> AccountKind:
+    """Take out of what ``user`` carries what waits for a second person; return the kind."""
+    before = dict(proposal.change["before"])
+    kept = AccountKind(before.pop("kind", kind))
+    for name, value in before.items():
+        setattr(user, name, value)
+    return kept
 
 
 def _take_login(user: User) -> None:
@@ -123,20 +198,27 @@ def _mark(user: User, kind: AccountKind, actor: User, at: datetime) -> None:
     Account.objects.update_or_create(user=user, defaults=marks)
 
 
-def _note_raised(user: User, actor: User) -> None:
-    """Remember on whose word somebody is a superuser: they may approve by that alone."""
-    hands = hands_of(None, user, actor)
-    Account.objects.filter(user=user).update(raised_by=hands)
-
-
-def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
+def set_active(*, user: User, active: bool, actor: User, at: datetime) -> Proposal | None:
     """Let a user in or shut them out everywhere, with the tokens that speak for or come from them.
 
+    To let somebody in again who decides anything waits for a second superuser, as ``change_user``.
     A project's last active owner can be shut out: only superusers come here, and they manage its
     members themselves. The entry names such projects.
     :raises ActionNotPermitted: the actor is no superuser.
     """
     access.require_superuser(actor)
+    if active:
+        stored = User.objects.get(pk=user.pk)
+        stored.is_active = True
+        return change_user(user=stored, actor=actor, at=at)
+    store_active(user, actor, at, active=False)
+    return None
+
+
+def store_active(
+    user: User, actor: User, at: datetime, *, active: bool, data: dict[str, object] | None = None
+) -> None:
+    """Store whether a user is let in, with its entry; ``data`` says who else agreed."""
     with epoch.change(*Project.objects.values_list("pk", flat=True)):
         access.require_superuser(actor)
         abandoned = [] if active else owned_alone(user)
@@ -145,7 +227,7 @@ def set_active(*, user: User, active: bool, actor: User, at: datetime) -> None:
             actor=actor,
             verb=f"user.{'activated' if active else 'deactivated'}",
             subject=user,
-            data={"without_active_owner": abandoned} if abandoned else {},
+            data={**(data or {}), **({"without_active_owner": abandoned} if abandoned else {})},
             at=at,
         )
 
@@ -162,7 +244,9 @@ def require_login_allowed(user: User) -> None:
         )
 
 
-def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
+def note_password_changed(
+    *, user: User, actor: User, at: datetime, data: dict[str, object] | None = None
+) -> None:
     """Leave the trace of a new password, or of its removal, in the transaction that stored it.
 
     Until its owner changes it, a password is the hand of the ``actor`` who set it.
@@ -173,9 +257,28 @@ def note_password_changed(*, user: User, actor: User, at: datetime) -> None:
             actor=actor,
             verb="user.password_changed",
             subject=user,
-            data={"login": user.has_usable_password()},
+            data={"login": user.has_usable_password(), **(data or {})},
             at=at,
         )
+
+
+def password_set(*, user: User, before: str, actor: User, at: datetime) -> Proposal | None:
+    """See to a password that was just stored for ``user``, in the transaction that stored it.
+
+    Somebody else's for an account that decides anything waits for a second superuser, where there
+    is one: ``before`` is stored again until then.
+    """
+    if actor.pk == user.pk or not user.has_usable_password() or not decides_anything(user):
+        note_password_changed(user=user, actor=actor, at=at)
+        return None
+    with transaction.atomic():
+        kind, secret = ProposalKind.PASSWORD, user.password
+        proposal = propose(kind=kind, change={}, actor=actor, at=at, person=user, secret=secret)
+        if proposal is None:
+            note_password_changed(user=user, actor=actor, at=at, data=dict(ALONE))
+        else:
+            User.objects.filter(pk=user.pk).update(password=before)
+    return proposal
 
 
 def _moves_rights(stored: User, user: User) -> bool:
@@ -188,27 +291,8 @@ def _hold_with_superusers(user: User) -> dict[int, User]:
     return {each.pk: each for each in locks.hold(User.objects.filter(wanted))}
 
 
-def _store(
-    user: User,
-    actor: User,
-    at: datetime,
-    *,
-    before: dict[str, object],
-    after: dict[str, object],
-    changed: list[str],
-) -> None:
-    """Store words and rights; of words the entry says which changed, for it is never erased."""
-    if before == after and not changed:
-        return
-    if "username" in changed:
-        account_names.check_name(user)
-        account_names.note_name(user)
-    columns = {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
-    User.objects.filter(pk=user.pk).update(**columns)
-    data = {"changed": changed} if changed else {}
-    audit.record(
-        actor=actor, verb="user.changed", subject=user, before=before, after=after, data=data, at=at
-    )
+def _columns(user: User) -> dict[str, object]:
+    return {column: getattr(user, column) for column in (*WORDS, *RIGHTS)}
 
 
 def _rights(user: User) -> dict[str, object]:

@@ -10,11 +10,12 @@ from django.urls import reverse
 
 from registry import approval
 from registry.access import ActionNotPermitted, sync_permissions
-from registry.approval import NotAskedAtSubmit, TokenMayNotDecide
+from registry.approval import NotAskedAtSubmit
 from registry.choices import AccountKind, Action, EvidencePart, Role, State
 from registry.evidence import EvidenceMissing, computed, sealed
-from registry.hands import HandMayNotDecide, PasswordNotYourOwn
+from registry.hands import HandMayNotDecide, PasswordNotYourOwn, TokenMayNotDecide
 from registry.models import ApiToken, Evidence, FeatureViewVersion, Membership, Project
+from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle import reviews
 from registry.operations.people import members, projects, users
 from tests.factories import (
@@ -269,11 +270,13 @@ def test_who_lost_the_right_meanwhile_does_not_decide(cast):
 
 
 def change_policy(cast, *, usual: int, evidence: tuple[str, ...] = (), at=AT) -> None:
-    projects.change_project(
+    proposal = projects.change_project(
         project=Project.objects.get(pk=cast.project.pk), actor=cast.owner, at=at, title="Rides",
         approvals_required=usual, approvals_required_sensitive=max(usual, 2),
         evidence_required=evidence,
     )  # fmt: skip
+    if proposal:
+        accept_proposal(proposal=proposal, actor=cast.superuser, at=at)
 
 
 def test_a_policy_lowered_between_withdraw_and_submit_does_not_count(cast):

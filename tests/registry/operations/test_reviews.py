@@ -20,6 +20,7 @@ from tests.factories import (
     VIEW,
     Report,
     apply,
+    give_role,
     look,
     make_ready,
     make_version,
@@ -108,9 +109,7 @@ def test_rejecting_does_not_wipe_the_list_of_editors(cast):
         at=AT,
         comment="Say what it is.",
     )
-    members.grant_role(
-        project=cast.project, user=cast.author, role=Role.STEWARD, actor=cast.owner, at=AT
-    )
+    give_role(cast.project, cast.author, Role.STEWARD, cast.owner)
     author = User.objects.get(pk=cast.author.pk)
     reviews.submit_version(version=version, actor=cast.owner, at=AT, look=look)
 
@@ -129,7 +128,7 @@ def test_a_rejection_needs_a_comment(cast):
 
 def test_a_service_account_cannot_approve(cast):
     robot = User.objects.create_user("robot")
-    members.grant_role(project=cast.project, user=robot, role=Role.STEWARD, actor=cast.owner, at=AT)
+    give_role(cast.project, robot, Role.STEWARD, cast.owner)
     version = make_version(cast, state=State.IN_REVIEW)
 
     with pytest.raises(ServiceAccountMayNotDecide):

@@ -16,10 +16,12 @@ from registry.access import ActionNotPermitted
 from registry.choices import Role
 from registry.models import ApiToken, AuditHead, Membership, Project
 from registry.operations.people import members, projects, tokens, users
-from tests.factories import AT, make_service_account, make_user
+from tests.factories import AT, give_role, make_service_account, make_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from registry.models import Proposal
 
 pytestmark = pytest.mark.skipif(
     "connection.vendor == 'sqlite'", reason="SQLite runs one writing transaction at a time"
@@ -75,7 +77,7 @@ DEEDS = {
 }
 
 
-def change(cast, project: Project, approvals: int) -> Project:
+def change(cast, project: Project, approvals: int) -> Proposal | None:
     return projects.change_project(
         project=project,
         actor=cast.owner,
@@ -95,7 +97,7 @@ def test_a_role_taken_away_during_the_wait_is_missed(committed_cast, deed):
     take = {"project": cast.project, "role": Role.OWNER, "actor": cast.superuser, "at": AT}
 
     with holding() as begin:
-        members.grant_role(user=cast.steward, **take)
+        give_role(cast.project, cast.steward, Role.OWNER, cast.superuser)
         (waits,) = begin(lambda: DEEDS[deed](cast))
         members.revoke_role(user=cast.owner, **take)
 
@@ -122,7 +124,7 @@ def test_of_two_superusers_who_leave_at_once_one_stays(committed_cast, column):
     second = make_user("second", is_staff=True, is_superuser=True)
     pks = [committed_cast.superuser.pk, second.pk]
 
-    def leave(pk: int) -> User:
+    def leave(pk: int) -> Proposal | None:
         user = User.objects.get(pk=pk)
         setattr(user, column, False)
         return users.change_user(user=user, actor=User.objects.get(pk=pk), at=AT)

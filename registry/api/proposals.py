@@ -1,0 +1,118 @@
+"""Proposals over HTTP: what of a project waits for a second person, and that person's word.
+
+Not for proposing, which whoever changes something in the admin does, nor for accounts, which
+superusers manage there.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.response import Response
+
+from lib.api import API, described
+from lib.bodies import BadBody, small_object
+from lib.decoding import converter
+from lib.errors import NotFound
+from lib.instants import timestamp
+from lib.parameters import PAGE, one_of, paged
+from registry import access
+from registry.authentication import token_of
+from registry.choices import ProposalState
+from registry.operations.deciding import DECISIONS
+from registry.proposals import could_agree, state_of, visible_proposals, words_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rest_framework.request import Request
+
+    from registry.models import Proposal
+
+
+class ProposalNotFound(NotFound):
+    code = "proposal_not_found"
+
+
+class ProposalsAPI(API):
+    """What of a project takes two people, newest first; for those who manage its members."""
+
+    attempt = "listing proposals"
+    parameters: ClassVar[dict[str, str]] = {"state": f"one of {', '.join(ProposalState)}", **PAGE}
+
+    @extend_schema(
+        operation_id="list_proposals",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str) -> Response:
+        found, now = access.access_project(request.user, project), timezone.now()
+        rows = visible_proposals(request.user).filter(project=found)
+        if state := one_of(request.query_params, "state", ProposalState):
+            rows = rows.filter(state=state)
+        return paged(request, rows, partial(proposal_output, at=now))
+
+
+class CommentInput(msgspec.Struct, forbid_unknown_fields=True):
+    comment: str = ""
+
+
+_read_comment = converter(CommentInput)
+
+
+class ProposalStepAPI(API):
+    """``POST {"comment"?}``: agree and have it done, refuse it, or take back one's own."""
+
+    attempt = "deciding on proposal {proposal_id}"
+
+    @extend_schema(
+        operation_id="decide_on_proposal",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, project: str, proposal_id: int, step: str) -> Response:
+        found, now = access.access_project(request.user, project), timezone.now()
+        rows = visible_proposals(request.user).filter(project=found)
+        proposal = rows.filter(pk=proposal_id).first()
+        if proposal is None:
+            raise ProposalNotFound(
+                f"there is no proposal {proposal_id} in {found} that you can see."
+            )
+        try:
+            body = _read_comment(small_object(request, CommentInput.__struct_fields__))
+        except msgspec.ValidationError as exc:
+            raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
+        decided = DECISIONS[step](
+            proposal=proposal,
+            actor=access.acting_user(request),
+            at=now,
+            comment=body.comment,
+            token=token_of(request),
+        )
+        return Response(proposal_output(decided, at=now))
+
+
+def proposal_output(proposal: Proposal, *, at: datetime) -> dict[str, Any]:
+    decided_by = proposal.decided_by
+    return {
+        "id": proposal.pk,
+        "kind": proposal.kind,
+        "does": words_of(proposal),
+        "user": proposal.person.get_username() if proposal.person else None,
+        "change": proposal.change,
+        "state": state_of(proposal, at),
+        "proposed_by": proposal.proposed_by.get_username(),
+        "proposed_at": timestamp(proposal.proposed_at),
+        "expires_at": timestamp(proposal.expires_at),
+        "could_agree": [each.get_username() for each in could_agree(proposal)]
+        if proposal.is_open(at)
+        else [],
+        "decided_by": decided_by.get_username() if decided_by else None,
+        "decided_at": timestamp(proposal.decided_at),
+        "comment": proposal.comment,
+    }
