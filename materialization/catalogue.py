@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from registry.models import FeatureTable
 
 
+#: Versions that a question names one by one.
+MOST_NAMED = 1000
+
+
 def register() -> None:
     facts.register(version_freshness)
     facts.register(version_checks)
@@ -69,10 +73,12 @@ def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[
 
 
 def kept_promises(projects: Collection[int], promises: Mapping[int, timedelta]) -> dict[int, str]:
-    """Say of default versions, by their keys, whether they are as fresh as each promises."""
-    versions = FeatureViewVersion.objects.filter(
-        feature_view__project__in=projects, feature_view__default_version=F("pk")
-    )
+    """Say of versions, by their keys, whether they are as fresh as each promises."""
+    versions = FeatureViewVersion.objects.filter(feature_view__project__in=projects)
+    if len(promises) > MOST_NAMED:  # then they are those that speak for their views
+        versions = versions.filter(feature_view__default_version=F("pk"))
+    else:
+        versions = versions.filter(pk__in=list(promises))
     windows = StoredWindow.objects.filter(table__feature_view__project__in=projects)
     ends, now = ends_of(windows), database_now()
     return {

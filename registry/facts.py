@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     #: By the versions' keys; versions that it has nothing to say of are left out.
     Facts = Callable[[Sequence[FeatureViewVersion]], Mapping[int, Mapping[str, Any]]]
 
-    #: By the keys of default versions in these projects: how they keep what each promises.
+    #: By the keys of versions in these projects: how they keep what each promises.
     Keeping = Callable[[Collection[int], Mapping[int, timedelta]], Mapping[int, str]]
 
 _facts: list[Facts] = []

@@ -138,6 +138,10 @@ TONES: dict[str, str] = {
     InStep.IN_STEP: "good",
     InStep.WAITS: "warn",
     InStep.DRIFTED: "warn",
+    # what is the matter with a service's member
+    "broken": "bad",
+    "stale": "warn",
+    "well": "good",
     # tokens
     "live": "good",
     "expired": "neutral",

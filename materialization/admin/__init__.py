@@ -17,6 +17,7 @@ from materialization.admin import (
     quarantine,
     runs,
     schedules,
+    sources,
     stored,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "quarantine",
     "runs",
     "schedules",
+    "sources",
     "stored",
 ]

@@ -16,6 +16,7 @@ from registry.admin import (
     proposals,
     review,
     services,
+    sources,
     tokens,
     users,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "proposals",
     "review",
     "services",
+    "sources",
     "tokens",
     "users",
 ]

@@ -1,4 +1,4 @@
-"""Entities and data sources: what features describe and where their rows come from."""
+"""What the pages of entities and data sources share, and the entities: what features describe."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.choices import State
 from registry.markup import fallback, link, plain, utc
-from registry.models import DataSource, Entity, FeatureView, FeatureViewVersion
+from registry.models import Entity, FeatureView, FeatureViewVersion
 from registry.operations.registration.registered import registered_one
+from registry.prose import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +45,11 @@ class CatalogAdmin(ScopedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("project", "updated_by")
 
-    def content(self, request: HttpRequest, obj: Entity | DataSource) -> dict[str, Any]:
+    def content(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         users = list(islice(self.users(obj), MOST_USERS + 1))
         return {
             "object": obj,
+            "description": rendered(obj.description),
             "spec": obj.spec,
             "canonical": plain(msgspec.to_builtins(obj.spec)),
             "users": users[:MOST_USERS],
@@ -97,19 +99,3 @@ class EntityAdmin(CatalogAdmin):
     @display(description="Join keys")
     def join_keys(self, entity: Entity) -> str:
         return ", ".join(f"{key.name}: {key.type}" for key in entity.spec.join_keys)
-
-
-@admin.register(DataSource)
-class DataSourceAdmin(CatalogAdmin):
-    list_display = ("title", "project", "kind", "path", "words", "owned_by", "changed")
-
-    def is_used(self, obj: CatalogObject, view: Any) -> bool:
-        return bool(obj.name == view.source)
-
-    @display(description="Type")
-    def kind(self, source: DataSource) -> str:
-        return source.spec.type
-
-    @display(description="Path")
-    def path(self, source: DataSource) -> str:
-        return source.spec.where()

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Count
 from unfold.decorators import display
 
+from registry.admin.addresses import named_url
 from registry.admin.base import ScopedAdmin
+from registry.admin.feature_page import lineage_context
 from registry.admin.filters import ProjectFilter
+from registry.lineage import Key, NodeKind, graph_of
 from registry.markup import dash, fallback, link, utc
 from registry.models import FeatureService
+from registry.prose import rendered
+from registry.service_health import Health, health_of
+from registry.snippets import Wanted, snippets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+    from registry.service_health import MemberHealth
+    from registry.snippets import Snippet
+
+
+def _counted(lines: Sequence[MemberHealth]) -> list[tuple[str, int]]:
+    """Return how many members have what is the matter, worst first."""
+    counts = Counter(each.health for each in lines)
+    return [(kind, counts[kind]) for kind in Health if kind != Health.WELL and counts[kind]]
+
+
+def _snippets(
+    request: HttpRequest, service: FeatureService, lines: Sequence[MemberHealth]
+) -> list[Snippet]:
+    specs = [each.version.spec for each in lines if each.version is not None]
+    wanted = Wanted(
+        project=service.project.name,
+        base_url=request.build_absolute_uri("/").rstrip("/"),
+        keys={key.name: str(key.value_type) for spec in specs for key in spec.join_keys},
+        is_stored=bool(specs) and all(spec.transform.is_stored for spec in specs),
+        is_online=all(spec.view.online for spec in specs),
+        service=service.name,
+    )
+    return snippets(wanted)
 
 
 @admin.register(FeatureService)
@@ -37,15 +70,22 @@ class FeatureServiceAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: FeatureService) -> dict[str, Any]:
         related = "feature_view__default_version__feature_view", "version__feature_view"
-        members = obj.current.members.select_related(*related) if obj.current else []
+        members = list(obj.current.members.select_related(*related)) if obj.current else []
+        lines = health_of(obj.project, members)
+        project = obj.project.name
+        graph = graph_of(obj.project)
+        key = Key(NodeKind.SERVICE, obj.name)
         return {
             "service": obj,
             "current": obj.current,
-            "members": [
-                (member, member.version or member.feature_view.default_version)
-                for member in members
+            "description": rendered(obj.current.description) if obj.current else "",
+            "lines": [
+                (each, named_url(project, NodeKind.FEATURE, str(each.member))) for each in lines
             ],
+            "matters": _counted(lines),
+            "snippets": _snippets(request, obj, lines),
             "versions": obj.versions.select_related("created_by").annotate(size=Count("members")),
+            **(lineage_context(graph, project, [key]) if graph.has(key) else {}),
         }
 
     @display(description="Feature service", ordering="name")

@@ -27,6 +27,7 @@ from registry.choices import SERVED_STATES
 from registry.facts import facts_of
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import shown_of, shown_versions, states_of
+from registry.service_health import health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -137,7 +138,11 @@ class CatalogueDetailAPI(API):
             noun = self.catalogue.rows.model._meta.verbose_name
             known = rows.values_list("name", flat=True)
             raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
-        return Response(outputs[0])
+        return Response(outputs[0] | self.more(rows.get(name=name)))
+
+    def more(self, row: Any) -> dict[str, Any]:
+        """Return what only a single object says: too much to ask for each of a list."""
+        return {}
 
 
 def _operation(name: str, does: str) -> Callable[[type[API]], type[API]]:
@@ -182,3 +187,17 @@ class FeatureServicesAPI(CatalogueListAPI):
 @_operation("get_feature_service", "Describe the current version of one feature service.")
 class FeatureServiceAPI(CatalogueDetailAPI):
     catalogue = FEATURE_SERVICES
+
+    def more(self, row: FeatureService) -> dict[str, Any]:
+        members = list(row.current.members.all()) if row.current else []
+        return {
+            "health": [
+                {
+                    "feature": str(each.member),
+                    "version": str(each.version) if each.version else None,
+                    "health": each.health,
+                    "why": each.why,
+                }
+                for each in health_of(row.project, members)
+            ]
+        }

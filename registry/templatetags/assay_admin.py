@@ -15,13 +15,14 @@ from registry import deeds, markup
 from registry.choices import Standing, State
 from registry.news import unread_of
 from registry.passages import place_of
+from registry.service_health import Health
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
     from django.template import Context
 
 #: What is written with a low line where programs read it.
-WORDS = frozenset({*State, *Standing})
+WORDS = frozenset({*State, *Standing, *Health})
 
 register = template.Library()
 register.simple_tag(markup.badge, name="badge")

@@ -1,0 +1,75 @@
+"""What a source's page shows of reading it: how fresh each view is, and which files were read.
+
+Not for the source as it is now: the registry's page looks at that when it is asked to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Max, Min
+from django.template.loader import render_to_string
+
+from lib.clock import database_now
+from materialization.models import MaterializationRun, SourcePart
+from materialization.quality.freshness import freshness_of
+from registry import access
+from registry.admin.panels import panel
+from registry.choices import SERVED_STATES, Right
+from registry.contracts import contract_of
+from registry.models import DataSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest
+
+    from registry.models import FeatureViewVersion
+
+FILES = 25
+MOST_VIEWS = 50
+
+
+@panel(DataSource, is_wide=True)
+def reading_panel(request: HttpRequest, source: DataSource) -> str:
+    """Show how fresh what is read of the source is; its files to those who may read or run."""
+    versions = [v for v in contract_of(source).versions if v.state in SERVED_STATES and v.table_id]
+    may_see = access.can(request.user, Right.READ_OFFLINE, source.project) or access.can(
+        request.user, Right.MATERIALIZE_FEATUREVIEW, source.project
+    )
+    context = {
+        "source": source,
+        "lines": _lines(versions[:MOST_VIEWS]),
+        "more": max(0, len(versions) - MOST_VIEWS),
+        "files": _files(request, versions) if may_see else None,
+    }
+    return render_to_string("materialization/admin/source_reading.html", context, request)
+
+
+def _lines(versions: Sequence[FeatureViewVersion]) -> list[dict[str, Any]]:
+    fresh = freshness_of(versions, at=database_now())
+    newest = MaterializationRun.objects.filter(table__in={v.table_id for v in versions})
+    last = dict(newest.order_by().values_list("table").annotate(Max("pk")))
+    runs = MaterializationRun.objects.select_related("version__feature_view").in_bulk(
+        list(last.values())
+    )
+    return [
+        {
+            "version": version,
+            "fresh": fresh.get(version),
+            "run": runs.get(last.get(version.table_id, 0)),
+        }
+        for version in versions
+    ]
+
+
+def _files(request: HttpRequest, versions: Sequence[FeatureViewVersion]) -> Any:
+    """Return a page of the files, each once however many tables read it."""
+    parts = SourcePart.objects.filter(table__in={v.table_id for v in versions})
+    files = (
+        parts.order_by().values("name").annotate(
+            tables=Count("table"), read_until=Min("read_until"), known_since=Min("known_since")
+        ).order_by("name")
+    )  # fmt: skip
+    return Paginator(files, FILES).get_page(request.GET.get("files"))
