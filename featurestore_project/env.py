@@ -76,6 +76,33 @@ def env_umask(name: str, default: str) -> int:
     return int(text, 8)
 
 
+def env_roles(name: str) -> list[tuple[str, str, str]]:
+    """Return ``group=project:role``, comma-separated, as (group, project, role).
+
+    :raises BadEnvironment: a part of another shape; names it.
+    """
+    roles = []
+    for part in env_list(name):
+        found = re.fullmatch(r"(.+)=([a-z0-9_]+):([a-z]+)", part)
+        if found is None:
+            raise BadEnvironment(f"{name} has {part!r}; write it as group=project:role.")
+        roles.append((found[1].strip(), found[2], found[3]))
+    return roles
+
+
+def env_issuer(name: str) -> str:
+    """Return a provider's address, empty where there is none.
+
+    :raises BadEnvironment: it is not asked by HTTPS, and not on this machine either.
+    """
+    url = env(name)
+    host = urlsplit(url).hostname or ""
+    is_local = host in {"localhost", "127.0.0.1", "::1"}
+    if url and (not host or not (url.startswith("https://") or is_local)):
+        raise BadEnvironment(f"{name}={url!r} is no address of a provider. Valid: https://…")
+    return url
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     """Return the comma-separated parts, without blanks and without empty ones."""
     return [part.strip() for part in env(name, default).split(",") if part.strip()]

@@ -18,7 +18,9 @@ from featurestore_project.env import (
     env,
     env_bool,
     env_int,
+    env_issuer,
     env_list,
+    env_roles,
     env_secret,
     env_umask,
     env_url,
@@ -76,6 +78,7 @@ SECRET_FILES = [
         "BROKER_URL",
         "METRICS_TOKEN",
         "EMAIL_HOST_PASSWORD",
+        "OIDC_CLIENT_SECRET",
     )
     if (file := env(f"{name}_FILE"))
 ]
@@ -248,6 +251,31 @@ REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
 QUARANTINE_DAYS = env_int("QUARANTINE_DAYS", 30, minimum=1)
 # Megabytes that they take together at most; beyond, the oldest are given up.
 QUARANTINE_MAX_MB = env_int("QUARANTINE_MAX_MB", 50_000, minimum=1)
+# The OpenID provider that people log in with, by its issuer's address; empty: there is none.
+OIDC_ISSUER = env_issuer("OIDC_ISSUER")
+# What the provider knows us by.
+OIDC_CLIENT_ID = env("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env_secret("OIDC_CLIENT_SECRET")
+# What is asked of it, and what the button on the log-in page calls it.
+OIDC_SCOPES = env("OIDC_SCOPES", "openid profile email")
+OIDC_NAME = env("OIDC_NAME", "single sign-on")
+# The claim that lists somebody's groups, and the roles these give: group=project:role,
+# comma-separated.
+OIDC_GROUPS_CLAIM = env("OIDC_GROUPS_CLAIM", "groups")
+OIDC_ROLES = env_roles("OIDC_ROLES")
+# For whom the provider's tokens are that the API takes, comma-separated.
+OIDC_AUDIENCES = env_list("OIDC_AUDIENCES", OIDC_CLIENT_ID)
+# Classes and means of authentication, comma-separated, of which a log-in has to have one.
+OIDC_REQUIRED_ACR = env_list("OIDC_REQUIRED_ACR")
+OIDC_REQUIRED_AMR = env_list("OIDC_REQUIRED_AMR")
+if OIDC_ISSUER and not OIDC_CLIENT_ID:
+    raise ImproperlyConfigured(
+        "OIDC_ISSUER is set and OIDC_CLIENT_ID is not: set what it calls us."
+    )
+# Whether people log in with a password kept here.
+LOCAL_LOGIN = env_bool("LOCAL_LOGIN", True)
+if not LOCAL_LOGIN and not OIDC_ISSUER:
+    raise ImproperlyConfigured("LOCAL_LOGIN is false and OIDC_ISSUER empty: nobody could log in.")
 # Days for which a new API token may live at most.
 TOKEN_MAX_DAYS = env_int("TOKEN_MAX_DAYS", 365, minimum=1)
 # Days after it is asked for by which a grant to read sensitive values has to end.
@@ -363,7 +391,8 @@ TEMPLATES = [
     }
 ]
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
+    *(["django.contrib.auth.backends.ModelBackend"] if LOCAL_LOGIN else []),
+    *(["registry.admin.openid.ProviderBackend"] if OIDC_ISSUER else []),
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None  # guardian: deny by default, so nobody needs an anonymous user's row
@@ -388,7 +417,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "registry.authentication.BearerAuthentication",
+        "registry.api.bearer.AnyBearer",
         "registry.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

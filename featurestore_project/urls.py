@@ -11,6 +11,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from featurestore_project import health, metrics
+from registry.admin import openid
 from registry.admin.login import login
 
 handler400 = "featurestore_project.problem.bad_request"
@@ -26,6 +27,8 @@ urlpatterns = [
         RedirectView.as_view(pattern_name="admin:registry_feature_of"),
     ),
     path("admin/login/", login),  # before the site's own, which has no limits
+    path("admin/openid/login", openid.begin, name="openid-login"),
+    path("admin/openid/callback", openid.callback, name="openid-callback"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("materialization.api.urls")),

@@ -93,7 +93,7 @@ def find_token(text: str, *, at: datetime) -> ApiToken:
 class BearerAuthentication(authentication.BaseAuthentication):
     """``Authorization: Bearer assay_…``; ``request.auth`` is the ApiToken."""
 
-    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+    def authenticate(self, request: Request) -> tuple[User, ApiToken | None] | None:
         text = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
         if text is None:
             return None
@@ -129,6 +129,7 @@ def token_of(request: Request) -> ApiToken | None:
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "registry.authentication.BearerAuthentication"
+    match_subclasses = True
     name = "bearer"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

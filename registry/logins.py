@@ -38,6 +38,12 @@ class TooManyFailures(TooOften):
     code = "too_many_failed_logins"
 
 
+def rate_of_address(address: str) -> tuple[Rate, tuple[str, ...]]:
+    """Return the limit of all log-ins from an address, and as whom it is counted."""
+    seconds = settings.FAILED_LOGINS_SECONDS
+    return Rate(LOGINS_OF_ADDRESS, settings.FAILED_LOGINS_OF_ADDRESS, seconds), (address,)
+
+
 class Login(NamedTuple):
     """One that is being tried; ``name`` is how an account of that name, or of none, is counted."""
 
@@ -50,7 +56,7 @@ class Login(NamedTuple):
         """The limits it counts for, the wider first: over that, no name takes any room."""
         seconds = settings.FAILED_LOGINS_SECONDS
         return [
-            (Rate(LOGINS_OF_ADDRESS, settings.FAILED_LOGINS_OF_ADDRESS, seconds), (self.address,)),
+            rate_of_address(self.address),
             (Rate(LOGINS, settings.FAILED_LOGINS, seconds), (self.name, self.address)),
         ]
 

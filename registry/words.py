@@ -74,6 +74,7 @@ VERBS = {
     "proposal.accepted": Verb("agreed to {does}:", "handshake"),
     "proposal.refused": Verb("refused to {does}:", "thumb_down"),
     "proposal.withdrawn": Verb("took back the wish to {does}:", "undo"),
+    "user.identity_linked": Verb("linked a log-in of the provider to", "link"),
     "user.created": Verb("created the account", "add_circle"),
     "user.changed": Verb("changed the account", "tune"),
     "user.forgotten": Verb("forgot who this was:", "person_off"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry.models.access import Account, ApiToken, Membership, PasswordChange
+from registry.models.access import Account, ApiToken, Identity, Membership, PasswordChange
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
 from registry.models.comment import ReviewComment
@@ -55,6 +55,7 @@ __all__ = [
     "FeatureViewUserObjectPermission",
     "FeatureViewVersion",
     "FileRoot",
+    "Identity",
     "Membership",
     "PasswordChange",
     "PolicyChange",

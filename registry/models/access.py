@@ -73,6 +73,8 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     granted_at = models.DateTimeField()
+    #: The provider's group that gives it: it goes with the group. Empty: somebody gave it by hand.
+    group = models.CharField(max_length=200, blank=True)
     #: Who agreed to it beside whoever granted it; null where nobody had to, or could.
     accepted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -90,6 +92,28 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.project}"
+
+
+class Identity(models.Model):
+    """Who somebody is at the OpenID provider: its subject, which it never gives to another."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="identities"
+    )
+    issuer = models.CharField(max_length=200)
+    subject = models.CharField(max_length=255)
+    #: The groups that the provider last said, in order.
+    groups = models.JSONField(default=list)
+    linked_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "identities"
+        constraints = (
+            models.UniqueConstraint(fields=("issuer", "subject"), name="registry_identity_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.issuer}"
 
 
 class ApiToken(models.Model):

@@ -134,17 +134,23 @@ def grant(
     accepted_by: User | None = None,
     data: dict[str, Any] | None = None,
 ) -> Membership:
-    """Store a role inside a change the caller has authorised; one that is there stays as it is."""
+    """Store a role inside a change the caller has authorised; one that is there stays as it is.
+
+    One that came by a group of the provider's no longer goes with it.
+    """
     agreed = [actor, *([accepted_by] if accepted_by else [])]
     about = {"granted_by": actor, "granted_at": at, "accepted_by": accepted_by}
+    about["hands"] = hands_of(project, user, *agreed)
+    by_group = Membership.objects.filter(project=project, user=user, role=role).exclude(group="")
+    by_hand_now = by_group.update(group="", **about)
     membership, created = Membership.objects.get_or_create(
         project=project,
         user=user,
         role=role,
-        defaults=about | {"hands": hands_of(project, user, *agreed)},
+        defaults=about,
     )
     access.sync_permissions(project, user)
-    if created:
+    if created or by_hand_now:
         audit.record(
             actor=actor,
             verb="membership.granted",

@@ -1,0 +1,252 @@
+"""Whose account an identity at the provider is, and the roles that its groups give.
+
+An account is found by issuer and subject, never by a name or an address: those of somebody else
+can be had there. Not for the protocol: ``openid``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from lib.errors import SHOWN_LENGTH, Unauthenticated
+from registry import access, audit, epoch
+from registry.account_names import NameTaken, UnclearName
+from registry.choices import AccountKind, Role
+from registry.hands import require_own_password
+from registry.models import Account, Identity, Membership, Project
+from registry.openid import groups_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+logger = logging.getLogger(__name__)
+#: Names that are taken over as they are; letters of one alphabet, so none looks like another.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(@[A-Za-z0-9.-]{1,49})?")
+MOST_SUBJECT = 255
+#: Where somebody who is logged in links who they are at the provider.
+LINK_PAGE = "/admin/openid/login"
+
+
+class IdentityUnknown(Unauthenticated):
+    code = "identity_unknown"
+
+
+class IdentityRefused(Unauthenticated):
+    """Nobody is let in: the account is shut out, or its name is another's."""
+
+    code = "identity_refused"
+
+
+def log_in(claims: Mapping[str, Any], *, address: str, at: datetime) -> User:
+    """Return the account of somebody the provider vouches for, made at their first time.
+
+    Roles that their groups give are set to what the provider says now.
+    :raises IdentityRefused: the account is shut out or no person's, or a new one would have the
+        name of an account that is there, which is somebody else's until a superuser links it.
+    """
+    identity = _find(claims) or _make(claims, at)
+    user = _let_in(identity)
+    sync_roles(identity, groups_of(claims), at=at)
+    with transaction.atomic():
+        audit.record(
+            actor=user,
+            verb="user.logged_in",
+            subject=None,
+            label=address,
+            data={"by": identity.issuer},
+            at=at,
+        )
+    return user
+
+
+def find_by_token(claims: Mapping[str, Any], *, at: datetime) -> User:
+    """Return the account that a token of the provider speaks for; its groups are taken over.
+
+    :raises IdentityUnknown: they never logged in here.
+    :raises IdentityRefused: the account is shut out, or no person's.
+    """
+    identity = _find(claims)
+    if identity is None:
+        raise IdentityUnknown("the provider's token is of somebody who never logged in here.")
+    user = _let_in(identity)
+    groups = groups_of(claims)
+    if groups is not None and groups != identity.groups:
+        sync_roles(identity, groups, at=at)
+    return user
+
+
+@transaction.atomic
+def link_identity(claims: Mapping[str, Any], *, user: User, at: datetime) -> Identity:
+    """Let somebody who is logged in by a password of their own log in by the provider as well.
+
+    Nobody does it for another: whoever is linked to an account is its owner.
+    :raises PasswordNotYourOwn: somebody else set the password they came by.
+    :raises IdentityRefused: the identity is another account's, or the account no person's.
+    """
+    require_own_password(user, project="")
+    known = _find(claims)
+    if known is None:
+        known = Identity.objects.create(
+            user=user, issuer=settings.OIDC_ISSUER, subject=_subject(claims), linked_at=at
+        )
+        audit.record(actor=user, verb="user.identity_linked", subject=user, at=at)
+    elif known.user_id != user.pk:
+        raise IdentityRefused("who you are at the provider has an account here already.")
+    _let_in(known)
+    return known
+
+
+def sync_roles(identity: Identity, groups: list[str] | None, *, at: datetime) -> None:
+    """Give the roles of these groups and take those of others; given by hand they stay.
+
+    Groups that nothing is said of, None, are none.
+    """
+    groups = groups or []
+    wanted = _wanted(groups)
+    user = identity.user
+    given = Membership.objects.filter(user=user).exclude(group="").select_related("project")
+    meant = {project.pk for project, _ in wanted} | {row.project_id for row in given}
+    if meant and _differs(user, wanted):
+        with epoch.change(*sorted(meant)):
+            _take(user, wanted, at)
+            _give(user, wanted, at)
+    Identity.objects.filter(pk=identity.pk).update(groups=groups)
+
+
+def _wanted(groups: list[str]) -> dict[tuple[Project, Role], str]:
+    """Return each role in a project that the groups give, with the group."""
+    lines = [line for line in settings.OIDC_ROLES if line[0] in groups]
+    projects = {p.name: p for p in Project.objects.filter(name__in=[line[1] for line in lines])}
+    for group, name, _ in lines:
+        if name not in projects:
+            logger.warning("OIDC_ROLES gives %s roles in %s: there is no such project", group, name)
+    return {(projects[name], Role(role)): group for group, name, role in lines if name in projects}
+
+
+def _differs(user: User, wanted: Mapping[tuple[Project, Role], str]) -> bool:
+    rows = list(Membership.objects.filter(user=user))
+    held = {(row.project_id, row.role) for row in rows}
+    by_group = {(row.project_id, row.role) for row in rows if row.group}
+    asked = {(project.pk, str(role)) for project, role in wanted}
+    return bool(asked - held or by_group - asked)
+
+
+def _take(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) -> None:
+    given = Membership.objects.filter(user=user).exclude(group="").select_related("project")
+    for row in given:
+        if (row.project, Role(row.role)) in wanted:
+            continue
+        row.delete()
+        access.sync_permissions(row.project, user)
+        audit.record(
+            actor=None,
+            verb="membership.revoked",
+            subject=row.project,
+            before={"user": user, "role": row.role},
+            data={"group": row.group},
+            at=at,
+        )
+
+
+def _give(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) -> None:
+    for (project, role), group in wanted.items():
+        _, is_new = Membership.objects.get_or_create(
+            project=project,
+            user=user,
+            role=role,
+            # Nobody's word here: whoever runs the server says which group has which role.
+            defaults={"group": group, "granted_at": at, "hands": [[]]},
+        )
+        if is_new:
+            access.sync_permissions(project, user)
+            audit.record(
+                actor=None,
+                verb="membership.granted",
+                subject=project,
+                after={"user": user, "role": role},
+                data={"group": group},
+                at=at,
+            )
+
+
+def _find(claims: Mapping[str, Any]) -> Identity | None:
+    rows = Identity.objects.filter(issuer=settings.OIDC_ISSUER, subject=_subject(claims))
+    return rows.select_related("user").first()
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    """:raises IdentityRefused: it cannot be kept."""
+    subject = str(claims["sub"])
+    if not 1 <= len(subject) <= MOST_SUBJECT or "\x00" in subject:
+        raise IdentityRefused(f"the provider's subject is none: {subject[:SHOWN_LENGTH]!r}.")
+    return subject
+
+
+def _let_in(identity: Identity) -> User:
+    """:raises IdentityRefused: the account is shut out, or no person's."""
+    user = identity.user
+    if not user.is_active:
+        raise IdentityRefused(f"the account {user} is shut out; ask a superuser.")
+    if not access.is_person(user):
+        raise IdentityRefused(f"{user} is a service account; only persons log in.")
+    return user
+
+
+@transaction.atomic
+def _make(claims: Mapping[str, Any], at: datetime) -> Identity:
+    """Make the account of somebody new: a person without a password, and without a role yet."""
+    subject = _subject(claims)
+    name = _name(claims, subject)
+    user = User(
+        username=name,
+        email=_text(claims, "email", 254),
+        first_name=_text(claims, "given_name", 150),
+        last_name=_text(claims, "family_name", 150),
+        is_staff=True,
+        date_joined=at,
+    )
+    user.set_unusable_password()
+    try:
+        user.save()
+    except (NameTaken, UnclearName) as exc:
+        raise IdentityRefused(
+            f"a new account cannot be called {name!r}: one of that name is, or was, somebody's. If"
+            f" it is yours, log in with its password and open {LINK_PAGE}."
+        ) from exc
+    Account.objects.create(user=user, kind=AccountKind.PERSON, set_by=user, set_at=at)
+    identity = Identity.objects.create(
+        user=user, issuer=settings.OIDC_ISSUER, subject=subject, linked_at=at
+    )
+    audit.record(
+        actor=None,
+        verb="user.created",
+        subject=user,
+        after={"kind": AccountKind.PERSON, "login": False, "provider": settings.OIDC_ISSUER},
+        at=at,
+    )
+    return identity
+
+
+def _name(claims: Mapping[str, Any], subject: str) -> str:
+    """Return what a new account is called: as at the provider, where that is a plain name.
+
+    An address names somebody only where the provider has seen that it is theirs.
+    """
+    said = [claims.get("preferred_username"), subject]
+    if claims.get("email_verified") is True:
+        said.insert(1, claims.get("email"))
+    plain = (each for each in said if isinstance(each, str) and PLAIN_NAME.fullmatch(each))
+    return next(plain, "person-" + hashlib.sha256(subject.encode()).hexdigest()[:12])
+
+
+def _text(claims: Mapping[str, Any], name: str, most: int) -> str:
+    said = claims.get(name)
+    return said.replace("\x00", "")[:most] if isinstance(said, str) else ""
