@@ -134,7 +134,7 @@ EVIDENCE_RULES: Rules = {
 COMMENTS = "registry_reviewcomment"
 SAID = (
     "id", "version_id", "thread_id", "author_id", "body", "packet_hash", "path", "side", "line",
-    "passage", "created_at",
+    "passage_id", "created_at",
 )  # fmt: skip
 #: All but that a thread is resolved, once.
 COMMENT_RULES: Rules = {
@@ -187,6 +187,9 @@ GUARDS: dict[str, Guard] = {
         replaceable=f"x.status <> '{EvidenceStatus.COMPUTED}'",
     ),
     COMMENTS: Guard(COMMENT_RULES),
+    "registry_reviewpassage": Guard(
+        kept("what was said of a line stays beside it"), keys=(("version_id", "sha256"),)
+    ),
     "registry_featureserviceversion": Guard(
         kept("a version of a service never changes"),
         keys=(("feature_service_id", "version"),),

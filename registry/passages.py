@@ -62,15 +62,40 @@ def texts_of(version: FeatureViewVersion) -> dict[str, dict[Side, str]]:
     return texts
 
 
-def became_of(comment: ReviewComment, texts: dict[str, dict[Side, str]]) -> Became:
-    """Return what became of the line a comment is on, in the ``texts`` of the version as it is."""
-    now = texts.get(comment.path, {}).get(Side(comment.side), "")
-    if now == comment.passage:
-        return Became(Fate.UNCHANGED, comment.line)
-    lines = line_changes(comment.passage, now)
-    at = next(place for place, line in enumerate(lines) if line.before == comment.line)
-    if lines[at].mark == STAYED:
-        return Became(Fate.UNCHANGED, lines[at].after)
+class Fates:
+    """What became of the lines that comments are on, in a version's texts as they are now.
+
+    Comments of one submission share their passages, and each passage is compared once.
+    """
+
+    def __init__(self, texts: dict[str, dict[Side, str]]) -> None:
+        self._texts = texts
+        self._compared: dict[tuple[int, str, str], dict[int, Became]] = {}
+
+    def of(self, comment: ReviewComment) -> Became | None:
+        """Return what became of a comment's line, None where it is on none."""
+        if comment.line is None or comment.passage_id is None:
+            return None
+        key = comment.passage_id, comment.path, comment.side
+        if key not in self._compared:
+            now = self._texts.get(comment.path, {}).get(Side(comment.side), "")
+            self._compared[key] = _compared(comment.passage.text, now)  # type: ignore[union-attr]
+        return self._compared[key][comment.line]
+
+
+def _compared(before: str, now: str) -> dict[int, Became]:
+    """Return what became of each line of a text, by its number."""
+    lines = line_changes(before, now)
+    return {
+        line.before: Became(Fate.UNCHANGED, line.after)
+        if line.mark == STAYED
+        else _replaced(lines, at)
+        for at, line in enumerate(lines)
+        if line.before is not None
+    }
+
+
+def _replaced(lines: list[Line], at: int) -> Became:
     instead = _instead_of(lines, at)
     return Became(Fate.GONE if instead is None else Fate.CHANGED, instead)
 

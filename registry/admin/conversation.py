@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry.admin.changes import change_row, text_row
 from registry.choices import Fate, Side, State
 from registry.operations.lifecycle.asking import may_ask
-from registry.operations.lifecycle.commenting import may_resolve
-from registry.passages import DEFINITION, SQL, became_of, difference_of, texts_of
+from registry.operations.lifecycle.commenting import may_resolve_all
+from registry.passages import DEFINITION, SQL, Fates, difference_of, texts_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -58,20 +58,23 @@ def _threads(
     version: FeatureViewVersion, user: User, texts: dict[str, dict[Side, str]]
 ) -> list[tuple[Thread, Place | None]]:
     """Return each thread, oldest first, and where it is now."""
-    comments = list(version.comments.select_related("author", "resolved_by"))
+    people = version.comments.select_related("author", "resolved_by")
+    comments = list(people.prefetch_related("passage"))
+    fates, may_all = Fates(texts), may_resolve_all(user, version)
     answers: dict[int, list[ReviewComment]] = {}
     for comment in comments:
-        comment.version = version
         if comment.thread_id is not None:
             answers.setdefault(comment.thread_id, []).append(comment)
     found: list[tuple[Thread, Place | None]] = []
     for first in comments:
         if first.thread_id is not None:
             continue
-        now = became_of(first, texts) if first.line else None
+        now = fates.of(first)
         is_current = first.packet_hash == version.packet_hash
         fate = now.fate if now and not (is_current and now.fate is Fate.UNCHANGED) else ""
-        thread = Thread(first, answers.get(first.pk, []), fate, may_resolve(user, first))
+        thread = Thread(
+            first, answers.get(first.pk, []), fate, may_all or first.author_id == user.pk
+        )
         place = (first.path, first.side, now.line) if now and now.line else None
         found.append((thread, place))
     return found

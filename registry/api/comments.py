@@ -22,7 +22,7 @@ from registry.api.requests import body_reader
 from registry.api.serializers import comment_output
 from registry.choices import Side
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread, thread_of
-from registry.passages import texts_of
+from registry.passages import Fates, texts_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -54,8 +54,9 @@ class CommentsAPI(API):
     )
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        rows = found.comments.select_related("author", "resolved_by")
-        return paged(request, rows, partial(comment_output, version=found, texts=texts_of(found)))
+        rows = found.comments.select_related("author", "resolved_by").prefetch_related("passage")
+        fates = Fates(texts_of(found))
+        return paged(request, rows, partial(comment_output, version=found, fates=fates))
 
     @extend_schema(
         operation_id="add_comment",
@@ -76,7 +77,7 @@ class CommentsAPI(API):
             on=on,
             thread_id=None if told.thread is None else max(0, min(told.thread, MOST_ID)),
         )
-        return Response(comment_output(said, version=found, texts=texts_of(found)))
+        return Response(comment_output(said, version=found, fates=Fates(texts_of(found))))
 
 
 class ResolveCommentAPI(API):
@@ -92,4 +93,4 @@ class ResolveCommentAPI(API):
         thread = thread_of(found, min(int(comment_id), MOST_ID))
         actor = access.acting_user(request)
         resolved = resolve_thread(thread=thread, actor=actor, at=timezone.now())
-        return Response(comment_output(resolved, version=found, texts=texts_of(found)))
+        return Response(comment_output(resolved, version=found, fates=Fates(texts_of(found))))

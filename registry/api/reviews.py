@@ -21,7 +21,7 @@ from registry import access, reviewers
 from registry.api.requests import body_reader
 from registry.api.serializers import asked_output, waiting_output
 from registry.authentication import token_of
-from registry.denials import record_denial
+from registry.denials import DenialNotRecorded, RefusedTooOften, record_denial
 from registry.evidence import decided_on_each
 from registry.models import Project
 from registry.operations.lifecycle.asking import ask_reviewers, may_ask
@@ -115,6 +115,18 @@ class ReviewersAPI(API):
         return _asked(request, found)
 
 
+def _recorded(request: Request, error: AssayError, chosen: Chosen) -> AssayError:
+    """Put a refusal in the trail; return what to say of it, as what went before has to be told."""
+    if not isinstance(error, Forbidden):
+        return error
+    what = f"approving {chosen.view}@{chosen.version}"
+    try:
+        record_denial(request, error, at=timezone.now(), attempt=what[:200])
+    except (DenialNotRecorded, RefusedTooOften) as instead:
+        return instead
+    return error
+
+
 def _asked(request: Request, version: FeatureViewVersion) -> Response:
     return Response(asked_output(version, may_ask=may_ask(request.user, version)))
 
@@ -153,6 +165,8 @@ class BulkApproveAPI(API):
         asked = _read_bulk(request)
         if not 1 <= len(asked.versions) <= MOST_AT_ONCE:
             raise BadBody(f"{len(asked.versions)} versions; send 1 to {MOST_AT_ONCE} at once.")
+        if any("\x00" in each.view + each.version for each in asked.versions):
+            raise BadBody("a view or version holds a NUL, which no name here has.")
         results = [_approve(request, project, each, asked.comment) for each in asked.versions]
         return Response(
             {"approved": sum(result["approved"] for result in results), "results": results}
@@ -173,8 +187,6 @@ def _approve(request: Request, project: str, chosen: Chosen, comment: str) -> di
             token=token,
         )
     except AssayError as error:
-        if isinstance(error, Forbidden):
-            what = f"approving {chosen.view}@{chosen.version}"
-            record_denial(request, error, at=timezone.now(), attempt=what[:200])
+        error = _recorded(request, error, chosen)
         return said | {"approved": False, "code": error.code, "detail": error.message}
     return said | {"approved": True, "state": version.state}

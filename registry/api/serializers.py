@@ -14,7 +14,6 @@ from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
-from registry.passages import became_of
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from registry.choices import Side
     from registry.models import (
         AuditEntry,
         DataSource,
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
         ReviewComment,
     )
     from registry.newest import Shown
+    from registry.passages import Fates
 
 
 #: People that could review, of whom an answer names so many.
@@ -187,10 +186,10 @@ def waiting_output(
 
 
 def comment_output(
-    comment: ReviewComment, *, version: FeatureViewVersion, texts: dict[str, dict[Side, str]]
+    comment: ReviewComment, *, version: FeatureViewVersion, fates: Fates
 ) -> dict[str, Any]:
     """Describe a remark, and what is now where the line stood that it is on."""
-    now = became_of(comment, texts) if comment.line else None
+    now = fates.of(comment)
     return {
         "id": comment.pk,
         "thread": comment.thread_id,

@@ -18,7 +18,6 @@ class Migration(migrations.Migration):
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -621,6 +620,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ReviewPassage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('sha256', models.CharField(max_length=64)),
+                ('text', models.TextField()),
+                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='passages', to='registry.featureviewversion')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('version', 'sha256'), name='registry_reviewpassage_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='ReviewComment',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -629,7 +640,7 @@ class Migration(migrations.Migration):
                 ('path', models.CharField(blank=True, max_length=500)),
                 ('side', models.CharField(blank=True, choices=[(registry.choices.Side['OLD'], registry.choices.Side['OLD']), (registry.choices.Side['NEW'], registry.choices.Side['NEW'])], max_length=3)),
                 ('line', models.PositiveIntegerField(blank=True, null=True)),
-                ('passage', models.TextField(blank=True)),
+                ('passage', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.reviewpassage')),
                 ('created_at', models.DateTimeField()),
                 ('resolved_at', models.DateTimeField(blank=True, null=True)),
                 ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from registry.models.access import Account, ApiToken, Identity, Membership, PasswordChange
 from registry.models.audit import AuditEntry, AuditHead
 from registry.models.catalog import DataSource, Entity
-from registry.models.comment import ReviewComment
+from registry.models.comment import ReviewComment, ReviewPassage
 from registry.models.evidence import Evidence
 from registry.models.feature_service import (
     FeatureService,
@@ -71,6 +71,7 @@ __all__ = [
     "Proposal",
     "Review",
     "ReviewComment",
+    "ReviewPassage",
     "UsedName",
     "VersionEditor",
     "VersionNumber",

@@ -9,6 +9,27 @@ from registry.choices import Side
 from registry.models.feature_view import FeatureViewVersion
 
 
+class ReviewPassage(models.Model):
+    """A text of a version as it was when something was said of a line of it: once for all lines."""
+
+    version = models.ForeignKey(
+        FeatureViewVersion, on_delete=models.PROTECT, related_name="passages"
+    )
+    #: Of the text.
+    sha256 = models.CharField(max_length=64)
+    text = models.TextField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("version", "sha256"), name="registry_reviewpassage_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]} of {self.version}"
+
+
 class ReviewComment(models.Model):
     """One remark; it is never changed and never removed. The first of a thread may be on a line.
 
@@ -33,7 +54,9 @@ class ReviewComment(models.Model):
     side = models.CharField(max_length=3, choices=[(s, s) for s in Side], blank=True)
     line = models.PositiveIntegerField(null=True, blank=True)
     #: All of that text, as it was.
-    passage = models.TextField(blank=True)
+    passage = models.ForeignKey(
+        ReviewPassage, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolved_by = models.ForeignKey(
@@ -49,4 +72,6 @@ class ReviewComment(models.Model):
     @property
     def line_text(self) -> str:
         """Return the line it is on, as it was; empty where it is on none."""
-        return self.passage.split("\n")[self.line - 1] if self.line else ""
+        if self.line is None or self.passage is None:
+            return ""
+        return self.passage.text.split("\n")[self.line - 1]

@@ -19,7 +19,7 @@ from registry.models import (
     Review,
     VersionEditor,
 )
-from registry.operations.lifecycle.commenting import add_comment
+from registry.operations.lifecycle.commenting import On, add_comment
 from registry.triggers import faults
 from tests.factories import AT, DEFINITIONS, apply, make_ready, make_version, seen
 
@@ -201,6 +201,7 @@ KEPT = {
     "registry_auditentry": "append-only",
     "registry_evidence": "evidence that is in never changes",
     "registry_reviewcomment": "what was said",
+    "registry_reviewpassage": "what was said of a line",
     "registry_usedname": "a name that was used stays so",
 }
 
@@ -211,7 +212,7 @@ def everything(cast):
     version = make_version(cast)
     apply(SERVICE, cast)
     waiting = make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
-    add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT)
+    add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT, on=On("definition", 1))
     return version
 
 

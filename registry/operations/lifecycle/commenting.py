@@ -6,6 +6,7 @@ version for its next submission.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
@@ -120,7 +121,9 @@ def _place(version: FeatureViewVersion, on: On) -> dict[str, object]:
         raise NoSuchLine(
             f"{on.path} has {count} lines on the {on.side} side; there is no {on.line}."
         )
-    return {"path": on.path, "side": on.side, "line": on.line, "passage": text}
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    passage, _ = version.passages.get_or_create(sha256=sha256, defaults={"text": text})
+    return {"path": on.path, "side": on.side, "line": on.line, "passage": passage}
 
 
 def thread_of(version: FeatureViewVersion, comment_id: int) -> ReviewComment:
@@ -160,11 +163,13 @@ def resolve_thread(*, thread: ReviewComment, actor: User, at: datetime) -> Revie
 
 def may_resolve(user: User, thread: ReviewComment) -> bool:
     """Tell whether somebody began a thread, or may decide on what it is about."""
-    if thread.author_id == user.pk:
-        return True
-    view = thread.version.feature_view
-    may = access.can(user, lifecycle.PERMISSION[Action.APPROVE], view)
-    return may and not thread.version.has_edited(user.pk)
+    return thread.author_id == user.pk or may_resolve_all(user, thread.version)
+
+
+def may_resolve_all(user: User, version: FeatureViewVersion) -> bool:
+    """Tell whether somebody may resolve what others began: who may decide on the version."""
+    may = access.can(user, lifecycle.PERMISSION[Action.APPROVE], version.feature_view)
+    return may and not version.has_edited(user.pk)
 
 
 def said_on(version: FeatureViewVersion, actor: User) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from registry.choices import State
 from registry.models import ReviewComment
@@ -86,6 +88,25 @@ def test_what_cannot_be_said_becomes_a_message(client, cast, waiting, sent, says
 
     assert says in shown(client, waiting)
     assert not ReviewComment.objects.exists()
+
+
+def test_a_page_asks_as_much_for_many_threads_as_for_few(client, cast, waiting):
+    client.force_login(cast.author)  # who does not see the trail, which is shown entry by entry
+    place = {"path": "definition", "side": "new"}
+
+    def talk(lines):
+        for line in lines:
+            client.post(url(waiting, "comment"), {"body": "Why?", **place, "line": line})
+
+    talk([1])
+    client.get(url(waiting))
+    with CaptureQueriesContext(connection) as few:
+        client.get(url(waiting))
+    talk(range(2, 12))
+    client.get(url(waiting))  # tells of what was done
+    with CaptureQueriesContext(connection) as many:
+        client.get(url(waiting))
+    assert len(many) == len(few)
 
 
 def test_who_may_only_look_finds_no_form(client, cast, waiting):

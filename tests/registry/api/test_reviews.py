@@ -7,7 +7,7 @@ import pytest
 from registry.choices import State
 from registry.models import AuditEntry, Review
 from tests import factories
-from tests.factories import VIEW, make_version
+from tests.factories import AT, VIEW, make_version
 from tests.registry.operations.test_bulk import PUBLIC
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +118,35 @@ def test_an_author_approves_nothing_together_and_each_refusal_is_in_the_trail(
     assert answer["results"][0]["code"] == "not_permitted"
     entry = AuditEntry.objects.filter(verb="access.denied").latest("id")
     assert entry.data["attempt"] == "approving driver_daily@1.0.0"
+
+
+def test_what_was_approved_is_told_although_refusals_are_too_many(client, cast, waiting, settings):
+    settings.REFUSALS = 1
+    for each in waiting[1:]:
+        each.editors.create(user=cast.second_steward, first_at=AT)
+    third = make_version(
+        cast, state=State.IN_REVIEW, text=PUBLIC.replace("driver_hourly", "driver_monthly")
+    )
+    client.force_login(cast.second_steward)
+    chosen = [
+        {"view": each.feature_view.name, "version": "1.0.0", "packet_hash": factories.seen(each)}
+        for each in (*waiting[1:], *waiting[1:], third)
+    ]
+
+    answer = post(client, f"{PROJECT}/reviews/bulk-approve", {"versions": chosen})
+
+    assert answer.status_code == 200
+    codes = [each.get("code") for each in answer.json()["results"]]
+    assert codes == ["editor_may_not_decide", *["refused_too_often"] * 3, None]
+
+
+def test_a_name_that_no_database_takes_is_refused(client, cast):
+    client.force_login(cast.steward)
+    chosen = {"view": "a\x00", "version": "1.0.0", "packet_hash": "x"}
+
+    answer = post(client, f"{PROJECT}/reviews/bulk-approve", {"versions": [chosen]})
+
+    assert (answer.status_code, "NUL" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("count", [0, 101])

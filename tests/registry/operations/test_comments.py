@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.db.models import ProtectedError
 
+from registry import passages
 from registry.access import ActionNotPermitted
 from registry.approval import approvals_given
 from registry.choices import Fate, Role, State
@@ -14,7 +15,8 @@ from registry.operations.lifecycle import commenting, reviews
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread
 from registry.operations.lifecycle.steps import BadComment
 from registry.operations.people import members, users
-from registry.passages import became_of, texts_of
+from registry.passages import Fates, texts_of
+from registry.spec.line_changes import line_changes
 from tests import factories
 from tests.factories import AT, VIEW, make_version
 
@@ -53,7 +55,7 @@ def submit_anew(version, cast, text):
 
 
 def became(comment):
-    return became_of(comment, texts_of(FeatureViewVersion.objects.get(pk=comment.version_id)))
+    return Fates(texts_of(FeatureViewVersion.objects.get(pk=comment.version_id))).of(comment)
 
 
 def test_something_is_said_answered_and_settled(cast, waiting):
@@ -170,6 +172,23 @@ def test_at_the_next_submission_it_shows_what_became_of_each_line(cast):
     assert became(whole) == (Fate.UNCHANGED, 1)
     assert became(old) == (Fate.UNCHANGED, at)
     assert on_change.packet_hash != version.packet_hash
+
+
+def test_a_text_is_kept_once_and_compared_once_however_many_lines_are_talked_about(
+    cast, waiting, monkeypatch
+):
+    said = [say(waiting, cast.steward, on=On("definition", line)) for line in range(1, 9)]
+    assert waiting.passages.count() == 1
+    send_back(waiting, cast.steward, comment="See the lines.")
+    version = submit_anew(waiting, cast, VIEW.replace("ttl: 2d", "ttl: 4d"))
+    compared = []
+    monkeypatch.setattr(
+        passages, "line_changes", lambda *texts: compared.append(texts) or line_changes(*texts)
+    )
+    fates = Fates(texts_of(version))
+
+    assert {fates.of(each).fate for each in said} == {Fate.UNCHANGED}
+    assert len(compared) == 1
 
 
 def test_a_line_whose_value_is_as_before_again_is_gone(cast, waiting):
