@@ -193,6 +193,11 @@ METRICS_TOKEN = env_secret("METRICS_TOKEN")
 # Hosts to which alert channels may lead, comma-separated, each alone or as host:port; none: no
 # channel can be added or used.
 ALERT_HOSTS = env_list("ALERT_HOSTS")
+# Server to which OpenLineage events of runs are sent (POST api/v1/lineage); empty: to none. The key
+# is sent as a bearer token; the namespace is what this installation is called there.
+OPENLINEAGE_URL = env_url("OPENLINEAGE_URL")
+OPENLINEAGE_API_KEY = env_secret("OPENLINEAGE_API_KEY")
+OPENLINEAGE_NAMESPACE = env("OPENLINEAGE_NAMESPACE") or "assay"
 # Percent of Redis's memory, or of the offline store's disk, from which a store is nearly full.
 STORE_FULL_PERCENT = env_int("STORE_FULL_PERCENT", 90, minimum=1)
 # What the tables of one view may take together before an alert says so, where nobody has set it for
@@ -326,6 +331,7 @@ CELERY_TASK_ROUTES = {
     "materialization.beat.sweep": {"queue": "sweep"},
     # Of the workers that reload: a message takes seconds, runs may take hours.
     "materialization.deliver_notice": {"queue": "alerts"},
+    "materialization.tell_lineage": {"queue": "alerts"},
     "registry.mail_notification": {"queue": "alerts"},
     # Of the workers that run: a comparison of all rows may take long too, and nobody waits for it.
     "materialization.certify": {"queue": "certificates"},

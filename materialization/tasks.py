@@ -9,6 +9,7 @@ arguments through ``**_``.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
@@ -18,7 +19,7 @@ from django.conf import settings
 from lib.clock import database_now
 from materialization.choices import RunQueue
 from materialization.quality.alerts.notices import deliver, note_unended
-from materialization.runner import caring
+from materialization.runner import caring, telling
 from materialization.runner.assaying import assay_submission
 from materialization.runner.certifying import certify
 from materialization.runner.run import take_turn
@@ -66,6 +67,18 @@ def care_for_tables(**_: object) -> None:
 def expire_rows(**_: object) -> None:
     """Give rows of the online store whose end is near their expiry; remove those of nobody."""
     caring.expire_rows(at=database_now())
+
+
+@shared_task(
+    acks_late=True,
+    name="materialization.tell_lineage",
+    soft_time_limit=DELIVERY_SECONDS,
+    time_limit=DELIVERY_SECONDS + 10,
+)
+def tell_lineage(*, words: str, **_: object) -> None:
+    """Send one event to the lineage server; one that it does not take is lost, and logged."""
+    with suppress(SoftTimeLimitExceeded):
+        telling.send(words)
 
 
 def _step_back() -> None:

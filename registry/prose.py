@@ -7,6 +7,7 @@ mailbox or within these pages. Not for plain words: those are escaped by the tem
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.utils.html import format_html
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
     from markdown_it.token import Token
 
-#: Longer texts are shown as they are written: making pages of them would take its time.
-MAX_LENGTH = 20_000
+#: Longer texts, and those of more brackets, are shown as they are written: to find out what each
+#: bracket opens takes a time that grows with the square of them.
+MAX_LENGTH, MAX_BRACKETS = 10_000, 1_000
 _LINKS = re.compile(r"https?://|mailto:|/(?!/)|#", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def rendered(text: str) -> SafeString:
     """Return Markdown as safe HTML; empty of nothing."""
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_LENGTH or sum(map(text.count, "[]*_`<")) > MAX_BRACKETS:
         return format_html('<pre class="as-said">{}</pre>', text)
     html: SafeString = mark_safe(_markdown.render(text))  # noqa: S308 - all HTML is the renderer's
     return html

@@ -26,6 +26,7 @@ from materialization.models import MaterializationRun
 from materialization.quality.alerts.drift import alert_of_drift
 from materialization.quality.alerts.runs import alert_of_run
 from materialization.runner.quarantine import follow_end
+from materialization.runner.telling import tell_end
 from registry import audit
 
 if TYPE_CHECKING:
@@ -233,4 +234,5 @@ FOLLOWS: tuple[Callable[[MaterializationRun, User | None, datetime], None], ...]
     _leave_trail,
     _say_in_log,
     count_run,
+    tell_end,
 )

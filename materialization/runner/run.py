@@ -31,6 +31,7 @@ from materialization.runner.ending import (
     put_aside,
     queue_again,
 )
+from materialization.runner.telling import tell_start
 from materialization.runner.heartbeat import (
     Heartbeat,
     LeaseLost,
@@ -179,7 +180,9 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
     if not take(queued, worker=worker, at=at, columns=begun):
         return None
     related = "version__feature_view__project", "table__feature_view__project", "requested_by"
-    return MaterializationRun.objects.select_related(*related).get(pk=run_id)
+    claimed = MaterializationRun.objects.select_related(*related).get(pk=run_id)
+    tell_start(claimed, at)
+    return claimed
 
 
 def _perform(

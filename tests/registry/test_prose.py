@@ -67,3 +67,8 @@ def test_lists_show_the_first_line():
     assert first_line("\n## Spend\nmore") == "Spend"
     assert first_line("a" * 300, at_most=10) == "aaaaaaaaa…"
     assert first_line("") == ""
+
+
+@pytest.mark.parametrize("text", ["[" * 9_000, "[a](" * 2_000, "*a_" * 3_000, "`" * 9_000])
+def test_signs_that_would_take_long_to_pair_are_shown_as_they_are(text):
+    assert rendered(text).startswith('<pre class="as-said">')
