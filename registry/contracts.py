@@ -23,13 +23,16 @@ MOST_VERSIONS = 200
 
 
 class ColumnContract(NamedTuple):
-    """One column of a source: its type as each version took it, and the features made of it."""
+    """One column of a source: its type as each version took it, and the features that need it.
+
+    Those made of it, and those whose rows it chooses.
+    """
 
     name: str
     #: Type → the versions that took it for that; more than one: they differ.
     types: dict[str, list[str]]
     features: list[str]
-    #: The highest sensitivity of a feature made of it; empty: none is.
+    #: The highest sensitivity of a feature that needs it; empty: none does.
     sensitivity: str
     #: What it is when looked at now; None: nobody looked.
     now: str | None = None
@@ -63,7 +66,7 @@ def contract_of(source: DataSource, now: SourceSchema | None = None) -> Contract
     features: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in rows:
         for feature in row.words.features:
-            for name in feature.origin.columns:
+            for name in feature.origin.columns | feature.origin.chosen_by:
                 said = row.reference(feature.name), feature.sensitivity
                 features[name].append(said)
     present = now.types if now else None

@@ -31,7 +31,6 @@ from materialization.runner.ending import (
     put_aside,
     queue_again,
 )
-from materialization.runner.telling import tell_start
 from materialization.runner.heartbeat import (
     Heartbeat,
     LeaseLost,
@@ -40,6 +39,7 @@ from materialization.runner.heartbeat import (
     SlotWanted,
     take,
 )
+from materialization.runner.telling import tell_start
 from registry import epoch, locks
 from registry.choices import SERVED_STATES
 from registry.models import FeatureTable

@@ -59,8 +59,8 @@ def test_whoever_may_write_definitions_compares_it_with_the_source(as_, source, 
     page = client.post(page_url(source, "look")).text
 
     assert "The source is not what versions took it for." in page
-    assert "<code>acc_rate</code> is there no more: 1 feature is made of it" in page
-    assert "<code>conv_rate</code> is VARCHAR now: 1 feature is made of it" in page
+    assert "<code>acc_rate</code> is there no more: 1 feature needs it" in page
+    assert "<code>conv_rate</code> is VARCHAR now: 1 feature needs it" in page
 
 
 @pytest.mark.parametrize(
