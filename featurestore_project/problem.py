@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,14 @@ from lib import errors
 from lib.bodies import LengthRequired
 from lib.errors import printable
 from lib.outages import outage
-from registry.denials import DenialNotRecorded, RefusedTooOften, count_stranger, record_denial
+from registry.access import ProjectNotFound
+from registry.denials import (
+    DenialNotRecorded,
+    RefusedTooOften,
+    count_stranger,
+    record_denial,
+    record_hidden,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -138,8 +146,14 @@ def note_refusal(request: Request, error: Exception, *, at: datetime) -> None:
     """
     if isinstance(error, errors.Forbidden):
         record_denial(request, error, at=at)
+    elif isinstance(error, ProjectNotFound) and request.user.is_authenticated:
+        record_hidden(request, _project_asked(request), at=at)
     elif isinstance(error, (errors.Unauthenticated, NotAuthenticated, AuthenticationFailed)):
         count_stranger(request, at=at)
+
+
+def _project_asked(request: Request) -> str:
+    return str(request.resolver_match.kwargs.get("project", "")) if request.resolver_match else ""
 
 
 def respond(error: Exception) -> HttpResponse:
@@ -221,6 +235,15 @@ def _from_rest(error: APIException) -> HttpResponse:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's ``handler400``: problem+json for the API, a page for the admin."""
     return respond(exception) if is_api(request) else defaults.bad_request(request, exception)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's ``handler403``, of pages: recorded as the API's refusals are."""
+    if not is_api(request) and request.user.is_authenticated:
+        refused = errors.Forbidden(str(exception) or "the page is not for this account.")
+        with suppress(DenialNotRecorded, RefusedTooOften):  # refused and counted all the same
+            record_denial(request, refused, at=timezone.now())
+    return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

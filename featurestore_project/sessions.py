@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import SESSION_KEY, logout
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.utils import timezone
+
+from lib.addresses import address_of
+from registry.logins import note_logged_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.contrib.auth.models import User
     from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -34,6 +38,13 @@ NOTED_EVERY = timedelta(minutes=1)
 def begin(request: HttpRequest, **_: Any) -> None:
     """Note when somebody logged in; Django has given the session a new key."""
     request.session[BEGAN] = request.session[USED] = timezone.now().isoformat()
+
+
+@receiver(user_logged_out)
+def end(request: HttpRequest, user: User | None, **_: Any) -> None:
+    """Leave the trace of a log-out; a session that ended by itself is one too."""
+    if user is not None:
+        note_logged_out(user=user, address=address_of(request), at=timezone.now())
 
 
 def log_ins_end(get_response: GetResponse) -> GetResponse:

@@ -250,8 +250,14 @@ FAILED_LOGINS_SECONDS = env_int("FAILED_LOGINS_SECONDS", 900, minimum=1)
 # Calls that one account in one project, or one address without a token, is refused in
 # REFUSALS_SECONDS with an entry and an answer of their own; more are 429, and counted in one entry.
 REFUSALS = env_int("REFUSALS", 50, minimum=1)
+# How many of those have an entry each, of one account in one project; the others of the period are
+# one entry with their number. Of an address, and of what an account may not see, the first has one.
+REFUSALS_RECORDED = env_int("REFUSALS_RECORDED", 5, minimum=1)
 # Seconds of the period in which they are counted.
 REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
+# Seconds of the period in which online reads of sensitive features are one entry of the trail, for
+# each account and what it read.
+SENSITIVE_READS_SECONDS = env_int("SENSITIVE_READS_SECONDS", 600, minimum=1)
 # Days for which rows that checks refused are kept while nobody decides what becomes of them.
 QUARANTINE_DAYS = env_int("QUARANTINE_DAYS", 30, minimum=1)
 # Megabytes that they take together at most; beyond, the oldest are given up.

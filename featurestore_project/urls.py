@@ -15,6 +15,7 @@ from registry.admin import openid
 from registry.admin.login import login
 
 handler400 = "featurestore_project.problem.bad_request"
+handler403 = "featurestore_project.problem.forbidden"
 handler404 = "featurestore_project.problem.not_found"
 handler500 = "featurestore_project.problem.server_error"
 

@@ -101,6 +101,12 @@ def count(rate: Rate, who: tuple[str, ...], *, at: datetime) -> Counted:
     return counted
 
 
+def tally(rate: Rate, who: tuple[str, ...], number: int, *, at: datetime) -> None:
+    """Keep ``number`` more as what is over a limit of none, for whoever takes that up."""
+    _LOCAL.keep(Excess(rate.name, who, _end_of_period(rate, at), rate.seconds), number)
+    _hand_over()
+
+
 def take_back(rate: Rate, who: tuple[str, ...], *, at: datetime) -> None:
     """Undo one ``count``, of what turned out not to be one."""
     key = _key(Excess(rate.name, who, _end_of_period(rate, at), rate.seconds))
@@ -184,9 +190,9 @@ class _Local:
             if key in self._numbers:
                 self._numbers[key] -= 1
 
-    def keep(self, excess: Excess) -> None:
+    def keep(self, excess: Excess, number: int = 1) -> None:
         with self._lock:
-            self._excess[excess] += 1
+            self._excess[excess] += number
 
     def take_excess(self) -> Counter[Excess]:
         if not self._excess:

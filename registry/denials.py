@@ -7,9 +7,11 @@ The first of a period have an entry each, the others together one. Not for decid
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
 
 from lib import rates
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from django.contrib.auth.models import User
     from django.http import HttpRequest
     from rest_framework.request import Request
 
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 #: What is counted, by name.
-DENIED, STRANGERS = "denied", "strangers"
+DENIED, HIDDEN = "denied", "hidden"
+STRANGERS, STRANGERS_KNOWN = "strangers", "strangers_recorded"
+#: Addresses of strangers that have an entry of their own in a period; there are very many.
+MOST_STRANGERS = 100
 View = TypeVar("View", bound="Callable[..., Any]")
 
 
@@ -75,39 +81,69 @@ def record_denial(
     """Append a refusal to the trail, with ``attempt`` where the view alone does not know it.
 
     In a transaction of its own: that of the refused change is rolled back.
-    :raises RefusedTooOften: it is counted in place of an entry, and told to the caller with this.
+    The first of a period have one each; of the others one entry has the number.
+    :raises RefusedTooOften: so many were refused that the caller is told to wait.
     :raises DenialNotRecorded: the trail cannot be written; the log has it then, and nobody is told
         what they were refused without a trace of it.
     """
     project = str(error.data.get("project", ""))
     counted = rates.count(denied_rate(), (str(request.user.pk or ""), project), at=at)
-    if counted.is_over:
+    if counted.number > settings.REFUSALS:
         raise _too_often(error.message, counted, at=at, refusal=error.code)
+    if counted.is_over:
+        return
+    said = {
+        "code": error.code,
+        "detail": error.message,
+        "attempt": attempt or attempt_of(request),
+        "method": request.method,
+        "path": request.path,
+    }
+    _append(
+        request,
+        request.user,
+        error.code,
+        verb="access.denied",
+        label=f"{request.method} {request.path}",
+        data=said | _then(counted),
+        project=Project.objects.filter(name=project).first(),
+        at=at,
+    )
+
+
+def record_hidden(request: HttpRequest | Request, name: str, *, at: datetime) -> None:
+    """Append that somebody known asked for a project they may not see, once a period.
+
+    They are told that there is none, and of one that there is not nothing is kept: neither the
+    answer nor a limit lets anybody find out which there are.
+    :raises DenialNotRecorded: the trail cannot be written.
+    """
+    if (project := Project.objects.filter(name=name).first()) is None:
+        return
+    rate = Rate(HIDDEN, 1, settings.REFUSALS_SECONDS)
+    counted = rates.count(rate, (str(request.user.pk or ""), name), at=at)
+    if counted.is_over:
+        return
+    said = {"attempt": attempt_of(request), "method": request.method, "path": request.path}
+    _append(
+        request, request.user, "not_found", verb="access.hidden", label=name,
+        data=said | _then(counted), project=project, at=at,
+    )  # fmt: skip
+
+
+def _append(
+    request: HttpRequest | Request, actor: User | AnonymousUser, code: str, **fact: Any
+) -> None:
     try:
         with transaction.atomic():
-            audit.record(
-                actor=request.user,
-                verb="access.denied",
-                subject=None,
-                label=f"{request.method} {request.path}",
-                data={
-                    "code": error.code,
-                    "detail": error.message,
-                    "attempt": attempt or attempt_of(request),
-                    "method": request.method,
-                    "path": request.path,
-                }
-                | _then(counted),
-                project=Project.objects.filter(name=project).first(),
-                at=at,
-            )
+            audit.record(actor=actor, subject=None, **fact)
     except DatabaseError as exc:
         log.exception(
             "denial not recorded: %s, %s %s, %s",
-            request.user.get_username() or "anonymous",
+            actor.get_username() or "anonymous",
             request.method,
             request.path,
-            error.code,
+            code,
         )
         raise DenialNotRecorded(
             "the request was refused, and the trail that has to say so cannot be written; "
@@ -116,24 +152,35 @@ def record_denial(
 
 
 def count_stranger(request: HttpRequest | Request, *, at: datetime) -> None:
-    """Count a call by nobody we know: those over the limit of an address get an entry together.
+    """Count a call by nobody we know: of an address the first has an entry, the others have one.
 
     It is refused either way, so callers with a token or log-in lose nothing by their neighbours.
     :raises RefusedTooOften: it is over the limit.
     """
-    counted = rates.count(stranger_rate(), (address_of(request),), at=at)
-    if counted.is_over:
+    address = address_of(request)
+    counted = rates.count(stranger_rate(), (address,), at=at)
+    if counted.number > settings.REFUSALS:
         raise _too_often("send a live API token, or log in.", counted, at=at)
+    known = Rate(STRANGERS_KNOWN, MOST_STRANGERS, settings.REFUSALS_SECONDS)
+    if counted.is_over or rates.count(known, (), at=at).is_over:
+        return
+    said = {"attempt": attempt_of(request), "method": request.method, "path": request.path}
+    with suppress(DenialNotRecorded):  # it is in the log, and the caller is refused as they were
+        _append(
+            request, AnonymousUser(), "unauthenticated", verb="access.stranger", label=address,
+            data=said | _then(counted), at=at,
+        )  # fmt: skip
 
 
 def denied_rate() -> Rate:
     """What one account is refused in one project."""
-    return Rate(DENIED, settings.REFUSALS, settings.REFUSALS_SECONDS)
+    most = min(settings.REFUSALS_RECORDED, settings.REFUSALS)
+    return Rate(DENIED, most, settings.REFUSALS_SECONDS)
 
 
 def stranger_rate() -> Rate:
     """What an address asks without a live token or log-in."""
-    return Rate(STRANGERS, settings.REFUSALS, settings.REFUSALS_SECONDS)
+    return Rate(STRANGERS, 1, settings.REFUSALS_SECONDS)
 
 
 def _then(counted: Counted) -> dict[str, str]:
@@ -145,8 +192,8 @@ def _then(counted: Counted) -> dict[str, str]:
 def _too_often(why: str, counted: Counted, *, at: datetime, **data: str) -> RefusedTooOften:
     wait = counted.wait_seconds(at)
     return RefusedTooOften(
-        f"refused, as {counted.most} calls since {counted.began_at:%H:%M:%S} UTC were: {why} For"
-        f" another {wait} s refusals are only counted; what you may do goes on meanwhile.",
+        f"refused, as {settings.REFUSALS} calls since {counted.began_at:%H:%M:%S} UTC were: {why}"
+        f" For another {wait} s refusals are only counted; what you may do goes on meanwhile.",
         wait_seconds=wait,
         **data,
     )

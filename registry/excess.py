@@ -13,8 +13,8 @@ from django.db import transaction
 
 from lib import rates
 from registry import audit
-from registry.denials import DENIED, STRANGERS
-from registry.logins import LOGINS, LOGINS_OF_ADDRESS, UNKNOWN
+from registry.denials import DENIED, HIDDEN, STRANGERS, STRANGERS_KNOWN
+from registry.logins import LOGGED_IN, LOGINS, LOGINS_OF_ADDRESS, UNKNOWN
 from registry.models import Project
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def record_excess(*, at: datetime) -> None:
     for excess, more in rates.ended(at=at):
         with transaction.atomic():
             span = {"more": more, "from": excess.began_at, "until": excess.ended_at}
-            audit.record(after=span, at=at, **ENTRIES[excess.rate](*excess.who))
+            audit.record(after=span, at=at, **_entries[excess.rate](*excess.who))
         rates.forget(excess)
 
 
@@ -45,8 +45,21 @@ def _denied(pk: str, project: str) -> dict[str, Any]:
     }
 
 
+def _hidden(pk: str, project: str) -> dict[str, Any]:
+    return _denied(pk, project) | {"verb": "access.hidden_more"}
+
+
 def _strangers(address: str) -> dict[str, Any]:
     return _nobody("access.stranger_refused", address)
+
+
+def _many_strangers() -> dict[str, Any]:
+    return _nobody("access.stranger_refused", "further addresses")
+
+
+def _logged_in(pk: str) -> dict[str, Any]:
+    user = get_user_model().objects.filter(pk=pk).first()
+    return {"actor": user or AnonymousUser(), "verb": "user.logged_in_more", "subject": None}
 
 
 def _logins(name: str, address: str) -> dict[str, Any]:
@@ -64,9 +77,17 @@ def _nobody(verb: str, label: str) -> dict[str, Any]:
 
 
 #: Rate → the entry's words of whom it counted.
-ENTRIES: dict[str, Callable[..., dict[str, Any]]] = {
+_entries: dict[str, Callable[..., dict[str, Any]]] = {
     DENIED: _denied,
+    HIDDEN: _hidden,
     STRANGERS: _strangers,
+    STRANGERS_KNOWN: _many_strangers,
+    LOGGED_IN: _logged_in,
     LOGINS: _logins,
     LOGINS_OF_ADDRESS: _logins_of_address,
 }
+
+
+def register(entries: dict[str, Callable[..., dict[str, Any]]]) -> None:
+    """Add what an app above counts, when it starts: its rates, and the words of their entries."""
+    _entries.update(entries)

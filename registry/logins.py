@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from lib.rates import Counted
 
 #: What is counted, by name.
-LOGINS, LOGINS_OF_ADDRESS = "logins", "logins_of_address"
+LOGINS, LOGINS_OF_ADDRESS, LOGGED_IN = "logins", "logins_of_address", "logged_in"
+#: Log-ins of an account that have an entry each in a period; the others have one together.
+MOST_RECORDED = 20
 UNKNOWN = "an unknown account"
 
 
@@ -86,8 +88,17 @@ def succeed(login: Login, *, user: User, at: datetime) -> None:
     """Record a log-in, which was not to be counted."""
     for rate, who in login.rates:
         rates.take_back(rate, who, at=at)
+    rate = Rate(LOGGED_IN, MOST_RECORDED, settings.FAILED_LOGINS_SECONDS)
+    if rates.count(rate, (str(user.pk),), at=at).is_over:
+        return
     with transaction.atomic():
         audit.record(actor=user, verb="user.logged_in", subject=None, label=login.address, at=at)
+
+
+def note_logged_out(*, user: User, address: str, at: datetime) -> None:
+    """Record that somebody ended their session."""
+    with transaction.atomic():
+        audit.record(actor=user, verb="user.logged_out", subject=None, label=address, at=at)
 
 
 def fail(login: Login, *, at: datetime) -> None:

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 VERBS = {
     "access.denied": Verb("was refused", "gpp_bad"),
     "access.denied_more": Verb("was refused {more} more times in", "gpp_bad"),
+    "access.hidden": Verb("asked for what they may not see in", "visibility_off"),
+    "access.hidden_more": Verb(
+        "asked {more} more times for what they may not see in", "visibility_off"
+    ),
+    "access.stranger": Verb("was not let in from", "gpp_bad"),
     "access.stranger_refused": Verb("was refused {more} more times from", "gpp_bad"),
     "api_token.issued": Verb("issued the token", "key"),
     "api_token.revoked": Verb("revoked the token", "person_remove"),
@@ -81,6 +86,8 @@ VERBS = {
     "user.activated": Verb("activated the account"),
     "user.deactivated": Verb("deactivated the account"),
     "user.logged_in": Verb("logged in from", "login", is_routine=True),
+    "user.logged_in_more": Verb("logged in {more} more times", "login", is_routine=True),
+    "user.logged_out": Verb("logged out from", "logout", is_routine=True),
     "user.login_failed": Verb("failed to log in as", "gpp_bad"),
     "user.login_refused": Verb("was refused {more} more log-ins as", "gpp_bad"),
     "user.password_changed": Verb("changed the password of", "password"),

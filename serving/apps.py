@@ -10,5 +10,8 @@ class ServingConfig(AppConfig):
     verbose_name = "Serving"
 
     def ready(self) -> None:
+        from serving.online import sensitive_reads
+
         words.register()
         snippets.announce()
+        sensitive_reads.register()

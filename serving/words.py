@@ -10,6 +10,7 @@ from registry.verbs import Verb
 
 VERBS = {
     "offline_files.listed": Verb("listed the files of", "folder_open", is_routine=True),
+    "sensitive_features.read": Verb("read {more} times online of", "visibility", is_routine=True),
     "training_set.read": Verb("read a training set of", "download", is_routine=True),
 }
 

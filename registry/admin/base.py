@@ -6,11 +6,12 @@ Not for Django's model permissions: nobody is given any; roles in projects decid
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -24,7 +25,8 @@ from lib.pools import Pool, answered_in
 from registry.admin.panels import render_panels
 from registry.admin.scope import project_of, projects_with
 from registry.choices import Right
-from registry.denials import attempting
+from registry.denials import DenialNotRecorded, attempting, record_hidden
+from registry.models import Project
 from registry.site import may_open
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ class ScopedAdmin(ModelAdmin):
             return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
+            self._note_hidden(request, unquote(object_id))
             if words := self.not_there(object_id):
                 messages.warning(request, words)
                 return HttpResponseRedirect(reverse("admin:index"))
@@ -136,6 +139,17 @@ class ScopedAdmin(ModelAdmin):
         # page may show more than its buttons send, never less.
         content = self.content(request, obj)
         return TemplateResponse(request, self.page, self.frame(request, obj) | content)
+
+    def _note_hidden(self, request: HttpRequest, object_id: str) -> None:
+        """Leave a trace where there is such an object, and the person may not know that."""
+        key = self.model._meta.pk
+        with suppress(ValidationError, AttributeError, DenialNotRecorded):
+            obj = self.model._base_manager.filter(pk=key.to_python(object_id)).first()
+            project = (
+                obj if isinstance(obj, Project) else obj and project_of(obj, self.project_path)
+            )
+            if project is not None and project.pk not in projects_with(request):
+                record_hidden(request, project.name, at=timezone.now())
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

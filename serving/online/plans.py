@@ -12,7 +12,7 @@ from lib.errors import Invalid
 from materialization.stores.layout import EntityKey, TableLayout, layout_of
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
-from registry.choices import Right, State
+from registry.choices import SENSITIVE, Right, State
 from registry.grants import Grants
 from registry.scopes import networks_of, require_from
 from serving.names import (
@@ -22,11 +22,12 @@ from serving.names import (
     check_feature,
     check_stored,
 )
+from serving.online.sensitive_reads import MOST_NAMES, SensitiveRead
 from serving.online.stored_values import stored_to_json
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from registry.models import ApiToken, FeatureViewVersion, Project
@@ -107,6 +108,8 @@ class ReadPlan(NamedTuple):
     feature_views: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
     limits: ReadLimits
+    #: What of it is sensitive, a version each: whoever reads that is in the trail.
+    sensitive: tuple[SensitiveRead, ...] = ()
 
 
 class Asker(NamedTuple):
@@ -136,7 +139,8 @@ def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> Read
     granted = asker.grants.require((builder.version(each), each.feature) for each in references)
     for name, reference in answer_names(references, full=question.full_feature_names).items():
         builder.add(name, reference)
-    return builder.plan(views, token=asker.token, granted_until=granted, limits=question.limits)
+    plan = builder.plan(views, token=asker.token, granted_until=granted, limits=question.limits)
+    return plan._replace(sensitive=tuple(builder.sensitive(asker)))
 
 
 def authorise(question: Question, *, token: str, at: datetime, environ: Mapping[str, Any]) -> Asker:
@@ -205,6 +209,19 @@ class _Builder:
             warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
             limits=limits,
         )
+
+    def sensitive(self, asker: Asker) -> Iterator[SensitiveRead]:
+        """Give what of the plan's columns only those with a grant may read."""
+        names: dict[str, list[str]] = {}
+        for reference, _ in self._columns.values():
+            version = self.version(reference)
+            levels = {each.name: each.sensitivity for each in version.spec.features}
+            if levels.get(reference.feature) in SENSITIVE:
+                names.setdefault(str(version), []).append(reference.feature)
+        for version_name, features in names.items():
+            listed = " ".join(sorted(features))[:MOST_NAMES]
+            project = asker.project.name
+            yield SensitiveRead(asker.token.user_id, project, version_name, listed)
 
     def _entity_read(self, entity: EntityKey) -> EntityRead:
         keys = list(self._keys)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from lib.metrics import Counter, Histogram, unharmed
 from registry.token_uses import note_uses
 from serving.online.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
+from serving.online.sensitive_reads import note_reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from serving.online.plans import ReadPlan
     from serving.online.rows import AnswerColumn
+    from serving.online.sensitive_reads import SensitiveRead
 
 SECONDS = Histogram(
     "assay_online_read_seconds",
@@ -69,6 +71,7 @@ class Watch:
         """Add up what was noted; several may do it at once."""
         found: Tally[tuple[str, str, str]] = Tally()
         used: dict[int, datetime] = {}
+        sensitive: Tally[SensitiveRead] = Tally()
         seconds: dict[int, list[float]] = {}
         while self._notes:
             try:
@@ -79,9 +82,11 @@ class Watch:
             if note.plan is not None:
                 used[note.plan.token_id] = timezone.now()
                 project = note.plan.project
+                sensitive.update(note.plan.sensitive)
                 for table, status, count in note.found:
                     found[project, note.plan.tables[table].version, status] += count
         note_uses(used)
+        note_reads(sensitive, at=timezone.now())
         with unharmed():
             for code, times in seconds.items():
                 series = SECONDS.labels(str(code))
