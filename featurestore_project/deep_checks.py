@@ -7,8 +7,10 @@ to be seen to.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import Error as DatabaseFailed
 
 from lib.clock import database_now
@@ -16,6 +18,7 @@ from materialization.choices import Severity
 from materialization.models import Alert
 from materialization.quality.freshness import freshness_of, promising
 from materialization.stalls import silent_kinds, waiting_queues
+from registry.models import AuditHead, AuditSeal
 from registry.queries import served_versions
 from registry.verifying import recent_findings
 
@@ -87,6 +90,21 @@ def check_trail() -> str:
     return f"{OK}, but the trail has something to say ({words}): run manage.py verify_audit"
 
 
+def check_seals() -> str:
+    """Say that the last seal is not where it should be: nobody outside has what the trail was."""
+    try:
+        last = AuditSeal.objects.order_by("-pk").first()
+        late = database_now() - timedelta(seconds=2 * settings.SEAL_EVERY_SECONDS)
+        grown = AuditHead.objects.filter(count__gt=last.count if last else 0).exists()
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    if not settings.SEAL_CHANNELS:
+        return OK
+    if last is None or (last.made_at < late and grown):
+        return f"{OK}, but the trail has no seal of late: see to the sweep process"
+    return f"{OK}, but a seal of the trail is not published: {last.failed}" if last.missing else OK
+
+
 class _Seen:
     """Behind which version the next look at the trail goes on."""
 
@@ -101,4 +119,5 @@ DEEP_CHECKS: dict[str, Callable[[], str]] = {
     "freshness": check_freshness,
     "alerts": check_alerts,
     "trail": check_trail,
+    "seals": check_seals,
 }

@@ -258,6 +258,19 @@ REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
 # Seconds of the period in which online reads of sensitive features are one entry of the trail, for
 # each account and what it read.
 SENSITIVE_READS_SECONDS = env_int("SENSITIVE_READS_SECONDS", 600, minimum=1)
+# Places where seals of the trail are published, comma-separated: a file (/mnt/other/seals.jsonl), a
+# bucket (s3://bucket/prefix), a webhook (https://…), a git remote (git+ssh://…, git+https://…).
+SEAL_CHANNELS = env_list("SEAL_CHANNELS")
+# Seconds between two seals, where the trail has grown meanwhile.
+SEAL_EVERY_SECONDS = env_int("SEAL_EVERY_SECONDS", 3600, minimum=60)
+# The Ed25519 private key in PEM that signs them; SEAL_KEY_FILE names a file that holds it.
+# Embedded: made once, in STATE_DIR.
+SEAL_KEY = env_secret("SEAL_KEY")
+if SEAL_CHANNELS and not SEAL_KEY and not EMBEDDED:
+    raise ImproperlyConfigured(
+        "SEAL_CHANNELS is set and SEAL_KEY is not: make one with"
+        " openssl genpkey -algorithm ed25519, keep it away from the database; set SEAL_KEY_FILE."
+    )
 # Days for which rows that checks refused are kept while nobody decides what becomes of them.
 QUARANTINE_DAYS = env_int("QUARANTINE_DAYS", 30, minimum=1)
 # Megabytes that they take together at most; beyond, the oldest are given up.

@@ -33,6 +33,7 @@ from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from registry import audit, spreading
 from registry.excess import record_excess
+from registry.seals.making import seal_if_due
 from registry.token_uses import record_uses
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ DUTIES: tuple[Callable[..., None], ...] = (
     record_baselines,
     merge_old_profiles,
     record_excess,
+    seal_if_due,
     record_uses,
     expire_held,
     remove_files,

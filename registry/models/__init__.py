@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry.models.access import Account, ApiToken, Identity, Membership, PasswordChange
-from registry.models.audit import AuditEntry, AuditHead
+from registry.models.audit import AuditEntry, AuditHead, AuditSeal
 from registry.models.catalog import DataSource, Entity
 from registry.models.comment import ReviewComment, ReviewPassage
 from registry.models.evidence import Evidence
@@ -42,6 +42,7 @@ __all__ = [
     "AskedReviewer",
     "AuditEntry",
     "AuditHead",
+    "AuditSeal",
     "DataSource",
     "Entity",
     "Evidence",

@@ -111,6 +111,23 @@ class AuditHead(models.Model):
         return f"{self.count} entries, {self.hash[:12]}"
 
 
+class AuditSeal(models.Model):
+    """One seal that was made here; what counts of it is where it was published to."""
+
+    #: Entries that the trail had.
+    count = models.PositiveBigIntegerField()
+    #: The seal itself, as ``registry.seals.sealed`` writes it.
+    line = models.TextField()
+    made_at = models.DateTimeField()
+    #: Addresses where it is not yet, why not, and when that was tried last.
+    missing = models.JSONField(default=list, blank=True)
+    failed = models.TextField(blank=True)
+    tried_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"seal of {self.count} entries"
+
+
 def shown(pseudonym: str) -> str:
     if not PSEUDONYM.fullmatch(pseudonym):
         return pseudonym
