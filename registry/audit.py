@@ -83,10 +83,9 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
     verbs.require(fact["verb"])
     actor, subject = fact["actor"], fact["subject"]
     project = fact.get("project") or _project_of(subject)
-    people = [each for each in (actor, subject) if isinstance(each, User)]
-    label = fact.get("label") or (
-        pseudonym_of(subject) if subject in people else str(subject or "")
-    )
+    about = (actor, subject, getattr(subject, "user", None))
+    people = [each for each in about if isinstance(each, User)]
+    label = _without_names(fact.get("label") or str(subject or ""), people)
     return AuditEntry(
         act_id=current_act() or uuid.uuid4(),
         at=fact["at"],
@@ -99,7 +98,7 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
         subject_label=E_MAIL.sub(AN_E_MAIL, label)[:200],
         before=_plain(fact.get("before")),
         after=_plain(fact.get("after")),
-        data=_plain(_without_names(fact.get("data") or {}, people)),
+        data=_plain(_refusal(fact.get("data") or {}, people)),
     )
 
 
@@ -109,14 +108,18 @@ def _called(actor: AbstractBaseUser | AnonymousUser | None) -> str:
     return "system" if actor is None else "anonymous"
 
 
-def _without_names(data: dict[str, Any], people: Sequence[User]) -> dict[str, Any]:
-    """Return the data with pseudonyms in the words of a refusal, which name who was refused."""
-    if not isinstance(said := data.get("detail"), str):
-        return data
+def _without_names(text: str, people: Sequence[User]) -> str:
+    """Return the text with pseudonyms in place of the names of those it is about."""
     for user in people:
         name = rf"(?<![\w.@+-]){re.escape(user.get_username())}(?![\w@+-])"
-        said = re.sub(name, pseudonym_of(user), said)
-    return data | {"detail": said}
+        text = re.sub(name, pseudonym_of(user), text)
+    return text
+
+
+def _refusal(data: dict[str, Any], people: Sequence[User]) -> dict[str, Any]:
+    """Return the data, in whose refusal nobody is named: its words name who was refused."""
+    said = data.get("detail")
+    return data | {"detail": _without_names(said, people)} if isinstance(said, str) else data
 
 
 def append(entries: Sequence[AuditEntry]) -> None:

@@ -292,7 +292,7 @@ def _record(verb: str, grant: ReadGrant, by: Hand, at: datetime, **said: str) ->
         verb=verb,
         subject=grant,
         after={
-            "user": str(grant.user),
+            "user": grant.user,
             "scope": grant.scope,
             "ends_at": grant.ends_at.isoformat(),
             "state": grant.state,

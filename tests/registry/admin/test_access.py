@@ -267,7 +267,8 @@ def test_the_trail_is_read_only(as_, waiting, who):
     chosen = {"action": "delete_selected", "_selected_action": entry.pk}
     client.post(list_url("registry_auditentry"), chosen)
 
-    assert list(AuditEntry.objects.order_by("id").values_list("hash", flat=True)) == before
+    after = list(AuditEntry.objects.order_by("id").values_list("hash", flat=True))
+    assert after[: len(before)] == before  # what was refused is in it as well
 
 
 #: Added by forms that call an operation; they have tests of their own.
