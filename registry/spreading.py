@@ -98,18 +98,28 @@ def _spread(entry: AuditEntry) -> None:
 
 def remind_reviewers(*, at: datetime) -> None:
     """Remind, once a day, of what waits longer than its project gives; later tell its owners."""
-    late = reviewers.overdue(FeatureViewVersion.objects.all(), at=at)
-    late = late.select_related("feature_view__project").order_by("submitted_at", "pk")
+    late = reviewers.overdue(FeatureViewVersion.objects.all(), at=at).order_by("submitted_at", "pk")
+    given = "feature_view__project__review_hours"
     events = {}
-    for version in late.defer("packet")[:MOST_REMINDED]:
-        due = reviewers.due_at(version)
-        if due is not None:
-            days = (at - due) // A_DAY
-            events[f"overdue:{version.pk}:{version.packet_hash[:16]}:{days}"] = (version, days)
-    told = Notification.objects.filter(event__in=events).values_list("event", flat=True)
-    for key in events.keys() - set(told):
-        version, days = events[key]
-        _remind(version, key, days, at)
+    for pk, packet_hash, since, hours in late.values_list(
+        "pk", "packet_hash", "submitted_at", given
+    ):
+        days = (at - since - timedelta(hours=hours)) // A_DAY
+        events[f"overdue:{pk}:{packet_hash[:16]}:{days}"] = pk, days
+    told = Notification.objects.filter(event__startswith="overdue:", at__gt=at - 2 * A_DAY)
+    known = set(told.order_by().values_list("event", flat=True).distinct())
+    untold = [key for key in events if key not in known]
+    chosen = {events[key][0]: key for key in _in_turn(untold, at)}
+    versions = FeatureViewVersion.objects.select_related("feature_view__project")
+    for version in versions.filter(pk__in=chosen).order_by("submitted_at", "pk"):
+        key = chosen[version.pk]
+        _remind(version, key, events[key][1], at)
+
+
+def _in_turn(keys: list[str], at: datetime) -> list[str]:
+    """Return as many as one sweep sees to, others each second: some may be heard by nobody."""
+    start = int(at.timestamp()) * MOST_REMINDED % max(len(keys), 1)
+    return (keys[start:] + keys[:start])[:MOST_REMINDED]
 
 
 def _remind(version: FeatureViewVersion, key: str, days: int, at: datetime) -> None:

@@ -42,6 +42,19 @@ if TYPE_CHECKING:
 
     from registry.models import ReviewComment
 
+#: What an empty list says of whose turn it is.
+EMPTY: dict[str | None, tuple[str, str]] = {
+    "me": (
+        "Nothing is asked of you",
+        "What is submitted and asked of you, or of all who may, waits here.",
+    ),
+    "may": ("Nothing waits for you", "What you may decide on and have not waits here."),
+    "mine": ("Nothing of yours waits", "What you wrote or submitted waits here for others."),
+    "overdue": (
+        "Nothing is overdue",
+        "What waits longer than its project gives reviewers comes here.",
+    ),
+}
 #: Digits of any key in a database, and one more.
 MOST_DIGITS = 19
 #: What the person reads when an action went through; ``{version}`` is the version after it.
@@ -150,6 +163,14 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             Prefetch("asked", reviewers.asked_now().select_related("reviewer"))
         )
         return rows.select_related(*related, "submitted_by", "created_by")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        words = (
+            {} if request.GET.get("q") else {"nothing_found": EMPTY.get(request.GET.get("turn"))}
+        )
+        return super().changelist_view(request, words | (extra_context or {}))
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Leave out what would be the same in every line."""

@@ -9,8 +9,9 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from materialization.models import MaterializationRun, MaterializationSchedule
+from registry import spreading
 from registry.choices import State
-from registry.models import ApiToken, Review
+from registry.models import ApiToken, Notification, Review
 from tests.factories import AT, VIEW, make_version
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -225,3 +226,43 @@ def test_a_steward_goes_through_what_waits_by_keys(login, cast, waiting):
     expect(page.get_by_text("1 of 1 waiting for you")).to_be_visible()
     assert page.url.endswith(f"/{other.pk}/change/")
     assert Review.objects.get(version=waiting).comment == "j and k are letters here."
+
+
+def test_a_list_is_walked_and_ticked_by_keys_and_approved_together(login, cast, waiting):
+    text = VIEW.replace("driver_hourly", "driver_daily")
+    make_version(cast, text=text)
+    patch = make_version(
+        cast, state=State.IN_REVIEW, text=text.replace("Conversion rate", "Share of calls won")
+    )
+    page = login("steward")
+    page.goto("/admin/registry/featureviewversion/?state=in_review&turn=me")
+    first = page.locator("#result_list .field-title a").first
+    page.keyboard.press("j")
+    expect(first).to_be_focused()
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator("input.action-select:checked")).to_have_count(2)
+    page.locator("select[name=action]").first.select_option("approve_chosen")
+    page.get_by_role("button", name="Run").first.click()
+
+    expect(page.get_by_text("1 can be approved")).to_be_visible()
+    expect(page.get_by_text("is a minor change with features that are not public")).to_be_visible()
+    page.get_by_role("heading", name="Approve together").last.click()
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("Your approval of driver_daily@1.0.1 is recorded.")).to_be_visible()
+    assert (state(patch), state(waiting)) == (State.APPROVED, State.IN_REVIEW)
+    assert page.url.endswith("?state=in_review&turn=me")
+
+
+def test_a_notification_leads_to_what_waits(login, cast, waiting):
+    spreading.spread_news(at=AT)
+    page = login("steward")
+    page.get_by_role("link", name="Notifications, 1 unread").click()
+    page.get_by_role("link", name="author submitted for your review driver_hourly@1.1.0").click()
+
+    expect(page.get_by_role("heading", name="Your decision")).to_be_visible()
+    expect(page.get_by_role("link", name="Notifications", exact=True).first).to_be_visible()
+    assert Notification.objects.get(recipient=cast.steward).read_at is not None

@@ -174,6 +174,19 @@ def test_what_is_overdue_is_recalled_once_a_day_and_later_to_the_owners(cast, wa
     assert heard(cast.owner) == heard(cast.steward)[1:]
 
 
+def test_however_much_is_overdue_each_is_recalled_in_turn(cast, waiting, monkeypatch):
+    monkeypatch.setattr(spreading, "MOST_REMINDED", 2)
+    for name in ("daily", "weekly", "yearly"):
+        make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("driver_hourly", name))
+    choose_news(user=cast.owner, muted=["reminder"], by_mail=False)
+    for second in range(4):
+        spreading.remind_reviewers(at=OVERDUE + timedelta(seconds=second))
+
+    said = {one.label for one in news.heard_by(cast.steward)}
+    assert said == {f"{name}@1.0.0" for name in ("driver_hourly", "daily", "weekly", "yearly")}
+    assert len(heard(cast.steward)) == 4
+
+
 def test_what_nobody_can_decide_is_told_to_the_owners_at_once(cast, waiting):
     for who in (cast.steward, cast.second_steward):
         users.set_active(user=who, active=False, actor=cast.superuser, at=AT)

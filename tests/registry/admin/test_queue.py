@@ -120,6 +120,19 @@ def test_the_list_can_be_of_what_is_asked_of_the_person(client, cast, waiting):
     assert len(names(client, turn="me")) == 3
 
 
+@pytest.mark.parametrize(
+    ("turn", "says"), [("me", "Nothing is asked of you"), ("overdue", "Nothing is overdue")]
+)
+def test_an_empty_list_says_whose_turn_it_is_not(client, cast, turn, says):
+    client.force_login(cast.steward)
+
+    page = client.get(LIST, {"state": "in_review", "turn": turn}).content.decode()
+
+    assert says in page
+    page = client.get(LIST, {"state": "in_review", "turn": turn, "q": "x"}).content.decode()
+    assert "Nothing matches" in page
+
+
 KEPT = "?_changelist_filters=state%3Din_review%26q%3Dly%26turn%3Dme"
 
 

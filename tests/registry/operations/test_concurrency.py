@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,21 @@ import pytest
 from django.db import connection, transaction
 
 from lib.errors import Conflict
-from registry import audit, epoch
-from registry.choices import State
-from registry.models import AuditEntry, FeatureViewVersion, Project
+from registry import audit, epoch, spreading
+from registry.choices import Role, State
+from registry.models import (
+    AuditEntry,
+    FeatureViewVersion,
+    NewsCursor,
+    Notification,
+    Project,
+    ReviewComment,
+)
 from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle.commenting import add_comment, resolve_thread
+from registry.operations.people import members
+from registry.reviewers import asked_now
+from registry.spec.fingerprints import content_fingerprint
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -22,6 +34,7 @@ from tests.factories import (
     apply,
     look,
     make_ready,
+    make_user,
     make_version,
     seen,
     view_of,
@@ -192,3 +205,61 @@ def test_an_approval_and_a_registration_at_once(committed_cast):
 
     assert fresh(version).state == State.APPROVED
     assert audit.verify() is None
+
+
+def test_ten_authors_submit_versions_of_one_view_at_once(committed_cast):
+    """Each gets a number of its own, a packet, and the entry of its author; nobody's is lost."""
+    cast = committed_cast
+    make_version(cast)
+    authors = [make_user(f"author_{number}") for number in range(10)]
+    for author in authors:
+        members.grant_role(
+            project=cast.project, user=author, role=Role.AUTHOR, actor=cast.owner, at=AT
+        )
+    texts = [
+        VIEW.replace("ttl: 2d", f"ttl: {number + 3}d").replace("owner: rides", f"owner: {author}")
+        for number, author in enumerate(authors)
+    ]
+
+    results = together(
+        *(
+            partial(apply, text, cast, actor=author, submit=True)
+            for author, text in zip(authors, texts, strict=True)
+        )
+    )
+
+    waiting = list(FeatureViewVersion.objects.filter(state=State.IN_REVIEW))
+    assert len(waiting) == 10 - conflicts(results)
+    assert len(waiting) > 0
+    assert len({each.number for each in waiting}) == len(waiting)
+    for each in waiting:
+        assert each.packet["content"] == content_fingerprint(each.spec)
+        assert each.spec.view.owner == each.submitted_by.get_username()
+        assert not asked_now().filter(version=each.pk).exists()  # no author may decide
+    submitted = AuditEntry.objects.filter(verb="feature_view_version.submitted")
+    assert submitted.count() == len(waiting) + 1
+    assert audit.verify() is None
+
+
+def test_of_two_sweeps_at_once_one_tells_of_the_trail(committed_cast):
+    make_version(committed_cast, state=State.IN_REVIEW)
+    NewsCursor.objects.create(pk=1)
+
+    together(*[partial(spreading.spread_news, at=AT)] * 4)
+
+    assert Notification.objects.count() == 3
+    assert NewsCursor.objects.get().entry_id == AuditEntry.objects.latest("id").pk
+
+
+def test_a_thread_is_resolved_once_by_two_at_once(committed_cast):
+    cast = committed_cast
+    version = make_version(cast, state=State.IN_REVIEW)
+    thread = add_comment(version=version, body="Why?", actor=cast.steward, at=AT)
+
+    def settle(actor: Any) -> Any:
+        return resolve_thread(thread=ReviewComment.objects.get(pk=thread.pk), actor=actor, at=AT)
+
+    results = together(partial(settle, cast.steward), partial(settle, cast.second_steward))
+
+    assert conflicts(results) == 1
+    assert AuditEntry.objects.filter(verb="review_comment.resolved").count() == 1
