@@ -50,7 +50,14 @@ ROLES: dict[Role, frozenset[Right]] = {
 
 
 #: What only people do, whatever role a service account has: decide, release, say who may.
-DECISIONS = frozenset({Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.MANAGE_MEMBERS})
+DECISIONS = frozenset(
+    {
+        Right.APPROVE_FEATUREVIEW,
+        Right.RELEASE_FEATUREVIEW,
+        Right.MANAGE_MEMBERS,
+        Right.GIVE_READGRANT,
+    }
+)
 
 #: Which accounts are persons': those that were made or marked as such, with or without a password.
 #: One that nobody said anything of, made in a shell, is a person's only if a password lets somebody

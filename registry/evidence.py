@@ -9,7 +9,7 @@ who may read the values, or ``{"state": "not_applicable" | "not_computed", "why"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
@@ -17,11 +17,12 @@ from django.db.models.functions import Coalesce
 from lib.errors import Conflict
 from registry import access
 from registry.choices import SERVED_STATES, EvidencePart, EvidenceStatus, PartState, Right
+from registry.grants import Grants
 from registry.models import Evidence
 from registry.spec.fingerprints import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
@@ -122,7 +123,7 @@ def require_evidence(
 
 
 def may_see_values(user: User | AnonymousUser, version: FeatureViewVersion) -> bool:
-    """Return whether somebody may see values that the evidence holds.
+    """Return whether somebody's role lets them see values that the evidence holds.
 
     Before its approval a version may read what nobody agreed to show to the readers of the view:
     its values are for those who may read all of the project.
@@ -132,9 +133,68 @@ def may_see_values(user: User | AnonymousUser, version: FeatureViewVersion) -> b
     return access.can(user, Right.READ_OFFLINE, feature_view if is_agreed else feature_view.project)
 
 
-def shown_parts(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:
-    """Return the parts as somebody may see them: values only to those who may read the view's."""
-    return {
-        name: part if may_read else {key: part[key] for key in part if key != "values"}
-        for name, part in evidence.parts.items()
-    }
+class Sight(NamedTuple):
+    """What somebody is shown of the evidence: values at all, and of which features none."""
+
+    values: bool
+    withheld: frozenset[str]
+
+
+def sight_of(user: User | AnonymousUser, version: FeatureViewVersion, *, at: datetime) -> Sight:
+    """Return what somebody may see now, by role and grants, of the version and what it changes."""
+    grants = Grants(user, at=at)
+    compared = (each for each in (version, version.based_on) if each is not None)
+    withheld = frozenset(name for each in compared for name in grants.withheld(each))
+    return Sight(may_see_values(user, version), withheld)
+
+
+def shown_parts(evidence: Evidence, sight: Sight) -> dict[str, Any]:
+    """Return the parts as somebody may see them."""
+    return {name: _shown(name, part, sight) for name, part in evidence.parts.items()}
+
+
+def _shown(name: str, part: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
+    """Leave out what may not be shown.
+
+    The values of a comparison are by feature; a profile has its facts, and values, a column a
+    feature, and rows that have them all by name. What else there is has no values.
+    """
+    withheld = sight.withheld
+    kept = {key: part[key] for key in part if sight.values or key != "values"}
+    if not withheld or part["state"] != PartState.COMPUTED:
+        return kept
+    if name == EvidencePart.COMPARISON and "values" in kept:
+        kept["values"] = _by_name(kept["values"], withheld)
+    if name == EvidencePart.PROFILE:
+        kept["facts"] = {
+            side: _without_means(said, withheld) for side, said in kept["facts"].items()
+        }
+        if "values" in kept:
+            kept["values"] = {
+                side: _without_columns(said, withheld) for side, said in kept["values"].items()
+            }
+    return kept | {"withheld": sorted(withheld)}
+
+
+def _by_name(values: Mapping[str, Any], withheld: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in withheld}
+
+
+def _without_means(profile: Any, withheld: Collection[str]) -> Any:
+    """Return facts of a profile without the means, which say a value where rows are few."""
+    if not isinstance(profile, dict):
+        return profile
+    columns = [
+        {key: value for key, value in each.items() if key not in ("mean", "std")}
+        if each["name"] in withheld
+        else each
+        for each in profile["columns"]
+    ]
+    return profile | {"columns": columns}
+
+
+def _without_columns(values: Any, withheld: Collection[str]) -> Any:
+    """Return a profile, or rows, without some features."""
+    if isinstance(values, dict):
+        return values | {"columns": [c for c in values["columns"] if c["name"] not in withheld]}
+    return [_by_name(row, withheld) for row in values]

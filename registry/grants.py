@@ -57,6 +57,7 @@ class Grants:
         self._user, self._at = user, at
         self._known: dict[int, list[ReadGrant]] = {}
         self._sensitivities: dict[int, dict[str, Sensitivity]] = {}
+        self._withheld: dict[int, frozenset[str]] = {}
 
     def until(self, version: FeatureViewVersion, sensitivity: Sensitivity) -> datetime | None:
         """Return until when values of a version that are so sensitive may be read; None: not now.
@@ -74,8 +75,12 @@ class Grants:
 
     def withheld(self, version: FeatureViewVersion) -> frozenset[str]:
         """Return the names of the version's features whose values may not be shown."""
-        levels = self._levels(version).items()
-        return frozenset(name for name, level in levels if self.until(version, level) is None)
+        if version.pk not in self._withheld:
+            levels = self._levels(version).items()
+            self._withheld[version.pk] = frozenset(
+                name for name, level in levels if self.until(version, level) is None
+            )
+        return self._withheld[version.pk]
 
     def require(self, asked: Iterable[tuple[FeatureViewVersion, str]]) -> datetime:
         """Return until when all of these features may be read; names that are none are passed over.

@@ -8,7 +8,7 @@ how many have to agree (``approval``).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.contrib.auth.models import User
 
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     Hands = Sequence[Sequence[int]]
 
 #: What takes two people to give, and what giving it takes.
-DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW, Right.MANAGE_MEMBERS)
+DECIDING = (
+    Right.APPROVE_FEATUREVIEW,
+    Right.RELEASE_FEATUREVIEW,
+    Right.MANAGE_MEMBERS,
+    Right.GIVE_READGRANT,
+)
 #: The roles that carry some of it.
 DECIDING_ROLES = [role for role, rights in ROLES.items() if not rights.isdisjoint(DECIDING)]
 PASSWORD_PAGE = "/admin/password_change/"  # noqa: S105 - where it is changed
@@ -148,6 +153,13 @@ def _given(project: Project | None, person: User) -> list[list[int]]:
     return [hands for membership in roles for hands in membership.hands]
 
 
+class Beginning(NamedTuple):
+    """Since when somebody may not have set the password of whoever decides, in words too."""
+
+    at: datetime
+    words: str
+
+
 def require_independent(
     user: User, version: FeatureViewVersion, people: Collection[int], *, whose: str
 ) -> None:
@@ -156,12 +168,22 @@ def require_independent(
     :raises HandMayNotDecide: one of them set its password since the version's draft began, or its
         right to approve rests on their word alone. Says which, and the next step.
     """
-    project = version.feature_view.project
-    since = PasswordChange.objects.filter(user=user, set_at__gte=version.created_at)
+    began = Beginning(version.created_at, f"{version} was begun")
+    require_apart(user, version.feature_view.project, people, began=began, whose=whose)
+
+
+def require_apart(
+    user: User, project: Project, people: Collection[int], *, began: Beginning, whose: str
+) -> None:
+    """Return as ``require_independent``, of whatever is decided in a project.
+
+    :raises HandMayNotDecide: as it does.
+    """
+    since = PasswordChange.objects.filter(user=user, set_at__gte=began.at)
     setter = since.exclude(set_by=user).filter(set_by__in=people).select_related("set_by").first()
     if setter is not None:
         raise HandMayNotDecide(
-            f"{setter.set_by} set {user}'s password since {version} was begun, and {whose}; ask"
+            f"{setter.set_by} set {user}'s password since {began.words}, and {whose}; ask"
             " another steward.",
             project=project.name,
         )

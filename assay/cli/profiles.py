@@ -50,6 +50,9 @@ def run_profile(context: Context, args: argparse.Namespace) -> None:
             context.out.table(before, SPAN_COLUMNS)
     else:
         context.out.table(_by_feature(found), COLUMNS)
+    columns = (found["profile"] or {"columns": []})["columns"]
+    if withheld := [each["name"] for each in columns if each.get("withheld")]:
+        context.out.note(f"withheld: {', '.join(withheld)} take a grant (assay grants ask)")
 
 
 def _of_replaced(runs: list[JSON], set_at: str) -> str:

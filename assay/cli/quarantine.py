@@ -42,6 +42,8 @@ def run_quarantine(context: Context, args: argparse.Namespace) -> None:
         out.table([_row(row) for row in rows], columns)
     elif found["rows_shown"]:
         out.note("no row fails by itself, or they are not held any more")
+    elif withheld := found.get("withheld"):
+        out.note(f"the rows are withheld: {', '.join(withheld)} take a grant (assay grants ask)")
     else:
         out.note("the rows are for those who hold read_offline on the view")
     if found["next"]:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
@@ -72,7 +73,7 @@ class CertificateAdmin(ScopedAdmin):
         return {
             "certificate": obj,
             "chart": outcomes(list(last)[::-1]),
-            "examples": Disclosure(request.user).examples(obj),
+            "examples": Disclosure(request.user, at=timezone.now()).examples(obj),
             "asker": _asker(obj),
             "may_ask": may_ask,
             "is_online": is_online,

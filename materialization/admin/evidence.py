@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from materialization.admin.shares import Shares, column_of, shares_of
 from materialization.quality.profiles import Profile
 from registry.admin.panels import panel
 from registry.approval import evidence_wanted
 from registry.choices import EvidencePart, PartState
-from registry.evidence import evidence_of, may_see_values, shown_parts
+from registry.evidence import evidence_of, shown_parts, sight_of
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def evidence_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
     evidence = evidence_of(version) if version.packet_hash else None
     if evidence is None:
         return ""
-    may_read = may_see_values(request.user, version)
-    parts = shown_parts(evidence, may_read=may_read)
+    sight = sight_of(request.user, version, at=timezone.now())
+    parts = shown_parts(evidence, sight)
     lines = list(feature_lines(version, parts)) if evidence.is_computed else []
     context = {
         "evidence": evidence,
-        "may_read": may_read,
+        "may_read": sight.values,
+        "withheld": sorted(sight.withheld),
         "lines": sorted(lines, key=_change, reverse=True),
         "figures": FIGURES.values(),
         "required": evidence_wanted(version),

@@ -6,9 +6,10 @@ has those.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from materialization.admin.shares import column_of, shares_of
 from materialization.charts import band, course
@@ -33,26 +34,40 @@ if TYPE_CHECKING:
 LOW, MEDIAN, HIGH = (QUANTILES.index(share) for share in (0.05, 0.5, 0.95))
 
 
+class Seen(NamedTuple):
+    """What somebody is shown of a feature: its values; ``is_withheld``: not even means of them."""
+
+    values: bool
+    is_withheld: bool
+
+    def figures(self, column: ColumnProfile) -> list[str]:
+        """Return mean, deviation and three quantiles, as far as they are shown."""
+        means = (None, None) if self.is_withheld else (column.mean, column.std)
+        quantiles = _band(column) if self.values else (None, None, None)
+        return [_shown(each) for each in (*means, *quantiles)]
+
+
 @panel(Feature, is_wide=True)
 def values_panel(request: HttpRequest, feature: Feature) -> str:
     """Show what the values look like now and over the latest runs, to those who may read them."""
     if not feature.version.spec.transform.is_stored:
         return ""
     history, name = history_of(feature.version), feature.name
-    may_read = Disclosure(request.user).may_read(feature.version.feature_view)
+    shown, version = Disclosure(request.user, at=timezone.now()), feature.version
+    seen = Seen(shown.shows(version, name), name in shown.withheld(version))
     spec = next(each for each in feature.version.spec.features if each.name == name)
     points = [point for point in history.points if name in point.columns]
     context = {
         "feature": feature,
         "baseline": history.baseline,
-        "may_read": may_read,
-        "points": [_row(point, name, may_read=may_read) for point in reversed(points)],
-        "charts": list(_charts(points, name, may_read=may_read)),
+        "seen": seen,
+        "points": [_row(point, name, seen) for point in reversed(points)],
+        "charts": list(_charts(points, name, seen)),
         "drift": _drift(points, feature, spec.checks.drift),
         "why_not": _why_not(history, points, spec.checks.drift),
-        "shares": _shares(history, name) if may_read else None,
+        "shares": _shares(history, name) if seen.values else None,
         "spans": [
-            _past(past, past.columns[name], may_read=may_read)
+            _past(past, past.columns[name], seen)
             for past in reversed(history.spans)
             if name in past.columns
         ],
@@ -72,7 +87,7 @@ def baseline_panel(request: HttpRequest, feature: Feature) -> str:
     return render_to_string("materialization/admin/feature_baseline.html", context, request)
 
 
-def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
+def _charts(points: Sequence[Point], name: str, seen: Seen) -> Any:
     """Yield title, chart, and the figure of the latest run, of what was drawn."""
     columns = [point.columns[name] for point in points]
     over = f"over {len(points)} runs"
@@ -81,8 +96,9 @@ def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
     given: list[tuple[str, list[float | None], str]] = [
         ("Rows", [float(each.rows) for each in columns], "{:,.0f}"),
         ("Share of nulls", [each.nulls / each.rows for each in columns], "{:.2%}"),
-        ("Mean", [each.mean for each in columns], "{:,.4g}"),
     ]
+    if not seen.is_withheld:
+        given.append(("Mean", [each.mean for each in columns], "{:,.4g}"))
     for side in (Against.BASELINE, Against.PREVIOUS):
         figures = [_number(point.drift(side, name).get("psi")) for point in points]
         given.append((f"PSI against the {side}", figures, "{:.3f}"))
@@ -90,7 +106,7 @@ def _charts(points: Sequence[Point], name: str, *, may_read: bool) -> Any:
         if chart := course(values, f"{title} {over}", shape=shape, ends=ends):
             latest = next((each for each in reversed(values) if each is not None), None)
             yield title, chart, "" if latest is None else shape.format(latest)
-    if may_read:
+    if seen.values:
         quantiles = [_band(each) for each in columns]
         title = "Median, within the 5th to the 95th percentile"
         if chart := band(quantiles, f"{title}, {over}", ends=ends):
@@ -107,14 +123,13 @@ def _band(column: ColumnProfile) -> tuple[float | None, float | None, float | No
     return column.quantiles[LOW], column.quantiles[MEDIAN], column.quantiles[HIGH]
 
 
-def _row(point: Point, name: str, *, may_read: bool) -> dict[str, Any]:
+def _row(point: Point, name: str, seen: Seen) -> dict[str, Any]:
     column = point.columns[name]
-    low, median, high = _band(column) if may_read else (None, None, None)
     return {
         "run": point.run,
         "rows": column.rows,
         "nulls": f"{column.nulls / column.rows:.2%}",
-        "figures": [_shown(each) for each in (column.mean, column.std, low, median, high)],
+        "figures": seen.figures(column),
         "drift": [
             _shown(_number(point.drift(side, name).get(measure)))
             for side in (Against.BASELINE, Against.PREVIOUS)
@@ -123,12 +138,11 @@ def _row(point: Point, name: str, *, may_read: bool) -> dict[str, Any]:
     }
 
 
-def _past(past: Past, column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
-    low, median, high = _band(column) if may_read else (None, None, None)
+def _past(past: Past, column: ColumnProfile, seen: Seen) -> dict[str, Any]:
     return {
         "span": past.span,
         "nulls": f"{column.nulls / max(column.rows, 1):.2%}",
-        "figures": [_shown(each) for each in (column.mean, column.std, low, median, high)],
+        "figures": seen.figures(column),
     }
 
 

@@ -15,6 +15,7 @@ from django.http import Http404
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Rows on a page.
 SHOWN = 100
+#: Features that a refusal names.
+NAMED = 20
 
 
 @admin.register(Quarantine)
@@ -85,7 +88,7 @@ class QuarantineAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: Quarantine) -> dict[str, Any]:
         is_held = obj.state == QuarantineState.HELD
-        shown = Disclosure(request.user)
+        shown = Disclosure(request.user, at=timezone.now())
         stopped = {(each["feature"], each["check"]) for each in stopped_by(obj.run)}
         checks = [c for c in shown.checks(obj.run) if (c["feature"], c["check"]) in stopped]
         return {
@@ -96,6 +99,7 @@ class QuarantineAdmin(ScopedAdmin):
             "went_on": is_held and ticks_went_on(obj),
             "is_kept": obj.is_kept,
             "may_read": obj.is_kept and shown.may_read(obj.run.version.feature_view),
+            "withheld": sorted(shown.withheld(obj.run.version)),
         }
 
     def rows(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -103,8 +107,12 @@ class QuarantineAdmin(ScopedAdmin):
         obj = self.get_queryset(request).filter(pk=pk).first()
         if obj is None:
             raise Http404
-        if not Disclosure(request.user).may_read(obj.run.version.feature_view):
+        shown, version = Disclosure(request.user, at=timezone.now()), obj.run.version
+        if not shown.may_read(version.feature_view):
             raise PermissionDenied("The rows are for those who may read the view's values.")
+        if withheld := sorted(shown.withheld(version)):
+            names = ", ".join(withheld[:NAMED])
+            raise PermissionDenied(f"The rows have values that take a grant: {names}.")
         context: dict[str, Any] = {"quarantine": obj}
         try:
             actor = access.acting_user(request)

@@ -16,6 +16,7 @@ from registry.spec.drift import MEASURES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from materialization.disclosure import Disclosure
     from materialization.models import MaterializationRun
 
 #: Features that are shown, those furthest away first.
@@ -40,8 +41,9 @@ class RunDrift(NamedTuple):
     compared: int
 
 
-def drift_of_run(run: MaterializationRun, *, may_read: bool) -> RunDrift | None:
-    """Return the drift of a run that was compared; charts as long as it has its profile.
+def drift_of_run(run: MaterializationRun, shown: Disclosure) -> RunDrift | None:
+    """Return the drift of a run that was compared; charts as long as it has its profile, of those
+    features whose values are shown.
 
     None: nothing was, as of a run of few rows.
     """
@@ -49,7 +51,8 @@ def drift_of_run(run: MaterializationRun, *, may_read: bool) -> RunDrift | None:
     names = sorted(compared, key=lambda name: (-_furthest(run, name), name))
     if not names:
         return None
-    charts = _charts(run, names[:SHOWN]) if may_read and run.has_profile else {}
+    drawn = [name for name in names[:SHOWN] if shown.shows(run.version, name)]
+    charts = _charts(run, drawn) if drawn and run.has_profile else {}
     features = [
         FeatureDrift(name, list(_lines(run, name)), charts.get(name, [])) for name in names[:SHOWN]
     ]

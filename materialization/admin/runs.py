@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect, JsonResponse
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.views.decorators.http import require_POST
@@ -118,7 +119,7 @@ class MaterializationRunAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: MaterializationRun) -> dict[str, Any]:
         may_run = access.can(request.user, Right.MATERIALIZE_FEATUREVIEW, obj.version.feature_view)
-        shown, far = Disclosure(request.user), outlook(obj, at=database_now())
+        shown, far = Disclosure(request.user, at=timezone.now()), outlook(obj, at=database_now())
         return {
             "run": obj,
             "found": source_counts(obj),
@@ -132,8 +133,9 @@ class MaterializationRunAdmin(ScopedAdmin):
             "may_run": may_run and obj.version.state in SERVED_STATES,
             "steps": list(_steps(obj)),
             "profile": profile_table(shown.profile(obj), obj.version.spec.features),
-            "drift": drift_of_run(obj, may_read=shown.may_read(obj.version.feature_view)),
+            "drift": drift_of_run(obj, shown),
             "may_read": shown.may_read(obj.version.feature_view),
+            "withheld": sorted(shown.withheld(obj.version)),
             "may_set_baseline": _may_be_baseline(request, obj),
             "took": duration(obj),
             "may_cancel": may_run and _may_stop(obj),

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -53,7 +54,9 @@ class CompareAPI(API):
             at=database_now(),
             actor=access.acting_user(request),
         )
-        return Response(certificate_output(asked, Disclosure(request.user)), status=202)
+        return Response(
+            certificate_output(asked, Disclosure(request.user, at=timezone.now())), status=202
+        )
 
 
 class CertificatesAPI(API):
@@ -79,7 +82,11 @@ class CertificatesAPI(API):
         for column, words in (("status", CertificateStatus), ("kind", CertificateKind)):
             if asked := one_of(request.query_params, column, words):
                 found = found.filter(**{column: asked})
-        return paged(request, found, partial(certificate_output, shown=Disclosure(request.user)))
+        return paged(
+            request,
+            found,
+            partial(certificate_output, shown=Disclosure(request.user, at=timezone.now())),
+        )
 
 
 class CertificateAPI(API):
@@ -92,7 +99,7 @@ class CertificateAPI(API):
         found = _certificates(request, project).filter(pk=certificate_id).first()
         if found is None:
             raise CertificateNotFound(f"project {project} has no certificate {certificate_id}.")
-        return Response(certificate_output(found, Disclosure(request.user)))
+        return Response(certificate_output(found, Disclosure(request.user, at=timezone.now())))
 
 
 def _certificates(request: Request, project: str) -> QuerySet[Certificate]:

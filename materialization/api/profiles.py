@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -20,6 +22,8 @@ from materialization.requests.baselines import set_baseline
 from registry import access
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rest_framework.request import Request
 
     from materialization.models import Baseline
@@ -27,9 +31,11 @@ if TYPE_CHECKING:
     from materialization.quality.profiles import ColumnProfile, Profile
     from registry.models import FeatureViewVersion
 
+    #: What may be shown of a feature's profile.
+    Shown: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 #: What is said of a feature in one run, day or month.
-BRIEF = ("rows", "nulls", "nans", "mean", "std", "quantiles")
+BRIEF = ("rows", "nulls", "nans", "mean", "std", "quantiles", "withheld")
 
 
 class BadCount(Invalid):
@@ -62,7 +68,8 @@ class ProfileAPI(API):
         found = access.access_version(request.user, project, name, version)
         names = _names(found, stored_text(request.query_params, "feature"))
         history = history_of(found, runs=_count(request))
-        return Response(_output(history, names, Disclosure(request.user)))
+        shown = partial(Disclosure(request.user, at=timezone.now()).column, found)
+        return Response(_output(history, names, shown))
 
 
 class BaselineAPI(API):
@@ -119,23 +126,22 @@ def _text(body: dict[str, Any], key: str) -> str:
     return value.replace("\x00", "") if isinstance(value, str) else ""
 
 
-def _output(history: History, names: list[str], shown: Disclosure) -> dict[str, Any]:
+def _output(history: History, names: list[str], shown: Shown) -> dict[str, Any]:
     version = history.version
-    may_read = shown.may_read(version.feature_view)
     return {
         "feature_view": version.feature_view.name,
         "version": version.number,
-        "baseline": _baseline(history, names, may_read=may_read),
-        "profile": _profile(history.merged, names, may_read=may_read),
-        "runs": [_point(point, names, may_read=may_read) for point in history.points],
-        "before": [_past(past, names, may_read=may_read) for past in history.spans],
+        "baseline": _baseline(history, names, shown),
+        "profile": _profile(history.merged, names, shown),
+        "runs": [_point(point, names, shown) for point in history.points],
+        "before": [_past(past, names, shown) for past in history.spans],
     }
 
 
-def _baseline(history: History, names: list[str], *, may_read: bool) -> dict[str, Any] | None:
+def _baseline(history: History, names: list[str], shown: Shown) -> dict[str, Any] | None:
     if history.baseline is None:
         return None
-    profile = _profile(history.compared, names, may_read=may_read)
+    profile = _profile(history.compared, names, shown)
     approved_by = approvers_of(history.version)
     return {**_baseline_output(history.baseline), "approved_by": approved_by, "profile": profile}
 
@@ -152,23 +158,19 @@ def _baseline_output(baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def _profile(profile: Profile | None, names: list[str], *, may_read: bool) -> dict[str, Any] | None:
+def _profile(profile: Profile | None, names: list[str], shown: Shown) -> dict[str, Any] | None:
     if profile is None:
         return None
-    columns = [_column(each, may_read=may_read) for each in profile.columns if each.name in names]
+    columns = [shown(each.to_json()) for each in profile.columns if each.name in names]
     return {"rows": profile.rows, "sampled": profile.sampled, "columns": columns}
 
 
-def _column(column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
-    return Disclosure.column(column.to_json(), may_read=may_read)
-
-
-def _brief(column: ColumnProfile, *, may_read: bool) -> dict[str, Any]:
-    said = _column(column, may_read=may_read)
+def _brief(column: ColumnProfile, shown: Shown) -> dict[str, Any]:
+    said = shown(column.to_json())
     return {key: said[key] for key in BRIEF if key in said}
 
 
-def _past(past: Past, names: list[str], *, may_read: bool) -> dict[str, Any]:
+def _past(past: Past, names: list[str], shown: Shown) -> dict[str, Any]:
     """Return a day or month that has the profiles of its runs as one."""
     columns = past.columns
     return {
@@ -176,13 +178,11 @@ def _past(past: Past, names: list[str], *, may_read: bool) -> dict[str, Any]:
         "starts_on": past.span.starts_on.isoformat(),
         "runs": past.span.runs,
         "rows": past.span.rows,
-        "features": {
-            name: _brief(columns[name], may_read=may_read) for name in names if name in columns
-        },
+        "features": {name: _brief(columns[name], shown) for name in names if name in columns},
     }
 
 
-def _point(point: Point, names: list[str], *, may_read: bool) -> dict[str, Any]:
+def _point(point: Point, names: list[str], shown: Shown) -> dict[str, Any]:
     features = {}
     for name in names:
         if (column := point.columns.get(name)) is not None:
@@ -191,7 +191,7 @@ def _point(point: Point, names: list[str], *, may_read: bool) -> dict[str, Any]:
                 for side in ("baseline", "previous")
                 if (found := point.drift(side, name))
             }
-            features[name] = _brief(column, may_read=may_read) | {"drift": drift}
+            features[name] = _brief(column, shown) | {"drift": drift}
     return {
         "run": point.run.pk,
         "window_end": timestamp(point.run.window_end),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -58,8 +59,8 @@ class QuarantineAPI(API):
             page_bounds(request.query_params, default=DEFAULT_LIMIT),
             _cursor(request),
         )
-        shown = Disclosure(request.user)
-        may_read = shown.may_read(found.run.version.feature_view)
+        shown = Disclosure(request.user, at=timezone.now())
+        may_read = shown.shows_rows(found.run.version)
         page = NO_ROWS
         if may_read:
             actor, now = access.acting_user(request), database_now()
@@ -68,6 +69,7 @@ class QuarantineAPI(API):
             quarantine_output(found, shown)
             | {
                 "rows_shown": may_read,
+                "withheld": sorted(shown.withheld(found.run.version)),
                 "next": page.after and f"{page.after[0]}:{page.after[1]}",
                 "results": [
                     {
@@ -104,7 +106,7 @@ class ReleaseAPI(API):
             at=now,
             token=token,
         )
-        return Response(run_output(run, Disclosure(request.user), at=now), status=202)
+        return Response(run_output(run, Disclosure(request.user, at=now), at=now), status=202)
 
 
 class DiscardAPI(API):
@@ -125,7 +127,7 @@ class DiscardAPI(API):
             actor=access.acting_user(request),
             at=database_now(),
         )
-        return Response(quarantine_output(discarded, Disclosure(request.user)))
+        return Response(quarantine_output(discarded, Disclosure(request.user, at=timezone.now())))
 
 
 def _quarantine(request: Request, project: str, run_id: int) -> Quarantine:

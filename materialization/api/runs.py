@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -76,7 +77,7 @@ class MaterializeAPI(API):
             at=now,
             actor=access.acting_user(request),
         )
-        shown = Disclosure(request.user)
+        shown = Disclosure(request.user, at=now)
         return Response({"runs": [run_output(run, shown, at=now) for run in runs]}, status=202)
 
 
@@ -105,7 +106,7 @@ class BackfillAPI(API):
             at=now,
             actor=access.acting_user(request),
         )
-        return Response(run_output(run, Disclosure(request.user), at=now), status=202)
+        return Response(run_output(run, Disclosure(request.user, at=now), at=now), status=202)
 
 
 class RunsAPI(API):
@@ -129,7 +130,9 @@ class RunsAPI(API):
             runs = runs.filter(version__feature_view__name=name)
         if status := one_of(request.query_params, "status", RunStatus):
             runs = runs.filter(status=status)
-        shown = partial(run_output, shown=Disclosure(request.user), at=database_now())
+        shown = partial(
+            run_output, shown=Disclosure(request.user, at=timezone.now()), at=database_now()
+        )
         return paged(request, runs, shown)
 
 
@@ -141,7 +144,9 @@ class RunAPI(API):
     @extend_schema(operation_id="get_run", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, run_id: int) -> Response:
         run = _run(request, project, run_id)
-        return Response(run_output(run, Disclosure(request.user), at=database_now()))
+        return Response(
+            run_output(run, Disclosure(request.user, at=timezone.now()), at=database_now())
+        )
 
 
 class _ChangeRunAPI(API):
@@ -155,7 +160,7 @@ class _ChangeRunAPI(API):
         small_object(request, known=())
         now = database_now()
         changed = type(self).change(run=run, actor=access.acting_user(request), at=now)
-        return Response(run_output(changed, Disclosure(request.user), at=now))
+        return Response(run_output(changed, Disclosure(request.user, at=now), at=now))
 
 
 class CancelRunAPI(_ChangeRunAPI):

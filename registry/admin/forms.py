@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from registry import access
 from registry.admin.scope import projects_with
-from registry.choices import EvidencePart, Right, Role
+from registry.choices import SENSITIVE, EvidencePart, Right, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
 from registry.reviewers import MOST_HOURS
@@ -166,6 +166,39 @@ class TokenForm(StyledForm):
         days = self.fields["days"]
         days.widget.attrs["max"] = settings.TOKEN_MAX_DAYS
         days.help_text = f"At most {settings.TOKEN_MAX_DAYS}."
+
+
+class ReadGrantForm(StyledForm):
+    """What somebody asks to read, for whom, why and how long."""
+
+    project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
+    username = forms.CharField(
+        label="For",
+        max_length=150,
+        help_text="A person or service account with a role in the project.",
+    )
+    feature_view = forms.CharField(
+        max_length=63, required=False, help_text="What is sensitive in this one view, or:"
+    )
+    level = forms.ChoiceField(
+        label="In every view of the project, up to",
+        required=False,
+        choices=[("", "–"), *((each.value, each.value) for each in SENSITIVE)],
+    )
+    purpose = forms.CharField(
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="What the values are for. Whoever decides reads it, and the trail keeps it.",
+    )
+    days = forms.IntegerField(label="For how long, in days", min_value=1, initial=90)
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        visible = Project.objects.filter(pk__in=projects_with(request))
+        self.fields["project"].queryset = visible  # type: ignore[attr-defined]
+        days = self.fields["days"]
+        days.widget.attrs["max"] = settings.READ_GRANT_MAX_DAYS
+        days.help_text = f"At most {settings.READ_GRANT_MAX_DAYS}."
 
 
 def token_users(request: HttpRequest) -> Any:

@@ -168,8 +168,7 @@ def _step(
 
 
 def hand_of(request: Request) -> Hand:
-    token = token_of(request)
-    return Hand(access.acting_user(request), token.created_by if token else None)
+    return Hand(access.acting_user(request), token_of(request))
 
 
 def grant_output(grant: ReadGrant, *, at: datetime) -> dict[str, Any]:

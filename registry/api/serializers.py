@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from registry.evidence import Sight
     from registry.models import (
         AuditEntry,
         DataSource,
@@ -131,7 +132,7 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
     }
 
 
-def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, Any]:
+def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
     """Describe what there is to decide on; values of the data for those who may read them."""
     evidence = evidence_of(version)
     now = decided_on(version, evidence)
@@ -140,7 +141,7 @@ def review_output(version: FeatureViewVersion, *, may_read: bool) -> dict[str, A
         "state": version.state,
         "packet": version.packet,
         "packet_hash": now,
-        "evidence": _evidence_output(evidence, may_read=may_read) if evidence else None,
+        "evidence": _evidence_output(evidence, sight) if evidence else None,
         "changes": [change_output(Difference(**each)) for each in version.packet.get("diff", ())],
         "approvals": [
             {
@@ -219,11 +220,11 @@ def asked_output(version: FeatureViewVersion, *, may_ask: bool) -> dict[str, Any
     }
 
 
-def _evidence_output(evidence: Evidence, *, may_read: bool) -> dict[str, Any]:
+def _evidence_output(evidence: Evidence, sight: Sight) -> dict[str, Any]:
     return {
         "status": evidence.status,
         "computed_at": timestamp(evidence.computed_at),
-        "parts": shown_parts(evidence, may_read=may_read),
+        "parts": shown_parts(evidence, sight),
     }
 
 

@@ -23,7 +23,7 @@ from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_line, version_output
 from registry.authentication import token_of
 from registry.choices import Action, State
-from registry.evidence import may_see_values
+from registry.evidence import sight_of
 from registry.facts import facts_of
 from registry.looking import get_looking
 from registry.newest import NEWEST_FIRST
@@ -76,7 +76,8 @@ class ReviewAPI(API):
     @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        return Response(review_output(found, may_read=may_see_values(request.user, found)))
+        sight = sight_of(request.user, found, at=timezone.now())
+        return Response(review_output(found, sight))
 
 
 #: What single actions take beside a comment.

@@ -162,7 +162,8 @@ def plan(who, cast, text):
 def test_a_plan_shows_the_value_to_those_who_may_read_it(cast, sources, who, fault):
     """Whoever writes definitions has a role that reads, but for rights given one by one."""
     write_rows(sources, [(*row[:4], SECRET) for row in ROWS], TEXTS)
-    assign_perm("add_featureview", getattr(cast, who), cast.project)
+    for right in ("add_featureview", "plan_featureview"):
+        assign_perm(right, getattr(cast, who), cast.project)
 
     refused = plan(who, cast, FAULTS[fault][0])
 
@@ -174,7 +175,8 @@ def test_a_plan_shows_the_value_to_those_who_may_read_it(cast, sources, who, fau
 def test_a_key_that_cannot_be_cast_is_not_told_by_a_plan(cast, sources):
     keys = SCHEMA.set(0, pa.field("driver_id", pa.string()))
     write_rows(sources, [(SECRET, *row[1:]) for row in ROWS], keys)
-    assign_perm("add_featureview", cast.steward, cast.project)
+    for right in ("add_featureview", "plan_featureview"):
+        assign_perm(right, cast.steward, cast.project)
 
     assert SECRET in json.dumps(plan("author", cast, DEFINITIONS).data)
     assert SECRET not in json.dumps(plan("steward", cast, DEFINITIONS).data)

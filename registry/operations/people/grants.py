@@ -10,20 +10,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from lib.errors import SHOWN, SHOWN_LENGTH, Conflict, Forbidden, Invalid, TooLarge
 from registry import access, audit, epoch
 from registry.choices import SENSITIVE, GrantState, Right
+from registry.hands import Beginning, HandMayNotDecide, require_apart, require_own_voice
 from registry.models import ReadGrant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from django.contrib.auth.models import User
-
-    from registry.models import FeatureView, Project
+    from registry.models import ApiToken, FeatureView, Project
 
 MAX_PURPOSE = 1000
 MAX_COMMENT = 2000
@@ -41,10 +41,6 @@ class NoRole(BadGrantRequest):
             f"{name[:SHOWN_LENGTH]!r} has no role in {project}; a grant adds to a role, so that"
             " comes first."
         )
-
-
-class GrantNeedsPerson(Forbidden):
-    code = "grant_needs_person"
 
 
 class GrantTakesTwo(Forbidden):
@@ -75,10 +71,10 @@ class Scope(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """Who acts, and who made the API token they came with; None without one."""
+    """Who acts, and by which API token; None without one."""
 
     actor: User
-    token_owner: User | None = None
+    token: ApiToken | None = None
 
 
 @transaction.atomic
@@ -95,13 +91,14 @@ def ask_for_grant(
     """Ask that an account with a role in the project may read sensitive values until an instant.
 
     :raises ActionNotPermitted: the asking person may not see the project.
-    :raises GrantNeedsPerson: a service account asks, or a token that somebody else made.
+    :raises ServiceAccountMayNotDecide, TokenMayNotDecide, PasswordNotYourOwn: as
+        ``require_own_voice``: it is nobody's own request.
     :raises BadGrantRequest: no purpose, an end in the past or too far, no such scope, or an account
         without a role.
     :raises TooManyGrantsAsked: too many that the person asked for wait for a decision.
     """
     access.require(by.actor, Right.VIEW_PROJECT, project)
-    _require_person(by, project)
+    require_own_voice(by.actor, by.token, project=project.name)
     purpose = _text(purpose, "purpose", MAX_PURPOSE)
     _check_scope(project, user, scope)
     _check_end(ends_at, at)
@@ -130,8 +127,9 @@ def give_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -
 
     Where nobody else could, whoever asked may give it, and it is recorded as such.
 
-    :raises ActionNotPermitted: the actor may not give grants.
-    :raises GrantNeedsPerson: as ``ask_for_grant``.
+    :raises ActionNotPermitted, ServiceAccountMayNotDecide, TokenMayNotDecide, PasswordNotYourOwn:
+        the actor may not give grants, or it is not their own hand.
+    :raises HandMayNotDecide: as ``require_second``.
     :raises GrantTakesTwo: the actor asked for it, or would read by it, and others could give it.
     :raises GrantDecided, GrantOver: somebody decided first, or its end has come.
     """
@@ -140,7 +138,7 @@ def give_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -
         _require_state(grant, GrantState.ASKED)
         if at >= grant.ends_at:
             raise GrantOver(f"{grant} was to end at {grant.ends_at:%Y-%m-%d %H:%M} UTC; ask anew.")
-        is_unseconded = _is_unseconded(grant, by.actor)
+        is_unseconded = require_second(grant, by.actor)
         _move(
             grant,
             GrantState.GIVEN,
@@ -157,7 +155,7 @@ def give_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -
 def refuse_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str) -> ReadGrant:
     """Refuse what was asked for, and say why.
 
-    :raises ActionNotPermitted, GrantNeedsPerson, GrantDecided: as ``give_grant``.
+    :raises ActionNotPermitted, GrantDecided: as ``give_grant``.
     :raises BadGrantRequest: no reason.
     """
     comment = _text(comment, "comment", MAX_COMMENT)
@@ -177,7 +175,7 @@ def revoke_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "")
     comment = _text(comment, "comment", MAX_COMMENT, least=0)
     _require_may_revoke(grant, by.actor)
     with epoch.change(grant.project_id):
-        _require_may_revoke(grant, type(by.actor).objects.get(pk=by.actor.pk))
+        _require_may_revoke(grant, User.objects.get(pk=by.actor.pk))
         grant.refresh_from_db()
         _require_state(grant, GrantState.ASKED, GrantState.GIVEN)
         _move(grant, GrantState.REVOKED, revoked_by=by.actor, revoked_at=at, comment=comment)
@@ -192,7 +190,7 @@ def _deciding(grant: ReadGrant, by: Hand) -> Iterator[None]:
     What is given needs no other epoch: no read plan knows of a grant that is lacking.
     """
     access.require(by.actor, Right.GIVE_READGRANT, grant.project)
-    _require_person(by, grant.project)
+    require_own_voice(by.actor, by.token, project=grant.project.name)
     with transaction.atomic():
         epoch.hold(grant.project_id)
         access.require_still(by.actor, Right.GIVE_READGRANT, grant.project)
@@ -200,36 +198,39 @@ def _deciding(grant: ReadGrant, by: Hand) -> Iterator[None]:
         yield
 
 
-def _is_unseconded(grant: ReadGrant, actor: User) -> bool:
-    """Return whether one person asks and gives, because there is no other.
+def require_second(grant: ReadGrant, actor: User) -> bool:
+    """Return if somebody else asked and would read by it; True: nobody else could give it.
 
-    :raises GrantTakesTwo: there is one.
+    :raises GrantTakesTwo: the actor asked, or would read by it, and others could; names them.
+    :raises HandMayNotDecide: the actor decides by the word of whoever asked or would read by it.
     """
     own = {grant.asked_by_id, grant.user_id}
     if actor.pk not in own:
+        _require_apart(grant, actor)
         return False
     others = access.people_with(Right.GIVE_READGRANT, grant.project).exclude(pk__in=own)
-    names = list(others.order_by("username").values_list("username", flat=True)[:SHOWN])
+    names = [each.get_username() for each in others.order_by("username") if _is_apart(grant, each)]
     if names:
         part = "asked for it" if actor.pk == grant.asked_by_id else "would read by it"
         raise GrantTakesTwo(
-            f"{actor} {part}; somebody else has to give it: {', '.join(names)}.",
+            f"{actor} {part}; somebody else has to give it: {', '.join(names[:SHOWN])}.",
             project=grant.project.name,
         )
     return True
 
 
-def _require_person(by: Hand, project: Project) -> None:
-    if not access.is_person(by.actor):
-        raise GrantNeedsPerson(
-            f"{by.actor} is a service account; a person asks for grants and gives them.",
-            project=project.name,
-        )
-    if by.token_owner is not None and by.token_owner.pk != by.actor.pk:
-        raise GrantNeedsPerson(
-            f"the token is {by.actor}'s but {by.token_owner} made it; use one of your own.",
-            project=project.name,
-        )
+def _require_apart(grant: ReadGrant, actor: User) -> None:
+    own = {grant.asked_by_id, grant.user_id}
+    began = Beginning(grant.asked_at, "the grant was asked for")
+    require_apart(actor, grant.project, own, began=began, whose="asked for it or reads by it")
+
+
+def _is_apart(grant: ReadGrant, person: User) -> bool:
+    try:
+        _require_apart(grant, person)
+    except HandMayNotDecide:
+        return False
+    return True
 
 
 def _require_may_revoke(grant: ReadGrant, actor: User) -> None:

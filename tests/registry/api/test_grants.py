@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.choices import Role
+from registry.hands import note_password
 from registry.models import AuditEntry, ReadGrant
 from registry.operations.people import grants, members
 from tests import factories
@@ -179,7 +180,29 @@ def test_a_program_neither_asks_nor_gives(client, cast, view):
     give = client.post(f"{URL}/{number}/give", b"{}", kind, headers=headers)
     ask = client.post(URL, json.dumps(wanted()), kind, headers=headers)
 
-    assert [r.json()["code"] for r in (give, ask)] == ["grant_needs_person"] * 2
+    assert [r.json()["code"] for r in (give, ask)] == ["service_account_may_not_decide"] * 2
+
+
+def test_nobody_gives_by_the_word_of_whoever_asked(client, cast, view):
+    cast.puppet = factories.make_user("puppet")
+    role = {"project": cast.project, "user": cast.puppet, "role": Role.STEWARD}
+    members.grant_role(**role, actor=cast.owner, at=factories.AT)
+    number = asked(client, cast, "owner")
+
+    assert post(client, cast, "puppet", f"/{number}/give").json()["code"] == "hand_may_not_decide"
+    assert "puppet" not in post(client, cast, "owner", f"/{number}/give").json()["detail"]
+    assert post(client, cast, "puppet", f"/{asked(client, cast)}/give").status_code == 200
+
+
+def test_nobody_gives_by_a_password_that_somebody_else_set(client, cast, view):
+    number = asked(client, cast)
+    text = factories.token_for(cast.steward)
+    note_password(user=cast.steward, set_by=cast.consumer, at=timezone.now())
+
+    headers = {"Authorization": f"Bearer {text}"}
+    answer = client.post(f"{URL}/{number}/give", b"{}", "application/json", headers=headers)
+
+    assert answer.json()["code"] == "password_not_your_own"
 
 
 def test_a_decision_stands(client, cast, view):
