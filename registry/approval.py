@@ -18,6 +18,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart,
 from registry.evidence import decided_on, evidence_of
 from registry.models import PolicyChange
 from registry.queries import relatives
+from registry.remembered import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,9 +109,12 @@ def approvals_required(version: FeatureViewVersion) -> int:
 def wanted_now(version: FeatureViewVersion, known: list[FeatureViewVersion]) -> int:
     """Return how many approvals the policy wants of a version with these ``relatives``.
 
-    The highest sensitivity counts, so that lowering one takes as many people as keeping it.
+    The highest sensitivity counts, so that lowering one takes as many people as keeping it; also
+    what the columns it reads were ever approved as, in whichever view.
     """
+    weaker = lowered(version.feature_view.project, version.spec)
     sensitivities = [each.sensitivity for each in (version, *known)]
+    sensitivities += [each.was for each in weaker]
     highest = max(sensitivities, key=SENSITIVITY_ORDER.index)
     columns = ["approvals_required"]
     if highest in SENSITIVE:

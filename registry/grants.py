@@ -16,6 +16,7 @@ from lib.errors import SHOWN, Forbidden
 from registry import access
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
 from registry.models import ReadGrant
+from registry.remembered import sensitivities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import FeatureViewVersion, Project
+    from registry.spec.model import VersionSpec
 
 #: Until when what is not sensitive may be read.
 NO_END = datetime.max.replace(tzinfo=UTC)
@@ -66,11 +68,12 @@ class Grants:
         """
         if sensitivity not in SENSITIVE:
             return NO_END
-        ends = [
-            grant.ends_at
-            for grant in self._of(version.feature_view.project_id)
-            if _covers(grant, version, sensitivity)
-        ]
+        view = version.feature_view
+        return self._until(view.project_id, sensitivity, view.name)
+
+    def _until(self, project_id: int, sensitivity: Sensitivity, view: str) -> datetime | None:
+        mine = self._of(project_id)
+        ends = [grant.ends_at for grant in mine if _covers(grant, view, sensitivity)]
         return max(ends, default=None)
 
     def withheld(self, version: FeatureViewVersion) -> frozenset[str]:
@@ -81,6 +84,13 @@ class Grants:
                 name for name, level in levels if self.until(version, level) is None
             )
         return self._withheld[version.pk]
+
+    def shows(self, project: Project, spec: VersionSpec) -> bool:
+        """Return whether values that a definition reads may be shown before it is a version."""
+        return all(
+            level not in SENSITIVE or self._until(project.pk, level, spec.view.name) is not None
+            for level in sensitivities(project, spec).values()
+        )
 
     def require(self, asked: Iterable[tuple[FeatureViewVersion, str]]) -> datetime:
         """Return until when all of these features may be read; names that are none are passed over.
@@ -122,23 +132,29 @@ class Grants:
         )
 
     def _levels(self, version: FeatureViewVersion) -> dict[str, Sensitivity]:
+        """Return how sensitive each feature is: as was agreed, else as is remembered of it."""
         if version.pk not in self._sensitivities:
-            features = version.spec.features
-            self._sensitivities[version.pk] = {each.name: each.sensitivity for each in features}
+            self._sensitivities[version.pk] = (
+                {each.name: each.sensitivity for each in version.spec.features}
+                if version.approved_at is not None
+                else sensitivities(version.feature_view.project, version.spec)
+            )
         return self._sensitivities[version.pk]
 
     def _of(self, project_id: int) -> list[ReadGrant]:
         if project_id not in self._known:
-            mine = ReadGrant.objects.filter(user_id=self._user.pk or 0, project_id=project_id)
+            mine = ReadGrant.objects.select_related("feature_view").filter(
+                user_id=self._user.pk or 0, project_id=project_id
+            )
             self._known[project_id] = list(
                 mine.filter(state=GrantState.GIVEN, ends_at__gt=self._at)
             )
         return self._known[project_id]
 
 
-def _covers(grant: ReadGrant, version: FeatureViewVersion, sensitivity: Sensitivity) -> bool:
-    if not grant.level:
-        return grant.feature_view_id == version.feature_view_id
+def _covers(grant: ReadGrant, view: str, sensitivity: Sensitivity) -> bool:
+    if grant.feature_view is not None:
+        return grant.feature_view.name == view
     return SENSITIVITY_ORDER.index(sensitivity) <= SENSITIVITY_ORDER.index(Sensitivity(grant.level))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from registry.choices import EvidenceStatus, State, Verdict
+from registry.choices import EvidenceStatus, GrantState, State, Verdict
 from registry.lifecycle import TRANSITIONS
 
 #: (event, refusal) → the condition on OLD and NEW under which it is raised. ``JSON_TEXT(column,
@@ -145,6 +145,49 @@ COMMENT_RULES: Rules = {
     ("DELETE", "what was said is not removed"): ALWAYS,
 }
 
+# --- Grants --------------------------------------------------------------------------------------
+
+GRANTS = "registry_readgrant"
+#: What was asked for, and what stays once it was decided.
+ASKED_FOR = (
+    "id", "project_id", "user_id", "feature_view_id", "level", "purpose", "ends_at", "asked_by_id",
+    "asked_at",
+)  # fmt: skip
+DECIDED = ("decided_by_id", "decided_at", "is_unseconded")
+GRANT_STEPS = ", ".join(
+    f"'{before}>{after}'"
+    for before, after in (
+        (GrantState.ASKED, GrantState.GIVEN),
+        (GrantState.ASKED, GrantState.REFUSED),
+        (GrantState.ASKED, GrantState.REVOKED),
+        (GrantState.GIVEN, GrantState.REVOKED),
+    )
+)
+#: The entry ``e`` of the trail that says a step of a grant was somebody's.
+GRANT_ENTRY = f"""EXISTS (SELECT 1 FROM {TRAIL} e WHERE e.verb = 'read_grant.{{verb}}'
+    AND e.subject_type = 'readgrant' AND e.subject_id = CAST(OLD.id AS text)
+    AND e.actor_id = {{who}})"""  # noqa: S608 - our own words
+GRANT_RULES: Rules = {
+    ("INSERT", "a grant begins by being asked for"): (
+        f"NEW.state <> '{GrantState.ASKED}' OR NEW.decided_by_id IS NOT NULL"
+    ),
+    ("UPDATE", "what a grant was asked for stays"): " OR ".join(
+        f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ASKED_FOR
+    ),
+    ("UPDATE", "a grant has no such step"): (
+        f"OLD.state || '>' || NEW.state NOT IN ({GRANT_STEPS})"
+    ),
+    ("UPDATE", "who decided on a grant stays"): "OLD.decided_by_id IS NOT NULL AND ({})".format(
+        " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in DECIDED)
+    ),
+    ("UPDATE", "a grant that is given needs its entries in the audit trail"): (
+        f"NEW.state = '{GrantState.GIVEN}' AND NOT ("
+        f"{GRANT_ENTRY.format(verb='given', who='NEW.decided_by_id')}"
+        f" AND {GRANT_ENTRY.format(verb='asked', who='OLD.asked_by_id')})"
+    ),
+    ("DELETE", "a grant is never deleted"): ALWAYS,
+}
+
 # --- All of them ---------------------------------------------------------------------------------
 
 EDITORS = "who edited something stays known"
@@ -190,6 +233,7 @@ GUARDS: dict[str, Guard] = {
     "registry_reviewpassage": Guard(
         kept("what was said of a line stays beside it"), keys=(("version_id", "sha256"),)
     ),
+    GRANTS: Guard(GRANT_RULES),
     "registry_featureserviceversion": Guard(
         kept("a version of a service never changes"),
         keys=(("feature_service_id", "version"),),

@@ -1,4 +1,4 @@
-"""What the trail tells of one version, compared with what its row, reviews and evidence say.
+"""What the trail tells of one version or grant, compared with what its rows say.
 
 Not for loading them or for the trail's own chain: ``verifying`` does both.
 """
@@ -8,19 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry.choices import SUBMITTED_STATES, Action, EvidenceStatus, State, Verdict
+from registry.choices import SUBMITTED_STATES, Action, EvidenceStatus, GrantState, State, Verdict
 from registry.lifecycle import VERB
+from registry.models.names import pseudonym_of
 from registry.spec.fingerprints import content_fingerprint, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from registry.models import AuditEntry, Evidence, FeatureViewVersion, Review
+    from registry.models import AuditEntry, Evidence, FeatureViewVersion, ReadGrant, Review
 
 STATES = {*State}
 DRAFTED = "feature_view_version.drafted"
 WRITTEN = (DRAFTED, "feature_view_version.edited", VERB[Action.SUBMIT])
 REVIEWED = {VERB[Action.APPROVE], VERB[Action.REJECT]}
+GRANT_ASKED, GRANT_GIVEN = "read_grant.asked", "read_grant.given"
 ASSAYED = "feature_view_version.assayed"
 #: From here on a number is written whole by PostgreSQL, which Python wrote as a fraction.
 WHOLE_FROM = 10**16
@@ -142,3 +144,27 @@ def _evidence(told: Told) -> Iterator[str]:
     for evidence in told.evidence:
         if evidence.status == EvidenceStatus.COMPUTED and evidence.hash not in seals:
             yield f"evidence {evidence.pk} is not what the trail has the seal of"
+
+
+def findings_of_grant(grant: ReadGrant, entries: Sequence[AuditEntry]) -> Iterator[str]:
+    """Say each thing of a grant that is not as the trail has it."""
+    if not entries or entries[0].verb != GRANT_ASKED:
+        yield "nobody asked for it: the trail has no entry of that"
+        return
+    asked = entries[0]
+    then, now = (dict(entry.after or {}) for entry in (asked, entries[-1]))
+    said = {
+        "user": pseudonym_of(grant.user),
+        "scope": grant.scope,
+        "ends_at": grant.ends_at.isoformat(),
+    }
+    for name, value in said.items():
+        if then.get(name) != value:
+            yield f"its {name} is {value}, and {then.get(name)} was asked for"
+    if asked.actor_id != grant.asked_by_id:
+        yield f"account {grant.asked_by_id} asked for it, and {asked.actor_id} by the trail"
+    if now.get("state") != grant.state:
+        yield f"it is {grant.state}, and {now.get('state')} by the trail"
+    given = next((entry for entry in entries if entry.verb == GRANT_GIVEN), None)
+    if grant.state == GrantState.GIVEN and given and given.actor_id != grant.decided_by_id:
+        yield f"account {grant.decided_by_id} gave it, and {given.actor_id} by the trail"

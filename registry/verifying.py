@@ -15,8 +15,15 @@ from django.db.models import F
 
 from lib.batches import in_key_order
 from registry import audit, triggers
-from registry.models import AuditEntry, Evidence, FeatureViewVersion, Review, VersionEditor
-from registry.told import Told, findings_of_version
+from registry.models import (
+    AuditEntry,
+    Evidence,
+    FeatureViewVersion,
+    ReadGrant,
+    Review,
+    VersionEditor,
+)
+from registry.told import Told, findings_of_grant, findings_of_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +36,7 @@ KIND = "featureviewversion"
 
 
 class Finding(NamedTuple):
-    """What is wrong, where: of ``triggers``, the ``trail`` itself, or ``versions``."""
+    """What is wrong, where: of ``triggers``, the ``trail`` itself, ``versions``, or ``grants``."""
 
     what: str
     where: str
@@ -47,6 +54,8 @@ def findings() -> Iterator[Finding]:
     yield from _actors()
     for batch in in_key_order(_versions(), AT_ONCE):
         yield from version_findings(batch)
+    for grants in in_key_order(_grants(), AT_ONCE):
+        yield from grant_findings(grants)
 
 
 def _actors() -> Iterator[Finding]:
@@ -106,6 +115,21 @@ def _doubtful(
     told = _told(versions)
     found = {each.pk: (each, list(findings_of_version(each, told[each.pk]))) for each in versions}
     return {pk: pair for pk, pair in found.items() if pair[1]}
+
+
+def _grants() -> QuerySet[ReadGrant]:
+    return ReadGrant.objects.select_related("user__pseudonym", "project", "feature_view")
+
+
+def grant_findings(grants: Sequence[ReadGrant]) -> Iterator[Finding]:
+    """Yield where the trail says something else of these grants than their rows do."""
+    keys = [str(grant.pk) for grant in grants]
+    told: dict[str, list[AuditEntry]] = defaultdict(list)
+    for entry in AuditEntry.objects.filter(subject_type="readgrant", subject_id__in=keys):
+        told[entry.subject_id].append(entry)
+    for grant in grants:
+        for said in findings_of_grant(grant, sorted(told[str(grant.pk)], key=lambda e: e.pk)):
+            yield Finding("grants", str(grant), said)
 
 
 def _told(versions: Sequence[FeatureViewVersion]) -> dict[int, Told]:

@@ -131,7 +131,7 @@ class DiscardAPI(API):
 
 
 def _quarantine(request: Request, project: str, run_id: int) -> Quarantine:
-    found = quarantines(access.access_project(request.user, project)).filter(run=run_id).first()
+    found = quarantines(access.access_project(request.user, project)).filter(run__pk=run_id).first()
     if found is None:
         raise QuarantineNotFound(f"no rows of run {run_id} are, or were, in quarantine.")
     return found

@@ -33,7 +33,8 @@ from registry.hands import HandMayNotDecide
 from registry.markup import badge, breakable, link, utc
 from registry.models import ReadGrant
 from registry.operations.people import grants as operations
-from registry.operations.people.grants import GrantTakesTwo, Hand, NoRole, Scope
+from registry.operations.people.grants import Hand, NoRole, Scope
+from registry.operations.people.seconds import GrantTakesTwo, require_second
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -207,7 +208,7 @@ def _projects(request: HttpRequest) -> list[Any]:
 def _second(grant: ReadGrant, request: HttpRequest) -> dict[str, Any]:
     """Return why the person may not give the grant, or that nobody else could."""
     try:
-        return {"is_alone": operations.require_second(grant, access.acting_user(request))}
+        return {"is_alone": require_second(grant, access.acting_user(request))}
     except (GrantTakesTwo, HandMayNotDecide) as exc:
         return {"barred": exc.message}
 

@@ -28,6 +28,7 @@ from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
 from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
+from registry.remembered import held_to, lowered
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
 
@@ -112,6 +113,8 @@ def change_of(version: FeatureViewVersion) -> dict[str, Any]:
         return dict(version.packet)
     base = version.based_on
     change = classify(base.spec if base else None, version.spec)
+    weaker = lowered(version.feature_view.project, version.spec)
+    change = held_to(change, weaker)
     return {
         "class": change.classification,
         "reasons": change.reasons,

@@ -84,7 +84,8 @@ class ReadGrant(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.user}: {self.scope} of {self.project}"
+        """Say what it is; not whose, for the trail keeps no names."""
+        return f"grant {self.pk} to read {self.scope} of {self.project}"
 
     @property
     def scope(self) -> str:

@@ -18,7 +18,7 @@ from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from registry.spec.model import FeatureSpec
 
@@ -41,6 +41,10 @@ class Change(NamedTuple):
     classification: ChangeClass | None
     reasons: tuple[str, ...]
     is_guard: bool
+
+    def tells_lowered(self, feature: str) -> bool:
+        """Return whether it says already that a feature is less sensitive than before."""
+        return any(each.startswith(f"{_moved(feature)} lowered ") for each in self.reasons)
 
 
 def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
@@ -74,12 +78,16 @@ def with_guards(change: Change, served: Mapping[str, VersionSpec], new: VersionS
         for reason, text in _feature_reasons(old, new)
         if reason is ChangeClass.GUARD and text not in change.reasons
     }
-    if not found or change.classification is None:
+    return with_reasons(change, [f"{text}, against {number}" for text, number in found.items()])
+
+
+def with_reasons(change: Change, weakened: Sequence[str]) -> Change:
+    """Return ``change`` with further protections that are weakened, each in words."""
+    if not weakened or change.classification is None:
         return change
     classes = {change.classification, ChangeClass.GUARD}
     strongest = next(strength for strength in STRENGTH if strength in classes)
-    texts = (f"{text}, against {number}" for text, number in found.items())
-    return Change(strongest, (*change.reasons, *texts), is_guard=True)
+    return Change(strongest, (*change.reasons, *weakened), is_guard=True)
 
 
 def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
@@ -142,12 +150,15 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
             old.sensitivity
         )
         kind, word = (ChangeClass.GUARD, "lowered") if is_lower else (ChangeClass.PATCH, "raised")
-        moved = f"{word} from {old.sensitivity} to {new.sensitivity}"
-        yield kind, f"feature {new.name}: sensitivity {moved}"
+        yield kind, f"{_moved(new.name)} {word} from {old.sensitivity} to {new.sensitivity}"
     for check in loosened(old.checks, new.checks):
         yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
     for check, what in tightened(old.checks, new.checks):
         yield ChangeClass.PATCH, f"feature {new.name}: check {check} {what}"
+
+
+def _moved(feature: str) -> str:
+    return f"feature {feature}: sensitivity"
 
 
 def _serving_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:

@@ -11,11 +11,14 @@ import pyarrow as pa
 import pytest
 from django.urls import reverse
 
+from materialization.edges import look_at_sources
 from materialization.models import Quarantine
 from registry.choices import State
 from registry.grants import WITHHELD
 from registry.models import Feature
 from registry.operations.people import grants
+from registry.operations.registration.apply import apply_definitions
+from registry.reading.parsing import InvalidDefinitions, parse_files
 from tests import factories
 from tests.materialization.run_world import ROWS, SCHEMA, committed, materialize, write_rows
 from tests.materialization.runner.test_assaying import assayed
@@ -206,3 +209,41 @@ def test_a_reviewer_with_a_grant_sees_values_of_what_waits(client, cast, sources
     factories.give_grant(cast, cast.owner, view="driver_hourly")
 
     assert SECRET in client.get(page).content.decode()
+
+
+#: What somebody defines anew over the same column, with less.
+AGAIN = factories.DEFINITIONS.replace("name: driver_hourly", "name: driver_daily").replace(
+    "type: int32, sensitivity: internal", "type: string, sensitivity: public"
+)
+
+
+def test_nobody_lowers_the_sensitivity_to_see_values_before_anybody_agreed(
+    client, cast, sources, stored
+):
+    version = factories.make_version(cast, state=State.IN_REVIEW, text=AGAIN)
+    assayed(version)
+    client.force_login(cast.owner)
+    page = admin("registry_featureviewversion_change", version)
+    said = client.get(page).content.decode()
+    assert SECRET not in said
+    assert "Withheld" in said
+
+    factories.give_grant(cast, cast.owner, level="restricted")
+
+    assert SECRET in client.get(page).content.decode()
+
+
+def test_a_plan_and_a_submission_quote_no_value_of_a_restricted_column(cast, sources, stored):
+    numbers = AGAIN.replace("type: string", "type: int32")
+
+    def told():
+        with pytest.raises(InvalidDefinitions) as caught:
+            apply_definitions(
+                parse_files([("f.yaml", numbers)]), project=cast.project, actor=cast.author,
+                at=factories.AT, look=look_at_sources, dry_run=True,
+            )  # fmt: skip
+        return str(caught.value.data)
+
+    assert SECRET not in told()
+    factories.give_grant(cast, cast.author, level="restricted", at=factories.AT)
+    assert SECRET in told()

@@ -21,7 +21,7 @@ from registry.models import (
 )
 from registry.operations.lifecycle.commenting import On, add_comment
 from registry.triggers import faults
-from tests.factories import AT, DEFINITIONS, apply, make_ready, make_version, seen
+from tests.factories import AT, DEFINITIONS, apply, give_grant, make_ready, make_version, seen
 
 pytestmark = pytest.mark.django_db
 sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="OR REPLACE is SQLite's")
@@ -203,6 +203,7 @@ KEPT = {
     "registry_reviewcomment": "what was said",
     "registry_reviewpassage": "what was said of a line",
     "registry_usedname": "a name that was used stays so",
+    "registry_readgrant": "never deleted|asked for stays|no such step",
 }
 
 
@@ -213,6 +214,7 @@ def everything(cast):
     apply(SERVICE, cast)
     waiting = make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
     add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT, on=On("definition", 1))
+    give_grant(cast, cast.consumer, view="driver_hourly")
     return version
 
 

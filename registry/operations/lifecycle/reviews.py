@@ -23,6 +23,7 @@ from registry.approval import (
 )
 from registry.choices import Action, Right, State, Verdict
 from registry.evidence import ask_for_evidence, decided_on, evidence_of, require_evidence
+from registry.grants import Grants
 from registry.looking import NothingSeen
 from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
 from registry.models.feature_view import StateChanged
@@ -33,6 +34,7 @@ from registry.operations.lifecycle.numbers import assign_number, give_number, ta
 from registry.operations.lifecycle.packets import check_base, make_packet
 from registry.operations.lifecycle.releases import default_if_none
 from registry.queries import base_version, relatives
+from registry.remembered import held_to, lowered
 from registry.spec.change import classify, with_guards
 from registry.spec.fingerprints import (
     canonical_json,
@@ -93,7 +95,7 @@ def submit_version(
     # Reading files takes its time, so it happens before anything is locked.
     report = _look(version, look)
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
-        _require_sound(version, report, actor)
+        _require_sound(version, report, actor, at=at)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
         _freeze(version, transition.target, actor, at, report)
         ask_owner(version, at) if reviewers is None else ask(version, reviewers, actor, at)
@@ -108,22 +110,25 @@ def check_submission(
     taken: set[Version],
     look: Looking,
     actor: User,
+    at: datetime,
 ) -> Version:
     """Return the number that submitting this draft would give; it may be stored or not.
 
     :raises SourceProblems, NothingToReview, VersionTaken, VersionTooLow: as ``submit_version``.
     """
-    _require_sound(version, _look(version, look), actor)
+    _require_sound(version, _look(version, look), actor, at=at)
     return assign_number(version, base, _change(version, base), taken=taken)
 
 
-def _require_sound(version: FeatureViewVersion, report: Look, actor: User) -> None:
+def _require_sound(version: FeatureViewVersion, report: Look, actor: User, *, at: datetime) -> None:
     """Refuse what a look found; with values of the source where the actor may read them."""
     if not report.problems:
         return
     messages = "; ".join(message for _, message in report.problems)
     error = SourceProblems(f"{version}: {messages}")
-    if report.examples and access.can(actor, Right.READ_OFFLINE, version.feature_view.project):
+    project = version.feature_view.project
+    may_read = report.examples and access.can(actor, Right.READ_OFFLINE, project)
+    if may_read and Grants(actor, at=at).shows(project, version.spec):
         error.data["examples"] = list(report.examples.values())
     raise error
 
@@ -156,6 +161,8 @@ def _freeze(
     number = assign_number(version, base, change, taken=taken_numbers(by_others_than=version))
     known = relatives(version.feature_view, base, number)
     change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
+    weaker = lowered(version.feature_view.project, version.spec)
+    change = held_to(change, weaker)
     packet = make_packet(
         version, number=number, base=base, change=change, report=report, actor=actor, at=at,
         required=wanted_now(version, known), reviewers=reviewers_of(version.feature_view),

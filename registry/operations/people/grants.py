@@ -13,11 +13,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from lib.errors import SHOWN, SHOWN_LENGTH, Conflict, Forbidden, Invalid, TooLarge
+from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, TooLarge
 from registry import access, audit, epoch
 from registry.choices import SENSITIVE, GrantState, Right
-from registry.hands import Beginning, HandMayNotDecide, require_apart, require_own_voice
+from registry.hands import require_own_voice
 from registry.models import ReadGrant
+from registry.operations.people.seconds import require_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +42,6 @@ class NoRole(BadGrantRequest):
             f"{name[:SHOWN_LENGTH]!r} has no role in {project}; a grant adds to a role, so that"
             " comes first."
         )
-
-
-class GrantTakesTwo(Forbidden):
-    code = "grant_takes_two"
 
 
 class NotYourGrant(Forbidden):
@@ -118,7 +115,7 @@ def ask_for_grant(
         asked_by=by.actor,
         asked_at=at,
     )
-    _record("read_grant.asked", grant, by, at, purpose=purpose)
+    _record("read_grant.asked", grant, by, at, state=GrantState.ASKED, said={"purpose": purpose})
     return grant
 
 
@@ -138,17 +135,16 @@ def give_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "") -
         _require_state(grant, GrantState.ASKED)
         if at >= grant.ends_at:
             raise GrantOver(f"{grant} was to end at {grant.ends_at:%Y-%m-%d %H:%M} UTC; ask anew.")
-        is_unseconded = require_second(grant, by.actor)
         _move(
             grant,
             GrantState.GIVEN,
+            by,
+            at,
             decided_by=by.actor,
             decided_at=at,
-            is_unseconded=is_unseconded,
+            is_unseconded=require_second(grant, by.actor),
             comment=comment,
         )
-        said = {"unseconded": "nobody else could give it"} if is_unseconded else {}
-        _record("read_grant.given", grant, by, at, comment=comment, **said)
     return grant
 
 
@@ -161,8 +157,8 @@ def refuse_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str) -> R
     comment = _text(comment, "comment", MAX_COMMENT)
     with _deciding(grant, by):
         _require_state(grant, GrantState.ASKED)
-        _move(grant, GrantState.REFUSED, decided_by=by.actor, decided_at=at, comment=comment)
-        _record("read_grant.refused", grant, by, at, comment=comment)
+        decided = {"decided_by": by.actor, "decided_at": at}
+        _move(grant, GrantState.REFUSED, by, at, comment=comment, **decided)
     return grant
 
 
@@ -178,8 +174,8 @@ def revoke_grant(*, grant: ReadGrant, by: Hand, at: datetime, comment: str = "")
         _require_may_revoke(grant, User.objects.get(pk=by.actor.pk))
         grant.refresh_from_db()
         _require_state(grant, GrantState.ASKED, GrantState.GIVEN)
-        _move(grant, GrantState.REVOKED, revoked_by=by.actor, revoked_at=at, comment=comment)
-        _record("read_grant.revoked", grant, by, at, comment=comment)
+        revoked = {"revoked_by": by.actor, "revoked_at": at}
+        _move(grant, GrantState.REVOKED, by, at, comment=comment, **revoked)
     return grant
 
 
@@ -196,41 +192,6 @@ def _deciding(grant: ReadGrant, by: Hand) -> Iterator[None]:
         access.require_still(by.actor, Right.GIVE_READGRANT, grant.project)
         grant.refresh_from_db()
         yield
-
-
-def require_second(grant: ReadGrant, actor: User) -> bool:
-    """Return if somebody else asked and would read by it; True: nobody else could give it.
-
-    :raises GrantTakesTwo: the actor asked, or would read by it, and others could; names them.
-    :raises HandMayNotDecide: the actor decides by the word of whoever asked or would read by it.
-    """
-    own = {grant.asked_by_id, grant.user_id}
-    if actor.pk not in own:
-        _require_apart(grant, actor)
-        return False
-    others = access.people_with(Right.GIVE_READGRANT, grant.project).exclude(pk__in=own)
-    names = [each.get_username() for each in others.order_by("username") if _is_apart(grant, each)]
-    if names:
-        part = "asked for it" if actor.pk == grant.asked_by_id else "would read by it"
-        raise GrantTakesTwo(
-            f"{actor} {part}; somebody else has to give it: {', '.join(names[:SHOWN])}.",
-            project=grant.project.name,
-        )
-    return True
-
-
-def _require_apart(grant: ReadGrant, actor: User) -> None:
-    own = {grant.asked_by_id, grant.user_id}
-    began = Beginning(grant.asked_at, "the grant was asked for")
-    require_apart(actor, grant.project, own, began=began, whose="asked for it or reads by it")
-
-
-def _is_apart(grant: ReadGrant, person: User) -> bool:
-    try:
-        _require_apart(grant, person)
-    except HandMayNotDecide:
-        return False
-    return True
 
 
 def _require_may_revoke(grant: ReadGrant, actor: User) -> None:
@@ -281,13 +242,22 @@ def _require_state(grant: ReadGrant, *states: GrantState) -> None:
         raise GrantDecided(f"{grant} is {grant.state} already, by {who}. Look again.")
 
 
-def _move(grant: ReadGrant, to: GrantState, **also: Any) -> None:
-    """Change the state, which nobody else can meanwhile: the project is held."""
+def _move(grant: ReadGrant, to: GrantState, by: Hand, at: datetime, **also: Any) -> None:
+    """Change the state, which nobody else can meanwhile: the project is held.
+
+    The database wants the entry of the trail to be there before what it tells of.
+    """
+    said = {"comment": also["comment"]} if also["comment"] else {}
+    if also.get("is_unseconded"):
+        said["unseconded"] = "nobody else could give it"
+    _record(f"read_grant.{to}", grant, by, at, state=to, said=said)
     ReadGrant.objects.filter(pk=grant.pk).update(state=to, **also)
     grant.refresh_from_db()
 
 
-def _record(verb: str, grant: ReadGrant, by: Hand, at: datetime, **said: str) -> None:
+def _record(
+    verb: str, grant: ReadGrant, by: Hand, at: datetime, *, state: GrantState, said: dict[str, str]
+) -> None:
     audit.record(
         actor=by.actor,
         verb=verb,
@@ -296,9 +266,9 @@ def _record(verb: str, grant: ReadGrant, by: Hand, at: datetime, **said: str) ->
             "user": grant.user,
             "scope": grant.scope,
             "ends_at": grant.ends_at.isoformat(),
-            "state": grant.state,
+            "state": state,
         },
-        data={name: text for name, text in said.items() if text},
+        data=said,
         project=grant.project,
         at=at,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lib.errors import did_you_mean
 from registry import access
 from registry.choices import Right
+from registry.grants import Grants
 from registry.reading.findings import MAX_HINTS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from registry.operations.registration.standing import Standing
     from registry.operations.registration.storing import Change
     from registry.reading.parsing import Definition, Problem
+    from registry.spec.model import VersionSpec
     from registry.spec.versions import Version
 
 
@@ -84,6 +86,10 @@ class Application:
     def may_read_values(self) -> bool:
         """Whether the actor is shown values of the project's sources."""
         return access.can(self.actor, Right.READ_OFFLINE, self.project)
+
+    def shows(self, spec: VersionSpec) -> bool:
+        """Return whether the actor is shown values a view reads: what is sensitive by grant."""
+        return Grants(self.actor, at=self.at).shows(self.project, spec)
 
     def refuse(self, problem: Problem) -> None:
         """Note a problem; two views find the same one in the source they share."""

@@ -189,6 +189,7 @@ def _number_at_submission(application: Application, draft: FeatureViewVersion) -
         taken=standing.taken_numbers(draft),
         look=application.look,
         actor=application.actor,
+        at=application.at,
     )
 
 

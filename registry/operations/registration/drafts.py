@@ -15,6 +15,7 @@ from registry.models import FeatureView, FeatureViewVersion
 from registry.operations.lifecycle.numbers import assign_number
 from registry.operations.registration.applied import Applied
 from registry.operations.registration.storing import DraftChange
+from registry.remembered import held_to
 from registry.spec.change import classify
 from registry.spec.fingerprints import (
     canonical_json,
@@ -50,6 +51,7 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
     if change.classification is None or same is not None:
         stands = same or cast("FeatureViewVersion", base)
         return _unchanged(stands, versions, standing, said=view_fingerprint(spec))
+    change = held_to(change, standing.memory.lowered(spec))
     draft = _decide(application, feature_view, spec, base, change, editor_ids)
     number = assign_number(draft, base, change, taken=standing.taken_numbers(draft))
     return Applied(

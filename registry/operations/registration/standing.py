@@ -24,6 +24,7 @@ from registry.models import (
     VersionNumber,
 )
 from registry.newest import newest_of
+from registry.remembered import Memory
 from registry.spec.references import parse_reference
 from registry.spec.versions import FIRST, Version, parse_version
 
@@ -91,6 +92,11 @@ class Standing:
                 if pk in names:
                     found[model, names[pk]].add(user_id)
         return found
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What columns and features were ever approved as."""
+        return Memory(self.project)
 
     @cached_property
     def numbers(self) -> dict[int, list[VersionNumber]]:

@@ -83,7 +83,8 @@ def decide_feature_view(application: Application, definition: Definition) -> App
         except (VersionTaken, VersionTooLow) as exc:
             found.append((("version",), exc.message))
     if found:
-        _refuse(application, definition, found, report.examples)
+        shown = report.examples if report.examples and application.shows(spec) else {}
+        _refuse(application, definition, found, shown)
     return applied
 
 

@@ -6,10 +6,10 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from registry.choices import Role
+from registry.grants import standing
 from registry.hands import note_password
 from registry.models import AuditEntry, ReadGrant
 from registry.operations.people import grants, members
@@ -159,39 +159,47 @@ def test_where_one_person_only_could_give_it_that_is_said_and_recorded(client, c
     assert entry.data == {"unseconded": "nobody else could give it"}
 
 
-def test_the_database_itself_refuses_a_grant_of_one_hand(client, cast, view):
-    number = asked(client, cast)
-
-    for hand in (cast.consumer, None):
-        with pytest.raises(IntegrityError), transaction.atomic():
-            ReadGrant.objects.filter(pk=number).update(state="given", decided_by=hand)
-
-
-def test_a_program_neither_asks_nor_gives(client, cast, view):
-    account = factories.make_service_account("bot", cast, Role.OWNER)
-    number = asked(client, cast)
-    cast.bot = account
-    text = factories.tokens.issue_token(
-        user=account, name="bot", actor=cast.superuser, at=timezone.now()
-    )[1]
+def test_a_program_asks_for_nothing(client, cast, view):
+    account = factories.make_service_account("bot", cast)
+    issue = {"user": account, "name": "bot", "project": cast.project, "at": timezone.now()}
+    _, text = factories.tokens.issue_token(**issue, actor=cast.superuser)
     headers = {"Authorization": f"Bearer {text}"}
-    kind = "application/json"
 
-    give = client.post(f"{URL}/{number}/give", b"{}", kind, headers=headers)
-    ask = client.post(URL, json.dumps(wanted()), kind, headers=headers)
+    ask = client.post(URL, json.dumps(wanted()), "application/json", headers=headers)
 
-    assert [r.json()["code"] for r in (give, ask)] == ["service_account_may_not_decide"] * 2
+    assert ask.json()["code"] == "service_account_may_not_decide"
 
 
 def test_nobody_gives_by_the_word_of_whoever_asked(client, cast, view):
     cast.puppet = factories.make_user("puppet")
-    role = {"project": cast.project, "user": cast.puppet, "role": Role.STEWARD}
-    members.grant_role(**role, actor=cast.owner, at=factories.AT)
+    factories.give_role(cast.project, cast.puppet, Role.STEWARD, cast.owner)
     number = asked(client, cast, "owner")
 
     assert post(client, cast, "puppet", f"/{number}/give").json()["code"] == "hand_may_not_decide"
     assert "puppet" not in post(client, cast, "owner", f"/{number}/give").json()["detail"]
     assert post(client, cast, "puppet", f"/{asked(client, cast)}/give").status_code == 200
+
+
+def test_nobody_gives_to_whom_they_could_log_in_as(client, cast, view):
+    number = asked(client, cast)
+    note_password(user=cast.consumer, set_by=cast.steward, at=factories.AT)
+    note_password(user=cast.consumer, set_by=cast.consumer, at=factories.AT)
+
+    answer = post(client, cast, "steward", f"/{number}/give")
+
+    assert answer.json()["code"] == "hand_may_not_decide"
+    assert "could be behind what consumer asks" in answer.json()["detail"]
+    assert post(client, cast, "second_steward", f"/{number}/give").status_code == 200
+
+
+def test_nobody_gives_to_a_program_whose_token_they_have(client, cast, view):
+    account = factories.make_service_account("churn", cast)
+    number = asked(client, cast, "author", user="churn")
+    issue = {"user": account, "name": "churn", "project": cast.project, "at": timezone.now()}
+    factories.tokens.issue_token(**issue, actor=cast.owner)
+
+    assert post(client, cast, "owner", f"/{number}/give").json()["code"] == "grant_takes_two"
+    assert post(client, cast, "steward", f"/{number}/give").status_code == 200
 
 
 def test_nobody_gives_by_a_password_that_somebody_else_set(client, cast, view):
@@ -217,11 +225,12 @@ def test_a_decision_stands(client, cast, view):
 
 
 def test_what_was_to_be_over_by_now_cannot_be_given(client, cast, view):
-    number = asked(client, cast)
-    ReadGrant.objects.filter(pk=number).update(ends_at=timezone.now())
+    grant = ReadGrant.objects.get(pk=asked(client, cast))
 
-    assert post(client, cast, "steward", f"/{number}/give").json()["code"] == "grant_over"
-    assert get(client, cast, "steward", f"/{number}").json()["state"] == "ended"
+    with pytest.raises(grants.GrantOver, match="ask anew"):
+        grants.give_grant(grant=grant, by=grants.Hand(cast.steward), at=grant.ends_at)
+
+    assert standing(grant, at=grant.ends_at) == "ended"
 
 
 FAR = "9999-12-31T23:59:59Z"

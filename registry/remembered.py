@@ -1,0 +1,184 @@
+"""What source columns and features were ever approved as: what later versions are held to.
+
+Every version that was ever approved counts, retired ones too, of every view of the project. A new
+view, another source over the same files or a new version does not shed it: what is less sensitive
+than what it is made of was ever agreed to be weakens a protection. Not for reading (``grants``) or
+for how many have to agree (``approval``).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from registry.choices import SENSITIVITY_ORDER, Sensitivity
+from registry.models import Feature, FeatureViewVersion
+from registry.spec.change import with_reasons
+from registry.spec.made_of import MadeOf, made_of, rank
+from registry.spec.model import load_version_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from registry.models import Project
+    from registry.spec.change import Change
+    from registry.spec.model import VersionSpec
+
+    #: When something was agreed to; the key orders what happened at one instant.
+    When = tuple[datetime, int]
+
+
+class Agreed(NamedTuple):
+    """One feature of one approved version."""
+
+    view: str
+    version: str
+    when: When
+    made: MadeOf
+
+
+class Held(NamedTuple):
+    """What holds a feature to more: since when, which feature it is, or what of it, in words."""
+
+    since: When
+    what: str
+    by: Agreed
+
+
+class Lowered(NamedTuple):
+    """A feature that is less sensitive than ``what`` it is made of was approved as."""
+
+    feature: str
+    now: Sensitivity
+    was: Sensitivity
+    what: str
+    version: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature {self.feature}: {self.now}, and {self.what} was approved as {self.was} in"
+            f" {self.version}"
+        )
+
+
+class Memory:
+    """What was agreed to in a project, read once: for as long as one question."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._known: dict[tuple[Sensitivity, ...], list[Agreed]] = {}
+
+    def lowered(self, spec: VersionSpec) -> list[Lowered]:
+        """Return the features of a version that weaken what was ever agreed to, each once.
+
+        What a version of the same view lowered in the same way, and people agreed to since, is
+        settled.
+        """
+        view, made = spec.view.name, list(made_of(spec))
+        if not made:
+            return []
+        agreed = self._above(min((each.sensitivity for each in made), key=rank))
+        found = {each.name: _weaker_than(each, view, agreed) for each in made}
+        if not any(found.values()):
+            return []
+        own = list(_agreed(self._project, SENSITIVITY_ORDER, view=view))
+        worst = (_worst(each, found[each.name], _settled_at(each, own)) for each in made)
+        return [each for each in worst if each is not None]
+
+    def _above(self, lowest: Sensitivity) -> list[Agreed]:
+        levels = SENSITIVITY_ORDER[rank(lowest) + 1 :]
+        if levels not in self._known:
+            self._known[levels] = list(_agreed(self._project, levels)) if levels else []
+        return self._known[levels]
+
+
+def lowered(project: Project, spec: VersionSpec) -> list[Lowered]:
+    """Return as ``Memory.lowered``, of one version."""
+    return Memory(project).lowered(spec)
+
+
+def held_to(change: Change, weaker: Sequence[Lowered]) -> Change:
+    """Return a change with what it weakens of all that was agreed to, told once."""
+    told = {each.feature for each in weaker if change.tells_lowered(each.feature)}
+    return with_reasons(change, [str(each) for each in weaker if each.feature not in told])
+
+
+def sensitivities(project: Project, spec: VersionSpec) -> dict[str, Sensitivity]:
+    """Return how sensitive each feature is before anybody agreed to the version.
+
+    As it says, and not less than what it is made of was approved as.
+    """
+    held = {each.feature: each.was for each in lowered(project, spec)}
+    return {each.name: held.get(each.name, each.sensitivity) for each in spec.features}
+
+
+def _worst(made: MadeOf, found: Iterable[Held], settled: When | None) -> Lowered | None:
+    """Return the most that was agreed to of a feature since it was settled, the latest of that."""
+    unsettled = [each for each in found if settled is None or each.since > settled]
+    if not unsettled:
+        return None
+    _, what, by = max(unsettled, key=lambda each: (rank(each.by.made.sensitivity), each.since))
+    return Lowered(made.name, made.sensitivity, by.made.sensitivity, what, by.version)
+
+
+def _weaker_than(made: MadeOf, view: str, agreed: Iterable[Agreed]) -> list[Held]:
+    """Return what says that the feature should be more sensitive.
+
+    In other views since they first said so; in its own since they last did, for what was lowered in
+    between was raised again.
+    """
+    found: dict[tuple[str, str, Sensitivity], Held] = {}
+    for one in agreed:
+        is_more = rank(one.made.sensitivity) > rank(made.sensitivity)
+        if is_more and (what := _what(made, view, one)):
+            key = (one.view, one.made.name, one.made.sensitivity)
+            known = found.get(key)
+            is_own = one.view == view
+            if known is None or (one.when > known.since if is_own else one.when < known.since):
+                found[key] = Held(one.when, what, one)
+    return list(found.values())
+
+
+def _what(made: MadeOf, view: str, one: Agreed) -> str:
+    """Say what of an approved feature a new one is, or is made of; empty: nothing."""
+    if (one.view, one.made.name) == (view, made.name):
+        return "it"
+    if (one.view, one.made.name) in made.features:
+        return f"{one.view}:{one.made.name}, of which it is computed,"
+    shared = made.shared(one.made)
+    return f"the column {shared}" if shared else ""
+
+
+def _settled_at(made: MadeOf, own: Iterable[Agreed]) -> When | None:
+    """Return when people last agreed to as little of the same in the same view."""
+    same = (
+        one.when
+        for one in own
+        if one.made.name == made.name
+        and rank(one.made.sensitivity) <= rank(made.sensitivity)
+        and one.made.has_all_of(made)
+    )
+    return max(same, default=None)
+
+
+def _agreed(
+    project: Project, levels: Collection[Sensitivity], *, view: str | None = None
+) -> Iterator[Agreed]:
+    """Yield the features of every approved version that were said to be so sensitive."""
+    features = Feature.objects.filter(sensitivity__in=levels)
+    versions = FeatureViewVersion.objects.filter(
+        feature_view__project=project, approved_at__isnull=False, pk__in=features.values("version")
+    )
+    if view is not None:
+        versions = versions.filter(feature_view__name=view)
+    columns = "pk", "feature_view__name", "major", "minor", "patch", "approved_at", "spec_json"
+    for pk, name, major, minor, patch, at, text in versions.order_by().values_list(*columns):
+        for made in _made_of_text(text):
+            if made.sensitivity in levels and at is not None:
+                yield Agreed(name, f"{name}@{major}.{minor}.{patch}", (at, pk), made)
+
+
+@lru_cache(maxsize=4096)
+def _made_of_text(text: str) -> tuple[MadeOf, ...]:
+    return tuple(made_of(load_version_spec(text)))

@@ -1,0 +1,93 @@
+"""What the features of a version are made of and how sensitive they are said to be. [pure]
+
+Places and columns as they can be compared between versions, views and sources. Not for tracing a
+definition (``lineage``), nor for what was agreed to (``registry.remembered``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from registry.choices import SENSITIVITY_ORDER, Sensitivity
+from registry.spec.lineage import Origin, origins_of
+from registry.spec.path_overlap import may_overlap
+from registry.spec.sources import FileSource
+from registry.spec.sql_lineage import EVERY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from registry.spec.model import VersionSpec
+
+
+class Place(NamedTuple):
+    """Where a source's rows are: its name in the project, and which files of which root."""
+
+    source: str
+    root: str
+    path: str
+
+    def is_that_of(self, other: Place) -> bool:
+        """Return whether both may hold the same rows: what is called alike, or may be one file."""
+        if self.source == other.source:
+            return True
+        return bool(self.root) and self.root == other.root and may_overlap(self.path, other.path)
+
+
+class MadeOf(NamedTuple):
+    """What one feature of one version is made of, and how sensitive the version says it is."""
+
+    name: str
+    sensitivity: Sensitivity
+    place: Place
+    #: Whose values enter its own; in small letters, as engines compare them, ``*`` is every one.
+    columns: frozenset[str]
+    #: Columns that decide which rows there are: its values tell something of those too.
+    chosen_by: frozenset[str]
+    #: Views and features it is computed from.
+    features: frozenset[tuple[str, str]]
+
+    @property
+    def tells_of(self) -> frozenset[str]:
+        return self.columns | self.chosen_by
+
+    def shared(self, other: MadeOf) -> str:
+        """Return a column of the other's values that these tell something of; empty: none."""
+        if not self.place.is_that_of(other.place):
+            return ""
+        both = self.tells_of & other.columns
+        if not both and self.tells_of and other.columns and EVERY in self.tells_of | other.columns:
+            both = self.tells_of | other.columns
+        return f"{other.place.source}.{min(both)}" if both else ""
+
+    def has_all_of(self, other: MadeOf) -> bool:
+        """Return whether nothing that the other is made of is lacking here."""
+        is_there = not other.tells_of or self.place.is_that_of(other.place)
+        return is_there and self.tells_of >= other.tells_of and self.features >= other.features
+
+
+def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
+    """Yield what each feature of a version is made of, in its order."""
+    origins, place = origins_of(spec), _place_of(spec)
+    for feature in spec.features:
+        origin = origins.get(feature.name, Origin())
+        references = frozenset((each.view, each.feature) for each in origin.features)
+        parts = (_small(origin.columns), _small(origin.chosen_by), references)
+        yield MadeOf(feature.name, feature.sensitivity, place, *parts)
+
+
+def rank(sensitivity: Sensitivity) -> int:
+    """Return how closed a sensitivity is, the most open first."""
+    return SENSITIVITY_ORDER.index(sensitivity)
+
+
+def _small(columns: Iterable[str]) -> frozenset[str]:
+    return frozenset(column.lower() for column in columns)
+
+
+def _place_of(spec: VersionSpec) -> Place:
+    source = spec.source
+    if source is None:
+        return Place("", "", "")
+    path = source.path if isinstance(source, FileSource) else ""
+    return Place(source.name, spec.root_identity, path)

@@ -1,0 +1,222 @@
+"""What a source column was ever approved as is remembered, whichever way somebody goes round it."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry import approval
+from registry.choices import State
+from registry.operations.lifecycle import releases
+from registry.operations.lifecycle.bulk import NotInBulk, approve_in_bulk
+from registry.remembered import lowered
+from tests import factories
+from tests.factories import AT, ENTITY, SOURCE, VIEW, approve, make_version, seen
+
+pytestmark = pytest.mark.django_db
+
+RESTRICTED = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+OTHER = VIEW.replace("name: driver_hourly", "name: driver_daily")
+COPIES = SOURCE.replace("name: driver_stats", "name: copies")
+OF_COPIES = OTHER.replace("source: driver_stats", "source: copies")
+SQL = (
+    "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate, {} FROM driver_stats{}\n"
+)
+TRIPS = "{name: avg_daily_trips,"
+WORDS = VIEW.replace("Conversion rate", "Rate of conversion")
+FEATURES = VIEW[VIEW.index("features:") : VIEW.index("ttl:")]
+
+
+def text(*documents: str) -> str:
+    return "\n---\n".join(documents)
+
+
+#: How somebody may define the same column again, with less.
+WAYS = {
+    "another view": text(ENTITY, SOURCE, OTHER),
+    "a source of another name": text(ENTITY, COPIES, OF_COPIES),
+    "a pattern that has the file": text(
+        ENTITY, COPIES.replace("path: driver_", "path: ./*"), OF_COPIES
+    ),
+    "another name and case": text(
+        ENTITY,
+        SOURCE,
+        OTHER.replace(TRIPS, "{name: trips, column: AVG_daily_trips,"),
+    ),
+    "something made of it": text(
+        ENTITY,
+        SOURCE,
+        OTHER + SQL.format("CAST(avg_daily_trips + 1 AS INT) AS avg_daily_trips", ""),
+    ),
+    "a filter by it": text(
+        ENTITY,
+        SOURCE,
+        OTHER.replace(TRIPS, "{name: one,")
+        + SQL.format("CAST(1 AS INT) AS one", " WHERE avg_daily_trips > 9"),
+    ),
+    "the greatest of it": text(
+        ENTITY,
+        SOURCE,
+        OTHER.replace(
+            FEATURES,
+            "aggregations:\n  - {column: avg_daily_trips, functions: [max], windows: [3d]}\n"
+            "features:\n  - {name: most, column: avg_daily_trips_max_3d, type: int32}\n",
+        ),
+    ),
+}
+#: What shares nothing with it.
+OTHERWISE = {
+    "another column": text(ENTITY, SOURCE, OTHER.replace(TRIPS, "{name: trips, column: trips,")),
+    "another file": text(ENTITY, COPIES.replace("path: driver_stats", "path: trips"), OF_COPIES),
+}
+
+
+@pytest.fixture
+def cast(db, sources):
+    return factories.make_cast(root=str(sources))
+
+
+@pytest.fixture
+def restricted(cast):
+    """An approved version whose trips are restricted."""
+    return agreed(cast, text(ENTITY, SOURCE, RESTRICTED))
+
+
+def agreed(cast, definitions):
+    version = make_version(cast, state=State.IN_REVIEW, text=definitions)
+    approve(version, cast.steward)
+    version.refresh_from_db()
+    if version.state == State.IN_REVIEW:
+        approve(version, cast.second_steward)
+        version.refresh_from_db()
+    assert version.state == State.APPROVED
+    return version
+
+
+def submitted(cast, definitions):
+    return make_version(cast, state=State.IN_REVIEW, text=definitions)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_column_again_is_a_guard_that_takes_as_many(cast, restricted, way):
+    version = submitted(cast, WAYS[way])
+
+    assert version.packet["guard"]
+    assert version.change_class == "first"
+    assert approval.approvals_required(version) == version.packet["approvals_required"] == 2
+    reasons = [each for each in version.packet["reasons"] if "restricted" in each]
+    said = "was approved as restricted in driver_hourly@1.0.0"
+    assert reasons
+    assert all(reason.endswith(said) for reason in reasons)
+    approve(version, cast.steward)
+    version.refresh_from_db()
+    assert version.state == State.IN_REVIEW
+
+
+@pytest.mark.parametrize("way", OTHERWISE)
+def test_what_shares_nothing_with_it_is_judged_by_itself(cast, restricted, way):
+    version = submitted(cast, OTHERWISE[way])
+
+    assert (version.packet["guard"], approval.approvals_required(version)) == (False, 1)
+
+
+def test_retiring_the_sensitive_version_first_makes_no_difference(cast, restricted):
+    releases.deprecate_version(version=restricted, actor=cast.steward, at=AT)
+    releases.retire_version(version=restricted, actor=cast.steward, at=AT, comment="away")
+
+    version = submitted(cast, VIEW)
+
+    assert version.packet["guard"]
+    assert approval.approvals_required(version) == 2
+    assert "it was approved as restricted in driver_hourly@1.0.0" in str(version.packet["reasons"])
+
+
+def test_a_plan_says_so_before_anything_is_submitted(cast, restricted):
+    (applied,) = [a for a in factories.apply(OTHER, cast) if a.name == "driver_daily"]
+
+    assert "the column driver_stats.avg_daily_trips was approved as restricted" in str(
+        applied.reasons
+    )
+
+
+def test_what_two_people_agreed_to_lower_is_settled_for_that_view_alone(cast, restricted):
+    lower = agreed(cast, VIEW)
+    assert lower.packet["guard"]
+
+    words = submitted(cast, WORDS)
+
+    assert (words.packet["guard"], approval.approvals_required(words)) == (False, 1)
+    assert submitted(cast, OTHER).packet["guard"]
+
+
+def test_what_was_raised_again_is_not_settled(cast, restricted):
+    agreed(cast, VIEW)
+    raised = agreed(cast, RESTRICTED)
+    releases.deprecate_version(version=raised, actor=cast.steward, at=AT)
+    releases.retire_version(version=raised, actor=cast.steward, at=AT, comment="away")
+
+    assert approval.approvals_required(submitted(cast, WORDS)) == 2
+
+
+def test_what_was_lowered_is_not_settled_for_what_is_made_of_more(cast, restricted):
+    agreed(
+        cast,
+        text(
+            ENTITY,
+            SOURCE,
+            OTHER.replace(TRIPS, "{name: trips, column: conv_rate,"),
+        ),
+    )
+
+    other = OTHER.replace(TRIPS, "{name: trips, column: avg_daily_trips,")
+
+    assert approval.approvals_required(submitted(cast, other)) == 2
+
+
+def test_what_was_never_approved_is_not_remembered(cast):
+    submitted(cast, text(ENTITY, SOURCE, RESTRICTED))
+
+    assert not submitted(cast, OTHER).packet["guard"]
+
+
+def test_what_was_approved_while_another_waited_counts_at_its_approval(cast):
+    waiting = submitted(cast, text(ENTITY, SOURCE, OTHER))
+    assert approval.approvals_required(waiting) == 1
+    agreed(cast, RESTRICTED)
+
+    approve(waiting, cast.steward)
+
+    waiting.refresh_from_db()
+    assert waiting.state == State.IN_REVIEW
+
+
+def test_public_features_of_a_column_that_was_not_are_no_light_change(cast):
+    agreed(cast, text(ENTITY, SOURCE, VIEW))
+    public = OTHER.replace("sensitivity: internal", "sensitivity: public")
+    public = public.replace("type: float32", "type: float32, sensitivity: public")
+    version = submitted(cast, public)
+
+    with pytest.raises(NotInBulk, match="weakens a protection"):
+        approve_in_bulk(version=version, actor=cast.steward, at=AT, packet_hash=seen(version))
+    assert approval.approvals_required(version) == 1
+
+
+def test_a_feature_computed_at_the_request_is_held_to_what_it_is_computed_from(cast, restricted):
+    factories.make_ready(restricted)
+    on_demand = (
+        "kind: OnDemandFeatureView\nname: doubled\n"
+        "inputs: {features: ['driver_hourly:avg_daily_trips']}\n"
+        "features:\n  - {name: twice, type: int32, sql: 'avg_daily_trips * 2'}\n"
+    )
+
+    version = submitted(cast, on_demand)
+
+    assert approval.approvals_required(version) == 2
+    assert "driver_hourly:avg_daily_trips, of which it is computed, was approved as" in str(
+        version.packet["reasons"]
+    )
+
+
+def test_other_projects_remember_for_themselves(cast, restricted):
+    elsewhere = factories.make_project("elsewhere", cast.owner)
+
+    assert lowered(elsewhere, restricted.spec) == []
