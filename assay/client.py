@@ -20,6 +20,7 @@ from assay.lifecycle import LifecycleCalls
 from assay.news import NewsCalls
 from assay.profiles import ProfileCalls
 from assay.proposals import ProposalCalls
+from assay.questions import QuestionCalls
 from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
@@ -34,6 +35,7 @@ from assay.transport import Transport, api_path
 class FeatureStore(
     CatalogueCalls,
     SearchCalls,
+    QuestionCalls,
     LifecycleCalls,
     ReviewCalls,
     NewsCalls,

@@ -44,8 +44,15 @@ PAGES = frozenset(
         "password_change_done",
     }
 )
-#: What people send who may only read: a log-out, a password of their own.
-SENT = frozenset({"logout", "password_change"})
+#: What people send who may only read: a log-out, a password of their own, and what they ask; which
+#: of that somebody may say is decided where it is stored.
+SENT = frozenset(
+    {
+        "logout",
+        "password_change",
+        *(f"registry_feature_{step}" for step in ("ask", "answer", "accept", "close", "reopen")),
+    }
+)
 
 
 def is_reader(user: User | AnonymousUser) -> bool:

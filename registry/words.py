@@ -80,6 +80,11 @@ VERBS = {
     "proposal.refused": Verb("refused to {does}:", "thumb_down"),
     "proposal.withdrawn": Verb("took back the wish to {does}:", "undo"),
     "user.identity_linked": Verb("linked a log-in of the provider to", "link"),
+    "question.accepted": Verb("took an answer to", "check_circle"),
+    "question.answered": Verb("answered", "forum"),
+    "question.asked": Verb("asked", "help"),
+    "question.closed": Verb("closed", "check"),
+    "question.reopened": Verb("opened again", "undo"),
     "user.created": Verb("created the account", "add_circle"),
     "user.changed": Verb("changed the account", "tune"),
     "user.forgotten": Verb("forgot who this was:", "person_off"),
@@ -148,6 +153,9 @@ TONES: dict[str, str] = {
     InStep.DRIFTED: "warn",
     # what is the matter with a service's member
     "broken": "bad",
+    # of questions
+    "answered": "good",
+    "accepted": "good",
     "stale": "warn",
     "well": "good",
     # tokens

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry import lineage
 from registry.admin.addresses import named_url
 from registry.admin.lineage_chart import drawing
+from registry.admin.questions import questions_context
 from registry.choices import SERVED_STATES, State
 from registry.facts import facts_of
 from registry.lineage import Key, NodeKind
@@ -74,6 +75,7 @@ def feature_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         ],
         "current_url": named_url(project, NodeKind.FEATURE, f"{view.name}:{feature.name}"),
         "source_url": named_url(project, NodeKind.SOURCE, spec.view.source or "-"),
+        **questions_context(request, feature),
         **lineage_context(graph, project, [Key(NodeKind.FEATURE, reference)]),
     }
 

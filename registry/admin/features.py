@@ -5,24 +5,36 @@ Not for what their values look like: apps that have data add panels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
 
 from registry.admin.addresses import by_name_view, named_url
+from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.feature_page import feature_context
+from registry.admin.questions import ask, number_of, on_question
 from registry.admin.scope import projects_with
 from registry.lineage import NodeKind
 from registry.models import Feature
+from registry.operations.questions import (
+    accept_answer,
+    answer_question,
+    close_question,
+    reopen_question,
+)
 from registry.prose import first_line
 from registry.search import FACETS, BadSearch, Result, find_features
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
@@ -46,6 +58,13 @@ class Choice(NamedTuple):
 class FeatureAdmin(ScopedAdmin):
     project_path = "version__feature_view__project"
     page = "registry/admin/feature.html"
+    posts: ClassVar[dict[str, str]] = {
+        "ask": "asking about a feature",
+        "answer": "answering a question",
+        "accept": "accepting an answer",
+        "close": "closing a question",
+        "reopen": "opening a question",
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
         rows: QuerySet[Feature] = super().get_queryset(request)
@@ -54,6 +73,31 @@ class FeatureAdmin(ScopedAdmin):
 
     def content(self, request: HttpRequest, obj: Feature) -> dict[str, Any]:
         return feature_context(request, obj)
+
+    def ask(self, request: HttpRequest, obj: Feature) -> HttpResponse:
+        text = request.POST.get("text", "")
+        return self._said(request, obj, ask, feature=obj, text=text)
+
+    def answer(self, request: HttpRequest, obj: Feature) -> HttpResponse:
+        text = request.POST.get("text", "")
+        return self._said(request, obj, on_question(answer_question), feature=obj, text=text)
+
+    def accept(self, request: HttpRequest, obj: Feature) -> HttpResponse:
+        chosen = number_of(request, "answer")
+        step = on_question(accept_answer)
+        return self._said(request, obj, step, feature=obj, answer_id=chosen)
+
+    def close(self, request: HttpRequest, obj: Feature) -> HttpResponse:
+        return self._said(request, obj, on_question(close_question), feature=obj)
+
+    def reopen(self, request: HttpRequest, obj: Feature) -> HttpResponse:
+        return self._said(request, obj, on_question(reopen_question), feature=obj)
+
+    def _said(
+        self, request: HttpRequest, obj: Feature, step: Callable[..., object], **said: Any
+    ) -> HttpResponse:
+        attempt(request, partial(step, request, **said))
+        return HttpResponseRedirect(f"{self.url_of(obj)}#questions")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -61,7 +61,8 @@ class LineageAPI(API):
 
 def _depth(sent: Mapping[str, str]) -> int:
     text = sent.get("depth") or str(MAX_DEPTH)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MAX_DEPTH):
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_DEPTH))
+    if not (is_number and 1 <= int(text) <= MAX_DEPTH):
         raise BadFilter(f"depth={text[:20]!r}: write a whole number from 1 to {MAX_DEPTH}.")
     return int(text)
 

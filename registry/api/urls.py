@@ -14,6 +14,7 @@ from registry.api import (
     news,
     people,
     proposals,
+    questions,
     reviews,
     tokens,
     trail,
@@ -117,6 +118,20 @@ urlpatterns = [
         f"{_PROJECT}/reviews/bulk-approve",
         reviews.BulkApproveAPI.as_view(),
         name="bulk-approve",
+    ),
+    path(f"{_PROJECT}/questions", questions.QuestionsAPI.as_view(), name="questions"),
+    *(
+        re_path(
+            rf"^projects/(?P<project>[-\w]+)/questions/(?P<question_id>[0-9]{{1,30}})/{step}$",
+            view.as_view(),
+            name=f"question-{step}",
+        )
+        for step, view in (
+            ("answers", questions.AnswersAPI),
+            ("accept", questions.AcceptAnswerAPI),
+            ("close", questions.CloseQuestionAPI),
+            ("reopen", questions.ReopenQuestionAPI),
+        )
     ),
     # A column may have any sign in its name.
     path(

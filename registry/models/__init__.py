@@ -34,9 +34,12 @@ from registry.models.project import (
     ProjectUserObjectPermission,
 )
 from registry.models.proposal import Proposal
+from registry.models.question import Answer, Question
 from registry.models.review import AskedReviewer, Review
 
 __all__ = [
+    "Answer",
+    "Question",
     "Account",
     "ApiToken",
     "AskedReviewer",

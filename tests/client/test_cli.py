@@ -650,3 +650,20 @@ def test_how_long_a_grant_lasts_has_to_be_said(assay, capsys):
         with pytest.raises(SystemExit):
             assay("grants", "ask", "--view", "v", "--purpose", "scores", *end)
     assert "'soon' is not a number of days" in capsys.readouterr().err
+
+
+def test_questions_are_asked_and_shown_with_their_answers(assay, peer, capsys):
+    question = {
+        "id": 7, "feature": "spend:sum", "text": "Per day?", "asked_by": "cara", "accepted": 9,
+        "closed_at": None, "answers": [{"id": 9, "answered_by": "ana", "text": "Yes."}],
+    }  # fmt: skip
+    peer.answers_with("POST questions", question)
+    peer.answers_with("GET questions", {"results": [question], "next": None})
+    peer.answers_with("POST questions/7/accept", question)
+
+    assert assay("questions", "ask", "spend:sum", "Per day?") == 0
+    assert assay("questions", "list", "spend:sum", "--state", "open") == 0
+    assert assay("questions", "accept", "7", "9") == 0
+
+    assert capsys.readouterr().out.count("9  ana (accepted): Yes.") == 3
+    assert peer.requests[1].query["feature"] == ["spend:sum"]

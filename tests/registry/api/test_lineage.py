@@ -146,6 +146,7 @@ def test_steps_come_in_pages_and_are_bounded(trace):
         ("column/../../x", 404, ""),
         ("feature/share:part?depth=11", 422, "1 to 10"),
         ("feature/share:part?depth=x", 422, "whole number"),
+        (f"feature/share:part?depth=0010{'9' * 5000}", 422, "whole number"),
         ("feature/share:part?direction=up", 422, "upstream"),
     ],
 )

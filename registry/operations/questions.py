@@ -1,0 +1,206 @@
+"""Asking about a feature, answering, saying which answer answers it, and closing.
+
+Nothing said is changed or removed. The trail has that it was said, and not what: that may be about
+people.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, NotFound, did_you_mean
+from registry import access, audit
+from registry.choices import Right
+from registry.models import Answer, Feature, Question
+from registry.newest import shown_version
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import AnonymousUser, User
+
+    from registry.models import FeatureView, Project
+
+MAX_TEXT = 4000
+#: Questions about one view that are open, and answers to one question.
+MOST_OPEN, MOST_ANSWERS = 200, 100
+#: Whoever holds one of these knows the view.
+KNOWING = (Right.CHANGE_FEATUREVIEW, Right.APPROVE_FEATUREVIEW)
+
+
+class BadText(Invalid):
+    code = "invalid_text"
+
+
+class QuestionNotFound(NotFound):
+    code = "question_not_found"
+
+
+class TooManyQuestions(Conflict):
+    code = "too_many_questions"
+
+
+class QuestionClosed(Conflict):
+    code = "question_closed"
+
+
+class QuestionOfOthers(Forbidden):
+    code = "question_of_others"
+
+
+def find_question(project: Project, pk: int) -> Question:
+    """Return a question about a feature of the project.
+
+    :raises QuestionNotFound: there is none of that number.
+    """
+    related = "feature_view__project", "asked_by", "closed_by"
+    found = Question.objects.filter(feature_view__project=project, pk=pk)
+    question = found.select_related(*related).first()
+    if question is None:
+        raise QuestionNotFound(f"project {project} has no question {pk}.")
+    return question
+
+
+def knows(user: User | AnonymousUser, feature_view: FeatureView) -> bool:
+    """Return whether somebody may answer for a view: who writes or approves it, and its owner."""
+    rights = access.permissions(user, feature_view)
+    if rights & set(KNOWING):
+        return True
+    shown = shown_version(feature_view)
+    is_owner = shown is not None and shown.spec.view.owner == user.get_username()
+    return is_owner and Right.VIEW_PROJECT in rights
+
+
+def ask_question(
+    *, feature_view: FeatureView, feature: str, text: str, actor: User, at: datetime
+) -> Question:
+    """Ask about a feature that any version of the view has.
+
+    :raises ActionNotPermitted: the actor may not see the project.
+    :raises QuestionNotFound: no version has such a feature; names the nearest.
+    :raises BadText, TooManyQuestions: it cannot be stored, or too much is open already.
+    """
+    access.require(actor, Right.VIEW_PROJECT, feature_view)
+    text = _storable(text)
+    known = Feature.objects.filter(version__feature_view=feature_view)
+    if "\x00" in feature or not known.filter(name=feature).exists():
+        names = known.order_by("name").values_list("name", flat=True).distinct()[:1000]
+        hint = did_you_mean(feature[:SHOWN_LENGTH], names)
+        raise QuestionNotFound(f"{feature_view} has no feature {feature[:SHOWN_LENGTH]!r}.{hint}")
+    with transaction.atomic():
+        if feature_view.questions.filter(closed_at=None).count() >= MOST_OPEN:
+            raise TooManyQuestions(
+                f"{feature_view} has {MOST_OPEN} open questions; close some first."
+            )
+        question = Question.objects.create(
+            feature_view=feature_view, feature=feature, text=text, asked_by=actor, asked_at=at
+        )
+        _record("asked", question, actor, at)
+    return question
+
+
+def answer_question(*, question: Question, text: str, actor: User, at: datetime) -> Answer:
+    """Answer a question, or say more to it as the one who asked.
+
+    :raises QuestionOfOthers: the actor neither asked nor knows the view.
+    :raises QuestionClosed, BadText, TooManyQuestions: nothing more can be said, or not this.
+    """
+    _require_part(question, actor)
+    text = _storable(text)
+    with transaction.atomic():
+        _require_open(question)
+        if question.answers.count() >= MOST_ANSWERS:
+            raise TooManyQuestions(f"{question} has {MOST_ANSWERS} answers; close it and ask anew.")
+        answer = Answer.objects.create(
+            question=question, text=text, answered_by=actor, answered_at=at
+        )
+        _record("answered", question, actor, at, answer=answer.pk)
+    return answer
+
+
+def accept_answer(*, question: Question, answer_id: int, actor: User, at: datetime) -> Question:
+    """Say which answer answers the question; another may take its place.
+
+    :raises QuestionOfOthers: the actor neither asked nor knows the view.
+    :raises QuestionNotFound: the question has no such answer.
+    """
+    _require_part(question, actor)
+    with transaction.atomic():
+        _require_open(question)
+        answer = question.answers.filter(pk=answer_id).first()
+        if answer is None:
+            raise QuestionNotFound(f"{question} has no answer {answer_id}.")
+        Question.objects.filter(pk=question.pk).update(accepted=answer)
+        _record("accepted", question, actor, at, answer=answer.pk)
+    question.refresh_from_db()
+    return question
+
+
+def close_question(*, question: Question, actor: User, at: datetime) -> Question:
+    """Close a question: nothing more is said to it. What was said stays.
+
+    :raises QuestionClosed: it is closed already.
+    """
+    _require_part(question, actor)
+    with transaction.atomic():
+        still = Question.objects.filter(pk=question.pk, closed_at=None)
+        if not still.update(closed_at=at, closed_by=actor):
+            raise QuestionClosed(f"{question} is closed already.")
+        _record("closed", question, actor, at)
+    question.refresh_from_db()
+    return question
+
+
+def reopen_question(*, question: Question, actor: User, at: datetime) -> Question:
+    """Open a question that was closed.
+
+    :raises QuestionClosed: it is not closed.
+    """
+    _require_part(question, actor)
+    with transaction.atomic():
+        closed = Question.objects.filter(pk=question.pk, closed_at__isnull=False)
+        if not closed.update(closed_at=None, closed_by=None):
+            raise QuestionClosed(f"{question} is open: there is nothing to open again.")
+        _record("reopened", question, actor, at)
+    question.refresh_from_db()
+    return question
+
+
+def _require_part(question: Question, actor: User) -> None:
+    access.require(actor, Right.VIEW_PROJECT, question.feature_view)
+    if question.asked_by_id != actor.pk and not knows(actor, question.feature_view):
+        raise QuestionOfOthers(
+            f"{actor} neither asked {question} nor answers for {question.feature_view}: those who"
+            " write or approve it do, and its owner.",
+            project=question.feature_view.project.name,
+        )
+
+
+def _require_open(question: Question) -> None:
+    if not Question.objects.filter(pk=question.pk, closed_at=None).exists():
+        raise QuestionClosed(f"{question} is closed; open it again to say more.")
+
+
+def _storable(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise BadText("the text is empty: say something.")
+    if len(text) > MAX_TEXT:
+        raise BadText(f"{len(text)} characters; at most {MAX_TEXT}.")
+    if "\x00" in text:
+        raise BadText("the text holds a NUL, which text cannot be stored with; leave it out.")
+    return text
+
+
+def _record(what: str, question: Question, actor: User, at: datetime, **data: int) -> None:
+    audit.record(
+        actor=actor,
+        verb=f"question.{what}",
+        subject=question,
+        label=str(question),
+        project=question.feature_view.project,
+        data={"feature": question.reference, **data},
+        at=at,
+    )
