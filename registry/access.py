@@ -17,7 +17,7 @@ from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
 from registry.choices import AccountKind, Right, Role, State
 from registry.models import FeatureView, FeatureViewVersion, Membership, Project
 from registry.newest import newest_of, numbers_of
-from registry.scopes import is_limited, scope_of
+from registry.scopes import carry, is_limited, scope_of
 from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
@@ -216,7 +216,26 @@ def require_still(user: User, right: Right, obj: Project | FeatureView) -> None:
 
     For use under the lock that rights change under too: whoever lost one meanwhile is refused.
     """
-    require(get_user_model().objects.get(pk=user.pk), right, obj)
+    require(reloaded(user), right, obj)
+
+
+def reloaded(user: User) -> User:
+    """Return the account as it is stored now, with the limits of the token it came with."""
+    return carry(user, get_user_model().objects.get(pk=user.pk))
+
+
+def require_unlimited(user: User) -> None:
+    """Return if somebody came with no token, or with one for all that its account may.
+
+    For what takes no right but to see the project, which every token has.
+    :raises TokenTooNarrow: the token is for certain views or rights.
+    """
+    scope = scope_of(user)
+    if scope is not None and (scope.rights or scope.views):
+        raise TokenTooNarrow(
+            "the token is limited to views or rights, and this is none of them; log in, or come"
+            " with a token that is not."
+        )
 
 
 def require_superuser(user: User | AnonymousUser) -> None:

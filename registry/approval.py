@@ -57,7 +57,7 @@ def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
         it already.
     """
     editors = set(version.editors.values_list("user_id", flat=True))
-    actor = User.objects.get(pk=actor.pk)
+    actor = access.reloaded(actor)
     hands.require_independent(actor, version, editors, whose="edited it")
     if not _was_asked(version, actor, editors):
         raise NotAskedAtSubmit(

@@ -15,6 +15,7 @@ from django.db.models import Q
 from lib.errors import SHOWN, Forbidden
 from registry import access
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
+from registry.hands import reads_as_own
 from registry.models import ReadGrant
 from registry.remembered import sensitivities
 
@@ -142,6 +143,8 @@ class Grants:
         return self._sensitivities[version.pk]
 
     def _of(self, project_id: int) -> list[ReadGrant]:
+        if project_id not in self._known and not reads_as_own(self._user):
+            self._known[project_id] = []  # somebody else may be behind it
         if project_id not in self._known:
             mine = ReadGrant.objects.select_related("feature_view").filter(
                 user_id=self._user.pk or 0, project_id=project_id

@@ -16,10 +16,13 @@ from lib.errors import Forbidden
 from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
+from registry.scopes import scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
+
+    from django.contrib.auth.models import AnonymousUser
 
     from registry.models import ApiToken, FeatureViewVersion, Project
 
@@ -101,6 +104,20 @@ def _last_password(user: User) -> PasswordChange | None:
     """Return who set the present password; None: it came past us, as by a shell."""
     last = PasswordChange.objects.filter(user=user).order_by("-id").first()
     return last if last is not None and last.digest == digest_of(user) else None
+
+
+def reads_as_own(user: User | AnonymousUser) -> bool:
+    """Return whether nobody else can be behind an account where it reads what it has grants for.
+
+    A program's tokens are made by those who manage it. A person's are theirs where they made them
+    when logged in, by a password of their own; and so is their log-in.
+    """
+    if not user.is_authenticated:
+        return False
+    scope = scope_of(user)
+    if scope is not None:
+        return scope.is_own or not is_person(user)
+    return has_own_password(user)
 
 
 def require_own_password(user: User, *, project: str) -> None:

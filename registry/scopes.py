@@ -40,6 +40,8 @@ class Scope(NamedTuple):
     rights: frozenset[str]
     networks: Networks
     expires_at: datetime
+    #: Whether its person made it themselves, when logged in by a password of their own.
+    is_own: bool
 
     @property
     def is_limited(self) -> bool:
@@ -69,12 +71,20 @@ def limit(user: User, token: ApiToken) -> None:
         rights=frozenset(token.rights),
         networks=networks_of(token.networks),
         expires_at=token.expires_at,
+        is_own=token.may_decide,
     )
 
 
 def scope_of(user: User | AnonymousUser) -> Scope | None:
     """Return the scope of the token somebody came with; None: a log-in, or no request at all."""
     return getattr(user, "_assay_scope", None)
+
+
+def carry(user: User, to: User) -> User:
+    """Give another object of the same account the limits that the first one carries."""
+    if (scope := scope_of(user)) is not None:
+        to._assay_scope = scope  # type: ignore[attr-defined]
+    return to
 
 
 def is_limited(user: User | AnonymousUser) -> bool:

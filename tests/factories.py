@@ -235,7 +235,8 @@ def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> Use
     account = users.add_user(
         user=User(username=name), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
     )
-    members.grant_role(project=cast.project, user=account, role=role, actor=cast.owner, at=AT)
+    with epoch.change(cast.project.pk):
+        members.grant(cast.project, account, role, cast.owner, AT)
     return account
 
 

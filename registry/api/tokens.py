@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from registry.models import Project
 
 
+#: Characters of the longest name that an account can have.
+MAX_NAME = 150
+
+
 class NewAccount(msgspec.Struct):
     name: str
     role: Role
@@ -310,7 +314,8 @@ def _person(name: str | None, project: Project) -> User | None:
     if name is None:
         return None
     members = User.objects.filter(memberships__project=project).distinct()
-    found = members.filter(username=name.replace("\x00", "")).first()
+    name = name[:MAX_NAME].replace("\x00", "")
+    found = members.filter(username=name).first()
     if found is None:
         known = members.filter(access.PERSON).values_list("username", flat=True)
         hint = did_you_mean(name, known)

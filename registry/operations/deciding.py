@@ -164,7 +164,7 @@ def _held(proposal: Proposal) -> Iterator[None]:
 
 def _acting(proposal: Proposal, actor: User, token: ApiToken | None) -> User:
     """Return the actor as they are now, if the word is surely their own."""
-    actor = User.objects.get(pk=actor.pk)
+    actor = access.reloaded(actor)
     require_manager(actor, proposal)
     project = proposal.project.name if proposal.project else ""
     require_own_voice(actor, token, project=project)

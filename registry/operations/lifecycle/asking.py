@@ -64,7 +64,7 @@ def may_ask(user: User | AnonymousUser, version: FeatureViewVersion) -> bool:
 
 def require_hand(actor: User, version: FeatureViewVersion) -> None:
     """:raises ActionNotPermitted: the actor may neither edit nor approve the view, as of now."""
-    if not may_ask(User.objects.get(pk=actor.pk), version):
+    if not may_ask(access.reloaded(actor), version):
         access.require_still(actor, Right.CHANGE_FEATUREVIEW, version.feature_view)
 
 

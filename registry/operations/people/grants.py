@@ -95,6 +95,7 @@ def ask_for_grant(
     :raises TooManyGrantsAsked: too many that the person asked for wait for a decision.
     """
     access.require(by.actor, Right.VIEW_PROJECT, project)
+    access.require_unlimited(by.actor)
     require_own_voice(by.actor, by.token, project=project.name)
     purpose = _text(purpose, "purpose", MAX_PURPOSE)
     _check_scope(project, user, scope)
@@ -197,6 +198,7 @@ def _deciding(grant: ReadGrant, by: Hand) -> Iterator[None]:
 def _require_may_revoke(grant: ReadGrant, actor: User) -> None:
     if access.can(actor, Right.GIVE_READGRANT, grant.project):
         return
+    access.require_unlimited(actor)
     if not (actor.is_active and actor.pk in (grant.user_id, grant.asked_by_id)):
         raise NotYourGrant(
             f"{actor} can take back what they asked for or may read by; the grant is"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 
-from lib.errors import Invalid, NotFound, did_you_mean
+from lib.errors import SHOWN_LENGTH, Invalid, NotFound, did_you_mean
 from registry import access, audit, epoch
 from registry.choices import AccountKind, Right, Role
+from registry.hands import DECIDING_ROLES
 from registry.models import Account, Membership
 from registry.operations.people.members import grant, managing
 
@@ -49,12 +50,16 @@ def make_service_account(
 
     ``owner`` None is the actor: who is asked about it. It is called ``NAME@PROJECT``.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
-    :raises BadServiceAccount: a name of other characters, or an owner who is not of the project.
+    :raises BadServiceAccount: a name of other characters, a role that decides, or an owner who is
+        not of the project.
     :raises NameTaken: the project has, or had, one of this name.
     """
     if not NAME.fullmatch(name):
         rule = "use a to z, digits and -, beginning with a letter, at most 40."
-        raise BadServiceAccount(f"service account {name!r}: {rule}")
+        raise BadServiceAccount(f"service account {name[:SHOWN_LENGTH]!r}: {rule}")
+    if role in DECIDING_ROLES:
+        others = ", ".join(each for each in Role if each not in DECIDING_ROLES)
+        raise BadServiceAccount(f"a service account never decides, so it is no {role}: {others}.")
     words = _described(description)
     username = f"{name}@{project.name}"
     with managing(project, actor):
@@ -122,7 +127,7 @@ def find_service_account(project: Project, name: str) -> Account:
 
     :raises ServiceAccountNotFound: names the nearest.
     """
-    short = name.removesuffix(f"@{project.name}")
+    short = name.removesuffix(f"@{project.name}")[:SHOWN_LENGTH].replace("\x00", "")
     accounts = Account.objects.filter(project=project).select_related("user", "owner", "project")
     found = accounts.filter(user__username=f"{short}@{project.name}").first()
     if found is None:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from lib.errors import Conflict, Forbidden, Invalid, NotFound, did_you_mean
+from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, NotFound, did_you_mean
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
@@ -78,8 +78,8 @@ def issue_token(
 
     ``is_logged_in``: the actor asks for it as somebody logged in, by which they are known; for
     themselves it decides then as well, unless somebody else set the password they came by.
-    :raises NotYourToken: for another person, another superuser, or a service account without a
-        role in a project the actor manages; or for more than the token the actor came with.
+    :raises NotYourToken: for another person, whoever asks, or a service account without a role in a
+        project the actor manages; or for more than the token the actor came with.
     :raises BadTokenRequest: no name, a life of less than a day or over ``TOKEN_MAX_DAYS``, or a
         limit that means nothing.
     """
@@ -156,18 +156,20 @@ def checked(limits: Limits, project: Project | None) -> Limits:
         if len(asked) > MAX_LIMITS:
             raise BadTokenRequest(f"{len(asked)} {what}; a token has at most {MAX_LIMITS}.")
     if unknown := sorted(set(limits.rights) - {*Right}):
-        hint = did_you_mean(unknown[0], list(Right))
-        raise BadTokenRequest(f"there is no right {unknown[0]!r}.{hint}")
+        name = unknown[0][:SHOWN_LENGTH]
+        raise BadTokenRequest(f"there is no right {name!r}.{did_you_mean(name, list(Right))}")
     if project is not None and limits.views:
         known = list(FeatureView.objects.filter(project=project).values_list("name", flat=True))
         if unknown := sorted(set(limits.views) - {*known}):
-            hint = did_you_mean(unknown[0], known)
-            raise BadTokenRequest(f"{project} has no feature view {unknown[0]!r}.{hint}")
+            name = unknown[0][:SHOWN_LENGTH]
+            hint = did_you_mean(name, known)
+            raise BadTokenRequest(f"{project} has no feature view {name!r}.{hint}")
     try:
         networks = {str(network) for network in networks_of(limits.networks)}
     except ValueError as exc:
         raise BadTokenRequest(
-            f"{exc}; write networks as 10.1.0.0/16 or 2001:db8::/32, single addresses as they are."
+            f"{str(exc)[:SHOWN_LENGTH]}; write networks as 10.1.0.0/16 or 2001:db8::/32, single"
+            " addresses as they are."
         ) from exc
     return Limits(sorted(set(limits.views)), sorted(set(limits.rights)), sorted(networks))
 
@@ -193,7 +195,7 @@ def _new(
     """Return a token that is not stored yet, and its text."""
     if limits.views and project is None:
         raise BadTokenRequest("a token that is limited to feature views is of one project.")
-    if not 1 <= len(name.strip()) <= MAX_TOKEN_NAME:
+    if not 1 <= len(name.strip()) <= MAX_TOKEN_NAME or "\x00" in name:
         raise BadTokenRequest(f"name the token by its use, in at most {MAX_TOKEN_NAME} characters.")
     if not 1 <= days <= settings.TOKEN_MAX_DAYS:
         raise BadTokenRequest(f"a token lives 1 to {settings.TOKEN_MAX_DAYS} days, not {days}.")
@@ -271,9 +273,11 @@ def _require_may_issue(user: User, actor: User, project: Project | None) -> None
     if project is not None:
         # Roles change under this lock; no plan knows the new token, so the epoch stays.
         epoch.hold(project.pk)
-    user, still = User.objects.get(pk=user.pk), User.objects.get(pk=actor.pk)
+    user, still = User.objects.get(pk=user.pk), access.reloaded(actor)
+    if access.is_person(user):
+        raise NotYourToken(f"{user} is a person, and makes their tokens themselves.")
     if is_limited(actor) or not (still.is_superuser and still.is_active):
-        if project is None or access.is_person(user):
+        if project is None:
             raise NotYourToken(
                 f"{actor} may make tokens for themselves, and for service accounts in a project"
                 " they manage."
@@ -295,7 +299,7 @@ def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
     """
     _require_may_end(token, actor)
     with epoch.change(*_projects_of(token)):
-        _require_may_revoke(token, User.objects.get(pk=actor.pk))
+        _require_may_revoke(token, access.reloaded(actor))
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
             audit.record(
                 actor=actor, verb="api_token.revoked", subject=token, project=token.project, at=at

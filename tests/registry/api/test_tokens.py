@@ -11,8 +11,12 @@ import pytest
 from django.utils import timezone
 
 from registry import token_uses
+from registry.authentication import find_token
+from registry.choices import State
+from registry.hands import reads_as_own
 from registry.models import ApiToken, AuditEntry
-from registry.operations.people.tokens import Limits, issue_token
+from registry.operations.people import users
+from registry.operations.people.tokens import Limits, NotYourToken, issue_token
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +92,7 @@ def test_nobody_else_manages_them(api, cast, churn, who):
         ({"name": "a" * 41}, 422),
         ({"name": ""}, 422),
         ({"role": "king"}, 422),
+        ({"role": "steward"}, 422),
         ({"owner": "outsider"}, 422),
         ({"owner": "nobody\x00"}, 422),
         ({"description": "x" * 501}, 422),
@@ -305,3 +310,59 @@ def test_when_a_token_was_used_is_told(api, owner, churn, monkeypatch):
     assert before <= used <= timezone.now()
     shown = owner.get(f"{ACCOUNTS}/churn").json()["tokens"][0]["last_used_at"]
     assert shown is not None
+
+
+# --- what needs no right but to see the project, and who is behind a token -----------------------
+
+
+def test_a_token_for_reading_does_none_of_what_people_do_to_each_other(api, cast):
+    version = factories.make_version(cast, state=State.IN_REVIEW)
+    client = api(token=limited(cast.owner, cast.project, rights=["read_online"]))
+    at = f"{PROJECT}/feature-views/driver_hourly/versions/1.0.0"
+    ends_at = (timezone.now() + timedelta(days=1)).isoformat()
+    grant = {"feature_view": "driver_hourly", "purpose": "x", "ends_at": ends_at}
+
+    for path, body in {
+        f"{at}/comments": {"body": "looks fine"},
+        f"{at}/reviewers": {"reviewers": ["steward"]},
+        f"{PROJECT}/grants": grant,
+    }.items():
+        answer = client.post(path, body)
+        assert answer.status_code == 403, (path, answer.json())
+    assert not version.asked.exists()
+
+
+def test_nobody_makes_a_token_that_speaks_for_another_person(cast):
+    for actor in (cast.superuser, cast.owner):
+        with pytest.raises(NotYourToken):
+            issue_token(
+                user=cast.consumer, name="t", actor=actor, at=timezone.now(), project=cast.project
+            )
+
+
+def test_a_person_reads_by_their_grants_with_a_token_of_their_own_alone(cast):
+    own = factories.token_for(cast.consumer)
+    shell = issue_token(user=cast.consumer, name="t", actor=cast.consumer, at=timezone.now())[1]
+
+    assert reads_as_own(find_token(own, at=timezone.now()).user)
+    assert not reads_as_own(find_token(shell, at=timezone.now()).user)
+    users.note_password_changed(user=cast.consumer, actor=cast.superuser, at=timezone.now())
+    assert not reads_as_own(cast.consumer)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"name": "a\x00b"},
+        {"service_account": "a\x00b"},
+        {"rights": ["x" * 90_000]},
+        {"views": ["\x00"]},
+        {"networks": ["x" * 90_000]},
+        {"service_account": "x" * 90_000},
+    ],
+)
+def test_nonsense_is_refused_and_not_said_again(owner, cast, asked):
+    answer = owner.post(TOKENS, {"name": "x", "days": 1} | asked)
+
+    assert answer.status_code in (404, 422)
+    assert len(answer.content) < 2000
