@@ -24,6 +24,14 @@ class SearchCalls(Calls):
         found: JSON = self._get("features", query=query)
         return found
 
+    def get_feature(self, reference: str) -> JSON:
+        """Give one feature whole: what it is made of, who reads it, its versions, what is like it.
+
+        ``how_to_read`` has texts to copy.
+        """
+        feature: JSON = self._get("features", reference)
+        return feature
+
     def get_lineage(
         self,
         kind: str,

@@ -42,6 +42,8 @@ PAGES = frozenset(
         "jsi18n",
         "password_change",
         "password_change_done",
+        # What somebody was told: their own.
+        *(f"registry_notification_{page}" for page in ("changelist", "change", "choices")),
     }
 )
 #: What people send who may only read: a log-out, a password of their own, and what they ask; which
@@ -50,6 +52,8 @@ SENT = frozenset(
     {
         "logout",
         "password_change",
+        "registry_notification_read_all",
+        "registry_notification_choices",
         *(f"registry_feature_{step}" for step in ("ask", "answer", "accept", "close", "reopen")),
     }
 )

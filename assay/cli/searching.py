@@ -23,6 +23,8 @@ def add(commands: Commands) -> None:
     for option in FILTERS:
         search.add_argument(f"--{option}")
     search.add_argument("--limit", type=int, default=50, help="features, default 50")
+    feature = commands.add("feature", run_feature, "Show one feature in full.")
+    feature.add_argument("reference", metavar="VIEW[@VERSION]:FEATURE")
     lineage = commands.add(
         "lineage", run_lineage, "Show what something is made of, and what reads it."
     )
@@ -47,6 +49,18 @@ def run_search(context: Context, args: argparse.Namespace) -> None:
     context.out.table(found["results"], COLUMNS)
     if (others := found["count"] - len(found["results"])) > 0:
         context.out.note(f"and {others:,} more; narrow by {_facets(found['facets'])}")
+
+
+def run_feature(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.get_feature(args.reference)
+    if context.out.as_json:
+        context.out.json(found)
+        return
+    ways = found.pop("how_to_read")
+    context.out.describe(found)
+    for way in ways:
+        context.out.line(f"\n{way['title']}: {way['says']}", "bold")
+        context.out.line(way["text"].rstrip())
 
 
 def _facets(facets: JSON) -> str:

@@ -12,10 +12,8 @@ from django.urls import reverse
 
 from registry.admin.scope import projects_with
 from registry.lineage import NodeKind
-from registry.models import DataSource, Feature, FeatureService, FeatureView, Project
-from registry.newest import shown_version
-from registry.queries import pinned_version
-from registry.spec.references import BadReference, parse_reference
+from registry.models import DataSource, FeatureService, FeatureView, Project
+from registry.named import named_feature
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -42,7 +40,7 @@ def by_name_view(request: HttpRequest, project: str, kind: str, name: str) -> Ht
 
 def _named(project: Project, kind: str, name: str) -> Model | None:
     if kind == NodeKind.FEATURE:
-        return _feature(project, name)
+        return named_feature(project, name)
     if kind == NodeKind.COLUMN:
         kind, name = NodeKind.SOURCE, name.partition(".")[0]
     models: dict[str, type[Model]] = {
@@ -53,16 +51,3 @@ def _named(project: Project, kind: str, name: str) -> Model | None:
     if kind not in models or "\x00" in name:
         return None
     return models[kind]._default_manager.filter(project=project, name=name).first()
-
-
-def _feature(project: Project, name: str) -> Feature | None:
-    """Return a feature as a reference reads it; without a default as the view's newest has it."""
-    try:
-        reference = parse_reference(name)
-    except BadReference:
-        return None
-    view = FeatureView.objects.filter(project=project, name=reference.view).first()
-    if view is None:
-        return None
-    version = pinned_version(view, reference.pin) if reference.pin else shown_version(view)
-    return version.features.filter(name=reference.feature).first() if version else None

@@ -5,6 +5,7 @@ Not for views, entities, sources and services as a whole: ``catalogue`` has thos
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -12,16 +13,27 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lib.api import API, described
+from lib.errors import SHOWN_LENGTH, NotFound
+from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
-from registry.choices import Sensitivity, Standing, State
-from registry.search import FACETS, find_features
+from registry.choices import SERVED_STATES, Sensitivity, Standing, State
+from registry.entries import Entry, rows_in_use
+from registry.facts import facts_of
+from registry.lineage import MAX_DEPTH, NodeKind, graph_of, starts_of
+from registry.named import named_feature, reference_of, spec_of, wanted_of
+from registry.related import related_to
+from registry.search import EXACT, FACETS, Found, find_features
+from registry.snippets import snippets
+from registry.stages import stages_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from registry.search import Found
+    from registry.models import Feature
 
+#: Of those that read a feature, so many are named; its lineage has all.
+MOST_READERS = 100
 #: Facets of one project; filters whose value is one of a few words, which others are not.
 CHOSEN = tuple(name for name in FACETS if name != "project")
 WORDS: dict[str, Any] = {"sensitivity": Sensitivity, "state": State, "freshness": Standing}
@@ -65,6 +77,72 @@ class FeaturesAPI(API):
         }
         response.data["guessed"] = result.guessed
         return response
+
+
+class FeatureAPI(API):
+    """One feature whole: what it means and is made of, its readers, its course, what is like it."""
+
+    attempt = "looking at {reference}"
+
+    @extend_schema(
+        operation_id="get_feature",
+        description="Describe one feature, by a reference: `view:feature`, `view@1.2.0:feature`.",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, project: str, reference: str) -> Response:
+        found = access.access_project(request.user, project)
+        feature = named_feature(found, reference)
+        if feature is None:
+            shown = reference[:SHOWN_LENGTH]
+            raise NotFound(
+                f"project {project} has no feature {shown!r}; GET features?q= searches them."
+            )
+        return Response(detail_output(feature, request.build_absolute_uri("/").rstrip("/")))
+
+
+def detail_output(feature: Feature, base_url: str) -> dict[str, Any]:
+    version, view = feature.version, feature.version.feature_view
+    said = facts_of([version])[version.pk] if version.state in SERVED_STATES else {}
+    return {
+        **_brief(feature),
+        "about_view": version.spec.view.description,
+        "checks": list(spec_of(feature).checks.in_words()),
+        "freshness": said.get("freshness"),
+        "readers": _readers(feature),
+        "history": [
+            {
+                "version": stage.version.number,
+                "state": stage.version.state,
+                "approved_at": timestamp(stage.version.approved_at),
+                "feature": stage.word or "unchanged",
+                "changes": stage.changes,
+                "reasons": stage.reasons,
+            }
+            for stage in stages_of(view, feature.name)
+        ],
+        "related": [{"reference": each.reference, "why": each.why} for each in related_to(feature)],
+        "how_to_read": [each._asdict() for each in snippets(wanted_of(feature, base_url))],
+    }
+
+
+def _brief(feature: Feature) -> dict[str, Any]:
+    """Return what a line of a search says, but how it was found."""
+    version = feature.version
+    rows = rows_in_use({version.feature_view.project_id}, also=version.pk)
+    row = next(each for each in rows if each.pk == version.pk)
+    words = next(each for each in row.words.features if each.name == feature.name)
+    brief = feature_output(Found(Entry(row, words), EXACT, EXACT, ""))
+    del brief["matched"]
+    return brief
+
+
+def _readers(feature: Feature) -> list[dict[str, str]]:
+    view, reference = feature.version.feature_view, reference_of(feature)
+    graph = graph_of(view.project, also=feature.version_id)
+    starts = starts_of(graph, NodeKind.FEATURE, reference)
+    steps = graph.around(starts, up=0, down=MAX_DEPTH)
+    read = (s.key for s in steps if s.distance > 0 and s.key.kind != NodeKind.FEATURE)
+    return [{"kind": key.kind, "name": key.name} for key in islice(read, MOST_READERS)]
 
 
 def feature_output(found: Found) -> dict[str, Any]:

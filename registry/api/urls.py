@@ -92,6 +92,11 @@ urlpatterns = [
     ),
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
     path(f"{_PROJECT}/features", features.FeaturesAPI.as_view(), name="features"),
+    re_path(
+        r"^projects/(?P<project>[-\w]+)/features/(?P<reference>[\w@.:]{1,200})$",
+        features.FeatureAPI.as_view(),
+        name="feature",
+    ),
     *_lists,
     *_details,
     path(

@@ -667,3 +667,15 @@ def test_questions_are_asked_and_shown_with_their_answers(assay, peer, capsys):
 
     assert capsys.readouterr().out.count("9  ana (accepted): Yes.") == 3
     assert peer.requests[1].query["feature"] == ["spend:sum"]
+
+
+def test_a_feature_is_shown_with_how_to_read_it(assay, peer, capsys):
+    ways = [{"title": "curl", "says": "over HTTP", "text": "curl x\n"}]
+    found = {"reference": "spend:sum", "type": "float64", "how_to_read": ways}
+    peer.answers_with("GET features/spend%3Asum", found)
+
+    assert assay("feature", "spend:sum") == 0
+
+    printed = capsys.readouterr().out
+    assert "float64" in printed
+    assert printed.rstrip().endswith("curl: over HTTP\ncurl x")

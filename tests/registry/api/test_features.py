@@ -195,3 +195,45 @@ def test_words_of_a_search_are_bounded_values_too(cast, find, monkeypatch):
     monkeypatch.setattr(search, "MOST_VALUES", 2)
 
     assert len(find()["facets"]["type"]) == 2
+
+
+# --- one feature -------------------------------------------------------------------------------
+
+
+def test_one_feature_says_all_that_its_page_does(api, cast, find):
+    service = 'kind: FeatureService\nname: eta\nfeatures: ["share:part", "driver_hourly:conv_rate"]'
+    apply(service, cast)
+
+    found = api(cast.consumer).get(f"{URL}/driver_hourly:conv_rate").json()
+
+    assert found["reference"] == "driver_hourly:conv_rate"
+    assert found["columns"] == ["conv_rate"]
+    assert found["readers"] == [{"kind": "feature-service", "name": "eta"}]
+    assert [(each["version"], each["feature"]) for each in found["history"]] == [("1.0.0", "new")]
+    assert {"reference": "driver_hourly:acc_rate", "why": ["also rate"]} in found["related"]
+    assert [each["title"] for each in found["how_to_read"]][-1] == "YAML"
+
+
+@pytest.mark.parametrize(
+    ("reference", "status"),
+    [
+        ("driver_hourly@1.0.0:conv_rate", 200),
+        ("share:part", 200),
+        ("driver_hourly:nothing", 404),
+        ("driver_hourly@9.9.9:conv_rate", 404),
+        ("driver_hourly", 404),
+        ("nothing:conv_rate", 404),
+    ],
+)
+def test_features_are_found_by_reference(api, cast, find, reference, status):
+    assert api(cast.consumer).get(f"{URL}/{reference}").status_code == status
+    assert api(cast.outsider).get(f"{URL}/{reference}").status_code == 404
+
+
+def test_what_each_version_made_of_a_feature_is_told(api, cast, find):
+    make_version(cast, text=VIEW.replace("Conversion rate", "Share of calls won"))
+
+    history = api(cast.consumer).get(f"{URL}/driver_hourly:conv_rate").json()["history"]
+
+    assert [each["version"] for each in history] == ["1.0.1", "1.0.0"]
+    assert history[0]["changes"] == ["description: Conversion rate became Share of calls won"]
