@@ -188,6 +188,46 @@ GRANT_RULES: Rules = {
     ("DELETE", "a grant is never deleted"): ALWAYS,
 }
 
+# --- Who decides ---------------------------------------------------------------------------------
+
+#: The entry that was written just before, in the transaction of the change.
+LATEST = f"e.id = ({LAST})"
+OF_PROJECT = "e.subject_type = 'project' AND e.subject_id = CAST({project} AS text)"
+
+
+def _changes(*names: str) -> str:
+    return " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in names)
+
+
+MEMBERSHIP_RULES: Rules = {
+    ("INSERT", "a role needs its entry in the audit trail"): f"""NOT EXISTS (SELECT 1 FROM {TRAIL} e
+        JOIN registry_pseudonym n ON n.name = JSON_TEXT(e.after, user)
+        WHERE e.verb = 'membership.granted' AND {OF_PROJECT.format(project="NEW.project_id")}
+        AND JSON_TEXT(e.after, role) = NEW.role AND n.user_id = NEW.user_id
+        AND e.actor_id IS NOT DISTINCT FROM NEW.granted_by_id)""",  # noqa: S608 - our own words
+    ("UPDATE", "a role stays as it was given"): _changes(
+        "id", "project_id", "user_id", "role", "granted_by_id", "granted_at"
+    ),
+    ("UPDATE", "a word on a role needs its entry in the audit trail"): f"""
+        ({_changes("accepted_by_id", "agreed_at", "hands")})
+        AND NOT EXISTS (SELECT 1 FROM {TRAIL} e WHERE {LATEST}
+        AND e.verb = 'membership.agreed' AND {OF_PROJECT.format(project="NEW.project_id")}
+        AND e.actor_id = NEW.accepted_by_id)""",  # noqa: S608 - our own words
+}
+POLICY_RULES: Rules = {
+    ("UPDATE", "a policy needs its entry in the audit trail"): f"""
+        ({_changes("approvals_required", "approvals_required_sensitive")})
+        AND NOT EXISTS (SELECT 1 FROM {TRAIL} e WHERE {LATEST}
+        AND e.verb = 'project.changed' AND {OF_PROJECT.format(project="NEW.id")})""",  # noqa: S608
+}
+TOKEN_RULES: Rules = {
+    ("UPDATE", "a token stays what it was issued as"): _changes(
+        "id", "user_id", "digest", "created_by_id", "created_at", "may_decide"
+    ),
+}
+SETTERS = "who set a password stays known"
+POLICIES = "what a policy wanted stays known"
+
 # --- All of them ---------------------------------------------------------------------------------
 
 EDITORS = "who edited something stays known"
@@ -217,6 +257,11 @@ GUARDS: dict[str, Guard] = {
         },
         keys=(("digest",),),
     ),
+    "registry_membership": Guard(MEMBERSHIP_RULES, keys=(("project_id", "user_id", "role"),)),
+    "registry_passwordchange": Guard(kept(SETTERS)),
+    "registry_policychange": Guard(kept(POLICIES)),
+    "registry_project": Guard(POLICY_RULES),
+    "registry_apitoken": Guard(TOKEN_RULES),
     "registry_entity_editors": Guard(kept(EDITORS)),
     "registry_datasource_editors": Guard(kept(EDITORS)),
     "registry_feature": Guard(FEATURE_RULES, keys=(("version_id", "name"),)),

@@ -8,9 +8,10 @@ how many have to agree (``approval``).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 
 from lib.errors import Forbidden
 from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
@@ -19,7 +20,7 @@ from registry.models import Account, Membership, PasswordChange
 from registry.scopes import scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser
@@ -38,6 +39,10 @@ DECIDING = (
 )
 #: The roles that carry some of it.
 DECIDING_ROLES = [role for role, rights in ROLES.items() if not rights.isdisjoint(DECIDING)]
+_AGREE = (
+    "Have another owner of {project}, or a superuser, agree to {user}'s role on the project's page;"
+    " or ask another steward."
+)
 PASSWORD_PAGE = "/admin/password_change/"  # noqa: S105 - where it is changed
 
 
@@ -86,10 +91,14 @@ def digest_of(user: User) -> str:
     return hashlib.sha256(user.password.encode()).hexdigest()
 
 
-def note_password(*, user: User, set_by: User, at: datetime) -> None:
+def note_password(
+    *, user: User, set_by: User, at: datetime, accepted_by: User | None = None
+) -> None:
     """Remember who gave the account the password that is stored for it now."""
     if user.has_usable_password():
-        PasswordChange.objects.create(user=user, set_by=set_by, set_at=at, digest=digest_of(user))
+        PasswordChange.objects.create(
+            user=user, set_by=set_by, set_at=at, accepted_by=accepted_by, digest=digest_of(user)
+        )
 
 
 def has_own_password(user: User) -> bool:
@@ -158,11 +167,18 @@ def _chain(project: Project | None, person: User, *, of_itself: bool) -> list[in
 
 
 def _raised_by(person: User) -> list[list[int]]:
-    """Return the people behind a superuser's rights; whoever runs the server makes the first."""
+    """Return the people behind a superuser's rights.
+
+    Whoever runs the server makes the first of an installation; another one made at the shell may
+    be anybody's, and has nobody's word.
+    """
     if not person.is_superuser:
         return []
     marked = Account.objects.filter(user=person).values_list("raised_by", flat=True).first()
-    return marked or [[]]
+    if marked:
+        return list(marked)
+    first = User.objects.filter(is_superuser=True).order_by("pk").first()
+    return [[]] if first == person else []
 
 
 def _given(project: Project | None, person: User) -> list[list[int]]:
@@ -170,54 +186,76 @@ def _given(project: Project | None, person: User) -> list[list[int]]:
     return [hands for membership in roles for hands in membership.hands]
 
 
-class Beginning(NamedTuple):
-    """Since when somebody may not have set the password of whoever decides, in words too."""
-
-    at: datetime
-    words: str
-
-
 def require_independent(
     user: User, version: FeatureViewVersion, people: Collection[int], *, whose: str
 ) -> None:
     """Return if the account is nobody's hand among these people, of whom words say ``whose``.
 
-    :raises HandMayNotDecide: one of them set its password since the version's draft began, or its
-        right to approve rests on their word alone. Says which, and the next step.
+    :raises HandMayNotDecide: one of them set its password and nobody else has given their word on
+        it since, or its right to approve rests on their word alone. Says which, and the next step.
     """
-    began = Beginning(version.created_at, f"{version} was begun")
-    require_apart(user, version.feature_view.project, people, began=began, whose=whose)
+    require_apart(user, version.feature_view.project, people, whose=whose)
 
 
-def require_apart(
-    user: User, project: Project, people: Collection[int], *, began: Beginning, whose: str
-) -> None:
+def require_apart(user: User, project: Project, people: Collection[int], *, whose: str) -> None:
     """Return as ``require_independent``, of whatever is decided in a project.
 
     :raises HandMayNotDecide: as it does.
     """
-    since = PasswordChange.objects.filter(user=user, set_at__gte=began.at)
-    setter = since.exclude(set_by=user).filter(set_by__in=people).select_related("set_by").first()
-    if setter is not None:
+    roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
+    if setter := _foreign_setter(user, roles, people):
         raise HandMayNotDecide(
-            f"{setter.set_by} set {user}'s password since {began.words}, and {whose}; ask"
-            " another steward.",
+            f"{setter} set {user}'s password once, and {whose}; changing it afterwards proves"
+            f" nothing. {_AGREE.format(user=user, project=project)}",
             project=project.name,
         )
-    roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
-    if not (user.is_superuser or roles):
-        return  # by a right on this one view, which only whoever runs the server gives
     if is_independent(user, project, people, Right.APPROVE_FEATUREVIEW):
         return
     known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
     first = sorted({pk for hands in known for pk in hands} & set(people))[0:1]
-    who = User.objects.get(pk=first[0]).get_username() if first else "somebody at the shell"
+    if not first:
+        raise HandMayNotDecide(
+            f"{user} may approve by what was stored at the shell of the server, and so by nobody's"
+            " word: have the role taken and given anew in the admin, or a superuser made one there"
+            " by another superuser.",
+            project=project.name,
+        )
+    who = User.objects.get(pk=first[0]).get_username()
     raise HandMayNotDecide(
-        f"{user} may approve by the word of {who} alone, and {whose}. Have another owner of"
-        f" {project}, or a superuser, agree to {user}'s role on the project's page; or ask another"
-        " steward.",
+        f"{user} may approve by the word of {who} alone, and {whose}."
+        f" {_AGREE.format(user=user, project=project)}",
         project=project.name,
     )
+
+
+def _foreign_setter(
+    user: User, roles: Sequence[Membership], people: Collection[int]
+) -> User | None:
+    """Return who of these people set the account's password, nobody else having agreed since.
+
+    Whoever set one can log in and change it as if they were its owner, and proves nothing.
+    """
+    changes = PasswordChange.objects.filter(user=user, set_by__in=people).exclude(set_by=user)
+    changes = changes.filter(Q(accepted_by=None) | Q(accepted_by__in=people))
+    if vouched := max(_words_at(roles, people), default=None):
+        changes = changes.filter(set_at__gte=vouched)
+    found = changes.select_related("set_by").first()
+    return found.set_by if found else None
+
+
+def _words_at(roles: Sequence[Membership], people: Collection[int]) -> Iterator[datetime]:
+    """Yield when somebody who is none of these people, nor their hand, gave their word."""
+    for role in roles:
+        times = (role.granted_at, role.agreed_at)
+        for hands, at in zip(role.hands, times, strict=False):
+            if at is not None and set(people).isdisjoint(hands):
+                yield at
+
+
+def set_since_agreed(user: User, membership: Membership) -> bool:
+    """Return whether somebody else set the account's password after two agreed to its role."""
+    changes = PasswordChange.objects.filter(user=user).exclude(set_by=user)
+    return changes.filter(set_at__gte=membership.agreed_at or membership.granted_at).exists()
 
 
 def was_admitted(user: User, version: FeatureViewVersion, people: Collection[int]) -> bool:

@@ -14,6 +14,7 @@ from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
 from registry.hands import note_password
 from registry.models import (
+    Account,
     AuditEntry,
     FeatureTable,
     FeatureView,
@@ -110,6 +111,9 @@ def make_user(name: str, **columns: Any) -> User:
     """Return somebody who has set their own password."""
     user = User.objects.create_user(name, password="pw", **columns)
     note_password(user=user, set_by=user, at=AT)
+    if user.is_superuser:  # as the first of an installation is one: by nobody's word
+        about = {"kind": AccountKind.PERSON, "set_by": user, "set_at": AT}
+        Account.objects.create(user=user, raised_by=[[]], **about)
     return user
 
 
@@ -150,11 +154,24 @@ def _make_cast() -> Cast:
 
 
 def give_role(
-    project: Project, user: User, role: Role, actor: User, *, accepted_by: User | None = None
+    project: Project,
+    user: User,
+    role: Role,
+    actor: User,
+    *,
+    accepted_by: User | None = None,
+    at: datetime = AT,
 ) -> None:
     """Give somebody a role, by the word of two people if there are two."""
     with members.managing(project, actor):
-        members.grant(project, user, role, actor, AT, accepted_by=accepted_by)
+        members.grant(project, user, role, actor, at, accepted_by=accepted_by)
+
+
+def want_approvals(cast: Cast, approvals: int) -> None:
+    """Have the project want so many, by the owner's word."""
+    project = Project.objects.get(pk=cast.project.pk)
+    with members.managing(project, cast.owner):
+        projects.store_columns(project, {"approvals_required": approvals}, cast.owner, AT)
 
 
 def token_for(user: User, *, days: int = 30) -> str:
@@ -235,8 +252,7 @@ def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> Use
     account = users.add_user(
         user=User(username=name), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
     )
-    with epoch.change(cast.project.pk):
-        members.grant(cast.project, account, role, cast.owner, AT)
+    give_role(cast.project, account, role, cast.owner)
     return account
 
 

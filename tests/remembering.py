@@ -16,7 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.models.sql import InsertQuery
 
-from registry.models import AuditEntry, Project
+from registry.models import AuditEntry, Project, Pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,10 @@ def remembered(name: str, make: Callable[[], Made]) -> Made:
 def _models() -> list[type[Model]]:
     """Return the models of all tables, those that others refer to first as far as that matters."""
     found = apps.get_models(include_auto_created=True)
-    return [model for model in found if model not in STATIC and model._meta.managed]
+    kept = [model for model in found if model not in STATIC and model._meta.managed]
+    # The database asks the trail of some of them.
+    first = [AuditEntry, Pseudonym]
+    return sorted(kept, key=lambda model: model not in first)
 
 
 def _statements() -> Iterator[tuple[str, Any]]:

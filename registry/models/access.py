@@ -27,7 +27,7 @@ class Account(models.Model):
     kind = models.CharField(max_length=16, choices=[(k, k.replace("_", " ")) for k in AccountKind])
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     set_at = models.DateTimeField()
-    #: As ``Membership.hands``, of its rights as a superuser; null: nobody's but the server's owner.
+    #: As ``Membership.hands``, of its rights as a superuser; null: nobody's word, by the shell.
     raised_by = models.JSONField(null=True, blank=True, editable=False)
     #: Of a service account that a project's owners made: whose it is, and what it is for.
     project = models.ForeignKey(
@@ -51,6 +51,10 @@ class PasswordChange(models.Model):
     #: The account's owner, or whoever set it for them.
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     set_at = models.DateTimeField()
+    #: Who agreed to it beside them; null where nobody had to, or could.
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     #: The SHA-256 of what was stored: a password that came past us has none here.
     digest = models.CharField(max_length=64)
 
@@ -79,6 +83,8 @@ class Membership(models.Model):
     accepted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    #: When they did: it is a word on the account as well, as it was known then.
+    agreed_at = models.DateTimeField(null=True, blank=True)
     #: The people behind it: a list for each who agreed, of them and those they have their say from.
     hands = models.JSONField(default=list, blank=True, editable=False)
 

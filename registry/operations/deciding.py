@@ -269,7 +269,7 @@ def _set_password(proposal: Proposal, proposer: User, acceptor: User, at: dateti
     person.password = Proposal.objects.values_list("secret", flat=True).get(pk=proposal.pk)
     User.objects.filter(pk=person.pk).update(password=person.password)
     data = _data(proposal, acceptor)
-    users.note_password_changed(user=person, actor=proposer, at=at, data=data)
+    users.note_password_changed(user=person, actor=proposer, at=at, accepted_by=acceptor, data=data)
 
 
 def _person(proposal: Proposal) -> User:

@@ -16,7 +16,7 @@ from registry.denials import record_denial
 from registry.models import AuditEntry, Membership, Pseudonym, Review
 from registry.models.names import PSEUDONYM, pseudonym_of
 from registry.operations.people import forgetting, members, users
-from tests.factories import AT, apply, approve, make_user, make_version, token_for
+from tests.factories import AT, apply, approve, give_role, make_user, make_version, token_for
 
 pytestmark = pytest.mark.django_db
 
@@ -111,9 +111,7 @@ def test_the_trail_holds_no_name_and_no_address_of_anybody(cast, rf):
     person = make_user("ana.smith@example.com", **said)
     made = User(username="new@example.com", email="new@example.com")
     users.add_user(user=made, kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
-    members.grant_role(
-        project=cast.project, user=person, role=Role.STEWARD, actor=cast.owner, at=AT
-    )
+    give_role(cast.project, person, Role.STEWARD, cast.owner, accepted_by=cast.superuser)
     person.last_name, person.email = "Jones", "ana.jones@example.com"
     users.change_user(user=person, actor=cast.superuser, at=AT)
     token_for(person)

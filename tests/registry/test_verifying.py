@@ -16,13 +16,21 @@ from registry.models import (
     AuditHead,
     Evidence,
     FeatureViewVersion,
-    Project,
     Review,
     VersionEditor,
 )
 from registry.operations.lifecycle import releases, reviews
 from registry.triggers import REMOVAL
-from tests.factories import AT, DEFINITIONS, approve, look, make_ready, make_version, seen
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    approve,
+    look,
+    make_ready,
+    make_version,
+    seen,
+    want_approvals,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +55,7 @@ def rows(version):
 
 
 def test_nothing_is_wrong_with_a_whole_life(cast):
-    Project.objects.filter(pk=cast.project.pk).update(approvals_required=2)
+    want_approvals(cast, 2)
     version = make_version(cast, state=State.IN_REVIEW)
     reviews.withdraw_version(version=version, actor=cast.author, at=AT)
     reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
@@ -129,7 +137,7 @@ def test_a_step_that_is_only_in_the_trail_is_named(unguarded, cast):
 
 def test_a_forged_approval_is_named_although_it_says_it_is_one(cast, unguarded):
     """Two are wanted; one review is there, and a row that points to somebody else's entry."""
-    Project.objects.filter(pk=cast.project.pk).update(approvals_required=2)
+    want_approvals(cast, 2)
     waiting = make_version(cast, state=State.IN_REVIEW, text=DEFINITIONS.replace("hourly", "daily"))
     approve(waiting, cast.steward)
     Review.objects.create(

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 
 from lib.errors import Conflict
 from registry import access, audit, epoch, locks
-from registry.models import ApiToken, Membership, PasswordChange, Project, UsedName
+from registry.models import ApiToken, Membership, Project, UsedName
 from registry.models.names import pseudonym_of
 from registry.operations.people.users import LastSuperuser
 from registry.queries import owned_alone
@@ -60,7 +60,6 @@ def _erase(user: User) -> None:
         membership.delete()
         access.sync_permissions(project, user)
     ApiToken.objects.filter(user=user).delete()
-    PasswordChange.objects.filter(user=user).delete()
     UsedName.objects.filter(user=user).update(user=None)
     user.set_unusable_password()
     User.objects.filter(pk=user.pk).update(

@@ -158,23 +158,22 @@ def _take(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) 
 
 def _give(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) -> None:
     for (project, role), group in wanted.items():
-        _, is_new = Membership.objects.get_or_create(
-            project=project,
-            user=user,
-            role=role,
-            # Nobody's word here: whoever runs the server says which group has which role.
-            defaults={"group": group, "granted_at": at, "hands": [[]]},
+        if Membership.objects.filter(project=project, user=user, role=role).exists():
+            continue
+        # The entry first: without it the database takes no role.
+        audit.record(
+            actor=None,
+            verb="membership.granted",
+            subject=project,
+            after={"user": user, "role": role},
+            data={"group": group},
+            at=at,
         )
-        if is_new:
-            access.sync_permissions(project, user)
-            audit.record(
-                actor=None,
-                verb="membership.granted",
-                subject=project,
-                after={"user": user, "role": role},
-                data={"group": group},
-                at=at,
-            )
+        # Nobody's word here: whoever runs the server says which group has which role.
+        Membership.objects.create(
+            project=project, user=user, role=role, group=group, granted_at=at, hands=[[]]
+        )
+        access.sync_permissions(project, user)
 
 
 def _find(claims: Mapping[str, Any]) -> Identity | None:

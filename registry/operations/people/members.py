@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from lib.errors import Conflict
 from registry import access, audit, epoch
 from registry.choices import ProposalKind, Right, Role
-from registry.hands import DECIDING_ROLES, hands_of, is_independent
+from registry.hands import DECIDING_ROLES, hands_of, is_independent, set_since_agreed
 from registry.models import Membership, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
@@ -80,7 +80,7 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
         membership = Membership.objects.select_related("user").get(pk=membership.pk)
         giver, user = membership.granted_by, membership.user
         known = [giver.pk] if giver else []
-        if len(membership.hands) > 1:
+        if len(membership.hands) > 1 and not set_since_agreed(user, membership):
             raise CannotAgree(f"two people have agreed that {user} is {membership.role} already.")
         if actor.pk in (user.pk, *known) or not is_independent(
             actor, project, known, Right.MANAGE_MEMBERS
@@ -89,14 +89,16 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
                 f"{actor} does not stand apart from who made {user} {membership.role}; somebody"
                 " else who manages members of the project has to agree."
             )
-        hands = [*membership.hands, *hands_of(project, user, actor)]
-        Membership.objects.filter(pk=membership.pk).update(accepted_by=actor, hands=hands)
+        hands = [*membership.hands[:1], *hands_of(project, user, actor)]
         audit.record(
             actor=actor,
             verb="membership.agreed",
             subject=project,
             after={"user": user, "role": membership.role},
             at=at,
+        )
+        Membership.objects.filter(pk=membership.pk).update(
+            accepted_by=actor, agreed_at=at, hands=hands
         )
 
 
@@ -138,19 +140,11 @@ def grant(
 
     One that came by a group of the provider's no longer goes with it.
     """
-    agreed = [actor, *([accepted_by] if accepted_by else [])]
-    about = {"granted_by": actor, "granted_at": at, "accepted_by": accepted_by}
-    about["hands"] = hands_of(project, user, *agreed)
-    by_group = Membership.objects.filter(project=project, user=user, role=role).exclude(group="")
-    by_hand_now = by_group.update(group="", **about)
-    membership, created = Membership.objects.get_or_create(
-        project=project,
-        user=user,
-        role=role,
-        defaults=about,
-    )
-    access.sync_permissions(project, user)
-    if created or by_hand_now:
+    known = Membership.objects.filter(project=project, user=user, role=role)
+    known.exclude(group="").delete()
+    found = known.first()
+    if found is None:
+        # The entry first: without it the database takes no role.
         audit.record(
             actor=actor,
             verb="membership.granted",
@@ -159,4 +153,16 @@ def grant(
             data=data,
             at=at,
         )
-    return membership
+        agreed = [actor, *([accepted_by] if accepted_by else [])]
+        found = Membership.objects.create(
+            project=project,
+            user=user,
+            role=role,
+            granted_by=actor,
+            granted_at=at,
+            accepted_by=accepted_by,
+            agreed_at=at if accepted_by else None,
+            hands=hands_of(project, user, *agreed),
+        )
+    access.sync_permissions(project, user)
+    return found

@@ -155,7 +155,7 @@ def store_columns(
         return
     if any(before[column] != after[column] for column in POLICY if column in after):
         PolicyChange.objects.create(project=project, before=project.policy, changed_at=at)
-    Project.objects.filter(pk=project.pk).update(**after)
+    # The entry first: without it the database takes no policy.
     audit.record(
         actor=actor,
         verb="project.changed",
@@ -165,6 +165,7 @@ def store_columns(
         data=data,
         at=at,
     )
+    Project.objects.filter(pk=project.pk).update(**after)
 
 
 def columns(project: Project) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lib.errors import SHOWN, Forbidden
 from registry import access
 from registry.choices import Right
-from registry.hands import Beginning, HandMayNotDecide, require_apart
+from registry.hands import HandMayNotDecide, require_apart
 from registry.models import ApiToken, PasswordChange
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def _require_apart(grant: ReadGrant, actor: User) -> None:
     if actor.pk == grant.user_id or tokens.exists():
         raise GrantTakesTwo(f"{actor} would read by it;", project=project.name)
     own = {grant.asked_by_id, grant.user_id}
-    began = Beginning(grant.asked_at, "the grant was asked for")
-    require_apart(actor, project, own, began=began, whose="asked for it or reads by it")
+    require_apart(actor, project, own, whose="asked for it or reads by it")
     known = PasswordChange.objects.filter(user__in=own, set_by=actor).select_related("user")
     if (change := known.first()) is not None:
         raise HandMayNotDecide(

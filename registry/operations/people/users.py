@@ -245,14 +245,19 @@ def require_login_allowed(user: User) -> None:
 
 
 def note_password_changed(
-    *, user: User, actor: User, at: datetime, data: dict[str, object] | None = None
+    *,
+    user: User,
+    actor: User,
+    at: datetime,
+    accepted_by: User | None = None,
+    data: dict[str, object] | None = None,
 ) -> None:
     """Leave the trace of a new password, or of its removal, in the transaction that stored it.
 
     Until its owner changes it, a password is the hand of the ``actor`` who set it.
     """
     with transaction.atomic():
-        note_password(user=user, set_by=actor, at=at)
+        note_password(user=user, set_by=actor, at=at, accepted_by=accepted_by)
         audit.record(
             actor=actor,
             verb="user.password_changed",

@@ -16,10 +16,10 @@ from registry.admin.base import site
 from registry.admin.filters import column_filter
 from registry.choices import State
 from registry.deeds import deed_of, subject_of
-from registry.models import AuditEntry, FeatureViewVersion, Project
+from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import reviews
 from registry.operations.people import projects
-from tests.factories import AT, VIEW, apply, make_ready, make_version
+from tests.factories import AT, VIEW, apply, make_ready, make_version, want_approvals
 
 pytestmark = pytest.mark.django_db
 
@@ -179,7 +179,7 @@ def test_a_decision_needs_the_csrf_token(cast, waiting):
 
 
 def test_a_second_approval_waits_for_a_second_person(as_, cast, waiting):
-    Project.objects.update(approvals_required=2)
+    want_approvals(cast, 2)
     client = as_("steward")
 
     act(client, waiting, "approve")

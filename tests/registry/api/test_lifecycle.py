@@ -144,9 +144,9 @@ def test_a_right_on_one_view_is_no_right_on_another(api, cast):
     make_version(cast, state=State.IN_REVIEW, text=other)
     client = api(cast.operator)
 
-    assert act(client, version, Action.APPROVE).status_code == 200
     path = BASE.replace("driver_hourly", "driver_daily")
-    assert client.post(f"{path}/1.0.0/approve").status_code == 403
+    assert client.post(f"{path}/1.0.0/reject", {"comment": "No."}).status_code == 403
+    assert act(client, version, Action.REJECT, comment="No.").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,28 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import DatabaseError, transaction
 from django.urls import reverse
+from guardian.shortcuts import assign_perm
 
 from registry import approval
-from registry.access import ActionNotPermitted, sync_permissions
+from registry.access import ActionNotPermitted
 from registry.approval import NotAskedAtSubmit
 from registry.choices import AccountKind, Action, EvidencePart, Role, State
 from registry.evidence import EvidenceMissing, computed, sealed
-from registry.hands import HandMayNotDecide, PasswordNotYourOwn, TokenMayNotDecide
-from registry.models import ApiToken, Evidence, FeatureViewVersion, Membership, Project
+from registry.hands import (
+    HandMayNotDecide,
+    PasswordNotYourOwn,
+    TokenMayNotDecide,
+    note_password,
+)
+from registry.models import (
+    ApiToken,
+    Evidence,
+    FeatureViewVersion,
+    Membership,
+    PasswordChange,
+    PolicyChange,
+    Project,
+)
 from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle import reviews
 from registry.operations.people import members, projects, users
@@ -88,12 +102,35 @@ def test_a_superuser_who_sets_a_stewards_password_does_not_decide_as_them(
     assert (by_superuser.state, by_superuser.reviews.count()) == (State.IN_REVIEW, 0)
 
 
-def test_setting_it_back_as_its_owner_does_not_help_for_what_is_under_way(cast, by_superuser):
+def test_changing_it_afterwards_as_if_they_were_its_owner_does_not_help(cast, by_superuser):
     set_password(cast.steward, "mine now", by=cast.superuser)
     steward = set_password(cast.steward, "as if hers", by=cast.steward)
 
-    with pytest.raises(HandMayNotDecide, match="superuser set steward's password since"):
+    with pytest.raises(HandMayNotDecide, match="superuser set steward's password once"):
         approve(by_superuser, steward)
+
+
+def test_nor_does_doing_both_before_the_draft_is_begun(cast):
+    early = AT.replace(day=1, hour=13)
+    set_password(cast.steward, "mine now", by=cast.superuser, at=early)
+    steward = set_password(cast.steward, "as if hers", by=cast.steward, at=early)
+    version = version_of(cast, cast.superuser, at=AT.replace(day=2))
+
+    with pytest.raises(HandMayNotDecide, match="changing it afterwards proves nothing"):
+        approve(version, steward)
+
+    third = make_user("third", is_superuser=True)
+    membership = Membership.objects.get(user=steward)
+    members.agree_to_role(membership=membership, actor=third, at=AT.replace(day=3))
+    assert approve(version, steward).state == State.APPROVED
+
+
+def version_of(cast, actor: User, *, at=AT) -> FeatureViewVersion:
+    """Return what somebody wrote at some time and submitted."""
+    apply(DEFINITIONS, cast, actor=actor)
+    FeatureViewVersion.objects.update(created_at=at)
+    version = FeatureViewVersion.objects.select_related("feature_view__project").get()
+    return reviews.submit_version(version=version, actor=actor, at=at, look=look)
 
 
 def test_a_password_of_ones_own_decides_again(cast):
@@ -145,7 +182,7 @@ def test_two_voices_of_one_person_are_one(cast):
 # --- Accounts and roles --------------------------------------------------------------------------
 
 
-def puppet(cast, *, by: User, accepted_by: User | None = None) -> User:
+def puppet(cast, *, by: User, accepted_by: User | None = None, at=AT) -> User:
     """Make an account as a superuser does, give it a password of its own and the role."""
     user = users.add_user(
         user=User(username="puppet", is_staff=True),
@@ -154,7 +191,7 @@ def puppet(cast, *, by: User, accepted_by: User | None = None) -> User:
         at=AT,
     )
     user = set_password(user, "as if theirs", by=user)
-    give_role(cast.project, user, Role.STEWARD, by, accepted_by=accepted_by)
+    give_role(cast.project, user, Role.STEWARD, by, accepted_by=accepted_by, at=at)
     return user
 
 
@@ -167,7 +204,7 @@ def test_an_account_that_the_author_let_in_alone_does_not_approve(cast):
         version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
     )
 
-    with pytest.raises(HandMayNotDecide, match="by the word of superuser alone"):
+    with pytest.raises(HandMayNotDecide, match="superuser set puppet's password once"):
         approve(version, user)
 
 
@@ -188,16 +225,10 @@ def test_nor_does_one_that_was_let_in_by_an_account_the_author_let_in(cast):
 
 
 def test_a_second_persons_word_makes_it_an_account_of_its_own(cast):
-    draft = make_version(cast, state=State.DRAFT)
-    user = puppet(cast, by=cast.superuser, accepted_by=cast.owner)
-    users_own = set_password(user, "theirs", by=user, at=AT.replace(year=2027))
-    apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
-    FeatureViewVersion.objects.filter(pk=draft.pk).update(created_at=AT.replace(year=2027))
-    version = reviews.submit_version(
-        version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
-    )
+    later = AT.replace(hour=14)
+    user = puppet(cast, by=cast.superuser, accepted_by=cast.owner, at=later)
 
-    assert approve(version, users_own).state == State.APPROVED
+    assert approve(version_of(cast, cast.superuser), user).state == State.APPROVED
 
 
 def test_a_superuser_whom_the_author_made_one_does_not_approve(cast, by_superuser):
@@ -215,16 +246,65 @@ def test_a_superuser_whom_the_author_made_one_does_not_approve(cast, by_superuse
         approve(again, raised)
 
 
-def test_a_role_stored_at_the_shell_is_nobodys_word(cast):
+def test_a_right_given_at_the_shell_is_nobodys_word(cast):
+    draft = make_version(cast, state=State.DRAFT)
     user = make_user("stored")
-    Membership.objects.create(
-        project=cast.project, user=user, role=Role.STEWARD, granted_at=AT, granted_by=cast.owner
-    )
-    sync_permissions(cast.project, user)
+    assign_perm("approve_featureview", user, draft.feature_view)
+    version = reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
+
+    with pytest.raises(HandMayNotDecide, match="stored at the shell of the server"):
+        approve(version, user)
+
+
+def test_a_superuser_made_at_the_shell_has_nobodys_word_but_the_first(cast):
+    ghost = User.objects.create_superuser("ghost", password="pw")
+    note_password(user=ghost, set_by=ghost, at=AT)
     version = make_version(cast, state=State.IN_REVIEW)
 
-    with pytest.raises(HandMayNotDecide):
-        approve(version, user)
+    with pytest.raises(HandMayNotDecide, match="stored at the shell of the server"):
+        approve(version, ghost)
+
+    for is_superuser in (False, True):
+        ghost.is_superuser = is_superuser
+        users.change_user(user=ghost, actor=cast.superuser, at=AT)
+    assert approve(version, User.objects.get(pk=ghost.pk)).state == State.APPROVED
+
+
+FORGED = "needs its entry in the audit trail|stays as it was given|stays what it was issued as"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda cast: Membership.objects.create(
+            project=cast.project, user=cast.outsider, role=Role.STEWARD, granted_at=AT,
+            granted_by=cast.owner, hands=[[cast.owner.pk], [cast.superuser.pk]],
+        ),
+        lambda cast: Membership.objects.filter(user=cast.steward).update(hands=[[99999]]),
+        lambda cast: Membership.objects.filter(user=cast.consumer).update(role=Role.STEWARD),
+        lambda cast: Membership.objects.filter(user=cast.steward).update(user=cast.outsider),
+        lambda cast: ApiToken.objects.update(may_decide=True),
+        lambda cast: ApiToken.objects.update(user=cast.steward),
+        lambda cast: Project.objects.update(approvals_required=1),
+        lambda cast: Project.objects.update(approvals_required_sensitive=1),
+        lambda cast: PasswordChange.objects.all().delete(),
+        lambda cast: PasswordChange.objects.update(set_by=cast.steward),
+        lambda cast: PolicyChange.objects.all().delete(),
+    ],
+    ids=[
+        "a role", "hands", "another role", "another's role", "a shell's token", "another's token",
+        "a policy", "a sensitive policy", "who set a password", "another setter", "policies",
+    ],
+)  # fmt: skip
+def test_what_decides_who_decides_is_not_forged_in_the_database(cast, forge):
+    change_policy(cast, usual=2)
+    call_command("issue_token", "author")
+
+    with (
+        pytest.raises(DatabaseError, match=rf"{FORGED}|stays known"),
+        transaction.atomic(),
+    ):
+        forge(cast)
 
 
 # --- Frozen at submit ----------------------------------------------------------------------------
