@@ -84,33 +84,30 @@ class Fates:
 
 
 def _compared(before: str, now: str) -> dict[int, Became]:
-    """Return what became of each line of a text, by its number."""
-    lines = line_changes(before, now)
-    return {
-        line.before: Became(Fate.UNCHANGED, line.after)
-        if line.mark == STAYED
-        else _replaced(lines, at)
-        for at, line in enumerate(lines)
-        if line.before is not None
-    }
+    """Return what became of each line of a text, by its number.
 
-
-def _replaced(lines: list[Line], at: int) -> Became:
-    instead = _instead_of(lines, at)
-    return Became(Fate.GONE if instead is None else Fate.CHANGED, instead)
-
-
-def _instead_of(lines: list[Line], at: int) -> int | None:
-    """Return the number of the line that came where one went: the same of its stretch, or the last.
-
-    Lines that went stand before those that came.
+    Of a stretch that was rewritten a line became the one in its place, those beyond the last one.
     """
-    first = at
-    while first and lines[first - 1].mark == WENT:
-        first -= 1
-    after = next((n for n in range(at, len(lines)) if lines[n].mark != WENT), len(lines))
-    came = []
-    while after < len(lines) and lines[after].mark == CAME:
-        came.append(lines[after].after)
-        after += 1
-    return came[min(at - first, len(came) - 1)] if came else None
+    found: dict[int, Became] = {}
+    went: list[int] = []
+    came: list[int | None] = []
+
+    def settle() -> None:
+        for place, number in enumerate(went):
+            instead = came[min(place, len(came) - 1)] if came else None
+            found[number] = Became(Fate.GONE if instead is None else Fate.CHANGED, instead)
+        went.clear()
+        came.clear()
+
+    for line in line_changes(before, now):
+        if line.mark == CAME:
+            came.append(line.after)
+            continue
+        if line.mark == STAYED or came:  # those that went stand before those that came
+            settle()
+        if line.mark == WENT and line.before is not None:
+            went.append(line.before)
+        elif line.before is not None:
+            found[line.before] = Became(Fate.UNCHANGED, line.after)
+    settle()
+    return found
