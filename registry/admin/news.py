@@ -86,7 +86,7 @@ class NotificationAdmin(ScopedAdmin):
         "You hear here of reviews that are asked of you, comments, decisions, and what goes wrong"
     )
     actions = ("read_chosen",)
-    change_list_template = "registry/admin/notifications.html"
+    list_before_template = "registry/admin/news_tools.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
         return heard_by(request.user)

@@ -14,13 +14,14 @@ from django.utils import timezone
 
 from registry.admin.audit import latest_deeds, may_read
 from registry.admin.panels import Card, Tile, overview
+from registry.admin.queue import waiting_for
 from registry.admin.scope import projects_with
 from registry.approval import approvals_required
 from registry.breakage import broken_services
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
 from registry.queries import waiting_for_review
-from registry.reviewers import with_agreed
+from registry.reviewers import asked_of, with_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,9 @@ def reviews(request: HttpRequest) -> Iterator[Tile | Card]:
     first = list(with_agreed(waiting).select_related("based_on")[:LINES])
     since = f"{first[0].submitted_at:%Y-%m-%d %H:%M}" if first else ""
     url = reverse("admin:registry_featureviewversion_changelist") + "?state=in_review"
-    hint = f"longest since {since} UTC" if since else "the desk is clear"
+    mine = asked_of(waiting_for(request), request.user).count()
+    asked = f"{mine} asked of you, " if mine else ""
+    hint = f"{asked}longest since {since} UTC" if since else "the desk is clear"
     yield Tile(10, "Waiting for review", "fact_check", url, count, hint)
     lines = [{"version": each, "required": approvals_required(each)} for each in first]
     yield Card(10, _card(request, "waiting", waiting=lines, waiting_count=count))

@@ -225,3 +225,12 @@ def test_a_line_says_what_changed_what_it_touches_and_who_owns_it(client, cast):
 )  # fmt: skip
 def test_a_packet_in_one_line(packet, words):
     assert in_short(packet) == words
+
+
+def test_the_first_page_says_how_much_is_asked_of_the_person(client, cast, waiting):
+    client.force_login(cast.author)
+    client.post(url(waiting[0], "ask"), {"reviewer": ["second_steward"]})
+    assert "asked of you" not in client.get("/admin/").content.decode()
+    client.force_login(cast.steward)
+
+    assert "2 asked of you, longest since" in client.get("/admin/").content.decode()
