@@ -47,10 +47,12 @@ MOVED_ON = "whoever it was for may not see it any more"
 def spread_news(*, at: datetime) -> None:
     """Tell people of what the trail has since the last time; each entry is read once."""
     cursor, _ = NewsCursor.objects.get_or_create(pk=1)
-    newest = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    if newest <= cursor.entry_id:
+    # Not so many numbers further on: what was rolled back leaves numbers that no entry has.
+    further = AuditEntry.objects.filter(pk__gt=cursor.entry_id).order_by("pk")
+    numbers = list(further.values_list("pk", flat=True)[:MOST_READ])
+    if not numbers:
         return
-    until = min(newest, cursor.entry_id + MOST_READ)
+    until = numbers[-1]
     entries = AuditEntry.objects.filter(
         pk__gt=cursor.entry_id, pk__lte=until, verb__in=news.verbs(), at__gt=at - FRESH
     )

@@ -114,6 +114,17 @@ def test_each_entry_is_told_once_however_often_it_is_swept(cast, waiting):
     assert NewsCursor.objects.get().entry_id == AuditEntry.objects.latest("id").pk
 
 
+def test_numbers_that_no_entry_has_do_not_delay_what_is_told(cast, waiting, monkeypatch):
+    monkeypatch.setattr(spreading, "MOST_READ", 3)
+    first = AuditEntry.objects.filter(verb="feature_view_version.submitted").get()
+    NewsCursor.objects.create(pk=1, entry_id=first.pk - 5_000)
+    for _ in range(AuditEntry.objects.count() // 3 + 1):
+        spread()
+
+    assert len(heard(cast.steward)) == 1
+    assert NewsCursor.objects.get().entry_id == AuditEntry.objects.latest("id").pk
+
+
 def test_what_is_old_when_it_is_read_is_told_to_nobody(cast, waiting):
     spread(AT + timedelta(days=8))
 
