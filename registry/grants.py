@@ -17,7 +17,7 @@ from registry import access
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
 from registry.hands import reads_as_own
 from registry.models import ReadGrant
-from registry.remembered import sensitivities
+from registry.remembered import highest_at, sensitivities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 #: Until when what is not sensitive may be read.
 NO_END = datetime.max.replace(tzinfo=UTC)
+#: Why a grant does not count for whoever came with another's token or password.
+NOT_OWN = (
+    "There is one for {0}, which counts for {0} alone: logged in by a password that nobody else"
+    " set, or by a token that {0} made so."
+)
 #: What stands in the place of values that are not shown.
 WITHHELD = "withheld: needs a grant"
 
@@ -61,6 +66,8 @@ class Grants:
         self._known: dict[int, list[ReadGrant]] = {}
         self._sensitivities: dict[int, dict[str, Sensitivity]] = {}
         self._withheld: dict[int, frozenset[str]] = {}
+        #: Why what they were given does not count now.
+        self._barred = ""
 
     def until(self, version: FeatureViewVersion, sensitivity: Sensitivity) -> datetime | None:
         """Return until when values of a version that are so sensitive may be read; None: not now.
@@ -87,10 +94,14 @@ class Grants:
         return self._withheld[version.pk]
 
     def shows(self, project: Project, spec: VersionSpec) -> bool:
-        """Return whether values that a definition reads may be shown before it is a version."""
+        """Return whether values that a definition reads may be shown before it is a version.
+
+        Of a source by itself it is not known which columns they are of: any that is remembered.
+        """
+        levels = sensitivities(project, spec).values() or [highest_at(project, spec)]
         return all(
             level not in SENSITIVE or self._until(project.pk, level, spec.view.name) is not None
-            for level in sensitivities(project, spec).values()
+            for level in levels
         )
 
     def require(self, asked: Iterable[tuple[FeatureViewVersion, str]]) -> datetime:
@@ -121,10 +132,12 @@ class Grants:
         shown = ", ".join(f"{each.reference} ({each.level})" for each in lacking[:SHOWN])
         more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
         view = lacking[0].version.feature_view
+        ask = self._barred or (
+            f"Ask for one: assay grants ask --view {view} --purpose WHY --days N, POST grants, or"
+            " Grants in the admin; a steward or owner gives it."
+        )
         return GrantNeeded(
-            f"{self._user.get_username() or 'anonymous'} has no grant to read {shown}{more}. Ask"
-            f" for one: assay grants ask --view {view} --purpose WHY --days N, POST grants, or"
-            " Grants in the admin; a steward or owner gives it.",
+            f"{self._user.get_username() or 'anonymous'} has no grant to read {shown}{more}. {ask}",
             project=view.project.name,
             features=[
                 {"feature": each.reference, "sensitivity": each.level.value} for each in lacking
@@ -143,15 +156,13 @@ class Grants:
         return self._sensitivities[version.pk]
 
     def _of(self, project_id: int) -> list[ReadGrant]:
-        if project_id not in self._known and not reads_as_own(self._user):
-            self._known[project_id] = []  # somebody else may be behind it
         if project_id not in self._known:
-            mine = ReadGrant.objects.select_related("feature_view").filter(
-                user_id=self._user.pk or 0, project_id=project_id
-            )
-            self._known[project_id] = list(
-                mine.filter(state=GrantState.GIVEN, ends_at__gt=self._at)
-            )
+            mine = ReadGrant.objects.filter(user_id=self._user.pk or 0, project_id=project_id)
+            active = mine.filter(state=GrantState.GIVEN, ends_at__gt=self._at)
+            found = list(active.select_related("feature_view"))
+            is_own = not found or reads_as_own(self._user)
+            self._barred = "" if is_own else NOT_OWN.format(self._user)
+            self._known[project_id] = found if is_own else []
         return self._known[project_id]
 
 

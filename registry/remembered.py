@@ -11,10 +11,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from registry.choices import SENSITIVITY_ORDER, Sensitivity
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Sensitivity
 from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
-from registry.spec.made_of import MadeOf, made_of, rank
+from registry.spec.made_of import MadeOf, made_of, place_of, rank
 from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
@@ -111,6 +111,17 @@ def sensitivities(project: Project, spec: VersionSpec) -> dict[str, Sensitivity]
     """
     held = {each.feature: each.was for each in lowered(project, spec)}
     return {each.name: held.get(each.name, each.sensitivity) for each in spec.features}
+
+
+def highest_at(project: Project, spec: VersionSpec) -> Sensitivity:
+    """Return the most that anything of the same source, or the same files, was approved as."""
+    place = place_of(spec)
+    held = (
+        one.made.sensitivity
+        for one in _agreed(project, SENSITIVE)
+        if one.made.columns and one.made.place.is_that_of(place)
+    )
+    return max(held, key=rank, default=Sensitivity.PUBLIC)
 
 
 def _worst(made: MadeOf, found: Iterable[Held], settled: When | None) -> Lowered | None:

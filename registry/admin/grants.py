@@ -107,8 +107,8 @@ class ReadGrantAdmin(ScopedAdmin):
             "state": WORDS.get(says, says),
             "may_decide": waits and may_give,
             "second": _second(obj, request) if waits and may_give else {},
-            "may_revoke": says in (Standing.ASKED, Standing.ACTIVE, Standing.ENDING)
-            and (may_give or is_mine),
+            "may_revoke": (waits and is_mine)
+            or (says in (Standing.ACTIVE, Standing.ENDING) and (may_give or is_mine)),
         }
 
     @attempting("asking for a grant")

@@ -58,6 +58,7 @@ class ReadGrant(models.Model):
     comment = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = "grant"
         ordering = ("-asked_at", "-id")
         constraints = (
             models.CheckConstraint(

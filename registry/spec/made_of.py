@@ -68,7 +68,7 @@ class MadeOf(NamedTuple):
 
 def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
     """Yield what each feature of a version is made of, in its order."""
-    origins, place = origins_of(spec), _place_of(spec)
+    origins, place = origins_of(spec), place_of(spec)
     for feature in spec.features:
         origin = origins.get(feature.name, Origin())
         references = frozenset((each.view, each.feature) for each in origin.features)
@@ -85,7 +85,8 @@ def _small(columns: Iterable[str]) -> frozenset[str]:
     return frozenset(column.lower() for column in columns)
 
 
-def _place_of(spec: VersionSpec) -> Place:
+def place_of(spec: VersionSpec) -> Place:
+    """Return where the rows of a version are."""
     source = spec.source
     if source is None:
         return Place("", "", "")

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from registry.grants import GrantNeeded
+from registry.hands import note_password
 from registry.models import AuditEntry
 from registry.operations.people import grants
 from registry.operations.people.tokens import issue_token
@@ -215,3 +216,31 @@ def test_a_service_account_reads_by_its_own_grant(client, cast, version, now):
     by_view(cast, account)
 
     assert online(client, text, [CONFIDENTIAL]).status_code == 200
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_persons_grant_is_not_for_whoever_made_a_token_of_theirs_at_the_shell(
+    client, cast, version, now, door
+):
+    by_view(cast, cast.consumer)
+    person = {"user": cast.consumer, "actor": cast.consumer}
+    _, text = issue_token(**person, name="theirs", at=now, days=30)
+
+    answer = DOORS[door](client, text, [CONFIDENTIAL]).json()
+
+    assert answer["code"] == "grant_needed"
+    assert "counts for consumer alone" in answer["detail"]
+    own = factories.token_for(cast.consumer)
+    assert DOORS[door](client, own, [CONFIDENTIAL]).status_code == 200
+
+
+def test_a_persons_grant_is_not_for_whoever_set_their_password(client, cast, version):
+    by_view(cast, cast.consumer)
+    client.force_login(cast.consumer)
+    url = "/api/v1/projects/rides/offline-files?feature_view=driver_hourly"
+    assert client.get(url).status_code == 200
+
+    note_password(user=cast.consumer, set_by=cast.superuser, at=factories.AT)
+
+    assert client.get(url).json()["code"] == "grant_needed"
+    assert "counts for consumer alone" in client.get(url).json()["detail"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.errors import SHOWN, Forbidden
+from lib.errors import Forbidden
 from registry import access
 from registry.choices import Right
 from registry.hands import HandMayNotDecide, require_apart
@@ -27,8 +27,7 @@ class GrantTakesTwo(Forbidden):
 def require_second(grant: ReadGrant, actor: User) -> bool:
     """Return if two people agree: False; True where nobody but one person could give it.
 
-    :raises GrantTakesTwo: the actor asked, or would read by it, and others could give it; names
-        them.
+    :raises GrantTakesTwo: the actor asked, or would read by it, and others could give it.
     :raises HandMayNotDecide: the actor decides by the word of whoever asked or would read by it, or
         could log in as them; and others could.
     """
@@ -40,8 +39,10 @@ def require_second(grant: ReadGrant, actor: User) -> bool:
             return True
         if isinstance(exc, HandMayNotDecide):
             raise
+        count = f"{len(names)} other {'person' if len(names) == 1 else 'people'}"
         raise GrantTakesTwo(
-            f"{exc.message} somebody else has to give it: {', '.join(names[:SHOWN])}.",
+            f"{exc.message} somebody else has to give it; {count} could: stewards, owners,"
+            " superusers.",
             project=grant.project.name,
         ) from None
     return False

@@ -25,8 +25,9 @@ def decide_data_source(application: Application, definition: Definition) -> Appl
     application.sources[definition.spec.name] = definition
     bare = bare_version(cast("Source", definition.spec), application.project)
     (report,) = application.look(specs=[bare], project=application.project)
+    shown = report.examples if report.examples and application.shows(bare) else {}
     for path, message in report.problems:
-        example = report.examples.get(message, "")
+        example = shown.get(message, "")
         application.refuse(definition.problem(path[1:], message, example))
     applied = _decide(DataSource, application.standing.sources, application, definition)
     applied.warnings += report.warnings
