@@ -29,6 +29,7 @@ urlpatterns = [
     ),
     path("admin/login/", login),  # before the site's own, which has no limits
     path("admin/openid/login", openid.begin, name="openid-login"),
+    path("admin/openid/link", openid.link, name="openid-link"),
     path("admin/openid/callback", openid.callback, name="openid-callback"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("registry.api.urls")),

@@ -84,10 +84,15 @@ def begin(typed: str, *, address: str, at: datetime) -> Login:
     return login
 
 
-def succeed(login: Login, *, user: User, at: datetime) -> None:
-    """Record a log-in, which was not to be counted."""
+def take_back(login: Login, *, at: datetime) -> None:
+    """Note that a password was the right one, which was not to be counted."""
     for rate, who in login.rates:
         rates.take_back(rate, who, at=at)
+
+
+def succeed(login: Login, *, user: User, at: datetime) -> None:
+    """Record a log-in, which was not to be counted."""
+    take_back(login, at=at)
     rate = Rate(LOGGED_IN, MOST_RECORDED, settings.FAILED_LOGINS_SECONDS)
     if rates.count(rate, (str(user.pk),), at=at).is_over:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,14 @@ from django.conf import settings
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
+from joserfc.util import urlsafe_b64decode
 from requests import RequestException
 
+from lib.bodies import BadBody, json_object
 from lib.errors import Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from authlib.integrations.django_client import DjangoOAuth2App
     from django.http import HttpRequest, HttpResponseRedirect
@@ -36,7 +38,9 @@ ALGORITHMS = [
 ]  # fmt: skip
 #: Seconds that the provider may take for an answer, by which clocks may differ, and between two
 #: looks for new keys: whoever sends tokens of unknown keys does not make us ask each time.
-TIMEOUT_SECONDS, LEEWAY_SECONDS, KEYS_AGAIN_SECONDS = 10, 30, 60
+TIMEOUT_SECONDS, LEEWAY_SECONDS, KEYS_AGAIN_SECONDS = 5, 30, 60
+#: Seconds for which nobody's token makes us ask a provider that did not answer.
+AWAY_SECONDS = 30
 
 
 class ProviderUnavailable(Unavailable):
@@ -57,12 +61,13 @@ def is_on() -> bool:
     return bool(settings.OIDC_ISSUER)
 
 
-def begin(request: HttpRequest, redirect_uri: str) -> HttpResponseRedirect:
+def begin(request: HttpRequest, redirect_uri: str, *, anew: bool = False) -> HttpResponseRedirect:
     """Send somebody to the provider; what it must give back is kept in their session.
 
+    ``anew``: whoever is logged in there by now has to log in once more.
     :raises ProviderUnavailable: it does not answer, or is another than it should be.
     """
-    asked = {"acr_values": " ".join(settings.OIDC_REQUIRED_ACR)}
+    asked = {"acr_values": " ".join(settings.OIDC_REQUIRED_ACR), "prompt": "login" if anew else ""}
     with _translated():
         answer: HttpResponseRedirect = _client().authorize_redirect(
             request, redirect_uri, **{name: value for name, value in asked.items() if value}
@@ -101,6 +106,7 @@ def verify(text: str, *, at: datetime) -> Claims:
         "exp": {"essential": True},
         "sub": {"essential": True},
     }
+    _look(text, at)
     try:
         token = _decode(text)
         registry = jwt.JWTClaimsRegistry(
@@ -117,6 +123,17 @@ def verify(text: str, *, at: datetime) -> Claims:
     claims: Claims = token.claims
     require_strength(claims)
     return claims
+
+
+def said_at(claims: Mapping[str, Any]) -> datetime | None:
+    """Return when the provider said these things; None where it does not say."""
+    said = claims.get("iat")
+    if isinstance(said, bool) or not isinstance(said, (int, float)):
+        return None
+    try:
+        return datetime.fromtimestamp(said, tz=UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def require_strength(claims: Mapping[str, Any]) -> None:
@@ -150,7 +167,35 @@ def _with_userinfo(client: DjangoOAuth2App, token: Claims, claims: Claims) -> Cl
     return {**more, **claims}
 
 
+def _look(text: str, at: datetime) -> None:
+    """Return if a token may be the provider's, by what it says itself: before anybody is asked.
+
+    :raises ProviderTokenRefused: it says that it is not, or is over.
+    """
+    try:
+        head, body = (json_object(urlsafe_b64decode(part.encode())) for part in text.split(".")[:2])
+        is_theirs = head["alg"] in ALGORITHMS and body["iss"] == settings.OIDC_ISSUER
+        is_over = float(body["exp"]) + LEEWAY_SECONDS < at.timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError, BadBody) as exc:
+        raise ProviderTokenRefused("this is no token, of ours or of the provider.") from exc
+    if not is_theirs or is_over:
+        raise ProviderTokenRefused(
+            "the token is over, or not of the provider that people log in with here."
+        )
+
+
 def _decode(text: str) -> jwt.Token:
+    now = time.monotonic()
+    if now - _away["since"] < AWAY_SECONDS:
+        raise ProviderUnavailable("the OpenID provider did not answer a moment ago; try again.")
+    try:
+        return _verified(text)
+    except ProviderUnavailable:
+        _away["since"] = now
+        raise
+
+
+def _verified(text: str) -> jwt.Token:
     with _translated():
         keys = _client().fetch_jwk_set()
     try:
@@ -163,6 +208,8 @@ def _decode(text: str) -> jwt.Token:
     return jwt.decode(text, KeySet.import_key_set(keys), algorithms=ALGORITHMS)
 
 
+#: When the provider was last found away, by a clock that only goes on.
+_away = {"since": -float(AWAY_SECONDS)}
 _asked_again = {"at": -float(KEYS_AGAIN_SECONDS)}
 
 

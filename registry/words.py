@@ -85,6 +85,7 @@ VERBS = {
     "question.asked": Verb("asked", "help"),
     "question.closed": Verb("closed", "check"),
     "question.reopened": Verb("opened again", "undo"),
+    "user.identity_unlinked": Verb("took a log-in of the provider from", "link_off"),
     "user.created": Verb("created the account", "add_circle"),
     "user.changed": Verb("changed the account", "tune"),
     "user.forgotten": Verb("forgot who this was:", "person_off"),

@@ -8,23 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, login
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 
 from lib import rates
 from lib.addresses import address_of
 from lib.errors import AssayError, Unavailable
-from registry import audit, logins, openid
+from registry import access, audit, logins, openid
 from registry.operations.people import identities
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class ProviderBackend(BaseBackend):
 @never_cache
 @require_GET
 def begin(request: HttpRequest) -> HttpResponse:
-    """Send somebody to the provider; who is logged in links who they are there to their account."""
+    """Send somebody to the provider."""
     if not openid.is_on():
         raise Http404
     wanted = request.GET.get(REDIRECT_FIELD_NAME, "")
@@ -60,10 +62,59 @@ def begin(request: HttpRequest) -> HttpResponse:
         answer = openid.begin(request, request.build_absolute_uri(reverse("openid-callback")))
     except AssayError as error:
         return _refusal(error)
-    if request.user.is_authenticated:
-        request.session[LINKS] = request.user.pk
+    request.session.pop(LINKS, None)
     request.session[NEXT] = wanted if is_ours else reverse("admin:index")
     return answer
+
+
+@never_cache
+@sensitive_post_parameters("password")
+def link(request: HttpRequest) -> HttpResponse:
+    """Let somebody who is logged in say who they are at the provider, or that they are not.
+
+    They type their password again and log in there anew: a browser that somebody left, or that
+    another is logged in with at the provider, links nothing.
+    """
+    if not (openid.is_on() and settings.LOCAL_LOGIN):
+        raise Http404
+    if not request.user.is_authenticated:
+        return HttpResponseRedirect(f"{reverse('admin:login')}?{urlencode({'next': request.path})}")
+    at, words = timezone.now(), ""
+    if request.method == "POST" and (refused := _why_not_theirs(request, at)):
+        words = refused
+    elif request.method == "POST" and (pk := request.POST.get("unlink", "")):
+        for identity in request.user.identities.filter(pk=pk if pk.isdecimal() else 0):
+            identities.unlink_identity(identity=identity, user=request.user, at=at)
+    elif request.method == "POST":
+        try:
+            answer = openid.begin(
+                request, request.build_absolute_uri(reverse("openid-callback")), anew=True
+            )
+        except AssayError as error:
+            return _refusal(error)
+        request.session[LINKS], request.session[NEXT] = request.user.pk, request.path
+        return answer
+    page = {"identities": request.user.identities.all(), "words": words, "title": "Log-ins"}
+    return render(
+        request,
+        "registry/admin/openid_link.html",
+        page | {"provider_name": settings.OIDC_NAME} | admin.site.each_context(request),
+        status=403 if words else 200,
+    )
+
+
+def _why_not_theirs(request: HttpRequest, at: datetime) -> str:
+    """Return why a typed password does not show that it is they; counted as a log-in is."""
+    user = access.acting_user(request)
+    try:
+        tried = logins.begin(user.get_username(), address=address_of(request), at=at)
+    except logins.TooManyFailures as error:
+        return error.message
+    if user.check_password(request.POST.get("password", "")):
+        logins.take_back(tried, at=at)
+        return ""
+    logins.fail(tried, at=at)
+    return "That is not your password."
 
 
 @never_cache

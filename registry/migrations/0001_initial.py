@@ -356,6 +356,7 @@ class Migration(migrations.Migration):
                 ('groups', models.JSONField(default=list)),
                 ('linked_at', models.DateTimeField()),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='identities', to=settings.AUTH_USER_MODEL)),
+                ('said_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 'verbose_name_plural': 'identities',

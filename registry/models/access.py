@@ -108,8 +108,9 @@ class Identity(models.Model):
     )
     issuer = models.CharField(max_length=200)
     subject = models.CharField(max_length=255)
-    #: The groups that the provider last said, in order.
+    #: The groups that the provider last said, in order, and when it said so.
     groups = models.JSONField(default=list)
+    said_at = models.DateTimeField(null=True, blank=True)
     linked_at = models.DateTimeField()
 
     class Meta:

@@ -21,7 +21,7 @@ from registry.account_names import NameTaken, UnclearName
 from registry.choices import AccountKind, Role
 from registry.hands import require_own_password
 from registry.models import Account, Identity, Membership, Project
-from registry.openid import groups_of
+from registry.openid import groups_of, said_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 #: Names that are taken over as they are; letters of one alphabet, so none looks like another.
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(@[A-Za-z0-9.-]{1,49})?")
+#: What follows an @ has a dot: without one it is how service accounts are called.
+PLAIN_NAME = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,98}[A-Za-z0-9])?(@[A-Za-z0-9-]{1,60}(\.[A-Za-z0-9-]{1,20}){1,3})?"
+)
+#: Names that are taken for more than a person's.
+OFFICES = {"root", "admin", "administrator", "superuser", "operator", "assay", "support"}
 MOST_SUBJECT = 255
 #: Where somebody who is logged in links who they are at the provider.
-LINK_PAGE = "/admin/openid/login"
+LINK_PAGE = "/admin/openid/link"
 
 
 class IdentityUnknown(Unauthenticated):
@@ -54,7 +59,7 @@ def log_in(claims: Mapping[str, Any], *, address: str, at: datetime) -> User:
     """
     identity = _find(claims) or _make(claims, at)
     user = _let_in(identity)
-    sync_roles(identity, groups_of(claims), at=at)
+    sync_roles(identity, groups_of(claims), said=said_at(claims), at=at)
     with transaction.atomic():
         audit.record(
             actor=user,
@@ -68,8 +73,10 @@ def log_in(claims: Mapping[str, Any], *, address: str, at: datetime) -> User:
 
 
 def find_by_token(claims: Mapping[str, Any], *, at: datetime) -> User:
-    """Return the account that a token of the provider speaks for; its groups are taken over.
+    """Return the account that a token of the provider speaks for.
 
+    Of its groups it takes those away that are gone, where nothing newer is known. It gives none:
+    that is for a log-in, or an older token would give back what was taken.
     :raises IdentityUnknown: they never logged in here.
     :raises IdentityRefused: the account is shut out, or no person's.
     """
@@ -77,9 +84,11 @@ def find_by_token(claims: Mapping[str, Any], *, at: datetime) -> User:
     if identity is None:
         raise IdentityUnknown("the provider's token is of somebody who never logged in here.")
     user = _let_in(identity)
-    groups = groups_of(claims)
-    if groups is not None and groups != identity.groups:
-        sync_roles(identity, groups, at=at)
+    groups, said = groups_of(claims), said_at(claims)
+    is_news = said is not None and (identity.said_at is None or said > identity.said_at)
+    if is_news and groups is not None and not set(identity.groups) <= set(groups):
+        left = [group for group in identity.groups if group in groups]
+        sync_roles(identity, left, said=said, at=at)
     return user
 
 
@@ -104,10 +113,19 @@ def link_identity(claims: Mapping[str, Any], *, user: User, at: datetime) -> Ide
     return known
 
 
-def sync_roles(identity: Identity, groups: list[str] | None, *, at: datetime) -> None:
+def unlink_identity(*, identity: Identity, user: User, at: datetime) -> None:
+    """End that somebody logs in to their own account by the provider."""
+    with transaction.atomic():
+        if Identity.objects.filter(pk=identity.pk, user=user).delete()[0]:
+            audit.record(actor=user, verb="user.identity_unlinked", subject=user, at=at)
+
+
+def sync_roles(
+    identity: Identity, groups: list[str] | None, *, said: datetime | None, at: datetime
+) -> None:
     """Give the roles of these groups and take those of others; given by hand they stay.
 
-    Groups that nothing is said of, None, are none.
+    Groups that nothing is said of, None, are none; ``said`` is when the provider spoke of them.
     """
     groups = groups or []
     wanted = _wanted(groups)
@@ -118,7 +136,7 @@ def sync_roles(identity: Identity, groups: list[str] | None, *, at: datetime) ->
         with epoch.change(*sorted(meant)):
             _take(user, wanted, at)
             _give(user, wanted, at)
-    Identity.objects.filter(pk=identity.pk).update(groups=groups)
+    Identity.objects.filter(pk=identity.pk).update(groups=groups, said_at=said)
 
 
 def _wanted(groups: list[str]) -> dict[tuple[Project, Role], str]:
@@ -206,7 +224,7 @@ def _make(claims: Mapping[str, Any], at: datetime) -> Identity:
     name = _name(claims, subject)
     user = User(
         username=name,
-        email=_text(claims, "email", 254),
+        email=_text(claims, "email", 254) if claims.get("email_verified") is True else "",
         first_name=_text(claims, "given_name", 150),
         last_name=_text(claims, "family_name", 150),
         is_staff=True,
@@ -242,7 +260,8 @@ def _name(claims: Mapping[str, Any], subject: str) -> str:
     said = [claims.get("preferred_username"), subject]
     if claims.get("email_verified") is True:
         said.insert(1, claims.get("email"))
-    plain = (each for each in said if isinstance(each, str) and PLAIN_NAME.fullmatch(each))
+    texts = (each for each in said if isinstance(each, str) and each.lower() not in OFFICES)
+    plain = (each for each in texts if PLAIN_NAME.fullmatch(each))
     return next(plain, "person-" + hashlib.sha256(subject.encode()).hexdigest()[:12])
 
 

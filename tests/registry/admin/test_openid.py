@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,11 +13,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from joserfc import jwt
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OctKey, RSAKey
 
+from registry import openid
 from registry.choices import AccountKind, Role
 from registry.models import Account, AuditEntry, Identity, Membership
 from registry.operations.people import members, users
+from registry.operations.people.identities import find_by_token
 from tests.factories import AT, make_service_account
 from tests.registry.provider import running
 
@@ -123,7 +127,7 @@ def test_a_group_gives_nothing_in_a_project_that_is_not_there(provider, cast, se
 
 
 def test_nobody_becomes_an_account_by_its_name_or_address(provider, cast):
-    provider.has("evil", preferred_username="superuser", email="s@x.com", email_verified=True)
+    provider.has("evil", preferred_username="steward", email="s@x.com", email_verified=True)
     client = Client()
 
     refused = provider.log_in(client, "evil")
@@ -146,26 +150,61 @@ def test_an_address_names_nobody_until_the_provider_has_seen_it(provider, cast):
     assert names["x|1"].startswith("person-")
 
 
-def test_whoever_is_logged_in_links_their_account_themselves(provider, cast):
-    users.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
+LINK = "/admin/openid/link"
+
+
+def link(provider, client, subject, password="pw"):
+    sent = client.post(LINK, {"password": password})
+    if sent.status_code != 302:
+        return sent
+    back = provider.agree(sent["Location"], subject)
+    return client.get(back.replace("http://testserver", ""))
+
+
+def as_steward():
     client = Client()
     client.post("/admin/login/", {"username": "steward", "password": "pw"})
+    return client
 
-    assert provider.log_in(client, "ana").status_code == 302
+
+def test_whoever_is_logged_in_links_their_account_themselves(provider, cast):
+    users.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
+    client = as_steward()
+
+    assert link(provider, client, "ana").status_code == 302
+
+    page = client.get(LINK).text
+    assert "<code>ana</code>" in page
 
     assert Identity.objects.get().user == cast.steward
     other = Client()
     provider.log_in(other, "ana")
     assert other.session[SESSION_KEY] == str(cast.steward.pk)
     assert not User.objects.filter(username="ana").exists()
+    client.post(LINK, {"unlink": Identity.objects.get().pk, "password": "pw"})
+    assert not Identity.objects.exists()
+
+
+def test_a_browser_that_is_left_or_led_links_nothing(provider, cast):
+    users.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
+    client = as_steward()
+
+    provider.log_in(client, "ana")  # by an address alone: a log-in, and no link
+    assert not Identity.objects.filter(user=cast.steward).exists()
+    client = as_steward()
+    refused = link(provider, client, "ana", password="wrong")
+    assert (refused.status_code, "not your password" in refused.text) == (403, True)
+    sent = client.post(LINK, {"password": "pw"})
+    assert "prompt=login" in sent["Location"]
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(cast.steward)
+    assert strict.post(LINK, {"password": "pw"}).status_code == 403
+    assert Client().get(LINK)["Location"].startswith("/admin/login/")
 
 
 def test_a_password_of_somebody_elses_links_nothing(provider, cast):
     users.note_password_changed(user=cast.steward, actor=cast.superuser, at=AT)
-    client = Client()
-    client.post("/admin/login/", {"username": "steward", "password": "pw"})
-
-    refused = provider.log_in(client, "ana")
+    refused = link(provider, as_steward(), "ana")
 
     assert refused.status_code == 403
     assert "password was set by superuser" in refused.text
@@ -278,13 +317,49 @@ def test_the_api_takes_the_providers_tokens_of_people_who_logged_in(provider, ca
     assert (known.json()["user"], known.json()["projects"]) == ("ana", {"rides": ["author"]})
 
 
-def test_a_token_with_other_groups_moves_the_roles(provider, cast):
-    provider.log_in(Client(), "ana")
-    provider.has("ana", preferred_username="ana", groups=["leads"])
+def test_a_newer_token_takes_roles_away_and_none_gives_any(provider, cast):
+    provider.has("ana", preferred_username="ana", groups=["growth", "leads"])
+    client = Client()
+    provider.log_in(client, "ana")
+    claims = {"sub": "ana", "iat": timezone.now().timestamp() + 5}
 
-    asked(provider.token_for("ana", audience=US))
+    find_by_token(claims | {"groups": ["growth", "more"]}, at=AT)
+    assert roles() == [("author", "growth")]
+    entries = AuditEntry.objects.count()
+    for older in ({"iat": 1}, {"iat": claims["iat"]}, {"iat": None}, {"iat": "x"}):
+        find_by_token(claims | older | {"groups": []}, at=AT)
+    find_by_token(claims | {"iat": claims["iat"] + 5, "groups": ["growth", "leads"]}, at=AT)
 
-    assert roles() == [("steward", "leads")]
+    assert (roles(), AuditEntry.objects.count()) == ([("author", "growth")], entries)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["churn@rides", "root", "Admin", "owner.", "-x", "оwner", "a b"],  # noqa: RUF001
+)
+def test_a_name_that_says_more_than_who_somebody_is_is_not_taken(provider, cast, name):
+    provider.has("z|9", preferred_username=name, email="x@y.com")
+
+    assert provider.log_in(Client(), "z|9").status_code == 302
+
+    user = Identity.objects.get().user
+    assert (user.username[:7], user.email) == ("person-", "")
+
+
+def test_a_provider_that_hangs_holds_one_caller_up_and_not_all(provider, cast, settings):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings.OIDC_ISSUER = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        openid._away["since"] = -100.0
+        text = forged(provider, iss=settings.OIDC_ISSUER)
+        began = time.monotonic()
+        answers = [asked(text) for _ in range(3)]
+        took = time.monotonic() - began
+    openid._away["since"] = -100.0
+
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert took < openid.TIMEOUT_SECONDS * 1.8
 
 
 def test_a_token_for_another_is_not_for_us(provider, cast):
@@ -303,8 +378,6 @@ def forged(provider, *, key=None, alg="RS256", **changes):
 
 
 def test_nobody_signs_in_the_providers_place(provider, cast):
-    from joserfc.jwk import OctKey  # noqa: PLC0415
-
     provider.log_in(Client(), "ana")
     mine = forged(provider)
     with_our_secret = forged(provider, key=OctKey.import_key("secret" * 6), alg="HS256")
@@ -321,8 +394,6 @@ def test_nobody_signs_in_the_providers_place(provider, cast):
 )  # fmt: skip
 def test_what_a_token_says_is_looked_at(provider, cast, monkeypatch, changes):
     """Signed by a key that is taken for the provider's: the rest has to hold by itself."""
-    from registry import openid  # noqa: PLC0415
-
     provider.log_in(Client(), "ana")
     key = RSAKey.generate_key(2048)
     client = openid._client()
