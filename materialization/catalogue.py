@@ -73,8 +73,10 @@ def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[
 
 
 def kept_promises(projects: Collection[int], promises: Mapping[int, timedelta]) -> dict[int, str]:
-    """Say of versions, by their keys, whether they are as fresh as each promises."""
-    versions = FeatureViewVersion.objects.filter(feature_view__project__in=projects)
+    """Say of those that are served, by their keys, whether they are as fresh as each promises."""
+    versions = FeatureViewVersion.objects.filter(
+        feature_view__project__in=projects, state__in=SERVED_STATES
+    )
     if len(promises) > MOST_NAMED:  # then they are those that speak for their views
         versions = versions.filter(feature_view__default_version=F("pk"))
     else:

@@ -46,7 +46,7 @@ def register_keeping(keeping: Keeping) -> None:
 
 
 def kept_promises(projects: Collection[int], promises: Mapping[int, timedelta]) -> dict[int, str]:
-    """Return a word of each default version that promises something of its data, by its key."""
+    """Return a word of each served version that promises something of its data, by its key."""
     found: dict[int, str] = {}
     for keeping in _keeping if promises else ():
         found |= keeping(projects, promises)

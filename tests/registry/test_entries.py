@@ -63,7 +63,7 @@ def test_ten_thousand_features_are_searched_by_a_few_questions(many):
     assert {each.entry.feature.name for each in found.found[:100]} == {"refund_4d"}
     assert found.guessed == {"refnud": ["refund"]}
     assert len(cold) <= len(warm) + 2  # versions are read five hundred at once
-    assert len(warm) == 5
+    assert len(warm) <= 6  # PostgreSQL is asked what time it is
 
 
 def test_lineage_of_ten_thousand_features_is_found_by_a_few_questions(many):
@@ -72,7 +72,7 @@ def test_lineage_of_ten_thousand_features_is_found_by_a_few_questions(many):
 
     below = graph.around([Key(NodeKind.SOURCE, "driver_stats")], up=10, down=10)
     assert len(below) == 1 + 23 + 10_003
-    assert len(found) <= 6
+    assert len(found) <= 7
 
 
 def test_versions_that_are_gone_are_left_out(cast, monkeypatch):
