@@ -14,7 +14,6 @@ from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, NotFound, did
 from registry import access, audit
 from registry.choices import Right
 from registry.models import Answer, Feature, Question
-from registry.newest import shown_version
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from registry.models import FeatureView, Project
 
 MAX_TEXT = 4000
-#: Questions about one view that are open, and answers to one question.
-MOST_OPEN, MOST_ANSWERS = 200, 100
+#: Questions about one view that are open, in all and of one person; answers to one question.
+MOST_OPEN, MOST_OF_ONE, MOST_ANSWERS = 200, 20, 100
 #: Whoever holds one of these knows the view.
 KNOWING = (Right.CHANGE_FEATUREVIEW, Right.APPROVE_FEATUREVIEW)
 
@@ -64,13 +63,11 @@ def find_question(project: Project, pk: int) -> Question:
 
 
 def knows(user: User | AnonymousUser, feature_view: FeatureView) -> bool:
-    """Return whether somebody may answer for a view: who writes or approves it, and its owner."""
-    rights = access.permissions(user, feature_view)
-    if rights & set(KNOWING):
-        return True
-    shown = shown_version(feature_view)
-    is_owner = shown is not None and shown.spec.view.owner == user.get_username()
-    return is_owner and Right.VIEW_PROJECT in rights
+    """Return whether somebody may answer for a view: who may write or approve it.
+
+    Not by the name of its owner: an account that calls itself as a team does is not that team.
+    """
+    return bool(access.permissions(user, feature_view) & set(KNOWING))
 
 
 def ask_question(
@@ -83,6 +80,7 @@ def ask_question(
     :raises BadText, TooManyQuestions: it cannot be stored, or too much is open already.
     """
     access.require(actor, Right.VIEW_PROJECT, feature_view)
+    access.require_unlimited(actor)
     text = _storable(text)
     known = Feature.objects.filter(version__feature_view=feature_view)
     if "\x00" in feature or not known.filter(name=feature).exists():
@@ -90,7 +88,12 @@ def ask_question(
         hint = did_you_mean(feature[:SHOWN_LENGTH], names)
         raise QuestionNotFound(f"{feature_view} has no feature {feature[:SHOWN_LENGTH]!r}.{hint}")
     with transaction.atomic():
-        if feature_view.questions.filter(closed_at=None).count() >= MOST_OPEN:
+        still_open = feature_view.questions.filter(closed_at=None)
+        if still_open.filter(asked_by=actor).count() >= MOST_OF_ONE:
+            raise TooManyQuestions(
+                f"{actor} has {MOST_OF_ONE} open questions on {feature_view}; close some first."
+            )
+        if still_open.count() >= MOST_OPEN:
             raise TooManyQuestions(
                 f"{feature_view} has {MOST_OPEN} open questions; close some first."
             )
@@ -170,10 +173,11 @@ def reopen_question(*, question: Question, actor: User, at: datetime) -> Questio
 
 def _require_part(question: Question, actor: User) -> None:
     access.require(actor, Right.VIEW_PROJECT, question.feature_view)
+    access.require_unlimited(actor)
     if question.asked_by_id != actor.pk and not knows(actor, question.feature_view):
         raise QuestionOfOthers(
             f"{actor} neither asked {question} nor answers for {question.feature_view}: those who"
-            " write or approve it do, and its owner.",
+            " may write or approve it do.",
             project=question.feature_view.project.name,
         )
 

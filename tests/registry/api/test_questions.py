@@ -7,7 +7,8 @@ from django.urls import reverse
 
 from registry.models import Answer, AuditEntry, Question
 from registry.operations import questions
-from tests.factories import VIEW, apply, make_ready, make_version
+from tests.factories import make_ready, make_version
+from tests.registry.api.test_tokens import limited
 
 pytestmark = pytest.mark.django_db
 
@@ -123,17 +124,28 @@ def test_there_is_a_bound_to_what_is_asked_and_answered(api, cast, question, mon
     assert said(api, cast.author, question, "answers", text="x").status_code == 409
 
 
-def test_the_named_owner_of_a_view_answers_for_it(api, cast, question):
-    assert said(api, cast.operator, question, "answers", text="x").status_code == 403
-    apply(VIEW.replace("owner: rides", "owner: operator"), cast)
-    # The default speaks for the view, and it still names another.
-    assert said(api, cast.operator, question, "answers", text="x").status_code == 403
-    make_view = VIEW.replace("name: driver_hourly", "name: other").replace("rides", "operator")
-    apply(make_view, cast)
-    asked = {"feature": "other:conv_rate", "text": "x"}
-    api(cast.consumer).post(URL, asked, format="json")
-    other = Question.objects.get(feature_view__name="other")
-    assert said(api, cast.operator, other, "answers", text="x").status_code == 201
+def test_who_is_called_like_the_owner_of_a_view_does_not_answer_for_it(api, cast, question):
+    type(cast.auditor).objects.filter(pk=cast.auditor.pk).update(username="rides")
+
+    assert said(api, cast.auditor, question, "answers", text="x").status_code == 403
+
+
+def test_one_person_cannot_take_all_the_room_of_a_view(api, cast, question, monkeypatch):
+    monkeypatch.setattr(questions, "MOST_OF_ONE", 1)
+
+    refused = api(cast.consumer).post(URL, ASKED, format="json")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_questions")
+    assert api(cast.auditor).post(URL, ASKED, format="json").status_code == 201
+
+
+def test_a_token_for_reading_asks_and_answers_nothing_in_its_persons_name(api, cast, question):
+    client = api(token=limited(cast.author, cast.project, rights=["read_online"]))
+
+    for path, body in ((URL, ASKED), (f"{URL}/{question.pk}/answers", {"text": "x"})):
+        assert client.post(path, body, format="json").status_code == 403
+    assert Question.objects.count() == 1
+    assert not Answer.objects.exists()
 
 
 # --- the page ----------------------------------------------------------------------------------
