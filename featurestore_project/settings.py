@@ -405,6 +405,8 @@ LOGIN_REDIRECT_URL = "/admin/"  # who opens the login itself lands on the overvi
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of apps: what stands here takes the place of the admin theme's own.
+        "DIRS": [BASE_DIR / "featurestore_project" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

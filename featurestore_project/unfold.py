@@ -65,6 +65,7 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [
         lambda request: static("registry/tables.js"),
         lambda request: static("registry/times.js"),
+        lambda request: static("registry/reach.js"),
         lambda request: static("registry/review.js"),
         lambda request: static("registry/comments.js"),
         lambda request: static("registry/catalogue.js"),

@@ -67,7 +67,6 @@ class AuditEntryAdmin(ScopedAdmin):
     )
     add_refusal = "Entries are written by what people do, never by hand."
     list_display = ("when", "who", "what", "title", "project", "gist")
-    list_display_links = ("title",)
     list_filter = (
         column_filter("verb"),
         WhoFilter,

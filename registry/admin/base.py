@@ -75,7 +75,8 @@ class ScopedAdmin(ModelAdmin):
     list_per_page = 50
     paginator = PagesByKey
     list_filter_submit = True
-    list_display_links: Any = ("title",)
+    #: The first column has a link of its own, which says the object's name in the way of all pages.
+    list_display_links: Any = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         visible = projects_with(request, self.view_right)

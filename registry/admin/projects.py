@@ -67,7 +67,6 @@ class ProjectAdmin(RootDoors, ScopedAdmin):
         "release_root": "changing where the project's files are",
     }
     list_display = ("title_link", "title", "people", "views", "policy", "created")
-    list_display_links = ("title_link",)
     search_fields = ("name", "title")
     search_help_text = "Search by name"
     empty_hint = "A superuser adds a project here, or runs manage.py create_project"

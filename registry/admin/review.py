@@ -126,6 +126,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         "resolve": "resolving a comment on a version",
     }
     pools: ClassVar[dict[str, Pool]] = {"submit": Pool.PLANS}  # it looks at the source
+    list_display_links = ("title",)
     list_display = (
         "title",
         "project",

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.conf import settings
 from django.contrib.admin import site
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.timesince import timesince
 
 from registry import deeds, markup
@@ -94,3 +96,20 @@ def error_page(context: Context, icon: str, title: str, words: str) -> str:
 @register.simple_tag
 def changelist_url(opts: Options[Any]) -> str:
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+
+
+@register.simple_tag
+def page_name(opts: Options[Any]) -> str:
+    """Return what the menu calls the list of a model: a trail leads back to those words."""
+    return page_at(changelist_url(opts), capfirst(opts.verbose_name_plural))
+
+
+@register.simple_tag
+def page_at(url: object, title: object) -> str:
+    """Return what the menu calls the page at ``url``; else ``title``."""
+    for group in settings.UNFOLD["SIDEBAR"]["navigation"]:
+        for item in group["items"]:
+            if str(item["link"]).partition("?")[0] == str(url or ""):
+                return str(item["title"])
+    # An object is called what it is called; all else is words, and a heading.
+    return str(title) if str(url or "").endswith("/change/") else capfirst(str(title))
