@@ -11,6 +11,8 @@ from assay.shapes import JSON
 
 #: Rows that a look shows without being told how many.
 SHOWN = 20
+#: Rows of one answer where all are asked for: as many as the server gives.
+PAGE = 500
 
 
 def add(runs: Commands) -> None:
@@ -18,6 +20,7 @@ def add(runs: Commands) -> None:
     look.add_argument("run_id", metavar="ID", type=int)
     look.add_argument("--limit", type=int, default=SHOWN, help=f"rows, default {SHOWN}")
     look.add_argument("--cursor", help="where the page before ended")
+    look.add_argument("--all", action="store_true", help=f"all rows, in pages of {PAGE}")
     for name, run, text in (
         ("release", run_release, "Publish refused rows as they are."),
         ("discard", run_discard, "Throw refused rows away."),
@@ -28,8 +31,13 @@ def add(runs: Commands) -> None:
 
 
 def run_quarantine(context: Context, args: argparse.Namespace) -> None:
-    found = context.store.quarantine(args.run_id, limit=args.limit, cursor=args.cursor)
     out = context.out
+    limit = PAGE if args.all else args.limit
+    found = context.store.quarantine(args.run_id, limit=limit, cursor=args.cursor)
+    while args.all and found["next"]:
+        page = context.store.quarantine(args.run_id, limit=limit, cursor=found["next"])
+        found = {**page, "results": [*found["results"], *page["results"]]}
+        out.progress(f"{len(found['results'])} rows so far")
     if out.as_json:
         out.json(found)
         return

@@ -32,7 +32,7 @@ from materialization.requests.quarantine import (
     require_decider,
     require_release,
 )
-from materialization.requests.refused_rows import read_rows, stopped_by
+from materialization.requests.refused_rows import place_after, read_rows, stopped_by
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
@@ -103,7 +103,7 @@ class QuarantineAdmin(ScopedAdmin):
         }
 
     def rows(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the first of the rows that fail, to those who may read the view's values."""
+        """Show a page of the rows that fail, to those who may read the view's values."""
         obj = self.get_queryset(request).filter(pk=pk).first()
         if obj is None:
             raise Http404
@@ -116,8 +116,9 @@ class QuarantineAdmin(ScopedAdmin):
         context: dict[str, Any] = {"quarantine": obj}
         try:
             actor = access.acting_user(request)
-            found = read_rows(obj, actor=actor, limit=SHOWN, at=database_now())
-            context |= {"rows": found.rows, "more": found.after is not None, "most": SHOWN}
+            after = place_after(request.GET.get("cursor", ""))
+            found = read_rows(obj, actor=actor, limit=SHOWN, after=after, at=database_now())
+            context |= {"rows": found.rows, "next": found.cursor, "is_first": after is None}
         except AssayError as exc:
             context["trouble"] = exc.message
         template = "materialization/admin/quarantine_rows.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils import timezone
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
 from lib.clock import database_now
-from lib.parameters import MAX_LIMIT, BadFilter, page_bounds
+from lib.parameters import MAX_LIMIT, page_bounds
 from lib.pools import Pool
 from materialization.api.serializers import quarantine_output, run_output
 from materialization.disclosure import Disclosure
@@ -23,7 +22,7 @@ from materialization.requests.quarantine import (
     quarantines,
     release_rows,
 )
-from materialization.requests.refused_rows import NO_ROWS, read_rows
+from materialization.requests.refused_rows import NO_ROWS, place_after, read_rows
 from registry import access
 from registry.authentication import token_of
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from materialization.models import Quarantine
 
 DEFAULT_LIMIT = 100
-#: The place, file and row, of the last that was listed: far more digits than either has.
-_CURSOR = re.compile(r"([0-9]{1,9}):([0-9]{1,15})")
 
 
 class QuarantineAPI(API):
@@ -55,10 +52,8 @@ class QuarantineAPI(API):
     )
     def get(self, request: Request, project: str, run_id: int) -> Response:
         found = _quarantine(request, project, run_id)
-        (limit, _), after = (
-            page_bounds(request.query_params, default=DEFAULT_LIMIT),
-            _cursor(request),
-        )
+        limit, _ = page_bounds(request.query_params, default=DEFAULT_LIMIT)
+        after = place_after(request.query_params.get("cursor", ""))
         shown = Disclosure(request.user, at=timezone.now())
         may_read = shown.shows_rows(found.run.version)
         page = NO_ROWS
@@ -70,7 +65,7 @@ class QuarantineAPI(API):
             | {
                 "rows_shown": may_read,
                 "withheld": sorted(shown.withheld(found.run.version)),
-                "next": page.after and f"{page.after[0]}:{page.after[1]}",
+                "next": page.cursor,
                 "results": [
                     {
                         "failed": row.failed,
@@ -142,11 +137,3 @@ def _reason(request: Request) -> str:
     if not isinstance(reason, str):
         raise BadBody('send {"reason": "…"}: a text.')
     return reason
-
-
-def _cursor(request: Request) -> tuple[int, int] | None:
-    given = request.query_params.get("cursor", "")
-    found = _CURSOR.fullmatch(given)
-    if given and found is None:
-        raise BadFilter(f"cursor {given[:50]!r}: send the `next` of the page before.")
-    return (int(found[1]), int(found[2])) if found else None

@@ -5,14 +5,17 @@ Not for what becomes of them: ``quarantine`` decides.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
 
+from lib.parameters import BadFilter
 from materialization.compute.jobs import ListJob
 from materialization.edges import engine, offline_store
 from materialization.quality.row_checks import looks_at_stored, row_checks
 from materialization.queries import table_at
+from materialization.requests.quarantine import QuarantineOver
 from registry import audit
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import ListedRow
     from materialization.models import MaterializationRun, Quarantine
 
+#: The place, file and row, of the last that was listed: far more digits than either has.
+_CURSOR = re.compile(r"([0-9]{1,9}):([0-9]{1,15})")
 #: How long somebody waits for a page of rows.
 LIST_SECONDS = 30.0
 
@@ -32,6 +37,22 @@ class RowsPage(NamedTuple):
 
     rows: list[ListedRow]
     after: tuple[int, int] | None
+
+    @property
+    def cursor(self) -> str | None:
+        """The place as a text to ask for the next page with; None: this is the last."""
+        return f"{self.after[0]}:{self.after[1]}" if self.after else None
+
+
+def place_after(cursor: str) -> tuple[int, int] | None:
+    """Return the place that a page's ``cursor`` says; None for the first page.
+
+    :raises BadFilter: it is none.
+    """
+    found = _CURSOR.fullmatch(cursor)
+    if cursor and found is None:
+        raise BadFilter(f"cursor {cursor[:50]!r}: send the `next` of the page before.")
+    return (int(found[1]), int(found[2])) if found else None
 
 
 NO_ROWS = RowsPage([], None)
@@ -47,8 +68,18 @@ def read_rows(
 ) -> RowsPage:
     """Return the next page of ``failing_rows`` for somebody to see, with its entry in the trail.
 
+    :raises QuarantineOver: it is no longer held, and there was a page before: it did not just end.
     :raises EngineLimitExceeded: it takes longer than somebody may wait.
     """
+    if after is not None and not quarantine.is_kept:
+        ended_by = quarantine.ended_by_id
+        by = f" by run {ended_by}" if ended_by else ""
+        raise QuarantineOver(
+            f"what {quarantine.run} refused is {quarantine.state}{by} by now; the pages before"
+            " this one were not all.",
+            state=quarantine.state,
+            ended_by=ended_by,
+        )
     found = failing_rows(quarantine, limit=limit + 1, after=after)
     rows = found[:limit]
     if rows:

@@ -496,6 +496,23 @@ def test_refused_rows_are_listed_and_decided_on(assay, peer, capsys):
     assert [sent.json() for sent in peer.requests[1:]] == [{"reason": "seen"}, {"reason": "no"}]
 
 
+def test_all_refused_rows_are_one_list_of_as_few_pages_as_there_can_be(assay, peer, capsys):
+    row = {"keys": {"driver_id": 1}, "event_timestamp": "2026-03-01", "failed": [], "values": {}}
+    held = {"run": 7, "state": "held", "rows": 3, "rows_shown": True}
+    for number, after in ((1, "0:1"), (2, None)):
+        page = {"next": after, "results": [row | {"keys": {"driver_id": number}}]}
+        peer.answers_with("GET runs/7/quarantine", held | page)
+
+    assert assay("runs", "quarantine", "7", "--all", "--json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert [each["keys"]["driver_id"] for each in found["results"]] == [1, 2]
+    assert [sent.query for sent in peer.requests] == [
+        {"limit": ["500"]},
+        {"limit": ["500"], "cursor": ["0:1"]},
+    ]
+
+
 def test_a_recompute_says_ticks_as_ticks_and_ends_where_it_was_compared_until(assay, peer, capsys):
     counts = {"of_ticks": True, "already_stored": 1134, "copies": 12}
     run = {**RUN, "kind": "recompute", "rows_read": 500, "source": counts}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -66,6 +69,21 @@ def test_who_sees_the_rows_that_fail(as_, held, who):
     found = AuditEntry.objects.filter(verb="quarantine.read")
     read = [(who, {"run": held.run_id, "rows": 2, "after": None})] if may else []
     assert [(each.actor_name, each.data) for each in found] == read
+
+
+def test_rows_that_fail_come_in_pages(as_, held, monkeypatch):
+    monkeypatch.setattr("materialization.admin.quarantine.SHOWN", 1)
+    owner = as_("owner")
+
+    first = owner.get(page_of(held, "rows"))
+    link = re.search(r'href="(\?cursor=[^"]*)">Next', first.text)[1]
+    second = owner.get(page_of(held, "rows") + link)
+
+    assert "4 rows are held" in first.text
+    assert ("driver_id: 1002" in first.text) != ("driver_id: 1002" in second.text)
+    assert ">Next<" not in second.text
+    assert '<a class="as-button" href="?">First</a>' in second.text
+    assert "send the `next`" in html.unescape(owner.get(page_of(held, "rows") + "?cursor=x").text)
 
 
 def test_an_outsider_sees_nothing(as_, held):

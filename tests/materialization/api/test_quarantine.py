@@ -74,6 +74,23 @@ def test_rows_come_in_pages(call, held):
         assert call("owner", "get", f"{path}?{wrong}").status_code == 422, wrong
 
 
+def test_a_page_after_what_is_over_is_no_empty_end(call, held):
+    path = f"runs/{held.run_id}/quarantine?limit=1"
+    first = call("owner", "get", path).json()
+    Quarantine.objects.filter(pk=held.pk).update(state="superseded", ended_by=held.run_id)
+
+    second = call("owner", "get", f"{path}&cursor={first['next']}")
+
+    assert second.status_code == 409
+    said = second.json()
+    assert (said["code"], said["state"], said["ended_by"]) == (
+        "quarantine_over",
+        "superseded",
+        held.run_id,
+    )
+    assert call("owner", "get", path).json()["results"] == []  # asked anew, it says what it is
+
+
 @pytest.mark.parametrize("what", ["release", "discard"])
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_who_may_decide(call, held, who, what):
