@@ -321,6 +321,8 @@ DEFAULT_FROM_EMAIL = env("MAIL_FROM", "assay@localhost")
 
 # The function that looks at a source's files when definitions are planned.
 SOURCE_LOOK = "materialization.edges.look_at_sources"
+# The one that says, at an approval, which state its files are in.
+SOURCE_FILES = "materialization.edges.source_files"
 
 # --- Celery ------------------------------------------------------------------------------------
 

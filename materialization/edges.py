@@ -19,9 +19,10 @@ from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import Invalid
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
-from materialization.compute.look import Look, look
+from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
 from materialization.sources.files import Whereabouts
+from materialization.sources.kinds import find_source
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys
@@ -138,6 +139,15 @@ def look_at_sources(*, specs: Sequence[VersionSpec], project: Project) -> list[L
         shared.setdefault(_source_key(spec), []).append(spec)
     seen = {key: iter(_look_at(same, project)) for key, same in shared.items()}
     return [next(seen[_source_key(spec)]) for spec in specs]
+
+
+def source_files(*, spec: VersionSpec, project: Project) -> dict[str, str]:
+    """Say which state each file of a version's source is in; ``settings.SOURCE_FILES`` names it.
+
+    :raises Invalid: nothing can be read there now, or not by this version; says why.
+    """
+    where = whereabouts(spec, project)
+    return files_in(find_source(spec.rows_from, where), where)
 
 
 def _source_key(spec: VersionSpec) -> tuple[str, str]:

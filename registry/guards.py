@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from registry.choices import EvidenceStatus, GrantState, State, Verdict
+from registry.choices import EvidenceStatus, GrantState, ProposalState, State, Verdict
 from registry.lifecycle import TRANSITIONS
 
 #: (event, refusal) → the condition on OLD and NEW under which it is raised. ``JSON_TEXT(column,
@@ -225,6 +225,19 @@ TOKEN_RULES: Rules = {
         "id", "user_id", "digest", "created_by_id", "created_at", "may_decide"
     ),
 }
+PROPOSAL_RULES: Rules = {
+    ("UPDATE", "what was proposed stays"): _changes(
+        "id", "kind", "project_id", "person_id", "proposed_by_id", "proposed_at"
+    ),
+    ("UPDATE", "what waits for a second person stays"): (
+        f"NEW.state = '{ProposalState.PROPOSED}' AND ({_changes('change')}"
+        " OR (NEW.secret <> OLD.secret AND NEW.secret <> ''))"
+    ),
+    ("UPDATE", "what was decided stays so"): (
+        f"OLD.state <> '{ProposalState.PROPOSED}' AND ({_changes('state', 'decided_by_id')})"
+    ),
+    ("DELETE", "a proposal stays"): ALWAYS,
+}
 SETTERS = "who set a password stays known"
 POLICIES = "what a policy wanted stays known"
 
@@ -258,6 +271,7 @@ GUARDS: dict[str, Guard] = {
         keys=(("digest",),),
     ),
     "registry_membership": Guard(MEMBERSHIP_RULES, keys=(("project_id", "user_id", "role"),)),
+    "registry_proposal": Guard(PROPOSAL_RULES),
     "registry_passwordchange": Guard(kept(SETTERS)),
     "registry_policychange": Guard(kept(POLICIES)),
     "registry_project": Guard(POLICY_RULES),

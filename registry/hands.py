@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import F, Q
 
 from lib.errors import Forbidden
 from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
@@ -250,6 +250,13 @@ def _words_at(roles: Sequence[Membership], people: Collection[int]) -> Iterator[
         for hands, at in zip(role.hands, times, strict=False):
             if at is not None and set(people).isdisjoint(hands):
                 yield at
+
+
+def linked_by_password(user: User) -> set[int]:
+    """Return whose password somebody ever set, and who set theirs: one may be behind both."""
+    changes = PasswordChange.objects.exclude(set_by=F("user"))
+    of_others = changes.filter(set_by=user).values_list("user", flat=True)
+    return {*of_others, *changes.filter(user=user).values_list("set_by", flat=True)}
 
 
 def set_since_agreed(user: User, membership: Membership) -> bool:

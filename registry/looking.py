@@ -43,6 +43,8 @@ class Look(Protocol):
     def last_event(self) -> datetime | None: ...
     @property
     def schema(self) -> SourceSchema | None: ...
+    @property
+    def files(self) -> Mapping[str, str]: ...
 
 
 class NothingSeen(NamedTuple):
@@ -55,6 +57,7 @@ class NothingSeen(NamedTuple):
     first_event: datetime | None = None
     last_event: datetime | None = None
     schema: SourceSchema | None = None
+    files: Mapping[str, str] = MappingProxyType({})
 
 
 class AsRegistered(NothingSeen):
@@ -68,6 +71,16 @@ class Looking(Protocol):
     """
 
     def __call__(self, *, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]: ...
+
+
+class Filing(Protocol):
+    """Says which state each file of a version's source is in now, without opening any."""
+
+    def __call__(self, *, spec: VersionSpec, project: Project) -> Mapping[str, str]: ...
+
+
+def get_filing() -> Filing:
+    return cast("Filing", import_string(settings.SOURCE_FILES))
 
 
 def get_looking() -> Looking:

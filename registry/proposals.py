@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from registry import access, hands
 from registry.choices import ProposalKind, ProposalState, Right
-from registry.models import Membership, Project, Proposal
+from registry.models import AuditEntry, Membership, Project, Proposal
 from registry.models.names import pseudonym_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def others_who_could(
 ) -> list[User]:
     """Return who could agree to what ``proposer`` wants: people who are not their hand.
 
-    Nobody agrees to what is about themselves.
+    Nobody agrees to what is about themselves, or who once set the proposer's password, or got
+    theirs from them: one of the two may be both.
     """
     may = Q(is_superuser=True)
     if kind not in _OF_SUPERUSERS and project is not None:
@@ -55,11 +56,37 @@ def others_who_could(
         may |= Q(pk__in=owners.values("user"))
     people = User.objects.filter(access.PERSON, may, is_active=True)
     others = people.exclude(pk__in=[proposer.pk, *([person.pk] if person else [])])
+    linked = hands.linked_by_password(proposer)
     return [
         each
         for each in others.order_by("username")
-        if hands.is_independent(each, project, {proposer.pk}, Right.MANAGE_MEMBERS)
+        if each.pk not in linked
+        and hands.is_independent(each, project, {proposer.pk}, Right.MANAGE_MEMBERS)
     ]
+
+
+def taken_away(
+    kind: ProposalKind, project: Project | None, *, proposer: User, at: datetime
+) -> list[AuditEntry]:
+    """Return by which entries somebody who could agree lost that, in the time a proposal waits.
+
+    Who takes the others away first would be alone.
+    """
+    recent = AuditEntry.objects.filter(at__gt=at - OPEN_FOR, at__lte=at, actor_id=proposer.pk)
+    shut = Q(verb="user.deactivated", subject_id__in=_superusers_shut())
+    lowered = Q(verb="user.changed", before__is_superuser=True, after__is_superuser=False)
+    if kind in _OF_SUPERUSERS or project is None:
+        return list(recent.filter(shut | lowered))
+    owners = Membership.objects.filter(project=project, role__in=_MANAGING, user__is_active=False)
+    keys = [str(pk) for pk in owners.values_list("user", flat=True)]
+    shut |= Q(verb="user.deactivated", subject_id__in=keys)
+    revoked = Q(verb="membership.revoked", project_name=project.name, before__role__in=_MANAGING)
+    return list(recent.filter(shut | lowered | revoked))
+
+
+def _superusers_shut() -> list[str]:
+    gone = User.objects.filter(is_superuser=True, is_active=False)
+    return [str(pk) for pk in gone.values_list("pk", flat=True)]
 
 
 def could_agree(proposal: Proposal) -> list[User]:

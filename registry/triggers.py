@@ -92,23 +92,44 @@ def _postgresql(table: str) -> list[str]:
     ]
 
 
+# --- What readers hear of ------------------------------------------------------------------------
+
+# Who may come in changes by any door, also by one that knows of no epoch: the rows of projects have
+# another one then, which every reader asks for once in ``PLAN_CONFIRM_SECONDS``.
+SHUT = " OR ".join(
+    f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ("is_active", "is_superuser")
+)
+TOLD = "auth_user_told"
+TELLING_SQLITE = [
+    f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user WHEN {SHUT}
+        BEGIN UPDATE registry_project SET epoch = lower(hex(randomblob(8))); END"""  # noqa: S608
+]
+TELLING_POSTGRESQL = [
+    f"""CREATE FUNCTION {TOLD}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE registry_project SET epoch = substr(md5(random()::text), 1, 16);
+        RETURN NULL; END $$""",  # noqa: S608
+    f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user
+        FOR EACH ROW WHEN ({SHUT}) EXECUTE FUNCTION {TOLD}()""",
+]
+
 # --- Both ----------------------------------------------------------------------------------------
 
 #: Of SQLite: name → statement.
 TRIGGERS = {name: sql for each in GUARDS.items() for name, sql in _sqlite(*each).items()}
 STATEMENTS = {
-    "sqlite": list(TRIGGERS.values()),
+    "sqlite": [*TRIGGERS.values(), *TELLING_SQLITE],
     "postgresql": [
         *(
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
             for name, body in BODIES.items()
         ),
         *(statement for table in GUARDS for statement in _postgresql(table)),
+        *TELLING_POSTGRESQL,
     ],
 }
 REMOVAL = {
-    "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in TRIGGERS],
-    "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in BODIES],
+    "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in (*TRIGGERS, TOLD)],
+    "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in (*BODIES, TOLD)],
 }
 
 

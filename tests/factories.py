@@ -81,6 +81,7 @@ class Report:
     first_event: datetime | None = AT
     last_event: datetime | None = AT
     schema: SourceSchema | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def look(*, specs: Sequence[VersionSpec], project: Project) -> list[Report]:

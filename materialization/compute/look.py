@@ -5,6 +5,7 @@ Not for turning problems into answers: the registry's operations map their paths
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from materialization.compute.engine import Engine
     from materialization.compute.jobs import Report
     from materialization.sources.files import Whereabouts
+    from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
@@ -45,6 +47,8 @@ class Look(msgspec.Struct, frozen=True):
     last_event: datetime | None = None
     columns: dict[str, str] = {}
     schema: SourceSchema | None = None
+    #: Which state each file was in, by its name as it is told: see ``files_in``.
+    files: dict[str, str] = {}
 
 
 class _Found(msgspec.Struct):
@@ -72,8 +76,26 @@ def look(specs: Sequence[VersionSpec], *, where: Whereabouts, engine: Engine) ->
         found = find_source(specs[0].rows_from, where)
     except Invalid as exc:
         return [_told(_ended(exc), where)] * len(specs)
+    files = files_in(found, where)
     bare = [msgspec.structs.replace(spec, schema=None) for spec in specs]
-    return [_told(seen, where) for seen in engine.look(bare, found)]
+    looks = [_told(seen, where) for seen in engine.look(bare, found)]
+    return [msgspec.structs.replace(each, files=files) for each in looks]
+
+
+def files_in(found: SourceInput, where: Whereabouts) -> dict[str, str]:
+    """Return which state each file of a source is in now: another one was swapped or written to.
+
+    A file that goes while it is looked at is left out: it is none of what was seen.
+    """
+    try:
+        parts = found.parts()
+    except OSError:
+        return {}
+    return {where.told(part.name): _short(part.identity) for part in parts}
+
+
+def _short(identity: str) -> str:
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _told(seen: Look, where: Whereabouts) -> Look:

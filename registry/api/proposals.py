@@ -23,16 +23,17 @@ from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
 from registry.authentication import token_of
-from registry.choices import ProposalState
+from registry.choices import ProposalState, Right
 from registry.operations.deciding import DECISIONS
 from registry.proposals import could_agree, state_of, visible_proposals, words_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
-    from registry.models import Proposal
+    from registry.models import Project, Proposal
 
 
 class ProposalNotFound(NotFound):
@@ -52,10 +53,16 @@ class ProposalsAPI(API):
     )
     def get(self, request: Request, project: str) -> Response:
         found, now = access.access_project(request.user, project), timezone.now()
-        rows = visible_proposals(request.user).filter(project=found)
+        rows = _seen(request, found)
         if state := one_of(request.query_params, "state", ProposalState):
             rows = rows.filter(state=state)
         return paged(request, rows, partial(proposal_output, at=now))
+
+
+def _seen(request: Request, project: Project) -> QuerySet[Proposal]:
+    """Return what may be seen as the request came: a token may be limited to other rights."""
+    rows = visible_proposals(request.user).filter(project=project)
+    return rows if access.can(request.user, Right.MANAGE_MEMBERS, project) else rows.none()
 
 
 class CommentInput(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,7 +84,7 @@ class ProposalStepAPI(API):
     )
     def post(self, request: Request, project: str, proposal_id: int, step: str) -> Response:
         found, now = access.access_project(request.user, project), timezone.now()
-        rows = visible_proposals(request.user).filter(project=found)
+        rows = _seen(request, found)
         proposal = rows.filter(pk=proposal_id).first()
         if proposal is None:
             raise ProposalNotFound(

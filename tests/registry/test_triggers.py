@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from registry import audit
-from registry.choices import State, Verdict
+from registry.choices import Role, State, Verdict
 from registry.guards import GUARDS
 from registry.models import (
     AuditEntry,
@@ -19,6 +19,7 @@ from registry.models import (
     VersionEditor,
 )
 from registry.operations.lifecycle.commenting import On, add_comment
+from registry.operations.people import members
 from registry.triggers import faults
 from tests.factories import (
     AT,
@@ -227,6 +228,9 @@ def everything(cast):
     give_grant(cast, cast.consumer, view="driver_hourly")
     want_approvals(cast, 2)
     token_for(cast.author)
+    members.grant_role(
+        project=cast.project, user=cast.outsider, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
     return version
 
 
@@ -240,7 +244,7 @@ def test_what_decides_is_neither_deleted_nor_changed(everything, table):
 
 
 def test_a_table_without_rules_has_none_to_break():
-    others = {"featureviewversion", "pseudonym", "membership", "project", "apitoken"}
+    others = {"featureviewversion", "pseudonym", "membership", "project", "apitoken", "proposal"}
     assert {*KEPT, *(f"registry_{each}" for each in others)} == {*GUARDS}
 
 

@@ -11,12 +11,14 @@ from lib.errors import Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.derived import derived_of
+from registry.looking import get_filing
 from registry.models.names import pseudonym_of
 from registry.queries import services_using
 from registry.spec.differences import differences
 from registry.spec.fingerprints import content_fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
     from registry.spec.change import Change
     from registry.spec.versions import Version
+
+
+#: Files whose states a packet keeps.
+MOST_FILES = 5_000
+#: Files that a refusal names.
+MOST_SAID = 3
+
+
+class SourceSwapped(Conflict):
+    code = "source_swapped"
 
 
 class BaseNotApproved(Conflict):
@@ -66,8 +78,38 @@ def make_packet(
             "first_event": report.first_event.isoformat() if report.first_event else None,
             "last_event": report.last_event.isoformat() if report.last_event else None,
             "warnings": list(report.warnings),
+            **_files(report.files),
         },
     }
+
+
+def _files(files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the files and their states, or how many there are where that is too many to keep."""
+    if len(files) > MOST_FILES:
+        return {"files_not_kept": len(files)}
+    return {"files": dict(files)} if files else {}
+
+
+def check_files(version: FeatureViewVersion) -> None:
+    """Return if the files that were there at submit are there as they were; others may have come.
+
+    :raises SourceSwapped: naming some that are not.
+    """
+    seen = version.packet.get("source", {}).get("files")
+    if not seen:
+        return
+    now = get_filing()(spec=version.spec, project=version.feature_view.project)
+    gone = sorted(set(seen) - set(now))
+    other = sorted(name for name in set(seen) & set(now) if now[name] != seen[name])
+    if not (gone or other):
+        return
+    said = [f"{name} is gone" for name in gone] + [f"{name} is another" for name in other]
+    more = f" and {len(said) - MOST_SAID} more" if len(said) > MOST_SAID else ""
+    raise SourceSwapped(
+        f"{version}: the source is not what was looked at when it was submitted:"
+        f" {', '.join(said[:MOST_SAID])}{more}. Withdraw and submit it again, so that what is"
+        " decided on is what is there."
+    )
 
 
 def check_base(version: FeatureViewVersion) -> None:

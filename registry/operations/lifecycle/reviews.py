@@ -31,7 +31,7 @@ from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.asking import ask, ask_owner
 from registry.operations.lifecycle.commenting import said_on
 from registry.operations.lifecycle.numbers import assign_number, give_number, taken_numbers
-from registry.operations.lifecycle.packets import check_base, make_packet
+from registry.operations.lifecycle.packets import check_base, check_files, make_packet
 from registry.operations.lifecycle.releases import default_if_none
 from registry.queries import base_version, relatives
 from registry.remembered import held_to, lowered
@@ -231,6 +231,7 @@ def approve_version(
         actor looked at.
     :raises PacketHashMissing: the actor does not say what they looked at.
     :raises BaseNotApproved: what it was compared with is not approved itself.
+    :raises SourceSwapped: files that were there at submit are others by now.
     """
     with steps.taking(version, Action.APPROVE, actor, comment=comment) as transition:
         require_person(version, actor, token)
@@ -238,6 +239,7 @@ def approve_version(
         evidence = evidence_of(version)
         decided = _require_seen(version, evidence, packet_hash)
         check_base(version)
+        check_files(version)
         require_evidence(version, evidence, evidence_wanted(version))
         _require_first_voice(version, actor, decided)
         enough = approvals_given(version) + 1 >= approvals_required(version)

@@ -13,7 +13,14 @@ from django.contrib.auth.models import User
 from lib.errors import Conflict
 from registry import access, audit, epoch
 from registry.choices import ProposalKind, Right, Role
-from registry.hands import DECIDING_ROLES, hands_of, is_independent, set_since_agreed
+from registry.hands import (
+    DECIDING_ROLES,
+    hands_of,
+    is_independent,
+    linked_by_password,
+    require_own_password,
+    set_since_agreed,
+)
 from registry.models import Membership, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
@@ -82,7 +89,9 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
         known = [giver.pk] if giver else []
         if len(membership.hands) > 1 and not set_since_agreed(user, membership):
             raise CannotAgree(f"two people have agreed that {user} is {membership.role} already.")
-        if actor.pk in (user.pk, *known) or not is_independent(
+        require_own_password(User.objects.get(pk=actor.pk), project=project.name)
+        linked = linked_by_password(giver) if giver else set()
+        if actor.pk in (user.pk, *known, *linked) or not is_independent(
             actor, project, known, Right.MANAGE_MEMBERS
         ):
             raise CannotAgree(

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import User
+
 from lib.errors import Conflict
 from registry import audit
 from registry.choices import ProposalState
+from registry.hands import require_own_password
 from registry.models import Proposal
-from registry.proposals import OPEN_FOR, others_who_could, words_for_trail
+from registry.proposals import OPEN_FOR, others_who_could, taken_away, words_for_trail
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from django.contrib.auth.models import User
 
     from registry.choices import ProposalKind
     from registry.models import Project
@@ -27,6 +28,10 @@ MOST_OPEN = 100
 
 class ProposedAlready(Conflict):
     code = "proposed_already"
+
+
+class SecondPersonTakenAway(Conflict):
+    code = "second_person_taken_away"
 
 
 class TooManyProposals(Conflict):
@@ -48,9 +53,19 @@ def propose(
     None: nobody else could agree. The caller makes the change at once, and its entry of the trail
     says that there was no second pair of eyes (``proposals.ALONE``).
     :raises ProposedAlready: somebody wants the same already; names the proposal.
+    :raises SecondPersonTakenAway: nobody could because the actor shut them out a moment ago.
+    :raises PasswordNotYourOwn: it is not surely the actor's own wish.
     """
     if not others_who_could(kind, project, proposer=actor, person=person):
+        if taken_away(kind, project, proposer=actor, at=at):
+            raise SecondPersonTakenAway(
+                f"nobody is left who could agree, because {actor} took that from somebody in the"
+                f" last {OPEN_FOR.days} days. Let them in again, or wait until that is over.",
+                **({"project": project.name} if project else {}),
+            )
         return None
+    require_own_password(User.objects.get(pk=actor.pk), project=project.name if project else "")
+    Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__lte=at).update(secret="")
     waiting = Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__gt=at)
     same = waiting.filter(kind=kind, project=project, person=person)
     for known in same.order_by("id"):

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import DatabaseError, transaction
 from django.urls import reverse
 
 from lib.errors import AssayError
-from registry import access
+from registry import access, epoch
 from registry.access import ActionNotPermitted
 from registry.choices import AccountKind, ProposalState, Right, Role, State
 from registry.hands import PasswordNotYourOwn, has_own_password
@@ -26,7 +27,7 @@ from registry.operations.deciding import (
     withdraw_proposal,
 )
 from registry.operations.people import members, projects, users
-from registry.operations.people.proposing import ProposedAlready
+from registry.operations.people.proposing import ProposedAlready, SecondPersonTakenAway
 from registry.operations.registration import roots
 from registry.proposals import ALONE, OPEN_FOR
 from tests.factories import AT, approve, give_role, make_project, make_user, make_version, token_for
@@ -213,6 +214,83 @@ def test_a_role_given_alone_is_agreed_to_afterwards(cast):
     assert last_entry("membership.agreed").actor == cast.superuser
     with pytest.raises(members.CannotAgree, match="already"):
         members.agree_to_role(membership=membership, actor=cast.superuser, at=AT)
+
+
+def test_who_takes_the_others_away_is_not_alone_for_it(cast, second_superuser):
+    users.set_active(user=second_superuser, active=False, actor=cast.superuser, at=AT)
+    users.set_active(user=cast.owner, active=False, actor=cast.superuser, at=AT)
+    lower = {"approvals_required": 1, "approvals_required_sensitive": 1, "title": "Rides"}
+    project = Project.objects.get(pk=cast.project.pk)
+
+    with pytest.raises(SecondPersonTakenAway):
+        projects.change_project(project=project, actor=cast.superuser, at=AT, **lower)
+    with pytest.raises(SecondPersonTakenAway):
+        users.set_active(user=second_superuser, active=True, actor=cast.superuser, at=AT)
+    later = AT + OPEN_FOR + timedelta(minutes=1)
+    projects.change_project(project=project, actor=cast.superuser, at=later, **lower)
+    assert last_entry("project.changed").data == ALONE
+
+
+def test_an_owner_who_revokes_the_other_lets_nobody_in_alone(cast):
+    give_role(cast.project, cast.consumer, Role.OWNER, cast.owner, accepted_by=cast.superuser)
+    User.objects.filter(pk=cast.superuser.pk).update(is_active=False)
+    members.revoke_role(
+        project=cast.project, user=cast.owner, role=Role.OWNER, actor=cast.consumer, at=AT
+    )
+
+    with pytest.raises(SecondPersonTakenAway):
+        grant(cast, cast.outsider, actor=cast.consumer)
+
+
+def test_one_who_set_the_others_password_is_not_the_second_person(cast):
+    owner = fresh(cast.owner)
+    owner.set_password("set by the superuser")
+    owner.save()
+    users.note_password_changed(user=owner, actor=cast.superuser, at=AT)
+    other = make_user("other", is_superuser=True)
+    with pytest.raises(PasswordNotYourOwn):
+        grant(cast, cast.outsider, actor=owner)
+    owner.set_password("as if theirs")
+    owner.save()
+    users.note_password_changed(user=owner, actor=owner, at=AT)
+
+    proposal = proposed(grant(cast, cast.outsider, actor=owner))
+
+    with pytest.raises(SecondPersonNeeded):
+        accept_proposal(proposal=proposal, actor=cast.superuser, at=AT)
+    accept_proposal(proposal=proposal, actor=other, at=AT)
+
+
+def test_a_superuser_of_the_shell_is_no_second_person(cast):
+    ghost = User.objects.create_superuser("ghost", password="pw")
+    users.note_password_changed(user=ghost, actor=ghost, at=AT)
+    proposal = proposed(grant(cast, cast.outsider))
+
+    with pytest.raises(SecondPersonNeeded):
+        accept_proposal(proposal=proposal, actor=ghost, at=AT)
+
+
+@pytest.mark.parametrize("column", ["change", "person", "kind", "proposed_by", "secret"])
+def test_what_waits_is_not_swapped(cast, column):
+    proposal = proposed(grant(cast, cast.outsider))
+    other = {
+        "change": {"role": "owner"}, "person": cast.consumer, "kind": "password",
+        "proposed_by": cast.superuser, "secret": "another",
+    }  # fmt: skip
+
+    with pytest.raises(DatabaseError, match="stays"), transaction.atomic():
+        Proposal.objects.filter(pk=proposal.pk).update(**{column: other[column]})
+
+
+def test_a_deactivation_in_a_shell_is_told_to_readers(cast):
+    before = epoch.registered(cast.project.pk).own
+
+    User.objects.filter(pk=cast.consumer.pk).update(is_active=False)
+
+    told = epoch.registered(cast.project.pk).own
+    assert (told != before, len(told or "")) == (True, 16)
+    User.objects.filter(pk=cast.consumer.pk).update(last_name="Jones")
+    assert epoch.registered(cast.project.pk).own == told
 
 
 # --- The policy ----------------------------------------------------------------------------------
