@@ -178,7 +178,8 @@ def mail(notification_id: int, attempt: int, *, clock: Callable[[], datetime]) -
         _message(one).send()
     except (OSError, ValueError) as exc:  # SMTP's own errors are OSErrors
         is_last = attempt >= len(PAUSES)
-        error = f"{type(exc).__name__}: {exc}"[:200]
+        # Servers quote the address, which is kept with the account only.
+        error = f"{type(exc).__name__}: {exc}".replace(one.recipient.email, "the address")[:200]
         rows.update(mail_error=error, **({"mail_due_at": None} if is_last else {}))
         log.warning("mail of notification %s: %s", notification_id, error)
     else:

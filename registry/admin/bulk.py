@@ -15,13 +15,15 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from lib.errors import Forbidden
 from lib.pools import Pool, answered_in
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.queue import waiting_for
+from registry.approval import evidence_wanted, require_reviewer
 from registry.choices import State
 from registry.denials import attempting
-from registry.evidence import decided_on_each
+from registry.evidence import EvidenceMissing, decided_on_each, evidence_of, require_evidence
 from registry.operations.lifecycle.bulk import MOST_AT_ONCE, approve_in_bulk, why_alone
 from registry.words import in_short
 
@@ -77,7 +79,19 @@ def _lines(request: HttpRequest, chosen: Iterable[FeatureViewVersion]) -> Iterab
             why = f"is {version.state}, so there is nothing to decide"
         elif version.pk not in mine:
             why = "does not wait for you: you wrote some of it, have decided, or may not"
+        elif not why:
+            why = _refused(request, version)
         yield Line(version, in_short(version.packet), shown[version.pk], why)
+
+
+def _refused(request: HttpRequest, version: FeatureViewVersion) -> str:
+    """Say what an approval would be refused for, as far as that can be known before."""
+    try:
+        require_reviewer(version, access.acting_user(request))
+        require_evidence(version, evidence_of(version), evidence_wanted(version))
+    except (Forbidden, EvidenceMissing) as error:
+        return error.message
+    return ""
 
 
 def approve_chosen_path(admin: ModelAdmin[Any]) -> URLPattern:

@@ -265,6 +265,7 @@ def test_a_mail_that_fails_is_tried_again_and_then_given_up(mailed, monkeypatch)
     assert mailed.mail_tries == len(spreading.PAUSES)
     assert (mailed.mail_due_at, mailed.mailed_at) == (None, None)
     assert "no such user" in mailed.mail_error
+    assert "stella" not in mailed.mail_error
 
 
 def test_a_mail_whose_worker_died_is_given_up_in_the_end(mailed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.choices import State
-from registry.models import FeatureViewVersion
+from registry.models import FeatureViewVersion, Project
 from registry.words import in_short
 from tests import factories
 from tests.factories import AT, VIEW, make_version
@@ -188,6 +188,20 @@ def test_several_are_approved_from_the_list_as_they_were_shown(client, cast, wai
     said = [str(message) for message in client.get(LIST).context["messages"]]
     assert said[-1] == "Your approval of driver_daily@1.0.1 is recorded."
     assert "driver_hourly@2.0.0 is a major change" in said[0]
+
+
+def test_what_lacks_evidence_that_the_policy_wants_is_not_offered(client, cast, waiting):
+    for version in waiting:
+        factories.approve(version, cast.second_steward)
+    Project.objects.filter(pk=cast.project.pk).update(evidence_required=["profile"])
+    patch = VIEW.replace("driver_hourly", "driver_daily").replace("owner: rides", "owner: growth")
+    version = make_version(cast, state=State.IN_REVIEW, text=patch)
+    client.force_login(cast.steward)
+    chosen = {"action": "approve_chosen", "_selected_action": [version.pk]}
+
+    (line,) = client.post(f"{LIST}?state=in_review", chosen).context["others"]
+
+    assert "wants profile before an approval" in line.why
 
 
 def test_nobody_approves_together_who_may_not(client, cast, waiting):
