@@ -37,6 +37,22 @@ def client_address(environ: Mapping[str, Any]) -> IPv4Address | IPv6Address | No
     return getattr(address, "ipv4_mapped", None) or address
 
 
+#: Bits of an address that are kept for good: those who share them are many.
+KEPT_BITS = {4: 24, 6: 48}
+
+
+def kept_part(address: str) -> str:
+    """Return what of an address stays in the trail for ever: of one on the internet its network."""
+    try:
+        network = ip_network(address)
+    except ValueError:
+        return address
+    if network.is_private or network.is_loopback:
+        return address
+    bits = min(KEPT_BITS[network.version], network.prefixlen)
+    return str(network.supernet(new_prefix=bits))
+
+
 def address_of(request: HttpRequest | Request) -> str:
     """Return an IPv4 address, or the network of an IPv6 one; ``unknown`` for what is neither."""
     address = client_address(request.META)

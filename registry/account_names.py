@@ -7,6 +7,7 @@ called: their names are plain letters by their pattern.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,13 @@ LOOKS_LIKE = str.maketrans(
     "abekmhopctyxijsdqwhybrnul3abyenikuvopotuxwiagonughollls",
 )
 PAIRS = {"rn": "m", "vv": "w", "cl": "d"}
+#: Latin letters that languages have and that are no ASCII letter with a mark: what each is read as.
+#: Others, as small capitals, are none that anybody's name has.
+LATIN = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "ß": "ss", "ł": "l", "đ": "d", "ð": "d", "þ": "th",
+     "ħ": "h", "ı": "i", "ŋ": "n", "ə": "e"}
+)  # fmt: skip
+PUNCTUATION = re.compile(r"[._\-+@]+")
 
 
 class UnclearName(Invalid):
@@ -44,7 +52,7 @@ def skeleton(name: str) -> str:
     """Return what names that look alike have in common."""
     plain = unicodedata.normalize("NFKD", name).casefold()
     bare = "".join(c for c in plain if unicodedata.category(c)[0] != "M").translate(LOOKS_LIKE)
-    bare = bare.replace("i", "l")
+    bare = PUNCTUATION.sub(".", bare.translate(LATIN)).strip(".").replace("i", "l")
     for pair, letter in PAIRS.items():
         bare = bare.replace(pair, letter)
     return bare
@@ -72,12 +80,20 @@ def _problems(name: str) -> Iterator[str]:
     if unicodedata.normalize("NFKC", name) != name:
         better = unicodedata.normalize("NFKC", name)
         yield f"has characters that stand for others; write it as {better!r}."
+    for letter in filter(str.isalpha, name):
+        if _script(letter) == "LATIN" and not _base(letter).isascii():
+            yield f"has the letter {letter!r}, which looks like another; use one that names have."
     scripts = {_script(character) for character in name if character.isalpha()}
     if len(scripts) > 1 and not scripts <= EAST_ASIAN:
         listed = " and ".join(sorted(each.capitalize() for each in scripts))
         yield f"mixes letters of {listed}, which look alike; use those of one script."
     if skeleton(name) in map(skeleton, NOBODY) or PSEUDONYM.fullmatch(name.casefold()):
         yield "is one under which the trail names nobody's account; choose another."
+
+
+def _base(letter: str) -> str:
+    """Return a letter without its marks, in small."""
+    return unicodedata.normalize("NFKD", letter.casefold())[0].translate(LATIN)
 
 
 def _script(letter: str) -> str:

@@ -7,11 +7,13 @@ locked row, so neither a change nor a removal in the middle goes unseen.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, Unpack
 
 import msgspec
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
@@ -33,8 +35,12 @@ GENESIS = "0" * 64
 #: Entries of which a walk holds so many at a time.
 AT_ONCE = 2000
 AN_E_MAIL = "(an e-mail address)"
-#: As in JSON text. A reference to a version (``view@1.2.0``) has no letters at its end.
-E_MAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
+#: Each run of letters is looked at once, for a text may be long and a transaction waits. A version
+#: (``view@1.2.0``) has no letters at its end.
+E_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@(?:[\w-]++\.)+[A-Za-z]{2,}")
+WORD = re.compile(r"[\w.@+-]+")
+#: Words of a refusal that are looked up as names.
+MOST_WORDS = 500
 _decoder = msgspec.json.Decoder(float_hook=str)
 
 
@@ -95,10 +101,10 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
         verb=fact["verb"],
         subject_type=str(subject._meta.model_name) if subject else "",
         subject_id=str(subject.pk) if subject else "",
-        subject_label=E_MAIL.sub(AN_E_MAIL, label)[:200],
+        subject_label=_without_addresses(label)[:200],
         before=_plain(fact.get("before")),
         after=_plain(fact.get("after")),
-        data=_plain(_refusal(fact.get("data") or {}, people)),
+        data=_plain(_refusal(fact.get("data") or {})),
     )
 
 
@@ -116,10 +122,13 @@ def _without_names(text: str, people: Sequence[User]) -> str:
     return text
 
 
-def _refusal(data: dict[str, Any], people: Sequence[User]) -> dict[str, Any]:
-    """Return the data, in whose refusal nobody is named: its words name who was refused."""
-    said = data.get("detail")
-    return data | {"detail": _without_names(said, people)} if isinstance(said, str) else data
+def _refusal(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data, in whose refusal nobody is named: its words name people, as next steps."""
+    if not isinstance(said := data.get("detail"), str):
+        return data
+    words = {word for each in WORD.findall(said) for word in (each, each.strip(".-+"))}
+    people = User.objects.filter(username__in=list(words)[:MOST_WORDS])
+    return data | {"detail": _without_names(said, list(people.select_related("pseudonym")))}
 
 
 def append(entries: Sequence[AuditEntry]) -> None:
@@ -149,13 +158,21 @@ def _held_head() -> AuditHead:
 
 
 def entry_hash(entry: AuditEntry) -> str:
-    """Return the SHA-256 of an entry's content and its predecessor's hash."""
+    """Return the hash of an entry's content and its predecessor's, which takes the server's key.
+
+    So whoever has the database alone cannot append, or write again, what looks like ours.
+    """
+    return _entry_hashes(entry, settings.AUDIT_KEYS[:1])[0]
+
+
+def _entry_hashes(entry: AuditEntry, keys: Sequence[str]) -> list[str]:
     content = [
         entry.previous_hash, str(entry.act_id), entry.at.timestamp(), entry.project_name,
         entry.actor_id, entry.actor_pseudonym, entry.verb, entry.subject_type, entry.subject_id,
         entry.subject_label, entry.before, entry.after, entry.data,
     ]  # fmt: skip
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    text = msgspec.json.encode(content, order="sorted")
+    return [hmac.new(key.encode(), text, hashlib.sha256).hexdigest() for key in keys]
 
 
 def verify() -> BrokenLink | None:
@@ -195,7 +212,7 @@ def verify_newest(most: int) -> BrokenLink | None:
 
 
 def _broken(previous: str, entry: AuditEntry) -> BrokenLink | None:
-    if entry.previous_hash == previous and entry_hash(entry) == entry.hash:
+    if entry.previous_hash == previous and entry.hash in _entry_hashes(entry, settings.AUDIT_KEYS):
         return None
     return BrokenLink(entry.pk, previous, entry.previous_hash)
 
@@ -210,7 +227,11 @@ def _plain(value: Any) -> Any:
     Fractions become text: PostgreSQL writes numbers its own way (``1e22`` as a whole number).
     """
     text = msgspec.json.encode(value, enc_hook=_in_place_of).decode()
-    return _decoder.decode(E_MAIL.sub(AN_E_MAIL, text))
+    return _decoder.decode(_without_addresses(text))
+
+
+def _without_addresses(text: str) -> str:
+    return E_MAIL.sub(AN_E_MAIL, text) if "@" in text else text
 
 
 def _in_place_of(value: object) -> str:

@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
 
 from lib import rates
-from lib.addresses import address_of
+from lib.addresses import address_of, kept_part
 from lib.errors import TooOften, Unavailable
 from lib.rates import Rate
 from registry import audit
@@ -167,8 +167,8 @@ def count_stranger(request: HttpRequest | Request, *, at: datetime) -> None:
     said = {"attempt": attempt_of(request), "method": request.method, "path": request.path}
     with suppress(DenialNotRecorded):  # it is in the log, and the caller is refused as they were
         _append(
-            request, AnonymousUser(), "unauthenticated", verb="access.stranger", label=address,
-            data=said | _then(counted), at=at,
+            request, AnonymousUser(), "unauthenticated", verb="access.stranger",
+            label=kept_part(address), data=said | _then(counted), at=at,
         )  # fmt: skip
 
 

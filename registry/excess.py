@@ -12,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from lib import rates
+from lib.addresses import kept_part
 from registry import audit
 from registry.denials import DENIED, HIDDEN, STRANGERS, STRANGERS_KNOWN
 from registry.logins import LOGGED_IN, LOGINS, LOGINS_OF_ADDRESS, UNKNOWN
@@ -50,7 +51,7 @@ def _hidden(pk: str, project: str) -> dict[str, Any]:
 
 
 def _strangers(address: str) -> dict[str, Any]:
-    return _nobody("access.stranger_refused", address)
+    return _nobody("access.stranger_refused", kept_part(address))
 
 
 def _many_strangers() -> dict[str, Any]:
@@ -65,11 +66,11 @@ def _logged_in(pk: str) -> dict[str, Any]:
 def _logins(name: str, address: str) -> dict[str, Any]:
     user = get_user_model().objects.filter(username=name).first()
     entry = _nobody("user.login_refused", "" if user else UNKNOWN)
-    return entry | {"subject": user, "data": {"address": address}}
+    return entry | {"subject": user, "data": {"address": kept_part(address)}}
 
 
 def _logins_of_address(address: str) -> dict[str, Any]:
-    return _nobody("user.login_refused", address)
+    return _nobody("user.login_refused", kept_part(address))
 
 
 def _nobody(verb: str, label: str) -> dict[str, Any]:

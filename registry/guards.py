@@ -87,14 +87,19 @@ APPROVALS = f"""(SELECT count(DISTINCT r.reviewer_id) FROM registry_review r
 POLICY = """(SELECT p.approvals_required FROM registry_project p
     JOIN registry_featureview f ON f.project_id = p.id WHERE f.id = OLD.feature_view_id)"""
 AT_SUBMIT = "CAST(JSON_TEXT(OLD.packet, approvals_required) AS integer)"
+BORN = " OR ".join(
+    f"NEW.{name} IS DISTINCT FROM OLD.{name}"
+    for name in ("id", "feature_view_id", "created_at", "created_by_id")
+)
 VERSION_RULES: Rules = {
     ("INSERT", "a version begins as a draft"): f"NEW.state <> '{State.DRAFT}'",
     ("DELETE", "a submitted version is never deleted"): f"OLD.state <> '{State.DRAFT}'",
     ("UPDATE", "a submitted version never changes"): (
         f"OLD.state <> '{State.DRAFT}' AND ({CHANGED})"
     ),
-    ("UPDATE", "a version keeps its id and its view"): (
-        "NEW.id <> OLD.id OR NEW.feature_view_id <> OLD.feature_view_id"
+    ("UPDATE", "a version keeps its id, its view and its beginning"): BORN,
+    ("UPDATE", "when a version was approved stays"): (
+        "OLD.approved_at IS NOT NULL AND NEW.approved_at IS DISTINCT FROM OLD.approved_at"
     ),
     ("UPDATE", "the lifecycle has no such step"): (
         f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({STEPS})"

@@ -16,6 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from lib import rates
+from lib.addresses import kept_part
 from lib.errors import TooOften
 from lib.rates import Rate
 from registry import audit
@@ -97,13 +98,17 @@ def succeed(login: Login, *, user: User, at: datetime) -> None:
     if rates.count(rate, (str(user.pk),), at=at).is_over:
         return
     with transaction.atomic():
-        audit.record(actor=user, verb="user.logged_in", subject=None, label=login.address, at=at)
+        audit.record(
+            actor=user, verb="user.logged_in", subject=None, label=kept_part(login.address), at=at
+        )
 
 
 def note_logged_out(*, user: User, address: str, at: datetime) -> None:
     """Record that somebody ended their session."""
     with transaction.atomic():
-        audit.record(actor=user, verb="user.logged_out", subject=None, label=address, at=at)
+        audit.record(
+            actor=user, verb="user.logged_out", subject=None, label=kept_part(address), at=at
+        )
 
 
 def fail(login: Login, *, at: datetime) -> None:
@@ -113,7 +118,7 @@ def fail(login: Login, *, at: datetime) -> None:
             verb="user.login_failed",
             subject=login.user,
             label="" if login.user else UNKNOWN,
-            data={"address": login.address},
+            data={"address": kept_part(login.address)},
             at=at,
         )
 

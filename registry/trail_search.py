@@ -31,6 +31,8 @@ FILTERS: dict[str, str] = {
     "request_id": "what one request left: the X-Request-Id of its answer",
     "q": "words in the subject, a comment, a reason or a refusal",
 }
+#: Characters of a filter.
+MOST_LENGTH = 300
 #: What people and the system say in words.
 SAID = ("comment", "reason", "detail", "attempt", "error")
 
@@ -41,7 +43,10 @@ def search(entries: Entries, parameters: Mapping[str, str]) -> Entries:
     :raises BadFilter: what no entry can have, as a day for an instant.
     """
     for name, fits in _FITS.items():
-        if value := stored_text(parameters, name):
+        value = stored_text(parameters, name)
+        if len(value) > MOST_LENGTH:
+            raise BadFilter(f"{name} has {len(value)} characters; write at most {MOST_LENGTH}.")
+        if value:
             entries = entries.filter(fits(name, value))
     return entries
 
@@ -103,5 +108,13 @@ _FITS: dict[str, Callable[[str, str], Q]] = {
 
 
 def asked(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return the filters that were given, for the entry of an export."""
-    return {name: parameters[name] for name in FILTERS if parameters.get(name)}
+    """Return the filters that were given, for the entry of an export; of words only that some were.
+
+    An entry names nobody, and both a subject and words may.
+    """
+    given: dict[str, Any] = {name: parameters[name] for name in FILTERS if parameters.get(name)}
+    if "actor" in given and (actor := User.objects.filter(username=given["actor"]).first()):
+        given["actor"] = actor
+    elif "actor" in given and not PSEUDONYM.fullmatch(given["actor"]):
+        given["actor"] = True
+    return given | {name: True for name in ("subject", "q") if name in given}

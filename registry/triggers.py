@@ -194,6 +194,23 @@ def _postgresql_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
             if made != [kind, True, table, function, BODIES[function]]:
                 yield f"the trigger {name} is not the one that was made"
     yield from _more({name: row[3] for name, row in found.items()})
+    yield from _passed_by(connection)
+
+
+def _passed_by(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    """Rules rewrite a statement before any trigger sees it; policies hide rows from it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT 'rule ' || rulename, tablename FROM pg_rules
+                WHERE schemaname = current_schema() UNION ALL
+                SELECT 'policy ' || policyname, tablename FROM pg_policies
+                WHERE schemaname = current_schema() UNION ALL
+                SELECT 'row security', relname FROM pg_class
+                WHERE relrowsecurity AND relnamespace = current_schema()::regnamespace"""
+        )
+        for what, table in cursor.fetchall():
+            if table in GUARDS:
+                yield f"the {what} on {table} is none of ours"
 
 
 def _more(found: dict[str, str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 
@@ -24,6 +25,7 @@ from registry.models import (
     VersionEditor,
 )
 from registry.told import Told, findings_of_grant, findings_of_version
+from registry.verifying_rights import rights_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +38,7 @@ KIND = "featureviewversion"
 
 
 class Finding(NamedTuple):
-    """What is wrong, where: of ``triggers``, the ``trail`` itself, ``versions``, or ``grants``."""
+    """What is wrong, where: ``triggers``, ``trail``, ``versions``, ``grants`` or ``rights``."""
 
     what: str
     where: str
@@ -52,6 +54,8 @@ def findings() -> Iterator[Finding]:
     if (broken := audit.verify()) is not None:
         yield _broken(broken)
     yield from _actors()
+    for where, said in rights_findings():
+        yield Finding("rights", where, said)
     for batch in in_key_order(_versions(), AT_ONCE):
         yield from version_findings(batch)
     for grants in in_key_order(_grants(), AT_ONCE):
@@ -63,6 +67,10 @@ def _actors() -> Iterator[Finding]:
     other = AuditEntry.objects.exclude(actor_pseudonym=F("actor__pseudonym__name"))
     for entry in other.filter(actor__pseudonym__isnull=False).order_by("pk")[:AT_ONCE]:
         yield Finding("trail", f"entry {entry.pk}", "its account has another pseudonym by now")
+    for user in User.objects.filter(pseudonym=None).order_by("pk")[:AT_ONCE]:
+        yield Finding(
+            "trail", f"account {user.pk}", "its pseudonym is gone; entries do not name it"
+        )
 
 
 def trigger_findings() -> Iterator[Finding]:

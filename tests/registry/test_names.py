@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from lib.addresses import kept_part
 from lib.errors import Forbidden
 from registry import audit, verifying
 from registry.account_names import NameTaken, UnclearName, skeleton
@@ -40,6 +41,9 @@ def stored():
         ("System", "nobody's account"),
         ("anonym0us", "nobody's account"),
         ("person-0123456789abcdef", "nobody's account"),
+        ("\u1d0fwner", "looks like another"),
+        ("\ua731teward", "looks like another"),
+        ("auth\u0254r", "looks like another"),
     ],
 )
 def test_a_name_that_is_not_read_as_it_is_written_is_refused(cast, name, said):
@@ -49,7 +53,20 @@ def test_a_name_that_is_not_read_as_it_is_written_is_refused(cast, name, said):
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["Steward", "STEWARD", "stevvard", "stéward", "\u0441осо", "Cat1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Steward",
+        "STEWARD",
+        "stevvard",
+        "steward.",
+        "_steward",
+        "øwner",
+        "stéward",
+        "\u0441осо",
+        "Cat1",
+    ],
+)
 def test_a_name_that_looks_like_anothers_is_refused(cast, name):
     make_user("coco")
     make_user("cati")
@@ -58,7 +75,9 @@ def test_a_name_that_looks_like_anothers_is_refused(cast, name):
         User.objects.create_user(name)
 
 
-@pytest.mark.parametrize("name", ["ana", "ana.b@example.com", "Анна", "李小龙", "さくら桜", "josé"])
+@pytest.mark.parametrize(
+    "name", ["ana", "ana.b@example.com", "Анна", "李小龙", "Łukasz", "søren", "さくら桜", "josé"]
+)
 def test_ordinary_names_are_taken_as_they_are(cast, name):
     assert User.objects.create_user(name).username == name
 
@@ -227,3 +246,48 @@ def test_an_account_that_is_deleted_leaves_its_pseudonym(cast):
     entry = AuditEntry.objects.named().latest("pk")
     assert not Pseudonym.objects.filter(name=pseudonym).exists()
     assert entry.actor_name == f"somebody who was removed ({pseudonym})"
+
+
+def test_a_long_text_without_an_address_is_looked_through_at_once(cast):
+    """Text of letters alone took time that grew with its square, in a transaction."""
+    long = "a" * 300_000
+    for text in (long, f"{long}@", "a@" * 100_000, "a." * 150_000):
+        audit.record(
+            actor=None, verb="project.changed", subject=None, at=AT, data={"comment": text}
+        )
+
+    assert AuditEntry.objects.first().data["comment"] == "a." * 150_000
+
+
+def test_a_refusal_names_nobody_whoever_it_names(cast, rf):
+    make_user("zorro")
+    request = rf.get("/x")
+    request.user, request.resolver_match = cast.consumer, None
+    record_denial(request, Forbidden("zorro set consumer's password; ask steward."), at=AT)
+
+    denied = AuditEntry.objects.get(verb="access.denied")
+    assert "zorro" not in denied.data["detail"]
+    assert denied.data["detail"].count("person-") == 3
+    named = AuditEntry.objects.named().get(verb="access.denied")
+    assert named.data["detail"] == "zorro set consumer's password; ask steward."
+
+
+def test_an_export_says_by_what_it_was_cut_down_without_names(cast, api):
+    make_user("zorro")
+    asked = {"actor": "zorro", "q": "zorro", "subject": "zorro", "verb": "user."}
+    b"".join(api(cast.superuser).get("/api/v1/audit/export", asked).streaming_content)
+
+    entry = AuditEntry.objects.get(verb="audit.exported")
+    assert "zorro" not in json.dumps(entry.data)
+    assert entry.data["filters"]["verb"] == "user."
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("127.0.0.1", "127.0.0.1"), ("10.0.0.7", "10.0.0.7"), ("8.8.4.4", "8.8.4.0/24"),
+        ("2a00:1450:4001:81b::/64", "2a00:1450:4001::/48"), ("unknown", "unknown"),
+    ],
+)  # fmt: skip
+def test_of_an_address_on_the_internet_its_network_is_kept(address, kept):
+    assert kept_part(address) == kept

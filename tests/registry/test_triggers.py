@@ -349,7 +349,13 @@ SABOTAGE = {
             "CREATE OR REPLACE FUNCTION registry_review_check() RETURNS trigger"
             " LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$"
         ],
-        "quiet on registry_review is none of ours": [
+        "rule quiet on registry_review is none of ours": [
+            "CREATE RULE quiet AS ON INSERT TO registry_review DO INSTEAD NOTHING"
+        ],
+        "row security on registry_review": [
+            "ALTER TABLE registry_review ENABLE ROW LEVEL SECURITY"
+        ],
+        "trigger quiet on registry_review is none of ours": [
             "CREATE TRIGGER quiet BEFORE INSERT ON registry_review"
             " FOR EACH ROW EXECUTE FUNCTION registry_feature_check()"
         ],

@@ -7,24 +7,31 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
 from registry import audit, verifying
-from registry.choices import EvidenceStatus, State
+from registry.choices import EvidenceStatus, Right, Role, State
 from registry.models import (
     AuditEntry,
     AuditHead,
     Evidence,
+    FeatureView,
     FeatureViewVersion,
+    Membership,
+    Project,
+    Pseudonym,
     Review,
     VersionEditor,
 )
 from registry.operations.lifecycle import releases, reviews
+from registry.operations.people import members
 from registry.triggers import REMOVAL
 from tests.factories import (
     AT,
     DEFINITIONS,
     approve,
+    give_grant,
     look,
     make_ready,
     make_version,
@@ -205,3 +212,76 @@ def test_a_head_that_is_not_the_newest_entry_is_seen_by_a_short_walk(unguarded):
 
     AuditHead.objects.update(hash=newest.hash)
     assert audit.verify_newest(5) is None
+
+
+# --- Who decides ---------------------------------------------------------------------------------
+
+
+def forged_role(cast, version):
+    Membership.objects.filter(user=cast.consumer).update(role=Role.STEWARD)
+
+
+def forged_right(cast, version):
+    assign_perm(Right.APPROVE_FEATUREVIEW, cast.consumer, cast.project)
+
+
+def right_on_one_view(cast, version):
+    assign_perm(Right.APPROVE_FEATUREVIEW, cast.consumer, version.feature_view)
+
+
+def lowered_policy(cast, version):
+    Project.objects.update(approvals_required_sensitive=1)
+
+
+def another_default(cast, version):
+    FeatureView.objects.update(default_version=version)
+
+
+def no_pseudonym(cast, version):
+    Pseudonym.objects.filter(user=cast.steward).delete()
+
+
+def swapped_pseudonym(cast, version):
+    Pseudonym.objects.filter(user=cast.steward).delete()
+    Pseudonym.objects.create(user=cast.steward)
+
+
+@pytest.mark.parametrize(
+    ("forge", "said"),
+    [
+        (forged_role, "is steward, and the trail has nobody who made them that"),
+        (forged_role, "is not consumer any more"),
+        (forged_right, "has the right approve_featureview, and no role that carries it"),
+        (right_on_one_view, "has the right approve_featureview on it alone"),
+        (lowered_policy, "approvals_required_sensitive is 1, and the trail says 2"),
+        (another_default, "its default is another"),
+        (no_pseudonym, "its pseudonym is gone"),
+        (swapped_pseudonym, "another pseudonym by now"),
+    ],
+)
+def test_what_decides_who_decides_is_what_the_trail_says(unguarded, cast, forge, said):
+    give_grant(cast, cast.consumer, view="driver_hourly")
+    assert found() == []
+
+    forge(cast, unguarded)
+
+    assert any(said in each for each in found())
+
+
+def test_nothing_is_wrong_with_roles_that_came_and_went(cast):
+    give = {"project": cast.project, "user": cast.outsider, "role": Role.CONSUMER, "at": AT}
+    for step in (members.grant_role, members.revoke_role, members.grant_role):
+        step(actor=cast.owner, **give)
+
+    assert [str(each) for each in verifying.findings()] == []
+
+
+def test_whoever_has_the_database_and_not_the_key_cannot_append(unguarded, settings):
+    """How an entry is hashed everybody may know; the key is the server's."""
+    ours, settings.AUDIT_KEYS = settings.AUDIT_KEYS, ["another"]
+    audit.record(actor=None, verb="project.changed", subject=None, at=AT)
+    settings.AUDIT_KEYS = ours
+    assert any("the chain is broken" in each for each in found())
+
+    settings.AUDIT_KEYS = [*ours, "another"]  # a former one of ours
+    assert found() == []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry.seals.sealed import Seal
 
 #: Findings that are told; who has this many has them all to see to.
-MOST = 100
+MOST = 1000
 
 
 class Command(BaseCommand):

@@ -1,0 +1,130 @@
+"""Whether roles, rights, policies and defaults are what the trail says of them.
+
+Not for versions (``told``) or the trail itself (``verifying``, which asks both).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from lib.batches import in_key_order
+from registry import access
+from registry.choices import Action, Right, Role
+from registry.lifecycle import VERB
+from registry.models import (
+    AuditEntry,
+    FeatureView,
+    FeatureViewUserObjectPermission,
+    FeatureViewVersion,
+    Membership,
+    Project,
+)
+from registry.models.names import pseudonym_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: Rows, and entries, that are looked at together.
+AT_ONCE = 500
+ROLES = ("membership.granted", "membership.revoked")
+POLICY = ("approvals_required", "approvals_required_sensitive", "evidence_required")
+PROMOTED, RETIRED = VERB[Action.PROMOTE], VERB[Action.RETIRE]
+#: Rights of which somebody has to be known to have given them.
+DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW)
+
+#: Where it is, and what is wrong with it.
+Wrong = tuple[str, str]
+
+
+def rights_findings() -> Iterator[Wrong]:
+    for projects in in_key_order(Project.objects.all(), AT_ONCE):
+        for project in projects:
+            yield from _roles(project)
+            yield from _policy(project)
+            yield from _permissions(project)
+    yield from _view_permissions()
+    for views in in_key_order(FeatureView.objects.select_related("project"), AT_ONCE):
+        yield from _defaults(views)
+
+
+def _roles(project: Project) -> Iterator[Wrong]:
+    """Whoever has a role was given it, and nobody lost one without an entry."""
+    told: set[tuple[str, str]] = set()
+    for entry in _entries(project, ROLES):
+        is_given = entry.verb == ROLES[0]
+        said = (entry.after if is_given else entry.before) or {}
+        pair = str(said.get("user")), str(said.get("role"))
+        told = told | {pair} if is_given else told - {pair}
+    gone = set(
+        AuditEntry.objects.filter(verb="user.forgotten").values_list("subject_label", flat=True)
+    )
+    told = {pair for pair in told if pair[0] not in gone}
+    memberships = Membership.objects.filter(project=project).select_related("user__pseudonym")
+    there = {(pseudonym_of(each.user), str(each.role)) for each in memberships}
+    for who, role in sorted(there - told):
+        yield str(project), f"{who} is {role}, and the trail has nobody who made them that"
+    for who, role in sorted(told - there):
+        yield str(project), f"{who} is not {role} any more, and the trail has nobody who took that"
+
+
+def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:
+    """What everybody reads is what somebody promoted last, or nothing where that was retired."""
+    versions = FeatureViewVersion.objects.filter(feature_view__in=views)
+    view_of = {str(pk): view for pk, view in versions.values_list("pk", "feature_view_id")}
+    steps = AuditEntry.objects.filter(
+        subject_type="featureviewversion",
+        subject_id__in=list(view_of),
+        verb__in=(PROMOTED, RETIRED),
+    )
+    told: dict[int, int | None] = {}
+    for entry in steps.order_by("pk"):
+        of_view, version = view_of[entry.subject_id], int(entry.subject_id)
+        if entry.verb == PROMOTED:
+            told[of_view] = version
+        elif told.get(of_view) == version:
+            told[of_view] = None
+    for view in views:
+        if view.default_version_id != told.get(view.pk):
+            said = "its default is another than the trail says was promoted"
+            yield f"{view.project}/{view}", said
+
+
+def _permissions(project: Project) -> Iterator[Wrong]:
+    """Nobody holds a right on the project that none of their roles carries."""
+    roles: dict[int, set[str]] = defaultdict(set)
+    for user, role in Membership.objects.filter(project=project).values_list("user", "role"):
+        roles[user] |= {str(right) for right in access.ROLES[Role(role)]}
+    held = project.projectuserobjectpermission_set.values_list("user", "permission__codename")
+    for user, right in held:
+        if right not in roles[user]:
+            yield str(project), f"account {user} has the right {right}, and no role that carries it"
+    if project.projectgroupobjectpermission_set.exists():
+        yield str(project), "a group has rights, which no role gives"
+
+
+def _view_permissions() -> Iterator[Wrong]:
+    """Rights on single views are given in a shell only, so nothing says who gave them."""
+    held = FeatureViewUserObjectPermission.objects.select_related(
+        "content_object__project", "permission"
+    )
+    for each in held.filter(permission__codename__in=DECIDING).order_by("pk")[:AT_ONCE]:
+        view = each.content_object
+        said = f"account {each.user_id} has the right {each.permission.codename} on it alone"
+        yield f"{view.project}/{view}", f"{said}, and the trail has nobody who gave that"
+
+
+def _policy(project: Project) -> Iterator[Wrong]:
+    new = Project()
+    told: dict[str, Any] = {name: getattr(new, name) for name in POLICY}
+    for entry in _entries(project, ("project.changed",)):
+        told |= {name: value for name, value in (entry.after or {}).items() if name in POLICY}
+    for name, value in told.items():
+        if (now := getattr(project, name)) != value:
+            yield str(project), f"{name} is {now}, and the trail says {value}"
+
+
+def _entries(project: Project, verbs: Sequence[str]) -> Iterator[AuditEntry]:
+    found = AuditEntry.objects.filter(project_name=project.name, verb__in=verbs)
+    for batch in in_key_order(found, AT_ONCE):
+        yield from batch
