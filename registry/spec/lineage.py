@@ -69,6 +69,26 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
     return {each.name: Origin(frozenset({each.source_column})) for each in spec.features}
 
 
+def row_columns(spec: VersionSpec) -> frozenset[str]:
+    """Return the columns of the source whose values the rows' keys and times have.
+
+    Whoever reads a feature is told them beside it. A tick's time is no value of the source.
+
+    :raises BadSql: as ``origins_of``.
+    """
+    if spec.source is None:
+        return frozenset()
+    times = (spec.source.event_timestamp, spec.source.created_timestamp)
+    names = [key.name for key in spec.join_keys]
+    if not spec.transform.makes_ticks:
+        names += [time.column for time in times if time is not None]
+    if not isinstance(spec.transform, RowSql):
+        return frozenset(names)
+    known = spec.schema.types if spec.schema else {}
+    select = lineage_of_select(spec.transform.sql, known)
+    return frozenset[str]().union(*(select.of(name, known) for name in names))
+
+
 def source_fields(spec: VersionSpec, read: Reading) -> dict[str, frozenset[SourceField]]:
     """Return the source columns each feature is made of, through features it is computed from."""
     return {name: _fields(spec, origin, read) for name, origin in origins_of(spec).items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import SENSITIVITY_ORDER, Sensitivity
-from registry.spec.lineage import Origin, origins_of
+from registry.spec.lineage import Origin, origins_of, row_columns
 from registry.spec.path_overlap import may_overlap
 from registry.spec.sources import FileSource
 from registry.spec.sql_lineage import EVERY
@@ -42,14 +42,15 @@ class MadeOf(NamedTuple):
     place: Place
     #: Whose values enter its own; in small letters, as engines compare them, ``*`` is every one.
     columns: frozenset[str]
-    #: Columns that decide which rows there are: its values tell something of those too.
-    chosen_by: frozenset[str]
+    #: Columns that decide which rows there are, and those that their keys and times have: whoever
+    #: reads its values is told something of those too.
+    told_beside: frozenset[str]
     #: Views and features it is computed from.
     features: frozenset[tuple[str, str]]
 
     @property
     def tells_of(self) -> frozenset[str]:
-        return self.columns | self.chosen_by
+        return self.columns | self.told_beside
 
     def shared(self, other: MadeOf) -> str:
         """Return a column of the other's values that these tell something of; empty: none."""
@@ -68,11 +69,11 @@ class MadeOf(NamedTuple):
 
 def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
     """Yield what each feature of a version is made of, in its order."""
-    origins, place = origins_of(spec), place_of(spec)
+    origins, place, beside = origins_of(spec), place_of(spec), row_columns(spec)
     for feature in spec.features:
         origin = origins.get(feature.name, Origin())
         references = frozenset((each.view, each.feature) for each in origin.features)
-        parts = (_small(origin.columns), _small(origin.chosen_by), references)
+        parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
         yield MadeOf(feature.name, feature.sensitivity, place, *parts)
 
 

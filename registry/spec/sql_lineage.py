@@ -88,6 +88,8 @@ class _Scope:
         name = parts[0]
         if columns := _named(name, self.known):
             return columns
+        if name.lower() in self.tables:  # the engine takes it for the whole row, as a struct
+            return frozenset(self.known or {EVERY})
         return self.given.get(name.lower(), frozenset({name}))
 
 

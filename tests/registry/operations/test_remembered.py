@@ -23,6 +23,7 @@ SQL = (
 )
 TRIPS = "{name: avg_daily_trips,"
 WORDS = VIEW.replace("Conversion rate", "Rate of conversion")
+NO_TRIPS = OTHER.replace("  - {name: avg_daily_trips, type: int32, sensitivity: internal}\n", "")
 FEATURES = VIEW[VIEW.index("features:") : VIEW.index("ttl:")]
 
 
@@ -52,6 +53,34 @@ WAYS = {
         SOURCE,
         OTHER.replace(TRIPS, "{name: one,")
         + SQL.format("CAST(1 AS INT) AS one", " WHERE avg_daily_trips > 9"),
+    ),
+    "a whole row as a value": text(
+        ENTITY,
+        SOURCE,
+        OTHER.replace(f"{TRIPS} type: int32", "{name: one, type: string")
+        + SQL.format("CAST(driver_stats AS VARCHAR) AS one", ""),
+    ),
+    "a row by its alias": text(
+        ENTITY,
+        SOURCE,
+        OTHER.replace(f"{TRIPS} type: int32", "{name: one, type: string")
+        + SQL.format("CAST(r AS VARCHAR) AS one", " AS r"),
+    ),
+    "a join key": text(
+        ENTITY.replace("name: driver\n", "name: trip\n").replace("driver_id,", "avg_daily_trips,"),
+        SOURCE,
+        NO_TRIPS.replace("entities: [driver]", "entities: [trip]"),
+    ),
+    "the time of events": text(
+        ENTITY,
+        COPIES.replace("event_timestamp: event_timestamp", "event_timestamp: avg_daily_trips"),
+        NO_TRIPS.replace("source: driver_stats", "source: copies"),
+    ),
+    "a time made of it": text(
+        ENTITY,
+        SOURCE,
+        NO_TRIPS + "sql: SELECT driver_id, CAST(avg_daily_trips AS TIMESTAMP) AS event_timestamp,"
+        " created, conv_rate, acc_rate FROM driver_stats\n",
     ),
     "the greatest of it": text(
         ENTITY,
