@@ -5,6 +5,7 @@ Not for plans (see plans) or for versions once they exist (see lifecycle).
 from __future__ import annotations
 
 import argparse
+import re
 
 from assay import plans
 from assay.cli.arguments import Commands, Context
@@ -44,7 +45,7 @@ def run_apply(context: Context, args: argparse.Namespace) -> None:
         plan=args.plan,
         submit=args.submit,
         look_all=args.look_all,
-        repository=args.repository,
+        repository=without_login(args.repository),
         commit=args.commit,
         ref=args.ref,
     )
@@ -52,6 +53,11 @@ def run_apply(context: Context, args: argparse.Namespace) -> None:
         context.out.json(answer)
     else:
         show_changes(context, answer)
+
+
+def without_login(address: str | None) -> str | None:
+    """Leave out of a repository's address the log-in that a pipeline's has: it is shown to many."""
+    return address and re.sub("://[^/]*@", "://", address, count=1)
 
 
 def show_changes(context: Context, answer: JSON) -> None:

@@ -118,7 +118,14 @@ def test_all_is_listed_where_it_is_asked_for(assay, peer, capsys):
 def test_an_apply_sends_its_commit(assay, peer, tmp_path, capsys):
     answer = {"project": "rides", "dry_run": False, "changes": []}
     peer.answers_with("POST definitions", answer)
-    commit = ("--repository", "https://git.example/rides", "--commit", "0123456", "--ref", "main")
+    commit = (
+        "--repository",
+        "https://u:s@git.example/rides",
+        "--commit",
+        "0123456",
+        "--ref",
+        "main",
+    )
 
     assert assay("apply", str(tmp_path / "a.yaml"), "--submit", *commit) == 0
 

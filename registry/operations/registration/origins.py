@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from registry.operations.registration.applied import Application
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_LOGIN = re.compile("://[^/]*@")
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
+#: What stands after the host's colon is no number: a password with a slash in it, for instance.
+_NO_PORT = re.compile("://[^/]*:[0-9]*[^/0-9]")
 _LENGTHS = {"repository": 300, "ref": 255}
 #: What another commit writes anew.
 _COLUMNS = ("repository", "ref", "commit", "path", "fingerprint", "applied_at", "applied_by")
@@ -47,10 +51,24 @@ class Commit(NamedTuple):
             raise BadCommit("send repository and commit together: one says nothing of the other.")
         if not _COMMIT.fullmatch(commit):
             raise BadCommit(f"commit {commit[:70]!r}: write 7 to 64 of the digits 0-9a-f.")
+        repository = without_secrets(repository)
         for key, text in (("repository", repository), ("ref", ref)):
             if len(text) > _LENGTHS[key] or not text.isprintable():
                 raise BadCommit(f"{key}: at most {_LENGTHS[key]} characters that can be printed.")
         return cls(repository, commit, ref)
+
+
+def without_secrets(repository: str) -> str:
+    """Return an address without log-in, query and fragment: those hold the tokens of pipelines.
+
+    :raises BadCommit: a log-in may still be in it.
+    """
+    if "://" not in repository:
+        return repository  # a path, or git's own form, which has no place for a password
+    plain = _QUERY.sub("", _LOGIN.sub("://", repository, count=1))
+    if _NO_PORT.search(plain):
+        raise BadCommit("repository: write its address without a log-in, as https://host/path.")
+    return plain
 
 
 def note_origins(application: Application, commit: Commit) -> None:
@@ -64,7 +82,7 @@ def note_origins(application: Application, commit: Commit) -> None:
             project=application.project,
             kind=each.kind,
             name=each.name,
-            path=each.definition.file[-500:] if each.definition else "",
+            path=_shown(each.definition.file[-500:]) if each.definition else "",
             fingerprint=each.said,
             applied_at=application.at,
             applied_by=application.actor,
@@ -78,6 +96,11 @@ def note_origins(application: Application, commit: Commit) -> None:
         unique_fields=("project", "kind", "name"),
         update_fields=_COLUMNS,
     )
+
+
+def _shown(path: str) -> str:
+    """Return a file's name as it can be stored, and shown without turning the line around."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in path)
 
 
 def record_commit(application: Application, commit: Commit) -> None:

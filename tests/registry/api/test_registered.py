@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -161,6 +162,8 @@ def test_a_plan_notes_no_commit(push, cast):
         "repository=x%0Ay&commit=0123456",
         "repository=x&commit=0123456&ref=" + "r" * 256,
         "repository=x%00&commit=0123456",
+        "repository=https%3A%2F%2Fu%3Ap%2Fw%40git.example%2Fx&commit=0123456",
+        "repository=x%E2%80%AEy&commit=0123456",
     ],
 )
 def test_what_is_no_commit_is_refused_and_nothing_registered(push, cast, query):
@@ -168,6 +171,38 @@ def test_what_is_no_commit_is_refused_and_nothing_registered(push, cast, query):
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid_commit")
     assert not FeatureViewVersion.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("https://u:secret@git.example/x", "https://git.example/x"),
+        ("https://u:se@cret@git.example:8443/x", "https://git.example:8443/x"),
+        ("https://secret@git.example/x?token=secret#secret", "https://git.example/x"),
+        ("https://git.example/@scope/x", "https://git.example/@scope/x"),
+        ("ssh://git@git.example/x", "ssh://git.example/x"),
+        ("git@git.example:acme/x", "git@git.example:acme/x"),
+        ("acme/x", "acme/x"),
+    ],
+)
+def test_no_log_in_of_a_pipeline_is_kept_or_shown(push, listed, cast, sent, kept):
+    query = urlencode({"repository": sent, "commit": "0123456"})
+
+    assert push(DEFINITIONS, query=query).status_code == 200
+
+    assert listed()["driver"]["origin"]["repository"] == kept
+    assert not AuditEntry.objects.filter(after__icontains="secret").exists()
+
+
+def test_a_file_may_be_called_anything_and_is_shown_in_a_line(api, listed, cast):
+    files = [{"path": "a\x00b\u202e\n.yaml", "text": DEFINITIONS}]
+
+    response = api(cast.author).post(
+        f"{URL}?{COMMIT}", json.dumps({"files": files}), content_type="application/json"
+    )
+
+    assert response.status_code == 200
+    assert listed()["driver"]["origin"]["path"] == "a\ufffdb\ufffd\ufffd.yaml"
 
 
 @pytest.mark.parametrize(
