@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from django.core.paginator import Paginator
 from django.db.models import Count, Max, Min
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from lib.clock import database_now
 from materialization.models import MaterializationRun, SourcePart
 from materialization.quality.freshness import freshness_of
 from registry import access
 from registry.admin.panels import panel
-from registry.choices import SERVED_STATES, Right
+from registry.choices import SERVED_STATES, EvidencePart, Right
 from registry.contracts import contract_of
+from registry.evidence import evidence_of, shown_parts, sight_of
 from registry.models import DataSource
 
 if TYPE_CHECKING:
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 
 FILES = 25
 MOST_VIEWS = 50
+#: Versions whose evidence is looked through for rows that may be shown.
+MOST_TRIED = 10
 
 
 @panel(DataSource, is_wide=True)
 def reading_panel(request: HttpRequest, source: DataSource) -> str:
     """Show how fresh what is read of the source is; its files to those who may read or run."""
-    versions = [v for v in contract_of(source).versions if v.state in SERVED_STATES and v.table_id]
+    read_by = contract_of(source).versions
+    versions = [v for v in read_by if v.state in SERVED_STATES and v.table_id]
     may_see = access.can(request.user, Right.READ_OFFLINE, source.project) or access.can(
         request.user, Right.MATERIALIZE_FEATUREVIEW, source.project
     )
@@ -43,8 +48,23 @@ def reading_panel(request: HttpRequest, source: DataSource) -> str:
         "lines": _lines(versions[:MOST_VIEWS]),
         "more": max(0, len(versions) - MOST_VIEWS),
         "files": _files(request, versions) if may_see else None,
+        "sample": _sample(request, read_by),
     }
     return render_to_string("materialization/admin/source_reading.html", context, request)
+
+
+def _sample(request: HttpRequest, versions: Sequence[FeatureViewVersion]) -> dict[str, Any] | None:
+    """Return rows as the newest version makes them whose evidence has some that may be shown."""
+    newest = sorted(versions, key=lambda version: version.pk, reverse=True)
+    for version in newest[:MOST_TRIED]:
+        evidence = evidence_of(version) if version.packet_hash else None
+        if evidence is None or not evidence.is_computed:
+            continue
+        sight = sight_of(request.user, version, at=timezone.now())
+        profile = shown_parts(evidence, sight).get(EvidencePart.PROFILE, {})
+        if rows := profile.get("values", {}).get("sample"):
+            return {"version": version, "rows": rows, "withheld": sorted(sight.withheld)}
+    return None
 
 
 def _lines(versions: Sequence[FeatureViewVersion]) -> list[dict[str, Any]]:
