@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from registry.search import Found
 
 PAGE_SIZE = 40
+#: What the address of the search may ask; ``o`` is how lists are sorted, this one by its matches.
+PARAMETERS = frozenset({*FACETS, "q", "p", "o"})
 NOTHING = Result([], {name: [] for name in FACETS}, {})
 
 
@@ -104,6 +106,8 @@ class FeatureAdmin(ScopedAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied(self.view_refusal)
+        if unknown := set(request.GET) - PARAMETERS:
+            raise BadRequest(f"the search has no {sorted(unknown)[0][:100]!r}.")
         chosen = {name: request.GET.get(name, "")[:200] for name in FACETS}
         q, result = request.GET.get("q", ""), NOTHING
         try:

@@ -138,9 +138,9 @@ class CatalogueDetailAPI(API):
             noun = self.catalogue.rows.model._meta.verbose_name
             known = rows.values_list("name", flat=True)
             raise NotFound(f"project {project} has no {noun} {name!r}.{did_you_mean(name, known)}")
-        return Response(outputs[0] | self.more(rows.get(name=name)))
+        return Response(outputs[0] | self.more(rows.filter(name=name)))
 
-    def more(self, row: Any) -> dict[str, Any]:
+    def more(self, rows: QuerySet[Any]) -> dict[str, Any]:
         """Return what only a single object says: too much to ask for each of a list."""
         return {}
 
@@ -188,7 +188,8 @@ class FeatureServicesAPI(CatalogueListAPI):
 class FeatureServiceAPI(CatalogueDetailAPI):
     catalogue = FEATURE_SERVICES
 
-    def more(self, row: FeatureService) -> dict[str, Any]:
+    def more(self, rows: QuerySet[FeatureService]) -> dict[str, Any]:
+        row = rows.get()
         members = list(row.current.members.all()) if row.current else []
         return {
             "health": [

@@ -73,6 +73,7 @@ def of(kind: str, name: str) -> str:
         ("q=%00", "conv_rate", "Nothing matches"),
         ("p=99", "conv_rate", "Nothing matches"),
         ("p=x&owner=%00", "Nothing matches", "acc_rate"),
+        ("o=1", "conv_rate", "Nothing matches"),
         (f"owner={quote(HOSTILE)}", "rating", "acc_rate"),
     ],
 )

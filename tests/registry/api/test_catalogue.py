@@ -122,7 +122,14 @@ def test_a_feature_view_says_its_versions_and_features(reader):
 
 
 def test_a_feature_service_says_what_it_expanded(reader):
-    assert reader("feature-services/eta_model").json() == {
+    found = reader("feature-services/eta_model").json()
+
+    health = found.pop("health")
+    assert [(each["feature"], each["health"]) for each in health] == [
+        ("driver_hourly:conv_rate", "not_ready"),
+        ("driver_private:home_zip", "not_ready"),
+    ]
+    assert found == {
         "name": "eta_model",
         "version": 1,
         "features": ["driver_hourly:conv_rate", "driver_private:home_zip"],
