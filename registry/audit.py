@@ -102,9 +102,9 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
         subject_type=str(subject._meta.model_name) if subject else "",
         subject_id=str(subject.pk) if subject else "",
         subject_label=_without_addresses(label)[:200],
-        before=_plain(fact.get("before")),
-        after=_plain(fact.get("after")),
-        data=_plain(_refusal(fact.get("data") or {})),
+        before=plain(fact.get("before")),
+        after=plain(fact.get("after")),
+        data=plain(_refusal(fact.get("data") or {})),
     )
 
 
@@ -221,7 +221,7 @@ def _head() -> AuditHead:
     return AuditHead.objects.filter(pk=1).first() or AuditHead(hash=GENESIS, count=0)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return ``value`` as the database gives it back, so that the hash is the same then.
 
     Fractions become text: PostgreSQL writes numbers its own way (``1e22`` as a whole number).

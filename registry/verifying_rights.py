@@ -9,21 +9,24 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from lib.batches import in_key_order
-from registry import access
+from registry import access, audit
 from registry.choices import Action, Right, Role
 from registry.lifecycle import VERB
 from registry.models import (
     AuditEntry,
+    DataSource,
+    Entity,
     FeatureView,
     FeatureViewUserObjectPermission,
     FeatureViewVersion,
+    FileRoot,
     Membership,
     Project,
 )
 from registry.models.names import pseudonym_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 #: Rows, and entries, that are looked at together.
 AT_ONCE = 500
@@ -43,6 +46,7 @@ def rights_findings() -> Iterator[Wrong]:
             yield from _roles(project)
             yield from _policy(project)
             yield from _permissions(project)
+            yield from _definitions(project)
     yield from _view_permissions()
     for views in in_key_order(FeatureView.objects.select_related("project"), AT_ONCE):
         yield from _defaults(views)
@@ -88,6 +92,26 @@ def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:
         if view.default_version_id != told.get(view.pk):
             said = "its default is another than the trail says was promoted"
             yield f"{view.project}/{view}", said
+
+
+def _definitions(project: Project) -> Iterator[Wrong]:
+    """What versions are made of, and where files are, is what somebody last said it is."""
+    for model in (Entity, DataSource):
+        rows = {str(each.pk): each for each in model._default_manager.filter(project=project)}
+        told = _last_said(str(model._meta.model_name), rows)
+        for pk, row in rows.items():
+            if told.get(pk) != audit.plain(row.spec_json):
+                yield f"{project}/{row}", "its definition is not the one that the trail has"
+    roots = {str(each.pk): each for each in FileRoot.objects.filter(project=project)}
+    said = _last_said("fileroot", roots)
+    for pk, root in roots.items():
+        if (said.get(pk) or {}).get("path") != root.path:
+            yield f"{project}/{root}", "its directory is not the one that the trail has"
+
+
+def _last_said(kind: str, keys: Collection[str]) -> dict[str, Any]:
+    entries = AuditEntry.objects.filter(subject_type=kind, subject_id__in=list(keys))
+    return {entry.subject_id: entry.after for entry in entries.order_by("pk")}
 
 
 def _permissions(project: Project) -> Iterator[Wrong]:

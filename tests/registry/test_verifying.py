@@ -15,9 +15,11 @@ from registry.choices import EvidenceStatus, Right, Role, State
 from registry.models import (
     AuditEntry,
     AuditHead,
+    DataSource,
     Evidence,
     FeatureView,
     FeatureViewVersion,
+    FileRoot,
     Membership,
     Project,
     Pseudonym,
@@ -26,6 +28,7 @@ from registry.models import (
 )
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members
+from registry.operations.registration.roots import assign_root
 from registry.triggers import REMOVAL
 from tests.factories import (
     AT,
@@ -233,6 +236,15 @@ def lowered_policy(cast, version):
     Project.objects.update(approvals_required_sensitive=1)
 
 
+def another_source(cast, version):
+    source = DataSource.objects.get()
+    DataSource.objects.update(spec_json=source.spec_json.replace("driver_stats", "other_stats"))
+
+
+def another_directory(cast, version):
+    FileRoot.objects.update(path="/etc")
+
+
 def another_default(cast, version):
     FeatureView.objects.update(default_version=version)
 
@@ -254,13 +266,16 @@ def swapped_pseudonym(cast, version):
         (forged_right, "has the right approve_featureview, and no role that carries it"),
         (right_on_one_view, "has the right approve_featureview on it alone"),
         (lowered_policy, "approvals_required_sensitive is 1, and the trail says 2"),
+        (another_source, "its definition is not the one"),
+        (another_directory, "its directory is not the one"),
         (another_default, "its default is another"),
         (no_pseudonym, "its pseudonym is gone"),
         (swapped_pseudonym, "another pseudonym by now"),
     ],
 )
-def test_what_decides_who_decides_is_what_the_trail_says(unguarded, cast, forge, said):
+def test_what_decides_who_decides_is_what_the_trail_says(unguarded, cast, sources, forge, said):
     give_grant(cast, cast.consumer, view="driver_hourly")
+    assign_root(project=cast.project, path=str(sources), actor=None, at=AT)
     assert found() == []
 
     forge(cast, unguarded)
