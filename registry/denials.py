@@ -38,6 +38,8 @@ DENIED, HIDDEN = "denied", "hidden"
 STRANGERS, STRANGERS_KNOWN = "strangers", "strangers_recorded"
 #: Addresses of strangers that have an entry of their own in a period; there are very many.
 MOST_STRANGERS = 100
+#: Characters of a path, and of what was attempted, that an entry has.
+MOST_PATH = 500
 View = TypeVar("View", bound="Callable[..., Any]")
 
 
@@ -95,16 +97,16 @@ def record_denial(
     said = {
         "code": error.code,
         "detail": error.message,
-        "attempt": attempt or attempt_of(request),
+        "attempt": (attempt or attempt_of(request))[:MOST_PATH],
         "method": request.method,
-        "path": request.path,
+        "path": request.path[:MOST_PATH],
     }
     _append(
         request,
         request.user,
         error.code,
         verb="access.denied",
-        label=f"{request.method} {request.path}",
+        label=f"{request.method} {request.path[:MOST_PATH]}",
         data=said | _then(counted),
         project=Project.objects.filter(name=project).first(),
         at=at,
@@ -124,11 +126,20 @@ def record_hidden(request: HttpRequest | Request, name: str, *, at: datetime) ->
     counted = rates.count(rate, (str(request.user.pk or ""), name), at=at)
     if counted.is_over:
         return
-    said = {"attempt": attempt_of(request), "method": request.method, "path": request.path}
+    said = {
+        "attempt": attempt_of(request)[:MOST_PATH],
+        "method": request.method,
+        "path": request.path[:MOST_PATH],
+    }
     _append(
         request, request.user, "not_found", verb="access.hidden", label=name,
         data=said | _then(counted), project=project, at=at,
     )  # fmt: skip
+
+
+def _asked(request: HttpRequest | Request) -> dict[str, Any]:
+    attempt, path = attempt_of(request)[:MOST_PATH], request.path[:MOST_PATH]
+    return {"attempt": attempt, "method": request.method, "path": path}
 
 
 def _append(
@@ -164,7 +175,11 @@ def count_stranger(request: HttpRequest | Request, *, at: datetime) -> None:
     known = Rate(STRANGERS_KNOWN, MOST_STRANGERS, settings.REFUSALS_SECONDS)
     if counted.is_over or rates.count(known, (), at=at).is_over:
         return
-    said = {"attempt": attempt_of(request), "method": request.method, "path": request.path}
+    said = {
+        "attempt": attempt_of(request)[:MOST_PATH],
+        "method": request.method,
+        "path": request.path[:MOST_PATH],
+    }
     with suppress(DenialNotRecorded):  # it is in the log, and the caller is refused as they were
         _append(
             request, AnonymousUser(), "unauthenticated", verb="access.stranger",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import User
+
 from lib.batches import in_key_order
 from registry import access, audit
 from registry.choices import Action, Right, Role
@@ -36,6 +38,9 @@ PROMOTED, RETIRED = VERB[Action.PROMOTE], VERB[Action.RETIRE]
 #: Rights of which somebody has to be known to have given them.
 DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW)
 
+LET_IN = ("user.activated", "user.deactivated")
+ACCOUNTS = ("user.created", "user.changed", "user.forgotten", *LET_IN)
+
 #: Where it is, and what is wrong with it.
 Wrong = tuple[str, str]
 
@@ -48,6 +53,8 @@ def rights_findings() -> Iterator[Wrong]:
             yield from _permissions(project)
             yield from _definitions(project)
     yield from _view_permissions()
+    for users in in_key_order(User.objects.select_related("pseudonym"), AT_ONCE):
+        yield from _accounts(users)
     for views in in_key_order(FeatureView.objects.select_related("project"), AT_ONCE):
         yield from _defaults(views)
 
@@ -136,6 +143,31 @@ def _view_permissions() -> Iterator[Wrong]:
         view = each.content_object
         said = f"account {each.user_id} has the right {each.permission.codename} on it alone"
         yield f"{view.project}/{view}", f"{said}, and the trail has nobody who gave that"
+
+
+def _accounts(users: Sequence[User]) -> Iterator[Wrong]:
+    """Whoever is let in or shut out was so by somebody, and so is a superuser whom somebody made.
+
+    The first superuser is made in a shell, and no entry is of accounts that were made there.
+    """
+    entries = AuditEntry.objects.filter(
+        subject_type="user", subject_id__in=[str(each.pk) for each in users], verb__in=ACCOUNTS
+    )
+    active: dict[str, bool] = {}
+    superuser: dict[str, bool] = {}
+    for entry in entries.order_by("pk"):
+        if entry.verb in LET_IN:
+            active[entry.subject_id] = entry.verb == LET_IN[0]
+        elif isinstance(entry.after, dict) and "is_superuser" in entry.after:
+            superuser[entry.subject_id] = entry.after["is_superuser"]
+        elif entry.verb == "user.forgotten":
+            superuser[entry.subject_id] = False
+    for user in users:
+        key, who = str(user.pk), f"account {user.pk}"
+        if user.is_active != active.get(key, True):
+            yield who, "it is let in or shut out, and the trail has nobody who did that"
+        if user.is_superuser != superuser.get(key, user.is_superuser):
+            yield who, "it is a superuser's or not, and the trail has nobody who changed that"
 
 
 def _policy(project: Project) -> Iterator[Wrong]:

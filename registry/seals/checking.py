@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lib.errors import NotFound
 from registry.models import AuditEntry
 from registry.seals.channels.kinds import channel_of
 from registry.seals.sealed import parse_seals
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from registry.seals.sealed import Seal
 
 
+class NoSeal(NotFound):
+    code = "no_seal"
+
+
 def seals_at(address: str, keys: Mapping[str, Ed25519PublicKey]) -> list[Seal]:
     """Return the seals of a place, each signed by one of the keys.
 
     :raises SealChannelFailed, UnknownSealChannel: it cannot be read.
+    :raises NoSeal: there is none; whoever emptied the place would not be noticed otherwise.
     :raises BadSeal: something there is no seal, or is signed by nobody of these.
     """
     seals = list(parse_seals(channel_of(address).fetch(address)))
+    if not seals:
+        raise NoSeal("there is no seal at that place: nothing there says what the trail was.")
     for seal in seals:
         seal.require_signed(keys)
     return seals

@@ -85,7 +85,16 @@ def test_a_trail_that_grew_fits_every_seal_that_was_made_of_it(cast, tmp_path, c
     call_command("verify_audit", seal=[str(path)])
 
     assert first.count < last.count == AuditEntry.objects.count()
-    assert "2 seals fit" in capsys.readouterr().out
+    assert f"2 seals fit; the newest, of {last.at}, is of the first {last.count}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_place_that_was_emptied_does_not_pass_for_one_that_fits(cast, tmp_path):
+    path = tmp_path / "seals.jsonl"
+    path.write_text("\n")
+
+    assert any("there is no seal at that place" in line for line in verify(path))
 
 
 def test_a_tail_that_was_cut_off_is_found_by_the_seal_alone(trail, tmp_path):

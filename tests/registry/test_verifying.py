@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
 from registry import audit, verifying
-from registry.choices import EvidenceStatus, Right, Role, State
+from registry.choices import AccountKind, EvidenceStatus, Right, Role, State
 from registry.models import (
     AuditEntry,
     AuditHead,
@@ -27,7 +28,7 @@ from registry.models import (
     VersionEditor,
 )
 from registry.operations.lifecycle import releases, reviews
-from registry.operations.people import members
+from registry.operations.people import members, users
 from registry.operations.registration.roots import assign_root
 from registry.triggers import REMOVAL
 from tests.factories import (
@@ -245,6 +246,16 @@ def another_directory(cast, version):
     FileRoot.objects.update(path="/etc")
 
 
+def shut_out(cast, version):
+    User.objects.filter(pk=cast.outsider.pk).update(is_active=False)
+
+
+def made_superuser(cast, version):
+    made = User(username="made")
+    users.add_user(user=made, kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
+    User.objects.filter(username="made").update(is_superuser=True)
+
+
 def another_default(cast, version):
     FeatureView.objects.update(default_version=version)
 
@@ -266,6 +277,8 @@ def swapped_pseudonym(cast, version):
         (forged_right, "has the right approve_featureview, and no role that carries it"),
         (right_on_one_view, "has the right approve_featureview on it alone"),
         (lowered_policy, "approvals_required_sensitive is 1, and the trail says 2"),
+        (shut_out, "shut out, and the trail has nobody"),
+        (made_superuser, "it is a superuser's or not"),
         (another_source, "its definition is not the one"),
         (another_directory, "its directory is not the one"),
         (another_default, "its default is another"),

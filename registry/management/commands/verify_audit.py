@@ -61,7 +61,11 @@ class Command(BaseCommand):
             " versions are what it says."
         )
         if seals:
-            self.stdout.write(f"{len(seals)} seals fit, the last of {max(e.at for e in seals)}.")
+            newest = max(seals, key=lambda each: each.count)
+            self.stdout.write(
+                f"{len(seals)} seals fit; the newest, of {newest.at}, is of the first"
+                f" {newest.count} entries."
+            )
 
 
 def _seals(addresses: list[str], key_files: list[Path]) -> list[Seal]:
