@@ -155,6 +155,25 @@ class TokenForm(StyledForm):
         required=False,
         empty_label="all projects of the account",
     )
+    rights = forms.MultipleChoiceField(
+        label="For these rights only",
+        choices=[(right.value, right.value) for right in Right],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text="None ticked: all that the account has.",
+    )
+    views = forms.CharField(
+        label="For these feature views only",
+        required=False,
+        max_length=4000,
+        help_text="Names with commas between them; of the project above.",
+    )
+    networks = forms.CharField(
+        label="From these networks only",
+        required=False,
+        max_length=4000,
+        help_text="As in 10.1.0.0/16, 2001:db8::/32.",
+    )
     days = forms.IntegerField(label="Valid for, in days", min_value=1, initial=90)
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
@@ -199,6 +218,11 @@ class ReadGrantForm(StyledForm):
         days = self.fields["days"]
         days.widget.attrs["max"] = settings.READ_GRANT_MAX_DAYS
         days.help_text = f"At most {settings.READ_GRANT_MAX_DAYS}."
+
+
+def listed(text: str) -> list[str]:
+    """Return what is between the commas of a text."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def token_users(request: HttpRequest) -> Any:

@@ -16,13 +16,13 @@ from unfold.decorators import display
 from registry.access import acting_user
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
-from registry.admin.forms import TokenForm
+from registry.admin.forms import TokenForm, listed
 from registry.admin.scope import projects_with
 from registry.choices import Right
 from registry.denials import attempting
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
-from registry.operations.people.tokens import issue_token, revoke_token
+from registry.operations.people.tokens import Limits, issue_token, revoke_token
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +38,7 @@ class ApiTokenAdmin(ScopedAdmin):
 
     page = "registry/admin/token.html"
     posts: ClassVar[dict[str, str]] = {"revoke": "revoking a token"}
-    list_display = ("title", "state", "user", "limit", "shown_prefix", "created", "expires")
+    list_display = ("title", "state", "user", "limit", "shown_prefix", "used", "expires")
     search_fields = ("name", "user__username", "prefix")
     search_help_text = "Search by name, account or prefix"
     empty_hint = "A token lets a program speak for an account; add one with the button above"
@@ -72,9 +72,16 @@ class ApiTokenAdmin(ScopedAdmin):
         form = TokenForm(request, request.POST or None)
         context = self.frame(request, None) | {"form": form, "title": "New API token"}
         if request.method == "POST" and form.is_valid():
+            asked = dict(form.cleaned_data)
+            limits = Limits(
+                views=listed(asked.pop("views")),
+                rights=asked.pop("rights"),
+                networks=listed(asked.pop("networks")),
+            )
             issue = partial(
                 issue_token,
-                **form.cleaned_data,
+                **asked,
+                limits=limits,
                 actor=acting_user(request),
                 at=timezone.now(),
                 is_logged_in=True,
@@ -106,9 +113,9 @@ class ApiTokenAdmin(ScopedAdmin):
     def shown_prefix(self, token: ApiToken) -> str:
         return f"{token.prefix}…"
 
-    @display(description="Issued", ordering="created_at")
-    def created(self, token: ApiToken) -> SafeString:
-        return utc(token.created_at)
+    @display(description="Last used", ordering="last_used_at")
+    def used(self, token: ApiToken) -> SafeString:
+        return utc(token.last_used_at) if token.last_used_at else muted("never")
 
     @display(description="Expires", ordering="expires_at")
     def expires(self, token: ApiToken) -> SafeString:
