@@ -9,18 +9,25 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import nullcontext
 
 from django.core.management import execute_from_command_line
 from django.db import OperationalError, ProgrammingError
 
+from lib.shells import at_shell
+
+SERVERS = {"serve", "runserver"}
 #: What SQLite and PostgreSQL say of a table that no migration has made yet.
 NO_TABLE = re.compile(r'no such table|relation "\w+" does not exist')
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
+    # What a command does is named after whoever runs it; a server serves others.
+    named = nullcontext() if set(sys.argv[1:2]) & SERVERS else at_shell()
     try:
-        execute_from_command_line(sys.argv)
+        with named:
+            execute_from_command_line(sys.argv)
     except (OperationalError, ProgrammingError) as exc:
         if not NO_TABLE.search(str(exc)):
             raise

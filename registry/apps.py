@@ -14,8 +14,9 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         # Imported here: they need the models, which are loaded by now.
-        from registry import account_names, hearers, news
+        from registry import account_names, hearers, news, past_us
 
         words.register()
         account_names.connect()
+        past_us.connect()
         news.register(hearers.TABLE)

@@ -19,6 +19,7 @@ from django.db import connection
 
 from lib.acts import current_act
 from lib.batches import in_key_order
+from lib.shells import shell_actor
 from registry import locks, verbs
 from registry.models import AuditEntry, AuditHead, Project
 from registry.models.names import pseudonym_of
@@ -104,8 +105,14 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
         subject_label=_without_addresses(label)[:200],
         before=plain(fact.get("before")),
         after=plain(fact.get("after")),
-        data=plain(_refusal(fact.get("data") or {})),
+        data=plain(_refusal(fact.get("data") or {}) | _shell()),
     )
+
+
+def _shell() -> dict[str, str]:
+    """Name who does it at the shell of the server, whoever's account they do it as."""
+    who = shell_actor()
+    return {"shell": who} if who else {}
 
 
 def _called(actor: AbstractBaseUser | AnonymousUser | None) -> str:

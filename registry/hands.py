@@ -169,16 +169,13 @@ def _chain(project: Project | None, person: User, *, of_itself: bool) -> list[in
 def _raised_by(person: User) -> list[list[int]]:
     """Return the people behind a superuser's rights.
 
-    Whoever runs the server makes the first of an installation; another one made at the shell may
-    be anybody's, and has nobody's word.
+    Whoever runs the server makes the first of an installation, which is marked as that; another one
+    made at the shell may be anybody's, and has nobody's word.
     """
     if not person.is_superuser:
         return []
     marked = Account.objects.filter(user=person).values_list("raised_by", flat=True).first()
-    if marked:
-        return list(marked)
-    first = User.objects.filter(is_superuser=True).order_by("pk").first()
-    return [[]] if first == person else []
+    return list(marked or [])
 
 
 def _given(project: Project | None, person: User) -> list[list[int]]:

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from registry import access, hands
 from registry.choices import ProposalKind, ProposalState, Right
-from registry.models import AuditEntry, Membership, Project, Proposal
+from registry.models import Account, AuditEntry, Membership, Project, Proposal
 from registry.models.names import pseudonym_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def taken_away(
     """
     recent = AuditEntry.objects.filter(at__gt=at - OPEN_FOR, at__lte=at, actor_id=proposer.pk)
     shut = Q(verb="user.deactivated", subject_id__in=_superusers_shut())
+    # One that was made at the shell had nobody's word, and could not agree.
+    raised = Account.objects.exclude(raised_by=None).values_list("user", flat=True)
     lowered = Q(verb="user.changed", before__is_superuser=True, after__is_superuser=False)
+    lowered &= Q(subject_id__in=[str(pk) for pk in raised])
     if kind in _OF_SUPERUSERS or project is None:
         return list(recent.filter(shut | lowered))
     owners = Membership.objects.filter(project=project, role__in=_MANAGING, user__is_active=False)

@@ -163,11 +163,16 @@ def _sqlite_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger'")
         found = {name: (sql, table) for name, sql, table in cursor.fetchall()}
-    for name, sql in TRIGGERS.items():
-        if name not in found:
-            yield f"the trigger {name} is missing"
-        elif found.pop(name)[0] != sql:
-            yield f"the trigger {name} is not the one that was made"
+    for table, guard in GUARDS.items():
+        own = _sqlite(table, guard)
+        if own.keys().isdisjoint(found):
+            yield f"the triggers of {table} are missing"
+            continue
+        for name, sql in own.items():
+            if name not in found:
+                yield f"the trigger {name} is missing"
+            elif found.pop(name)[0] != sql:
+                yield f"the trigger {name} is not the one that was made"
     yield from _more({name: table for name, (_, table) in found.items() if name not in TRIGGERS})
 
 

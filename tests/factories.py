@@ -113,8 +113,8 @@ def make_user(name: str, **columns: Any) -> User:
     user = User.objects.create_user(name, password="pw", **columns)
     note_password(user=user, set_by=user, at=AT)
     if user.is_superuser:  # as the first of an installation is one: by nobody's word
-        about = {"kind": AccountKind.PERSON, "set_by": user, "set_at": AT}
-        Account.objects.create(user=user, raised_by=[[]], **about)
+        about = {"kind": AccountKind.PERSON, "set_by": user, "set_at": AT, "raised_by": [[]]}
+        Account.objects.update_or_create(user=user, defaults=about)
     return user
 
 

@@ -9,6 +9,7 @@ from django.db import DatabaseError, transaction
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
+from lib.shells import at_shell
 from registry import approval
 from registry.access import ActionNotPermitted
 from registry.approval import NotAskedAtSubmit
@@ -22,6 +23,7 @@ from registry.hands import (
 )
 from registry.models import (
     ApiToken,
+    AuditEntry,
     Evidence,
     FeatureViewVersion,
     Membership,
@@ -128,7 +130,6 @@ def test_nor_does_doing_both_before_the_draft_is_begun(cast):
 def version_of(cast, actor: User, *, at=AT) -> FeatureViewVersion:
     """Return what somebody wrote at some time and submitted."""
     apply(DEFINITIONS, cast, actor=actor)
-    FeatureViewVersion.objects.update(created_at=at)
     version = FeatureViewVersion.objects.select_related("feature_view__project").get()
     return reviews.submit_version(version=version, actor=actor, at=at, look=look)
 
@@ -198,7 +199,6 @@ def puppet(cast, *, by: User, accepted_by: User | None = None, at=AT) -> User:
 def test_an_account_that_the_author_let_in_alone_does_not_approve(cast):
     user = puppet(cast, by=cast.superuser)
     draft = make_version(cast, state=State.DRAFT)
-    FeatureViewVersion.objects.filter(pk=draft.pk).update(created_at=AT.replace(hour=13))
     apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
     version = reviews.submit_version(
         version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
@@ -268,6 +268,43 @@ def test_a_superuser_made_at_the_shell_has_nobodys_word_but_the_first(cast):
         ghost.is_superuser = is_superuser
         users.change_user(user=ghost, actor=cast.superuser, at=AT)
     assert approve(version, User.objects.get(pk=ghost.pk)).state == State.APPROVED
+
+
+def test_a_ghost_of_the_shell_does_not_become_the_first(cast):
+    ghost = User.objects.create_superuser("ghost", password="pw")
+    note_password(user=ghost, set_by=ghost, at=AT)
+    old = User.objects.get(pk=cast.superuser.pk)
+    old.is_superuser = False
+    users.change_user(user=old, actor=ghost, at=AT)
+    version = make_version(cast, state=State.IN_REVIEW)
+
+    with pytest.raises(HandMayNotDecide, match="stored at the shell of the server"):
+        approve(version, ghost)
+
+
+def test_the_first_superuser_of_an_installation_is_marked_as_that(db):
+    first = User.objects.create_superuser("first", password="pw")
+    second = User.objects.create_superuser("second", password="pw")
+
+    assert first.account.raised_by == [[]]
+    assert not hasattr(second, "account")
+
+
+def test_what_a_shell_does_to_accounts_is_in_the_trail(cast):
+    with at_shell("eve@server"):
+        ghost = User.objects.create_superuser("ghost", password="pw")
+        ghost.set_password("another")
+        ghost.save()
+        call_command("issue_token", "ghost")
+
+    rows = AuditEntry.objects.order_by("-id")[:3]
+    assert [(row.verb, row.data["shell"]) for row in rows] == [
+        ("api_token.issued", "eve@server"),
+        ("user.changed", "eve@server"),
+        ("user.created", "eve@server"),
+    ]
+    assert rows[1].data["changed"] == ["password"]
+    assert "shell" not in AuditEntry.objects.order_by("id")[0].data
 
 
 FORGED = "needs its entry in the audit trail|stays as it was given|stays what it was issued as"
