@@ -62,8 +62,10 @@ def _sample(request: HttpRequest, versions: Sequence[FeatureViewVersion]) -> dic
             continue
         sight = sight_of(request.user, version, at=timezone.now())
         profile = shown_parts(evidence, sight).get(EvidencePart.PROFILE, {})
-        if rows := profile.get("values", {}).get("sample"):
-            return {"version": version, "rows": rows, "withheld": sorted(sight.withheld)}
+        rows, withheld = profile.get("values", {}).get("sample"), sorted(sight.withheld)
+        # Where a grant is lacking there may be no rows left to show: the page says so.
+        if rows or (sight.values and withheld):
+            return {"version": version, "rows": rows or [], "withheld": withheld}
     return None
 
 
