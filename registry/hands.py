@@ -109,6 +109,12 @@ def has_own_password(user: User) -> bool:
     return last is not None and last.set_by_id == user.pk
 
 
+def has_anothers_password(user: User) -> bool:
+    """Return whether it is known who else set the account's present password."""
+    last = _last_password(user) if user.has_usable_password() else None
+    return last is not None and last.set_by_id != user.pk
+
+
 def _last_password(user: User) -> PasswordChange | None:
     """Return who set the present password; None: it came past us, as by a shell."""
     last = PasswordChange.objects.filter(user=user).order_by("-id").first()

@@ -77,7 +77,11 @@ def taken_away(
     # One that was made at the shell had nobody's word, and could not agree.
     raised = Account.objects.exclude(raised_by=None).values_list("user", flat=True)
     lowered = Q(verb="user.changed", before__is_superuser=True, after__is_superuser=False)
+    made_program = Q(verb="user.changed", before__kind="person", after__kind="service_account")
+    managing = Membership.objects.filter(role__in=_MANAGING).values_list("user", flat=True)
     lowered &= Q(subject_id__in=[str(pk) for pk in raised])
+    lowered |= made_program & Q(subject_id__in=[str(pk) for pk in {*raised, *managing}])
+    lowered |= Q(verb="user.forgotten")
     if kind in _OF_SUPERUSERS or project is None:
         return list(recent.filter(shut | lowered))
     owners = Membership.objects.filter(project=project, role__in=_MANAGING, user__is_active=False)

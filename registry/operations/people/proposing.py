@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from lib.errors import Conflict
 from registry import audit
 from registry.choices import ProposalState
-from registry.hands import require_own_password
+from registry.hands import has_anothers_password, require_own_password
 from registry.models import Proposal
 from registry.proposals import OPEN_FOR, others_who_could, taken_away, words_for_trail
 
@@ -56,6 +56,10 @@ def propose(
     :raises SecondPersonTakenAway: nobody could because the actor shut them out a moment ago.
     :raises PasswordNotYourOwn: it is not surely the actor's own wish.
     """
+    stored = User.objects.get(pk=actor.pk)
+    name = project.name if project else ""
+    if has_anothers_password(stored):
+        require_own_password(stored, project=name)
     if not others_who_could(kind, project, proposer=actor, person=person):
         if taken_away(kind, project, proposer=actor, at=at):
             raise SecondPersonTakenAway(
@@ -64,7 +68,7 @@ def propose(
                 **({"project": project.name} if project else {}),
             )
         return None
-    require_own_password(User.objects.get(pk=actor.pk), project=project.name if project else "")
+    require_own_password(stored, project=name)
     Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__lte=at).update(secret="")
     waiting = Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__gt=at)
     same = waiting.filter(kind=kind, project=project, person=person)

@@ -242,6 +242,25 @@ def test_an_owner_who_revokes_the_other_lets_nobody_in_alone(cast):
         grant(cast, cast.outsider, actor=cast.consumer)
 
 
+def test_making_the_others_programs_leaves_nobody_alone_either(cast, second_superuser):
+    for other in (second_superuser, cast.owner):
+        users.change_user(user=fresh(other), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
+
+    with pytest.raises(SecondPersonTakenAway):
+        grant(cast, cast.outsider, actor=cast.superuser)
+
+
+def test_nothing_is_done_alone_by_a_password_of_somebody_else(cast):
+    owner = fresh(cast.owner)
+    owner.set_password("set by the superuser")
+    owner.save()
+    users.note_password_changed(user=owner, actor=cast.superuser, at=AT)
+
+    with pytest.raises(PasswordNotYourOwn):
+        grant(cast, cast.outsider, actor=owner)
+    assert roles_of(cast.outsider) == set()
+
+
 def test_one_who_set_the_others_password_is_not_the_second_person(cast):
     owner = fresh(cast.owner)
     owner.set_password("set by the superuser")
