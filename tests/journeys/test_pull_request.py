@@ -33,16 +33,24 @@ from registry.choices import AccountKind, Role
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration import roots
 now = timezone.now()
-owner = User.objects.create_superuser("owner", password="a long pass phrase")
+owner = User.objects.create_user("owner", password="pw")
+# Whoever makes a pipeline's token counts as an editor of what it registers.
+operator = User.objects.create_superuser("operator")
 project = projects.create_project(name="rides", actor=owner, at=now)
 roots.assign_root(project=project, path={root!r}, actor=None, at=now)
-for name, role in (("planner", Role.PLANNER), ("robot", Role.AUTHOR), ("mia", Role.AUTHOR),
-                   ("sam", Role.STEWARD)):
-    kind = AccountKind.SERVICE if role is Role.PLANNER or name == "robot" else AccountKind.PERSON
-    user = users.add_user(user=User(username=name), kind=kind, actor=owner, at=now)
+for name, role in (("planner", Role.PLANNER), ("robot", Role.AUTHOR)):
+    robot = User(username=name)
+    user = users.add_user(user=robot, kind=AccountKind.SERVICE, actor=operator, at=now)
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
-    maker = owner if kind is AccountKind.SERVICE else user
-    print(tokens.issue_token(user=user, name="journey", actor=maker, at=now, days=1)[1])
+    print(tokens.issue_token(user=user, name="journey", actor=operator, at=now, days=1)[1])
+for name, role in (("mia", Role.AUTHOR), ("sam", Role.STEWARD)):
+    user = User.objects.create_user(name, password="pw")
+    users.note_password_changed(user=user, actor=user, at=now)
+    members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
+    made = tokens.issue_token(
+        user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True
+    )
+    print(made[1])
 """
 GH = """#!/bin/bash
 printf '%s\\n' "$*" >> gh.log
