@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -61,7 +61,7 @@ class StandingFilter(TextFilter):
         if not value:
             return queryset
         if value not in set(Standing):
-            raise BadRequest("There is no such state of a grant; choose one of the list.")
+            return queryset.none()
         return with_standing(queryset, Standing(value), at=timezone.now())
 
 
