@@ -66,7 +66,9 @@ def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
             " ask another steward.",
             project=version.feature_view.project.name,
         )
-    others = [each for each in _approvers(version) if each.pk != actor.pk]
+    # Whose right is gone does not count, so nothing rests on whose hand they were.
+    still = [each for each in _approvers(version) if access.can(each, RIGHT, version.feature_view)]
+    others = [each for each in still if each.pk != actor.pk]
     approved = {each.pk for each in others}
     hands.require_independent(actor, version, approved, whose="has approved it already")
     for other in others:

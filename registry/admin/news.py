@@ -79,6 +79,7 @@ class ChoiceForm(StyledForm):
 @admin.register(Notification)
 class NotificationAdmin(ScopedAdmin):
     list_display = ("title", "kind_badge", "project_name", "when")
+    list_display_links = ("title",)
     list_filter = (ReadFilter, column_filter("kind"), ProjectFilter)
     search_fields = ("label",)
     search_help_text = "Search by what it is about"

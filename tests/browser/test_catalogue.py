@@ -35,11 +35,13 @@ def test_a_reader_finds_a_feature_by_the_keyboard_and_copies_how_to_read_it(read
     page.keyboard.type("conversoin")
     page.keyboard.press("Enter")
     expect(page.get_by_text("searched conversion in its place")).to_be_visible()
+    page.wait_for_load_state()
+    page.keyboard.press("/")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading", name="conv_rate")).to_be_visible()
-    expect(page.get_by_role("link", name="feature service eta_model")).to_be_visible()
+    expect(page.get_by_role("heading", name="conv_rate").last).to_be_visible()
+    expect(page.get_by_role("link", name="eta_model").first).to_be_visible()
     page.get_by_role("button", name="Copy reference").click()
     expect(page.get_by_text("Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == "driver_hourly:conv_rate"

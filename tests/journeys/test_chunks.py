@@ -26,7 +26,8 @@ from django.utils import timezone
 from registry.choices import Role
 from registry.operations.people import members, projects, tokens, users
 now = timezone.now()
-owner = User.objects.create_user("owner")
+owner = User.objects.create_user("owner", password="pw")
+users.note_password_changed(user=owner, actor=owner, at=now)
 project = projects.create_project(name="rides", actor=owner, at=now)
 user = User.objects.create_user("ana", password="pw")
 users.note_password_changed(user=user, actor=user, at=now)

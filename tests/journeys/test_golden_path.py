@@ -41,7 +41,8 @@ from registry.choices import Role
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration import roots
 now = timezone.now()
-owner = User.objects.create_user("owner")
+owner = User.objects.create_user("owner", password="pw")
+users.note_password_changed(user=owner, actor=owner, at=now)
 project = projects.create_project(name="rides", actor=owner, at=now)
 roots.assign_root(project=project, path={root!r}, actor=None, at=now)
 for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):

@@ -95,7 +95,7 @@ def test_how_long_it_worked_and_how_long_it_lay_are_told_apart(cast, history, as
         perform(run, at=AT + 4 * HOUR)
 
     assert run.worked(at=run.finished_at) == HOUR
-    said = run_output(run, Disclosure(cast.operator), at=AT + timedelta(days=1))
+    said = run_output(run, Disclosure(cast.operator, at=AT), at=AT + timedelta(days=1))
     assert (said["worked_seconds"], said["paused_seconds"]) == (3600, 3 * 3600)
     page = as_("operator").get(f"/admin/materialization/materializationrun/{run.pk}/change/")
     assert "took 1 hour, paused for 3 hours" in page.text.replace("\xa0", " ")
