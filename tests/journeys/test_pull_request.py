@@ -34,6 +34,7 @@ from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
+users.note_password_changed(user=owner, actor=owner, at=now)
 # Whoever makes a pipeline's token counts as an editor of what it registers.
 operator = User.objects.create_superuser("operator")
 project = projects.create_project(name="rides", actor=owner, at=now)
@@ -46,7 +47,8 @@ for name, role in (("planner", Role.PLANNER), ("robot", Role.AUTHOR)):
 for name, role in (("mia", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
     users.note_password_changed(user=user, actor=user, at=now)
-    members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
+    with members.managing(project, owner):
+        members.grant(project, user, role, owner, now, accepted_by=operator)
     made = tokens.issue_token(
         user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True
     )
