@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.spec.lineage import Origin
     from registry.spec.model import VersionSpec
 
-PRODUCER = "https://pypi.org/project/assay"
+PRODUCER = "urn:assay:server"
 SPEC = "https://openlineage.io/spec"
 EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 #: Columns in all that an event names; a version of more is told without them.
