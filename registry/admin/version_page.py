@@ -174,7 +174,7 @@ def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEnt
     """Return the newest entries about the version; None for those who may not read the trail."""
     if version.feature_view.project_id not in projects_with(request, Right.VIEW_AUDITENTRY):
         return None
-    entries = AuditEntry.objects.filter(
+    entries = AuditEntry.objects.named().filter(
         subject_type="featureviewversion", subject_id=str(version.pk)
     )
     return list(entries.order_by("-id")[:HISTORY_LENGTH])
