@@ -16,12 +16,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lib.api import API, described
-from lib.bodies import BadBody, small_object
-from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH, NotFound
 from lib.instants import parse_instant, timestamp
 from lib.parameters import PAGE, one_of, paged, stored_text
 from registry import access
+from registry.api.requests import body_reader, read_comment
 from registry.authentication import token_of
 from registry.grants import Standing, standing, visible_grants, with_standing
 from registry.operations.people import grants as operations
@@ -50,7 +49,15 @@ class GrantInput(msgspec.Struct, forbid_unknown_fields=True):
     user: str = ""
 
 
-_read_grant = converter(GrantInput)
+_read_grant = body_reader(
+    GrantInput,
+    '{"purpose": "…", "ends_at": "2026-12-31T00:00:00Z"} and "feature_view" or "level"',
+)
+_step_schema = partial(
+    extend_schema,
+    request={"application/json": OpenApiTypes.OBJECT},
+    responses=OpenApiTypes.OBJECT,
+)
 
 
 class GrantsAPI(API):
@@ -90,7 +97,7 @@ class GrantsAPI(API):
     )
     def post(self, request: Request, project: str) -> Response:
         found, now = access.access_project(request.user, project), timezone.now()
-        asked = _asked(request)
+        asked = _read_grant(request)
         grant = operations.ask_for_grant(
             project=found,
             user=_subject(asked, found, access.acting_user(request)),
@@ -113,58 +120,38 @@ class GrantAPI(API):
         return Response(grant_output(_grant(request, project, grant_id), at=timezone.now()))
 
 
-class GiveGrantAPI(API):
+class _StepAPI(API):
+    step: ClassVar[Callable[..., ReadGrant]]
+
+    def post(self, request: Request, project: str, grant_id: int) -> Response:
+        grant, now = _grant(request, project, grant_id), timezone.now()
+        comment = read_comment(request).comment
+        done = type(self).step(grant=grant, by=hand_of(request), comment=comment, at=now)
+        return Response(grant_output(done, at=now))
+
+
+@_step_schema(operation_id="give_grant")
+class GiveGrantAPI(_StepAPI):
     """``POST {"comment"?}``: give what somebody else asked for."""
 
     attempt = "giving grant {grant_id}"
-
-    @extend_schema(
-        operation_id="give_grant",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
-    )
-    def post(self, request: Request, project: str, grant_id: int) -> Response:
-        return _step(operations.give_grant, request, project, grant_id)
+    step = operations.give_grant
 
 
-class RefuseGrantAPI(API):
+@_step_schema(operation_id="refuse_grant")
+class RefuseGrantAPI(_StepAPI):
     """``POST {"comment"}``: refuse what somebody asked for, and say why."""
 
     attempt = "refusing grant {grant_id}"
-
-    @extend_schema(
-        operation_id="refuse_grant",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
-    )
-    def post(self, request: Request, project: str, grant_id: int) -> Response:
-        return _step(operations.refuse_grant, request, project, grant_id)
+    step = operations.refuse_grant
 
 
-class RevokeGrantAPI(API):
+@_step_schema(operation_id="revoke_grant")
+class RevokeGrantAPI(_StepAPI):
     """``POST {"comment"?}``: take a grant back, or what was asked for."""
 
     attempt = "taking back grant {grant_id}"
-
-    @extend_schema(
-        operation_id="revoke_grant",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
-    )
-    def post(self, request: Request, project: str, grant_id: int) -> Response:
-        return _step(operations.revoke_grant, request, project, grant_id)
-
-
-def _step(
-    step: Callable[..., ReadGrant], request: Request, project: str, grant_id: int
-) -> Response:
-    grant, now = _grant(request, project, grant_id), timezone.now()
-    comment: Any = small_object(request, ("comment",)).get("comment", "")
-    if not isinstance(comment, str):
-        raise BadBody('send {"comment": "…"}: a text.')
-    return Response(
-        grant_output(step(grant=grant, by=hand_of(request), comment=comment, at=now), at=now)
-    )
+    step = operations.revoke_grant
 
 
 def hand_of(request: Request) -> Hand:
@@ -197,16 +184,6 @@ def _grant(request: Request, project: str, grant_id: int) -> ReadGrant:
     if grant is None:
         raise GrantNotFound(f"project {found} has no grant {grant_id} that you may see.")
     return grant
-
-
-def _asked(request: Request) -> GrantInput:
-    try:
-        return _read_grant(small_object(request, GrantInput.__struct_fields__))
-    except msgspec.ValidationError as exc:
-        raise BadBody(
-            'send {"purpose": "…", "ends_at": "2026-12-31T00:00:00Z"} and "feature_view" or'
-            f' "level": {exc}.'
-        ) from exc
 
 
 def _subject(asked: GrantInput, project: Project, asker: User) -> User:

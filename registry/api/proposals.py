@@ -9,19 +9,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lib.api import API, described
-from lib.bodies import BadBody, small_object
-from lib.decoding import converter
 from lib.errors import NotFound
 from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
+from registry.api.requests import read_comment
 from registry.authentication import token_of
 from registry.choices import ProposalState, Right
 from registry.operations.deciding import DECISIONS
@@ -65,13 +63,6 @@ def _seen(request: Request, project: Project) -> QuerySet[Proposal]:
     return rows if access.can(request.user, Right.MANAGE_MEMBERS, project) else rows.none()
 
 
-class CommentInput(msgspec.Struct, forbid_unknown_fields=True):
-    comment: str = ""
-
-
-_read_comment = converter(CommentInput)
-
-
 class ProposalStepAPI(API):
     """``POST {"comment"?}``: agree and have it done, refuse it, or take back one's own."""
 
@@ -90,15 +81,11 @@ class ProposalStepAPI(API):
             raise ProposalNotFound(
                 f"there is no proposal {proposal_id} in {found} that you can see."
             )
-        try:
-            body = _read_comment(small_object(request, CommentInput.__struct_fields__))
-        except msgspec.ValidationError as exc:
-            raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
         decided = DECISIONS[step](
             proposal=proposal,
             actor=access.acting_user(request),
             at=now,
-            comment=body.comment,
+            comment=read_comment(request).comment,
             token=token_of(request),
         )
         return Response(proposal_output(decided, at=now))

@@ -39,3 +39,10 @@ def body_reader(kind: type[T], like: str) -> Callable[[Request], T]:
             raise BadBody(f"send {like}: {exc}.") from exc
 
     return read
+
+
+class CommentInput(msgspec.Struct, forbid_unknown_fields=True):
+    comment: str = ""
+
+
+read_comment = body_reader(CommentInput, '{"comment": "…"}')
