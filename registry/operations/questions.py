@@ -146,14 +146,7 @@ def close_question(*, question: Question, actor: User, at: datetime) -> Question
 
     :raises QuestionClosed: it is closed already.
     """
-    _require_part(question, actor)
-    with transaction.atomic():
-        still = Question.objects.filter(pk=question.pk, closed_at=None)
-        if not still.update(closed_at=at, closed_by=actor):
-            raise QuestionClosed(f"{question} is closed already.")
-        _record("closed", question, actor, at)
-    question.refresh_from_db()
-    return question
+    return _turn(question, actor, at, closes=True)
 
 
 def reopen_question(*, question: Question, actor: User, at: datetime) -> Question:
@@ -161,12 +154,18 @@ def reopen_question(*, question: Question, actor: User, at: datetime) -> Questio
 
     :raises QuestionClosed: it is not closed.
     """
+    return _turn(question, actor, at, closes=False)
+
+
+def _turn(question: Question, actor: User, at: datetime, *, closes: bool) -> Question:
     _require_part(question, actor)
+    closed_at, closed_by = (at, actor) if closes else (None, None)
     with transaction.atomic():
-        closed = Question.objects.filter(pk=question.pk, closed_at__isnull=False)
-        if not closed.update(closed_at=None, closed_by=None):
-            raise QuestionClosed(f"{question} is open: there is nothing to open again.")
-        _record("reopened", question, actor, at)
+        turning = Question.objects.filter(pk=question.pk, closed_at__isnull=closes)
+        if not turning.update(closed_at=closed_at, closed_by=closed_by):
+            state = "closed already." if closes else "open: there is nothing to open again."
+            raise QuestionClosed(f"{question} is {state}")
+        _record("closed" if closes else "reopened", question, actor, at)
     question.refresh_from_db()
     return question
 
