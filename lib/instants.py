@@ -7,6 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lib.errors import SHOWN_LENGTH
+
+if TYPE_CHECKING:
+    from lib.errors import AssayError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -46,6 +52,18 @@ def parse_instant(text: str) -> datetime:
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except OverflowError as exc:
         raise ValueError(f"{text} lies outside the calendar in UTC") from exc
+
+
+def sent_instant(name: str, value: object, error: type[AssayError]) -> datetime:
+    """Read an instant that a request sends under ``name``.
+
+    :raises error: it is none; says what was sent and how one is written.
+    """
+    try:
+        return parse_instant(value if isinstance(value, str) else "")
+    except ValueError as exc:
+        shown = repr(value)[:SHOWN_LENGTH]
+        raise error(f"{name} {shown}: write an instant, as in 2026-01-31T12:00:00Z.") from exc
 
 
 def parse_day(text: str) -> date:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from lib.errors import SHOWN_LENGTH
-from lib.instants import parse_instant
+from lib.instants import sent_instant
 from lib.parameters import BadFilter, stored_text
 from registry.models.names import PSEUDONYM
 
@@ -68,11 +68,7 @@ def _about(_: str, value: str) -> Q:
 
 
 def _instant(name: str, value: str) -> Q:
-    try:
-        instant = parse_instant(value)
-    except ValueError as exc:
-        said = f"{name}={value[:SHOWN_LENGTH]!r}: write an instant, as in 2026-11-27T00:00:00Z."
-        raise BadFilter(said) from exc
+    instant = sent_instant(name, value, BadFilter)
     return Q(at__gte=instant) if name == "since" else Q(at__lt=instant)
 
 

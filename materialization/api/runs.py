@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -17,6 +15,7 @@ from lib.api import API, described
 from lib.bodies import small_object
 from lib.clock import database_now
 from lib.errors import NotFound
+from lib.instants import sent_instant
 from lib.parameters import PAGE, one_of, paged, stored_text
 from materialization.api.serializers import run_output
 from materialization.choices import RunStatus
@@ -228,12 +227,4 @@ def _versions(project: Project, names: Any, request: Request) -> list[FeatureVie
 
 
 def _instant(body: dict[str, Any], name: str) -> datetime:
-    """Read an ISO 8601 instant; without a zone it is UTC."""
-    value = body.get(name)
-    try:
-        parsed = parse_datetime(value) if isinstance(value, str) else None
-        if parsed is not None:
-            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError):  # no such day, or none in UTC
-        pass
-    raise BadWindow(f"{name} {value!r}: write an instant, as in 2026-01-31T12:00:00Z.")
+    return sent_instant(name, body.get(name), BadWindow)

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from lib.api import API, described
 from lib.errors import SHOWN_LENGTH, NotFound
-from lib.instants import parse_instant, timestamp
+from lib.instants import sent_instant, timestamp
 from lib.parameters import PAGE, one_of, paged, stored_text
 from registry import access
 from registry.api.requests import body_reader, read_comment
@@ -103,7 +103,7 @@ class GrantsAPI(API):
             user=_subject(asked, found, access.acting_user(request)),
             scope=_scope(request, asked, found),
             purpose=asked.purpose,
-            ends_at=_instant(asked.ends_at),
+            ends_at=sent_instant("ends_at", asked.ends_at, BadGrantRequest),
             by=hand_of(request),
             at=now,
         )
@@ -210,12 +210,3 @@ def _plain(text: str) -> str:
     if "\x00" in text:
         raise BadGrantRequest(f"{text[:SHOWN_LENGTH]!r} holds a NUL; no name here has one.")
     return text
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return parse_instant(text)
-    except ValueError as exc:
-        raise BadGrantRequest(
-            f"ends_at {text[:SHOWN_LENGTH]!r}: write an instant, as in 2026-12-31T00:00:00Z."
-        ) from exc

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from lib.api import API, described
 from lib.errors import SHOWN_LENGTH
-from lib.instants import parse_instant, timestamp
+from lib.instants import sent_instant, timestamp
 from lib.pools import Pool
 from materialization.edges import offline_store
 from registry import access
@@ -94,12 +94,7 @@ def parse_parameters(parameters: Mapping[str, str]) -> FilesRequest:
 
 def _instant(parameters: Mapping[str, str], name: str) -> datetime | None:
     value = parameters.get(name, "")
-    try:
-        return parse_instant(value) if value else None
-    except ValueError as exc:
-        raise BadRequest(
-            f"{name}={value[:SHOWN_LENGTH]!r}: write an instant, as in 2026-01-31T12:00:00Z."
-        ) from exc
+    return sent_instant(name, value, BadRequest) if value else None
 
 
 def files_output(found: OfflineFiles) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 import duckdb
 import pytest
 
-from lib.instants import DAY_TEXT, INSTANT_TEXT, parse_day, parse_instant
+from lib.errors import Invalid
+from lib.instants import DAY_TEXT, INSTANT_TEXT, parse_day, parse_instant, sent_instant
 
 INSTANTS = {
     "2024-01-31": datetime(2024, 1, 31, tzinfo=UTC),
@@ -58,3 +60,13 @@ def test_a_day_is_a_day_and_no_time():
     assert not duckdb.execute("SELECT regexp_full_match('20240131', $1)", [DAY_TEXT]).fetchall()[0][
         0
     ]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "tomorrow", "2026-02-30", 7, None, "2026-01-31T12:00:00Z\x00"]
+)
+def test_an_instant_of_a_request_that_is_none_is_named(value):
+    with pytest.raises(
+        Invalid, match=re.escape(f"ends_at {value!r}: write an instant, as in 2026-")
+    ):
+        sent_instant("ends_at", value, Invalid)
