@@ -12,7 +12,7 @@ import pytest
 from materialization.edges import look_at_sources
 from registry.choices import State
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import packets, reviews
 from registry.operations.lifecycle.packets import SourceSwapped
 from tests.factories import AT, DEFINITIONS, apply, approve, make_cast, seen, token_for
 
@@ -82,6 +82,27 @@ def test_a_file_that_is_gone_is_named_over_http(cast, sources, waiting, client):
 
     assert (answer.status_code, answer.json()["code"]) == (409, "source_swapped")
     assert "days/b.parquet is gone" in answer.json()["detail"]
+
+
+def test_files_too_many_to_be_named_are_compared_all_the_same(cast, sources, waiting, monkeypatch):
+    monkeypatch.setattr(packets, "MOST_FILES", 1)
+    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submit(waiting, cast, at=AT + timedelta(hours=1))
+    write(sources / "days" / "c.parquet", 0.9)
+    write(sources / "days" / "b.parquet", 0.7)
+
+    with pytest.raises(SourceSwapped, match=r"1 of its 2 files are gone or others\. Withdraw"):
+        approve(waiting, cast.steward)
+    assert "files" not in waiting.packet["source"]
+
+
+def test_files_too_many_to_be_named_may_be_joined_by_others(cast, sources, waiting, monkeypatch):
+    monkeypatch.setattr(packets, "MOST_FILES", 1)
+    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submit(waiting, cast, at=AT + timedelta(hours=1))
+    write(sources / "days" / "c.parquet", 0.9)
+
+    assert approve(waiting, cast.steward).state == State.APPROVED
 
 
 def test_files_that_came_since_keep_nobody_from_deciding(cast, sources, waiting):

@@ -5,6 +5,9 @@ Not for showing it: the API and the admin do.
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64decode, b64encode
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import Conflict
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
     from registry.spec.versions import Version
 
 
-#: Files whose states a packet keeps.
+#: Files that a packet names; of more it keeps a mark each, by which none is named.
 MOST_FILES = 5_000
+#: Bytes of a mark: of a million files two are alike by chance once in millions of packets.
+MARK_BYTES = 8
 #: Files that a refusal names.
 MOST_SAID = 3
 
@@ -84,32 +89,46 @@ def make_packet(
 
 
 def _files(files: Mapping[str, str]) -> dict[str, Any]:
-    """Return the files and their states, or how many there are where that is too many to keep."""
+    """Return the files and their states, or a mark of each where they are too many to name."""
     if len(files) > MOST_FILES:
-        return {"files_not_kept": len(files)}
+        marks = b"".join(sorted(map(_mark, files.items())))
+        return {"files_marked": b64encode(marks).decode()}
     return {"files": dict(files)} if files else {}
+
+
+def _mark(file: tuple[str, str]) -> bytes:
+    return hashlib.sha256("\0".join(file).encode()).digest()[:MARK_BYTES]
 
 
 def check_files(version: FeatureViewVersion) -> None:
     """Return if the files that were there at submit are there as they were; others may have come.
 
-    :raises SourceSwapped: naming some that are not.
+    :raises SourceSwapped: naming some that are not, where they are not too many to be named.
     """
-    seen = version.packet.get("source", {}).get("files")
-    if not seen:
+    source = version.packet.get("source", {})
+    if not (source.get("files") or source.get("files_marked")):
         return
     now = get_filing()(spec=version.spec, project=version.feature_view.project)
-    gone = sorted(set(seen) - set(now))
-    other = sorted(name for name in set(seen) & set(now) if now[name] != seen[name])
-    if not (gone or other):
-        return
+    if lacking := _lacking(source, now):
+        raise SourceSwapped(
+            f"{version}: the source is not what was looked at when it was submitted: {lacking}."
+            " Withdraw and submit it again, so that what is decided on is what is there."
+        )
+
+
+def _lacking(source: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """Say which files are not as the packet's ``source`` has them; empty: all are."""
+    if marked := source.get("files_marked"):
+        marks = b64decode(marked)
+        seen = Counter(marks[i : i + MARK_BYTES] for i in range(0, len(marks), MARK_BYTES))
+        count = (seen - Counter(map(_mark, now.items()))).total()
+        return f"{count:,} of its {seen.total():,} files are gone or others" if count else ""
+    seen_files = source.get("files", {})
+    gone = sorted(set(seen_files) - set(now))
+    other = sorted(name for name in set(seen_files) & set(now) if now[name] != seen_files[name])
     said = [f"{name} is gone" for name in gone] + [f"{name} is another" for name in other]
     more = f" and {len(said) - MOST_SAID} more" if len(said) > MOST_SAID else ""
-    raise SourceSwapped(
-        f"{version}: the source is not what was looked at when it was submitted:"
-        f" {', '.join(said[:MOST_SAID])}{more}. Withdraw and submit it again, so that what is"
-        " decided on is what is there."
-    )
+    return f"{', '.join(said[:MOST_SAID])}{more}"
 
 
 def check_base(version: FeatureViewVersion) -> None:
