@@ -27,6 +27,7 @@ from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
+from registry.mask_keys import key_of
 from registry.spec.fingerprints import canonical_json
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def room_left() -> str:
 
 def engine(*, timeout_s: float | None = None) -> Engine:
     """Return the engine; ``timeout_s`` where somebody waits for less than a run may take."""
-    return ENGINES["duckdb"](_limits(timeout_s))
+    return ENGINES["duckdb"](_limits(timeout_s), key_of)
 
 
 def spilled_beside(folder: str) -> int:

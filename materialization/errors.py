@@ -104,6 +104,12 @@ class UnknownColumn(Invalid):
         super().__init__(message, column=column, known=names)
 
 
+class MaskKeyMissing(Invalid):
+    """A version has hashes whose key is not there: no others are made in their place."""
+
+    code = "mask_key_missing"
+
+
 class EngineLimitExceeded(TooLarge):
     """A stated limit of time, memory or disk was reached; the job is over it, not unlucky."""
 
@@ -143,6 +149,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     RowSqlFailed,
     CheckUnusable,
     UnknownColumn,
+    MaskKeyMissing,
     EngineLimitExceeded,
     TooManyTicks,
     NoTick,
@@ -165,6 +172,11 @@ def placed(error: AssayError, place: str) -> AssayError:
     if not place or error.message.startswith(place):
         return error
     return from_report({**to_report(error), "message": f"{place}: {error.message}"})
+
+
+def without_example(error: AssayError) -> AssayError:
+    """Return the same error without the value it is about."""
+    return from_report({**to_report(error), "example": ""}) if error.example else error
 
 
 def without_private_paths(message: str) -> str:

@@ -97,7 +97,10 @@ def translate(
 
 
 def found_value(message: str) -> dict[str, str] | None:
-    """Return ``column``, ``type``, ``value`` and ``hint`` of an error of ours; None: it is none."""
+    """Return ``column``, ``type``, ``value`` and ``hint`` of an error of ours; None: it is none.
+
+    A column that is masked has no ``value`` there.
+    """
     if MARK not in message:
         return None
     found: dict[str, str]
@@ -106,11 +109,11 @@ def found_value(message: str) -> dict[str, str] | None:
 
 
 def _bad_value(found: dict[str, str]) -> SourceValueInvalid:
-    value = found.pop("value")
+    value = found.pop("value", None)
     return SourceValueInvalid(
         f"column {found['column']!r}: a value is not {a_value_of(found['type'])}."
         + ("" if found.get("hint") else " Correct the source, or declare the type it has."),
-        example=repr(value),
+        example="" if value is None else repr(value),
         **found,
     )
 

@@ -276,6 +276,9 @@ GUARDS: dict[str, Guard] = {
         keys=(("digest",),),
     ),
     "registry_membership": Guard(MEMBERSHIP_RULES, keys=(("project_id", "user_id", "role"),)),
+    "registry_maskkey": Guard(
+        kept("a key of hashes stays"), keys=(("identity",), ("project_id", "number"))
+    ),
     "registry_proposal": Guard(PROPOSAL_RULES),
     "registry_passwordchange": Guard(kept(SETTERS)),
     "registry_policychange": Guard(kept(POLICIES)),

@@ -15,6 +15,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Sensitivity
 from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
 from registry.spec.made_of import MadeOf, made_of, place_of, rank
+from registry.spec.masks import mask_words
 from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
@@ -47,15 +48,24 @@ class Held(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """A feature that is less sensitive than ``what`` it is made of was approved as."""
+    """A feature that is less sensitive than ``what`` it is made of was approved as.
+
+    ``mask``: what of that it tells only, in words; empty: all of it.
+    """
 
     feature: str
     now: Sensitivity
     was: Sensitivity
     what: str
     version: str
+    mask: str = ""
 
     def __str__(self) -> str:
+        if self.mask:
+            return (
+                f"feature {self.feature}: a masked form ({self.mask}) of {self.what}, approved as"
+                f" {self.was} in {self.version}"
+            )
         return (
             f"feature {self.feature}: {self.now}, and {self.what} was approved as {self.was} in"
             f" {self.version}"
@@ -99,9 +109,13 @@ def lowered(project: Project, spec: VersionSpec) -> list[Lowered]:
 
 
 def held_to(change: Change, weaker: Sequence[Lowered]) -> Change:
-    """Return a change with what it weakens of all that was agreed to, told once."""
+    """Return a change with what it weakens of all that was agreed to, told once.
+
+    Of a masked form it is told in any case: it says what of the values it is.
+    """
     told = {each.feature for each in weaker if change.tells_lowered(each.feature)}
-    return with_reasons(change, [str(each) for each in weaker if each.feature not in told])
+    untold = (each for each in weaker if each.mask or each.feature not in told)
+    return with_reasons(change, [str(each) for each in untold])
 
 
 def sensitivities(project: Project, spec: VersionSpec) -> dict[str, Sensitivity]:
@@ -129,8 +143,9 @@ def _worst(made: MadeOf, found: Iterable[Held], settled: When | None) -> Lowered
     unsettled = [each for each in found if settled is None or each.since > settled]
     if not unsettled:
         return None
+    masked = mask_words(made.mask) if made.mask is not None else ""
     _, what, by = max(unsettled, key=lambda each: (rank(each.by.made.sensitivity), each.since))
-    return Lowered(made.name, made.sensitivity, by.made.sensitivity, what, by.version)
+    return Lowered(made.name, made.sensitivity, by.made.sensitivity, what, by.version, masked)
 
 
 def _weaker_than(made: MadeOf, view: str, agreed: Iterable[Agreed]) -> list[Held]:

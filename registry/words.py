@@ -70,6 +70,7 @@ VERBS = {
     "read_grant.refused": Verb("refused", "lock"),
     "read_grant.revoked": Verb("took back", "lock_reset"),
     "project.created": Verb("created", "add_circle"),
+    "project.mask_key_made": Verb("had the key of hashes made for", "key"),
     "project.changed": Verb("changed", "tune"),
     "review_comment.added": Verb("commented on", "add_comment"),
     "review_comment.resolved": Verb("resolved a comment on", "mark_chat_read"),

@@ -59,7 +59,9 @@ _Found = TypeVar("_Found")
 Watch: TypeAlias = "Callable[[float], None]"
 
 
-def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
+def compute(
+    job: ComputeJob, limits: EngineLimits, *, watch: Watch, mask_key: bytes = b""
+) -> Computed:
     """Run ``job`` in a child process; return what it left in its staging folder.
 
     The child spills to a private directory. What ``watch`` raises ends it.
@@ -68,7 +70,7 @@ def compute(job: ComputeJob, limits: EngineLimits, *, watch: Watch) -> Computed:
     :raises EngineLimitExceeded: time, memory or disk.
     :raises EngineStopped: the child died without a word.
     """
-    with start_child(job, limits) as child:
+    with start_child(job, limits, mask_key) as child:
         for share in child.shares():
             watch(share)
         computed = _told(child.report().computed, "its rows")
@@ -89,12 +91,12 @@ def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
         return _told(child.report().survey, "the source")
 
 
-def split(job: SplitJob, limits: EngineLimits, *, watch: Watch) -> Split:
+def split(job: SplitJob, limits: EngineLimits, *, watch: Watch, mask_key: bytes = b"") -> Split:
     """Have a source's rows written apart by windows in a child process; ends as ``compute`` does.
 
     :raises EngineStopped: the child died without a word; else as ``compute``.
     """
-    with start_child(job, limits) as child:
+    with start_child(job, limits, mask_key) as child:
         for share in child.shares():
             watch(share)
         found = _told(child.report().split, "the source")
@@ -112,13 +114,16 @@ def _told(found: _Found | None, of_what: str) -> _Found:
 
 
 @contextlib.contextmanager
-def start_child(job: Job, limits: EngineLimits) -> Iterator[Child]:
-    """Start the sandbox in a private directory; end it and remove the directory afterwards."""
+def start_child(job: Job, limits: EngineLimits, mask_key: bytes = b"") -> Iterator[Child]:
+    """Start the sandbox in a private directory; end it and remove the directory afterwards.
+
+    The key goes through its pipe, where no argument, environment or file shows it.
+    """
     with (
         tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,
         tempfile.TemporaryFile() as report,
     ):
-        envelope = Envelope(job, limits, directory)
+        envelope = Envelope(job, limits, directory, mask_key)
         child = Child(limits, directory, report)
         try:
             child.send(msgspec.json.encode(envelope))

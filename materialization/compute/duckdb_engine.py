@@ -20,6 +20,7 @@ from lib.outages import outage
 from materialization.compute import child
 from materialization.compute.jobs import LookJob
 from materialization.compute.look import looks_of
+from materialization.compute.mask_keys import no_key
 from materialization.compute.point_in_time_sql import (
     ENTITY_ROWS,
     ROW,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
+    from materialization.compute.mask_keys import MaskKey
     from materialization.compute.questions import JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
@@ -70,17 +72,17 @@ if TYPE_CHECKING:
 class DuckDBEngine:
     """One machine's engine; see ``engine.Engine`` for what each method promises."""
 
-    def __init__(self, limits: EngineLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: EngineLimits, mask_key: MaskKey = no_key) -> None:
+        self._limits, self._mask_key = limits, mask_key
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
-        return child.compute(job, self._limits, watch=watch)
+        return child.compute(job, self._limits, watch=watch, mask_key=self._mask_key(job.spec))
 
     def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
         return child.survey(job, self._limits, watch=watch)
 
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
-        return child.split(job, self._limits, watch=watch)
+        return child.split(job, self._limits, watch=watch, mask_key=self._mask_key(job.spec))
 
     def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
         with child.start_child(LookJob(tuple(specs), source), self._limits) as started:

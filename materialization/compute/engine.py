@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from materialization.compute.duckdb_engine import DuckDBEngine
+from materialization.compute.mask_keys import no_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
+    from materialization.compute.mask_keys import MaskKey
     from materialization.compute.questions import JoinAnswer, JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
@@ -154,5 +156,11 @@ class Engine(Protocol):
         """
 
 
-#: Each engine by name, made from its limits.
-ENGINES: dict[str, Callable[[EngineLimits], Engine]] = {"duckdb": DuckDBEngine}
+class MadeEngine(Protocol):
+    def __call__(self, limits: EngineLimits, mask_key: MaskKey = no_key) -> Engine:
+        """Make an engine of its limits, which finds the keys of hashes by ``mask_key``."""
+        ...
+
+
+#: Each engine by name.
+ENGINES: dict[str, MadeEngine] = {"duckdb": DuckDBEngine}

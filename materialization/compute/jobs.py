@@ -183,9 +183,12 @@ Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob
 
 
 class Envelope(msgspec.Struct, frozen=True):
+    """``mask_key`` is what the job's hashes are made with: it travels in here and nowhere else."""
+
     job: Job
     limits: EngineLimits
     temp_directory: str
+    mask_key: bytes = b""
 
 
 class Computed(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
+    Job,
     ListJob,
     LookJob,
     Report,
@@ -26,7 +27,7 @@ from materialization.compute.jobs import (
     SurveyJob,
 )
 from materialization.compute.session import open_session
-from materialization.errors import to_report
+from materialization.errors import MaskKeyMissing, to_report, without_example
 from materialization.failures import translate
 from materialization.quality.checking import check_files
 from materialization.quality.profiling import profile_files
@@ -39,6 +40,7 @@ from materialization.sandbox.staging import stage
 from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
 from materialization.transforms.kinds import kind_of
+from materialization.transforms.masking import set_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,10 +72,27 @@ def run(envelope: Envelope, *, told: IO[bytes], report: TextIO) -> int:
     try:
         outcome = _outcome(envelope, told)
     except _TOLD as exc:
-        outcome = Report(error=to_report(translate(exc)))
+        outcome = Report(error=to_report(_told_of(envelope.job, translate(exc))))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
     report.flush()
     return 1 if outcome.error else 0
+
+
+def _told_of(job: Job, error: AssayError) -> AssayError:
+    """Return an error as it may be told: of a version with masks with no value of its source."""
+    specs = job.specs if isinstance(job, LookJob) else [job.spec]
+    return without_example(error) if any(spec.has_masks for spec in specs) else error
+
+
+def _use_key(connection: duckdb.DuckDBPyConnection, spec: VersionSpec, key: bytes) -> None:
+    """:raises MaskKeyMissing: there are hashes to be made and nothing to make them with."""
+    if spec.has_hashes and not key:
+        raise MaskKeyMissing(
+            f"{spec.view.name} has hashes, and the key {spec.mask_key!r} of its project is not at"
+            " hand; submit its definition anew, so that it names the key there is."
+        )
+    if spec.has_hashes:
+        set_key(connection, key)
 
 
 def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
@@ -92,18 +111,21 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
             with _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
     if isinstance(job, SplitJob):
-        return _split(job, limits, directory, told)
+        return _split(job, envelope, told)
     only = [*job.source.paths, *job.state_files, *job.stored_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
+        _use_key(connection, job.spec, envelope.mask_key)
         with _told_by(open_part), telling.telling():
             return Report(computed=_compute(connection, job, limits, open_part, telling))
 
 
-def _split(job: SplitJob, limits: EngineLimits, directory: str, told: IO[bytes]) -> Report:
+def _split(job: SplitJob, envelope: Envelope, told: IO[bytes]) -> Report:
+    limits, directory = envelope.limits, envelope.temp_directory
     paths, staging = job.source.paths, job.staging
     with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
+        _use_key(connection, job.spec, envelope.mask_key)
         with _told_by(open_part), telling.telling():
             return Report(split=split(connection, job, open_part))
 
@@ -123,7 +145,7 @@ def _look(
         with _told_by(open_part):
             return look(connection, spec, source, open_part(source), tick_rows=limits.tick_rows)
     except Invalid as exc:
-        return {"error": to_report(exc)}
+        return {"error": to_report(without_example(exc) if spec.has_masks else exc)}
 
 
 @contextmanager

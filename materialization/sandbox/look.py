@@ -73,7 +73,8 @@ def look(
     where = partial(_where, connection, spec, source, opened)
     for path, message, example in _value_problems(casts, facts, where):
         problems.append((path, message))
-        examples[message] = example
+        if example:
+            examples[message] = example
     warnings = [*_warnings(spec, casts, facts), *opened.notes]
     if spec.transform.makes_ticks and not problems and facts["rows"]:
         problem, warning = _ticks(connection, spec, opened, tick_rows)
@@ -149,9 +150,10 @@ def _facts(
     for number, (path, made) in enumerate(casts):
         columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
         if made.bad is not None:
-            shown = shown_sql(made.source)
             columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
-            columns[f"example{number}"] = f"any_value({shown}) FILTER (WHERE {made.bad})"
+            if not made.is_private:
+                shown = f"any_value({shown_sql(made.source)})"
+                columns[f"example{number}"] = f"{shown} FILTER (WHERE {made.bad})"
         if _is_time(path):
             good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
             columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
@@ -172,17 +174,17 @@ def _is_time(path: Path) -> bool:
 def _value_problems(
     casts: list[tuple[Path, Cast]],
     facts: Mapping[str, Any],
-    where: Callable[[Cast, str], tuple[str, str]],
+    where: Callable[[Cast, str | None], tuple[str, str | None]],
 ) -> Iterator[tuple[Path, str, str]]:
     """Yield where, what is wrong, and a value that is: not all who read the first may read that."""
     for number, (path, made) in enumerate(casts):
         if count := facts.get(f"bad{number}"):
-            place, example = where(made, facts[f"example{number}"])
+            place, example = where(made, facts.get(f"example{number}"))
             message = (
                 f"column {made.column!r}: {count} of {facts['rows']} values "
                 f"{_are_not(made, count)}, as in {place}. {made.hint}"
             )
-            yield path, message.rstrip(), repr(example)
+            yield path, message.rstrip(), "" if example is None else repr(example)
 
 
 def _where(
@@ -191,19 +193,22 @@ def _where(
     source: SourceInput,
     opened: OpenedSource,
     made: Cast,
-    example: str,
-) -> tuple[str, str]:
-    """Return a place with a value that is wrong in the way ``example`` is, and that value."""
+    example: str | None,
+) -> tuple[str, str | None]:
+    """Return a place with a value that is wrong in the way ``example`` is, and that value.
+
+    Of a column that is masked there is none.
+    """
 
     def expressions(alone: OpenedSource) -> list[str]:
         return [each.strict for each in casts_of(spec, alone.columns) if each == made]
 
-    value = {"column": made.column, "value": example}
+    value = {"column": made.column} | ({} if example is None else {"value": example})
     place = place_of(connection, spec, opened, source, expressions=expressions, value=value)
     if place is None:
         return files_of(source), example
     again = found_value(str(place.error))
-    return str(place), again["value"] if again else example
+    return str(place), again.get("value") if again else example
 
 
 def _are_not(made: Cast, count: int) -> str:

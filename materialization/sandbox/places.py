@@ -158,7 +158,7 @@ def _row(
     until: float,
 ) -> str:
     again = found_value(str(place.error)) if place.error is not None else value
-    if again is None:
+    if again is None or "value" not in again:
         return ""
     return row_of(
         connection,

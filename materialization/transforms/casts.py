@@ -47,16 +47,18 @@ class Cast(NamedTuple):
     type: str
     #: What to do about a value that cannot.
     hint: str = ""
+    #: Whether errors leave the value out: what is stored tells less than it.
+    is_private: bool = False
 
     @property
     def strict(self) -> str:
-        """The value, or an error that names column, type and the value found."""
+        """The value, or an error that names column, type and, if it may, the value found."""
         if self.bad is None:
             return self.value
-        found = shown_sql(self.source)
         names = f"'column': {text(self.column)}, 'type': {text(self.type)}"
         names += f", 'hint': {text(self.hint)}" if self.hint else ""
-        report = f"to_json({{{names}, 'value': {found}}})"
+        names += "" if self.is_private else f", 'value': {shown_sql(self.source)}"
+        report = f"to_json({{{names}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
 

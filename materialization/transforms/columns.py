@@ -26,7 +26,8 @@ from materialization.transforms.arrival import (
     window_number,
 )
 from materialization.transforms.base import base_casts, no_key_sql
-from materialization.transforms.rows import Check, Query, Rows, declared, whole
+from materialization.transforms.masking import stored_cast, stored_value
+from materialization.transforms.rows import Check, Query, Rows, whole
 from materialization.transforms.stretches import moments_sql
 from materialization.transforms.unseen import (
     corrected_sql,
@@ -60,7 +61,7 @@ class ColumnsKind:
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
         for index, feature in enumerate(spec.features):
             path = ("features", index, "column" if feature.column else "name")
-            yield Check(path, partial(declared, feature.source_column, feature.value_type, columns))
+            yield Check(path, partial(stored_cast, feature, columns))
 
     def rows(
         self,
@@ -276,17 +277,19 @@ def split_rows(
 def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) -> str:
     """Return ``k0…, e, c, f0…`` of a sub-select with ``columns``, cast to the declared types.
 
+    What is masked is nowhere else: its raw value is in no row that leaves this.
+
     :raises UnknownColumn: a column the source does not have.
     :raises SourceValueInvalid: a column whose type cannot become the declared one.
     """
     base = base_casts(spec, columns)
-    features = [declared(each.source_column, each.value_type, columns) for each in spec.features]
+    features = [stored_value(each, columns) for each in spec.features]
     created = base.created.strict if base.created is not None else "NULL::TIMESTAMPTZ"
     inner = ", ".join(
         [
             *(f"{key.strict} AS k{i}" for i, key in enumerate(base.keys)),
             f"{base.event.strict} AS e, {created} AS c",
-            *(f"{feature.strict} AS f{i}" for i, feature in enumerate(features)),
+            *(f"{feature} AS f{i}" for i, feature in enumerate(features)),
         ]
     )
     return f"SELECT {inner} FROM {relation}"

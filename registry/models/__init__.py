@@ -24,6 +24,7 @@ from registry.models.feature_view import (
 )
 from registry.models.file_root import FileRoot
 from registry.models.grant import ReadGrant
+from registry.models.mask_key import MaskKey
 from registry.models.names import Pseudonym, UsedName
 from registry.models.news import NewsChoice, NewsCursor, Notification
 from registry.models.origin import Origin
@@ -60,6 +61,7 @@ __all__ = [
     "FeatureViewVersion",
     "FileRoot",
     "Identity",
+    "MaskKey",
     "Membership",
     "PasswordChange",
     "PolicyChange",

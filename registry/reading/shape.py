@@ -36,6 +36,8 @@ EXAMPLES = {
     "entities": "[customer]",
     "source": "purchases",
     "features": "[{name: amount, type: float64}]",
+    "mask": "hash, or {bucket: [18, 30, 65]}",
+    "bucket": "[18, 30, 65]",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
     "functions": "[sum, count]",
     "function": "last_k",
@@ -95,8 +97,8 @@ def shape_problems(annotation: Any, value: Any, path: Path) -> Iterator[Found]:
             yield from shape_problems(get_args(bare)[1], item, (*path, key))
     elif (structs := _tagged(bare)) and (isinstance(value, dict) or _words(bare)):
         yield from _tagged_problems(structs, _words(bare), value, path)
-    elif _is_struct(bare) and isinstance(value, dict):
-        yield from _key_problems(bare, value, path)
+    elif isinstance(value, dict) and (struct := _struct_of(bare)) is not None:
+        yield from _key_problems(struct, value, path)
     else:
         try:
             msgspec.convert(value, annotation, strict=True)
@@ -141,7 +143,10 @@ def _key_problems(
             yield from shape_problems(fields[key].type, item, (*path, key))
         else:
             meant.add(nearest(key, known))
-            yield (*path, key), f"unknown key {key!r}.{did_you_mean(key, known)}"
+            instead = getattr(struct, "misplaced", {}).get(key)
+            name = f"{value.get('name')}: " if instead else ""
+            hint = f" {name}{instead}" if instead else did_you_mean(key, known)
+            yield (*path, key), f"unknown key {key!r}.{hint}"
     for name, field in fields.items():
         if field.required and name not in value and name not in meant:
             yield (*path, name), f"required and missing{_as_in(field.type, None, (*path, name))}."
@@ -156,6 +161,13 @@ def _bare(annotation: Any) -> Any:
 
 def _is_struct(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
+
+
+def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+    """Return the one struct that a mapping can be, also as part of a union with words."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    members = get_args(annotation) if is_union else (annotation,)
+    return next((each for each in members if _is_struct(each)), None)
 
 
 def _tagged(annotation: Any) -> dict[str, type[msgspec.Struct]]:

@@ -14,6 +14,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, ChangeClass
 from registry.spec.differences import differences
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.loosening import loosened, loosened_of_view, tightened, tightened_of_view
+from registry.spec.masks import mask_words, tells_more
 from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
 
@@ -102,6 +103,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
         "expressions": "an expression changed",
+        "mask_key": "the project's key of hashes changed",
     }
     for key, text in names.items():
         if before.get(key) != after.get(key):
@@ -128,6 +130,8 @@ def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     for name in sorted(after.keys() - before.keys()):
         sensitivity = after[name].sensitivity
         said = f", {sensitivity}" if sensitivity in SENSITIVE else ""
+        if after[name].mask is not None:
+            said += f", masked ({mask_words(after[name].mask)})"
         yield ChangeClass.MINOR, f"feature {name} added{said}"
     for name in [name for name in before if name in after]:
         yield from _one_feature(before[name], after[name])
@@ -145,6 +149,7 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
     if old.source_column != new.source_column:
         moved = f"{old.source_column} became {new.source_column}"
         yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
+    yield from _mask_reasons(old, new)
     if old.sensitivity != new.sensitivity:
         is_lower = SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(
             old.sensitivity
@@ -155,6 +160,17 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
         yield ChangeClass.GUARD, f"feature {new.name}: check {check} loosened"
     for check, what in tightened(old.checks, new.checks):
         yield ChangeClass.PATCH, f"feature {new.name}: check {check} {what}"
+
+
+def _mask_reasons(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
+    if old.mask == new.mask:
+        return
+    masked = f"mask {mask_words(old.mask)} became {mask_words(new.mask)}"
+    yield ChangeClass.MAJOR, f"feature {new.name}: {masked}"
+    # What takes a grant that it did not take before may tell more.
+    is_closed = new.sensitivity in SENSITIVE and old.sensitivity not in SENSITIVE
+    if tells_more(old.mask, new.mask) and not is_closed:
+        yield ChangeClass.GUARD, f"feature {new.name}: it tells more, and is {new.sensitivity}"
 
 
 def _moved(feature: str) -> str:

@@ -54,6 +54,10 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         ],
         "start": view.start,
     }
+    if masks := {each.name: each.mask for each in view.features if each.mask is not None}:
+        content["masks"] = masks
+    if spec.has_hashes:
+        content["mask_key"] = spec.mask_key
     if (checks := blocking(view.checks)) != ViewChecks():
         content["checks"] = checks
     if spec.schema is not None:
@@ -89,8 +93,8 @@ def content_fingerprint(spec: VersionSpec) -> str:
 def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
-    content.pop("root_identity", None)
-    content.pop("schema", None)
+    for key in ("root_identity", "schema", "mask_key"):
+        content.pop(key, None)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),
@@ -102,7 +106,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
             for key in keys:
                 item.pop(key, None)
     for feature in content["view"]["features"]:
-        for key in ("type", "column", "sql"):
+        for key in ("type", "column", "sql", "mask"):
             feature.pop(key, None)
         _keep_warnings(feature)
     _keep_warnings(content["view"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import SENSITIVITY_ORDER, Sensitivity
 from registry.spec.lineage import Origin, origins_of, row_columns
+from registry.spec.masks import tells_more
 from registry.spec.path_overlap import may_overlap
 from registry.spec.sources import FileSource
 from registry.spec.sql_lineage import EVERY
@@ -17,6 +18,7 @@ from registry.spec.sql_lineage import EVERY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from registry.spec.masks import Mask
     from registry.spec.model import VersionSpec
 
 
@@ -47,6 +49,8 @@ class MadeOf(NamedTuple):
     told_beside: frozenset[str]
     #: Views and features it is computed from.
     features: frozenset[tuple[str, str]]
+    #: What of them it tells only.
+    mask: Mask | None = None
 
     @property
     def tells_of(self) -> frozenset[str]:
@@ -62,9 +66,10 @@ class MadeOf(NamedTuple):
         return f"{other.place.source}.{min(both)}" if both else ""
 
     def has_all_of(self, other: MadeOf) -> bool:
-        """Return whether nothing that the other is made of is lacking here."""
+        """Return whether nothing that the other is made of, and tells of it, is lacking here."""
         is_there = not other.tells_of or self.place.is_that_of(other.place)
-        return is_there and self.tells_of >= other.tells_of and self.features >= other.features
+        has_all = self.tells_of >= other.tells_of and self.features >= other.features
+        return is_there and has_all and not tells_more(self.mask, other.mask)
 
 
 def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
@@ -74,7 +79,7 @@ def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
         origin = origins.get(feature.name, Origin())
         references = frozenset((each.view, each.feature) for each in origin.features)
         parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
-        yield MadeOf(feature.name, feature.sensitivity, place, *parts)
+        yield MadeOf(feature.name, feature.sensitivity, place, *parts, feature.mask)
 
 
 def rank(sensitivity: Sensitivity) -> int:

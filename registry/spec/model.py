@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
 from functools import lru_cache
+from typing import ClassVar
 
 from lib.decoding import json_reader
 from registry.choices import Sensitivity
@@ -14,6 +15,7 @@ from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
+from registry.spec.masks import HASH, Mask
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
@@ -22,6 +24,10 @@ from registry.spec.value_types import ValueType, parse_type
 
 
 class JoinKey(Spec, frozen=True):
+    #: Keys that belong elsewhere, and what to do in their place.
+    misplaced: ClassVar[dict[str, str]] = {
+        "mask": "rows are found by a key as it is; write masked keys into the source itself."
+    }
     name: Name
     type: str
 
@@ -41,6 +47,8 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     description: str = ""
     sensitivity: Sensitivity = Sensitivity.INTERNAL
     checks: Checks = Checks()
+    #: What is stored in place of the column's values; None: the values themselves.
+    mask: Mask | None = None
     #: The expression of a feature that is computed at the request; None for stored ones.
     sql: str | None = None
 
@@ -112,6 +120,8 @@ class VersionSpec(Spec, frozen=True):
     entities: tuple[EntitySpec, ...] = ()
     #: Which place the source's root was when the version was written; see ``FileRoot.identity``.
     root_identity: str = ""
+    #: Which of the project's keys hashes are made with; empty where there are none.
+    mask_key: str = ""
     #: What the source was at submit; None before, and where nothing is stored.
     schema: SourceSchema | None = None
 
@@ -143,6 +153,14 @@ class VersionSpec(Spec, frozen=True):
     @property
     def features(self) -> tuple[FeatureSpec, ...]:
         return self.view.features
+
+    @property
+    def has_masks(self) -> bool:
+        return any(feature.mask is not None for feature in self.features)
+
+    @property
+    def has_hashes(self) -> bool:
+        return any(feature.mask == HASH for feature in self.features)
 
     @property
     def ttl(self) -> timedelta | None:

@@ -6,6 +6,8 @@ so that they are reviewed, numbered and released like any other.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from registry.choices import Sensitivity
 from registry.spec.base import Described, Name, Spec
 
@@ -23,6 +25,10 @@ class OnDemandInputs(Spec, frozen=True):
 class OnDemandFeature(Spec, frozen=True, kw_only=True):
     """One feature: ``sql`` is a scalar expression over the inputs."""
 
+    #: Keys that belong elsewhere, and what to do in their place.
+    misplaced: ClassVar[dict[str, str]] = {
+        "mask": "it is computed at the request; mask what it reads, in the view that stores that."
+    }
     name: Name
     type: str
     sql: str

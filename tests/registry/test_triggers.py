@@ -15,6 +15,7 @@ from registry.models import (
     AuditEntry,
     AuditHead,
     FeatureViewVersion,
+    MaskKey,
     Review,
     VersionEditor,
 )
@@ -215,6 +216,7 @@ KEPT = {
     "registry_readgrant": "never deleted|asked for stays|no such step",
     "registry_passwordchange": "who set a password stays known",
     "registry_policychange": "what a policy wanted stays known",
+    "registry_maskkey": "a key of hashes stays",
 }
 
 
@@ -228,6 +230,7 @@ def everything(cast):
     give_grant(cast, cast.consumer, view="driver_hourly")
     want_approvals(cast, 2)
     token_for(cast.author)
+    MaskKey.objects.create(project=cast.project, made_at=AT)
     members.grant_role(
         project=cast.project, user=cast.outsider, role=Role.STEWARD, actor=cast.owner, at=AT
     )

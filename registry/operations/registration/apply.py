@@ -15,6 +15,7 @@ from lib.acts import act
 from lib.errors import Conflict
 from registry import access, epoch, lifecycle
 from registry.choices import Action, Kind, Right, State
+from registry.mask_keys import require_key, wants_key
 from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import decide_data_source, decide_entity
@@ -27,6 +28,7 @@ from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import decide_feature_view, dependent_views
 from registry.reading.parsing import InvalidDefinitions
+from registry.spec.model import FeatureViewSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +88,8 @@ def apply_definitions(
     needed = Right.PLAN_FEATUREVIEW if dry_run else Right.ADD_FEATUREVIEW
     access.require_still(actor, needed, project)
     only_plans = not access.can(actor, Right.ADD_FEATUREVIEW, project)
+    if not dry_run and any(map(_wants_key, definitions)):
+        require_key(project, actor, at)
     seeing = _Seeing(look)
     remembering = look_ahead(
         definitions, project=project, look=seeing, submit=submit, look_all=look_all
@@ -125,6 +129,10 @@ def apply_definitions(
         if commit is not None:
             record_commit(decided, commit)
     return decided.applied
+
+
+def _wants_key(definition: Definition) -> bool:
+    return isinstance(definition.spec, FeatureViewSpec) and wants_key(definition.spec)
 
 
 class _Seeing:

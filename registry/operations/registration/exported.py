@@ -5,6 +5,7 @@ Not for how a definition is written (``reading.writing``). Nothing here changes 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from lib.decoding import json_reader
 from registry.choices import SUBMITTED_STATES, Kind, State
 from registry.file_roots import root_among
+from registry.mask_keys import newest_identity
 from registry.models import DataSource, Entity, FeatureService, FeatureView, FileRoot
 from registry.newest import heads_of
 from registry.operations.registration.view_drafts import resolved
@@ -128,7 +130,12 @@ class _Parts:
     def __init__(self, project: Project) -> None:
         self._entities = {e.name: e.spec for e in Entity.objects.filter(project=project)}
         self._sources = {s.name: s.spec for s in DataSource.objects.filter(project=project)}
+        self._project = project
         self._roots = {root.name: root for root in FileRoot.objects.filter(project=project)}
+
+    @cached_property
+    def _mask_key(self) -> str:
+        return newest_identity(self._project)
 
     def are_those_of(self, spec: VersionSpec) -> bool:
         """Return whether the version means today what it meant when it was written."""
@@ -136,7 +143,9 @@ class _Parts:
             return True
         source = self._sources[spec.view.source]
         entities = [self._entities[name] for name in spec.view.entities]
-        now = resolved(spec.view, source, entities, root_among(self._roots, source.root))
+        mask_key = self._mask_key if spec.has_hashes else ""
+        root = root_among(self._roots, source.root)
+        now = resolved(spec.view, source, entities, root, mask_key)
         bare = msgspec.structs.replace(spec, schema=None)
         return content_fingerprint(now) == content_fingerprint(bare)
 

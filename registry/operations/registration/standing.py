@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from registry import epoch
 from registry.breakage import followers_by_view, pinned_by_view
 from registry.choices import SUBMITTED_STATES, State
+from registry.mask_keys import newest_identity
 from registry.models import (
     DataSource,
     Entity,
@@ -92,6 +93,11 @@ class Standing:
                 if pk in names:
                     found[model, names[pk]].add(user_id)
         return found
+
+    @cached_property
+    def mask_key(self) -> str:
+        """What versions with hashes name the project's key by; empty: it has none yet."""
+        return newest_identity(self.project)
 
     @cached_property
     def memory(self) -> Memory:

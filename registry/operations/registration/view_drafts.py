@@ -13,11 +13,13 @@ import msgspec
 from registry.choices import Kind, State
 from registry.file_roots import find_root, root_among
 from registry.looking import AsRegistered
+from registry.mask_keys import identity_for, wants_key
 from registry.newest import newest_of
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import decide_draft
 from registry.reading.check_rules import unknown_columns
 from registry.spec.checks import canonical
+from registry.spec.lineage import origins_of, row_columns
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.transforms import transform_of
 
@@ -54,7 +56,8 @@ class Parts(NamedTuple):
     def resolve(self, view: FeatureViewSpec) -> VersionSpec:
         entities = [entity.spec for entity in self.entities]
         root = root_among(self.standing.roots, self.source.spec.root)
-        return resolved(view, self.source.spec, entities, root)
+        mask_key = self.standing.mask_key if wants_key(view) else ""
+        return resolved(view, self.source.spec, entities, root, mask_key)
 
 
 def decide_feature_view(application: Application, definition: Definition) -> Applied | None:
@@ -183,11 +186,16 @@ def resolve(
     view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], *, project: Project
 ) -> VersionSpec:
     """Return the version a view means in ``project`` now; see ``resolved``."""
-    return resolved(view, source, entities, find_root(project, source.root))
+    root, mask_key = find_root(project, source.root), identity_for(view, project)
+    return resolved(view, source, entities, root, mask_key)
 
 
 def resolved(
-    view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], root: FileRoot | None
+    view: FeatureViewSpec,
+    source: Source,
+    entities: Sequence[EntitySpec],
+    root: FileRoot | None,
+    mask_key: str,
 ) -> VersionSpec:
     """Return the version a view means: its transform canonical, source and entities embedded.
 
@@ -204,12 +212,13 @@ def resolved(
         source=source,
         entities=tuple(entities),
         root_identity=root.identity if root else "",
+        mask_key=mask_key,
     )
 
 
 def _clashes(spec: VersionSpec) -> list[Found]:
     """Find what of the view does not fit its source and entities, whatever the rows hold."""
-    return [*_name_clashes(spec), *unknown_columns(spec)]
+    return [*_name_clashes(spec), *unknown_columns(spec), *_unmasked_beside(spec)]
 
 
 def _name_clashes(spec: VersionSpec) -> list[Found]:
@@ -227,6 +236,23 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
         message = f"two of these entities share a join key ({', '.join(keys)})."
         clashes.append((("entities",), message))
     return clashes
+
+
+def _unmasked_beside(spec: VersionSpec) -> list[Found]:
+    """Find masked features whose values stand beside them as they are: as keys or times."""
+    beside = {column.lower() for column in row_columns(spec)} if spec.has_masks else set()
+    origins = origins_of(spec) if beside else {}
+    found: list[Found] = []
+    for index, feature in enumerate(spec.features):
+        columns = {column.lower() for column in origins[feature.name].columns} if beside else set()
+        if feature.mask is not None and columns and columns <= beside:
+            message = (
+                f"{feature.name}: {', '.join(sorted(columns))} stands in every row as it is, as a"
+                " join key or a time; a mask hides nothing of it. Leave the feature out, or mask"
+                " the column in the source itself."
+            )
+            found.append((("features", index, "mask"), message))
+    return found
 
 
 def _columns_more(standing: Standing, spec: VersionSpec) -> list[str]:

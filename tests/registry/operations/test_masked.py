@@ -1,0 +1,199 @@
+"""Masked forms of columns: declared, judged against what the column was approved as, agreed to."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry import approval
+from registry.choices import State
+from registry.mask_keys import key_of, newest_identity
+from registry.models import AuditEntry, MaskKey
+from registry.reading.parsing import InvalidDefinitions
+from registry.remembered import sensitivities
+from tests import factories
+from tests.factories import ENTITY, SOURCE, VIEW, approve, make_version
+
+pytestmark = pytest.mark.django_db
+
+RESTRICTED = VIEW.replace("sensitivity: internal", "sensitivity: restricted")
+RAW = "{name: avg_daily_trips, type: int32, sensitivity: internal}"
+OTHER = VIEW.replace("name: driver_hourly", "name: driver_daily")
+BAND = "{name: band, type: string, column: avg_daily_trips, mask: {bucket: [18, 30, 65]}}"
+HASHED = "{name: hashed, type: string, column: avg_daily_trips, mask: hash}"
+BANDS, HASHES = OTHER.replace(RAW, BAND), OTHER.replace(RAW, HASHED)
+
+
+def text(*documents):
+    return "\n---\n".join(documents)
+
+
+@pytest.fixture
+def cast(db, sources):
+    return factories.make_cast(root=str(sources))
+
+
+@pytest.fixture
+def restricted(cast):
+    """An approved version whose trips are restricted."""
+    return agreed(cast, text(ENTITY, SOURCE, RESTRICTED))
+
+
+def agreed(cast, definitions):
+    version = submitted(cast, definitions)
+    for steward in (cast.steward, cast.second_steward):
+        version.refresh_from_db()
+        if version.state == State.IN_REVIEW:
+            approve(version, steward)
+    version.refresh_from_db()
+    assert version.state == State.APPROVED
+    return version
+
+
+def submitted(cast, definitions):
+    return make_version(cast, state=State.IN_REVIEW, text=definitions)
+
+
+@pytest.mark.parametrize(("view", "mask"), [(BANDS, "bucket of 4"), (HASHES, "hash")])
+def test_a_masked_form_is_told_and_takes_as_many_as_its_column(cast, restricted, view, mask):
+    version = submitted(cast, text(ENTITY, SOURCE, view))
+
+    assert approval.approvals_required(version) == 2
+    name = "band" if view is BANDS else "hashed"
+    assert (
+        f"feature {name}: a masked form ({mask}) of the column driver_stats.avg_daily_trips,"
+        " approved as restricted in driver_hourly@1.0.0"
+    ) in version.packet["reasons"]
+    assert version.sensitivity == "internal"
+
+
+def test_a_version_that_changes_nothing_of_the_mask_is_settled(cast, restricted):
+    agreed(cast, text(ENTITY, SOURCE, BANDS))
+
+    version = submitted(cast, BANDS.replace("Conversion rate", "Rate of conversion"))
+
+    assert (version.packet["guard"], approval.approvals_required(version)) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        OTHER.replace(RAW, BAND.replace(", mask: {bucket: [18, 30, 65]}", "")),
+        OTHER.replace(RAW, BAND.replace("[18, 30, 65]", "[18, 30, 40, 65]")),
+        OTHER.replace(RAW, BAND.replace("{bucket: [18, 30, 65]}", "hash")),
+    ],
+    ids=["no mask", "finer", "hash"],
+)
+def test_what_tells_more_than_people_agreed_to_takes_as_many_again(cast, restricted, view):
+    agreed(cast, text(ENTITY, SOURCE, BANDS))
+
+    version = submitted(cast, view)
+
+    assert (version.change_class, version.packet["guard"]) == ("major", True)
+    assert "feature band: it tells more, and is internal" in version.packet["reasons"]
+    assert approval.approvals_required(version) == 2
+
+
+def test_coarser_edges_are_a_major_change_that_weakens_nothing(cast, restricted):
+    agreed(cast, text(ENTITY, SOURCE, BANDS))
+
+    version = submitted(cast, BANDS.replace("[18, 30, 65]", "[30, 65]"))
+
+    assert (version.change_class, version.packet["guard"]) == ("major", False)
+    reasons = version.packet["reasons"]
+    assert reasons == ["feature band: mask bucket of 4 became bucket of 3"]
+
+
+def test_values_of_what_waits_are_as_closed_as_the_column(cast, restricted):
+    version = submitted(cast, text(ENTITY, SOURCE, HASHES))
+
+    assert sensitivities(cast.project, version.spec)["hashed"] == "restricted"
+
+
+def test_a_feature_computed_of_a_masked_one_is_held_to_the_mask_alone(cast, restricted):
+    factories.make_ready(agreed(cast, text(ENTITY, SOURCE, BANDS)))
+
+    version = submitted(
+        cast,
+        "kind: OnDemandFeatureView\nname: young\ninputs: {features: ['driver_daily:band']}\n"
+        "features:\n  - {name: is_young, type: bool, sql: \"band = '<18'\"}\n",
+    )
+
+    assert (version.packet["guard"], approval.approvals_required(version)) == (False, 1)
+
+
+# --- the key --------------------------------------------------------------------------------------
+
+
+def test_hashes_name_a_key_of_their_project_that_nobody_is_shown(cast):
+    version = make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, HASHES))
+
+    key = MaskKey.objects.get(project=cast.project)
+    assert version.spec.mask_key == key.identity == newest_identity(cast.project)
+    assert key_of(version.spec) == bytes(key.secret)
+    assert len(key_of(version.spec)) == 32
+    entry = AuditEntry.objects.get(verb="project.mask_key_made")
+    assert entry.actor_id == cast.author.pk
+    said = f"{entry.data} {version.spec_json}"
+    assert key.identity in said
+    assert bytes(key.secret).hex() not in said
+
+
+def test_definitions_without_hashes_make_no_key(cast):
+    version = make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, BANDS))
+
+    assert version.spec.mask_key == ""
+    assert key_of(version.spec) == b""
+    assert not MaskKey.objects.exists()
+
+
+def test_a_plan_makes_no_key_and_applying_twice_changes_nothing(cast):
+    definitions = text(ENTITY, SOURCE, HASHES)
+    factories.apply(definitions, cast, dry_run=True)
+    assert not MaskKey.objects.exists()
+
+    factories.apply(definitions, cast)
+
+    assert {each.change for each in factories.apply(definitions, cast)} == {"unchanged"}
+    assert MaskKey.objects.count() == 1
+
+
+def test_another_project_has_another_key(cast, sources):
+    elsewhere = factories.make_project("elsewhere", cast.owner)
+    MaskKey.objects.create(project=elsewhere, made_at=factories.AT)
+    make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, HASHES))
+
+    one, other = MaskKey.objects.order_by("pk")
+    assert one.identity != other.identity
+    assert bytes(one.secret) != bytes(other.secret)
+
+
+def test_another_key_is_a_major_change_and_another_table(cast):
+    first = agreed(cast, text(ENTITY, SOURCE, HASHES))
+    MaskKey.objects.create(project=cast.project, number=2, made_at=factories.AT)
+
+    second = submitted(cast, HASHES)
+
+    assert second.change_class == "major"
+    assert "the project's key of hashes changed" in second.packet["reasons"]
+    assert second.data_fingerprint != first.data_fingerprint
+
+
+# --- what stands beside it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["driver_id", "event_timestamp", "created"])
+def test_a_mask_over_what_every_row_shows_is_refused(cast, column):
+    view = OTHER.replace(RAW, HASHED.replace("column: avg_daily_trips", f"column: {column}"))
+
+    with pytest.raises(InvalidDefinitions, match="hashed: .* stands in every row as it is"):
+        factories.apply(text(ENTITY, SOURCE, view), cast)
+
+
+def test_a_key_under_another_name_in_sql_is_refused_too(cast):
+    sql = (
+        "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate,"
+        " driver_id + 1 AS avg_daily_trips FROM driver_stats\n"
+    )
+
+    with pytest.raises(InvalidDefinitions, match="hashed: driver_id stands in every row"):
+        factories.apply(text(ENTITY, SOURCE, HASHES + sql), cast)
