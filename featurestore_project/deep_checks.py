@@ -20,7 +20,7 @@ from materialization.quality.freshness import freshness_of, promising
 from materialization.stalls import silent_kinds, waiting_queues
 from registry.models import AuditHead, AuditSeal
 from registry.queries import served_versions
-from registry.verifying import recent_findings
+from registry.verifying import START, recent_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,11 +75,11 @@ def check_alerts() -> str:
 def check_trail() -> str:
     """Say where the trail is not guarded, not whole, or not what there is; which, the shell says.
 
-    Each question looks at the newest entries and at some of the versions, the next at others.
+    Each question looks at the newest entries and at some of the rows, the next at others.
     """
     try:
-        found, _seen.version = recent_findings(
-            entries=TRAIL_ENTRIES, seconds=TRAIL_SECONDS, after=_seen.version
+        found, _seen.last = recent_findings(
+            entries=TRAIL_ENTRIES, seconds=TRAIL_SECONDS, after=_seen.last
         )
     except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
@@ -106,9 +106,9 @@ def check_seals() -> str:
 
 
 class _Seen:
-    """Behind which version the next look at the trail goes on."""
+    """Behind which row the next look at the trail goes on."""
 
-    version = 0
+    last = START
 
 
 _seen = _Seen()

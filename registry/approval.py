@@ -7,23 +7,24 @@ that no editor decides (``lifecycle``).
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from guardian.shortcuts import get_users_with_perms
 
 from lib.errors import Forbidden
-from registry import access, hands, lifecycle
+from registry import access, hands, lifecycle, told_accounts
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, Verdict
 from registry.evidence import decided_on, evidence_of
-from registry.models import PolicyChange
+from registry.models import AuditEntry, Membership, PolicyChange
 from registry.queries import relatives
 from registry.remembered import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.models import ApiToken, FeatureView, FeatureViewVersion
+    from registry.models import ApiToken, FeatureView, FeatureViewVersion, Project
 
 RIGHT = lifecycle.PERMISSION[Action.APPROVE]
 
@@ -32,9 +33,36 @@ class NotAskedAtSubmit(Forbidden):
     code = "not_asked_at_submit"
 
 
+class NotAsTold(Forbidden):
+    code = "not_as_told"
+
+
 def require_person(version: FeatureViewVersion, actor: User, token: ApiToken | None) -> None:
-    """Return if the decision is a person's own: see ``hands.require_own_voice``."""
-    hands.require_own_voice(actor, token, project=version.feature_view.project.name)
+    """Return if the decision is a person's own, who is what the trail says they are.
+
+    :raises Forbidden: as ``hands.require_own_voice``.
+    :raises NotAsTold: what lets them decide came past the trail; says what it is.
+    """
+    project = version.feature_view.project
+    hands.require_own_voice(actor, token, project=project.name)
+    for said in _not_as_told(project, actor, token):
+        raise NotAsTold(
+            f"{actor} does not decide: of the account, {said}. A superuser looks at it (manage.py"
+            " verify_audit), and gives what is right again in the admin.",
+            project=project.name,
+        )
+
+
+def _not_as_told(project: Project, user: User, token: ApiToken | None) -> Iterator[str]:
+    """Yield what of those who decide somebody wrote into the database who had it in their hands."""
+    entries = AuditEntry.objects.filter(project_name=project.name, verb__in=told_accounts.ROLES)
+    roles = Membership.objects.filter(project=project, user=user).select_related("user__pseudonym")
+    found = chain(
+        told_accounts.findings_of_accounts([access.reloaded(user)], told_accounts.DECIDING),
+        told_accounts.findings_of_roles(roles, entries.order_by("pk")) if roles else (),
+        told_accounts.findings_of_tokens([token] if token else []),
+    )
+    yield from (said for _, said in found)
 
 
 def reviewers_of(feature_view: FeatureView) -> list[int]:

@@ -218,8 +218,13 @@ def verify_newest(most: int) -> BrokenLink | None:
     return None if before.hash in seen and is_last else BrokenLink(0, before.hash, previous)
 
 
+def is_ours(entry: AuditEntry) -> bool:
+    """Return whether the server's key, or a former one, wrote the entry as it is."""
+    return entry.hash in _entry_hashes(entry, settings.AUDIT_KEYS)
+
+
 def _broken(previous: str, entry: AuditEntry) -> BrokenLink | None:
-    if entry.previous_hash == previous and entry.hash in _entry_hashes(entry, settings.AUDIT_KEYS):
+    if entry.previous_hash == previous and is_ours(entry):
         return None
     return BrokenLink(entry.pk, previous, entry.previous_hash)
 

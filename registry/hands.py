@@ -7,7 +7,6 @@ how many have to agree (``approval``).
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
@@ -18,6 +17,7 @@ from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
 from registry.scopes import scope_of
+from registry.told_accounts import password_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -86,18 +86,17 @@ def require_own_voice(actor: User, token: ApiToken | None, *, project: str) -> N
     require_own_password(User.objects.get(pk=actor.pk), project=project)
 
 
-def digest_of(user: User) -> str:
-    """Return what is kept of the password that is stored for the account."""
-    return hashlib.sha256(user.password.encode()).hexdigest()
-
-
 def note_password(
     *, user: User, set_by: User, at: datetime, accepted_by: User | None = None
 ) -> None:
     """Remember who gave the account the password that is stored for it now."""
     if user.has_usable_password():
         PasswordChange.objects.create(
-            user=user, set_by=set_by, set_at=at, accepted_by=accepted_by, digest=digest_of(user)
+            user=user,
+            set_by=set_by,
+            set_at=at,
+            accepted_by=accepted_by,
+            digest=password_digest(user),
         )
 
 
@@ -118,7 +117,7 @@ def has_anothers_password(user: User) -> bool:
 def _last_password(user: User) -> PasswordChange | None:
     """Return who set the present password; None: it came past us, as by a shell."""
     last = PasswordChange.objects.filter(user=user).order_by("-id").first()
-    return last if last is not None and last.digest == digest_of(user) else None
+    return last if last is not None and last.digest == password_digest(user) else None
 
 
 def reads_as_own(user: User | AnonymousUser) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import connection
@@ -25,10 +25,10 @@ from registry.models import (
     VersionEditor,
 )
 from registry.told import Told, findings_of_grant, findings_of_version
-from registry.verifying_rights import rights_findings
+from registry.verifying_rights import RIGHTS, Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.models import QuerySet
 
@@ -54,12 +54,26 @@ def findings() -> Iterator[Finding]:
     if (broken := audit.verify()) is not None:
         yield _broken(broken)
     yield from _actors()
-    for where, said in rights_findings():
-        yield Finding("rights", where, said)
-    for batch in in_key_order(_versions(), AT_ONCE):
-        yield from version_findings(batch)
-    for grants in in_key_order(_grants(), AT_ONCE):
-        yield from grant_findings(grants)
+    for stage in STAGES:
+        for batch in in_key_order(stage.rows(), AT_ONCE):
+            yield from stage.look(batch)
+
+
+class Stage(NamedTuple):
+    """One kind of rows, and the look at some of them."""
+
+    rows: Callable[[], QuerySet[Any]]
+    look: Callable[[Sequence[Any]], Iterator[Finding]]
+
+
+class After(NamedTuple):
+    """The stage at which a look goes on, and the row of it behind which."""
+
+    stage: int
+    key: int
+
+
+START = After(0, 0)
 
 
 def _actors() -> Iterator[Finding]:
@@ -78,22 +92,23 @@ def trigger_findings() -> Iterator[Finding]:
         yield Finding("triggers", "the database", fault)
 
 
-def recent_findings(*, entries: int, seconds: float, after: int) -> tuple[list[Finding], int]:
-    """Return what is wrong with the triggers, the newest entries, and as many versions as time has.
+def recent_findings(*, entries: int, seconds: float, after: After) -> tuple[list[Finding], After]:
+    """Return what is wrong with the triggers, the newest entries, and as many rows as time has.
 
-    ``after`` is the version behind which to go on; returned with where to go on next time, 0 once
-    all have been looked at. For whoever asks often: each question takes a bounded time.
+    ``after`` is where to go on; returned with where to go on next time, at the start once all have
+    been looked at. For whoever asks often: each question takes a bounded time.
     """
     found = list(trigger_findings())
     if (broken := audit.verify_newest(entries)) is not None:
         found.append(_broken(broken))
     until = monotonic() + seconds
-    for batch in in_key_order(_versions(), AT_ONCE, after=after):
-        found += version_findings(batch)
-        after = batch[-1].pk
-        if monotonic() > until:
-            return found, after
-    return found, 0
+    for number, stage in list(enumerate(STAGES))[after.stage :]:
+        behind = after.key if number == after.stage else 0
+        for batch in in_key_order(stage.rows(), AT_ONCE, after=behind):
+            found += stage.look(batch)
+            if monotonic() > until:
+                return found, After(number, batch[-1].pk)
+    return found, START
 
 
 def _broken(link: audit.BrokenLink) -> Finding:
@@ -153,3 +168,17 @@ def _told(versions: Sequence[FeatureViewVersion]) -> dict[int, Told]:
     for evidence in Evidence.objects.filter(version__in=keys).defer("parts"):
         told[evidence.version_id].evidence.append(evidence)
     return told
+
+
+def _of_rights(
+    look: Callable[[Sequence[Any]], Iterator[Wrong]],
+) -> Callable[..., Iterator[Finding]]:
+    return lambda rows: (Finding("rights", where, said) for where, said in look(rows))
+
+
+#: All that is compared with the trail, in turn: who decides first.
+STAGES = (
+    *(Stage(rows, _of_rights(look)) for rows, look in RIGHTS),
+    Stage(_versions, version_findings),
+    Stage(_grants, grant_findings),
+)

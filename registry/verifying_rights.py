@@ -15,6 +15,7 @@ from registry import access, audit
 from registry.choices import Action, Right, Role
 from registry.lifecycle import VERB
 from registry.models import (
+    ApiToken,
     AuditEntry,
     DataSource,
     Entity,
@@ -26,57 +27,86 @@ from registry.models import (
     Project,
 )
 from registry.models.names import pseudonym_of
+from registry.told_accounts import (
+    AGREED,
+    DELETED,
+    FORGOTTEN,
+    GRANTED,
+    MADE,
+    ROLES,
+    Found,
+    findings_of_accounts,
+    findings_of_roles,
+    findings_of_tokens,
+    removed_past,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from django.db.models import QuerySet
 
 #: Rows, and entries, that are looked at together.
 AT_ONCE = 500
-ROLES = ("membership.granted", "membership.revoked")
 POLICY = ("approvals_required", "approvals_required_sensitive", "evidence_required")
 PROMOTED, RETIRED = VERB[Action.PROMOTE], VERB[Action.RETIRE]
 #: Rights of which somebody has to be known to have given them.
 DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW)
 
-LET_IN = ("user.activated", "user.deactivated")
-ACCOUNTS = ("user.created", "user.changed", "user.forgotten", *LET_IN)
-
 #: Where it is, and what is wrong with it.
 Wrong = tuple[str, str]
 
 
-def rights_findings() -> Iterator[Wrong]:
-    for projects in in_key_order(Project.objects.all(), AT_ONCE):
-        for project in projects:
-            yield from _roles(project)
-            yield from _policy(project)
-            yield from _permissions(project)
-            yield from _definitions(project)
-    yield from _view_permissions()
-    for users in in_key_order(User.objects.select_related("pseudonym"), AT_ONCE):
-        yield from _accounts(users)
-    for views in in_key_order(FeatureView.objects.select_related("project"), AT_ONCE):
-        yield from _defaults(views)
+def _project(projects: Sequence[Project]) -> Iterator[Wrong]:
+    for project in projects:
+        yield from _roles(project)
+        yield from _policy(project)
+        yield from _permissions(project)
+        yield from _definitions(project)
+
+
+def _accounts(users: Sequence[User]) -> Iterator[Wrong]:
+    yield from _of_people(findings_of_accounts(users))
+
+
+def _tokens(tokens: Sequence[ApiToken]) -> Iterator[Wrong]:
+    yield from _of_people(findings_of_tokens(tokens))
+
+
+def _gone(entries: Sequence[AuditEntry]) -> Iterator[Wrong]:
+    for pk in removed_past(entries):
+        yield f"account {pk}", "it is not there any more, and the trail has nobody who removed it"
+
+
+def _of_people(found: Found) -> Iterator[Wrong]:
+    """Name people as the trail does, with the key by which a shell finds them."""
+    for user, said in found:
+        yield f"account {user.pk} ({pseudonym_of(user)})", said
 
 
 def _roles(project: Project) -> Iterator[Wrong]:
     """Whoever has a role was given it, and nobody lost one without an entry."""
     told: set[tuple[str, str]] = set()
-    for entry in _entries(project, ROLES):
-        is_given = entry.verb == ROLES[0]
+    entries = list(_entries(project, ROLES))
+    for entry in entries:
+        if entry.verb == AGREED:
+            continue
+        is_given = entry.verb == GRANTED
         said = (entry.after if is_given else entry.before) or {}
         pair = str(said.get("user")), str(said.get("role"))
         told = told | {pair} if is_given else told - {pair}
     gone = set(
-        AuditEntry.objects.filter(verb="user.forgotten").values_list("subject_label", flat=True)
+        AuditEntry.objects.filter(verb__in=(FORGOTTEN, DELETED)).values_list(
+            "subject_label", flat=True
+        )
     )
     told = {pair for pair in told if pair[0] not in gone}
     memberships = Membership.objects.filter(project=project).select_related("user__pseudonym")
     there = {(pseudonym_of(each.user), str(each.role)) for each in memberships}
-    for who, role in sorted(there - told):
-        yield str(project), f"{who} is {role}, and the trail has nobody who made them that"
     for who, role in sorted(told - there):
         yield str(project), f"{who} is not {role} any more, and the trail has nobody who took that"
+    for user, said in findings_of_roles(memberships, entries):
+        yield str(project), f"{pseudonym_of(user)}: {said}"
 
 
 def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:
@@ -134,40 +164,12 @@ def _permissions(project: Project) -> Iterator[Wrong]:
         yield str(project), "a group has rights, which no role gives"
 
 
-def _view_permissions() -> Iterator[Wrong]:
+def _view_permissions(held: Sequence[FeatureViewUserObjectPermission]) -> Iterator[Wrong]:
     """Rights on single views are given in a shell only, so nothing says who gave them."""
-    held = FeatureViewUserObjectPermission.objects.select_related(
-        "content_object__project", "permission"
-    )
-    for each in held.filter(permission__codename__in=DECIDING).order_by("pk")[:AT_ONCE]:
+    for each in held:
         view = each.content_object
         said = f"account {each.user_id} has the right {each.permission.codename} on it alone"
         yield f"{view.project}/{view}", f"{said}, and the trail has nobody who gave that"
-
-
-def _accounts(users: Sequence[User]) -> Iterator[Wrong]:
-    """Whoever is let in or shut out was so by somebody, and so is a superuser whom somebody made.
-
-    The first superuser is made in a shell, and no entry is of accounts that were made there.
-    """
-    entries = AuditEntry.objects.filter(
-        subject_type="user", subject_id__in=[str(each.pk) for each in users], verb__in=ACCOUNTS
-    )
-    active: dict[str, bool] = {}
-    superuser: dict[str, bool] = {}
-    for entry in entries.order_by("pk"):
-        if entry.verb in LET_IN:
-            active[entry.subject_id] = entry.verb == LET_IN[0]
-        elif isinstance(entry.after, dict) and "is_superuser" in entry.after:
-            superuser[entry.subject_id] = entry.after["is_superuser"]
-        elif entry.verb == "user.forgotten":
-            superuser[entry.subject_id] = False
-    for user in users:
-        key, who = str(user.pk), f"account {user.pk}"
-        if user.is_active != active.get(key, True):
-            yield who, "it is let in or shut out, and the trail has nobody who did that"
-        if user.is_superuser != superuser.get(key, user.is_superuser):
-            yield who, "it is a superuser's or not, and the trail has nobody who changed that"
 
 
 def _policy(project: Project) -> Iterator[Wrong]:
@@ -184,3 +186,19 @@ def _entries(project: Project, verbs: Sequence[str]) -> Iterator[AuditEntry]:
     found = AuditEntry.objects.filter(project_name=project.name, verb__in=verbs)
     for batch in in_key_order(found, AT_ONCE):
         yield from batch
+
+
+def _rights_on_views() -> QuerySet[FeatureViewUserObjectPermission]:
+    held = FeatureViewUserObjectPermission.objects.filter(permission__codename__in=DECIDING)
+    return held.select_related("content_object__project", "permission")
+
+
+#: What is looked at, some rows at a time, and how.
+RIGHTS: Sequence[tuple[Callable[[], QuerySet[Any]], Callable[[Any], Iterator[Wrong]]]] = (
+    (Project.objects.all, _project),
+    (lambda: User.objects.select_related("pseudonym"), _accounts),
+    (lambda: AuditEntry.objects.filter(subject_type="user", verb__in=MADE), _gone),
+    (lambda: ApiToken.objects.select_related("user__pseudonym"), _tokens),
+    (_rights_on_views, _view_permissions),
+    (lambda: FeatureView.objects.select_related("project"), _defaults),
+)

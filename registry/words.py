@@ -98,6 +98,8 @@ VERBS = {
     "user.login_failed": Verb("failed to log in as", "gpp_bad"),
     "user.login_refused": Verb("was refused {more} more log-ins as", "gpp_bad"),
     "user.password_changed": Verb("changed the password of", "password"),
+    "user.password_renewed": Verb("stored the same password by a newer hasher for", "password"),
+    "user.deleted": Verb("removed the account", "person_off"),
 }
 #: What somebody was refused to do, as in "approving driver_hourly@1.0.0".
 DOING = {

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
-from registry import epoch
+from registry import audit, epoch
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
 from registry.hands import note_password
@@ -27,6 +28,8 @@ from registry.operations.people import grants, members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.operations.registration.roots import assign_root
 from registry.reading.parsing import parse_files
+from registry.told_accounts import ALL as ALL_FACTS
+from registry.told_accounts import told
 from tests.remembering import remembered
 
 if TYPE_CHECKING:
@@ -111,10 +114,14 @@ class Cast:
 def make_user(name: str, **columns: Any) -> User:
     """Return somebody who has set their own password."""
     user = User.objects.create_user(name, password="pw", **columns)
-    note_password(user=user, set_by=user, at=AT)
     if user.is_superuser:  # as the first of an installation is one: by nobody's word
         about = {"kind": AccountKind.PERSON, "set_by": user, "set_at": AT, "raised_by": [[]]}
         Account.objects.update_or_create(user=user, defaults=about)
+    with transaction.atomic():
+        audit.record(
+            actor=user, verb="user.created", subject=user, data=told(user, *ALL_FACTS), at=AT
+        )
+    note_password(user=user, set_by=user, at=AT)
     return user
 
 

@@ -78,17 +78,20 @@ def settle(*, root: Path, at: datetime) -> People:
 def _user(name: str, password: str, *, is_admin: bool, at: datetime) -> User:
     from django.contrib.auth.models import User
 
-    from registry.hands import has_own_password, note_password
+    from lib.shells import at_shell
+    from registry.hands import has_own_password
+    from registry.operations.people.users import note_password_changed
 
-    user, created = User.objects.get_or_create(
-        username=name,
-        defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
-    )
-    if created or not user.check_password(password):
-        user.set_password(password)
-        user.save(update_fields=["password"])
+    with at_shell():
+        user, created = User.objects.get_or_create(
+            username=name,
+            defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
+        )
+        if created or not user.check_password(password):
+            user.set_password(password)
+            user.save(update_fields=["password"])
     if not has_own_password(user):
-        note_password(user=user, set_by=user, at=at)  # as if they had logged in and set it
+        note_password_changed(user=user, actor=user, at=at)  # as if they had logged in and set it
     return user
 
 

@@ -117,7 +117,8 @@ def test_a_head_that_was_set_back_is_found(trail):
 def test_entries_of_one_act_share_its_id(cast):
     apply(DEFINITIONS, cast)
 
-    acts = AuditEntry.objects.filter(actor=cast.author).values_list("act_id", flat=True)
+    entries = AuditEntry.objects.filter(actor=cast.author, project_name="rides")
+    acts = entries.values_list("act_id", flat=True)
     assert len(acts) == 3
     assert len(set(acts)) == 1
 

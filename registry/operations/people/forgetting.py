@@ -15,6 +15,7 @@ from registry.models import ApiToken, Membership, Project, UsedName
 from registry.models.names import pseudonym_of
 from registry.operations.people.users import LastSuperuser
 from registry.queries import owned_alone
+from registry.told_accounts import ALL, told
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,7 +48,10 @@ def forget_person(*, user: User, actor: User, at: datetime) -> User:
             actor=actor,
             verb="user.forgotten",
             subject=stored,
-            data={"without_active_owner": abandoned} if abandoned else {},
+            data={
+                **({"without_active_owner": abandoned} if abandoned else {}),
+                **told(stored, *ALL),
+            },
             at=at,
         )
     user.refresh_from_db()

@@ -22,6 +22,7 @@ from registry.choices import AccountKind, Role
 from registry.hands import require_own_password
 from registry.models import Account, Identity, Membership, Project
 from registry.openid import groups_of, said_at
+from registry.told_accounts import ALL, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +185,7 @@ def _give(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) 
             verb="membership.granted",
             subject=project,
             after={"user": user, "role": role},
-            data={"group": group},
+            data={"group": group, "hands": [[]]},
             at=at,
         )
         # Nobody's word here: whoever runs the server says which group has which role.
@@ -247,6 +248,7 @@ def _make(claims: Mapping[str, Any], at: datetime) -> Identity:
         verb="user.created",
         subject=user,
         after={"kind": AccountKind.PERSON, "login": False, "provider": settings.OIDC_ISSUER},
+        data=told(user, *ALL),
         at=at,
     )
     return identity

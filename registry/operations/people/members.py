@@ -24,6 +24,7 @@ from registry.hands import (
 from registry.models import Membership, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
+from registry.told_accounts import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,7 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
             verb="membership.agreed",
             subject=project,
             after={"user": user, "role": membership.role},
+            data={"hands": hands},
             at=at,
         )
         Membership.objects.filter(pk=membership.pk).update(
@@ -153,16 +155,18 @@ def grant(
     known.exclude(group="").delete()
     found = known.first()
     if found is None:
+        agreed = [actor, *([accepted_by] if accepted_by else [])]
+        hands = hands_of(project, user, *agreed)
+        second = {SECOND: accepted_by.pk} if accepted_by else {}
         # The entry first: without it the database takes no role.
         audit.record(
             actor=actor,
             verb="membership.granted",
             subject=project,
             after={"user": user, "role": role},
-            data=data,
+            data={**(data or {}), "hands": hands, **second},
             at=at,
         )
-        agreed = [actor, *([accepted_by] if accepted_by else [])]
         found = Membership.objects.create(
             project=project,
             user=user,
@@ -171,7 +175,7 @@ def grant(
             granted_at=at,
             accepted_by=accepted_by,
             agreed_at=at if accepted_by else None,
-            hands=hands_of(project, user, *agreed),
+            hands=hands,
         )
     access.sync_permissions(project, user)
     return found

@@ -16,6 +16,7 @@ from registry.choices import AccountKind, Right, Role
 from registry.hands import DECIDING_ROLES
 from registry.models import Account, Membership
 from registry.operations.people.members import grant, managing
+from registry.told_accounts import ALL, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def make_service_account(
             verb="service_account.created",
             subject=user,
             after=columns(account) | {"role": role},
+            data=told(user, *ALL),
             project=project,
             at=at,
         )
@@ -118,6 +120,7 @@ def change_service_account(
             audit.record(
                 actor=actor, verb="service_account.changed", subject=user,
                 before=before, after=after, project=project, at=at,
+                data={} if active is None else told(user, "is_active"),
             )  # fmt: skip
     return account
 

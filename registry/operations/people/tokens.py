@@ -21,6 +21,7 @@ from registry.choices import Right
 from registry.hands import has_own_password
 from registry.models import ApiToken, FeatureView, Membership
 from registry.scopes import is_limited, networks_of, scope_of
+from registry.told_accounts import token_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,7 @@ def issue_token(
         verb="api_token.issued",
         subject=token,
         after={"user": user, **facts(token)},
+        data={"token": token_facts(token)},
         project=project,
         at=at,
     )
@@ -135,6 +137,15 @@ def rotate_token(
         successor.save()
         ends = min(token.expires_at, at + timedelta(hours=overlap_hours))
         ApiToken.objects.filter(pk=token.pk).update(expires_at=ends)
+        audit.record(
+            actor=actor,
+            verb="api_token.issued",
+            subject=successor,
+            after={"user": successor.user, **facts(successor)},
+            data={"token": token_facts(successor)},
+            project=token.project,
+            at=at,
+        )
         audit.record(
             actor=actor,
             verb="api_token.rotated",

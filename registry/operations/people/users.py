@@ -19,6 +19,7 @@ from registry.models import Account, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE, decides_anything
 from registry.queries import owned_alone
+from registry.told_accounts import ALL, MARKS, SECOND, told
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,15 +60,16 @@ def add_user(*, user: User, kind: AccountKind, actor: User, at: datetime) -> Use
     if kind is AccountKind.SERVICE:
         _take_login(user)
     user.save()
-    note_password(user=user, set_by=actor, at=at)
     _mark(user, kind, actor, at)
     audit.record(
         actor=actor,
         verb="user.created",
         subject=user,
         after=_rights(user) | {"kind": kind, "login": user.has_usable_password()},
+        data=told(user, *ALL),
         at=at,
     )
+    note_password(user=user, set_by=actor, at=at)
     return user
 
 
@@ -137,7 +139,10 @@ def store_account(
         account_names.check_name(user)
         account_names.note_name(user)
     User.objects.filter(pk=user.pk).update(**_columns(user))
-    data = {**data, **({"changed": changed} if changed else {})}
+    rights = [name for name, value in before.items() if value != after[name]]
+    marks = MARKS if "is_superuser" in rights else ()
+    facts = {each for each in (*rights, *marks, *changed) if each in ALL}
+    data = {**data, **({"changed": changed} if changed else {}), **told(user, *facts)}
     audit.record(
         actor=actor, verb="user.changed", subject=user, before=before, after=after, data=data, at=at
     )
@@ -227,7 +232,11 @@ def store_active(
             actor=actor,
             verb=f"user.{'activated' if active else 'deactivated'}",
             subject=user,
-            data={**(data or {}), **({"without_active_owner": abandoned} if abandoned else {})},
+            data={
+                **(data or {}),
+                **({"without_active_owner": abandoned} if abandoned else {}),
+                **told(user, "is_active"),
+            },
             at=at,
         )
 
@@ -257,14 +266,21 @@ def note_password_changed(
     Until its owner changes it, a password is the hand of the ``actor`` who set it.
     """
     with transaction.atomic():
-        note_password(user=user, set_by=actor, at=at, accepted_by=accepted_by)
+        second = {SECOND: accepted_by.pk} if accepted_by else {}
         audit.record(
             actor=actor,
             verb="user.password_changed",
             subject=user,
-            data={"login": user.has_usable_password(), **(data or {})},
+            data={
+                "login": user.has_usable_password(),
+                **(data or {}),
+                **second,
+                **told(user, "password"),
+            },
             at=at,
         )
+        # The entry first: without it the database keeps no word of who set a password.
+        note_password(user=user, set_by=actor, at=at, accepted_by=accepted_by)
 
 
 def password_set(*, user: User, before: str, actor: User, at: datetime) -> Proposal | None:

@@ -144,7 +144,7 @@ def test_a_project_a_role_and_a_token_are_not_named_with_a_null_character(as_, c
 
     for address, post in posts.items():
         assert "Null characters are not allowed" in client.post(address, post).text, address
-    assert "project.created" not in verbs()[:-1]
+    assert verbs().count("project.created") == 1
 
 
 def test_only_a_superuser_makes_a_project(as_, cast):

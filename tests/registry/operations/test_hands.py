@@ -19,7 +19,6 @@ from registry.hands import (
     HandMayNotDecide,
     PasswordNotYourOwn,
     TokenMayNotDecide,
-    note_password,
 )
 from registry.models import (
     ApiToken,
@@ -256,9 +255,16 @@ def test_a_right_given_at_the_shell_is_nobodys_word(cast):
         approve(version, user)
 
 
+def _ghost():
+    """Return a superuser of the shell who set their own password afterwards."""
+    with at_shell("eve@server"):
+        ghost = User.objects.create_superuser("ghost", password="pw")
+    users.note_password_changed(user=ghost, actor=ghost, at=AT)
+    return ghost
+
+
 def test_a_superuser_made_at_the_shell_has_nobodys_word_but_the_first(cast):
-    ghost = User.objects.create_superuser("ghost", password="pw")
-    note_password(user=ghost, set_by=ghost, at=AT)
+    ghost = _ghost()
     version = make_version(cast, state=State.IN_REVIEW)
 
     with pytest.raises(HandMayNotDecide, match="stored at the shell of the server"):
@@ -271,8 +277,7 @@ def test_a_superuser_made_at_the_shell_has_nobodys_word_but_the_first(cast):
 
 
 def test_a_ghost_of_the_shell_does_not_become_the_first(cast):
-    ghost = User.objects.create_superuser("ghost", password="pw")
-    note_password(user=ghost, set_by=ghost, at=AT)
+    ghost = _ghost()
     old = User.objects.get(pk=cast.superuser.pk)
     old.is_superuser = False
     users.change_user(user=old, actor=ghost, at=AT)

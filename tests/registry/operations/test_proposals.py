@@ -99,7 +99,7 @@ def test_where_nobody_else_could_agree_it_is_done_and_the_trail_says_so(cast, db
 
     assert isinstance(grant(cast, cast.outsider), Membership)
 
-    assert last_entry("membership.granted").data == ALONE
+    assert last_entry("membership.granted").data.items() >= ALONE.items()
     assert Membership.objects.get(user=cast.outsider).hands == [[cast.owner.pk]]
 
 
