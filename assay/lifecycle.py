@@ -5,6 +5,7 @@ Not for deciding what is allowed: the server does, these only ask.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from assay.calls import Calls
 from assay.errors import Invalid
@@ -19,6 +20,9 @@ STARTS_FROM = {
     "approve": "in_review",
     "reject": "in_review",
     "review": "in_review",
+    "break-glass": "in_review",
+    "confirm": "approved",
+    "object": "approved",
     "promote": "approved",
     "deprecate": "approved",
     "restore": "deprecated",
@@ -58,6 +62,27 @@ class LifecycleCalls(Calls):
     def reject(self, reference: str, *, packet_hash: str, comment: str = "") -> JSON:
         """Send it back with a comment; ``packet_hash`` as in ``approve``."""
         return self._transition("reject", reference, comment, packet_hash=packet_hash)
+
+    def break_glass(
+        self, reference: str, *, packet_hash: str, comment: str, until: datetime | None = None
+    ) -> JSON:
+        """Approve in an emergency without the four eyes, ``comment`` says why; None: for a day.
+
+        It is marked everywhere until somebody else confirmed it, and deprecated at its end if
+        nobody did. ``packet_hash`` as in ``approve``.
+        """
+        end = until.isoformat() if until else ""
+        return self._transition(
+            "break-glass", reference, comment, packet_hash=packet_hash, until=end
+        )
+
+    def confirm(self, reference: str, *, packet_hash: str, comment: str = "") -> JSON:
+        """Approve afterwards what somebody else approved by breaking the glass."""
+        return self._transition("confirm", reference, comment, packet_hash=packet_hash)
+
+    def object_to(self, reference: str, *, packet_hash: str, comment: str) -> JSON:
+        """Object to what was approved by breaking the glass, which deprecates it; say why."""
+        return self._transition("object", reference, comment, packet_hash=packet_hash)
 
     def promote(self, reference: str, *, comment: str = "", force: bool = False) -> JSON:
         """Make the version the default, the one that references without a version mean.

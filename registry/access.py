@@ -32,6 +32,7 @@ _AUTHOR = _READ | _PLANNER | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
 _OPERATOR = {Right.VIEW_PROJECT, Right.MATERIALIZE_FEATUREVIEW, Right.CHANGE_SCHEDULE}
 _STEWARD = _OPERATOR | {
     Right.APPROVE_FEATUREVIEW,
+    Right.BREAK_GLASS,
     Right.RELEASE_FEATUREVIEW,
     Right.VIEW_AUDITENTRY,
     Right.GIVE_READGRANT,
@@ -53,6 +54,7 @@ ROLES: dict[Role, frozenset[Right]] = {
 DECISIONS = frozenset(
     {
         Right.APPROVE_FEATUREVIEW,
+        Right.BREAK_GLASS,
         Right.RELEASE_FEATUREVIEW,
         Right.MANAGE_MEMBERS,
         Right.GIVE_READGRANT,
@@ -325,7 +327,7 @@ def access_version(
     :raises VersionNotFound: the view has none of that number.
     """
     feature_view = access_feature_view(user, project_name, name, right)
-    related = ("feature_view__project", "table", "based_on", "created_by")
+    related = ("feature_view__project", "table", "based_on", "created_by", "glass")
     versions = feature_view.versions.select_related(*related)
     if number == State.DRAFT:
         found = newest_of(versions.filter(state=State.DRAFT))

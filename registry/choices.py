@@ -27,6 +27,10 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     APPROVE = "approve"
     REJECT = "reject"
+    #: Approves without the four eyes, for a while; then somebody else confirms it, or objects.
+    BREAK_GLASS = "break-glass"
+    CONFIRM = "confirm"
+    OBJECT = "object"
     PROMOTE = "promote"
     DEPRECATE = "deprecate"
     RESTORE = "restore"
@@ -153,6 +157,13 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+class Look(StrEnum):
+    """What somebody said who looked at a broken glass afterwards."""
+
+    CONFIRMED = "confirmed"
+    OBJECTED = "objected"
+
+
 class Role(StrEnum):
     """What a person or service is in one project; ``access.ROLES`` says what each may do."""
 
@@ -182,6 +193,7 @@ class Right(StrEnum):
     ADD_FEATUREVIEW = "add_featureview"
     CHANGE_FEATUREVIEW = "change_featureview"
     APPROVE_FEATUREVIEW = "approve_featureview"
+    BREAK_GLASS = "break_featureview_glass"
     RELEASE_FEATUREVIEW = "release_featureview"
     MATERIALIZE_FEATUREVIEW = "materialize_featureview"
     CHANGE_SCHEDULE = "change_schedule"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from registry.choices import EvidenceStatus, GrantState, ProposalState, State, Verdict
+from registry.guards_glass import GLASSES, UNLOOKED, approves, glass_rules
 from registry.lifecycle import TRANSITIONS
 
 #: (event, refusal) → the condition on OLD and NEW under which it is raised. ``JSON_TEXT(column,
@@ -87,6 +88,8 @@ APPROVALS = f"""(SELECT count(DISTINCT r.reviewer_id) FROM registry_review r
 POLICY = """(SELECT p.approvals_required FROM registry_project p
     JOIN registry_featureview f ON f.project_id = p.id WHERE f.id = OLD.feature_view_id)"""
 AT_SUBMIT = "CAST(JSON_TEXT(OLD.packet, approvals_required) AS integer)"
+#: Fewer people approved it than are wanted.
+LACKING = f"{APPROVALS} < 1 OR {APPROVALS} < coalesce({AT_SUBMIT}, 1) OR {APPROVALS} < {POLICY}"
 BORN = " OR ".join(
     f"NEW.{name} IS DISTINCT FROM OLD.{name}"
     for name in ("id", "feature_view_id", "created_at", "created_by_id")
@@ -105,8 +108,8 @@ VERSION_RULES: Rules = {
         f"NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({STEPS})"
     ),
     ("UPDATE", "a version needs the approvals that are wanted, of people who did not edit it"): (
-        f"OLD.state = '{State.IN_REVIEW}' AND NEW.state = '{State.APPROVED}' AND ({APPROVALS} < 1"
-        f" OR {APPROVALS} < coalesce({AT_SUBMIT}, 1) OR {APPROVALS} < {POLICY})"
+        f"OLD.state = '{State.IN_REVIEW}' AND NEW.state = '{State.APPROVED}' AND ({LACKING})"
+        f" AND NOT {approves(TRAIL, DECIDED_ON)}"
     ),
 }
 _IS_FIXED = f"""NOT EXISTS (SELECT 1 FROM {VERSIONS} v
@@ -122,8 +125,8 @@ FEATURE_RULES: Rules = {
 
 REVIEW_RULES: Rules = kept("a review stays as it was given") | {
     ("INSERT", "a review is of what waits for one"): f"""NOT EXISTS (SELECT 1 FROM {VERSIONS} v
-        WHERE v.id = NEW.version_id AND v.state = '{State.IN_REVIEW}'
-        AND v.packet_hash = NEW.packet_hash)""",  # noqa: S608 - our own words
+        WHERE v.id = NEW.version_id AND v.packet_hash = NEW.packet_hash
+        AND (v.state = '{State.IN_REVIEW}' OR {UNLOOKED}))""",  # noqa: S608 - our own words
     ("INSERT", "a review needs its entry in the audit trail"): f"""NOT EXISTS (
         SELECT 1 FROM {TRAIL} e WHERE {SAYS_THE_SAME.format(r="NEW")})""",  # noqa: S608
 }
@@ -290,6 +293,10 @@ GUARDS: dict[str, Guard] = {
     "registry_review": Guard(
         REVIEW_RULES,
         keys=(("version_id", "reviewer_id", "decided_on"), ("audit_entry_id",)),
+    ),
+    GLASSES: Guard(
+        glass_rules(TRAIL, VERSIONS, LACKING.replace("OLD.", "v.")),
+        keys=(("version_id",), ("audit_entry_id",), ("look_entry_id",)),
     ),
     "registry_evidence": Guard(
         EVIDENCE_RULES,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry import reviewers
 from registry.choices import NewsKind, Right
+from registry.glass import glass_of
 from registry.models import (
     FeatureViewVersion,
     ProjectUserObjectPermission,
@@ -70,6 +71,14 @@ def _givers(entry: AuditEntry, grant: Any) -> Iterable[int]:
     return holders(grant.project, Right.GIVE_READGRANT)
 
 
+def _who_could(entry: AuditEntry, version: Any) -> Iterable[int | None]:
+    """Return all who could have approved it, its authors, who broke its glass, and the owners."""
+    could = reviewers.could_decide(version).values_list("pk", flat=True)
+    glass = glass_of(version)
+    owners = holders(version.feature_view.project, Right.MANAGE_MEMBERS)
+    return {*could, *_authors(entry, version), *owners, glass.broken_by_id if glass else None}
+
+
 def _askers(entry: AuditEntry, grant: Any) -> Iterable[int | None]:
     return [grant.asked_by_id, grant.user_id]
 
@@ -103,6 +112,24 @@ TABLE = {
     ),
     "feature_view_version.withdrawn": _of_version(
         NewsKind.REVIEW, "took back from review", _deciders, "was taken back from review"
+    ),
+    "feature_view_version.glass_broken": _of_version(
+        NewsKind.REVIEW,
+        "broke the glass to approve, and somebody has to look at",
+        _who_could,
+        "was approved by breaking the glass: somebody else has to confirm it",
+    ),
+    "feature_view_version.glass_confirmed": _of_version(
+        NewsKind.DECISION, "confirmed the broken glass of", _who_could, "was confirmed afterwards"
+    ),
+    "feature_view_version.glass_objected": _of_version(
+        NewsKind.DECISION, "objected to the broken glass of", _who_could, "was objected to"
+    ),
+    "feature_view_version.glass_ended": _of_version(
+        NewsKind.DECISION,
+        "is deprecated: nobody confirmed its broken glass in its time",
+        _who_could,
+        "is deprecated: nobody confirmed its broken glass in its time",
     ),
     "review_comment.added": _of_version(
         NewsKind.COMMENT, "commented on", _talking, "was commented on"

@@ -13,16 +13,33 @@ from registry.choices import Action, Right, State
 
 class Transition(NamedTuple):
     target: State
-    needs_comment: bool = False
+    #: What has to be said; empty: nothing.
+    needs_comment: str = ""
     editors_may: bool = True
 
 
+OBJECTION = "say what is wrong with it"
 TRANSITIONS: dict[tuple[State, Action], Transition] = {
     (State.DRAFT, Action.SUBMIT): Transition(State.IN_REVIEW),
     (State.IN_REVIEW, Action.WITHDRAW): Transition(State.DRAFT),
     (State.IN_REVIEW, Action.APPROVE): Transition(State.APPROVED, editors_may=False),
     (State.IN_REVIEW, Action.REJECT): Transition(
-        State.DRAFT, needs_comment=True, editors_may=False
+        State.DRAFT, needs_comment="say what should change", editors_may=False
+    ),
+    (State.IN_REVIEW, Action.BREAK_GLASS): Transition(
+        State.APPROVED, needs_comment="say why it cannot wait for others to approve it"
+    ),
+    (State.APPROVED, Action.CONFIRM): Transition(State.APPROVED, editors_may=False),
+    (State.DEPRECATED, Action.CONFIRM): Transition(State.DEPRECATED, editors_may=False),
+    (State.RETIRED, Action.CONFIRM): Transition(State.RETIRED, editors_may=False),
+    (State.APPROVED, Action.OBJECT): Transition(
+        State.DEPRECATED, needs_comment=OBJECTION, editors_may=False
+    ),
+    (State.DEPRECATED, Action.OBJECT): Transition(
+        State.DEPRECATED, needs_comment=OBJECTION, editors_may=False
+    ),
+    (State.RETIRED, Action.OBJECT): Transition(
+        State.RETIRED, needs_comment=OBJECTION, editors_may=False
     ),
     (State.APPROVED, Action.PROMOTE): Transition(State.APPROVED),
     (State.APPROVED, Action.DEPRECATE): Transition(State.DEPRECATED),
@@ -36,6 +53,9 @@ PERMISSION: dict[Action, Right] = {
     Action.WITHDRAW: Right.CHANGE_FEATUREVIEW,
     Action.APPROVE: Right.APPROVE_FEATUREVIEW,
     Action.REJECT: Right.APPROVE_FEATUREVIEW,
+    Action.BREAK_GLASS: Right.BREAK_GLASS,
+    Action.CONFIRM: Right.APPROVE_FEATUREVIEW,
+    Action.OBJECT: Right.APPROVE_FEATUREVIEW,
     Action.PROMOTE: Right.RELEASE_FEATUREVIEW,
     Action.DEPRECATE: Right.RELEASE_FEATUREVIEW,
     Action.RESTORE: Right.RELEASE_FEATUREVIEW,
@@ -47,6 +67,9 @@ VERB: dict[Action, str] = {
     Action.WITHDRAW: "feature_view_version.withdrawn",
     Action.APPROVE: "feature_view_version.approved",
     Action.REJECT: "feature_view_version.rejected",
+    Action.BREAK_GLASS: "feature_view_version.glass_broken",
+    Action.CONFIRM: "feature_view_version.glass_confirmed",
+    Action.OBJECT: "feature_view_version.glass_objected",
     Action.PROMOTE: "feature_view_version.promoted",
     Action.DEPRECATE: "feature_view_version.deprecated",
     Action.RESTORE: "feature_view_version.restored",
@@ -87,5 +110,5 @@ def check(
         who = "whoever created, edited or submitted a version"
         raise EditorMayNotDecide(f"{who} cannot {action} it; ask another steward.", project=project)
     if transition.needs_comment and not comment.strip():
-        raise CommentNeeded(f"{action} needs a comment: say what should change.")
+        raise CommentNeeded(f"{action} needs a comment: {transition.needs_comment}.")
     return transition

@@ -62,7 +62,7 @@ def latest_submitted(feature_view: FeatureView) -> FeatureViewVersion | None:
 
 def _submitted(feature_view: FeatureView) -> QuerySet[FeatureViewVersion]:
     versions = feature_view.versions.filter(state__in=SUBMITTED_STATES)
-    return versions.select_related("table", "feature_view__project")
+    return versions.select_related("table", "feature_view__project", "glass")
 
 
 def base_version(feature_view: FeatureView, spec: VersionSpec) -> FeatureViewVersion | None:
@@ -125,7 +125,7 @@ def served_version(*, project: Project, view: str, pin: str | None) -> FeatureVi
 
 
 def _feature_view(project: Project, name: str) -> FeatureView:
-    views = FeatureView.objects.select_related("default_version__table")
+    views = FeatureView.objects.select_related("default_version__table", "default_version__glass")
     found = views.filter(project=project, name=name).first()
     if found is None:
         known = FeatureView.objects.filter(project=project).values_list("name", flat=True)

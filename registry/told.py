@@ -12,11 +12,19 @@ from registry.choices import SUBMITTED_STATES, Action, EvidenceStatus, GrantStat
 from registry.lifecycle import VERB
 from registry.models.names import pseudonym_of
 from registry.spec.fingerprints import content_fingerprint, fingerprint
+from registry.told_of_glass import findings_of_glass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from registry.models import AuditEntry, Evidence, FeatureViewVersion, ReadGrant, Review
+    from registry.models import (
+        AuditEntry,
+        BrokenGlass,
+        Evidence,
+        FeatureViewVersion,
+        ReadGrant,
+        Review,
+    )
 
 STATES = {*State}
 DRAFTED = "feature_view_version.drafted"
@@ -36,6 +44,7 @@ class Told:
     reviews: list[Review] = field(default_factory=list)
     editor_ids: set[int] = field(default_factory=set)
     evidence: list[Evidence] = field(default_factory=list)
+    glass: BrokenGlass | None = None
 
 
 def findings_of_version(version: FeatureViewVersion, told: Told) -> Iterator[str]:
@@ -44,6 +53,7 @@ def findings_of_version(version: FeatureViewVersion, told: Told) -> Iterator[str
     yield from _content(version, told)
     yield from _reviews(told)
     yield from _approvals(version, told)
+    yield from findings_of_glass(told.glass, told.entries, told.editor_ids)
     yield from _editors(told)
     if version.spec.transform.is_stored:
         yield from _evidence(told)
@@ -119,7 +129,8 @@ def _approvals(version: FeatureViewVersion, told: Told) -> Iterator[str]:
     """As many people approved it as its packet wants, or what made it approved has another name."""
     made = [e for e in told.entries if _moves(e) and e.after == State.APPROVED != e.before]
     first = next(iter(made), None)
-    if first is None or first.verb != VERB[Action.APPROVE]:
+    is_confirmed = told.glass is not None and told.glass.is_confirmed
+    if first is None or not (first.verb == VERB[Action.APPROVE] or is_confirmed):
         return
     given = {
         review.reviewer_id

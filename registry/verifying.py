@@ -18,6 +18,7 @@ from lib.batches import in_key_order
 from registry import audit, triggers
 from registry.models import (
     AuditEntry,
+    BrokenGlass,
     Evidence,
     FeatureViewVersion,
     ReadGrant,
@@ -167,6 +168,8 @@ def _told(versions: Sequence[FeatureViewVersion]) -> dict[int, Told]:
         told[editor.version_id].editor_ids.add(editor.user_id)
     for evidence in Evidence.objects.filter(version__in=keys).defer("parts"):
         told[evidence.version_id].evidence.append(evidence)
+    for glass in BrokenGlass.objects.filter(version__in=keys):
+        told[glass.version_id].glass = glass
     return told
 
 

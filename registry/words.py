@@ -54,6 +54,12 @@ VERBS = {
     "feature_view_version.withdrawn": Verb("withdrew", "undo"),
     "feature_view_version.approved": Verb("approved", "check_circle"),
     "feature_view_version.rejected": Verb("rejected", "cancel"),
+    "feature_view_version.glass_broken": Verb("broke the glass to approve", "emergency_home"),
+    "feature_view_version.glass_confirmed": Verb("confirmed the broken glass of", "verified"),
+    "feature_view_version.glass_objected": Verb("objected to the broken glass of", "report"),
+    "feature_view_version.glass_ended": Verb(
+        "is deprecated: nobody confirmed its broken glass in its time", "timer_off", is_outcome=True
+    ),
     "feature_view_version.promoted": Verb("promoted", "star"),
     "feature_view_version.deprecated": Verb("deprecated", "hourglass_bottom"),
     "feature_view_version.restored": Verb("restored", "restore"),
@@ -107,6 +113,9 @@ DOING = {
     Action.WITHDRAW: "withdrawing",
     Action.APPROVE: "approving",
     Action.REJECT: "rejecting",
+    Action.BREAK_GLASS: "breaking the glass of",
+    Action.CONFIRM: "confirming the broken glass of",
+    Action.OBJECT: "objecting to the broken glass of",
     Action.PROMOTE: "promoting",
     Action.DEPRECATE: "deprecating",
     Action.RESTORE: "restoring",
@@ -126,6 +135,7 @@ TONES: dict[str, str] = {
     ProposalState.ACCEPTED: "good",
     ProposalState.REFUSED: "bad",
     "overdue": "bad",
+    "broken glass": "bad",
     # what people hear of
     NewsKind.REVIEW: "info",
     NewsKind.REMINDER: "warn",

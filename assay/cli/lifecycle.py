@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.arguments import Commands, Context
+from assay.cli.arguments import Commands, Context, instant_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,9 @@ ACTIONS = {
     "withdraw": "Take a version back from review.",
     "approve": "Approve a version under review.",
     "reject": "Send a version under review back to its author; say why with --comment.",
+    "break-glass": "Approve in an emergency without the four eyes; say why with --comment.",
+    "confirm": "Approve afterwards what was approved by breaking the glass.",
+    "object": "Object to what was approved by breaking the glass; say why with --comment.",
     "promote": "Make an approved, loaded version the default.",
     "deprecate": "Mark a version as on its way out; it still answers.",
     "restore": "Take a deprecation back.",
@@ -47,11 +50,23 @@ FORCE = {
         "help": "although it is used, or breaks services; needs a --comment",
     }
 }
+#: Actions whose method of the client is called otherwise.
+METHODS = {"break-glass": "break_glass", "object": "object_to"}
+UNTIL = {
+    "--until": {
+        "type": instant_argument,
+        "metavar": "INSTANT",
+        "help": "when it ends unless somebody confirmed it; within 7 days, without one in a day",
+    }
+}
 #: What single actions take beside a comment.
 OPTIONS: dict[str, dict[str, Any]] = {
     "submit": REVIEWERS,
     "approve": PACKET,
     "reject": PACKET,
+    "break-glass": PACKET | UNTIL,
+    "confirm": PACKET,
+    "object": PACKET,
     "promote": FORCE,
     "retire": FORCE,
 }
@@ -70,9 +85,10 @@ def add(commands: Commands) -> None:
 
 
 def run_transition(context: Context, args: argparse.Namespace) -> None:
-    options = ("packet_hash", "force", "reviewers")
+    options = ("packet_hash", "force", "reviewers", "until")
     given = {name: getattr(args, name) for name in options if name in args}
-    version = getattr(context.store, args.action)(args.reference, comment=args.comment, **given)
+    take = getattr(context.store, METHODS.get(args.action, args.action))
+    version = take(args.reference, comment=args.comment, **given)
     if context.out.as_json:
         context.out.json(version)
         return
@@ -84,6 +100,18 @@ def run_transition(context: Context, args: argparse.Namespace) -> None:
         context.out.line(f"{reference}: {said}; it still waits.")
     else:
         context.out.line(f"{reference} is {version['state']}{default}.")
+    if version.get("break_glass"):
+        context.out.line(glass_in_words(version["break_glass"]), "bold red")
+
+
+def glass_in_words(glass: Mapping[str, Any]) -> str:
+    """Say how a version is marked: who broke its glass, until when, and who objected."""
+    if glass["verdict"]:
+        return f"{glass['looked_by']} objected to its broken glass: {glass['comment']}"
+    return (
+        f"glass broken by {glass['by']} until {glass['until']}, not confirmed yet:"
+        f" {glass['reason']}"
+    )
 
 
 def run_review(context: Context, args: argparse.Namespace) -> None:

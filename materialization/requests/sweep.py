@@ -31,7 +31,7 @@ from materialization.requests.reloads import drop_abandoned, reload_missing, unm
 from materialization.requests.runs import enqueue
 from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
-from registry import audit, spreading
+from registry import audit, duties
 from registry.excess import record_excess
 from registry.seals.making import seal_if_due
 from registry.token_uses import record_uses
@@ -140,6 +140,6 @@ DUTIES: tuple[Callable[..., None], ...] = (
     *care.DUTIES,
     expiry_due,
     *history.DUTIES,
-    *spreading.DUTIES,
+    *duties.DUTIES,
     *watch.DUTIES,
 )

@@ -22,10 +22,12 @@ from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.bulk import approve_chosen_path, confirmation
 from registry.admin.filters import ProjectFilter, TextFilter, column_filter
+from registry.admin.glass import GLASS_ACTIONS, LOOKS, end_of
 from registry.admin.queue import address_of, after, queue_of, waiting_for
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.choices import Action, State
+from registry.glass import GLASS, mark_of
 from registry.looking import get_looking
 from registry.markup import badge, badges, breakable, dash, utc
 from registry.models import FeatureViewVersion
@@ -63,6 +65,9 @@ DONE = {
     Action.WITHDRAW: "{version} is a draft again.",
     Action.APPROVE: "Your approval of {version} is recorded.",
     Action.REJECT: "{version} went back to its authors with your comment.",
+    Action.BREAK_GLASS: "{version} is approved by your word, and marked until others confirm it.",
+    Action.CONFIRM: "Your confirmation of {version} is recorded.",
+    Action.OBJECT: "Your objection to {version} is recorded; it is deprecated.",
     Action.PROMOTE: "{version} is the default now.",
     Action.DEPRECATE: "{version} is deprecated; it still answers.",
     Action.RESTORE: "{version} is approved again.",
@@ -73,7 +78,7 @@ DONE = {
 #: What people without staff rights find no button for.
 READ_ONLY: dict[str, Any] = {
     "may_comment": False, "could_ask": [], "steps": [], "may_decide": False, "may_retire": False,
-    "barred": "",
+    "barred": "", "may_look": False, "look_barred": "", "may_break": False,
 }  # fmt: skip
 
 
@@ -159,7 +164,13 @@ class FeatureViewVersionAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FeatureViewVersion]:
         rows = super().get_queryset(request)
-        related = "feature_view__project", "feature_view__default_version", "table", "based_on"
+        related = (
+            "feature_view__project",
+            "feature_view__default_version",
+            "table",
+            "based_on",
+            *GLASS,
+        )
         rows = reviewers.with_agreed(rows).prefetch_related(
             Prefetch("asked", reviewers.asked_now().select_related("reviewer"))
         )
@@ -208,14 +219,17 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             return None
         action = Action(chosen)
         options: dict[str, Any] = {}
-        if action in DECISIONS:
+        if action in (*DECISIONS, *GLASS_ACTIONS):
             # What the page showed: without it, a decision could fall on what nobody looked at.
             options["packet_hash"] = request.POST.get("packet_hash", "")
+        if action is Action.BREAK_GLASS:
+            options["until"] = end_of(request)
         if action in (Action.PROMOTE, Action.RETIRE):
             options["force"] = request.POST.get("force") == "on"
-        keys = queue_of(request, self) if action in DECISIONS else []
+        is_decision = action in (*DECISIONS, *LOOKS)
+        keys = queue_of(request, self) if is_decision else []
         taken = self._take(request, obj, action, **options)
-        following = after(request, keys, obj.pk) if taken and action in DECISIONS else None
+        following = after(request, keys, obj.pk) if taken and is_decision else None
         return HttpResponseRedirect(address_of(request, following or obj.pk))
 
     def ask(self, request: HttpRequest, obj: FeatureViewVersion) -> HttpResponse:
@@ -296,7 +310,8 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     @display(description="State", ordering="state")
     def state_badge(self, version: FeatureViewVersion) -> SafeString:
         is_default = version.feature_view.default_version_id == version.pk
-        return badges(version.state, "default" if is_default else "")
+        marked = "broken glass" if mark_of(version) else ""
+        return badges(version.state, "default" if is_default else "", marked)
 
     @display(description="Change", ordering="change_class")
     def change(self, version: FeatureViewVersion) -> SafeString:

@@ -13,6 +13,7 @@ from lib.errors import Forbidden
 from registry import access, lifecycle
 from registry.admin.attempts import as_sentence
 from registry.admin.conversation import conversation
+from registry.admin.glass import GLASS_ACTIONS, glass_context
 from registry.admin.queue import place_of
 from registry.admin.scope import projects_with
 from registry.approval import (
@@ -46,6 +47,8 @@ HISTORY_LENGTH = 50
 #: People to choose reviewers from.
 MOST_SUGGESTED = 50
 DECISIONS = (Action.APPROVE, Action.REJECT)
+#: Each with a form of its own, which says what it does.
+APART = (*DECISIONS, *GLASS_ACTIONS, Action.RETIRE)
 
 
 class Button(NamedTuple):
@@ -103,6 +106,7 @@ def version_context(
         "decided_on": decided_on(version, evidence_of(version)),
         **_review(version),
         **_asked(version, user),
+        **glass_context(version, user),
         **_actions(version, user),
     }
 
@@ -214,7 +218,7 @@ def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
     barred = _why_not_decide(version, user, edited=edited) if Action.APPROVE in allowed else ""
     if barred:
         allowed = [action for action in allowed if action not in DECISIONS]
-    steps = [BUTTONS[a] for a in allowed if a not in (*DECISIONS, Action.RETIRE)]
+    steps = [BUTTONS[a] for a in allowed if a not in APART]
     return {
         "may_decide": Action.APPROVE in allowed,
         "barred": barred,

@@ -14,6 +14,7 @@ from lib.instants import timestamp
 from registry.approval import approvals_given, approvals_required
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
+from registry.glass import mark_output
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -114,6 +115,7 @@ def version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict
         "ready": version.is_ready,
         "default": feature_view.default_version_id == version.pk,
         "class": version.change_class or None,
+        "break_glass": mark_output(version),
     }
 
 
@@ -139,6 +141,7 @@ def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
     return {
         "version": version.number,
         "state": version.state,
+        "break_glass": mark_output(version),
         "packet": version.packet,
         "packet_hash": now,
         "evidence": _evidence_output(evidence, sight) if evidence else None,
@@ -169,6 +172,8 @@ def waiting_output(
     return {
         "view": version.feature_view.name,
         "version": version.number,
+        "state": version.state,
+        "break_glass": mark_output(version),
         "class": version.change_class,
         "guard": bool(packet.get("guard")),
         "reasons": packet.get("reasons", []),

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
 from lib.decoding import converter
+from lib.instants import parse_instant
 from lib.parameters import PAGE, one_of, paged
 from lib.pools import Pool
 from registry import access
@@ -25,12 +26,15 @@ from registry.authentication import token_of
 from registry.choices import Action, State
 from registry.evidence import sight_of
 from registry.facts import facts_of
+from registry.glass import GLASS
 from registry.looking import get_looking
 from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.words import DOING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rest_framework.request import Request
 
 
@@ -47,7 +51,7 @@ class VersionsAPI(API):
     )
     def get(self, request: Request, project: str, name: str) -> Response:
         view = access.access_feature_view(request.user, project, name)
-        rows = view.versions.select_related("table").defer("packet").order_by(*NEWEST_FIRST)
+        rows = view.versions.select_related("table", *GLASS).defer("packet").order_by(*NEWEST_FIRST)
         if state := one_of(request.query_params, "state", State):
             rows = rows.filter(state=state)
         response = paged(request, rows)
@@ -85,6 +89,9 @@ TAKES = {
     Action.SUBMIT: {"reviewers"},
     Action.APPROVE: {"packet_hash"},
     Action.REJECT: {"packet_hash"},
+    Action.BREAK_GLASS: {"packet_hash", "until"},
+    Action.CONFIRM: {"packet_hash"},
+    Action.OBJECT: {"packet_hash"},
     Action.PROMOTE: {"force"},
     Action.RETIRE: {"force"},
 }
@@ -94,12 +101,13 @@ class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
     """What an action may be told.
 
     ``force`` promotes or retires, ``packet_hash`` (of what was seen) decides, ``reviewers`` are
-    asked by a submission.
+    asked by a submission; ``until`` is when a broken glass ends.
     """
 
     comment: str = ""
     force: bool = False
     packet_hash: str = ""
+    until: str = ""
     reviewers: list[str] | None = None
 
 
@@ -138,7 +146,7 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
         body = _read_action(small_object(request, ActionInput.__struct_fields__))
     except msgspec.ValidationError as exc:
         raise BadBody(f'send {{"comment": "…"}}: {exc}.') from exc
-    told = {name: getattr(body, name) for name in ("force", "packet_hash", "reviewers")}
+    told = {name: getattr(body, name) for name in ("force", "packet_hash", "reviewers", "until")}
     given = {name for name, value in told.items() if value not in (False, "", None)}
     if extra := given - TAKES.get(action, set()):
         raise BadBody(f"{action} does not take {', '.join(sorted(extra))}.")
@@ -147,8 +155,17 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
     if action is Action.SUBMIT:
         options |= {"look": get_looking(), "editor_ids": editor_ids(request)}
         options["reviewers"] = body.reviewers
-    elif action in (Action.APPROVE, Action.REJECT):
+    elif "packet_hash" in TAKES.get(action, ()):
         options |= {"token": token, "packet_hash": body.packet_hash}
+        if body.until:
+            options["until"] = _until(body.until)
     elif action in (Action.PROMOTE, Action.RETIRE):
         options["force"] = body.force
     return options
+
+
+def _until(text: str) -> datetime:
+    try:
+        return parse_instant(text)
+    except ValueError as exc:
+        raise BadBody(f"until: {exc}; send one like 2026-03-01T18:00:00Z.") from exc

@@ -23,6 +23,7 @@ from registry.models.feature_view import (
     VersionNumber,
 )
 from registry.models.file_root import FileRoot
+from registry.models.glass import BrokenGlass
 from registry.models.grant import ReadGrant
 from registry.models.mask_key import MaskKey
 from registry.models.names import Pseudonym, UsedName
@@ -47,6 +48,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "AuditSeal",
+    "BrokenGlass",
     "DataSource",
     "Entity",
     "Evidence",

@@ -51,6 +51,7 @@ class Project(models.Model):
             (Right.ADD_FEATUREVIEW, "Can register definitions"),
             (Right.CHANGE_FEATUREVIEW, "Can edit and submit definitions"),
             (Right.APPROVE_FEATUREVIEW, "Can approve feature view versions"),
+            (Right.BREAK_GLASS, "Can approve by breaking the glass"),
             (Right.RELEASE_FEATUREVIEW, "Can promote, deprecate and retire versions"),
             (Right.MATERIALIZE_FEATUREVIEW, "Can start and cancel runs"),
             (Right.CHANGE_SCHEDULE, "Can change schedules"),

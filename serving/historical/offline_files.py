@@ -13,7 +13,8 @@ from django.db import transaction
 from materialization.queries import table_at
 from materialization.stores.columns import stored_types
 from registry import access, audit, queries
-from registry.choices import Right, State
+from registry.choices import Right
+from registry.glass import cautions
 from registry.grants import Grants
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ class OfflineFiles(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        deprecated = self.version.state == State.DEPRECATED
-        return [f"{self.version} is deprecated."] if deprecated else []
+        return cautions([self.version])
 
 
 def list_offline_files(

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from materialization.quality.freshness import freshness_of
 from registry import audit
-from registry.choices import State
+from registry.glass import cautions
 from serving.freshness import overdue_words
 from serving.historical.entity_frame import entity_frame
 from serving.historical.forms import read_columns, read_upload
@@ -72,9 +72,9 @@ def read_training_set(
         explain=request.explain,
     )
     _record(answer, plan=plan, project=project, actor=actor, request=request, at=at)
-    deprecated = [f"{v} is deprecated." for v in plan.versions if v.state == State.DEPRECATED]
     overdue = _overdue(plan.versions, at)
-    return answer._replace(warnings=(*deprecated, *overdue, *answer.warnings))
+    warnings = (*cautions(plan.versions), *overdue, *answer.warnings)
+    return answer._replace(warnings=warnings)
 
 
 def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:

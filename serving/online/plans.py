@@ -12,7 +12,8 @@ from lib.errors import Invalid
 from materialization.stores.layout import EntityKey, TableLayout, layout_of
 from registry import access, queries
 from registry.authentication import TokenUnknown, find_token
-from registry.choices import SENSITIVE, Right, State
+from registry.choices import SENSITIVE, Right
+from registry.glass import cautions
 from registry.grants import Grants
 from registry.scopes import networks_of, require_from
 from serving.names import (
@@ -206,7 +207,7 @@ class _Builder:
             names=tuple(self._columns),
             types=tuple(column.type for _, column in self._columns.values()),
             feature_views=tuple(_metadata(by_name[table]) for table in self._tables),
-            warnings=tuple(f"{v} is deprecated." for v in versions if v.state == State.DEPRECATED),
+            warnings=tuple(cautions(versions)),
             limits=limits,
         )
 

@@ -44,7 +44,7 @@ TABLE: dict[str, str] = {
     r"GET api/v1/projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)/reviewers$": "un.......uu",
     r"POST api/v1/projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)/reviewers$": "unf..ff..uu",
     r"GET api/v1/projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)/review$": "un.......uu",
-    r"POST api/v1/projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)/(?P<action>submit|withdraw|approve|reject|promote|deprecate|restore|retire)$": "unff.ff..uu",
+    r"POST api/v1/projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)/(?P<action>submit|withdraw|approve|reject|break-glass|confirm|object|promote|deprecate|restore|retire)$": "unff.ff..uu",
     "GET api/v1/projects/<slug:project>/reviews": "un.......uu",
     "POST api/v1/projects/<slug:project>/reviews/bulk-approve": "un.......uu",
     "GET api/v1/projects/<slug:project>/questions": "un.......uu",

@@ -35,13 +35,13 @@ RIGHTS = {
     "consumer": "view_project read_online read_offline",
     "author": "view_project read_online read_offline plan_featureview add_featureview"
     " change_featureview materialize_featureview",
-    "steward": "view_project approve_featureview release_featureview view_auditentry"
-    " materialize_featureview change_schedule give_readgrant",
+    "steward": "view_project approve_featureview break_featureview_glass release_featureview"
+    " view_auditentry materialize_featureview change_schedule give_readgrant",
     "operator": "view_project materialize_featureview change_schedule",
     "auditor": "view_project view_auditentry",
     "owner": "view_project read_online read_offline plan_featureview add_featureview"
-    " change_featureview approve_featureview release_featureview view_auditentry"
-    " materialize_featureview change_schedule manage_members give_readgrant",
+    " change_featureview approve_featureview break_featureview_glass release_featureview"
+    " view_auditentry materialize_featureview change_schedule manage_members give_readgrant",
     "outsider": "",
 }
 

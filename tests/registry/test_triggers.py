@@ -20,6 +20,7 @@ from registry.models import (
     VersionEditor,
 )
 from registry.operations.lifecycle.commenting import On, add_comment
+from registry.operations.lifecycle.glass import break_glass
 from registry.operations.people import members
 from registry.triggers import faults
 from tests.factories import (
@@ -200,6 +201,7 @@ def test_a_fixture_brings_no_review_without_an_entry(cast, tmp_path):
 
 KEPT = {
     "registry_review": "a review stays",
+    "registry_brokenglass": "a broken glass stays|a look at a broken glass needs",
     "registry_versioneditor": "who edited something stays known",
     "registry_datasource_editors": "who edited something stays known",
     "registry_entity_editors": "who edited something stays known",
@@ -226,6 +228,8 @@ def everything(cast):
     version = make_version(cast)
     apply(SERVICE, cast)
     waiting = make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
+    urgent = make_version(cast, state=State.IN_REVIEW, text=VIEW_OF_ANOTHER_NAME)
+    break_glass(version=urgent, actor=cast.owner, at=AT, packet_hash=seen(urgent), comment="Now.")
     add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT, on=On("definition", 1))
     give_grant(cast, cast.consumer, view="driver_hourly")
     want_approvals(cast, 2)

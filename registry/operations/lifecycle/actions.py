@@ -1,6 +1,7 @@
 """The operation behind each action of the lifecycle: buttons and API calls perform the same.
 
-Not for what an operation does (``reviews``, ``releases``) or where it leads (``lifecycle``).
+Not for what an operation does (``reviews``, ``glass``, ``releases``), nor for where
+it leads (``lifecycle``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry.choices import Action
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import glass, releases, reviews
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,9 @@ OPERATIONS: dict[Action, Callable[..., Any]] = {
     Action.WITHDRAW: reviews.withdraw_version,
     Action.APPROVE: reviews.approve_version,
     Action.REJECT: reviews.reject_version,
+    Action.BREAK_GLASS: glass.break_glass,
+    Action.CONFIRM: glass.confirm_glass,
+    Action.OBJECT: glass.object_to_glass,
     Action.PROMOTE: releases.promote_version,
     Action.DEPRECATE: releases.deprecate_version,
     Action.RESTORE: releases.restore_version,

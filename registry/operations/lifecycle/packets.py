@@ -14,6 +14,7 @@ from lib.errors import Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.derived import derived_of
+from registry.glass import mark_of
 from registry.looking import get_filing
 from registry.models.names import pseudonym_of
 from registry.queries import services_using
@@ -144,6 +145,12 @@ def check_base(version: FeatureViewVersion) -> None:
         raise BaseNotApproved(
             f"{version} was compared with {base}, which is {base.state}."
             " Approve that first, or withdraw and submit this one again."
+        )
+    if mark_of(base) is not None:
+        raise BaseNotApproved(
+            f"{version} was compared with {base}, which was approved by breaking the glass and not"
+            " confirmed since. Have somebody confirm that first; or retire it, or say based_on, and"
+            " submit this one again."
         )
     if version.packet.get("based_on_content") != content_fingerprint(base.spec):
         raise BaseNotApproved(

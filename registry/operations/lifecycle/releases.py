@@ -15,6 +15,7 @@ from lib.errors import Conflict, Invalid
 from registry import epoch
 from registry.breakage import services_broken_by
 from registry.choices import SERVED_STATES, Action, State
+from registry.glass import glass_of, require_confirmed
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle import steps
@@ -55,8 +56,10 @@ def promote_version(
     :raises VersionNotReadyToPromote: it is not backfilled and loaded yet.
     :raises ServicesBroken: services would lose features they read, and it is not forced.
     :raises ReasonNeeded: forced without a comment.
+    :raises GlassNotConfirmed: it was approved by breaking the glass, and has to be confirmed first.
     """
     with steps.taking(version, Action.PROMOTE, actor, comment=comment):
+        require_confirmed(version, at)
         if not version.is_ready:
             raise VersionNotReadyToPromote(
                 f"{version} is not materialized yet; promote it when its backfill is done."
@@ -95,7 +98,10 @@ def deprecate_version(
 def restore_version(
     *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
 ) -> FeatureViewVersion:
-    """Take a deprecation back."""
+    """Take a deprecation back.
+
+    :raises GlassNotConfirmed: it was approved by breaking the glass, and has to be confirmed first.
+    """
     return _move(Action.RESTORE, version, actor, at, comment)
 
 
@@ -141,6 +147,8 @@ def _move(
     action: Action, version: FeatureViewVersion, actor: User, at: datetime, comment: str
 ) -> FeatureViewVersion:
     with steps.taking(version, action, actor, comment=comment) as transition:
+        if action is Action.RESTORE:
+            require_confirmed(version, at)
         before = State(version.state)
         version.move(expected=before, to=transition.target)
         steps.record(
@@ -170,9 +178,15 @@ def mark_table_ready(
             ready_at=Coalesce("ready_at", Value(at)), kept_for=kept_for, loading_since=None
         )
         served = FeatureViewVersion.objects.filter(table=table, state__in=SERVED_STATES)
-        newest = in_batches(served.select_related("table").order_by(*NEWEST_FIRST), 20)
-        if first := next((version for version in newest if version.is_ready), None):
+        newest = in_batches(served.select_related("table", "glass").order_by(*NEWEST_FIRST), 20)
+        ready = (each for each in newest if each.is_ready and not _leads_nowhere(each, at))
+        if first := next(ready, None):
             default_if_none(first, at=at)
+
+
+def _leads_nowhere(version: FeatureViewVersion, at: datetime) -> bool:
+    glass = glass_of(version)
+    return glass is not None and glass.leads_nowhere(at)
 
 
 def default_if_none(version: FeatureViewVersion, *, at: datetime) -> None:
@@ -188,3 +202,18 @@ def default_if_none(version: FeatureViewVersion, *, at: datetime) -> None:
             version, Action.PROMOTE, None, before=None, after=version.number, at=at,
             comment="first ready version", **({"breaks": breaks} if breaks else {}),
         )  # fmt: skip
+
+
+def note_default(
+    version: FeatureViewVersion, *, was: FeatureViewVersion, at: datetime, comment: str
+) -> None:
+    """Make a ready version the default again in place of ``was``; inside a change of the epoch.
+
+    A service that it lacks a feature of does not keep it: the entry names that service.
+    """
+    breaks = services_broken_by(version)
+    FeatureView.objects.filter(pk=version.feature_view_id).update(default_version=version)
+    steps.record(
+        version, Action.PROMOTE, None, before=was.number, after=version.number, at=at,
+        comment=comment, **({"breaks": breaks} if breaks else {}),
+    )  # fmt: skip

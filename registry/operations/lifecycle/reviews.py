@@ -22,17 +22,17 @@ from registry.approval import (
     wanted_now,
 )
 from registry.choices import Action, Right, State, Verdict
-from registry.evidence import ask_for_evidence, decided_on, evidence_of, require_evidence
+from registry.evidence import ask_for_evidence, evidence_of, require_evidence
 from registry.grants import Grants
 from registry.looking import NothingSeen
-from registry.models import FeatureTable, FeatureViewVersion, Review, VersionEditor
-from registry.models.feature_view import StateChanged
+from registry.models import FeatureTable, FeatureViewVersion, VersionEditor
 from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.asking import ask, ask_owner
 from registry.operations.lifecycle.commenting import said_on
 from registry.operations.lifecycle.numbers import assign_number, give_number, taken_numbers
 from registry.operations.lifecycle.packets import check_base, check_files, make_packet
 from registry.operations.lifecycle.releases import default_if_none
+from registry.operations.lifecycle.voices import require_first_voice, require_seen, store_review
 from registry.queries import base_version, relatives
 from registry.remembered import held_to, lowered
 from registry.spec.change import classify, with_guards
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look, Looking
-    from registry.models import ApiToken, AuditEntry, Evidence
+    from registry.models import ApiToken, AuditEntry
     from registry.spec.change import Change
     from registry.spec.model import VersionSpec
     from registry.spec.versions import Version
@@ -62,14 +62,6 @@ class NothingToReview(Conflict):
 
 class SourceProblems(Invalid):
     code = "source_problems"
-
-
-class PacketHashMissing(Invalid):
-    code = "packet_hash_missing"
-
-
-class AlreadyReviewed(Conflict):
-    code = "already_reviewed"
 
 
 def submit_version(
@@ -237,17 +229,17 @@ def approve_version(
         require_person(version, actor, token)
         require_reviewer(version, actor)
         evidence = evidence_of(version)
-        decided = _require_seen(version, evidence, packet_hash)
+        decided = require_seen(version, evidence, packet_hash)
         check_base(version)
         check_files(version)
         require_evidence(version, evidence, evidence_wanted(version))
-        _require_first_voice(version, actor, decided)
+        require_first_voice(version, actor, decided)
         enough = approvals_given(version) + 1 >= approvals_required(version)
         after = transition.target if enough else State.IN_REVIEW
         entry = _record(
             Action.APPROVE, version, actor, State.IN_REVIEW, at, comment, decided, after=after
         )
-        _store_review(Verdict.APPROVED, version, actor, entry, comment, decided)
+        store_review(Verdict.APPROVED, version, actor, entry, comment, decided)
         if enough:
             version.move(expected=State.IN_REVIEW, to=transition.target, approved_at=at)
         if enough and version.is_ready:
@@ -271,63 +263,15 @@ def reject_version(
     comment = comment.strip() or said_on(version, actor)
     with steps.taking(version, Action.REJECT, actor, comment=comment) as transition:
         require_person(version, actor, token)
-        decided = _require_seen(version, evidence_of(version), packet_hash)
-        _require_first_voice(version, actor, decided)
+        decided = require_seen(version, evidence_of(version), packet_hash)
+        require_first_voice(version, actor, decided)
         entry = _record(
             Action.REJECT, version, actor, State.IN_REVIEW, at, comment, decided,
             after=transition.target,
         )  # fmt: skip
-        _store_review(Verdict.REJECTED, version, actor, entry, comment, decided)
+        store_review(Verdict.REJECTED, version, actor, entry, comment, decided)
         version.move(expected=State.IN_REVIEW, to=transition.target)
     return version
-
-
-def _require_seen(version: FeatureViewVersion, evidence: Evidence | None, packet_hash: str) -> str:
-    """Return the hash of what is decided on, if it is what the actor looked at.
-
-    :raises PacketHashMissing: the actor does not say.
-    :raises StateChanged: it was submitted anew since, or its evidence came in.
-    """
-    now = decided_on(version, evidence)
-    if packet_hash == now:
-        return now
-    if not packet_hash:
-        raise PacketHashMissing(
-            f"a decision on {version} says what was looked at: send the packet_hash that its review"
-            " shows. Without it, it could fall on what was submitted anew meanwhile."
-        )
-    why = "got its evidence" if packet_hash == version.packet_hash else "was submitted anew"
-    raise StateChanged(f"{version} {why} since you looked. Look again, then decide.")
-
-
-def _require_first_voice(version: FeatureViewVersion, actor: User, decided: str) -> None:
-    """Return if the actor has not decided on this; the version is held meanwhile.
-
-    What is decided on is more once the evidence is in: who approved before that looks again.
-    """
-    if version.reviews.filter(reviewer=actor, decided_on=decided).exists():
-        raise AlreadyReviewed(f"{actor} has decided on this submission of {version} already.")
-
-
-def _store_review(
-    verdict: Verdict,
-    version: FeatureViewVersion,
-    actor: User,
-    entry: AuditEntry,
-    comment: str,
-    decided: str,
-) -> None:
-    """Store what was decided beside its entry of the trail, which it says the same as."""
-    Review.objects.create(
-        version=version,
-        reviewer=actor,
-        verdict=verdict,
-        comment=comment,
-        packet_hash=version.packet_hash,
-        decided_on=decided,
-        audit_entry=entry,
-        created_at=entry.at,
-    )
 
 
 def _record(

@@ -88,9 +88,27 @@ def record(
     **data: Any,
 ) -> AuditEntry:
     """Write the action's audit entry, in the transaction of its change."""
+    return note(
+        version, lifecycle.VERB[action], actor, before=before, after=after, at=at, comment=comment,
+        **data,
+    )  # fmt: skip
+
+
+def note(
+    version: FeatureViewVersion,
+    verb: str,
+    actor: User | None,
+    *,
+    before: str | None,
+    after: str | None,
+    at: datetime,
+    comment: str,
+    **data: Any,
+) -> AuditEntry:
+    """Write an entry as ``record`` does, of what no action of a person does."""
     return audit.record(
         actor=actor,
-        verb=lifecycle.VERB[action],
+        verb=verb,
         subject=version,
         before=before,
         after=after,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import product
 
 import pytest
@@ -11,7 +12,7 @@ from guardian.shortcuts import assign_perm
 from registry import approval, lifecycle
 from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import glass, releases, reviews
 from registry.operations.people import tokens
 from tests import factories
 from tests.factories import (
@@ -28,12 +29,20 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 BASE = "/api/v1/projects/rides/feature-views/driver_hourly/versions"
+#: What says which packet it is about, and what looks at a broken glass.
+BINDING = (
+    Action.APPROVE, Action.REJECT, Action.BREAK_GLASS, Action.CONFIRM, Action.OBJECT,
+)  # fmt: skip
+LOOKS = (Action.CONFIRM, Action.OBJECT)
 #: Where each action is tried from, and where it leads.
 STEPS = {
     Action.SUBMIT: (State.DRAFT, State.IN_REVIEW),
     Action.WITHDRAW: (State.IN_REVIEW, State.DRAFT),
     Action.APPROVE: (State.IN_REVIEW, State.APPROVED),
     Action.REJECT: (State.IN_REVIEW, State.DRAFT),
+    Action.BREAK_GLASS: (State.IN_REVIEW, State.APPROVED),
+    Action.CONFIRM: (State.APPROVED, State.APPROVED),
+    Action.OBJECT: (State.APPROVED, State.DEPRECATED),
     Action.PROMOTE: (State.APPROVED, State.APPROVED),
     Action.DEPRECATE: (State.APPROVED, State.DEPRECATED),
     Action.RESTORE: (State.DEPRECATED, State.APPROVED),
@@ -67,9 +76,16 @@ def version_in(state: State, cast) -> FeatureViewVersion:
 
 def act(client, version, action, **body):
     """Take a step, deciding on what stands now unless ``packet_hash`` says otherwise."""
-    if action in (Action.APPROVE, Action.REJECT):
+    if action in BINDING:
         body = {"packet_hash": factories.seen(version)} | body
     return client.post(f"{BASE}/{version.number or 'draft'}/{action}", body)
+
+
+def break_glass(version, actor):
+    glass.break_glass(
+        version=version, actor=actor, at=timezone.now(), comment="Now.",
+        packet_hash=factories.seen(version),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("who", [*PEOPLE, "superuser"])
@@ -77,6 +93,9 @@ def act(client, version, action, **body):
 def test_who_may_take_a_step_and_what_it_leaves(api, cast, action, who):
     start, end = STEPS[action]
     version = version_in(start, cast)
+    if action in LOOKS:
+        version = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("ttl: 2d", "ttl: 3d"))
+        break_glass(version, cast.second_steward)
     before = verbs_of(version)
     permitted = who in ALLOWED[action]
     refusal = {"anonymous": 401, "outsider": 404}.get(who, 403)
@@ -87,6 +106,8 @@ def test_who_may_take_a_step_and_what_it_leaves(api, cast, action, who):
     version.refresh_from_db()
     assert version.state == (end if permitted else start)
     left = [lifecycle.VERB[action].rpartition(".")[2]] if permitted else []
+    if permitted and action is Action.CONFIRM:  # which is an approval, too
+        left = ["approved", *left]
     assert verbs_of(version) == before + left
     if permitted:
         assert response.json()["state"] == end
@@ -160,6 +181,13 @@ def test_a_right_on_one_view_is_no_right_on_another(api, cast):
         (Action.RETIRE, {"comment": "yes", "force": "false"}, "invalid_body"),
         (Action.REJECT, {}, "comment_needed"),
         (Action.REJECT, {"comment": " \n"}, "comment_needed"),
+        (Action.BREAK_GLASS, {}, "comment_needed"),
+        (Action.BREAK_GLASS, {"comment": "x" * 10_001}, "invalid_comment"),
+        (Action.BREAK_GLASS, {"comment": "Now.", "until": "soon"}, "invalid_body"),
+        (Action.BREAK_GLASS, {"comment": "Now.", "until": 5}, "invalid_body"),
+        (Action.BREAK_GLASS, {"comment": "Now.", "until": "0001-01-01"}, "invalid_until"),
+        (Action.BREAK_GLASS, {"comment": "Now.", "until": "9999-12-31T23:59:59Z"}, "invalid_until"),
+        (Action.APPROVE, {"until": "2026-03-01T00:00:00Z"}, "invalid_body"),
     ],
 )
 def test_a_body_that_says_nothing_clear_is_refused(api, cast, action, body, code):
@@ -178,7 +206,7 @@ def test_no_body_at_all_is_an_empty_comment(api, cast):
     assert api(cast.author).post(f"{BASE}/1.0.0/withdraw").status_code == 200
 
 
-@pytest.mark.parametrize("action", [Action.APPROVE, Action.REJECT])
+@pytest.mark.parametrize("action", [Action.APPROVE, Action.REJECT, Action.BREAK_GLASS])
 def test_a_decision_without_what_was_looked_at_is_refused(api, cast, action):
     version = make_version(cast, state=State.IN_REVIEW)
 
@@ -309,3 +337,47 @@ def test_two_approvals_are_two_people_over_http_too(api, cast):
     assert act(first, version, Action.APPROVE).json()["code"] == "already_reviewed"
     assert act(api(cast.second_steward), version, Action.APPROVE).json()["state"] == "approved"
     assert approval.approvals_given(FeatureViewVersion.objects.get(pk=version.pk)) == 2
+
+
+def test_a_mark_is_everywhere_until_somebody_confirmed_it(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    until = timezone.now() + timedelta(hours=2)
+    answer = act(
+        api(cast.owner), version, Action.BREAK_GLASS, comment="Now.", until=until.isoformat()
+    )
+
+    mark = answer.json()["break_glass"]
+    assert (mark["by"], mark["reason"], mark["verdict"]) == ("owner", "Now.", None)
+    assert datetime.fromisoformat(mark["until"]) == until
+    consumer = api(cast.consumer)
+    view = consumer.get("/api/v1/projects/rides/feature-views/driver_hourly").json()
+    for each in (
+        consumer.get(f"{BASE}/1.0.0").json(),
+        consumer.get(f"{BASE}/1.0.0/review").json(),
+        consumer.get(BASE).json()["results"][0],
+        view["versions"][0],
+    ):
+        assert each["break_glass"] == mark
+
+    act(api(cast.steward), version, Action.CONFIRM)
+    assert consumer.get(f"{BASE}/1.0.0").json()["break_glass"] is None
+
+
+def test_an_objection_stays_on_what_was_objected_to(api, cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    break_glass(version, cast.owner)
+
+    assert act(api(cast.steward), version, Action.OBJECT).status_code == 422
+    answer = act(api(cast.steward), version, Action.OBJECT, comment="The wrong column.").json()
+
+    assert (answer["state"], answer["break_glass"]["verdict"]) == ("deprecated", "objected")
+    assert answer["break_glass"]["looked_by"] == "steward"
+    assert answer["break_glass"]["comment"] == "The wrong column."
+
+
+def test_what_has_no_broken_glass_has_nothing_to_look_at(api, cast):
+    version = make_version(cast)
+
+    for action in LOOKS:
+        answer = act(api(cast.second_steward), version, action, comment="x")
+        assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_look_at")

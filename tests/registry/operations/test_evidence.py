@@ -20,7 +20,7 @@ from registry.evidence import (
 from registry.models import Evidence, Review
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import reviews
-from registry.operations.lifecycle.reviews import PacketHashMissing
+from registry.operations.lifecycle.voices import PacketHashMissing
 from registry.operations.people import projects
 from registry.operations.people.projects import BadPolicy
 from tests import factories

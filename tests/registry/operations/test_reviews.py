@@ -13,6 +13,7 @@ from registry.models import AuditEntry, FeatureViewVersion, Project
 from registry.models.feature_view import StateChanged
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.lifecycle.packets import BaseNotApproved
+from registry.operations.lifecycle.voices import AlreadyReviewed
 from registry.operations.people import members, projects, users
 from tests.factories import (
     AT,
@@ -141,7 +142,7 @@ def test_confidential_features_need_two_people(cast):
 
     reviews.approve_version(version=version, packet_hash=seen(version), actor=cast.steward, at=AT)
     assert version.state == State.IN_REVIEW
-    with pytest.raises(reviews.AlreadyReviewed):
+    with pytest.raises(AlreadyReviewed):
         reviews.approve_version(
             version=version, packet_hash=seen(version), actor=cast.steward, at=AT
         )

@@ -1,0 +1,108 @@
+"""Broken glasses as the rest of the registry sees them: which version has one, and what it keeps.
+
+Not for breaking one or looking at it (``operations.lifecycle.glass``), nor for what the database
+refuses (``guards_glass``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef
+
+from lib.errors import Conflict
+from lib.instants import timestamp
+from registry.choices import Look, State
+from registry.models import BrokenGlass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from registry.models import FeatureViewVersion
+
+#: What of a version is loaded with it to say whether it is marked, and by whom.
+GLASS = ("glass__broken_by", "glass__looked_by")
+
+
+class GlassNotConfirmed(Conflict):
+    code = "glass_not_confirmed"
+
+
+def glass_of(version: FeatureViewVersion) -> BrokenGlass | None:
+    """Return how a version's glass was broken; None: it was not."""
+    return getattr(version, "glass", None)
+
+
+def mark_of(version: FeatureViewVersion) -> BrokenGlass | None:
+    """Return the glass that a version is marked by: nobody confirmed it."""
+    glass = glass_of(version)
+    return None if glass is None or glass.is_confirmed else glass
+
+
+def unlooked() -> QuerySet[BrokenGlass]:
+    """Return the glasses that nobody has settled."""
+    return BrokenGlass.objects.filter(verdict="")
+
+
+def is_unlooked() -> Exists:
+    """Return the condition on a version that its glass is broken and nobody has settled it."""
+    return Exists(unlooked().filter(version=OuterRef("pk")))
+
+
+def require_confirmed(version: FeatureViewVersion, at: datetime) -> None:
+    """Return unless the version's glass keeps it from leading anybody, by its end or a word.
+
+    The end counts by its instant, whether or not a sweep has come by.
+    :raises GlassNotConfirmed: saying which, and the next step.
+    """
+    glass = mark_of(version)
+    if glass is None or not glass.leads_nowhere(at):
+        return
+    if glass.verdict == Look.OBJECTED:
+        raise GlassNotConfirmed(
+            f"{version} was approved by breaking the glass, and {glass.looked_by} objected to it:"
+            f" {glass.comment[:200]} Submit what should be instead as a new version."
+        )
+    raise GlassNotConfirmed(
+        f"{version} was approved by breaking the glass until {glass.ends_at:%Y-%m-%d %H:%M} UTC,"
+        " and nobody else has confirmed it. Have somebody confirm it who could have approved it"
+        " (confirm), then repeat."
+    )
+
+
+def cautions(versions: Iterable[FeatureViewVersion]) -> list[str]:
+    """Return what readers of these versions should know of them."""
+    said = []
+    for version in versions:
+        if version.state == State.DEPRECATED:
+            said.append(f"{version} is deprecated.")
+        if (glass := mark_of(version)) is not None:
+            said.append(f"{version} {in_words(glass)}.")
+    return said
+
+
+def in_words(glass: BrokenGlass) -> str:
+    """Say how a marked version was approved, naming nobody."""
+    if glass.verdict == Look.OBJECTED:
+        return "was approved by breaking the glass, and whoever looked at it objected"
+    until = f"{glass.ends_at:%Y-%m-%d %H:%M} UTC"
+    return f"was approved by breaking the glass until {until}, and nobody else has confirmed it"
+
+
+def mark_output(version: FeatureViewVersion) -> dict[str, Any] | None:
+    """Describe the mark of a version; None: it has none."""
+    glass = mark_of(version)
+    if glass is None:
+        return None
+    return {
+        "by": glass.broken_by.get_username(),
+        "reason": glass.reason,
+        "at": timestamp(glass.broken_at),
+        "until": timestamp(glass.ends_at),
+        "verdict": glass.verdict or None,
+        "looked_by": glass.looked_by.get_username() if glass.looked_by else None,
+        "comment": glass.comment,
+    }
