@@ -31,7 +31,7 @@ from registry.mask_keys import key_of
 from registry.spec.fingerprints import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from materialization.compute.engine import Engine
     from materialization.stores.offline_protocol import OfflineStore
@@ -130,16 +130,22 @@ def whereabouts(spec: VersionSpec, project: Project) -> Whereabouts:
     return Whereabouts(root=root.path, name=root.name, forbidden=forbidden)
 
 
-def look_at_sources(*, specs: Sequence[VersionSpec], project: Project) -> list[Look]:
+def look_at_sources(
+    *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
+) -> list[Look]:
     """Look at the files that versions would read; ``settings.SOURCE_LOOK`` names this function.
 
     Versions of one source share a child process and a walk over its files.
     """
-    shared: dict[tuple[str, str], list[VersionSpec]] = {}
-    for spec in specs:
-        shared.setdefault(_source_key(spec), []).append(spec)
-    seen = {key: iter(_look_at(same, project)) for key, same in shared.items()}
-    return [next(seen[_source_key(spec)]) for spec in specs]
+    shared: dict[tuple[str, str], list[int]] = {}
+    for place, spec in enumerate(specs):
+        shared.setdefault(_source_key(spec), []).append(place)
+    seen: dict[int, Look] = {}
+    for places in shared.values():
+        hidden = {index for index, place in enumerate(places) if place in unseen}
+        looks = _look_at([specs[place] for place in places], project, hidden)
+        seen.update(zip(places, looks, strict=True))
+    return [seen[place] for place in range(len(specs))]
 
 
 def source_files(*, spec: VersionSpec, project: Project) -> dict[str, str]:
@@ -155,13 +161,14 @@ def _source_key(spec: VersionSpec) -> tuple[str, str]:
     return canonical_json(spec.rows_from), spec.root_identity
 
 
-def _look_at(specs: Sequence[VersionSpec], project: Project) -> list[Look]:
+def _look_at(specs: Sequence[VersionSpec], project: Project, unseen: Collection[int]) -> list[Look]:
     source, began = specs[0].rows_from, time.monotonic()
     try:
         where = whereabouts(specs[0], project)
     except Invalid as exc:
         return [Look(problems=[(("source", "root"), exc.message)])] * len(specs)
-    seen = look(specs, where=where, engine=engine(timeout_s=LOOK_SECONDS * len(specs)))
+    limited = engine(timeout_s=LOOK_SECONDS * len(specs))
+    seen = look(specs, where=where, engine=limited, unseen=unseen)
     took = time.monotonic() - began
     words = "looked at source %s of %s for %d definitions in %.1f s"
     log.info(words, source.name, project, len(specs), took)

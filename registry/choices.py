@@ -121,6 +121,8 @@ class PartState(StrEnum):
     #: There is nothing to be computed, as of a first version there is no comparison.
     NOT_APPLICABLE = "not_applicable"
     NOT_COMPUTED = "not_computed"
+    #: From whoever asks, who may not read what it answers; so it is never stored.
+    WITHHELD = "withheld"
 
 
 class Side(StrEnum):

@@ -4,7 +4,8 @@ Not for finding it out (a worker does, in an app above) or for the packet of wor
 submit (``operations.lifecycle.packets``).
 
 A part is ``{"state": "computed", "facts": {…}, "values": {…}}``, of which ``values`` are for those
-who may read the values, or ``{"state": "not_applicable" | "not_computed", "why": "…"}``.
+who may read the values, or ``{"state": "not_applicable" | "not_computed", "why": "…"}``. Who is not
+shown a part at all reads ``withheld`` and why.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
 
     Parts = Mapping[str, Mapping[str, Any]]
+
+
+#: Why whoever writes an expression is not told how many rows it chooses.
+COUNTS_TELL = (
+    "the view computes with what takes a grant, and how many rows that gives says something of it;"
+    " those see it who have one (assay grants ask), and who decide on the version."
+)
 
 
 class EvidenceMissing(Conflict):
@@ -134,18 +142,30 @@ def may_see_values(user: User | AnonymousUser, version: FeatureViewVersion) -> b
 
 
 class Sight(NamedTuple):
-    """What somebody is shown of the evidence: values at all, and of which features none."""
+    """What somebody is shown of the evidence: values at all, and of which features none.
+
+    Without ``counts`` not even how many there are.
+    """
 
     values: bool
     withheld: frozenset[str]
+    counts: bool = True
 
 
 def sight_of(user: User | AnonymousUser, version: FeatureViewVersion, *, at: datetime) -> Sight:
     """Return what somebody may see now, by role and grants, of the version and what it changes."""
     grants = Grants(user, at=at)
-    compared = (each for each in (version, version.based_on) if each is not None)
+    compared = [each for each in (version, version.based_on) if each is not None]
     withheld = frozenset(name for each in compared for name in grants.withheld(each))
-    return Sight(may_see_values(user, version), withheld)
+    asks = any(each.spec.transform.asks for each in compared)
+    counts = not (withheld and asks) or _decides(user, version)
+    return Sight(may_see_values(user, version), withheld, counts)
+
+
+def _decides(user: User | AnonymousUser, version: FeatureViewVersion) -> bool:
+    """Return whether somebody may approve the version, and had no hand in what it counts."""
+    is_editor = version.editors.filter(user=user.pk).exists()
+    return not is_editor and access.can(user, Right.APPROVE_FEATUREVIEW, version.feature_view)
 
 
 def shown_parts(evidence: Evidence, sight: Sight) -> dict[str, Any]:
@@ -160,6 +180,8 @@ def _shown(name: str, part: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
     feature, and rows that have them all by name. What else there is has no values.
     """
     withheld = sight.withheld
+    if not sight.counts and part["state"] == PartState.COMPUTED:
+        return {"state": PartState.WITHHELD, "why": COUNTS_TELL, "withheld": sorted(withheld)}
     kept = {key: part[key] for key in part if sight.values or key != "values"}
     if not withheld or part["state"] != PartState.COMPUTED:
         return kept

@@ -1,7 +1,8 @@
 """What an operation may ask about the files behind a definition, without knowing who answers.
 
 Not for reading files: ``settings.SOURCE_LOOK`` names the function that does (the engine's, which
-works in a child process). The registry stays below materialization this way.
+works in a child process). The registry stays below materialization this way. What somebody may not
+read nobody looks up for them: ``under_rights``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from registry.grants import Grants
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+
+    from django.contrib.auth.models import User
 
     from registry.models import Project
     from registry.reading.yaml_documents import Path
@@ -67,16 +72,36 @@ class AsRegistered(NothingSeen):
 class Looking(Protocol):
     """Looks at all ``specs`` of a project at once: what a source costs, it costs once.
 
-    Reports come in the order of ``specs``.
+    Reports come in the order of ``specs``. Of those at the places ``unseen`` no row is looked at.
     """
 
-    def __call__(self, *, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]: ...
+    def __call__(
+        self, *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
+    ) -> Sequence[Look]: ...
 
 
 class Filing(Protocol):
     """Says which state each file of a version's source is in now, without opening any."""
 
     def __call__(self, *, spec: VersionSpec, project: Project) -> Mapping[str, str]: ...
+
+
+def under_rights(look: Looking, actor: User, *, at: datetime) -> Looking:
+    """Return the look as it is for somebody.
+
+    Whether an expression finds a row, or a value that does not fit, says something of what it
+    reads: where that takes a grant which the actor has not, no row is looked at.
+    """
+    grants = Grants(actor, at=at)
+
+    def seeing(
+        *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
+    ) -> Sequence[Look]:
+        asking = (place for place, spec in enumerate(specs) if spec.transform.asks)
+        hidden = {place for place in asking if not grants.shows(project, specs[place])}
+        return look(specs=specs, project=project, unseen=hidden.union(unseen))
+
+    return seeing
 
 
 def get_filing() -> Filing:

@@ -87,7 +87,7 @@ class Report:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def look(*, specs: Sequence[VersionSpec], project: Project) -> list[Report]:
+def look(*, specs: Sequence[VersionSpec], project: Project, unseen=()) -> list[Report]:
     return [Report() for _ in specs]
 
 

@@ -45,7 +45,7 @@ from materialization.stores.columns import stored_schema
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from lib.errors import AssayError
@@ -84,8 +84,11 @@ class DuckDBEngine:
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
         return child.split(job, self._limits, watch=watch, mask_key=self._mask_key(job.spec))
 
-    def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
-        with child.start_child(LookJob(tuple(specs), source), self._limits) as started:
+    def look(
+        self, specs: Sequence[VersionSpec], source: SourceInput, *, unseen: Collection[int] = ()
+    ) -> list[Look]:
+        job = LookJob(tuple(specs), source, frozenset(unseen))
+        with child.start_child(job, self._limits) as started:
             return looks_of(started.report())
 
     def list_failing(self, job: ListJob) -> list[ListedRow]:

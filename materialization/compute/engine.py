@@ -13,7 +13,7 @@ from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.mask_keys import no_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -67,8 +67,12 @@ class Engine(Protocol):
         ``watch`` is as for ``compute``, which raises the same, and what becomes of the folder.
         """
 
-    def look(self, specs: Sequence[VersionSpec], source: SourceInput) -> list[Look]:
+    def look(
+        self, specs: Sequence[VersionSpec], source: SourceInput, *, unseen: Collection[int] = ()
+    ) -> list[Look]:
         """Read a source as each version would, and say what its definition gets wrong about it.
+
+        For the versions at the places ``unseen`` no row is read: columns and types only.
 
         SQL or files that end a look are problems of that version; the others are looked at.
 

@@ -113,10 +113,14 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
 
 
 class LookJob(msgspec.Struct, frozen=True, tag="look"):
-    """Look at the source as each of the versions would read it."""
+    """Look at the source as each of the versions would read it.
+
+    Of those at the places ``unseen`` no row is read.
+    """
 
     specs: tuple[VersionSpec, ...]
     source: SourceInput
+    unseen: frozenset[int] = frozenset()
 
 
 class SurveyJob(msgspec.Struct, frozen=True, tag="survey"):

@@ -19,7 +19,7 @@ from materialization.sources.kinds import find_source
 from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from lib.errors import AssayError
     from materialization.compute.engine import Engine
@@ -55,7 +55,7 @@ class _Found(msgspec.Struct):
     problems: list[tuple[Path, str]]
     examples: dict[str, str]
     warnings: list[str]
-    rows: int
+    rows: int | None
     first_event: int | None
     last_event: int | None
     columns: dict[str, str]
@@ -65,10 +65,17 @@ class _Found(msgspec.Struct):
 _read_found = converter(_Found)
 
 
-def look(specs: Sequence[VersionSpec], *, where: Whereabouts, engine: Engine) -> list[Look]:
+def look(
+    specs: Sequence[VersionSpec],
+    *,
+    where: Whereabouts,
+    engine: Engine,
+    unseen: Collection[int] = (),
+) -> list[Look]:
     """Look at the files that versions of one source would read; refusals of input are problems.
 
-    A schema that a version has taken already is left aside: what the files hold now is seen.
+    A schema that a version has taken already is left aside: what the files hold now is seen. Of
+    those at the places ``unseen`` the columns are, and no row.
 
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
@@ -78,7 +85,7 @@ def look(specs: Sequence[VersionSpec], *, where: Whereabouts, engine: Engine) ->
         return [_told(_ended(exc), where)] * len(specs)
     files = files_in(found, where)
     bare = [msgspec.structs.replace(spec, schema=None) for spec in specs]
-    looks = [_told(seen, where) for seen in engine.look(bare, found)]
+    looks = [_told(seen, where) for seen in engine.look(bare, found, unseen=unseen)]
     return [msgspec.structs.replace(each, files=files) for each in looks]
 
 

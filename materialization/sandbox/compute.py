@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from materialization.compute.limits import EngineLimits
-    from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
 
 
@@ -99,7 +98,7 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     job, limits, directory = envelope.job, envelope.limits, envelope.temp_directory
     if isinstance(job, LookJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
-            return Report(looks=[_look(connection, spec, job.source, limits) for spec in job.specs])
+            return Report(looks=list(_looks(connection, job, limits)))
     if isinstance(job, ListJob):
         with open_session(
             limits, directory=directory, only=[*job.files, *job.stored_files]
@@ -130,22 +129,23 @@ def _split(job: SplitJob, envelope: Envelope, told: IO[bytes]) -> Report:
             return Report(split=split(connection, job, open_part))
 
 
-def _look(
-    connection: duckdb.DuckDBPyConnection,
-    spec: VersionSpec,
-    source: SourceInput,
-    limits: EngineLimits,
-) -> dict[str, Any]:
-    """Return what one version finds, or the ``error`` that ended its look and no other.
+def _looks(
+    connection: duckdb.DuckDBPyConnection, job: LookJob, limits: EngineLimits
+) -> Iterator[dict[str, Any]]:
+    """Yield what each version finds, or the ``error`` that ended its look and no other.
 
     :raises AssayError: what ends all of them: a limit, or a part that does not answer.
     """
-    open_part = Opening(connection, spec, source)
-    try:
-        with _told_by(open_part):
-            return look(connection, spec, source, open_part(source), tick_rows=limits.tick_rows)
-    except Invalid as exc:
-        return {"error": to_report(without_example(exc) if spec.has_masks else exc)}
+    for place, spec in enumerate(job.specs):
+        open_part = Opening(connection, spec, job.source)
+        try:
+            with _told_by(open_part):
+                yield look(
+                    connection, spec, job.source, open_part(job.source),
+                    tick_rows=limits.tick_rows, sees_rows=place not in job.unseen,
+                )  # fmt: skip
+        except Invalid as exc:
+            yield {"error": to_report(without_example(exc) if spec.has_masks else exc)}
 
 
 @contextmanager

@@ -53,21 +53,15 @@ def look(
     opened: OpenedSource,
     *,
     tick_rows: int,
+    sees_rows: bool = True,
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
 
     ``examples`` has the value a message is about, by the message; ``schema`` is what the version
-    would take of the source.
+    would take of the source. Without ``sees_rows`` only columns and types are looked at.
     """
-    problems: list[tuple[Path, str]] = []
-    casts: list[tuple[Path, Cast]] = []
-    for check in all_checks(spec, opened.columns):
-        try:
-            if (made := check.make()) is not None:
-                casts.append((check.path, made))
-        except (UnknownColumn, SourceValueInvalid) as exc:
-            problems.append((check.path, placed(exc, files_of(source)).message))
-    facts = _facts(connection, opened, casts)
+    casts, problems = _casts(spec, source, opened)
+    facts = _facts(connection, opened, casts) if sees_rows else {"rows": None}
     problems += check_problems(connection, spec)
     examples = {}
     where = partial(_where, connection, spec, source, opened)
@@ -92,6 +86,21 @@ def look(
         "columns": opened.found or opened.columns,
         "schema": msgspec.to_builtins(opened.schema),
     }
+
+
+def _casts(
+    spec: VersionSpec, source: SourceInput, opened: OpenedSource
+) -> tuple[list[tuple[Path, Cast]], list[tuple[Path, str]]]:
+    """Return the casts of the columns the view reads, and what is wrong with other columns."""
+    casts: list[tuple[Path, Cast]] = []
+    problems: list[tuple[Path, str]] = []
+    for check in all_checks(spec, opened.columns):
+        try:
+            if (made := check.make()) is not None:
+                casts.append((check.path, made))
+        except (UnknownColumn, SourceValueInvalid) as exc:
+            problems.append((check.path, placed(exc, files_of(source)).message))
+    return casts, problems
 
 
 def _ticks(
@@ -220,6 +229,13 @@ def _are_not(made: Cast, count: int) -> str:
 def _warnings(
     spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
 ) -> Iterator[str]:
+    if facts["rows"] is None:
+        yield (
+            f"no row of source {spec.rows_from.name!r} was looked at: the view computes with what"
+            " takes a grant, and whoever sent it has none (assay grants ask). A run tells which"
+            " values do not fit."
+        )
+        return
     if not facts["rows"]:
         yield f"source {spec.rows_from.name!r} has no rows."
         return

@@ -37,6 +37,9 @@ class Transform(Spec, frozen=True):
     reads_keys: ClassVar[bool] = True
     #: Its rows come from a source and lie in a table; else its values are made at the request.
     is_stored: ClassVar[bool] = True
+    #: Expressions of its author's choose its rows or make its values: whether there is a row, or a
+    #: null, answers any question about the source.
+    asks: ClassVar[bool] = False
 
     @classmethod
     def of(cls, view: FeatureViewSpec) -> Self | None:
@@ -70,6 +73,7 @@ class RowSql(Transform, frozen=True):
     key = "sql"
     changed = "SQL changed"
     reads_keys = False
+    asks = True
     sql: str
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:

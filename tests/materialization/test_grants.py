@@ -16,6 +16,7 @@ from materialization.models import Quarantine
 from registry.choices import State
 from registry.grants import WITHHELD
 from registry.models import Feature
+from registry.operations.lifecycle import reviews
 from registry.operations.people import grants
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
@@ -75,8 +76,12 @@ def feature_page(run) -> str:
     return admin("registry_feature_change", Feature.objects.get(name="avg_daily_trips"))
 
 
+def version_page_of(version) -> str:
+    return admin("registry_featureviewversion_change", version)
+
+
 def version_page(run) -> str:
-    return admin("registry_featureviewversion_change", run.version)
+    return version_page_of(run.version)
 
 
 def api(path: str) -> Callable[..., str]:
@@ -247,3 +252,98 @@ def test_a_plan_and_a_submission_quote_no_value_of_a_restricted_column(cast, sou
     assert SECRET not in told()
     factories.give_grant(cast, cast.author, level="restricted", at=factories.AT)
     assert SECRET in told()
+
+
+#: A view whose SQL asks a question about a value that takes a grant: by which rows there are, by
+#: which values do not fit their type, by which are null.
+ASKING = """\
+kind: FeatureView
+name: asking
+entities: [driver]
+source: driver_stats
+sql: {sql}
+features: [{{name: told, type: {type}, sensitivity: public}}]
+"""
+COLUMNS = "SELECT driver_id, event_timestamp, created"
+QUESTIONS = {
+    "rows": (f"{COLUMNS}, conv_rate AS told FROM driver_stats WHERE {{}}", "float32"),
+    "casts": (
+        f"{COLUMNS}, CASE WHEN {{}} THEN 'x' ELSE '1' END AS told FROM driver_stats",
+        "int32",
+    ),
+    "failures": (
+        f"{COLUMNS}, CAST(CASE WHEN {{}} THEN 'x' ELSE '1' END AS integer) AS told"
+        " FROM driver_stats",
+        "int32",
+    ),
+    "nulls": (f"{COLUMNS}, CASE WHEN {{}} THEN 1 END AS told FROM driver_stats", "int32"),
+}
+IS_SO, IS_NOT = f"avg_daily_trips = '{SECRET}'", "avg_daily_trips = 'another'"
+
+
+def asking(kind: str, condition: str) -> str:
+    sql, declared = QUESTIONS[kind]
+    return ASKING.format(sql=f'"{sql.format(condition)}"', type=declared)
+
+
+def planned(cast, text: str) -> str:
+    try:
+        applied = factories.apply(text, cast, look=look_at_sources, dry_run=True)
+    except InvalidDefinitions as exc:
+        return str(exc.data)
+    return str([each.warnings for each in applied])
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_a_plan_answers_no_question_about_what_takes_a_grant(cast, stored, kind):
+    both = [planned(cast, asking(kind, condition)) for condition in (IS_SO, IS_NOT)]
+
+    assert both[0] == both[1]
+    assert "no row of source 'driver_stats' was looked at" in both[0]
+
+
+@pytest.mark.parametrize("kind", ["rows", "casts", "failures"])
+def test_whoever_has_a_grant_is_told_what_their_expression_finds(cast, stored, kind):
+    factories.give_grant(cast, cast.author, level="restricted", at=factories.AT)
+
+    both = {planned(cast, asking(kind, condition)) for condition in (IS_SO, IS_NOT)}
+
+    assert len(both) == 2
+    assert "was looked at" not in str(both)
+
+
+def test_a_submission_is_taken_without_a_look_at_rows(cast, stored):
+    found = {}
+    for condition in (IS_SO, IS_NOT):
+        (applied,) = factories.apply(asking("rows", condition), cast, look=look_at_sources)
+        reviews.submit_version(
+            version=applied.draft, actor=cast.author, at=factories.AT, look=look_at_sources
+        )
+        found[condition] = applied.draft.packet["source"]
+        assert applied.draft.spec.schema is not None
+        reviews.withdraw_version(version=applied.draft, actor=cast.author, at=factories.AT)
+
+    assert found[IS_SO]["rows"] is None
+    assert found[IS_SO] == found[IS_NOT]
+
+
+def test_what_an_expression_counts_is_for_those_who_decide(client, cast, stored):
+    (applied,) = factories.apply(asking("nulls", IS_SO), cast, look=look_at_sources)
+    with committed():
+        version = reviews.submit_version(
+            version=applied.draft, actor=cast.author, at=factories.AT, look=look_at_sources
+        )
+        assayed(version)
+    address = "/api/v1/projects/rides/feature-views/asking/versions/1.0.0/review"
+
+    def parts(who):
+        client.force_login(who)
+        return client.get(address).json()["evidence"]["parts"]
+
+    for who in (cast.author, cast.consumer):
+        assert {part["state"] for part in parts(who).values()} <= {"withheld", "not_applicable"}
+        page = client.get(version_page_of(version)).content.decode()
+        assert "computes with what takes a grant" in page
+    assert parts(cast.steward)["profile"]["state"] == "computed"
+    factories.give_grant(cast, cast.author, level="restricted")
+    assert parts(cast.author)["profile"]["facts"]["after"]["columns"][0]["nulls"] == 0

@@ -24,7 +24,7 @@ from registry.approval import (
 from registry.choices import Action, Right, State, Verdict
 from registry.evidence import ask_for_evidence, evidence_of, require_evidence
 from registry.grants import Grants
-from registry.looking import NothingSeen
+from registry.looking import NothingSeen, under_rights
 from registry.models import FeatureTable, FeatureViewVersion, VersionEditor
 from registry.operations.lifecycle import steps
 from registry.operations.lifecycle.asking import ask, ask_owner
@@ -85,7 +85,7 @@ def submit_version(
     """
     steps.permit(version, Action.SUBMIT, actor)
     # Reading files takes its time, so it happens before anything is locked.
-    report = _look(version, look)
+    report = _look(version, under_rights(look, actor, at=at))
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
         _require_sound(version, report, actor, at=at)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
@@ -108,7 +108,8 @@ def check_submission(
 
     :raises SourceProblems, NothingToReview, VersionTaken, VersionTooLow: as ``submit_version``.
     """
-    _require_sound(version, _look(version, look), actor, at=at)
+    seeing = under_rights(look, actor, at=at)
+    _require_sound(version, _look(version, seeing), actor, at=at)
     return assign_number(version, base, _change(version, base), taken=taken)
 
 

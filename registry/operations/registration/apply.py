@@ -15,6 +15,7 @@ from lib.acts import act
 from lib.errors import Conflict
 from registry import access, epoch, lifecycle
 from registry.choices import Action, Kind, Right, State
+from registry.looking import under_rights
 from registry.mask_keys import require_key, wants_key
 from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
@@ -31,7 +32,7 @@ from registry.reading.parsing import InvalidDefinitions
 from registry.spec.model import FeatureViewSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -90,7 +91,7 @@ def apply_definitions(
     only_plans = not access.can(actor, Right.ADD_FEATUREVIEW, project)
     if not dry_run and any(map(_wants_key, definitions)):
         require_key(project, actor, at)
-    seeing = _Seeing(look)
+    seeing = _Seeing(under_rights(look, actor, at=at))
     remembering = look_ahead(
         definitions, project=project, look=seeing, submit=submit, look_all=look_all
     )
@@ -141,13 +142,15 @@ class _Seeing:
     def __init__(self, look: Looking) -> None:
         self._look, self.closed = look, False
 
-    def __call__(self, *, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]:
+    def __call__(
+        self, *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
+    ) -> Sequence[Look]:
         if self.closed:
             raise RegisteredMeanwhile(
                 f"{specs[0].view.name}: what it embeds was changed while its source was looked at."
                 " Look at the plan again, then repeat."
             )
-        return self._look(specs=specs, project=project)
+        return self._look(specs=specs, project=project, unseen=unseen)
 
 
 @contextmanager

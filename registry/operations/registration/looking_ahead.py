@@ -19,7 +19,7 @@ from registry.spec.model import EntitySpec, FeatureViewSpec
 from registry.spec.sources import Source, SourceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from registry.looking import Look, Looking
     from registry.models import Project
@@ -65,10 +65,14 @@ def look_ahead(
             told = spec.rows_from.name in read or not (look_all or known.is_new(definition.spec))
             _note(spec, NothingSeen() if told else None, seen, wanted)
 
-    def remembering(*, specs: Sequence[VersionSpec], project: Project) -> Sequence[Look]:
+    def remembering(
+        *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
+    ) -> Sequence[Look]:
         new = {canonical_json(spec): spec for spec in specs if canonical_json(spec) not in seen}
         if new:
-            reports = look(specs=list(new.values()), project=project)
+            hidden = {canonical_json(specs[place]) for place in unseen}
+            places = {place for place, text in enumerate(new) if text in hidden}
+            reports = look(specs=list(new.values()), project=project, unseen=places)
             seen.update(zip(new, reports, strict=True))
         return [seen[canonical_json(spec)] for spec in specs]
 

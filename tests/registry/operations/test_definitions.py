@@ -64,7 +64,7 @@ def test_one_mistake_stores_nothing_of_the_rest(cast):
 
 
 def test_what_the_look_finds_is_named_at_its_line(cast):
-    def look(*, specs, project):
+    def look(*, specs, project, unseen=()):
         return [Report(problems=[(("features", 1, "name"), "the source has no column 'acc_rate'")])]
 
     with pytest.raises(InvalidDefinitions) as caught:
@@ -83,7 +83,7 @@ def test_what_the_look_finds_is_named_at_its_line(cast):
 def wrong_source(*paths):
     """Return a look that finds something wrong at each path."""
 
-    def look(*, specs, project):
+    def look(*, specs, project, unseen=()):
         return [
             Report(problems=[(path, f"wrong in {spec.view.name}") for path in paths])
             for spec in specs
@@ -139,7 +139,7 @@ def test_a_source_that_no_view_of_the_request_reads_is_looked_at_by_itself(cast)
 def test_two_views_of_one_source_tell_its_problem_once(cast):
     text = DEFINITIONS + "\n---\n" + VIEW.replace("driver_hourly", "driver_daily")
 
-    def look(*, specs, project):
+    def look(*, specs, project, unseen=()):
         return [Report(problems=[(PATH, "no file matches")]) for _ in specs]
 
     assert [key for _, key, _ in problems_with(look, text, cast)] == ["path"]
@@ -282,7 +282,7 @@ def test_a_base_that_is_not_there_or_retired_is_refused(cast, base):
 def test_files_are_read_once_for_a_plan_and_its_submission(cast):
     asked = []
 
-    def counting(*, specs, project):
+    def counting(*, specs, project, unseen=()):
         asked.extend(spec.view.name for spec in specs)
         return [Report() for _ in specs]
 

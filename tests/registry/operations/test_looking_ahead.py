@@ -23,7 +23,7 @@ class Looks:
     def __init__(self):
         self.asked = []
 
-    def __call__(self, *, specs, project):
+    def __call__(self, *, specs, project, unseen=()):
         self.asked.append([spec.view.name for spec in specs])
         return [Report(schema=SCHEMA) for _ in specs]
 
@@ -119,7 +119,7 @@ def test_a_definition_of_before_is_looked_at(cast):
 def test_what_somebody_changes_meanwhile_is_not_drafted_unseen(cast):
     make_version(cast)
 
-    def slow(*, specs, project):
+    def slow(*, specs, project, unseen=()):
         make_version(cast, text=VIEW.replace("Conversion rate", "Share of rides taken"))
         return [Report() for _ in specs]
 

@@ -61,7 +61,7 @@ def test_others_write_while_a_plan_is_made(committed_cast):
         writes.append(1)
         connection.close()
 
-    def looking(*, specs, project):
+    def looking(*, specs, project, unseen=()):
         with ThreadPoolExecutor(1) as pool:
             pool.submit(write).result(5)
         return look(specs=specs, project=project)
@@ -123,7 +123,7 @@ def test_what_changed_while_it_was_decided_is_decided_again(committed_cast):
     apply(DEFINITIONS, cast)
     once = []
 
-    def looking(*, specs, project):
+    def looking(*, specs, project, unseen=()):
         if not once:
             once.append(1)
             apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.owner)
@@ -143,7 +143,7 @@ def test_nothing_is_looked_at_while_others_wait(committed_cast):
     apply(DEFINITIONS, cast)
     looked = []
 
-    def looking(*, specs, project):
+    def looking(*, specs, project, unseen=()):
         assert not connection.in_atomic_block
         looked.append(specs)
         path = f"other_{len(looked)}.parquet"
@@ -160,7 +160,7 @@ def test_views_that_follow_are_looked_at_before_anything_is_held(committed_cast)
     cast = committed_cast
     make_version(cast)
 
-    def looking(*, specs, project):
+    def looking(*, specs, project, unseen=()):
         assert not connection.in_atomic_block
         return look(specs=specs, project=project)
 

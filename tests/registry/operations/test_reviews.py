@@ -373,7 +373,7 @@ def test_what_says_the_same_has_nothing_to_review(cast):
 def test_files_that_no_longer_fit_are_found_at_submit(cast):
     draft = make_version(cast, state=State.DRAFT)
 
-    def broken(*, specs, project):
+    def broken(*, specs, project, unseen=()):
         return [Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])]
 
     with pytest.raises(reviews.SourceProblems, match="nothing matches"):

@@ -23,7 +23,7 @@ def seeing(**changed):
     types = {name: kind for name, kind in (TYPES | changed).items() if kind}
     columns = tuple(SourceColumn(name=name, type=types[name]) for name in sorted(types))
 
-    def look(*, specs, project):
+    def look(*, specs, project, unseen=()):
         assert all(spec.schema is None for spec in specs)
         return [Report(schema=SourceSchema(format="parquet", columns=columns)) for _ in specs]
 
