@@ -27,7 +27,7 @@ from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
-from registry.mask_keys import key_of
+from registry.mask_keys import keys_of, trial_keys
 from registry.spec.fingerprints import canonical_json
 
 if TYPE_CHECKING:
@@ -100,8 +100,16 @@ def room_left() -> str:
 
 
 def engine(*, timeout_s: float | None = None) -> Engine:
-    """Return the engine; ``timeout_s`` where somebody waits for less than a run may take."""
-    return ENGINES["duckdb"](_limits(timeout_s), key_of)
+    """Return the engine; ``timeout_s`` where somebody waits for less than a run may take.
+
+    What it hashes is not what is stored: see ``trial_keys``.
+    """
+    return ENGINES["duckdb"](_limits(timeout_s), trial_keys())
+
+
+def storing_engine() -> Engine:
+    """Return the engine for rows of approved versions: to be stored, or compared with such."""
+    return ENGINES["duckdb"](_limits(), keys_of)
 
 
 def spilled_beside(folder: str) -> int:

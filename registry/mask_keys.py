@@ -6,15 +6,19 @@ secret from here.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
 from registry import audit
 from registry.models import MaskKey
-from registry.spec.masks import HASH
+from registry.models.mask_key import KEY_BYTES
+from registry.spec.hash_keys import hash_keys
+from registry.spec.masks import is_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def wants_key(view: FeatureViewSpec) -> bool:
-    return any(feature.mask == HASH for feature in view.features)
+    return any(is_hash(feature.mask) for feature in view.features)
 
 
 def identity_for(view: FeatureViewSpec, project: Project) -> str:
@@ -54,9 +58,22 @@ def require_key(project: Project, actor: User, at: datetime) -> None:
         return
 
 
-def key_of(spec: VersionSpec) -> bytes:
-    """Return the secret of the key that a version names; empty: it has no hashes, or it is gone."""
+def keys_of(spec: VersionSpec) -> dict[str, bytes]:
+    """Return what a version's features are hashed with; nothing where the key it names is gone.
+
+    For what is stored, and is compared with that; anything else is tried out with ``trial_keys``.
+    """
     if not spec.has_hashes:
-        return b""
+        return {}
     found = MaskKey.objects.filter(identity=spec.mask_key)
-    return bytes(found.values_list("secret", flat=True).first() or b"")
+    secret = found.values_list("secret", flat=True).first()
+    return hash_keys(spec, bytes(secret)) if secret else {}
+
+
+def trial_keys() -> Callable[[VersionSpec], dict[str, bytes]]:
+    """Return keys for trying versions out before anybody agreed to them, all of one secret.
+
+    The secret is nowhere else: what is shown of a trial is not the hash of anything stored.
+    """
+    secret = secrets.token_bytes(KEY_BYTES)
+    return lambda spec: hash_keys(spec, secret)

@@ -15,7 +15,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Sensitivity
 from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
 from registry.spec.made_of import MadeOf, made_of, place_of, rank
-from registry.spec.masks import mask_words
+from registry.spec.masks import mask_words, shared_name
 from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Held(NamedTuple):
 class Lowered(NamedTuple):
     """A feature that is less sensitive than ``what`` it is made of was approved as.
 
-    ``mask``: what of that it tells only, in words; empty: all of it.
+    ``mask``: what of that it tells only, in words; empty: all of it. ``alike``: a feature whose
+    hashes its own can be compared with, which is as if it was made of what that hides.
     """
 
     feature: str
@@ -59,8 +60,14 @@ class Lowered(NamedTuple):
     what: str
     version: str
     mask: str = ""
+    alike: str = ""
 
     def __str__(self) -> str:
+        if self.alike:
+            return (
+                f"feature {self.feature}: its hashes are those of {self.alike} in {self.version};"
+                " whoever reads both can compare them"
+            )
         if self.mask:
             return (
                 f"feature {self.feature}: a masked form ({self.mask}) of {self.what}, approved as"
@@ -90,11 +97,14 @@ class Memory:
             return []
         agreed = self._above(min((each.sensitivity for each in made), key=rank))
         found = {each.name: _weaker_than(each, view, agreed) for each in made}
-        if not any(found.values()):
+        named = [each for each in made if shared_name(each.mask)]
+        if not named and not any(found.values()):
             return []
         own = list(_agreed(self._project, SENSITIVITY_ORDER, view=view))
         worst = (_worst(each, found[each.name], _settled_at(each, own)) for each in made)
-        return [each for each in worst if each is not None]
+        everything = list(_agreed(self._project, SENSITIVITY_ORDER)) if named else []
+        alike = (_hashed_alike(each, view, everything, own) for each in named)
+        return [each for each in (*worst, *alike) if each is not None]
 
     def _above(self, lowest: Sensitivity) -> list[Agreed]:
         levels = SENSITIVITY_ORDER[rank(lowest) + 1 :]
@@ -114,7 +124,7 @@ def held_to(change: Change, weaker: Sequence[Lowered]) -> Change:
     Of a masked form it is told in any case: it says what of the values it is.
     """
     told = {each.feature for each in weaker if change.tells_lowered(each.feature)}
-    untold = (each for each in weaker if each.mask or each.feature not in told)
+    untold = (each for each in weaker if each.mask or each.alike or each.feature not in told)
     return with_reasons(change, [str(each) for each in untold])
 
 
@@ -143,9 +153,32 @@ def _worst(made: MadeOf, found: Iterable[Held], settled: When | None) -> Lowered
     unsettled = [each for each in found if settled is None or each.since > settled]
     if not unsettled:
         return None
-    masked = mask_words(made.mask) if made.mask is not None else ""
     _, what, by = max(unsettled, key=lambda each: (rank(each.by.made.sensitivity), each.since))
+    masked = mask_words(made.mask) if made.masks_all_of(by.made) else ""
     return Lowered(made.name, made.sensitivity, by.made.sensitivity, what, by.version, masked)
+
+
+def _hashed_alike(
+    made: MadeOf, view: str, agreed: Iterable[Agreed], own: Iterable[Agreed]
+) -> Lowered | None:
+    """Return the latest other feature whose hashes are this one's, until people agreed to that.
+
+    A hash hides what can be guessed only as long as nobody has guesses hashed alike.
+    """
+    if _settled_at(made, own) is not None:
+        return None
+    others = [
+        one
+        for one in agreed
+        if made.hashes_as(one.made) and (one.view, one.made.name) != (view, made.name)
+    ]
+    if not others:
+        return None
+    by = max(others, key=lambda one: one.when)
+    was = max(SENSITIVE, key=rank)
+    return Lowered(
+        made.name, made.sensitivity, was, "", by.version, alike=f"{by.view}:{by.made.name}"
+    )
 
 
 def _weaker_than(made: MadeOf, view: str, agreed: Iterable[Agreed]) -> list[Held]:

@@ -13,6 +13,7 @@ import select
 import signal
 import tempfile
 import threading
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ from materialization.compute.jobs import (
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from lib.errors import AssayError
     from materialization.compute.limits import EngineLimits
@@ -57,10 +58,12 @@ _Found = TypeVar("_Found")
 
 #: The share of the job that is done; asked about twice a second.
 Watch: TypeAlias = "Callable[[float], None]"
+#: What features are hashed with, by their names.
+Keys: TypeAlias = "Mapping[str, bytes]"
 
 
 def compute(
-    job: ComputeJob, limits: EngineLimits, *, watch: Watch, mask_key: bytes = b""
+    job: ComputeJob, limits: EngineLimits, *, watch: Watch, mask_keys: Keys = MappingProxyType({})
 ) -> Computed:
     """Run ``job`` in a child process; return what it left in its staging folder.
 
@@ -70,7 +73,7 @@ def compute(
     :raises EngineLimitExceeded: time, memory or disk.
     :raises EngineStopped: the child died without a word.
     """
-    with start_child(job, limits, mask_key) as child:
+    with start_child(job, limits, mask_keys) as child:
         for share in child.shares():
             watch(share)
         computed = _told(child.report().computed, "its rows")
@@ -91,12 +94,14 @@ def survey(job: SurveyJob, limits: EngineLimits, *, watch: Watch) -> Survey:
         return _told(child.report().survey, "the source")
 
 
-def split(job: SplitJob, limits: EngineLimits, *, watch: Watch, mask_key: bytes = b"") -> Split:
+def split(
+    job: SplitJob, limits: EngineLimits, *, watch: Watch, mask_keys: Keys = MappingProxyType({})
+) -> Split:
     """Have a source's rows written apart by windows in a child process; ends as ``compute`` does.
 
     :raises EngineStopped: the child died without a word; else as ``compute``.
     """
-    with start_child(job, limits, mask_key) as child:
+    with start_child(job, limits, mask_keys) as child:
         for share in child.shares():
             watch(share)
         found = _told(child.report().split, "the source")
@@ -114,16 +119,18 @@ def _told(found: _Found | None, of_what: str) -> _Found:
 
 
 @contextlib.contextmanager
-def start_child(job: Job, limits: EngineLimits, mask_key: bytes = b"") -> Iterator[Child]:
+def start_child(
+    job: Job, limits: EngineLimits, mask_keys: Keys = MappingProxyType({})
+) -> Iterator[Child]:
     """Start the sandbox in a private directory; end it and remove the directory afterwards.
 
-    The key goes through its pipe, where no argument, environment or file shows it.
+    The keys go through its pipe, where no argument, environment or file shows them.
     """
     with (
         tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as directory,
         tempfile.TemporaryFile() as report,
     ):
-        envelope = Envelope(job, limits, directory, mask_key)
+        envelope = Envelope(job, limits, directory, dict(mask_keys))
         child = Child(limits, directory, report)
         try:
             child.send(msgspec.json.encode(envelope))

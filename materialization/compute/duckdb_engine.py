@@ -20,7 +20,7 @@ from lib.outages import outage
 from materialization.compute import child
 from materialization.compute.jobs import LookJob
 from materialization.compute.look import looks_of
-from materialization.compute.mask_keys import no_key
+from materialization.compute.mask_keys import no_keys
 from materialization.compute.point_in_time_sql import (
     ENTITY_ROWS,
     ROW,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
-    from materialization.compute.mask_keys import MaskKey
+    from materialization.compute.mask_keys import MaskKeys
     from materialization.compute.questions import JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
@@ -72,17 +72,17 @@ if TYPE_CHECKING:
 class DuckDBEngine:
     """One machine's engine; see ``engine.Engine`` for what each method promises."""
 
-    def __init__(self, limits: EngineLimits, mask_key: MaskKey = no_key) -> None:
-        self._limits, self._mask_key = limits, mask_key
+    def __init__(self, limits: EngineLimits, mask_keys: MaskKeys = no_keys) -> None:
+        self._limits, self._mask_keys = limits, mask_keys
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
-        return child.compute(job, self._limits, watch=watch, mask_key=self._mask_key(job.spec))
+        return child.compute(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
 
     def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
         return child.survey(job, self._limits, watch=watch)
 
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
-        return child.split(job, self._limits, watch=watch, mask_key=self._mask_key(job.spec))
+        return child.split(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
 
     def look(
         self, specs: Sequence[VersionSpec], source: SourceInput, *, unseen: Collection[int] = ()

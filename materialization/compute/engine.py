@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from materialization.compute.duckdb_engine import DuckDBEngine
-from materialization.compute.mask_keys import no_key
+from materialization.compute.mask_keys import no_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
-    from materialization.compute.mask_keys import MaskKey
+    from materialization.compute.mask_keys import MaskKeys
     from materialization.compute.questions import JoinAnswer, JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
@@ -161,8 +161,8 @@ class Engine(Protocol):
 
 
 class MadeEngine(Protocol):
-    def __call__(self, limits: EngineLimits, mask_key: MaskKey = no_key) -> Engine:
-        """Make an engine of its limits, which finds the keys of hashes by ``mask_key``."""
+    def __call__(self, limits: EngineLimits, mask_keys: MaskKeys = no_keys) -> Engine:
+        """Make an engine of its limits, which finds the keys of hashes by ``mask_keys``."""
         ...
 
 

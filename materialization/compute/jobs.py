@@ -187,12 +187,15 @@ Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """``mask_key`` is what the job's hashes are made with: it travels in here and nowhere else."""
+    """``mask_keys`` are what features are hashed with: they travel in here and nowhere else."""
 
     job: Job
     limits: EngineLimits
     temp_directory: str
-    mask_key: bytes = b""
+    mask_keys: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"Envelope({self.job!r}, …)"  # what quotes it, quotes no key
 
 
 class Computed(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from django.conf import settings
 from lib.instants import timestamp
 from materialization.compute.jobs import ComputeJob, Reading
 from materialization.compute.scratch import own_folder
-from materialization.edges import engine, offline_store, whereabouts
+from materialization.edges import offline_store, storing_engine, whereabouts
 from materialization.errors import TEMP_PREFIX
 from materialization.quality.consistency.findings import (
     DIFFERENT,
@@ -143,7 +143,7 @@ class _Look:
     def _computed(self, job: ComputeJob) -> Iterator[Computed]:
         """Have a job performed in a folder that is gone at the end of the block."""
         with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=own_folder()) as staging:
-            computed = engine().compute(
+            computed = storing_engine().compute(
                 msgspec.structs.replace(job, staging=staging), watch=self._watch
             )
             reads = frozenset(part.name for part in self._parts)

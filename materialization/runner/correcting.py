@@ -12,7 +12,7 @@ import msgspec
 from django.db import transaction
 
 from materialization.chunks import read_chunks, totals
-from materialization.edges import engine, offline_store, whereabouts
+from materialization.edges import offline_store, storing_engine, whereabouts
 from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import table_at
@@ -75,7 +75,7 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
                 raise heartbeat.stopped
             run.advance(progress=round(_BEFORE + share * _SHARE, 3))
 
-        computed = engine().compute(job, watch=watch)
+        computed = storing_engine().compute(job, watch=watch)
         counts = totals(read_chunks(run.chunks))
         for key, value in work.counts(computed.counters).items():
             counts[key] = value if key not in _ADDED else counts.get(key, 0) + value

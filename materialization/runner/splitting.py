@@ -22,7 +22,7 @@ from lib.errors import Invalid
 from materialization.chunks import read_chunks, staging_name, window_of
 from materialization.compute.jobs import Prepared, SplitJob
 from materialization.compute.limits import EngineLimits
-from materialization.edges import engine, offline_store, spilled_beside
+from materialization.edges import offline_store, spilled_beside, storing_engine
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import runs_in_chunks, table_at
 from materialization.runner.ending import MAX_ATTEMPTS
@@ -233,7 +233,7 @@ def _split(asked: Asked, staged: Staged, folder: str, watch: Watch) -> Staged:
         sequence=staged.sequence,
     )
     try:
-        found = engine().split(job, watch=watch)
+        found = storing_engine().split(job, watch=watch)
     except (Invalid, EngineLimitExceeded, EngineStopped) as exc:
         said = "not all of it can be read." if isinstance(exc, Invalid) else exc.message
         shutil.rmtree(own, ignore_errors=True)

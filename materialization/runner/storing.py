@@ -22,7 +22,7 @@ from materialization.chunks import (
     totals,
     window_of,
 )
-from materialization.edges import engine, offline_store, whereabouts
+from materialization.edges import offline_store, storing_engine, whereabouts
 from materialization.quality.row_checks import looks_at_stored
 from materialization.queries import run_waits, table_at
 from materialization.runner import splitting
@@ -147,7 +147,7 @@ def _commit(
         watch = partial(_watch, run, heartbeat, part.number)
         ready = splitting.prepared(asked, folder, watch=watch, check=heartbeat.check)
         given = msgspec.structs.replace(given, prepared=ready)
-        computed = engine().compute(given, watch=watch)
+        computed = storing_engine().compute(given, watch=watch)
         # Before the commit: an attempt that dies after it leaves what it found to the next.
         reads_again = splitting.why_not(run)
         chunks = _note_counts(run, part, computed.counters, reads_again=reads_again)

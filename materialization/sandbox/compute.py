@@ -41,9 +41,10 @@ from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
 from materialization.transforms.kinds import kind_of
 from materialization.transforms.masking import set_key
+from registry.spec.masks import is_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from materialization.compute.limits import EngineLimits
     from registry.spec.model import VersionSpec
@@ -83,15 +84,18 @@ def _told_of(job: Job, error: AssayError) -> AssayError:
     return without_example(error) if any(spec.has_masks for spec in specs) else error
 
 
-def _use_key(connection: duckdb.DuckDBPyConnection, spec: VersionSpec, key: bytes) -> None:
+def _use_keys(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, keys: Mapping[str, bytes]
+) -> None:
     """:raises MaskKeyMissing: there are hashes to be made and nothing to make them with."""
-    if spec.has_hashes and not key:
-        raise MaskKeyMissing(
-            f"{spec.view.name} has hashes, and the key {spec.mask_key!r} of its project is not at"
-            " hand; submit its definition anew, so that it names the key there is."
-        )
-    if spec.has_hashes:
-        set_key(connection, key)
+    for feature in spec.features:
+        if is_hash(feature.mask) and feature.name not in keys:
+            raise MaskKeyMissing(
+                f"{feature.name} is a hash, and the key {spec.mask_key!r} of its project is not at"
+                " hand; submit its definition anew, so that it names the key there is."
+            )
+    for name, key in keys.items():
+        set_key(connection, name, key)
 
 
 def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
@@ -114,7 +118,7 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     only = [*job.source.paths, *job.state_files, *job.stored_files]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
-        _use_key(connection, job.spec, envelope.mask_key)
+        _use_keys(connection, job.spec, envelope.mask_keys)
         with _told_by(open_part), telling.telling():
             return Report(computed=_compute(connection, job, limits, open_part, telling))
 
@@ -124,7 +128,7 @@ def _split(job: SplitJob, envelope: Envelope, told: IO[bytes]) -> Report:
     paths, staging = job.source.paths, job.staging
     with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
-        _use_key(connection, job.spec, envelope.mask_key)
+        _use_keys(connection, job.spec, envelope.mask_keys)
         with _told_by(open_part), telling.telling():
             return Report(split=split(connection, job, open_part))
 

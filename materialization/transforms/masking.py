@@ -15,12 +15,13 @@ from lib.sql_text import identifier, instant, text
 from materialization.transforms.base import require
 from materialization.transforms.casts import Cast, cast
 from materialization.transforms.pairs.families import family
-from registry.spec.masks import Bucket, edge_of
+from registry.spec.masks import edge_of, edges_of, labels
 from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from registry.spec.bounds import Bound
     from registry.spec.model import FeatureSpec
 
 
@@ -30,7 +31,8 @@ class Session(Protocol):
     def execute(self, query: str, parameters: list[bytes]) -> object: ...
 
 
-_INNER, _OUTER = "assay_inner_pad", "assay_outer_pad"
+#: Variables of a session, before the name of a feature.
+_INNER, _OUTER = "assay_inner_", "assay_outer_"
 #: Bytes that SHA-256 works on at a time (RFC 2104: the key is filled up to them).
 _BLOCK = 64
 #: Every digit of what a double or a decimal may be.
@@ -60,16 +62,17 @@ def stored_value(feature: FeatureSpec, columns: Mapping[str, str]) -> str:
     if feature.mask is None:
         return value
     have = require(feature.source_column, columns)
-    if isinstance(feature.mask, Bucket):
-        return _bucket(value, feature.mask, have, as_text=feature.type == "string")
-    return _hash(value, have)
+    if edges := edges_of(feature.mask):
+        return _bucket(value, edges, have, as_text=feature.type == "string")
+    return _hash(value, have, feature.name)
 
 
-def set_key(connection: Session, key: bytes) -> None:
-    """Let hashes be made with a key, of at most 64 bytes, on a connection."""
+def set_key(connection: Session, feature: str, key: bytes) -> None:
+    """Let a feature be hashed with a key, of at most 64 bytes, on a connection."""
     block = key.ljust(_BLOCK, b"\0")
-    for name, pad in ((_INNER, 0x36), (_OUTER, 0x5C)):
-        connection.execute(f"SET VARIABLE {name} = ?", [bytes(byte ^ pad for byte in block)])
+    for pad, bits in ((_INNER, 0x36), (_OUTER, 0x5C)):
+        padded = bytes(byte ^ bits for byte in block)
+        connection.execute(f"SET VARIABLE {pad}{feature} = ?", [padded])
 
 
 def _unmasked(feature: FeatureSpec, have: str) -> ValueType | None:
@@ -77,8 +80,8 @@ def _unmasked(feature: FeatureSpec, have: str) -> ValueType | None:
     kind = family(have)
     if feature.mask is None:
         return feature.value_type
-    if isinstance(feature.mask, Bucket):
-        if isinstance(feature.mask.bucket[0], str):
+    if edges := edges_of(feature.mask):
+        if isinstance(edges[0], str):
             return parse_type("timestamp")
         is_number = kind in ("integer", "float", "decimal") and have != "UHUGEINT"
         return None if is_number else parse_type("float64")
@@ -87,36 +90,38 @@ def _unmasked(feature: FeatureSpec, have: str) -> ValueType | None:
     return parse_type("timestamp" if kind == "time" else "string")
 
 
-def _hash(value: str, have: str) -> str:
+def _hash(value: str, have: str, feature: str) -> str:
     kind = family(have)
     if kind == "time":
         value = f"strftime({value} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
     message = value if kind == "bytes" else f"encode({value})"
-    inner = f"unhex(sha256(getvariable('{_INNER}') || {message}))"
-    return f"sha256(getvariable('{_OUTER}') || {inner})"
+    inner = f"unhex(sha256(getvariable('{_INNER}{feature}') || {message}))"
+    return f"sha256(getvariable('{_OUTER}{feature}') || {inner})"
 
 
-def _bucket(value: str, mask: Bucket, have: str, *, as_text: bool) -> str:
+def _bucket(value: str, edges: Sequence[Bound], have: str, *, as_text: bool) -> str:
     """Return SQL of the label, or number, of the bucket; NaN is in none and has its own."""
-    prepared, below, may_be_nan = _comparing(mask, have)
-    names = [text(label) if as_text else str(n) for n, label in enumerate(mask.labels)]
+    prepared, below, may_be_nan = _comparing(edges, have)
+    names = [text(label) if as_text else str(n) for n, label in enumerate(labels(edges))]
     # The value is computed once, however many edges it is compared with.
     cases = "WHEN x IS NULL THEN NULL"
     if may_be_nan:
         cases += f" WHEN isnan(x) THEN {text('NaN') if as_text else '-1'}"
-    for edge, name in zip(mask.bucket, names, strict=False):
+    for edge, name in zip(edges, names, strict=False):
         cases += f" WHEN {below(edge_of(edge))} THEN {name}"
     label = f"CASE {cases} ELSE {names[-1]} END"
     return f"list_transform([{prepared.format(value)}], lambda x: {label})[1]"
 
 
-def _comparing(mask: Bucket, have: str) -> tuple[str, Callable[[Decimal | datetime], str], bool]:
+def _comparing(
+    edges: Sequence[Bound], have: str
+) -> tuple[str, Callable[[Decimal | datetime], str], bool]:
     """Return how a value is prepared, what says that it is below an edge, and if it may be NaN.
 
     Edges become numbers of the column's kind that divide its values in the same way: nothing is
     rounded when they are compared.
     """
-    if isinstance(mask.bucket[0], str):
+    if isinstance(edges[0], str):
         return "{}", lambda edge: f"x < {instant(_instant(edge))}", False
     kind = family(have) if have != "UHUGEINT" else "text"
     if kind == "integer":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import SENSITIVITY_ORDER, Sensitivity
 from registry.spec.lineage import Origin, origins_of, row_columns
-from registry.spec.masks import tells_more
+from registry.spec.masks import shared_name, tells_more
 from registry.spec.path_overlap import may_overlap
 from registry.spec.sources import FileSource
 from registry.spec.sql_lineage import EVERY
@@ -64,6 +64,17 @@ class MadeOf(NamedTuple):
         if not both and self.tells_of and other.columns and EVERY in self.tells_of | other.columns:
             both = self.tells_of | other.columns
         return f"{other.place.source}.{min(both)}" if both else ""
+
+    def masks_all_of(self, other: MadeOf) -> bool:
+        """Return whether all that it tells of the other's columns is what its mask does."""
+        beside = self.told_beside
+        tells = beside & other.columns or (beside and EVERY in beside | other.columns)
+        return self.mask is not None and not tells
+
+    def hashes_as(self, other: MadeOf) -> bool:
+        """Return whether equal values of both have equal hashes because of one name they have."""
+        name = shared_name(self.mask)
+        return bool(name) and name == shared_name(other.mask)
 
     def has_all_of(self, other: MadeOf) -> bool:
         """Return whether nothing that the other is made of, and tells of it, is lacking here."""

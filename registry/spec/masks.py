@@ -8,33 +8,33 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lib.errors import Invalid
 from registry.spec.base import Spec
 from registry.spec.bounds import Bound, number
 
-#: Keyed by a secret of the project: equal values are equal, and nothing else is told of them.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Keyed, so that equal values of the same columns are equal; nothing else is told of them.
 HASH: Literal["hash"] = "hash"
 
 
-class Bucket(Spec, frozen=True):
-    """Which stretch between edges a value is in; each begins with its lower edge.
+class MaskSpec(Spec, frozen=True):
+    """One of two masks with a parameter.
 
-    Edges are numbers or, as texts, days and instants.
+    ``bucket``: which stretch between edges a value is in; each begins with its lower edge. Edges
+    are numbers or, as texts, days and instants. ``hash``: a name that several features of a project
+    may have; those hash alike, whatever their columns.
     """
 
-    bucket: tuple[Bound, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What each stretch is called, in order: ``<18``, ``[18, 30)``, ``>=30``."""
-        edges = [*map(_written, self.bucket)]
-        between = [f"[{low}, {high})" for low, high in zip(edges, edges[1:], strict=False)]
-        return (f"<{edges[0]}", *between, f">={edges[-1]}")
+    bucket: tuple[Bound, ...] | None = None
+    hash: str | None = None
 
 
-Mask: TypeAlias = Literal["hash"] | Bucket
+Mask: TypeAlias = Literal["hash"] | MaskSpec
 
 
 class BadEdge(Invalid):
@@ -56,22 +56,46 @@ def edge_of(edge: Bound) -> Decimal | datetime:
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+def edges_of(mask: Mask | None) -> tuple[Bound, ...]:
+    """Return the edges of a bucket; none of anything else."""
+    return (mask.bucket or ()) if isinstance(mask, MaskSpec) else ()
+
+
+def is_hash(mask: Mask | None) -> bool:
+    return mask == HASH or (isinstance(mask, MaskSpec) and mask.hash is not None)
+
+
+def shared_name(mask: Mask | None) -> str:
+    """Return the name by which several features hash alike; empty: by their columns alone."""
+    return (mask.hash or "") if isinstance(mask, MaskSpec) else ""
+
+
+def labels(edges: Sequence[Bound]) -> tuple[str, ...]:
+    """Return what each stretch is called, in order: ``<18``, ``[18, 30)``, ``>=30``."""
+    written = [*map(_written, edges)]
+    between = [f"[{low}, {high})" for low, high in pairwise(written)]
+    return (f"<{written[0]}", *between, f">={written[-1]}")
+
+
 def mask_words(mask: Mask | None) -> str:
     """Say what a mask is, as in ``bucket of 4``."""
     if mask is None:
         return "none"
-    return f"bucket of {len(mask.bucket) + 1}" if isinstance(mask, Bucket) else mask
+    if is_hash(mask):
+        return f"hash as {name}" if (name := shared_name(mask)) else "hash"
+    return f"bucket of {len(edges_of(mask)) + 1}"
 
 
 def tells_more(old: Mask | None, new: Mask | None) -> bool:
     """Return whether ``new`` tells something of the values that ``old`` did not.
 
     A hash tells which are equal and a bucket which are greater: neither has what the other tells.
+    Hashes by another name can be compared with other columns'.
     """
     if old is None or old == new:
         return False
-    if isinstance(old, Bucket) and isinstance(new, Bucket):
-        return bool(set(map(edge_of, new.bucket)) - set(map(edge_of, old.bucket)))
+    if edges_of(old) and edges_of(new):
+        return bool(set(map(edge_of, edges_of(new))) - set(map(edge_of, edges_of(old))))
     return True
 
 

@@ -15,7 +15,7 @@ from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
-from registry.spec.masks import HASH, Mask
+from registry.spec.masks import Mask, is_hash
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
@@ -160,7 +160,7 @@ class VersionSpec(Spec, frozen=True):
 
     @property
     def has_hashes(self) -> bool:
-        return any(feature.mask == HASH for feature in self.features)
+        return any(is_hash(feature.mask) for feature in self.features)
 
     @property
     def ttl(self) -> timedelta | None:

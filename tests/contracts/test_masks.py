@@ -21,7 +21,7 @@ from materialization.compute.limits import EngineLimits
 from materialization.errors import MaskKeyMissing, SourceUnreadable, SourceValueInvalid
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
-from registry.spec.masks import HASH, Bucket
+from registry.spec.masks import HASH, MaskSpec, labels
 from tests.materialization.engine_cases import END, at, computed_rows, make_spec, write_parquet
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)
@@ -32,7 +32,7 @@ DICE = random.Random(42)
 
 @pytest.fixture(params=list(ENGINES))
 def engine(request):
-    return ENGINES[request.param](LIMITS, lambda spec: KEY)
+    return ENGINES[request.param](LIMITS, lambda spec: {"m": KEY})
 
 
 def masked(mask, kind="string", *, column="x", **view):
@@ -127,7 +127,7 @@ def test_equal_values_of_other_kinds_of_file_hash_alike(engine, tmp_path):
 
 def test_another_key_makes_another_hash(engine, tmp_path):
     written(tmp_path, ["a"], pa.string())
-    other = ENGINES["duckdb"](LIMITS, lambda spec: b"\xff" * 32)
+    other = ENGINES["duckdb"](LIMITS, lambda spec: {"m": b"\xff" * 32})
 
     assert stored(other, tmp_path, masked(HASH)) == [digest(b"a", b"\xff" * 32)]
     assert stored(engine, tmp_path, masked(HASH)) == [digest(b"a")]
@@ -167,16 +167,16 @@ def test_a_bucket_is_where_bisection_puts_the_value(engine, tmp_path, name):
     make, arrow, edges = BUCKETED[name]
     values = [*make(), None]
     written(tmp_path, values, arrow)
-    mask = Bucket(bucket=edges)
+    mask = MaskSpec(bucket=edges)
     exact = [Decimal(str(edge)) for edge in edges] if name.endswith("decimal") else edges
 
     numbers = stored(engine, tmp_path, masked(mask, "int32"))
-    labels = stored(engine, tmp_path, masked(mask))
+    called = stored(engine, tmp_path, masked(mask))
 
     wanted = buckets(values, exact, nan=-1)
     assert numbers == wanted
-    named = [*mask.labels, "NaN"]
-    assert labels == [None if number is None else named[number] for number in wanted]
+    named = [*labels(edges), "NaN"]
+    assert called == [None if number is None else named[number] for number in wanted]
 
 
 def test_numbers_that_are_written_as_texts_have_buckets(engine, tmp_path):
@@ -184,7 +184,7 @@ def test_numbers_that_are_written_as_texts_have_buckets(engine, tmp_path):
     body = "".join(f"{n},2024-03-01T12:00:00Z,{line}\n" for n, line in enumerate(lines))
     (tmp_path / "rows.csv").write_text("k,event,x\n" + body)
 
-    found = stored(engine, tmp_path, masked(Bucket(bucket=(18, 30)), path="rows.csv"))
+    found = stored(engine, tmp_path, masked(MaskSpec(bucket=(18, 30)), path="rows.csv"))
 
     assert found == ["<18", "[18, 30)", None, "NaN", ">=30"]
 
@@ -199,7 +199,7 @@ def test_days_and_instants_have_buckets(engine, tmp_path, arrow):
         for day in days
     ]  # fmt: skip
     written(tmp_path, values, arrow)
-    mask = Bucket(bucket=("2000-01-01", "2010-01-01T00:00:00Z"))
+    mask = MaskSpec(bucket=("2000-01-01", "2010-01-01T00:00:00Z"))
 
     found = stored(engine, tmp_path, masked(mask))
 
@@ -217,7 +217,7 @@ def whole(error):
 
 def test_an_error_of_a_masked_column_tells_no_value(engine, tmp_path):
     written(tmp_path, ["secret-17"], pa.string())
-    spec = masked(Bucket(bucket=(18,)))
+    spec = masked(MaskSpec(bucket=(18,)))
 
     with pytest.raises(SourceValueInvalid, match="column 'x'") as error:
         stored(engine, tmp_path, spec)

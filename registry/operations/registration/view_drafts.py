@@ -241,11 +241,16 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
 def _unmasked_beside(spec: VersionSpec) -> list[Found]:
     """Find masked features whose values stand beside them as they are: as keys or times."""
     beside = {column.lower() for column in row_columns(spec)} if spec.has_masks else set()
-    origins = origins_of(spec) if beside else {}
+    origins = origins_of(spec) if spec.has_masks else {}
     found: list[Found] = []
     for index, feature in enumerate(spec.features):
-        columns = {column.lower() for column in origins[feature.name].columns} if beside else set()
-        if feature.mask is not None and columns and columns <= beside:
+        if feature.mask is None:
+            continue
+        columns = {column.lower() for column in origins[feature.name].columns}
+        if not columns:
+            message = f"{feature.name} is made of no column; a mask is of values of the source."
+            found.append((("features", index, "mask"), message))
+        elif columns <= beside:
             message = (
                 f"{feature.name}: {', '.join(sorted(columns))} stands in every row as it is, as a"
                 " join key or a time; a mask hides nothing of it. Leave the feature out, or mask"

@@ -6,10 +6,11 @@ import pytest
 
 from registry import approval
 from registry.choices import State
-from registry.mask_keys import key_of, newest_identity
+from registry.mask_keys import keys_of, newest_identity, trial_keys
 from registry.models import AuditEntry, MaskKey
 from registry.reading.parsing import InvalidDefinitions
 from registry.remembered import sensitivities
+from registry.spec.hash_keys import hash_keys
 from tests import factories
 from tests.factories import ENTITY, SOURCE, VIEW, approve, make_version
 
@@ -129,8 +130,8 @@ def test_hashes_name_a_key_of_their_project_that_nobody_is_shown(cast):
 
     key = MaskKey.objects.get(project=cast.project)
     assert version.spec.mask_key == key.identity == newest_identity(cast.project)
-    assert key_of(version.spec) == bytes(key.secret)
-    assert len(key_of(version.spec)) == 32
+    assert keys_of(version.spec) == hash_keys(version.spec, bytes(key.secret))
+    assert len(key.secret) == len(keys_of(version.spec)["hashed"]) == 32
     entry = AuditEntry.objects.get(verb="project.mask_key_made")
     assert entry.actor_id == cast.author.pk
     said = f"{entry.data} {version.spec_json}"
@@ -142,7 +143,7 @@ def test_definitions_without_hashes_make_no_key(cast):
     version = make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, BANDS))
 
     assert version.spec.mask_key == ""
-    assert key_of(version.spec) == b""
+    assert keys_of(version.spec) == {}
     assert not MaskKey.objects.exists()
 
 
@@ -176,6 +177,99 @@ def test_another_key_is_a_major_change_and_another_table(cast):
     assert second.change_class == "major"
     assert "the project's key of hashes changed" in second.packet["reasons"]
     assert second.data_fingerprint != first.data_fingerprint
+
+
+# --- what hashes alike ----------------------------------------------------------------------------
+
+COPIES = SOURCE.replace("name: driver_stats", "name: copies")
+OTHER_FILE = COPIES.replace("path: driver_stats", "path: trips")
+SQL = (
+    "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate, {} AS avg_daily_trips"
+    " FROM driver_stats\n"
+)
+
+
+def key_in(cast, *documents):
+    return keys_of(make_version(cast, state=State.DRAFT, text=text(*documents)).spec)["hashed"]
+
+
+def of_copies(view):
+    return view.replace("source: driver_stats", "source: copies")
+
+
+def test_the_same_column_of_the_same_files_hashes_alike_in_every_view(cast):
+    keys = {
+        key_in(cast, ENTITY, SOURCE, HASHES),
+        key_in(cast, ENTITY, COPIES, of_copies(HASHES.replace("driver_daily", "driver_weekly"))),
+        key_in(cast, ENTITY, SOURCE, HASHES + SQL.format("AVG_daily_trips")),
+    }
+
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        (ENTITY, OTHER_FILE, of_copies(HASHES)),
+        (ENTITY, SOURCE, OTHER.replace(RAW, HASHED.replace("avg_daily_trips", "trips"))),
+        (ENTITY, SOURCE, HASHES + SQL.format("avg_daily_trips + acc_rate")),
+    ],
+    ids=["another file", "another column", "another one with it"],
+)
+def test_other_columns_hash_otherwise(cast, definitions):
+    assert key_in(cast, ENTITY, SOURCE, HASHES) != key_in(cast, *definitions)
+
+
+def test_nothing_of_the_source_is_masked_where_a_constant_stands(cast):
+    with pytest.raises(InvalidDefinitions, match="hashed is made of no column"):
+        factories.apply(text(ENTITY, SOURCE, HASHES + SQL.format("'guess'")), cast)
+
+
+def test_a_trial_has_keys_that_are_not_the_projects(cast):
+    spec = make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, HASHES)).spec
+    keys = trial_keys()
+
+    assert keys(spec) == keys(spec)
+    assert len({each(spec)["hashed"] for each in (keys, trial_keys(), keys_of)}) == 3
+
+
+NAMED = HASHES.replace("mask: hash", "mask: {hash: trips}")
+
+
+def test_whoever_hashes_as_others_do_needs_as_many_as_for_what_they_hide(cast):
+    hidden = agreed(cast, text(ENTITY, SOURCE, NAMED))
+    guesses = of_copies(NAMED.replace("driver_daily", "guesses"))
+
+    version = submitted(cast, text(ENTITY, OTHER_FILE, guesses))
+
+    assert keys_of(version.spec)["hashed"] == keys_of(hidden.spec)["hashed"]
+    assert approval.approvals_required(version) == 2
+    assert version.packet["guard"]
+    assert (
+        "feature hashed: its hashes are those of driver_daily:hashed in driver_daily@1.0.0;"
+        " whoever reads both can compare them"
+    ) in version.packet["reasons"]
+    assert sensitivities(cast.project, version.spec)["hashed"] == "restricted"
+
+
+def test_hashing_as_others_do_is_settled_once_people_agreed(cast):
+    agreed(cast, text(ENTITY, SOURCE, NAMED))
+    guesses = of_copies(NAMED.replace("driver_daily", "guesses"))
+    agreed(cast, text(ENTITY, OTHER_FILE, guesses))
+
+    version = submitted(cast, guesses.replace("Conversion rate", "Rate of conversion"))
+
+    assert (version.packet["guard"], approval.approvals_required(version)) == (False, 1)
+
+
+def test_a_filter_by_what_is_masked_is_no_masked_form_of_it(cast, restricted):
+    sql = SQL.format("avg_daily_trips").replace("stats\n", "stats WHERE avg_daily_trips = 76\n")
+
+    version = submitted(cast, text(ENTITY, SOURCE, HASHES + sql))
+
+    assert "feature hashed: internal, and the column driver_stats.avg_daily_trips was" in str(
+        version.packet["reasons"]
+    )
 
 
 # --- what stands beside it ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from registry.choices import Kind
 from registry.reading.parsing import parse_files
 from registry.reading.writing import written
-from registry.spec.masks import Bucket
+from registry.spec.masks import MaskSpec, labels
 from tests.registry.reading.test_rules import ENTITY, KEY, SUM, feature, problems
 
 MASK = "features[0].mask"
@@ -23,6 +23,7 @@ def bucketed(*edges, kind="string"):
     "definition",
     [
         feature(type="string", mask="hash"),
+        feature(type="string", mask={"hash": "email"}),
         bucketed(18, 30.5, 65),
         bucketed(0, kind="int32"),
         bucketed("2000-01-01", "2010-06-01T12:00:00Z"),
@@ -42,6 +43,10 @@ def test_a_mask_that_is_well_written(definition):
         (feature(type="string", mask=["hash"]), MASK, "not one of the words"),
         (feature(type="string", mask={"buckets": [1]}), f"{MASK}.buckets", "mean 'bucket'"),
         (feature(type="string", mask={"bucket": 18}), f"{MASK}.bucket", "expected a list"),
+        (feature(type="string", mask={}), MASK, "write hash, {hash: email} or"),
+        (feature(type="string", mask={"hash": "e", "bucket": [1]}), MASK, "write hash, {hash"),
+        (feature(type="string", mask={"hash": "E-mail"}), f"{MASK}.hash", "name 'E-mail'"),
+        (feature(mask={"hash": "email"}), "features[0].type", "a hash is no int64"),
         (bucketed(), f"{MASK}.bucket", "at least one edge"),
         (bucketed(*range(101)), f"{MASK}.bucket", "101 edges; at most 100"),
         (bucketed(30, 18), f"{MASK}.bucket[1]", "x: 18 comes after 30"),
@@ -89,6 +94,7 @@ def test_a_mask_is_written_as_it_was_read():
                     "a.yaml",
                     "kind: FeatureView\nname: v\nentities: [e]\nsource: s\nfeatures:\n"
                     "  - {name: a, type: string, mask: hash}\n"
+                    "  - {name: d, type: string, mask: {hash: email}}\n"
                     "  - {name: b, type: string, mask: {bucket: [18, 30.5]}}\n"
                     "  - {name: c, type: int32, mask: {bucket: ['2000-01-01']}}\n",
                 )
@@ -99,10 +105,11 @@ def test_a_mask_is_written_as_it_was_read():
     (again,) = parse_files([("b.yaml", text)])
     assert [each.mask for each in again.spec.features] == [
         "hash",
-        Bucket(bucket=(18, 30.5)),
-        Bucket(bucket=("2000-01-01",)),
+        MaskSpec(hash="email"),
+        MaskSpec(bucket=(18, 30.5)),
+        MaskSpec(bucket=("2000-01-01",)),
     ]
 
 
 def test_labels_say_which_edge_belongs_to_them():
-    assert Bucket(bucket=(-5, 0.5, 18.0)).labels == ("<-5", "[-5, 0.5)", "[0.5, 18)", ">=18")
+    assert labels((-5, 0.5, 18.0)) == ("<-5", "[-5, 0.5)", "[0.5, 18)", ">=18")
