@@ -15,16 +15,16 @@ from guardian.shortcuts import get_users_with_perms
 
 from lib.errors import Forbidden
 from registry import access, hands, lifecycle, told_accounts
-from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, Verdict
+from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, State, Verdict
 from registry.evidence import decided_on, evidence_of
 from registry.models import AuditEntry, Membership, PolicyChange
 from registry.queries import relatives
 from registry.remembered import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from registry.models import ApiToken, FeatureView, FeatureViewVersion, Project
+    from registry.models import ApiToken, FeatureView, FeatureViewVersion, Project, Review
 
 RIGHT = lifecycle.PERMISSION[Action.APPROVE]
 
@@ -94,13 +94,19 @@ def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
             " ask another steward.",
             project=version.feature_view.project.name,
         )
-    # Whose right is gone does not count, so nothing rests on whose hand they were.
-    still = [each for each in _approvers(version) if access.can(each, RIGHT, version.feature_view)]
-    others = [each for each in still if each.pk != actor.pk]
+    others = [each.reviewer for each, why in standing(version) if not why]
+    _require_apart(version, actor, [each for each in others if each.pk != actor.pk])
+
+
+def _require_apart(version: FeatureViewVersion, user: User, others: Sequence[User]) -> None:
+    """Return if neither this person nor one of the others is the other's hand.
+
+    :raises HandMayNotDecide: naming who is.
+    """
     approved = {each.pk for each in others}
-    hands.require_independent(actor, version, approved, whose="has approved it already")
+    hands.require_independent(user, version, approved, whose="has approved it already")
     for other in others:
-        hands.require_independent(other, version, {actor.pk}, whose=f"is not {other}")
+        hands.require_independent(other, version, {user.pk}, whose=f"is not {other}")
 
 
 def _was_asked(version: FeatureViewVersion, user: User, editors: set[int]) -> bool:
@@ -108,21 +114,50 @@ def _was_asked(version: FeatureViewVersion, user: User, editors: set[int]) -> bo
     return asked or hands.was_admitted(user, version, editors)
 
 
-def _approvers(version: FeatureViewVersion) -> Iterator[User]:
-    """Yield who approved what is decided on now, whatever they may do by now."""
+def standing(version: FeatureViewVersion) -> list[tuple[Review, str]]:
+    """Return the approvals of exactly what is decided on now, each with why it does not count.
+
+    While it waits, an approval counts by what its giver is now: who may not approve any more, or
+    may again by the word of somebody else who did, is no voice of their own. Afterwards all that
+    were given are what made it approved. One from before the evidence came was of less.
+    """
+    if not version.packet_hash:
+        return []
     now = decided_on(version, evidence_of(version))
     given = version.reviews.filter(verdict=Verdict.APPROVED, decided_on=now)
-    yield from (review.reviewer for review in given.select_related("reviewer"))
+    reviews = list(given.select_related("reviewer").order_by("pk"))
+    if version.state != State.IN_REVIEW:
+        return [(review, "") for review in reviews]
+    editors = set(version.editors.values_list("user_id", flat=True))
+    found: list[tuple[Review, str]] = []
+    for review in reviews:
+        counted = [each.reviewer for each, why in found if not why]
+        found.append((review, _why_not(version, review.reviewer, editors, counted)))
+    return found
+
+
+def _why_not(
+    version: FeatureViewVersion, user: User, editors: set[int], counted: Sequence[User]
+) -> str:
+    if not access.can(user, RIGHT, version.feature_view):
+        return "may not approve any more"
+    try:
+        hands.require_independent(user, version, editors, whose="edited it")
+        _require_apart(version, user, counted)
+    except hands.HandMayNotDecide:
+        return "may be the hand of somebody who wrote or approved it"
+    return ""
 
 
 def approvals_given(version: FeatureViewVersion) -> int:
-    """Return how many people approved exactly what is decided on now and may still approve.
+    """Return how many people approved exactly what is decided on now, and count."""
+    return sum(not why for _, why in standing(version))
 
-    An approval from before the evidence came was of less: its giver looks again.
-    """
-    if not version.packet_hash:
-        return 0
-    return sum(access.can(each, RIGHT, version.feature_view) for each in _approvers(version))
+
+def agreed(version: FeatureViewVersion) -> int:
+    """Return ``approvals_given`` of one that ``reviewers.with_agreed`` counted: mostly none."""
+    at_most: int = version.agreed  # type: ignore[attr-defined]
+    return approvals_given(version) if at_most else 0
 
 
 def approvals_required(version: FeatureViewVersion) -> int:

@@ -133,7 +133,7 @@ def names_asked(versions: Iterable[FeatureViewVersion]) -> dict[int, list[str]]:
 
 
 def with_agreed(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
-    """Count in ``agreed`` how many people approved exactly what each version says now."""
+    """Count in ``agreed`` how many at most approved what each says now: see ``approval.agreed``."""
     same = Review.objects.filter(version=OuterRef("pk"), decided_on=OuterRef("decided_on"))
     same = same.filter(verdict=Verdict.APPROVED, reviewer__is_active=True).order_by()
     count = same.values("version").annotate(count=Count("pk")).values("count")

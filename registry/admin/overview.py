@@ -16,7 +16,7 @@ from registry.admin.audit import latest_deeds, may_read
 from registry.admin.panels import Card, Tile, overview
 from registry.admin.queue import waiting_for
 from registry.admin.scope import projects_with
-from registry.approval import approvals_required
+from registry.approval import agreed, approvals_required
 from registry.breakage import broken_services
 from registry.choices import State
 from registry.models import FeatureView, FeatureViewVersion, Project
@@ -52,7 +52,10 @@ def reviews(request: HttpRequest) -> Iterator[Tile | Card]:
     asked = f"{mine} asked of you, " if mine else ""
     hint = f"{asked}longest since {since} UTC" if since else "the desk is clear"
     yield Tile(10, "Waiting for review", "fact_check", url, count, hint)
-    lines = [{"version": each, "required": approvals_required(each)} for each in first]
+    lines = [
+        {"version": each, "given": agreed(each), "required": approvals_required(each)}
+        for each in first
+    ]
     yield Card(10, _card(request, "waiting", waiting=lines, waiting_count=count))
 
 

@@ -26,6 +26,7 @@ from registry.admin.glass import GLASS_ACTIONS, LOOKS, end_of
 from registry.admin.queue import address_of, after, queue_of, waiting_for
 from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
+from registry.approval import agreed
 from registry.choices import Action, State
 from registry.glass import GLASS, mark_of
 from registry.looking import get_looking
@@ -331,7 +332,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             return ""
         # As wanted at submit; the version's own page asks the policy of today too.
         wanted = version.packet.get("approvals_required", 1)
-        count = f"{version.agreed} of {wanted}"  # type: ignore[attr-defined]
+        count = f"{agreed(version)} of {wanted}"
         if version.state != State.IN_REVIEW:
             return count
         asked = ", ".join(each.reviewer.get_username() for each in version.asked.all())

@@ -17,10 +17,10 @@ from registry.admin.glass import GLASS_ACTIONS, glass_context
 from registry.admin.queue import place_of
 from registry.admin.scope import projects_with
 from registry.approval import (
-    approvals_given,
     approvals_required,
     require_person,
     require_reviewer,
+    standing,
 )
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
@@ -187,9 +187,16 @@ def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEnt
 def _review(version: FeatureViewVersion) -> dict[str, Any]:
     reviews = list(version.reviews.select_related("reviewer"))
     now = decided_on(version, evidence_of(version))
+    why_not = {review.pk: why for review, why in standing(version)}
     return {
-        "reviews": [(review, review.decided_on == now) for review in reviews],
-        "approvals": approvals_given(version),
+        "reviews": [
+            (
+                each,
+                why_not.get(each.pk, "") if each.decided_on == now else "on an earlier submission",
+            )
+            for each in reviews
+        ],
+        "approvals": sum(not why for why in why_not.values()),
         "required": approvals_required(version),
     }
 

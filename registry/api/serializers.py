@@ -11,7 +11,7 @@ import msgspec
 from django.contrib.auth.models import User
 
 from lib.instants import timestamp
-from registry.approval import approvals_given, approvals_required
+from registry.approval import agreed, approvals_required, standing
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
 from registry.glass import mark_output
@@ -137,7 +137,8 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
 def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
     """Describe what there is to decide on; values of the data for those who may read them."""
     evidence = evidence_of(version)
-    now = decided_on(version, evidence)
+    now, current = decided_on(version, evidence), standing(version)
+    why_not = {review.pk: why for review, why in current}
     return {
         "version": version.number,
         "state": version.state,
@@ -151,12 +152,13 @@ def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
                 "reviewer": review.reviewer.get_username(),
                 "verdict": review.verdict,
                 "comment": review.comment,
-                "current": review.decided_on == now,
+                "current": review.decided_on == now and not why_not.get(review.pk),
+                "why_not": why_not.get(review.pk) or None,
                 "created_at": timestamp(review.created_at),
             }
             for review in version.reviews.select_related("reviewer")
         ],
-        "given": approvals_given(version),
+        "given": sum(not why for why in why_not.values()),
         "required": approvals_required(version),
     }
 
@@ -186,7 +188,7 @@ def waiting_output(
         "due_at": timestamp(due),
         "overdue": due is not None and due < at,
         "reviewers": reviewers,
-        "given": version.agreed,  # type: ignore[attr-defined]
+        "given": agreed(version),
         "required": packet.get("approvals_required", 1),
     }
 
