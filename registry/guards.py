@@ -9,16 +9,21 @@ script, a fixture or a mistake of ours.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from registry.choices import EvidenceStatus, GrantState, ProposalState, State, Verdict
+from registry.choices import EvidenceStatus, State, Verdict
+from registry.guards_deciding import (
+    GRANT_RULES,
+    GRANTS,
+    MEMBERSHIP_RULES,
+    PASSWORD_RULES,
+    POLICY_RULES,
+    PROPOSAL_RULES,
+    TOKEN_RULES,
+)
 from registry.guards_glass import GLASSES, UNLOOKED, approves, glass_rules
+from registry.guards_words import ALWAYS, LAST, TRAIL, Rules, kept
 from registry.lifecycle import TRANSITIONS
-
-#: (event, refusal) → the condition on OLD and NEW under which it is raised. ``JSON_TEXT(column,
-#: key)`` stands for a key's value as text, which the databases write each their own way.
-Rules: TypeAlias = dict[tuple[str, str], str]
-ALWAYS = "1 = 1"
 
 
 class Guard(NamedTuple):
@@ -34,17 +39,10 @@ class Guard(NamedTuple):
     replaceable: str = "1 = 0"
 
 
-def kept(refusal: str) -> Rules:
-    """Return the rules of rows that are written once."""
-    return {("UPDATE", refusal): ALWAYS, ("DELETE", refusal): ALWAYS}
-
-
 # --- The audit trail -----------------------------------------------------------------------------
 
-TRAIL = "registry_auditentry"
 APPEND_ONLY = "audit entries are append-only"
 NEWEST = f"SELECT hash FROM {TRAIL} ORDER BY id DESC LIMIT 1"  # noqa: S608 - a constant name
-LAST = f"SELECT max(id) FROM {TRAIL}"  # noqa: S608 - a constant name
 TRAIL_RULES: Rules = kept(APPEND_ONLY) | {
     # On SQLite an id that is not given is -1 here.
     ("INSERT", APPEND_ONLY): f"NEW.id > 0 AND NEW.id <= ({LAST})",
@@ -153,103 +151,9 @@ COMMENT_RULES: Rules = {
     ("DELETE", "what was said is not removed"): ALWAYS,
 }
 
-# --- Grants --------------------------------------------------------------------------------------
-
-GRANTS = "registry_readgrant"
-#: What was asked for, and what stays once it was decided.
-ASKED_FOR = (
-    "id", "project_id", "user_id", "feature_view_id", "level", "purpose", "ends_at", "asked_by_id",
-    "asked_at",
-)  # fmt: skip
-DECIDED = ("decided_by_id", "decided_at", "is_unseconded")
-GRANT_STEPS = ", ".join(
-    f"'{before}>{after}'"
-    for before, after in (
-        (GrantState.ASKED, GrantState.GIVEN),
-        (GrantState.ASKED, GrantState.REFUSED),
-        (GrantState.ASKED, GrantState.REVOKED),
-        (GrantState.GIVEN, GrantState.REVOKED),
-    )
-)
-#: The entry ``e`` of the trail that says a step of a grant was somebody's.
-GRANT_ENTRY = f"""EXISTS (SELECT 1 FROM {TRAIL} e WHERE e.verb = 'read_grant.{{verb}}'
-    AND e.subject_type = 'readgrant' AND e.subject_id = CAST(OLD.id AS text)
-    AND e.actor_id = {{who}})"""  # noqa: S608 - our own words
-GRANT_RULES: Rules = {
-    ("INSERT", "a grant begins by being asked for"): (
-        f"NEW.state <> '{GrantState.ASKED}' OR NEW.decided_by_id IS NOT NULL"
-    ),
-    ("UPDATE", "what a grant was asked for stays"): " OR ".join(
-        f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ASKED_FOR
-    ),
-    ("UPDATE", "a grant has no such step"): (
-        f"OLD.state || '>' || NEW.state NOT IN ({GRANT_STEPS})"
-    ),
-    ("UPDATE", "who decided on a grant stays"): "OLD.decided_by_id IS NOT NULL AND ({})".format(
-        " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in DECIDED)
-    ),
-    ("UPDATE", "a grant that is given needs its entries in the audit trail"): (
-        f"NEW.state = '{GrantState.GIVEN}' AND NOT ("
-        f"{GRANT_ENTRY.format(verb='given', who='NEW.decided_by_id')}"
-        f" AND {GRANT_ENTRY.format(verb='asked', who='OLD.asked_by_id')})"
-    ),
-    ("DELETE", "a grant is never deleted"): ALWAYS,
-}
-
-# --- Who decides ---------------------------------------------------------------------------------
-
-#: The entry that was written just before, in the transaction of the change.
-LATEST = f"e.id = ({LAST})"
-OF_PROJECT = "e.subject_type = 'project' AND e.subject_id = CAST({project} AS text)"
-
-
-def _changes(*names: str) -> str:
-    return " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in names)
-
-
-MEMBERSHIP_RULES: Rules = {
-    ("INSERT", "a role needs its entry in the audit trail"): f"""NOT EXISTS (SELECT 1 FROM {TRAIL} e
-        JOIN registry_pseudonym n ON n.name = JSON_TEXT(e.after, user)
-        WHERE e.verb = 'membership.granted' AND {OF_PROJECT.format(project="NEW.project_id")}
-        AND JSON_TEXT(e.after, role) = NEW.role AND n.user_id = NEW.user_id
-        AND e.actor_id IS NOT DISTINCT FROM NEW.granted_by_id)""",  # noqa: S608 - our own words
-    ("UPDATE", "a role stays as it was given"): _changes(
-        "id", "project_id", "user_id", "role", "granted_by_id", "granted_at"
-    ),
-    ("UPDATE", "a word on a role needs its entry in the audit trail"): f"""
-        ({_changes("accepted_by_id", "agreed_at", "hands")})
-        AND NOT EXISTS (SELECT 1 FROM {TRAIL} e WHERE {LATEST}
-        AND e.verb = 'membership.agreed' AND {OF_PROJECT.format(project="NEW.project_id")}
-        AND e.actor_id = NEW.accepted_by_id)""",  # noqa: S608 - our own words
-}
-POLICY_RULES: Rules = {
-    ("UPDATE", "a policy needs its entry in the audit trail"): f"""
-        ({_changes("approvals_required", "approvals_required_sensitive")})
-        AND NOT EXISTS (SELECT 1 FROM {TRAIL} e WHERE {LATEST}
-        AND e.verb = 'project.changed' AND {OF_PROJECT.format(project="NEW.id")})""",  # noqa: S608
-}
-TOKEN_RULES: Rules = {
-    ("UPDATE", "a token stays what it was issued as"): _changes(
-        "id", "user_id", "digest", "created_by_id", "created_at", "may_decide"
-    ),
-}
-PROPOSAL_RULES: Rules = {
-    ("UPDATE", "what was proposed stays"): _changes(
-        "id", "kind", "project_id", "person_id", "proposed_by_id", "proposed_at"
-    ),
-    ("UPDATE", "what waits for a second person stays"): (
-        f"NEW.state = '{ProposalState.PROPOSED}' AND ({_changes('change')}"
-        " OR (NEW.secret <> OLD.secret AND NEW.secret <> ''))"
-    ),
-    ("UPDATE", "what was decided stays so"): (
-        f"OLD.state <> '{ProposalState.PROPOSED}' AND ({_changes('state', 'decided_by_id')})"
-    ),
-    ("DELETE", "a proposal stays"): ALWAYS,
-}
-SETTERS = "who set a password stays known"
-POLICIES = "what a policy wanted stays known"
-
 # --- All of them ---------------------------------------------------------------------------------
+
+POLICIES = "what a policy wanted stays known"
 
 EDITORS = "who edited something stays known"
 #: What a table's rules are: the trail first, which the others ask.
@@ -283,7 +187,7 @@ GUARDS: dict[str, Guard] = {
         kept("a key of hashes stays"), keys=(("identity",), ("project_id", "number"))
     ),
     "registry_proposal": Guard(PROPOSAL_RULES),
-    "registry_passwordchange": Guard(kept(SETTERS)),
+    "registry_passwordchange": Guard(PASSWORD_RULES),
     "registry_policychange": Guard(kept(POLICIES)),
     "registry_project": Guard(POLICY_RULES),
     "registry_apitoken": Guard(TOKEN_RULES),

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-    from registry.guards import Guard, Rules
+    from registry.guards import Guard
+    from registry.guards_words import Rules
 
-JSON_TEXT = re.compile(r"JSON_TEXT\((\S+), (\w+)\)")
+JSON_TEXT = re.compile(r"JSON_TEXT\((\S+), ([\w.]+)\)")
+SAME_JSON = re.compile(r"SAME_JSON\((\S+), (\w+), (\S+)\)")
 REPLACED = "a row that stays is never replaced"
 EMPTIED = "assay_refuse_truncate"
-#: ``pg_trigger.tgtype``: before, each row or each statement, and the events.
-EACH_CHANGE, EACH_TRUNCATE = 1 + 2 + 4 + 8 + 16, 2 + 32
+#: ``pg_trigger.tgtype``: each row or none, before or after, and the events.
+EACH_CHANGE, EACH_TRUNCATE, EACH_UPDATE_AFTER = 1 + 2 + 4 + 8 + 16, 2 + 32, 1 + 16
 
 # --- SQLite --------------------------------------------------------------------------------------
 
@@ -45,6 +47,7 @@ def _sqlite(table: str, guard: Guard) -> dict[str, str]:
 
 
 def _in_sqlite(condition: str) -> str:
+    condition = SAME_JSON.sub(r"json_extract(\1, '$.\2') = json(\3)", condition)
     return JSON_TEXT.sub(r"json_extract(\1, '$.\2')", condition)
 
 
@@ -71,8 +74,12 @@ def _postgresql_body(rules: Rules) -> str:
 
 def _raise_if(rule: tuple[str, str], condition: str) -> str:
     event, refusal = rule
-    words = JSON_TEXT.sub(r"(\1 ->> '\2')", condition)
+    words = JSON_TEXT.sub(_json_path, SAME_JSON.sub(r"(\1 -> '\2') = \3", condition))
     return f"IF TG_OP = '{event}' THEN IF {words} THEN RAISE EXCEPTION '{refusal}'; END IF; END IF;"
+
+
+def _json_path(found: re.Match[str]) -> str:
+    return f"({found[1]} #>> '{{{found[2].replace('.', ',')}}}')"
 
 
 BODIES = {f"{table}_check": _postgresql_body(guard.rules) for table, guard in GUARDS.items()} | {
@@ -92,35 +99,56 @@ def _postgresql(table: str) -> list[str]:
     ]
 
 
+# The tables that a function asks are ours, whatever path a session has: a schema of its own, or
+# tables of its own that are gone when it ends, could have rows of the same names.
+OURS = "OUR_SCHEMA"
+PATH = f"SET search_path = pg_catalog, {OURS}, pg_temp"
+
+
+def _schema(connection: BaseDatabaseWrapper) -> str:
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(current_schema())")
+        return str(cursor.fetchone()[0])
+
+
 # --- What readers hear of ------------------------------------------------------------------------
 
 # Who may come in changes by any door, also by one that knows of no epoch: the rows of projects have
 # another one then, which every reader asks for once in ``PLAN_CONFIRM_SECONDS``.
+TOLD = "auth_user_told"
 SHUT = " OR ".join(
     f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ("is_active", "is_superuser")
 )
-TOLD = "auth_user_told"
-TELLING_SQLITE = [
-    f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user WHEN {SHUT}
+TELLING_SQLITE = {
+    TOLD: f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user WHEN {SHUT}
         BEGIN UPDATE registry_project SET epoch = lower(hex(randomblob(8))); END"""  # noqa: S608
-]
+}
+BODIES[TOLD] = f""" BEGIN IF {SHUT} THEN
+    UPDATE registry_project SET epoch = substr(md5(random()::text), 1, 16);
+    END IF; RETURN NULL; END """  # noqa: S608
 TELLING_POSTGRESQL = [
-    f"""CREATE FUNCTION {TOLD}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        UPDATE registry_project SET epoch = substr(md5(random()::text), 1, 16);
-        RETURN NULL; END $$""",  # noqa: S608
-    f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user
-        FOR EACH ROW WHEN ({SHUT}) EXECUTE FUNCTION {TOLD}()""",
+    f"""CREATE TRIGGER {TOLD} AFTER UPDATE ON auth_user
+        FOR EACH ROW EXECUTE FUNCTION {TOLD}()""",
+    f"ALTER TABLE auth_user ENABLE ALWAYS TRIGGER {TOLD}",
 ]
+#: (trigger, table) → what PostgreSQL has of it: its events, that it is for all rows, its function.
+EXPECTED: dict[tuple[str, str], tuple[int, bool, str]] = {
+    **{(f"{each}_rules", each): (EACH_CHANGE, True, f"{each}_check") for each in GUARDS},
+    **{(f"{each}_no_truncate", each): (EACH_TRUNCATE, True, EMPTIED) for each in GUARDS},
+    (TOLD, "auth_user"): (EACH_UPDATE_AFTER, True, TOLD),
+}
 
 # --- Both ----------------------------------------------------------------------------------------
 
 #: Of SQLite: name → statement.
 TRIGGERS = {name: sql for each in GUARDS.items() for name, sql in _sqlite(*each).items()}
 STATEMENTS = {
-    "sqlite": [*TRIGGERS.values(), *TELLING_SQLITE],
+    "sqlite": [*TRIGGERS.values(), *TELLING_SQLITE.values()],
     "postgresql": [
         *(
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {PATH} AS $${body}$$"
             for name, body in BODIES.items()
         ),
         *(statement for table in GUARDS for statement in _postgresql(table)),
@@ -129,7 +157,7 @@ STATEMENTS = {
 }
 REMOVAL = {
     "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in (*TRIGGERS, TOLD)],
-    "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in (*BODIES, TOLD)],
+    "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in BODIES],
 }
 
 
@@ -138,8 +166,9 @@ def create(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
     :raises KeyError: for a database the trail cannot be guarded on.
     """
-    for statement in STATEMENTS[schema_editor.connection.vendor]:
-        schema_editor.execute(statement)
+    connection = schema_editor.connection
+    for statement in STATEMENTS[connection.vendor]:
+        schema_editor.execute(statement.replace(OURS, _schema(connection)))
 
 
 def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -163,8 +192,9 @@ def _sqlite_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger'")
         found = {name: (sql, table) for name, sql, table in cursor.fetchall()}
-    for table, guard in GUARDS.items():
-        own = _sqlite(table, guard)
+    own_of = {table: _sqlite(table, guard) for table, guard in GUARDS.items()}
+    own_of["auth_user"] = TELLING_SQLITE
+    for table, own in own_of.items():
         if own.keys().isdisjoint(found):
             yield f"the triggers of {table} are missing"
             continue
@@ -173,32 +203,30 @@ def _sqlite_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
                 yield f"the trigger {name} is missing"
             elif found.pop(name)[0] != sql:
                 yield f"the trigger {name} is not the one that was made"
-    yield from _more({name: table for name, (_, table) in found.items() if name not in TRIGGERS})
+    known = {*TRIGGERS, *TELLING_SQLITE}
+    yield from _more({name: table for name, (_, table) in found.items() if name not in known})
 
 
 def _postgresql_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT t.tgname, t.tgenabled, t.tgtype, t.tgqual IS NULL, c.relname, p.proname,
-                p.prosrc FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                p.prosrc, p.proconfig FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
                 JOIN pg_proc p ON p.oid = t.tgfoid
                 WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid)"""
         )
-        found = {row[0]: row[1:] for row in cursor.fetchall()}
-    for table in GUARDS:
-        for name, kind, function in (
-            (f"{table}_rules", EACH_CHANGE, f"{table}_check"),
-            (f"{table}_no_truncate", EACH_TRUNCATE, EMPTIED),
-        ):
-            if name not in found:
-                yield f"the trigger {name} is missing"
-                continue
-            enabled, *made = found.pop(name)
-            if enabled != "A":
-                yield f"the trigger {name} is off"
-            if made != [kind, True, table, function, BODIES[function]]:
-                yield f"the trigger {name} is not the one that was made"
-    yield from _more({name: row[3] for name, row in found.items()})
+        found = {(row[0], row[4]): row[1:] for row in cursor.fetchall()}
+    path = PATH.removeprefix("SET ").replace(" = ", "=").replace(OURS, _schema(connection))
+    for (name, table), (kind, is_plain, function) in EXPECTED.items():
+        if (name, table) not in found:
+            yield f"the trigger {name} is missing"
+            continue
+        enabled, *made = found.pop((name, table))
+        if enabled != "A":
+            yield f"the trigger {name} is off"
+        if made != [kind, is_plain, table, function, BODIES[function], [path]]:
+            yield f"the trigger {name} is not the one that was made"
+    yield from _more(dict(list(found)))
     yield from _passed_by(connection)
 
 
@@ -221,7 +249,7 @@ def _passed_by(connection: BaseDatabaseWrapper) -> Iterator[str]:
 def _more(found: dict[str, str]) -> Iterator[str]:
     """A trigger of somebody else's could undo what is written beside it."""
     for name, table in found.items():
-        if table in GUARDS:
+        if table in GUARDS or table == "auth_user":
             yield f"the trigger {name} on {table} is none of ours"
 
 

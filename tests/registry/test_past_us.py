@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
 from featurestore_project import deep_checks
 from lib.shells import at_shell
@@ -20,6 +20,7 @@ from registry.hands import has_own_password
 from registry.models import Account, ApiToken, AuditEntry, Membership
 from registry.operations.people import members, service_accounts, users
 from registry.told_accounts import password_digest
+from registry.triggers import REMOVAL
 from tests.factories import AT, approve, make_version, token_for
 
 pytestmark = pytest.mark.django_db
@@ -236,10 +237,18 @@ def _token(cast, user):
     return ApiToken.objects.get(digest=digest("fs_x"))
 
 
+@pytest.mark.parametrize("forge", [_hands, _password, _back])
+def test_the_database_takes_no_word_without_its_entry(cast, forge):
+    with pytest.raises(DatabaseError, match="needs its entry"), transaction.atomic():
+        forge(cast, cast.steward)
+
+
 @pytest.mark.parametrize("forge", [_hands, _password, _raised, _back, _token])
 def test_nobody_decides_by_rows_that_came_past_the_trail(cast, forge):
     version = make_version(cast, state=State.IN_REVIEW)
     assert found() == []
+    for statement in REMOVAL[connection.vendor]:
+        by_sql(statement)
 
     token = forge(cast, cast.steward)
 

@@ -307,6 +307,29 @@ def test_postgresql_passes_no_rule_by_as_a_replica(everything):
         run("DELETE FROM registry_review")
 
 
+@postgresql
+@pytest.mark.parametrize("shadow", ["evil.", "pg_temp."])
+def test_postgresql_asks_our_own_tables_whatever_path_a_session_has(cast, shadow):
+    """A trail of somebody's own says that who is a steward was made an owner."""
+    trail = f"{shadow}registry_auditentry"
+    if shadow == "evil.":
+        run("CREATE SCHEMA evil")
+    run(f"CREATE TABLE {trail} AS SELECT * FROM public.registry_auditentry")
+    run(
+        f"UPDATE {trail} SET after = jsonb_set(after, '{{role}}', '\"owner\"')"
+        " WHERE verb = 'membership.granted'"
+    )
+    names = columns_of("registry_membership").replace("id, ", "", 1).replace("group,", '"group",')
+    said = names.replace("role", "'owner'")
+
+    with refused("a role needs its entry"), transaction.atomic():
+        run("SET LOCAL search_path = evil, public")
+        run(
+            f"INSERT INTO public.registry_membership ({names}) SELECT {said}"
+            " FROM public.registry_membership WHERE role = 'steward'"
+        )
+
+
 def test_an_entry_follows_the_newest_one(cast):
     first, last = AuditEntry.objects.earliest("pk"), AuditEntry.objects.latest("pk")
 
@@ -343,6 +366,7 @@ SABOTAGE = {
         "quiet on registry_review is none of ours": [
             "CREATE TRIGGER quiet AFTER INSERT ON registry_review BEGIN SELECT 1; END"
         ],
+        "triggers of auth_user are missing": ["DROP TRIGGER auth_user_told"],
     },
     "postgresql": {
         "registry_review_rules is missing": [
@@ -358,6 +382,15 @@ SABOTAGE = {
         ],
         "rule quiet on registry_review is none of ours": [
             "CREATE RULE quiet AS ON INSERT TO registry_review DO INSTEAD NOTHING"
+        ],
+        "auth_user_told is missing": ["DROP TRIGGER auth_user_told ON auth_user"],
+        "auth_user_told is off": ["ALTER TABLE auth_user ENABLE TRIGGER auth_user_told"],
+        "registry_review_rules on registry_evidence is none of ours": [
+            "CREATE TRIGGER registry_review_rules BEFORE INSERT ON registry_evidence"
+            " FOR EACH ROW EXECUTE FUNCTION registry_review_check()"
+        ],
+        "registry_review_rules is not the one that was": [
+            "ALTER FUNCTION registry_review_check() SET search_path = evil, public"
         ],
         "row security on registry_review": [
             "ALTER TABLE registry_review ENABLE ROW LEVEL SECURITY"
