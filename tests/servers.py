@@ -5,6 +5,7 @@ Not for fixtures: ``conftest`` and the journeys make them from these.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from moto.server import ThreadedMotoServer
 
 from featurestore_project import embedded, processes
 from tests.environment import without_ours
@@ -60,6 +62,22 @@ def evicting_redis(state_dir: Path) -> Iterator[str]:
         yield embedded.redis_url(state_dir)
     finally:
         processes.stop([child])
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run a server that speaks S3, with nothing in it and open to every key; gives its URL."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    try:
+        yield url
+    finally:
+        # What it holds is the process's, not the server's.
+        urllib.request.urlopen(f"{url}/moto-api/reset", data=b"").close()  # noqa: S310 - our own
+        server.stop()
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pyarrow.fs import FileSystem
 
 from registry import audit
 from registry.models import AuditEntry, AuditHead, AuditSeal
@@ -22,8 +23,12 @@ from registry.seals.making import make_seal, seal_if_due, seal_now
 from registry.seals.sealed import BadSeal, parse_seals
 from registry.triggers import REMOVAL
 from tests.factories import AT, make_version
+from tests.servers import s3_server
 
 pytestmark = pytest.mark.django_db
+
+#: Of the operator of a bucket; it stands in no message.
+SECRET = "secret-of-the-operator"  # noqa: S105
 
 
 @pytest.fixture(autouse=True)
@@ -236,22 +241,29 @@ def repository(tmp_path):
 
 
 @pytest.fixture
-def bucket(tmp_path):
-    (tmp_path / "bucket").mkdir()
-    return f"{tmp_path}/bucket"
+def bucket(monkeypatch):
+    with s3_server() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "operator")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        store, _ = FileSystem.from_uri("s3://far?allow_bucket_creation=true")
+        store.create_dir("far")
+        yield "s3://far/of/ours"
 
 
-def addresses(request):
-    return {
-        "file": f"{request.getfixturevalue('tmp_path')}/far/seals.jsonl",
-        "webhook": request.getfixturevalue("webhook"),
-        "git": request.getfixturevalue("repository"),
-    }
+#: Of every kind of place: the fixture that makes its address.
+PLACES = {"file": "far_file", "webhook": "webhook", "git": "repository", "bucket": "bucket"}
 
 
-@pytest.mark.parametrize("kind", ["file", "webhook", "git"])
+@pytest.fixture
+def far_file(tmp_path):
+    return f"{tmp_path}/far/seals.jsonl"
+
+
+@pytest.mark.parametrize("kind", PLACES)
 def test_seals_of_each_place_are_read_back_and_fit(request, cast, settings, kind, capsys):
-    settings.SEAL_CHANNELS = [address] = [addresses(request)[kind]]
+    settings.SEAL_CHANNELS = [address] = [request.getfixturevalue(PLACES[kind])]
 
     call_command("seal_audit")
     audit.record(actor=None, verb="project.changed", subject=None, at=AT)
@@ -274,11 +286,29 @@ def test_a_bucket_has_an_object_for_each_seal(cast, bucket):
     seals.append(make_seal(at=AT))
 
     for seal in seals:
-        publish(f"file://{bucket}/", seal.line, f"seal-{seal.count:012}")
+        publish(f"{bucket}/", seal.line, f"seal-{seal.count:012}")
 
-    assert list(parse_seals(fetch(f"file://{bucket}"))) == seals
-    one = f"file://{bucket}/seal-{seals[0].count:012}.json"
+    assert list(parse_seals(fetch(bucket))) == seals
+    one = f"{bucket}/seal-{seals[0].count:012}.json"
     assert list(parse_seals(fetch(one))) == seals[:1]
+
+
+def test_a_cut_tail_and_a_rewritten_suffix_are_found_by_a_bucket(trail, bucket, settings):
+    settings.SEAL_CHANNELS = [bucket]
+    call_command("seal_audit")
+    audit.record(actor=None, verb="project.changed", subject=None, at=AT, data={"comment": "a"})
+    call_command("seal_audit")
+    assert not any("seal" in line for line in verify(bucket))
+
+    entry = AuditEntry.objects.latest("pk")
+    entry.data = {"comment": "b"}
+    written_again([entry])
+    assert any("entries up to it were written again" in line for line in verify(bucket))
+
+    AuditEntry.objects.filter(pk=entry.pk)._raw_delete("default")
+    last = AuditEntry.objects.latest("pk")
+    AuditHead.objects.update(hash=last.hash, count=AuditEntry.objects.count())
+    assert any("its end was cut off" in line for line in verify(bucket))
 
 
 @pytest.mark.parametrize(
@@ -287,9 +317,13 @@ def test_a_bucket_has_an_object_for_each_seal(cast, bucket):
         ("/proc/nowhere/seals.jsonl", "/proc/nowhere"),
         ("http://127.0.0.1:9/secret-path", "127.0.0.1 cannot be reached"),
         ("git+file:///nowhere/seals.git", "git:"),
+        ("s3://operator:secret@nowhere/seals", "nowhere/seals: "),
+        ("s3://far/seals?endpoint_override=127.0.0.1:9&scheme=http", "s3://far/seals: "),
     ],
 )
-def test_a_place_that_cannot_be_reached_is_named_without_its_secrets(cast, settings, address, said):
+def test_a_place_that_cannot_be_reached_is_named_without_its_secrets(
+    cast, bucket, settings, address, said
+):
     settings.SEAL_CHANNELS = [address]
 
     with pytest.raises(CommandError, match="not published") as refused:
