@@ -6,7 +6,7 @@ Not for what each duty is: its own module says that.
 from __future__ import annotations
 
 from registry import spreading
-from registry.operations.lifecycle import glass
+from registry.operations.lifecycle import after_glass
 
 #: An end comes before the news, which tell of it.
-DUTIES = (*glass.DUTIES, *spreading.DUTIES)
+DUTIES = (*after_glass.DUTIES, *spreading.DUTIES)

@@ -20,7 +20,7 @@ UNLOOKED = f"""EXISTS (SELECT 1 FROM {GLASSES} g
 #: What stays from the breaking on.
 BROKEN = (
     "id", "version_id", "packet_hash", "decided_on", "broken_by_id", "reason", "broken_at",
-    "ends_at", "audit_entry_id",
+    "ends_at", "hands", "audit_entry_id",
 )  # fmt: skip
 LOOKS = ", ".join(f"'{each}'" for each in Look)
 

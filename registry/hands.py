@@ -291,3 +291,14 @@ def roles_with(right: Right, project: Project | None, user: User) -> list[Member
     """Return the roles by which somebody holds a right."""
     roles = [role for role, rights in ROLES.items() if right in rights]
     return list(Membership.objects.filter(project=project, user=user, role__in=roles))
+
+
+def behind(user: User, project: Project, right: Right) -> list[list[int]]:
+    """Return whose word each of the ways rests on by which the user holds a right now.
+
+    Whoever ever set a password of theirs, or had theirs set by them, is behind all of them.
+    """
+    linked = linked_by_password(user)
+    roles = roles_with(right, project, user)
+    known = [*_raised_by(user), *(hands for role in roles for hands in role.hands)]
+    return [sorted({*hands, *linked}) for hands in known]

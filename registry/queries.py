@@ -110,7 +110,7 @@ def served_version(*, project: Project, view: str, pin: str | None) -> FeatureVi
     if version is None:
         raise VersionNotReady(
             f"{view} has no default version: none is approved and materialized, or the last one was"
-            " retired. See its versions and runs.",
+            " retired, or its broken glass not confirmed. See its versions and runs.",
             feature_view=view,
         )
     if version.state == State.RETIRED:

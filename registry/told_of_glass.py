@@ -40,12 +40,14 @@ def findings_of_glass(
 def _said(entry: AuditEntry) -> tuple[object, ...]:
     data = entry.data
     words = data.get("packet_hash"), data.get("comment"), data.get("until")
-    return entry.pk, entry.actor_id, entry.at, entry.after, *words
+    hands = data.get("hands")
+    return entry.pk, entry.actor_id, entry.at, entry.after, hands, *words
 
 
 def _meant(glass: BrokenGlass) -> tuple[object, ...]:
     words = glass.decided_on, plain(glass.reason), glass.ends_at.isoformat()
-    return glass.audit_entry_id, glass.broken_by_id, glass.broken_at, State.APPROVED, *words
+    who = glass.audit_entry_id, glass.broken_by_id
+    return *who, glass.broken_at, State.APPROVED, glass.hands, *words
 
 
 def _looked(entry: AuditEntry) -> tuple[object, ...]:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 AT_ONCE = 500
 POLICY = ("approvals_required", "approvals_required_sensitive", "evidence_required")
 PROMOTED, RETIRED = VERB[Action.PROMOTE], VERB[Action.RETIRE]
+GLASS_ENDS = (VERB[Action.OBJECT], "feature_view_version.glass_ended")
 #: Rights of which somebody has to be known to have given them.
 DECIDING = (Right.APPROVE_FEATUREVIEW, Right.RELEASE_FEATUREVIEW)
 
@@ -116,14 +117,17 @@ def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:
     steps = AuditEntry.objects.filter(
         subject_type="featureviewversion",
         subject_id__in=list(view_of),
-        verb__in=(PROMOTED, RETIRED),
+        verb__in=(PROMOTED, RETIRED, *GLASS_ENDS),
     )
     told: dict[int, int | None] = {}
     for entry in steps.order_by("pk"):
         of_view, version = view_of[entry.subject_id], int(entry.subject_id)
         if entry.verb == PROMOTED:
             told[of_view] = version
-        elif told.get(of_view) == version:
+        elif told.get(of_view) == version and (
+            # A glass that ends leaves no default where it says so; else another is promoted.
+            entry.verb == RETIRED or entry.data.get("default") == ""
+        ):
             told[of_view] = None
     for view in views:
         if view.default_version_id != told.get(view.pk):

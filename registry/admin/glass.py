@@ -17,7 +17,8 @@ from registry.approval import require_person
 from registry.choices import Action, State
 from registry.evidence import decided_on, evidence_of
 from registry.glass import mark_of
-from registry.operations.lifecycle.glass import require_breakable, require_onlooker
+from registry.operations.lifecycle.after_glass import require_onlooker
+from registry.operations.lifecycle.glass import require_breakable
 
 if TYPE_CHECKING:
     from datetime import datetime

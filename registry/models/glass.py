@@ -34,6 +34,8 @@ class BrokenGlass(models.Model):
     broken_at = models.DateTimeField()
     #: From then on it leads nowhere until somebody confirmed it.
     ends_at = models.DateTimeField()
+    #: On whose word they had the right then, as ``hands`` has it; it stays so if they lose it.
+    hands = models.JSONField()
     #: What the trail says of it: the database takes no broken glass without.
     audit_entry = models.OneToOneField(AuditEntry, on_delete=models.PROTECT, related_name="+")
     #: What was said afterwards by whoever settled it; empty: nobody has.

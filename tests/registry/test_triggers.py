@@ -229,7 +229,9 @@ def everything(cast):
     apply(SERVICE, cast)
     waiting = make_version(cast, state=State.IN_REVIEW, text=ON_DEMAND)
     urgent = make_version(cast, state=State.IN_REVIEW, text=VIEW_OF_ANOTHER_NAME)
-    break_glass(version=urgent, actor=cast.owner, at=AT, packet_hash=seen(urgent), comment="Now.")
+    break_glass(
+        version=urgent, actor=cast.owner, at=AT, packet_hash=seen(urgent), comment="It cannot wait."
+    )
     add_comment(version=waiting, body="Why?", actor=cast.steward, at=AT, on=On("definition", 1))
     give_grant(cast, cast.consumer, view="driver_hourly")
     want_approvals(cast, 2)

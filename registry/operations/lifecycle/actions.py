@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry.choices import Action
-from registry.operations.lifecycle import glass, releases, reviews
+from registry.operations.lifecycle import after_glass, glass, releases, reviews
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ OPERATIONS: dict[Action, Callable[..., Any]] = {
     Action.APPROVE: reviews.approve_version,
     Action.REJECT: reviews.reject_version,
     Action.BREAK_GLASS: glass.break_glass,
-    Action.CONFIRM: glass.confirm_glass,
-    Action.OBJECT: glass.object_to_glass,
+    Action.CONFIRM: after_glass.confirm_glass,
+    Action.OBJECT: after_glass.object_to_glass,
     Action.PROMOTE: releases.promote_version,
     Action.DEPRECATE: releases.deprecate_version,
     Action.RESTORE: releases.restore_version,

@@ -83,7 +83,7 @@ def act(client, version, action, **body):
 
 def break_glass(version, actor):
     glass.break_glass(
-        version=version, actor=actor, at=timezone.now(), comment="Now.",
+        version=version, actor=actor, at=timezone.now(), comment="It cannot wait.",
         packet_hash=factories.seen(version),
     )  # fmt: skip
 
@@ -183,10 +183,18 @@ def test_a_right_on_one_view_is_no_right_on_another(api, cast):
         (Action.REJECT, {"comment": " \n"}, "comment_needed"),
         (Action.BREAK_GLASS, {}, "comment_needed"),
         (Action.BREAK_GLASS, {"comment": "x" * 10_001}, "invalid_comment"),
-        (Action.BREAK_GLASS, {"comment": "Now.", "until": "soon"}, "invalid_body"),
-        (Action.BREAK_GLASS, {"comment": "Now.", "until": 5}, "invalid_body"),
-        (Action.BREAK_GLASS, {"comment": "Now.", "until": "0001-01-01"}, "invalid_until"),
-        (Action.BREAK_GLASS, {"comment": "Now.", "until": "9999-12-31T23:59:59Z"}, "invalid_until"),
+        (Action.BREAK_GLASS, {"comment": "It cannot wait.", "until": "soon"}, "invalid_body"),
+        (Action.BREAK_GLASS, {"comment": "It cannot wait.", "until": 5}, "invalid_body"),
+        (
+            Action.BREAK_GLASS,
+            {"comment": "It cannot wait.", "until": "0001-01-01"},
+            "invalid_until",
+        ),
+        (
+            Action.BREAK_GLASS,
+            {"comment": "It cannot wait.", "until": "9999-12-31T23:59:59Z"},
+            "invalid_until",
+        ),
         (Action.APPROVE, {"until": "2026-03-01T00:00:00Z"}, "invalid_body"),
     ],
 )
@@ -343,11 +351,15 @@ def test_a_mark_is_everywhere_until_somebody_confirmed_it(api, cast):
     version = make_version(cast, state=State.IN_REVIEW)
     until = timezone.now() + timedelta(hours=2)
     answer = act(
-        api(cast.owner), version, Action.BREAK_GLASS, comment="Now.", until=until.isoformat()
+        api(cast.owner),
+        version,
+        Action.BREAK_GLASS,
+        comment="It cannot wait.",
+        until=until.isoformat(),
     )
 
     mark = answer.json()["break_glass"]
-    assert (mark["by"], mark["reason"], mark["verdict"]) == ("owner", "Now.", None)
+    assert (mark["by"], mark["reason"], mark["verdict"]) == ("owner", "It cannot wait.", None)
     assert datetime.fromisoformat(mark["until"]) == until
     consumer = api(cast.consumer)
     view = consumer.get("/api/v1/projects/rides/feature-views/driver_hourly").json()

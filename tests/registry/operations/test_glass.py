@@ -16,18 +16,18 @@ from registry.hands import HandMayNotDecide, PasswordNotYourOwn, TokenMayNotDeci
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, BrokenGlass, FeatureViewVersion, Review
 from registry.models.feature_view import StateChanged
-from registry.operations.lifecycle import glass, releases, reviews
+from registry.operations.lifecycle import after_glass, glass, releases, reviews
+from registry.operations.lifecycle.after_glass import GlassYourOwn, NothingToLookAt
 from registry.operations.lifecycle.glass import (
     BadEnd,
     GlassNotForGuards,
     GlassUnlooked,
-    GlassYourOwn,
-    NothingToLookAt,
 )
 from registry.operations.lifecycle.packets import BaseNotApproved
 from registry.operations.lifecycle.steps import BadComment
 from registry.operations.lifecycle.voices import AlreadyReviewed, PacketHashMissing
-from registry.operations.people import tokens
+from registry.operations.people import members, tokens
+from registry.queries import VersionNotReady, served_version
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -61,12 +61,12 @@ def break_it(version, actor, **options):
 
 def confirm(version, actor, **options):
     asked = {"packet_hash": seen(version), "at": AT} | options
-    return glass.confirm_glass(version=version, actor=actor, **asked)
+    return after_glass.confirm_glass(version=version, actor=actor, **asked)
 
 
 def object_to(version, actor, **options):
     asked = {"packet_hash": seen(version), "at": AT, "comment": "Wrong column."} | options
-    return glass.object_to_glass(version=version, actor=actor, **asked)
+    return after_glass.object_to_glass(version=version, actor=actor, **asked)
 
 
 def fresh(version):
@@ -137,8 +137,10 @@ def test_a_superuser_breaks_the_glass_of_what_they_wrote_and_does_not_confirm_it
     ("options", "error"),
     [
         ({"comment": " "}, CommentNeeded),
+        ({"comment": "\u200b\u2060\ufeff\u202e" * 9}, CommentNeeded),
+        ({"comment": "now, now!"}, CommentNeeded),
         ({"comment": "x" * 10_001}, BadComment),
-        ({"comment": "a\0b"}, BadComment),
+        ({"comment": "it cannot wait\0"}, BadComment),
         ({"packet_hash": ""}, PacketHashMissing),
         ({"packet_hash": "0" * 64}, StateChanged),
         ({"until": AT}, BadEnd),
@@ -350,7 +352,7 @@ def test_whoever_broke_it_by_their_puppet_does_not_confirm_it(cast):
     give_role(cast.project, puppet, Role.STEWARD, cast.owner)
     version = break_it(waiting(cast, by=cast.author), puppet)
 
-    with pytest.raises(HandMayNotDecide, match="is not owner"):
+    with pytest.raises(HandMayNotDecide, match="by the word of owner alone"):
         confirm(version, cast.owner)
 
 
@@ -392,15 +394,46 @@ def test_an_objection_deprecates_it_and_the_default_goes_back(cast, broken):
     assert list(verifying.findings()) == []
 
 
-def test_a_default_that_nothing_was_before_stays_and_the_trail_says_so(cast):
+def test_a_default_that_nothing_was_before_is_none_any_more(cast):
     version = make_ready(break_it(waiting(cast), cast.owner))
     assert view_of(cast).default_version == version
 
     object_to(version, cast.steward)
 
-    assert view_of(cast).default_version == version
-    said = AuditEntry.objects.get(verb="feature_view_version.glass_objected").data["default"]
-    assert said.startswith("driver_hourly@1.0.0 still")
+    assert view_of(cast).default_version is None
+    said = AuditEntry.objects.get(verb="feature_view_version.glass_objected").data
+    assert said["default"] == ""
+    with pytest.raises(VersionNotReady, match="or its broken glass not confirmed"):
+        served_version(project=cast.project, view="driver_hourly", pin=None)
+    assert list(verifying.findings()) == []
+
+
+def twice(version, cast):
+    """Promote a version that is the default already."""
+    for _ in range(2):
+        releases.promote_version(version=fresh(version), actor=cast.owner, at=AT)
+
+
+def test_a_default_that_was_promoted_twice_goes_back_to_another(cast, broken):
+    first = view_of(cast).default_version
+    twice(broken, cast)
+
+    object_to(fresh(broken), cast.steward)
+
+    assert view_of(cast).default_version == first
+    assert list(verifying.findings()) == []
+
+
+def test_whose_hand_broke_it_is_settled_when_it_was_broken(cast):
+    puppet = make_user("puppet")
+    give_role(cast.project, puppet, Role.OWNER, cast.owner)
+    version = break_it(waiting(cast, by=puppet), puppet)
+    members.revoke_role(project=cast.project, user=puppet, role=Role.OWNER, actor=cast.owner, at=AT)
+
+    for said in (confirm, object_to):
+        with pytest.raises(HandMayNotDecide, match="by the word of owner alone"):
+            said(fresh(version), cast.owner)
+    confirm(fresh(version), cast.steward)
 
 
 # --- At the end ----------------------------------------------------------------------------------
@@ -410,10 +443,10 @@ def test_what_nobody_looked_at_in_its_time_is_deprecated_and_the_default_goes_ba
     first = view_of(cast).default_version
     releases.promote_version(version=broken, actor=cast.owner, at=AT)
 
-    glass.end_glasses(at=AT + A_DAY - timedelta(seconds=1))
+    after_glass.end_glasses(at=AT + A_DAY - timedelta(seconds=1))
     assert fresh(broken).state == State.APPROVED
-    glass.end_glasses(at=AT + A_DAY)
-    glass.end_glasses(at=AT + 2 * A_DAY)
+    after_glass.end_glasses(at=AT + A_DAY)
+    after_glass.end_glasses(at=AT + 2 * A_DAY)
 
     assert fresh(broken).state == State.DEPRECATED
     assert view_of(cast).default_version == first
@@ -426,6 +459,28 @@ def test_what_nobody_looked_at_in_its_time_is_deprecated_and_the_default_goes_ba
     assert fresh(broken).state == State.DEPRECATED
     releases.restore_version(version=fresh(broken), actor=cast.owner, at=AT + A_DAY)
     assert fresh(broken).state == State.APPROVED
+    assert list(verifying.findings()) == []
+
+
+def test_what_was_deprecated_before_its_end_is_not_the_default_after_it(cast, broken):
+    first = view_of(cast).default_version
+    twice(broken, cast)
+    releases.deprecate_version(version=fresh(broken), actor=cast.owner, at=AT)
+
+    after_glass.end_glasses(at=AT + A_DAY)
+    after_glass.end_glasses(at=AT + A_DAY)
+
+    assert view_of(cast).default_version == first
+    assert verbs_of(broken).count("glass_ended") == 1
+    assert list(verifying.findings()) == []
+
+
+def test_a_first_version_is_not_the_default_after_its_end(cast):
+    version = make_ready(break_it(waiting(cast), cast.owner))
+
+    after_glass.end_glasses(at=AT + A_DAY)
+
+    assert (view_of(cast).default_version, fresh(version).state) == (None, State.DEPRECATED)
     assert list(verifying.findings()) == []
 
 
@@ -450,7 +505,7 @@ def test_what_becomes_ready_after_its_end_is_not_the_default_by_itself(cast):
 def test_what_was_confirmed_does_not_end(cast, broken):
     confirm(broken, cast.steward)
 
-    glass.end_glasses(at=AT + 9 * A_DAY)
+    after_glass.end_glasses(at=AT + 9 * A_DAY)
 
     assert fresh(broken).state == State.APPROVED
 
@@ -469,7 +524,7 @@ def forged(version, actor, **columns):
     about = {
         "version": version, "packet_hash": version.packet_hash, "decided_on": seen(version),
         "broken_by": actor, "reason": WHY, "broken_at": AT, "ends_at": AT + A_DAY,
-        "audit_entry": entry,
+        "audit_entry": entry, "hands": [],
     }  # fmt: skip
     return BrokenGlass(**(about | columns))
 
@@ -518,7 +573,8 @@ def test_a_glass_by_sql_weakens_no_protection_and_is_one_of_its_view(cast):
 @pytest.mark.parametrize(
     "columns",
     [
-        {"reason": "none"}, {"ends_at": AT + 30 * A_DAY}, {"packet_hash": "x"}, {"verdict": ""},
+        {"reason": "none"}, {"hands": [[]]}, {"ends_at": AT + 30 * A_DAY}, {"packet_hash": "x"},
+        {"verdict": ""},
         {"verdict": "fine"},
     ],
     ids=lambda columns: str(columns)[:26],
