@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from lib.errors import Conflict
 from lib.instants import timestamp
@@ -50,6 +50,17 @@ def unlooked() -> QuerySet[BrokenGlass]:
 def is_unlooked() -> Exists:
     """Return the condition on a version that its glass is broken and nobody has settled it."""
     return Exists(unlooked().filter(version=OuterRef("pk")))
+
+
+def waits() -> Q:
+    """Return the condition on versions that somebody has to decide on, or look at afterwards."""
+    return Q(state=State.IN_REVIEW) | Q(is_unlooked())
+
+
+def marks_of(versions: Iterable[int]) -> dict[int, BrokenGlass]:
+    """Return the marks of versions by their keys, asking once."""
+    rows = BrokenGlass.objects.filter(version__in=versions).exclude(verdict=Look.CONFIRMED)
+    return {each.version_id: each for each in rows.select_related("broken_by", "looked_by")}
 
 
 def require_confirmed(version: FeatureViewVersion, at: datetime) -> None:
@@ -95,8 +106,10 @@ def in_words(glass: BrokenGlass) -> str:
 def mark_output(version: FeatureViewVersion) -> dict[str, Any] | None:
     """Describe the mark of a version; None: it has none."""
     glass = mark_of(version)
-    if glass is None:
-        return None
+    return None if glass is None else glass_output(glass)
+
+
+def glass_output(glass: BrokenGlass) -> dict[str, Any]:
     return {
         "by": glass.broken_by.get_username(),
         "reason": glass.reason,

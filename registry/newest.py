@@ -13,6 +13,7 @@ from django.db.models import Case, Count, F, Q, When, Window
 from django.db.models.functions import RowNumber
 
 from registry.choices import State
+from registry.glass import GLASS
 from registry.models import FeatureViewVersion
 from registry.spec.versions import FIRST, Version
 
@@ -171,4 +172,4 @@ def _ranked(
 def _read(ranked: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVersion]:
     """Read those that are left alone: definitions are long, and numbering all would carry them."""
     found = FeatureViewVersion.objects.filter(pk__in=ranked.order_by().values("pk"))
-    return found.select_related("table", "feature_view").defer("packet").order_by()
+    return found.select_related("table", "feature_view", *GLASS).defer("packet").order_by()

@@ -13,6 +13,7 @@ from lib.batches import in_batches
 from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
 from registry.breakage import service_problems
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, Role, State
+from registry.glass import GLASS, is_unlooked, waits
 from registry.models import (
     FeatureService,
     FeatureServiceMember,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from django.contrib.auth.models import User
-    from django.db.models import QuerySet
+    from django.db.models import OrderBy, QuerySet
 
     from registry.spec.model import VersionSpec
 
@@ -282,11 +283,17 @@ def _unread_tables() -> QuerySet[FeatureTable]:
     return tables.exclude(versions__state__in=set(State) - {State.RETIRED}).distinct()
 
 
+def waiting_first() -> tuple[OrderBy | str, ...]:
+    """Return the order of what waits: broken glasses first, then what was submitted first."""
+    return is_unlooked().desc(), "submitted_at", "pk"
+
+
 def waiting_for_review(projects: Iterable[Project]) -> QuerySet[FeatureViewVersion]:
-    versions = FeatureViewVersion.objects.filter(
-        state=State.IN_REVIEW, feature_view__project__in=projects
-    )
-    return versions.select_related("feature_view__project", "submitted_by").order_by("submitted_at")
+    """Return what waits to be decided on, or looked at afterwards: ``is_broken`` says which."""
+    versions = FeatureViewVersion.objects.filter(waits(), feature_view__project__in=projects)
+    related = "feature_view__project", "submitted_by", *GLASS
+    ordered = versions.annotate(is_broken=is_unlooked()).order_by(*waiting_first())
+    return ordered.select_related(*related)
 
 
 def owned_alone(user: User) -> list[str]:

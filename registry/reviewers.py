@@ -18,8 +18,10 @@ from django.db.models.functions import Coalesce
 from registry import access, lifecycle
 from registry.choices import Action, State, Verdict
 from registry.evidence import with_decided_on
+from registry.glass import is_unlooked, waits
 from registry.models import (
     AskedReviewer,
+    BrokenGlass,
     FeatureViewUserObjectPermission,
     FeatureViewVersion,
     Project,
@@ -85,15 +87,21 @@ def undecided(
         version=OuterRef("pk"), reviewer=user.pk, decided_on=OuterRef("decided_on")
     )
     waiting = with_decided_on(waiting_for_review(projects)).exclude(Exists(given))
-    return waiting.exclude(editors__user=user.pk).order_by("submitted_at", "pk")
+    # What somebody broke they do not look at.
+    mine = BrokenGlass.objects.filter(version=OuterRef("pk"), broken_by=user.pk)
+    return waiting.exclude(editors__user=user.pk).exclude(Exists(mine))
 
 
 def asked_of(
     versions: QuerySet[FeatureViewVersion], user: User | AnonymousUser
 ) -> QuerySet[FeatureViewVersion]:
-    """Keep what is asked of this person; where nobody is asked who could decide, it is of all."""
+    """Keep what is asked of this person; where nobody is asked who could decide, it is of all.
+
+    A broken glass is of all, whoever was asked before.
+    """
     asked = asked_now().filter(version=OuterRef("pk"))
-    return versions.filter(Exists(asked.filter(reviewer=user.pk)) | ~Exists(asked))
+    of_me = Exists(asked.filter(reviewer=user.pk))
+    return versions.filter(of_me | ~Exists(asked) | is_unlooked())
 
 
 def submitted_by(
@@ -101,7 +109,7 @@ def submitted_by(
 ) -> QuerySet[FeatureViewVersion]:
     """Keep what waits for others: this person submitted it, or wrote some of it."""
     mine = VersionEditor.objects.filter(version=OuterRef("pk"), user=user.pk)
-    return versions.filter(Exists(mine), state=State.IN_REVIEW)
+    return versions.filter(waits(), Exists(mine))
 
 
 def overdue(

@@ -72,7 +72,10 @@ def run_versions(context: Context, args: argparse.Namespace) -> None:
     if context.out.as_json:
         context.out.json(found)
     else:
-        context.out.table(found, ("version", "state", "ready", "default", "class"))
+        columns = ("version", "state", "ready", "default", "class", "broken_glass")
+        marked = any(each.get("break_glass") for each in found)
+        rows = [each | {"broken_glass": _mark(each)} for each in found]
+        context.out.table(rows, columns if marked else columns[:-1])
         if len(found) == args.limit:
             context.out.note(f"the newest {args.limit}; --limit takes more")
 
@@ -98,7 +101,10 @@ def _show(context: Context, found: JSON) -> None:
 
 def _view_row(view: JSON) -> dict[str, Any]:
     shown = view["versions"][:SHOWN]
-    versions = [f"{v['version'] or '(no number)'} {v['state']}" for v in shown]
+    versions = [
+        f"{v['version'] or '(no number)'} {v['state']}{', broken glass' if _mark(v) else ''}"
+        for v in shown
+    ]
     if (others := view.get("version_count", len(view["versions"])) - len(shown)) > 0:
         versions.append(f"and {others:,} more")
     names = [feature["name"] for feature in view["features"]]
@@ -109,6 +115,12 @@ def _view_row(view: JSON) -> dict[str, Any]:
         "features": names,
         "freshness": _freshness_words(view),
     }
+
+
+def _mark(version: JSON) -> str:
+    """Say who broke the glass of a version that nobody confirmed; empty: it has no mark."""
+    glass = version.get("break_glass")
+    return f"by {glass['by']}, until {glass['until']}" if glass else ""
 
 
 def _freshness(view: JSON) -> JSON:

@@ -127,6 +127,8 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     }
     packet = {key: value for key, value in answer["packet"].items() if key != "diff"}
     context.out.describe({**facts, **packet})
+    if answer.get("break_glass"):
+        context.out.line(glass_in_words(answer["break_glass"]), "bold red")
     for change in answer["changes"]:
         context.out.changes(change["path"], change["lines"])
     if answer.get("evidence"):

@@ -11,7 +11,16 @@ from assay.errors import Invalid
 from assay.reviews import TURNS
 from assay.shapes import JSON
 
-COLUMNS = ("version", "class", "what_changed", "owner", "submitted_by", "overdue", "reviewers")
+COLUMNS = (
+    "version",
+    "state",
+    "class",
+    "what_changed",
+    "owner",
+    "submitted_by",
+    "overdue",
+    "reviewers",
+)
 COMMENT_COLUMNS = ("id", "answers", "author", "state", "where", "became", "body")
 REASONS_SHOWN = 2
 
@@ -53,11 +62,14 @@ def run_list(context: Context, args: argparse.Namespace) -> None:
     rows = []
     for each in reviews:
         more = len(each["reasons"]) - REASONS_SHOWN
+        mark = each.get("break_glass")
         said = "; ".join(each["reasons"][:REASONS_SHOWN]) + (
             f"; and {more} more" if more > 0 else ""
         )
         asked = ", ".join(each["reviewers"]) or "all who may"
         line = {"version": f"{each['view']}@{each['version']}", "what_changed": said}
+        if mark:
+            line["state"] = f"broken glass, until {mark['until']}: look at it"
         rows.append(each | line | {"reviewers": asked, "overdue": "yes" if each["overdue"] else ""})
     context.out.table(rows, COLUMNS)
 

@@ -15,6 +15,7 @@ from registry.admin.lineage_chart import drawing
 from registry.admin.questions import questions_context
 from registry.choices import SERVED_STATES
 from registry.facts import facts_of
+from registry.glass import in_words, marks_of
 from registry.lineage import Key, NodeKind
 from registry.named import reference_of, spec_of, wanted_of
 from registry.newest import shown_version
@@ -42,8 +43,14 @@ def feature_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
     speaks = shown_version(view)
     reference, project = reference_of(feature), view.project.name
     graph = lineage.graph_of(view.project, also=version.pk)
+    stages = list(stages_of(view, feature.name))
+    marks = marks_of({version.pk, *(stage.version.pk for stage in stages)})
+    mark = marks.get(version.pk)
     return {
         "feature": feature,
+        "mark": mark,
+        "mark_words": in_words(mark) if mark else "",
+        "marks": marks,
         "own": own,
         "spec": spec,
         "version": version,
@@ -54,7 +61,7 @@ def feature_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         "sql": laid_out(own.sql) if own.sql else "",
         "speaks": speaks if speaks and speaks.pk != version.pk else None,
         "facts": facts_of([version])[version.pk] if version.state in SERVED_STATES else {},
-        "stages": list(stages_of(view, feature.name)),
+        "stages": stages,
         "not_readable": _not_readable(version),
         "snippets": snippets(wanted_of(feature, request.build_absolute_uri("/").rstrip("/"))),
         "related": [

@@ -18,6 +18,7 @@ from registry.admin.filters import ProjectFilter, TextFilter, column_filter
 from registry.admin.version_page import feature_rows
 from registry.choices import State
 from registry.facts import facts_of
+from registry.glass import marks_of
 from registry.markup import badge, badges, dash, fallback, link, muted
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
 from registry.newest import (
@@ -119,6 +120,7 @@ class FeatureViewAdmin(ScopedAdmin):
             "spec": shown.spec if shown else None,
             "features": feature_rows(shown.spec.features, None) if shown else [],
             "versions": versions,
+            "marks": marks_of(version.pk for version in versions),
             "version_count": count,
             "others": count - len(versions),
             "services": _services(obj),

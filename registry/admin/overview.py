@@ -19,6 +19,7 @@ from registry.admin.scope import projects_with
 from registry.approval import agreed, approvals_required
 from registry.breakage import broken_services
 from registry.choices import State
+from registry.glass import is_unlooked
 from registry.models import FeatureView, FeatureViewVersion, Project
 from registry.queries import waiting_for_review
 from registry.reviewers import asked_of, with_agreed
@@ -46,12 +47,16 @@ def reviews(request: HttpRequest) -> Iterator[Tile | Card]:
     waiting = waiting_for_review(Project.objects.filter(pk__in=projects_with(request)))
     count = waiting.count()
     first = list(with_agreed(waiting).select_related("based_on")[:LINES])
-    since = f"{first[0].submitted_at:%Y-%m-%d %H:%M}" if first else ""
+    times = [each.submitted_at for each in first if each.submitted_at]
+    since = f"{min(times):%Y-%m-%d %H:%M}" if times else ""
     url = reverse("admin:registry_featureviewversion_changelist") + "?state=in_review"
     mine = asked_of(waiting_for(request), request.user).count()
     asked = f"{mine} asked of you, " if mine else ""
     hint = f"{asked}longest since {since} UTC" if since else "the desk is clear"
     yield Tile(10, "Waiting for review", "fact_check", url, count, hint)
+    if broken := waiting.filter(is_unlooked()).count():
+        hint = "approved by one person alone: look at it"
+        yield Tile(5, "Broken glasses", "emergency_home", url, broken, hint, is_bad=True)
     lines = [
         {"version": each, "given": agreed(each), "required": approvals_required(each)}
         for each in first

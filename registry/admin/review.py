@@ -28,17 +28,18 @@ from registry.admin.scope import projects_with
 from registry.admin.version_page import DECISIONS, version_context
 from registry.approval import agreed
 from registry.choices import Action, State
-from registry.glass import GLASS, mark_of
+from registry.glass import GLASS, is_unlooked, mark_of, waits
 from registry.looking import get_looking
 from registry.markup import badge, badges, breakable, dash, utc
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.operations.lifecycle.asking import ask_reviewers
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread, thread_of
+from registry.queries import waiting_first
 from registry.words import DOING, in_short
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
+    from django.db.models import OrderBy, QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
@@ -86,7 +87,7 @@ READ_ONLY: dict[str, Any] = {
 def waiting_badge(request: HttpRequest) -> str:
     """Return how many versions wait for review, for the side bar; for none what hides the badge."""
     waiting = FeatureViewVersion.objects.filter(
-        state=State.IN_REVIEW, feature_view__project__in=projects_with(request)
+        waits(), feature_view__project__in=projects_with(request)
     )
     return str(waiting.count() or format_html('<i class="{}"></i>', "as-none"))
 
@@ -120,6 +121,21 @@ class QueueFilter(TextFilter):
         return reviewers.overdue(queryset, at=timezone.now()) if turn == "overdue" else queryset
 
 
+class StateFilter(TextFilter):
+    """By state; in review is what waits for somebody, so broken glasses are there too."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.replace("_", " ")) for state in State]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == State.IN_REVIEW:
+            return queryset.filter(waits())
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
 @admin.register(FeatureViewVersion)
 class FeatureViewVersionAdmin(ScopedAdmin):
     project_path = "feature_view__project"
@@ -145,7 +161,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     actions = ("approve_chosen",)
     list_filter = (
         QueueFilter,
-        column_filter("state"),
+        StateFilter,
         column_filter("change_class", "change"),
         column_filter("features__sensitivity", "sensitivity of a feature"),
         ProjectFilter,
@@ -172,8 +188,10 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             "based_on",
             *GLASS,
         )
-        rows = reviewers.with_agreed(rows).prefetch_related(
-            Prefetch("asked", reviewers.asked_now().select_related("reviewer"))
+        rows = (
+            reviewers.with_agreed(rows)
+            .annotate(is_broken=is_unlooked())
+            .prefetch_related(Prefetch("asked", reviewers.asked_now().select_related("reviewer")))
         )
         return rows.select_related(*related, "submitted_by", "created_by")
 
@@ -192,10 +210,10 @@ class FeatureViewVersionAdmin(ScopedAdmin):
             same.add("project")
         return [name for name in self.list_display if name not in same]
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_ordering(self, request: HttpRequest) -> tuple[OrderBy | str, ...]:
         """Put first what waits longest, where all that is listed waits."""
-        waits = request.GET.get("state") == State.IN_REVIEW
-        return ("submitted_at", "id") if waits else ("-submitted_at", "-id")
+        is_queue = request.GET.get("state") == State.IN_REVIEW
+        return waiting_first() if is_queue else ("-submitted_at", "-id")
 
     def get_urls(self) -> list[URLPattern]:
         return [approve_chosen_path(self), *super().get_urls()]
@@ -296,11 +314,13 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     def title(self, version: FeatureViewVersion) -> SafeString:
         owner = version.spec.view.owner
         words = f"owned by {owner}" if owner else "no owner"
+        mark = badge("broken glass") if mark_of(version) else ""
         # The list makes it a link, which keeps its filters on the way through what waits.
         shown = breakable(str(version))
         return format_html(
-            '<span class="as-link">{}</span><span class="as-small as-muted as-below">{}</span>',
+            '<span class="as-link">{}</span> {}<span class="as-small as-muted as-below">{}</span>',
             shown,
+            mark,
             words,
         )
 
@@ -311,8 +331,7 @@ class FeatureViewVersionAdmin(ScopedAdmin):
     @display(description="State", ordering="state")
     def state_badge(self, version: FeatureViewVersion) -> SafeString:
         is_default = version.feature_view.default_version_id == version.pk
-        marked = "broken glass" if mark_of(version) else ""
-        return badges(version.state, "default" if is_default else "", marked)
+        return badges(version.state, "default" if is_default else "")
 
     @display(description="Change", ordering="change_class")
     def change(self, version: FeatureViewVersion) -> SafeString:
@@ -333,6 +352,9 @@ class FeatureViewVersionAdmin(ScopedAdmin):
         # As wanted at submit; the version's own page asks the policy of today too.
         wanted = version.packet.get("approvals_required", 1)
         count = f"{agreed(version)} of {wanted}"
+        if version.is_broken:  # type: ignore[attr-defined]
+            words = "broken glass: look at it"
+            return format_html('{}<div class="as-small as-muted">{}</div>', count, words)
         if version.state != State.IN_REVIEW:
             return count
         asked = ", ".join(each.reviewer.get_username() for each in version.asked.all())

@@ -25,6 +25,7 @@ from registry.api.serializers import (
 )
 from registry.choices import SERVED_STATES
 from registry.facts import facts_of
+from registry.glass import GLASS
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import shown_of, shown_versions, states_of
 from registry.service_health import health_of
@@ -88,7 +89,9 @@ def _view_briefs(views: QuerySet[FeatureView]) -> Iterator[dict[str, Any]]:
 ENTITIES = _each(Entity.objects.order_by("name"), entity_output)
 DATA_SOURCES = _each(DataSource.objects.order_by("name"), data_source_output)
 FEATURE_VIEWS = Catalogue(
-    FeatureView.objects.select_related("default_version__table")
+    FeatureView.objects.select_related(
+        "default_version__table", *(f"default_version__{each}" for each in GLASS)
+    )
     .defer("default_version__packet")
     .order_by("name"),
     _view_outputs,

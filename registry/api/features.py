@@ -20,6 +20,7 @@ from registry import access
 from registry.choices import SERVED_STATES, Sensitivity, Standing, State
 from registry.entries import Entry, rows_in_use
 from registry.facts import facts_of
+from registry.glass import glass_output, marks_of
 from registry.lineage import MAX_DEPTH, NodeKind, graph_of, starts_of
 from registry.named import named_feature, reference_of, spec_of, wanted_of
 from registry.related import related_to
@@ -30,7 +31,7 @@ from registry.stages import stages_of
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from registry.models import Feature
+    from registry.models import BrokenGlass, Feature
 
 #: Of those that read a feature, so many are named; its lineage has all.
 MOST_READERS = 100
@@ -70,7 +71,12 @@ class FeaturesAPI(API):
             one_of(sent, name, known)
         chosen = {name: sent.get(name, "") for name in CHOSEN}
         result = find_features({found.pk}, q=sent.get("q", ""), chosen=chosen)
-        response = paged(request, result.found, feature_output)
+        response = paged(request, result.found)
+        marks = marks_of(each.entry.version.pk for each in response.data["results"])
+        response.data["results"] = [
+            feature_output(each, marks.get(each.entry.version.pk))
+            for each in response.data["results"]
+        ]
         response.data["facets"] = {
             name: [{"value": each.value, "count": each.features} for each in result.facets[name]]
             for name in CHOSEN
@@ -131,7 +137,9 @@ def _brief(feature: Feature) -> dict[str, Any]:
     rows = rows_in_use({version.feature_view.project_id}, also=version.pk)
     row = next(each for each in rows if each.pk == version.pk)
     words = next(each for each in row.words.features if each.name == feature.name)
-    brief = feature_output(Found(Entry(row, words), EXACT, EXACT, ""))
+    brief = feature_output(
+        Found(Entry(row, words), EXACT, EXACT, ""), marks_of([version.pk]).get(version.pk)
+    )
     del brief["matched"]
     return brief
 
@@ -145,7 +153,7 @@ def _readers(feature: Feature) -> list[dict[str, str]]:
     return [{"kind": key.kind, "name": key.name} for key in islice(read, MOST_READERS)]
 
 
-def feature_output(found: Found) -> dict[str, Any]:
+def feature_output(found: Found, mark: BrokenGlass | None) -> dict[str, Any]:
     version, feature = found.entry
     number, words = version.number, version.words
     return {
@@ -155,6 +163,7 @@ def feature_output(found: Found) -> dict[str, Any]:
         "version": str(number) if number else None,
         "state": version.state,
         "is_default": version.is_default,
+        "break_glass": glass_output(mark) if mark else None,
         "type": feature.type,
         "sensitivity": feature.sensitivity,
         "description": feature.description,

@@ -71,7 +71,7 @@ class ReviewsAPI(API):
 
 def _turn(request: Request, project: Project) -> QuerySet[FeatureViewVersion]:
     turn = one_of(request.query_params, "for", FOR)
-    waiting = waiting_for_review([project]).order_by("submitted_at", "pk")
+    waiting = waiting_for_review([project])
     if turn == "me":
         may = access.can(request.user, reviewers.RIGHT, project)
         mine = reviewers.undecided(request.user, [project] if may else [])

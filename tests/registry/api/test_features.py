@@ -69,7 +69,7 @@ def test_one_row_a_feature_as_the_version_that_speaks_for_its_view_has_it(find, 
     assert row == {
         "reference": "driver_hourly:conv_rate", "name": "conv_rate",
         "feature_view": "driver_hourly", "version": "1.0.0", "state": "approved",
-        "is_default": True, "type": "float32", "sensitivity": "internal",
+        "is_default": True, "break_glass": None, "type": "float32", "sensitivity": "internal",
         "description": "Conversion rate", "owner": "rides", "tags": [], "entities": ["driver"],
         "source": "driver_stats", "columns": ["conv_rate"], "inputs": [],
         "freshness": "no_promise", "matched": "exact",
