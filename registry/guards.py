@@ -15,6 +15,7 @@ from registry.choices import EvidenceStatus, State, Verdict
 from registry.guards_deciding import (
     GRANT_RULES,
     GRANTS,
+    MASK_KEY_RULES,
     MEMBERSHIP_RULES,
     PASSWORD_RULES,
     POLICY_RULES,
@@ -183,9 +184,7 @@ GUARDS: dict[str, Guard] = {
         keys=(("digest",),),
     ),
     "registry_membership": Guard(MEMBERSHIP_RULES, keys=(("project_id", "user_id", "role"),)),
-    "registry_maskkey": Guard(
-        kept("a key of hashes stays"), keys=(("identity",), ("project_id", "number"))
-    ),
+    "registry_maskkey": Guard(MASK_KEY_RULES, keys=(("identity",), ("project_id", "number"))),
     "registry_proposal": Guard(PROPOSAL_RULES),
     "registry_passwordchange": Guard(PASSWORD_RULES),
     "registry_policychange": Guard(kept(POLICIES)),

@@ -1,7 +1,7 @@
 """What the database refuses of those who decide and those who may read. [pure]
 
-Roles, passwords, policies, tokens, proposals and grants; ``guards`` puts it together. Not for the
-rules of other tables.
+Roles, passwords, policies, tokens, proposals, grants and keys of hashes; ``guards`` puts it
+together. Not for the rules of other tables.
 """
 
 from __future__ import annotations
@@ -89,6 +89,12 @@ POLICY_RULES: Rules = {
         ({changes("approvals_required", "approvals_required_sensitive")})
         AND NOT EXISTS (SELECT 1 FROM {TRAIL} e WHERE {LATEST}
         AND e.verb = 'project.changed' AND {OF_PROJECT.format(project="NEW.id")})""",  # noqa: S608
+}
+MASK_KEY_RULES: Rules = kept("a key of hashes stays") | {
+    ("INSERT", "a key of hashes needs its entry in the audit trail"): f"""NOT EXISTS (SELECT 1
+        FROM {TRAIL} e WHERE e.verb = 'project.mask_key_made'
+        AND {OF_PROJECT.format(project="NEW.project_id")}
+        AND JSON_TEXT(e.after, key) = NEW.identity)""",  # noqa: S608 - our own words
 }
 TOKEN_RULES: Rules = {
     ("UPDATE", "a token stays what it was issued as"): changes(

@@ -6,7 +6,9 @@ secret from here.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from registry.models import Project
     from registry.spec.model import FeatureViewSpec, VersionSpec
+
+
+MADE = "project.mask_key_made"
 
 
 def wants_key(view: FeatureViewSpec) -> bool:
@@ -49,13 +54,27 @@ def require_key(project: Project, actor: User, at: datetime) -> None:
     """Make the project's first key, where it has none yet."""
     if newest_identity(project):
         return
-    try:
-        with transaction.atomic():
-            key = MaskKey.objects.create(project=project, made_at=at)
-            verb, after = "project.mask_key_made", {"key": key.identity}
-            audit.record(actor=actor, verb=verb, subject=project, after=after, at=at)
-    except IntegrityError:  # somebody else did at the same time
-        return
+    # Where somebody else does at the same time, theirs is the first.
+    with suppress(IntegrityError):
+        make_key(project, actor, at)
+
+
+@transaction.atomic
+def make_key(project: Project, actor: User, at: datetime, *, number: int = 1) -> MaskKey:
+    """Make a key of a project: versions that are registered from now on have the newest.
+
+    Its entry in the trail comes first, and says by a digest which secret it is.
+    """
+    key = MaskKey(project=project, number=number, made_at=at)
+    after = {"key": key.identity, "digest": digest_of(key)}
+    audit.record(actor=actor, verb=MADE, subject=project, after=after, at=at)
+    key.save(force_insert=True)
+    return key
+
+
+def digest_of(key: MaskKey) -> str:
+    """Return what tells one secret from another, and nothing of it: it has 32 random bytes."""
+    return hashlib.sha256(b"mask key" + bytes(key.secret)).hexdigest()
 
 
 def keys_of(spec: VersionSpec) -> dict[str, bytes]:

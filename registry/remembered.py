@@ -15,7 +15,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Sensitivity
 from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
 from registry.spec.made_of import MadeOf, made_of, place_of, rank
-from registry.spec.masks import mask_words, shared_name
+from registry.spec.masks import shared_name
 from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _worst(made: MadeOf, found: Iterable[Held], settled: When | None) -> Lowered
     if not unsettled:
         return None
     _, what, by = max(unsettled, key=lambda each: (rank(each.by.made.sensitivity), each.since))
-    masked = mask_words(made.mask) if made.masks_all_of(by.made) else ""
+    masked = made.mask_said() if made.masks_all_of(by.made) else ""
     return Lowered(made.name, made.sensitivity, by.made.sensitivity, what, by.version, masked)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import User
 
 from lib.batches import in_key_order
-from registry import access, audit
+from registry import access, audit, mask_keys
 from registry.choices import Action, Right, Role
 from registry.lifecycle import VERB
 from registry.models import (
@@ -23,6 +23,7 @@ from registry.models import (
     FeatureViewUserObjectPermission,
     FeatureViewVersion,
     FileRoot,
+    MaskKey,
     Membership,
     Project,
 )
@@ -64,6 +65,7 @@ def _project(projects: Sequence[Project]) -> Iterator[Wrong]:
         yield from _policy(project)
         yield from _permissions(project)
         yield from _definitions(project)
+        yield from _mask_keys(project)
 
 
 def _accounts(users: Sequence[User]) -> Iterator[Wrong]:
@@ -108,6 +110,18 @@ def _roles(project: Project) -> Iterator[Wrong]:
         yield str(project), f"{who} is not {role} any more, and the trail has nobody who took that"
     for user, said in findings_of_roles(memberships, entries):
         yield str(project), f"{pseudonym_of(user)}: {said}"
+
+
+def _mask_keys(project: Project) -> Iterator[Wrong]:
+    """Each key of hashes is the one that was made: of another, somebody may know the secret."""
+    told = {
+        (said.get("key"), said.get("digest"))
+        for entry in _entries(project, (mask_keys.MADE,))
+        if (said := entry.after or {})
+    }
+    for key in MaskKey.objects.filter(project=project):
+        if (key.identity, mask_keys.digest_of(key)) not in told:
+            yield str(project), f"key {key.identity} of hashes is none that the trail has made"
 
 
 def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:

@@ -6,11 +6,14 @@ definition (``lineage``), nor for what was agreed to (``registry.remembered``).
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import SENSITIVITY_ORDER, Sensitivity
 from registry.spec.lineage import Origin, origins_of, row_columns
-from registry.spec.masks import shared_name, tells_more
+from registry.spec.masks import edge_of, edges_of, mask_words, shared_name, tells_more
 from registry.spec.path_overlap import may_overlap
 from registry.spec.sources import FileSource
 from registry.spec.sql_lineage import EVERY
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from registry.spec.masks import Mask
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
+
+
+#: How the names of types begin that have values between whole numbers.
+_FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 class Place(NamedTuple):
@@ -49,8 +56,11 @@ class MadeOf(NamedTuple):
     told_beside: frozenset[str]
     #: Views and features it is computed from.
     features: frozenset[tuple[str, str]]
-    #: What of them it tells only.
+    #: What of them it tells only, and the SQL that makes what is masked; empty: a column as it is.
     mask: Mask | None = None
+    masked_sql: str = ""
+    #: How many whole numbers the edges of all buckets of its column leave alone with themselves.
+    alone: int = 0
 
     @property
     def tells_of(self) -> frozenset[str]:
@@ -71,6 +81,14 @@ class MadeOf(NamedTuple):
         tells = beside & other.columns or (beside and EVERY in beside | other.columns)
         return self.mask is not None and not tells
 
+    def mask_said(self) -> str:
+        """Say what the mask leaves to be told of the values, in words."""
+        said = mask_words(self.mask) + (" of what `sql` makes" if self.masked_sql else "")
+        if not self.alone:
+            return said
+        numbers = "a whole number" if self.alone == 1 else f"{self.alone} whole numbers"
+        return f"{said}, telling {numbers}"
+
     def hashes_as(self, other: MadeOf) -> bool:
         """Return whether equal values of both have equal hashes because of one name they have."""
         name = shared_name(self.mask)
@@ -80,6 +98,8 @@ class MadeOf(NamedTuple):
         """Return whether nothing that the other is made of, and tells of it, is lacking here."""
         is_there = not other.tells_of or self.place.is_that_of(other.place)
         has_all = self.tells_of >= other.tells_of and self.features >= other.features
+        if self.mask is not None and self.masked_sql != other.masked_sql:
+            return False  # what a mask tells hangs on what it is laid over, and on which rows
         return is_there and has_all and not tells_more(self.mask, other.mask)
 
 
@@ -90,7 +110,25 @@ def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
         origin = origins.get(feature.name, Origin())
         references = frozenset((each.view, each.feature) for each in origin.features)
         parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
-        yield MadeOf(feature.name, feature.sensitivity, place, *parts, feature.mask)
+        made = MadeOf(feature.name, feature.sensitivity, place, *parts)
+        if feature.mask is not None:
+            sql, alone = spec.view.sql or "", _alone(feature, spec)
+            made = made._replace(mask=feature.mask, masked_sql=sql, alone=alone)
+        yield made
+
+
+def _alone(feature: FeatureSpec, spec: VersionSpec) -> int:
+    """Return how many whole numbers are in a bucket of their own, by all edges over the column.
+
+    None of a column that has fractions.
+    """
+    kind = spec.schema.types.get(feature.source_column, "") if spec.schema else ""
+    if not edges_of(feature.mask) or spec.view.sql is None and kind.startswith(_FRACTIONS):
+        return 0
+    over = [each for each in spec.features if each.source_column == feature.source_column]
+    edges = {edge_of(edge) for each in over for edge in edges_of(each.mask)}
+    whole = sorted(math.ceil(edge) for edge in edges if isinstance(edge, Decimal))
+    return sum(high - low == 1 for low, high in pairwise(whole))
 
 
 def rank(sensitivity: Sensitivity) -> int:

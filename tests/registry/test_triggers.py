@@ -11,11 +11,11 @@ from django.db import DatabaseError, connection, transaction
 from registry import audit
 from registry.choices import Role, State, Verdict
 from registry.guards import GUARDS
+from registry.mask_keys import make_key
 from registry.models import (
     AuditEntry,
     AuditHead,
     FeatureViewVersion,
-    MaskKey,
     Review,
     VersionEditor,
 )
@@ -236,7 +236,7 @@ def everything(cast):
     give_grant(cast, cast.consumer, view="driver_hourly")
     want_approvals(cast, 2)
     token_for(cast.author)
-    MaskKey.objects.create(project=cast.project, made_at=AT)
+    make_key(cast.project, cast.owner, AT)
     members.grant_role(
         project=cast.project, user=cast.outsider, role=Role.STEWARD, actor=cast.owner, at=AT
     )

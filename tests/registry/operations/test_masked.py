@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.db import DatabaseError, transaction
 
-from registry import approval
+from registry import approval, audit
 from registry.choices import State
-from registry.mask_keys import keys_of, newest_identity, trial_keys
+from registry.mask_keys import MADE, keys_of, make_key, newest_identity, trial_keys
 from registry.models import AuditEntry, MaskKey
 from registry.reading.parsing import InvalidDefinitions
 from registry.remembered import sensitivities
 from registry.spec.hash_keys import hash_keys
+from registry.verifying import findings
 from tests import factories
 from tests.factories import ENTITY, SOURCE, VIEW, approve, make_version
 
@@ -21,6 +23,10 @@ RAW = "{name: avg_daily_trips, type: int32, sensitivity: internal}"
 OTHER = VIEW.replace("name: driver_hourly", "name: driver_daily")
 BAND = "{name: band, type: string, column: avg_daily_trips, mask: {bucket: [18, 30, 65]}}"
 HASHED = "{name: hashed, type: string, column: avg_daily_trips, mask: hash}"
+SQL = (
+    "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate, {} AS avg_daily_trips"
+    " FROM driver_stats\n"
+)
 BANDS, HASHES = OTHER.replace(RAW, BAND), OTHER.replace(RAW, HASHED)
 
 
@@ -94,6 +100,45 @@ def test_what_tells_more_than_people_agreed_to_takes_as_many_again(cast, restric
     assert approval.approvals_required(version) == 2
 
 
+@pytest.mark.parametrize(
+    "sql",
+    ["avg_daily_trips + 7", "CASE WHEN avg_daily_trips = 76 THEN 0 ELSE 99 END", "WHERE"],
+)
+@pytest.mark.parametrize("mask", [BAND, HASHED], ids=["bucket", "hash"])
+def test_what_is_masked_is_settled_for_the_same_sql_alone(cast, restricted, mask, sql):
+    view = OTHER.replace(RAW, mask)
+    agreed(cast, text(ENTITY, SOURCE, view + SQL.format("avg_daily_trips")))
+    made = SQL.format(sql if sql != "WHERE" else "avg_daily_trips")
+    if sql == "WHERE":
+        made = made.replace("stats\n", "stats WHERE avg_daily_trips = 76\n")
+
+    version = submitted(cast, view + made)
+
+    assert (version.packet["guard"], approval.approvals_required(version)) == (True, 2)
+
+
+def alike(*edges):
+    return BAND.replace("[18, 30, 65]", str(list(edges)))
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ([alike(*range(1, 100))], "bucket of 100, telling 98 whole numbers"),
+        ([alike(0.5, 1.5)], "bucket of 3, telling a whole number"),
+        (
+            [alike(1, 3, 5), alike(2, 4).replace("name: band", "name: other")],
+            "bucket of 4, telling 4 whole numbers",
+        ),
+        ([alike(10, 20)], "(bucket of 3)"),
+    ],
+)
+def test_buckets_of_one_number_are_told(cast, restricted, features, words):
+    version = submitted(cast, OTHER.replace(RAW, "\n  - ".join(features)))
+
+    assert words in str(version.packet["reasons"])
+
+
 def test_coarser_edges_are_a_major_change_that_weakens_nothing(cast, restricted):
     agreed(cast, text(ENTITY, SOURCE, BANDS))
 
@@ -160,7 +205,7 @@ def test_a_plan_makes_no_key_and_applying_twice_changes_nothing(cast):
 
 def test_another_project_has_another_key(cast, sources):
     elsewhere = factories.make_project("elsewhere", cast.owner)
-    MaskKey.objects.create(project=elsewhere, made_at=factories.AT)
+    make_key(elsewhere, cast.owner, factories.AT)
     make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, HASHES))
 
     one, other = MaskKey.objects.order_by("pk")
@@ -168,9 +213,24 @@ def test_another_project_has_another_key(cast, sources):
     assert bytes(one.secret) != bytes(other.secret)
 
 
+def test_a_key_that_nobody_made_is_refused_and_found(cast):
+    make_key(cast.project, cast.owner, factories.AT)
+    forged = MaskKey(project=cast.project, number=2, made_at=factories.AT)
+    with pytest.raises(DatabaseError, match="needs its entry"), transaction.atomic():
+        forged.save()
+    assert [str(each) for each in findings()] == []
+
+    after = {"key": forged.identity, "digest": "0" * 64}
+    audit.record(actor=cast.owner, verb=MADE, subject=cast.project, after=after, at=factories.AT)
+    forged.save()
+
+    said = f"rides: key {forged.identity} of hashes is none that the trail has made"
+    assert said in [str(each) for each in findings()]
+
+
 def test_another_key_is_a_major_change_and_another_table(cast):
     first = agreed(cast, text(ENTITY, SOURCE, HASHES))
-    MaskKey.objects.create(project=cast.project, number=2, made_at=factories.AT)
+    make_key(cast.project, cast.owner, factories.AT, number=2)
 
     second = submitted(cast, HASHES)
 
@@ -183,10 +243,6 @@ def test_another_key_is_a_major_change_and_another_table(cast):
 
 COPIES = SOURCE.replace("name: driver_stats", "name: copies")
 OTHER_FILE = COPIES.replace("path: driver_stats", "path: trips")
-SQL = (
-    "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate, {} AS avg_daily_trips"
-    " FROM driver_stats\n"
-)
 
 
 def key_in(cast, *documents):
