@@ -133,7 +133,7 @@ def test_only_files_that_may_hold_rows_of_the_range_are_listed(client, token, dr
         ({**VIEW, "begin": "2026-03-01"}, 422, "unknown_parameter", "Valid: end, feature_view"),
         ({**VIEW, "versions": "1.0.0"}, 422, "unknown_parameter", "Did you mean 'version'?"),
         ({**VIEW, "start": "yesterday"}, 422, "invalid_request", "start 'yesterday': write an"),
-        ({**VIEW, "end": "2026-02-30"}, 422, "invalid_request", "end='2026-02-30': write an"),
+        ({**VIEW, "end": "2026-02-30"}, 422, "invalid_request", "end '2026-02-30': write an"),
         ({**VIEW, "end": "9999-12-31T23:00:00-23:00"}, 422, "invalid_request", "write an instant"),
         ({**VIEW, "start": "2026-03-02", "end": "2026-03-01"}, 422, "invalid_request", "swap them"),
         ({**VIEW, "version": "latest"}, 422, "invalid_version", "latest"),
