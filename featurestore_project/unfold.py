@@ -158,7 +158,7 @@ UNFOLD: dict[str, Any] = {
                         badge_variant="warning",
                     ),
                     _item("API tokens", "vpn_key", "registry_apitoken_changelist"),
-                    _item("Grants", "lock_open", "registry_readgrant_changelist"),
+                    _open("Grants", "lock_open", "readgrant"),
                     _item(
                         "Audit",
                         "history",

@@ -44,16 +44,19 @@ PAGES = frozenset(
         "password_change_done",
         # What somebody was told: their own.
         *(f"registry_notification_{page}" for page in ("changelist", "change", "choices")),
+        # Leave to read: their own, and asking for it.
+        *(f"registry_readgrant_{page}" for page in ("changelist", "change", "add")),
     }
 )
-#: What people send who may only read: a log-out, a password of their own, and what they ask; which
-#: of that somebody may say is decided where it is stored.
+#: What people send who may only read: a log-out, a password of their own, what they ask, also for
+#: leave to read; which of that somebody may say is decided where it is stored.
 SENT = frozenset(
     {
         "logout",
         "password_change",
         "registry_notification_read_all",
         "registry_notification_choices",
+        *(f"registry_readgrant_{step}" for step in ("add", "revoke")),
         *(f"registry_feature_{step}" for step in ("ask", "answer", "accept", "close", "reopen")),
     }
 )
@@ -112,7 +115,8 @@ class AssaySite(UnfoldAdminSite):  # type: ignore[misc]  # as above
 
 def _refuse(request: HttpRequest) -> NoReturn:
     error = ActionNotPermitted(
-        f"{request.user} has no staff rights: the catalogue is open to read, nothing else here is."
+        f"{request.user} has no staff rights: the catalogue is open to read, and asking for grants;"
+        " nothing else here is."
         " A superuser gives staff rights."
     )
     with suppress(DenialNotRecorded, RefusedTooOften):

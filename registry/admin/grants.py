@@ -25,7 +25,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, TextFilter
 from registry.admin.forms import ReadGrantForm
 from registry.admin.panels import Tile, overview
-from registry.admin.scope import projects_with
+from registry.admin.scope import can_press, projects_with
 from registry.choices import Right
 from registry.denials import attempting
 from registry.grants import Standing, standing, with_standing
@@ -99,7 +99,7 @@ class ReadGrantAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: ReadGrant) -> dict[str, Any]:
         now, actor = timezone.now(), access.acting_user(request)
         says = standing(obj, at=now)
-        may_give = access.can(actor, Right.GIVE_READGRANT, obj.project)
+        may_give = can_press(request, Right.GIVE_READGRANT, obj.project)
         is_mine = actor.pk in (obj.user_id, obj.asked_by_id)
         waits = says == Standing.ASKED
         return {

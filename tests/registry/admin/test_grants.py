@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 from django.urls import reverse
 
+from registry.choices import State
 from registry.models import ReadGrant
 from tests import factories
 
@@ -65,6 +69,35 @@ def test_what_the_buttons_do(as_, asked, who, step, after):
     as_(who).post(page(asked, step), {"comment": "ask for less"})
 
     assert state(asked) == after
+
+
+def test_who_may_only_read_asks_from_the_page_of_the_feature(as_, cast):
+    sensitive = factories.DEFINITIONS.replace("sensitivity: internal", "sensitivity: restricted")
+    version = factories.make_version(cast, state=State.IN_REVIEW, text=sensitive)
+    feature = version.features.get(name="avg_daily_trips")
+    about = reverse("admin:registry_feature_change", args=[feature.pk])
+    type(cast.consumer).objects.filter(pk=cast.consumer.pk).update(is_staff=False)
+
+    [url] = re.findall(r'href="([^"]*readgrant/add[^"]*)"', as_("consumer").get(about).text)
+    assert 'value="driver_hourly"' in as_("consumer").get(html.unescape(url)).text
+    typed = {"project": cast.project.pk, "username": "consumer", "feature_view": "driver_hourly"}
+    as_("consumer").post(ADD, typed | {"purpose": "churn", "days": 30})
+    asked = ReadGrant.objects.get()
+    assert "Take it back" in as_("consumer").get(page(asked)).text
+    assert "churn" in as_("consumer").get(LIST).text
+
+    as_("steward").post(page(asked, "give"), {"comment": "fine"})
+    assert "readgrant/add" not in as_("consumer").get(about).text
+    as_("consumer").post(page(asked, "revoke"))
+    assert state(asked) == "revoked"
+
+
+def test_a_steward_without_staff_rights_sees_no_buttons_that_would_be_refused(as_, cast, asked):
+    type(cast.steward).objects.filter(pk=cast.steward.pk).update(is_staff=False)
+
+    assert "Your decision" not in as_("steward").get(page(asked)).text
+    assert as_("steward").post(page(asked, "give")).status_code == 403
+    assert state(asked) == "asked"
 
 
 def test_who_asked_is_told_who_has_to_give_it(as_, cast, view):
