@@ -110,7 +110,7 @@ UNFOLD: dict[str, Any] = {
                         "permission": _staff,
                         "active": lambda request: "/featureviewversion/" in request.path,
                     },
-                    _item("Notifications", "inbox", "registry_notification_changelist"),
+                    _open("Notifications", "inbox", "notification"),
                 ]
             },
             {

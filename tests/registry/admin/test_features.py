@@ -194,7 +194,8 @@ def test_a_reader_logs_in_and_finds_the_catalogue(client, cast, version):
     assert page.redirect_chain[-1][0] == SEARCH
     for closed in ("Review desk", "Alert channels", "API tokens"):
         assert closed not in page.text
-    assert "Feature services" in page.text
+    for opened in ("Feature services", ">Notifications<", 'class="as-bell"', ">Grants<"):
+        assert opened in re.sub(r"\s*([<>])\s*", r"\1", page.text)
 
 
 def test_without_a_role_or_staff_rights_nobody_logs_in(client, cast, version):
