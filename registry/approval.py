@@ -86,7 +86,7 @@ def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
     """
     editors = set(version.editors.values_list("user_id", flat=True))
     actor = access.reloaded(actor)
-    hands.require_independent(actor, version, editors, whose="edited it")
+    _require_apart_from_editors(version, actor, editors)
     if not _was_asked(version, actor, editors):
         raise NotAskedAtSubmit(
             f"{actor} could not approve {version} when it was submitted: who decides is settled"
@@ -96,6 +96,24 @@ def require_reviewer(version: FeatureViewVersion, actor: User) -> None:
         )
     others = [each.reviewer for each, why in standing(version) if not why]
     _require_apart(version, actor, [each for each in others if each.pk != actor.pk])
+
+
+def _require_apart_from_editors(version: FeatureViewVersion, user: User, editors: set[int]) -> None:
+    """Return if this person is no editor's hand, and no editor theirs.
+
+    :raises HandMayNotDecide: one is; says which.
+    """
+    hands.require_independent(user, version, editors, whose="edited it")
+    project = version.feature_view.project
+    for editor in User.objects.filter(pk__in=editors).exclude(pk=user.pk).order_by("pk"):
+        roles = list(Membership.objects.filter(project=project, user=editor))
+        if hands.foreign_setter(editor, roles, {user.pk}):
+            raise hands.HandMayNotDecide(
+                f"{user} set {editor}'s password once, and {editor} edited it: {user} could be"
+                f" behind both. Have another owner of {project} give their word on {editor}'s role"
+                " anew, or ask another steward.",
+                project=project.name,
+            )
 
 
 def _require_apart(version: FeatureViewVersion, user: User, others: Sequence[User]) -> None:
@@ -142,7 +160,7 @@ def _why_not(
     if not access.can(user, RIGHT, version.feature_view):
         return "may not approve any more"
     try:
-        hands.require_independent(user, version, editors, whose="edited it")
+        _require_apart_from_editors(version, user, editors)
         _require_apart(version, user, counted)
     except hands.HandMayNotDecide:
         return "may be the hand of somebody who wrote or approved it"

@@ -205,7 +205,7 @@ def require_apart(user: User, project: Project, people: Collection[int], *, whos
     :raises HandMayNotDecide: as it does.
     """
     roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
-    if setter := _foreign_setter(user, roles, people):
+    if setter := foreign_setter(user, roles, people):
         raise HandMayNotDecide(
             f"{setter} set {user}'s password once, and {whose}; changing it afterwards proves"
             f" nothing. {_AGREE.format(user=user, project=project)}",
@@ -230,9 +230,7 @@ def require_apart(user: User, project: Project, people: Collection[int], *, whos
     )
 
 
-def _foreign_setter(
-    user: User, roles: Sequence[Membership], people: Collection[int]
-) -> User | None:
+def foreign_setter(user: User, roles: Sequence[Membership], people: Collection[int]) -> User | None:
     """Return who of these people set the account's password, nobody else having agreed since.
 
     Whoever set one can log in and change it as if they were its owner, and proves nothing.

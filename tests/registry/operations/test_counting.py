@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.auth.models import User
 
 from registry import reviewers
 from registry.approval import agreed, approvals_given, standing
-from registry.choices import Role, State
+from registry.choices import AccountKind, Role, State
+from registry.hands import HandMayNotDecide
 from registry.models import FeatureViewVersion
-from registry.operations.people import members
-from tests.factories import AT, DEFINITIONS, approve, give_role, make_user, make_version
+from registry.operations.lifecycle import reviews
+from registry.operations.people import members, users
+from tests.factories import (
+    AT,
+    DEFINITIONS,
+    apply,
+    approve,
+    give_role,
+    look,
+    make_user,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +71,25 @@ def test_an_approval_that_counts_again_is_a_voice_of_its_own(cast, waiting):
 
     assert [why != "" for _, why in standing(waiting)] == [False, True]
     assert approve(waiting, cast.second_steward).state == State.APPROVED
+
+
+@pytest.mark.parametrize("is_vouched", [False, True])
+def test_nobody_approves_what_a_puppet_of_theirs_wrote(cast, is_vouched):
+    """A superuser makes an account with a password, gives it a role, and writes as it."""
+    puppet = User(username="puppet")
+    puppet.set_password("typed by the superuser")
+    users.add_user(user=puppet, kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
+    who = cast.owner if is_vouched else cast.superuser
+    give_role(cast.project, puppet, Role.AUTHOR, who, at=AT + timedelta(hours=1))
+    version = next(each.draft for each in apply(DEFINITIONS, cast, actor=puppet) if each.draft)
+    version = reviews.submit_version(version=version, actor=puppet, at=AT, look=look)
+
+    if is_vouched:
+        assert approve(version, cast.superuser).state == State.APPROVED
+        return
+    with pytest.raises(HandMayNotDecide, match="could be behind both"):
+        approve(version, cast.superuser)
+    assert approve(version, cast.steward).state == State.APPROVED
 
 
 def test_an_approval_counts_again_with_a_right_by_others(cast, waiting):
