@@ -17,7 +17,7 @@ from registry import access
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
 from registry.hands import reads_as_own
 from registry.models import ReadGrant
-from registry.remembered import highest_at, sensitivities
+from registry.remembered import highest_at, sensitivities, sensitivities_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,6 +84,10 @@ class Grants:
         ends = [grant.ends_at for grant in mine if _covers(grant, view, sensitivity)]
         return max(ends, default=None)
 
+    def level(self, version: FeatureViewVersion, feature: str) -> Sensitivity:
+        """Return how sensitive a feature is held to be; one that is none is public."""
+        return self._levels(version).get(feature, Sensitivity.PUBLIC)
+
     def withheld(self, version: FeatureViewVersion) -> frozenset[str]:
         """Return the names of the version's features whose values may not be shown."""
         if version.pk not in self._withheld:
@@ -111,7 +115,7 @@ class Grants:
         """
         until, lacking = NO_END, []
         for version, name in asked:
-            level = self._levels(version).get(name, Sensitivity.PUBLIC)
+            level = self.level(version, name)
             end = self.until(version, level)
             if end is None:
                 lacking.append(Lacking(version, name, level))
@@ -149,7 +153,7 @@ class Grants:
         """Return how sensitive each feature is: as was agreed, else as is remembered of it."""
         if version.pk not in self._sensitivities:
             self._sensitivities[version.pk] = (
-                {each.name: each.sensitivity for each in version.spec.features}
+                sensitivities_now(version)
                 if version.approved_at is not None
                 else sensitivities(version.feature_view.project, version.spec)
             )

@@ -137,6 +137,22 @@ def sensitivities(project: Project, spec: VersionSpec) -> dict[str, Sensitivity]
     return {each.name: held.get(each.name, each.sensitivity) for each in spec.features}
 
 
+def sensitivities_now(version: FeatureViewVersion) -> dict[str, Sensitivity]:
+    """Return how sensitive each feature of an approved version is held to be now.
+
+    As was agreed, and as any later version of the view was approved as: what turned out to be more
+    sensitive is so in older versions too. Lowering it afterwards is of the version that did.
+    """
+    found = {each.name: each.sensitivity for each in version.spec.features}
+    later = FeatureViewVersion.objects.filter(
+        feature_view=version.feature_view_id, approved_at__gte=version.approved_at
+    ).exclude(approved_at=version.approved_at, pk__lte=version.pk)
+    raised = Feature.objects.filter(version__in=later, name__in=found, sensitivity__in=SENSITIVE)
+    for name, level in raised.order_by().values_list("name", "sensitivity"):
+        found[name] = max(found[name], Sensitivity(level), key=rank)
+    return found
+
+
 def highest_at(project: Project, spec: VersionSpec) -> Sensitivity:
     """Return the most that anything of the same source, or the same files, was approved as."""
     place = place_of(spec)

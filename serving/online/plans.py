@@ -216,8 +216,7 @@ class _Builder:
         names: dict[str, list[str]] = {}
         for reference, _ in self._columns.values():
             version = self.version(reference)
-            levels = {each.name: each.sensitivity for each in version.spec.features}
-            if levels.get(reference.feature) in SENSITIVE:
+            if asker.grants.level(version, reference.feature) in SENSITIVE:
                 names.setdefault(str(version), []).append(reference.feature)
         for version_name, features in names.items():
             listed = " ".join(sorted(features))[:MOST_NAMES]

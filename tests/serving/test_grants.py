@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
+from registry.choices import State
 from registry.grants import GrantNeeded
-from registry.hands import note_password
 from registry.models import AuditEntry
-from registry.operations.people import grants
+from registry.operations.people import grants, users
 from registry.operations.people.tokens import issue_token
 from serving.edges import online_limits
 from serving.online.read import get_online_features
@@ -240,7 +240,41 @@ def test_a_persons_grant_is_not_for_whoever_set_their_password(client, cast, ver
     url = "/api/v1/projects/rides/offline-files?feature_view=driver_hourly"
     assert client.get(url).status_code == 200
 
-    note_password(user=cast.consumer, set_by=cast.superuser, at=factories.AT)
+    users.note_password_changed(user=cast.consumer, actor=cast.superuser, at=factories.AT)
 
     assert client.get(url).json()["code"] == "grant_needed"
     assert "counts for consumer alone" in client.get(url).json()["detail"]
+
+
+# --- What turned out to be more sensitive --------------------------------------------------------
+
+
+def make_next(cast, text):
+    """Approve a next version of the view, by as many as it takes."""
+    with committed():
+        version = factories.make_version(cast, text=text)
+        if version.state != State.APPROVED:
+            factories.approve(version, cast.second_steward)
+    version.refresh_from_db()
+    assert version.state == State.APPROVED
+    return version
+
+
+@pytest.mark.parametrize("door", ["online", "historical"])
+def test_a_sensitivity_that_was_raised_gates_older_versions_and_lowering_does_not_open_them(
+    client, cast, version, token, door
+):
+    """One that others keep reading by its number is no way past what was agreed to since."""
+    pinned = [f"driver_hourly@{version.number}:acc_rate"]
+    assert DOORS[door](client, token, pinned).status_code == 200
+
+    raised = TEXT.replace("name: acc_rate,", "name: acc_rate, sensitivity: confidential,")
+    assert raised != TEXT
+    make_next(cast, raised)
+    refused = DOORS[door](client, token, pinned)
+    assert (refused.status_code, refused.json()["code"]) == (403, "grant_needed")
+
+    make_next(cast, TEXT)
+    assert DOORS[door](client, token, pinned).status_code == 403
+    by_view(cast, cast.consumer)
+    assert DOORS[door](client, token, pinned).status_code == 200
