@@ -136,7 +136,7 @@ class Story(NamedTuple):
         return review if review["evidence"]["status"] == "computed" else None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def story(tmp_path_factory: Any) -> Iterator[Story]:
     chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if chromium is None:
@@ -158,7 +158,7 @@ def story(tmp_path_factory: Any) -> Iterator[Story]:
         browser.close()
 
 
-def test_owners_let_a_steward_in_and_set_the_policy_by_two(story):
+def owners_let_a_steward_in_and_set_the_policy_by_two(story):
     page = story.project_of("olaf")
     page.get_by_label("Person or service account").fill("stella")
     page.get_by_label("Role", exact=True).select_option("steward")
@@ -181,7 +181,7 @@ def test_owners_let_a_steward_in_and_set_the_policy_by_two(story):
     expect(page.get_by_role("row", name="stella steward olaf and olga")).to_be_visible()
 
 
-def test_a_steward_asks_for_a_change_and_the_author_answers(story):
+def a_steward_asks_for_a_change_and_the_author_answers(story):
     story.define(SECRET)
     until(story.assayed)
 
@@ -204,7 +204,7 @@ def test_a_steward_asks_for_a_change_and_the_author_answers(story):
     )
 
 
-def test_two_stewards_decide_by_keys_and_workers_do_the_rest(story):
+def two_stewards_decide_by_keys_and_workers_do_the_rest(story):
     until(story.assayed)
 
     for name in ("sam", "stella"):
@@ -218,7 +218,7 @@ def test_two_stewards_decide_by_keys_and_workers_do_the_rest(story):
     until(lambda: story.stores["ana"].get_feature_view("driver_hourly")["default_version"])
 
 
-def test_a_consumer_finds_it_asks_about_it_and_for_leave_to_read(story):
+def a_consumer_finds_it_asks_about_it_and_for_leave_to_read(story):
     with pytest.raises(client_errors.AssayError, match="driver_hourly@1.0.0:avg_daily_trips"):
         trips(story.stores["cora"])
 
@@ -236,7 +236,7 @@ def test_a_consumer_finds_it_asks_about_it_and_for_leave_to_read(story):
         trips(story.stores["cora"])
 
 
-def test_an_owner_hears_of_it_gives_leave_and_answers(story):
+def an_owner_hears_of_it_gives_leave_and_answers(story):
     page = story.told("olaf", "asks for a grant:")
     page.get_by_label("Comment").fill("fine for a month")
     page.get_by_role("button", name="Give").click()
@@ -250,7 +250,7 @@ def test_an_owner_hears_of_it_gives_leave_and_answers(story):
     expect(page.get_by_text("Yes, once each.")).to_be_visible()
 
 
-def test_the_consumer_hears_of_it_and_takes_the_answer(story):
+def the_consumer_hears_of_it_and_takes_the_answer(story):
     page = story.told("cora", "gave a grant:")
     expect(page.get_by_text("fine for a month")).to_be_visible()
     page = story.feature_of("cora")
@@ -258,7 +258,7 @@ def test_the_consumer_hears_of_it_and_takes_the_answer(story):
     expect(page.get_by_text("answered", exact=True)).to_be_visible()
 
 
-def test_an_auditor_sees_who_did_what_and_takes_it_along(story):
+def an_auditor_sees_who_did_what_and_takes_it_along(story):
     taken = io.BytesIO()
     story.stores["audrey"].export_audit(taken, format="csv")
     rows = csv.DictReader(io.StringIO(taken.getvalue().decode()))
@@ -273,3 +273,14 @@ def test_an_auditor_sees_who_did_what_and_takes_it_along(story):
         page.goto(f"/admin/registry/auditentry/?verb={verb}")
         row = page.get_by_role("row").filter(has_text=verb)
         expect(row.filter(has_text=who).first).to_be_visible()
+
+
+def test_the_whole_story(story):
+    """One test: each part goes on where the one before left off, on one server."""
+    owners_let_a_steward_in_and_set_the_policy_by_two(story)
+    a_steward_asks_for_a_change_and_the_author_answers(story)
+    two_stewards_decide_by_keys_and_workers_do_the_rest(story)
+    a_consumer_finds_it_asks_about_it_and_for_leave_to_read(story)
+    an_owner_hears_of_it_gives_leave_and_answers(story)
+    the_consumer_hears_of_it_and_takes_the_answer(story)
+    an_auditor_sees_who_did_what_and_takes_it_along(story)
