@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 
 from lib.commits import once_committed
 from lib.errors import AssayError, Conflict, Invalid
@@ -26,6 +26,7 @@ from materialization.choices import (
 )
 from materialization.models import Alert, Certificate
 from materialization.queries import covered_until
+from materialization.requests.lost import is_unheard, lease_is_over
 from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.certifying import give_up
 from registry import access, audit
@@ -269,8 +270,7 @@ def _wrong_tables(kind: CertificateKind) -> set[int | None]:
 def requeue_certificates(*, at: datetime) -> None:
     """Queue again what a worker died over, wake one for what waits, and forget what is old."""
     live = Certificate.objects.filter(status__in=LIVE_CERTIFICATES)
-    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
-    is_dead = Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
+    is_dead = lease_is_over(at)
     died = live.filter(is_dead, status=CertificateStatus.RUNNING)
     for dead in died.select_related("version__feature_view__project", "requested_by"):
         unchanged = dead.owned().filter(is_dead)
@@ -279,8 +279,7 @@ def requeue_certificates(*, at: datetime) -> None:
             give_up(dead, unchanged, at=at)
         elif unchanged.update(**again):
             enqueue(dead)
-    is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
-    lost = live.filter(is_old, status=CertificateStatus.QUEUED)
+    lost = live.filter(is_unheard(at, after=RESEND_AFTER), status=CertificateStatus.QUEUED)
     for waiting in lost:
         if lost.filter(pk=waiting.pk).update(enqueued_at=at):
             enqueue(waiting)

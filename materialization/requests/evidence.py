@@ -6,14 +6,12 @@ rows wait. Not for computing (``runner.assaying``).
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db.models import Q
 
 from materialization import tasks
-from materialization.requests.turns import STEPPED_BACK
+from materialization.requests.lost import is_unheard, lease_is_over
 from materialization.runner.assaying import end, nothing
 from materialization.runner.ending import MAX_ATTEMPTS
 from registry.choices import EvidenceStatus
@@ -22,16 +20,13 @@ from registry.models import Evidence
 if TYPE_CHECKING:
     from datetime import datetime
 
-#: A message not taken up within this is sent again; claiming twice is harmless.
-RESEND_AFTER = timedelta(seconds=60)
 #: Rows that one sweep sees to.
 _AT_ONCE = 100
 
 
 def wake_for_evidence(*, at: datetime) -> None:
     """Tell a worker of evidence that nobody was told of, or of whose message nothing came."""
-    waiting = Q(enqueued_at=None) | Q(enqueued_at__lt=at - RESEND_AFTER)
-    waiting |= Q(enqueued_at__gt=at + STEPPED_BACK)
+    waiting = Q(enqueued_at=None) | is_unheard(at)
     queued = Evidence.objects.filter(waiting, status=EvidenceStatus.WAITING)
     for pk in list(queued.order_by("pk").values_list("pk", flat=True)[:_AT_ONCE]):
         if queued.filter(pk=pk).update(enqueued_at=at):
@@ -40,8 +35,7 @@ def wake_for_evidence(*, at: datetime) -> None:
 
 def requeue_evidence(*, at: datetime) -> None:
     """Queue again what a worker died over; after too many attempts it says so and is done."""
-    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
-    is_dead = Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
+    is_dead = lease_is_over(at)
     dead = Evidence.objects.filter(is_dead, status=EvidenceStatus.COMPUTING)
     for evidence in dead.select_related("version__feature_view__project")[:_AT_ONCE]:
         if evidence.attempt >= MAX_ATTEMPTS:

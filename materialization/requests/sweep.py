@@ -8,10 +8,8 @@ others, and asks one question for all tables.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -25,11 +23,11 @@ from materialization.requests import care, certificates, evidence, history, watc
 from materialization.requests.baselines import record_baselines
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.expiring import expiry_due
+from materialization.requests.lost import is_unheard, lease_is_over
 from materialization.requests.profile_keeping import merge_old_profiles
 from materialization.requests.quarantine import expire_held, remove_files
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
-from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
 from registry import audit, duties
 from registry.excess import record_excess
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 log = logging.getLogger(__name__)
-#: A message not taken up within this is sent again; claiming twice is harmless.
-RESEND_AFTER = timedelta(seconds=60)
 
 
 def sweep(*, at: datetime) -> None:
@@ -58,7 +54,7 @@ def sweep(*, at: datetime) -> None:
 
 def requeue_dead(*, at: datetime) -> None:
     """Queue runs whose worker stopped renewing its lease; after too many attempts give up."""
-    is_dead = _lease_is_over(at)
+    is_dead = lease_is_over(at)
     dead = MaterializationRun.objects.filter(is_dead, status=RunStatus.RUNNING)
     for run in dead.select_related("version__feature_view__project"):
         # It may have come back to life meanwhile, or somebody else may have seen to it.
@@ -77,12 +73,6 @@ def requeue_dead(*, at: datetime) -> None:
 def tidy_up(*, at: datetime) -> None:
     """Remove what the engine of killed processes spilled on this machine."""
     remove_left_behind()
-
-
-def _lease_is_over(at: datetime) -> Q:
-    """Leases that ran out, and those longer than any: they were written before a step back."""
-    longest = timedelta(seconds=settings.RUN_LEASE_SECONDS) + STEPPED_BACK
-    return Q(lease_expires_at__lt=at) | Q(lease_expires_at__gt=at + longest)
 
 
 def _end_of_dead(run: MaterializationRun) -> Ending | None:
@@ -109,9 +99,8 @@ def remove_staged(*, at: datetime) -> None:
 
 def resend_lost(*, at: datetime) -> None:
     """Wake a worker again for runs whose message was lost, or that an outage put back."""
-    is_old = Q(enqueued_at__lt=at - RESEND_AFTER) | Q(enqueued_at__gt=at + STEPPED_BACK)
     is_back = Q(retry_at__lte=at)
-    lost = MaterializationRun.objects.filter(is_old | is_back, status=RunStatus.QUEUED)
+    lost = MaterializationRun.objects.filter(is_unheard(at) | is_back, status=RunStatus.QUEUED)
     for run in lost:
         if lost.filter(pk=run.pk).update(enqueued_at=at, retry_at=None):
             enqueue(run)
