@@ -153,19 +153,24 @@ def _fields(spec: VersionSpec) -> list[dict[str, str]]:
 def _column_lineage(
     told: Told, spec: VersionSpec, origins: Mapping[str, Origin], source: str
 ) -> dict[str, Any]:
-    def field(column: str, kind: str, subtype: str) -> dict[str, Any]:
-        made = {"type": kind, "subtype": subtype, "description": "", "masking": False}
+    def field(column: str, kind: str, subtype: str, masked: str = "") -> dict[str, Any]:
+        made = {"type": kind, "subtype": subtype, "description": masked, "masking": bool(masked)}
         return {
             "namespace": told.namespace, "name": source, "field": column,
             "transformations": [made],
         }  # fmt: skip
 
-    subtype = _subtype(spec)
+    subtype, masks = _subtype(spec), {each.name: each.masked for each in spec.features}
     chosen_by = sorted({column for each in origins.values() for column in each.chosen_by})
     return _facet(
         "ColumnLineageDatasetFacet", "1-2-0",
         fields={
-            name: {"inputFields": [field(c, "DIRECT", subtype) for c in sorted(origin.columns)]}
+            name: {
+                "inputFields": [
+                    field(c, "DIRECT", "TRANSFORMATION" if masks[name] else subtype, masks[name])
+                    for c in sorted(origin.columns)
+                ]
+            }
             for name, origin in origins.items()
         },
         dataset=[field(column, "INDIRECT", "FILTER") for column in chosen_by],

@@ -43,6 +43,8 @@ class FeatureWords(NamedTuple):
     sensitivity: str
     description: str
     origin: Origin
+    #: What is stored in place of its column's values, in words; empty: the values.
+    masked: str
     #: Words between blanks: of its name, of what it is made of and is, of its description.
     named: str
     made_of: str
@@ -154,9 +156,11 @@ def _words_of(spec: VersionSpec) -> VersionWords:
 
 def _feature_words(feature: FeatureSpec, origin: Origin) -> FeatureWords:
     made_of = (*sorted(origin.columns), *map(str, origin.features), *origin.request)
+    said = "masked " + feature.masked if feature.masked else ""
     return FeatureWords(
         feature.name, feature.type, str(feature.sensitivity), feature.description, origin,
-        words_in(feature.name), words_in(feature.type, feature.sensitivity, *made_of),
+        feature.masked, words_in(feature.name),
+        words_in(feature.type, feature.sensitivity, said, *made_of),
         words_in(feature.description[:SEARCHED_LENGTH]),
     )  # fmt: skip
 

@@ -172,6 +172,7 @@ def feature_output(found: Found, mark: BrokenGlass | None) -> dict[str, Any]:
         "entities": list(words.entities),
         "source": words.source or None,
         "columns": sorted(feature.origin.columns),
+        "mask": feature.masked or None,
         "inputs": [*map(str, feature.origin.features), *feature.origin.request],
         "freshness": found.freshness,
         "matched": found.matched,

@@ -15,7 +15,7 @@ from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
-from registry.spec.masks import Mask, is_hash
+from registry.spec.masks import Mask, edges_of, is_hash, labels, mask_words
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
@@ -55,6 +55,17 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     @property
     def source_column(self) -> str:
         return self.column or self.name
+
+    @property
+    def masked(self) -> str:
+        """What is stored in place of the column's values, in words; empty: the values."""
+        return mask_words(self.mask) if self.mask is not None else ""
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """What the buckets of a mask are called; empty where there are none."""
+        edges = edges_of(self.mask)
+        return labels(edges) if edges else ()
 
     @property
     def value_type(self) -> ValueType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import random
 from bisect import bisect_right as bisect
 from pathlib import Path
@@ -15,9 +16,10 @@ from django.core.management import call_command
 from lib.connections import get_redis
 from materialization.edges import look_at_sources
 from materialization.models import Quarantine
+from materialization.openlineage import EventType, Told, event
 from registry.choices import State
 from registry.mask_keys import keys_of
-from registry.models import MaskKey
+from registry.models import Feature, MaskKey
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
 from tests import factories
@@ -230,3 +232,31 @@ def test_a_plan_over_a_masked_column_quotes_no_value(cast, sources):
 
     assert "are not float64 values" in str(caught.value.data)
     assert SECRET not in str(caught.value.data)
+
+
+def test_what_a_mask_is_stands_in_the_catalogue_and_in_the_review(client, cast, sources):
+    text = (VIEW % "").replace("mask: hash", "mask: {bucket: [18, 30]}")
+    version = factories.make_version(cast, state=State.IN_REVIEW, text=text)
+    feature = Feature.objects.get(version=version, name="hashed")
+    client.force_login(cast.consumer)
+    listed = "/api/v1/projects/rides/features"
+
+    found = client.get(listed, {"q": "masked"}).json()
+    page = client.get(admin("registry_feature_change", feature)).content.decode()
+    review = client.get(admin("registry_featureviewversion_change", version)).content.decode()
+
+    assert [(each["name"], each["mask"]) for each in found["results"]] == [
+        ("hashed", "bucket of 3")
+    ]
+    assert "bucket of 3" in page
+    assert "&lt;18 · [18, 30) · &gt;=30" in page
+    assert "masked: bucket of 3" in review
+
+
+def test_open_lineage_says_that_a_column_is_masked(cast):
+    spec = factories.make_version(cast, state=State.DRAFT, text=VIEW % "").spec
+    told = Told("assay", "rides", "driver_hourly", "1.0.0", 1, AT, AT, "backfill")
+
+    found = event(EventType.COMPLETE, told, spec, at=AT)
+
+    assert '"description": "hash", "masking": true' in json.dumps(found)
