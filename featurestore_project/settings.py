@@ -259,7 +259,8 @@ REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
 # each account and what it read.
 SENSITIVE_READS_SECONDS = env_int("SENSITIVE_READS_SECONDS", 600, minimum=1)
 # The key that hashes the trail's entries, kept apart from the database (AUDIT_KEY_FILE works too);
-# empty: SECRET_KEY. Former ones, comma-separated: entries of their time are still ours.
+# empty: SECRET_KEY. Former ones, comma-separated: entries of their time are still ours. It
+# wraps the secrets of hashes, too.
 AUDIT_KEYS = [env_secret("AUDIT_KEY") or SECRET_KEY, *env_list("AUDIT_KEYS_BEFORE")]
 # Places where seals of the trail are published, comma-separated: a file (/mnt/other/seals.jsonl), a
 # bucket (s3://bucket/prefix), a webhook (https://…), a git remote (git+ssh://…, git+https://…).

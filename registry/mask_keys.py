@@ -7,10 +7,12 @@ secret from here.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from registry import audit
@@ -65,16 +67,33 @@ def make_key(project: Project, actor: User, at: datetime, *, number: int = 1) ->
 
     Its entry in the trail comes first, and says by a digest which secret it is.
     """
-    key = MaskKey(project=project, number=number, made_at=at)
-    after = {"key": key.identity, "digest": digest_of(key)}
+    secret = secrets.token_bytes(KEY_BYTES)
+    key = MaskKey(project=project, number=number, made_at=at, digest=digest_of(secret))
+    key.wrapped = _wrapped(secret, key.identity, settings.AUDIT_KEYS[0])
+    after = {"key": key.identity, "digest": key.digest}
     audit.record(actor=actor, verb=MADE, subject=project, after=after, at=at)
     key.save(force_insert=True)
     return key
 
 
-def digest_of(key: MaskKey) -> str:
+def digest_of(secret: bytes) -> str:
     """Return what tells one secret from another, and nothing of it: it has 32 random bytes."""
-    return hashlib.sha256(b"mask key" + bytes(key.secret)).hexdigest()
+    return hashlib.sha256(b"mask key" + secret).hexdigest()
+
+
+def secret_of(key: MaskKey) -> bytes:
+    """Return the secret of a key; empty where none of the server's keys has wrapped it."""
+    for outer in settings.AUDIT_KEYS:
+        secret = _wrapped(bytes(key.wrapped), key.identity, outer)
+        if digest_of(secret) == key.digest:
+            return secret
+    return b""
+
+
+def _wrapped(secret: bytes, identity: str, outer: str) -> bytes:
+    """Wrap 32 bytes, or unwrap them: with a pad of their own, which nothing else is wrapped in."""
+    pad = hmac.digest(outer.encode(), f"mask key {identity}".encode(), "sha256")
+    return bytes(one ^ other for one, other in zip(secret, pad, strict=True))
 
 
 def keys_of(spec: VersionSpec) -> dict[str, bytes]:
@@ -84,9 +103,9 @@ def keys_of(spec: VersionSpec) -> dict[str, bytes]:
     """
     if not spec.has_hashes:
         return {}
-    found = MaskKey.objects.filter(identity=spec.mask_key)
-    secret = found.values_list("secret", flat=True).first()
-    return hash_keys(spec, bytes(secret)) if secret else {}
+    key = MaskKey.objects.filter(identity=spec.mask_key).first()
+    secret = secret_of(key) if key is not None else b""
+    return hash_keys(spec, secret) if secret else {}
 
 
 def trial_keys() -> Callable[[VersionSpec], dict[str, bytes]]:

@@ -120,8 +120,11 @@ def _mask_keys(project: Project) -> Iterator[Wrong]:
         if (said := entry.after or {})
     }
     for key in MaskKey.objects.filter(project=project):
-        if (key.identity, mask_keys.digest_of(key)) not in told:
+        if (key.identity, key.digest) not in told:
             yield str(project), f"key {key.identity} of hashes is none that the trail has made"
+        elif not mask_keys.secret_of(key):
+            said = f"key {key.identity} of hashes is not readable by AUDIT_KEY or one before it"
+            yield str(project), said
 
 
 def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:

@@ -12,10 +12,6 @@ from registry.models.project import Project
 KEY_BYTES = 32
 
 
-def _new_secret() -> bytes:
-    return secrets.token_bytes(KEY_BYTES)
-
-
 def _new_identity() -> str:
     return secrets.token_hex(8)
 
@@ -32,7 +28,10 @@ class MaskKey(models.Model):
     number = models.PositiveIntegerField(default=1)
     #: What versions name it by; it says nothing of the secret.
     identity = models.CharField(max_length=16, unique=True, default=_new_identity)
-    secret = models.BinaryField(max_length=KEY_BYTES, default=_new_secret)
+    #: The secret under a key of the server's: whoever has the database alone has no secret.
+    wrapped = models.BinaryField(max_length=KEY_BYTES)
+    #: Of the secret; tells it from any other.
+    digest = models.CharField(max_length=64)
     made_at = models.DateTimeField()
 
     class Meta:

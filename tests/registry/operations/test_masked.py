@@ -7,7 +7,7 @@ from django.db import DatabaseError, transaction
 
 from registry import approval, audit
 from registry.choices import State
-from registry.mask_keys import MADE, keys_of, make_key, newest_identity, trial_keys
+from registry.mask_keys import MADE, keys_of, make_key, newest_identity, secret_of, trial_keys
 from registry.models import AuditEntry, MaskKey
 from registry.reading.parsing import InvalidDefinitions
 from registry.remembered import sensitivities
@@ -175,13 +175,28 @@ def test_hashes_name_a_key_of_their_project_that_nobody_is_shown(cast):
 
     key = MaskKey.objects.get(project=cast.project)
     assert version.spec.mask_key == key.identity == newest_identity(cast.project)
-    assert keys_of(version.spec) == hash_keys(version.spec, bytes(key.secret))
-    assert len(key.secret) == len(keys_of(version.spec)["hashed"]) == 32
+    secret = secret_of(key)
+    assert keys_of(version.spec) == hash_keys(version.spec, secret)
+    assert len(secret) == len(keys_of(version.spec)["hashed"]) == 32
     entry = AuditEntry.objects.get(verb="project.mask_key_made")
     assert entry.actor_id == cast.author.pk
     said = f"{entry.data} {version.spec_json}"
     assert key.identity in said
-    assert bytes(key.secret).hex() not in said
+    assert secret.hex() not in said
+    assert bytes(key.wrapped) != secret
+
+
+def test_a_secret_is_had_by_keys_of_the_server_and_not_by_the_database(cast, settings):
+    spec = make_version(cast, state=State.DRAFT, text=text(ENTITY, SOURCE, HASHES)).spec
+    keys, audit_keys = keys_of(spec), settings.AUDIT_KEYS
+
+    settings.AUDIT_KEYS = ["another", *audit_keys]
+    assert keys_of(spec) == keys
+
+    settings.AUDIT_KEYS = ["another"]
+    assert keys_of(spec) == {}
+    said = f"key {spec.mask_key} of hashes is not readable by AUDIT_KEY or one before it"
+    assert any(said in str(each) for each in findings())
 
 
 def test_definitions_without_hashes_make_no_key(cast):
@@ -210,12 +225,14 @@ def test_another_project_has_another_key(cast, sources):
 
     one, other = MaskKey.objects.order_by("pk")
     assert one.identity != other.identity
-    assert bytes(one.secret) != bytes(other.secret)
+    assert secret_of(one) != secret_of(other)
 
 
 def test_a_key_that_nobody_made_is_refused_and_found(cast):
     make_key(cast.project, cast.owner, factories.AT)
-    forged = MaskKey(project=cast.project, number=2, made_at=factories.AT)
+    forged = MaskKey(
+        project=cast.project, number=2, made_at=factories.AT, wrapped=b"mine", digest="1" * 64
+    )
     with pytest.raises(DatabaseError, match="needs its entry"), transaction.atomic():
         forged.save()
     assert [str(each) for each in findings()] == []
