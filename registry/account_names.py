@@ -31,12 +31,14 @@ LOOKS_LIKE = str.maketrans(
     "abekmhopctyxijsdqwhybrnul3abyenikuvopotuxwiagonughollls",
 )
 PAIRS = {"rn": "m", "vv": "w", "cl": "d"}
-#: Latin letters that languages have and that are no ASCII letter with a mark: what each is read as.
-#: Others, as small capitals, are none that anybody's name has.
+#: Latin letters that languages have and that are no ASCII letter with a mark: how each is written
+#: without it. Others, as small capitals, are none that anybody's name has.
 LATIN = str.maketrans(
     {"ø": "o", "æ": "ae", "œ": "oe", "ß": "ss", "ł": "l", "đ": "d", "ð": "d", "þ": "th",
      "ħ": "h", "ı": "i", "ŋ": "n", "ə": "e"}
 )  # fmt: skip
+#: The letter that one of them is taken for by who reads in haste: "æuthor" for "author".
+TAKEN_FOR = str.maketrans({"æ": "a", "œ": "o", "ß": "b", "þ": "p", "ŋ": "n", "ə": "e"})
 PUNCTUATION = re.compile(r"[._\-+@]+")
 
 
@@ -58,8 +60,14 @@ def skeleton(name: str) -> str:
     return bare
 
 
-def digest_of(name: str) -> str:
-    return hashlib.sha256(skeleton(name).encode()).hexdigest()
+def readings(name: str) -> set[str]:
+    """Return the skeletons under which somebody may read the name."""
+    bare = unicodedata.normalize("NFKD", name).lower()  # case folding would write ß as ss
+    return {skeleton(name), skeleton(bare.translate(TAKEN_FOR))}
+
+
+def digests_of(name: str) -> list[str]:
+    return [hashlib.sha256(each.encode()).hexdigest() for each in sorted(readings(name))]
 
 
 def require_clear(name: str) -> None:
@@ -87,7 +95,7 @@ def _problems(name: str) -> Iterator[str]:
     if len(scripts) > 1 and not scripts <= EAST_ASIAN:
         listed = " and ".join(sorted(each.capitalize() for each in scripts))
         yield f"mixes letters of {listed}, which look alike; use those of one script."
-    if skeleton(name) in map(skeleton, NOBODY) or PSEUDONYM.fullmatch(name.casefold()):
+    if readings(name) & {skeleton(each) for each in NOBODY} or PSEUDONYM.fullmatch(name.casefold()):
         yield "is one under which the trail names nobody's account; choose another."
 
 
@@ -105,8 +113,8 @@ def require_free(name: str, user: User) -> None:
 
     :raises NameTaken: another account has it, had it, or has one that looks the same.
     """
-    used = UsedName.objects.filter(digest=digest_of(name)).first()
-    if used is not None and (used.user_id is None or used.user_id != user.pk):
+    used = UsedName.objects.filter(digest__in=digests_of(name))
+    if any(each.user_id is None or each.user_id != user.pk for each in used):
         raise NameTaken(
             f"the name {name!r} is or was another account's, or looks like it; choose one that"
             " nobody takes for theirs. Names of accounts are never given twice."
@@ -124,7 +132,8 @@ def check_name(user: User) -> None:
 
 def note_name(user: User) -> None:
     """Keep the name for the account from now on."""
-    UsedName.objects.get_or_create(digest=digest_of(user.username), defaults={"user": user})
+    for digest in digests_of(user.username):
+        UsedName.objects.get_or_create(digest=digest, defaults={"user": user})
 
 
 def _before_storing(instance: User, update_fields: frozenset[str] | None, **_: Any) -> None:

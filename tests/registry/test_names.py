@@ -63,6 +63,11 @@ def test_a_name_that_is_not_read_as_it_is_written_is_refused(cast, name, said):
         "_steward",
         "øwner",
         "stéward",
+        "æuthor",
+        "Ǽuthor",
+        "œwner",
+        "oþerator",
+        "stəward",
         "\u0441осо",
         "Cat1",
     ],
@@ -76,10 +81,32 @@ def test_a_name_that_looks_like_anothers_is_refused(cast, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["ana", "ana.b@example.com", "Анна", "李小龙", "Łukasz", "søren", "さくら桜", "josé"]
+    "name",
+    [
+        "ana",
+        "ana.b@example.com",
+        "Анна",
+        "李小龙",
+        "Łukasz",
+        "søren",
+        "さくら桜",
+        "josé",
+        "Bjørn",
+        "Æsa",
+        "Weiß",
+        "Þór",
+    ],
 )
 def test_ordinary_names_are_taken_as_they_are(cast, name):
     assert User.objects.create_user(name).username == name
+
+
+def test_a_name_may_be_read_in_two_ways_and_both_are_its_own_from_then_on(cast):
+    User.objects.create_user("æsa")
+
+    for name in ("asa", "aesa", "Åsa"):
+        with pytest.raises(NameTaken):
+            User.objects.create_user(name)
 
 
 def test_names_that_differ_for_the_eye_differ():
