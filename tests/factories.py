@@ -13,7 +13,7 @@ from django.utils import timezone
 from registry import audit, epoch
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
-from registry.hands import note_password
+from registry.hands import DECIDING_ROLES, note_password
 from registry.models import (
     Account,
     AuditEntry,
@@ -256,7 +256,15 @@ def give_grant(
 
 
 def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> User:
-    """Return a program's account, made by a superuser as one; nobody can log in with it."""
+    """Return a program's account, made by a superuser as one; nobody can log in with it.
+
+    One with a role that decides was a person's when it was given that.
+    """
+    if role in DECIDING_ROLES:
+        account = make_user(name)
+        give_role(cast.project, account, role, cast.owner, accepted_by=cast.superuser)
+        users.change_user(user=account, kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
+        return account
     account = users.add_user(
         user=User(username=name), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
     )

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from lib.errors import Forbidden
-from registry import access
+from registry import access, audit, verifying
 from registry.access import (
     ActionNotPermitted,
     FeatureViewNotFound,
@@ -19,12 +20,23 @@ from registry.access import (
     ServiceAccountMayNotDecide,
 )
 from registry.choices import AccountKind, Role, State
+from registry.hands import hands_of
 from registry.models import Account, ApiToken, AuditEntry, Membership
+from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle.reviews import approve_version
 from registry.operations.people import members, projects, tokens, users
 from registry.operations.people.users import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion
-from tests.factories import AT, VIEW, give_role, make_project, make_version, seen, token_for
+from tests.factories import (
+    AT,
+    VIEW,
+    give_role,
+    make_project,
+    make_user,
+    make_version,
+    seen,
+    token_for,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -375,3 +387,67 @@ def test_a_service_account_gets_no_password(cast, robot):
     users.change_user(user=fresh(robot), kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
     users.require_login_allowed(robot)
     users.require_login_allowed(User.objects.create_user("made_in_a_shell"))
+
+
+# --- A program is given nothing to decide with ---------------------------------------------------
+
+
+@pytest.mark.parametrize("role", [Role.STEWARD, Role.OWNER])
+def test_a_service_account_is_given_no_role_that_decides(as_, cast, robot, role):
+    with pytest.raises(members.ServiceAccountDecidesNothing, match="may be: .*author"):
+        members.grant_role(project=cast.project, user=robot, role=role, actor=cast.owner, at=AT)
+    with pytest.raises(members.ServiceAccountDecidesNothing):
+        grant(cast, robot, role)
+
+    form = {"username": "robot", "role": role}
+    page = f"/admin/registry/project/{cast.project.pk}"
+    said = as_("owner").post(f"{page}/grant/", form, follow=True).text
+
+    assert "never decides" in said
+    assert set(roles_of(cast, robot)) == {Role.AUTHOR}
+
+
+def test_the_command_makes_no_program_that_decides(cast):
+    with pytest.raises(CommandError, match="never decides"):
+        call_command(
+            "create_user", "ci", "--service", "--role", "rides:steward", "--by", "superuser"
+        )
+
+    assert not User.objects.filter(username="ci").exists()
+
+
+def test_what_became_a_program_while_a_role_waited_does_not_get_it(cast):
+    newcomer = make_user("newcomer")
+    proposal = members.grant_role(
+        project=cast.project, user=newcomer, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
+    users.change_user(user=newcomer, kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
+
+    with pytest.raises(members.ServiceAccountDecidesNothing):
+        accept_proposal(proposal=proposal, actor=cast.superuser, at=AT)
+
+    assert roles_of(cast, newcomer) == []
+
+
+def test_one_that_was_given_such_a_role_past_us_is_named(cast, robot):
+    assert list(verifying.findings()) == []
+    later = AT + timedelta(days=1)
+    with members.managing(cast.project, cast.owner):
+        hands = hands_of(cast.project, robot, cast.owner)
+        audit.record(
+            actor=cast.owner, verb="membership.granted", subject=cast.project, at=later,
+            after={"user": robot, "role": Role.STEWARD}, data={"hands": hands},
+        )  # fmt: skip
+        Membership.objects.create(
+            project=cast.project, user=robot, role=Role.STEWARD, granted_by=cast.owner,
+            granted_at=later, hands=hands,
+        )  # fmt: skip
+        access.sync_permissions(cast.project, robot)
+
+    said = [str(each) for each in verifying.findings()]
+    assert any("is a service account and was made steward, which decides" in each for each in said)
+
+
+def roles_of(cast, user):
+    held = Membership.objects.filter(project=cast.project, user=user)
+    return list(held.values_list("role", flat=True))

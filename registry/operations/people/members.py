@@ -41,6 +41,10 @@ class CannotAgree(Conflict):
     code = "cannot_agree"
 
 
+class ServiceAccountDecidesNothing(Conflict):
+    code = "service_account_decides_nothing"
+
+
 @contextmanager
 def managing(project: Project, actor: User) -> Iterator[None]:
     """Hold the project while somebody who may manage its members changes it, in one transaction.
@@ -61,8 +65,10 @@ def grant_role(
     """Give ``user`` a role; giving it again changes nothing.
 
     One that may approve, release or let others in waits for a second person, where there is one.
+    :raises ServiceAccountDecidesNothing: it is one of these, and the user is a service account.
     """
     with managing(project, actor):
+        require_may_have(user, role)
         had = Membership.objects.filter(project=project, user=user, role=role).exists()
         if role not in DECIDING_ROLES or had:
             return grant(project, user, role, actor, at)
@@ -75,6 +81,20 @@ def grant_role(
             person=user,
         )
         return proposal or grant(project, user, role, actor, at, data=ALONE)
+
+
+def require_may_have(user: User, role: Role) -> None:
+    """Return if the account may be given the role: a service account none that decides.
+
+    :raises ServiceAccountDecidesNothing: names the roles that it may have.
+    """
+    if role not in DECIDING_ROLES or access.is_person(user):
+        return
+    others = ", ".join(each for each in Role if each not in DECIDING_ROLES)
+    raise ServiceAccountDecidesNothing(
+        f"{user} is a service account and never decides, so it is no {role}; it may be: {others}."
+        " If a person is behind it, a superuser says so on the account's page first."
+    )
 
 
 def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
@@ -150,7 +170,9 @@ def grant(
     """Store a role inside a change the caller has authorised; one that is there stays as it is.
 
     One that came by a group of the provider's no longer goes with it.
+    :raises ServiceAccountDecidesNothing: as ``grant_role``.
     """
+    require_may_have(user, role)
     known = Membership.objects.filter(project=project, user=user, role=role)
     known.exclude(group="").delete()
     found = known.first()

@@ -24,6 +24,7 @@ from tests.factories import (
     give_role,
     look,
     make_ready,
+    make_service_account,
     make_version,
     seen,
 )
@@ -128,8 +129,7 @@ def test_a_rejection_needs_a_comment(cast):
 
 
 def test_a_service_account_cannot_approve(cast):
-    robot = User.objects.create_user("robot")
-    give_role(cast.project, robot, Role.STEWARD, cast.owner)
+    robot = make_service_account("robot", cast, Role.STEWARD)
     version = make_version(cast, state=State.IN_REVIEW)
 
     with pytest.raises(ServiceAccountMayNotDecide):
