@@ -7,10 +7,13 @@ import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import msgspec
 import pytest
 from django.db import connection
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from featurestore_project.celery import app
 from materialization.choices import RunStatus
@@ -54,7 +57,35 @@ class Lineage:
 
     @property
     def events(self) -> list[dict]:
-        return [body for _, _, body in self.got]
+        """What was told, each as the specification wants it."""
+        events = [body for _, _, body in self.got]
+        for each in events:
+            require_valid(each)
+        return events
+
+
+FOLDER = Path(__file__).parent / "openlineage"
+SCHEMAS = [json.loads(path.read_text()) for path in FOLDER.glob("*.json")]
+REGISTRY = Registry().with_resources(
+    (each["$id"], Resource.from_contents(each)) for each in SCHEMAS
+)
+
+
+def require_valid(event: dict) -> None:
+    """Hold an event, and each facet in it, against the schema that it names itself."""
+    _hold(event, event["schemaURL"])
+    places = [event["run"], event["job"], *event["inputs"], *event["outputs"]]
+    for place in places:
+        for kind in ("facets", "outputFacets"):
+            for name, facet in place.get(kind, {}).items():
+                _hold({name: facet}, facet["_schemaURL"])
+
+
+def _hold(value: dict, schema: str) -> None:
+    validator = Draft202012Validator(
+        {"$ref": schema}, registry=REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    assert [error.message for error in validator.iter_errors(value)] == []
 
 
 @pytest.fixture
@@ -207,3 +238,26 @@ def test_ids_are_a_runs_own_and_texts_are_bounded(version):
     ]
     failed = event(EventType.FAIL, told(1, error="x" * 10_000), spec, at=AT)
     assert len(failed["run"]["facets"]["errorMessage"]["message"]) == 2000
+
+
+def test_a_masked_form_is_told_as_one(cast):
+    plain = "{name: avg_daily_trips, type: int32, sensitivity: internal}"
+    masked = "{name: hashed, type: string, column: avg_daily_trips, mask: hash}"
+    spec = make_version(cast, text=DEFINITIONS.replace(plain, masked)).spec
+
+    seen = event(EventType.COMPLETE, told(1), spec, at=AT)
+
+    require_valid(seen)
+    fields = seen["outputs"][0]["facets"]["columnLineage"]["fields"]
+    assert {
+        name: [each["transformations"][0]["masking"] for each in field["inputFields"]]
+        for name, field in fields.items()
+    } == {"conv_rate": [False], "acc_rate": [False], "hashed": [True]}
+
+
+def test_an_event_that_is_not_as_specified_is_found(version):
+    seen = event(EventType.COMPLETE, told(1), version.spec, at=AT)
+    del seen["outputs"][0]["facets"]["columnLineage"]["fields"]["conv_rate"]["inputFields"]
+
+    with pytest.raises(AssertionError, match="inputFields"):
+        require_valid(seen)
