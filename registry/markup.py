@@ -101,7 +101,7 @@ def breakable(text: str) -> SafeString:
     Versions stay whole: ``1.0.0`` goes to the next line with its ``@``.
     """
     parts = (part for word in re.split(r"(\S+)", text) for part in _parts(word))
-    return format_html_join("", "{}{}", parts)
+    return format_html_join("", "{}{}", ((visible(part), end) for part, end in parts))
 
 
 def _parts(word: str) -> Iterator[tuple[str, SafeString | str]]:
@@ -125,7 +125,10 @@ def link(obj: Model | None, text: str = "") -> SafeString:
 def visible(text: str) -> SafeString:
     """Show text with each character that nobody would see as its code: it may turn others around,
     or make two texts look alike that are not."""
-    parts = (_seen(part) for part in re.split(f"({UNSEEN.pattern})", text))
+    text = str(text)
+    if not UNSEEN.search(text):
+        return format_html("{}", text)
+    parts = (_seen(part) for part in re.split(f"({UNSEEN.pattern})", text.replace("\r\n", "\n")))
     return format_html_join("", "{}", ((part,) for part in parts))
 
 

@@ -14,6 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from markdown_it import MarkdownIt
 
+from lib.errors import UNSEEN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,7 +30,8 @@ _LINKS = re.compile(r"https?://|mailto:|/(?!/)|#", re.IGNORECASE)
 
 @lru_cache(maxsize=256)
 def rendered(text: str) -> SafeString:
-    """Return Markdown as safe HTML; empty of nothing."""
+    """Return Markdown as safe HTML; empty of nothing. What nobody would see stands as its code."""
+    text = UNSEEN.sub(lambda sign: f"U+{ord(sign[0]):04X}", text.replace("\r\n", "\n"))
     if len(text) > MAX_LENGTH or sum(map(text.count, "[]*_`<")) > MAX_BRACKETS:
         return format_html('<pre class="as-said">{}</pre>', text)
     html: SafeString = mark_safe(_markdown.render(text))  # noqa: S308 - all HTML is the renderer's

@@ -72,3 +72,8 @@ def test_lists_show_the_first_line():
 @pytest.mark.parametrize("text", ["[" * 9_000, "[a](" * 2_000, "*a_" * 3_000, "`" * 9_000])
 def test_signs_that_would_take_long_to_pair_are_shown_as_they_are(text):
     assert rendered(text).startswith('<pre class="as-said">')
+
+
+def test_what_nobody_would_see_stands_as_its_code():
+    assert rendered("a\u202eb\r\nc [d](https://e.org/\u200b)").startswith("<p>aU+202Eb\nc <a")
+    assert not set("\u202e\u200b\x1b") & set(rendered("\x1b[1m\u202e" + "`\u200b" * 5_000))

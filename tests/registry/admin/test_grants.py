@@ -92,6 +92,18 @@ def test_who_may_only_read_asks_from_the_page_of_the_feature(as_, cast):
     assert state(asked) == "revoked"
 
 
+def test_signs_that_turn_a_purpose_around_are_shown_as_codes(as_, cast, view):
+    typed = {"project": cast.project.pk, "username": "consumer", "feature_view": "driver_hourly"}
+    as_("consumer").post(ADD, typed | {"purpose": "for \u202ehcraeser\r\nonly", "days": 30})
+    grant = ReadGrant.objects.get()
+
+    for url in (page(grant), LIST):
+        said = as_("steward").get(url).text
+        assert "\u202e" not in said
+        assert "U+202E" in said
+        assert "U+000D" not in said
+
+
 def test_a_steward_without_staff_rights_sees_no_buttons_that_would_be_refused(as_, cast, asked):
     type(cast.steward).objects.filter(pk=cast.steward.pk).update(is_staff=False)
 
