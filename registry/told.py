@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lib.errors import Conflict
+from registry import audit
 from registry.choices import SUBMITTED_STATES, Action, EvidenceStatus, GrantState, State, Verdict
 from registry.lifecycle import VERB
+from registry.models import AuditEntry
 from registry.models.names import pseudonym_of
 from registry.spec.fingerprints import content_fingerprint, fingerprint
 from registry.told_of_glass import findings_of_glass
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from registry.models import (
-        AuditEntry,
         BrokenGlass,
         Evidence,
         FeatureViewVersion,
@@ -29,11 +31,17 @@ if TYPE_CHECKING:
 STATES = {*State}
 DRAFTED = "feature_view_version.drafted"
 WRITTEN = (DRAFTED, "feature_view_version.edited", VERB[Action.SUBMIT])
+#: Of these, the entries that have the whole definition.
+TYPED = WRITTEN[:2]
 REVIEWED = {VERB[Action.APPROVE], VERB[Action.REJECT]}
 GRANT_ASKED, GRANT_GIVEN = "read_grant.asked", "read_grant.given"
 ASSAYED = "feature_view_version.assayed"
 #: From here on a number is written whole by PostgreSQL, which Python wrote as a fraction.
 WHOLE_FROM = 10**16
+
+
+class DraftNotAsTold(Conflict):
+    code = "draft_not_as_told"
 
 
 @dataclass
@@ -78,8 +86,17 @@ def _moves(entry: AuditEntry) -> bool:
 
 
 def _content(version: FeatureViewVersion, told: Told) -> Iterator[str]:
-    """The submission's entry names the packet, and the packet what the version says."""
-    if version.state not in SUBMITTED_STATES:
+    """The submission's entry names the packet, and the packet what the version says.
+
+    Of a draft that was edited since, or never submitted, the last entry has what it says.
+    """
+    written = [e for e in told.entries if e.verb in WRITTEN]
+    if not written:
+        yield "the trail has nobody who wrote it"
+        return
+    if version.state not in SUBMITTED_STATES and written[-1].verb in TYPED:
+        if written[-1].after != audit.plain(version.spec_json):
+            yield f"its definition is not the one of entry {written[-1].pk}, the last that wrote it"
         return
     submitted = [e for e in told.entries if e.verb == VERB[Action.SUBMIT]]
     if submitted and submitted[-1].data.get("packet_hash") != version.packet_hash:
@@ -155,6 +172,21 @@ def _evidence(told: Told) -> Iterator[str]:
     for evidence in told.evidence:
         if evidence.status == EvidenceStatus.COMPUTED and evidence.hash not in seals:
             yield f"evidence {evidence.pk} is not what the trail has the seal of"
+
+
+def require_draft_as_told(version: FeatureViewVersion) -> None:
+    """Return if a draft says what those said who are known to have written it.
+
+    :raises DraftNotAsTold: it was changed past the trail, by nobody who is among its editors.
+    """
+    entries = AuditEntry.objects.filter(
+        subject_type="featureviewversion", subject_id=str(version.pk), verb__in=WRITTEN
+    )
+    for said in _content(version, Told(entries=list(entries.order_by("pk")))):
+        raise DraftNotAsTold(
+            f"{version} is not submitted: {said}. Apply the definition anew, so that it is known"
+            " who wrote it; manage.py verify_audit says more."
+        )
 
 
 def findings_of_grant(grant: ReadGrant, entries: Sequence[AuditEntry]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from registry.models import (
     AuditEntry,
     DataSource,
     Entity,
+    FeatureService,
     FeatureView,
     FeatureViewUserObjectPermission,
     FeatureViewVersion,
@@ -171,6 +172,12 @@ def _definitions(project: Project) -> Iterator[Wrong]:
         for pk, row in rows.items():
             if told.get(pk) != audit.plain(row.spec_json):
                 yield f"{project}/{row}", "its definition is not the one that the trail has"
+    services = FeatureService.objects.filter(project=project).select_related("current")
+    told = _last_said("featureservice", {str(each.pk): each for each in services})
+    for service in services:
+        names = service.current.spec_json if service.current else None
+        if told.get(str(service.pk)) != audit.plain(names):
+            yield f"{project}/{service}", "what it names is not what the trail says"
     roots = {str(each.pk): each for each in FileRoot.objects.filter(project=project)}
     said = _last_said("fileroot", roots)
     for pk, root in roots.items():

@@ -18,6 +18,7 @@ from registry.models import (
     AuditHead,
     DataSource,
     Evidence,
+    FeatureServiceVersion,
     FeatureView,
     FeatureViewVersion,
     FileRoot,
@@ -30,10 +31,12 @@ from registry.models import (
 from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members, users
 from registry.operations.registration.roots import assign_root
+from registry.told import DraftNotAsTold
 from registry.triggers import REMOVAL
 from tests.factories import (
     AT,
     DEFINITIONS,
+    apply,
     approve,
     give_grant,
     look,
@@ -44,6 +47,13 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+
+SERVICE = """
+kind: FeatureService
+name: churn
+features: ["driver_hourly:conv_rate"]
+"""
 
 
 @pytest.fixture
@@ -249,6 +259,18 @@ def another_source(cast, version):
     DataSource.objects.update(spec_json=source.spec_json.replace("driver_stats", "other_stats"))
 
 
+def another_draft(cast, version):
+    draft = make_version(
+        cast, state=State.DRAFT, text=DEFINITIONS.replace("driver_hourly", "another")
+    )
+    rows(draft).update(spec_json=draft.spec_json.replace("acc_rate", "bad_rate"))
+
+
+def another_member(cast, version):
+    apply(SERVICE, cast)
+    FeatureServiceVersion.objects.update(spec_json="{}")
+
+
 def another_directory(cast, version):
     FileRoot.objects.update(path="/etc")
 
@@ -287,6 +309,8 @@ def swapped_pseudonym(cast, version):
         (shut_out, "shut out, and the trail has nobody"),
         (made_superuser, "it is a superuser's or not"),
         (another_source, "its definition is not the one"),
+        (another_draft, "its definition is not the one of entry"),
+        (another_member, "what it names is not what the trail says"),
         (another_directory, "its directory is not the one"),
         (another_default, "its default is another"),
         (no_pseudonym, "its pseudonym is gone"),
@@ -320,3 +344,22 @@ def test_whoever_has_the_database_and_not_the_key_cannot_append(unguarded, setti
 
     settings.AUDIT_KEYS = [*ours, "another"]  # a former one of ours
     assert found() == []
+
+
+def test_a_draft_that_was_changed_past_the_trail_is_not_submitted(cast):
+    """By SQL, by somebody who is not among its editors and could approve it."""
+    draft = make_version(cast, state=State.DRAFT)
+    changed = draft.spec_json.replace("acc_rate", "bad_rate")
+    rows(draft).update(spec_json=changed)
+
+    with pytest.raises(DraftNotAsTold, match="Apply the definition anew"):
+        reviews.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
+
+    apply(DEFINITIONS.replace("acc_rate", "other_rate"), cast, actor=cast.author)
+    submitted = reviews.submit_version(
+        version=rows(draft).get(), actor=cast.author, at=AT, look=look
+    )
+    assert submitted.state == State.IN_REVIEW
+    reviews.withdraw_version(version=submitted, actor=cast.author, at=AT)
+    assert [str(each) for each in verifying.findings()] == []
+    reviews.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)

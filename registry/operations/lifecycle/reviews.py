@@ -42,6 +42,7 @@ from registry.spec.fingerprints import (
     fingerprint,
     metadata_fingerprint,
 )
+from registry.told import require_draft_as_told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,7 @@ def submit_version(
     # Reading files takes its time, so it happens before anything is locked.
     report = _look(version, under_rights(look, actor, at=at))
     with steps.taking(version, Action.SUBMIT, actor, comment=comment) as transition:
+        require_draft_as_told(version)
         _require_sound(version, report, actor, at=at)
         VersionEditor.note(version, {actor.pk, *editor_ids}, at=at)
         _freeze(version, transition.target, actor, at, report)

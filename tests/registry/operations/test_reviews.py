@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 
-from registry import approval, lifecycle
+from registry import approval, audit, lifecycle
 from registry.access import ActionNotPermitted, ServiceAccountMayNotDecide
 from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
@@ -364,6 +365,9 @@ def test_what_says_the_same_has_nothing_to_review(cast):
         created_by=cast.author,
         created_at=AT,
     )
+    told = {"verb": "feature_view_version.drafted", "after": other.spec_json}
+    with transaction.atomic():
+        audit.record(actor=cast.author, subject=other, at=AT, **told)
     submit(draft, cast.author)
 
     with pytest.raises(reviews.NothingToReview):
