@@ -131,6 +131,8 @@ class AlertKind(StrEnum):
     DRIFTED = "drifted"
     INCONSISTENT = "inconsistent"
     BROKEN_SERVICE = "broken_service"
+    #: Approved by one person alone, and nobody has looked at it.
+    BROKEN_GLASS = "broken_glass"
     SOURCE_CHANGED_SCHEMA = "source_changed_schema"
     STORE_NEARLY_FULL = "store_nearly_full"
     #: A kind of process is silent, or a queue stands still.

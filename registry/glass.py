@@ -63,6 +63,12 @@ def marks_of(versions: Iterable[int]) -> dict[int, BrokenGlass]:
     return {each.version_id: each for each in rows.select_related("broken_by", "looked_by")}
 
 
+def marked_views() -> QuerySet[BrokenGlass, int]:
+    """Return the keys of views that have a marked version, to be asked within a question."""
+    marked = BrokenGlass.objects.exclude(verdict=Look.CONFIRMED)
+    return marked.values_list("version__feature_view", flat=True)
+
+
 def require_confirmed(version: FeatureViewVersion, at: datetime) -> None:
     """Return unless the version's glass keeps it from leading anybody, by its end or a word.
 

@@ -72,11 +72,13 @@ def _givers(entry: AuditEntry, grant: Any) -> Iterable[int]:
 
 
 def _who_could(entry: AuditEntry, version: Any) -> Iterable[int | None]:
-    """Return all who could have approved it, its authors, who broke its glass, and the owners."""
+    """Return who could have approved it, its authors, who broke its glass, owners, and auditors."""
     could = reviewers.could_decide(version).values_list("pk", flat=True)
     glass = glass_of(version)
     owners = holders(version.feature_view.project, Right.MANAGE_MEMBERS)
-    return {*could, *_authors(entry, version), *owners, glass.broken_by_id if glass else None}
+    auditors = holders(version.feature_view.project, Right.VIEW_AUDITENTRY)
+    own = {glass.broken_by_id} if glass else set()
+    return {*could, *_authors(entry, version), *owners, *auditors, *own}
 
 
 def _askers(entry: AuditEntry, grant: Any) -> Iterable[int | None]:

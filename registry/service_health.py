@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import Standing, State
 from registry.facts import kept_promises
+from registry.glass import in_words, mark_of
 from registry.queries import ReferenceNotFound, VersionNotReady, VersionRetired, served_version
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Health(StrEnum):
     RETIRED = "retired"
     NOT_READY = "not_ready"
     STALE = "stale"
+    #: One person approved what it reads alone, and nobody has confirmed that.
+    BROKEN_GLASS = "broken_glass"
     DEPRECATED = "deprecated"
     WELL = "well"
 
@@ -80,6 +83,9 @@ def _judged(
     if kept.get(version.pk) == Standing.OVERDUE:
         words = f"Older than the {version.spec.view.freshness} that {version} promises."
         return MemberHealth(member, version, Health.STALE, words)
+    if (glass := mark_of(version)) is not None:
+        words = f"{version} {in_words(glass)}."
+        return MemberHealth(member, version, Health.BROKEN_GLASS, words)
     if version.state == State.DEPRECATED:
         words = f"{version} is deprecated: it still answers, and will be retired."
         return MemberHealth(member, version, Health.DEPRECATED, words)

@@ -136,6 +136,7 @@ TONES: dict[str, str] = {
     ProposalState.REFUSED: "bad",
     "overdue": "bad",
     "broken glass": "bad",
+    "broken_glass": "bad",
     # what people hear of
     NewsKind.REVIEW: "info",
     NewsKind.REMINDER: "warn",

@@ -46,9 +46,15 @@ def run_search(context: Context, args: argparse.Namespace) -> None:
     for word, near in found["guessed"].items():
         others = f"searched {', '.join(near)}" if near else "nothing is near it"
         context.out.note(f"nothing has {word!r}; {others}")
-    context.out.table(found["results"], COLUMNS)
+    rows = [each | {"state": _state(each)} for each in found["results"]]
+    context.out.table(rows, COLUMNS)
     if (others := found["count"] - len(found["results"])) > 0:
         context.out.note(f"and {others:,} more; narrow by {_facets(found['facets'])}")
+
+
+def _state(feature: JSON) -> str:
+    marked = ", broken glass" if feature.get("break_glass") else ""
+    return f"{feature['state']}{marked}"
 
 
 def run_feature(context: Context, args: argparse.Namespace) -> None:

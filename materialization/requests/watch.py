@@ -40,6 +40,7 @@ from materialization.stalls import silent_kinds, waiting_queues
 from materialization.tasks import deliver_notice
 from registry.breakage import broken_services
 from registry.choices import SERVED_STATES
+from registry.glass import in_words, unlooked
 from registry.models import FeatureView, Project
 from registry.queries import served_versions
 
@@ -91,6 +92,16 @@ def watch_services(*, at: datetime) -> None:
         for service, problems in broken.items()
     }
     settle(AlertKind.BROKEN_SERVICE, troubles, at=at)
+
+
+def watch_glasses(*, at: datetime) -> None:
+    """Tell of versions that one person approved alone, until somebody else has looked at them."""
+    served = unlooked().filter(version__state__in=SERVED_STATES)
+    troubles = {
+        about_version(glass.version): Trouble(f"it {in_words(glass)}.", "broken_glass")
+        for glass in served.select_related("version__feature_view__project")
+    }
+    settle(AlertKind.BROKEN_GLASS, troubles, at=at)
 
 
 def watch_stores(*, at: datetime) -> None:
@@ -191,4 +202,11 @@ def _wake(notice: AlertNotice, at: datetime) -> None:
 
 
 #: What a sweep looks for, in order.
-DUTIES = (watch_freshness, watch_services, watch_stores, close_unread, wake_notices)
+DUTIES = (
+    watch_freshness,
+    watch_services,
+    watch_glasses,
+    watch_stores,
+    close_unread,
+    wake_notices,
+)

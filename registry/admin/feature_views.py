@@ -18,7 +18,7 @@ from registry.admin.filters import ProjectFilter, TextFilter, column_filter
 from registry.admin.version_page import feature_rows
 from registry.choices import State
 from registry.facts import facts_of
-from registry.glass import marks_of
+from registry.glass import marked_views, marks_of
 from registry.markup import badge, badges, dash, fallback, link, muted
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
 from registry.newest import (
@@ -61,9 +61,10 @@ class _Lines(ChangeList):
         views = FeatureView.objects.filter(pk__in=[view.pk for view in self.result_list])
         found, states = shown_versions(views.select_related("default_version")), states_of(views)
         said = _said_of(self.result_list)
+        marked = set(views.filter(pk__in=marked_views()).values_list("pk", flat=True))
         for view in self.result_list:
             view.shown, view.states = found.get(view.pk), states.get(view.pk, {})
-            view.said = said.get(view.pk, {})
+            view.said, view.is_marked = said.get(view.pk, {}), view.pk in marked
 
 
 class OverdueFilter(TextFilter):
@@ -157,7 +158,8 @@ class FeatureViewAdmin(ScopedAdmin):
     def state_badges(self, feature_view: FeatureView) -> SafeString:
         """Say how many versions are in which state."""
         states = feature_view.states  # type: ignore[attr-defined]
-        return badges(*(state for state in State if state in states))
+        marked = "broken glass" if feature_view.is_marked else ""  # type: ignore[attr-defined]
+        return badges(*(state for state in State if state in states), marked)
 
     @display(description="Sensitivity")
     def sensitivity(self, feature_view: FeatureView) -> SafeString:

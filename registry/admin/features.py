@@ -21,6 +21,7 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.feature_page import feature_context
 from registry.admin.questions import ask, number_of, on_question
 from registry.admin.scope import projects_with
+from registry.glass import marks_of
 from registry.lineage import NodeKind
 from registry.models import Feature
 from registry.operations.questions import (
@@ -139,10 +140,12 @@ class FeatureAdmin(ScopedAdmin):
 
 def _page(request: HttpRequest, found: list[Found]) -> dict[str, Any]:
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("p"))
+    marks = marks_of(each.entry.version.pk for each in page.object_list)
     lines = [
         {
             "found": each,
             "version": each.entry.version,
+            "is_marked": each.entry.version.pk in marks,
             "words": each.entry.version.words,
             "feature": each.entry.feature,
             "reference": each.entry.version.reference(each.entry.feature.name),

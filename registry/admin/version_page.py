@@ -25,6 +25,7 @@ from registry.approval import (
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
 from registry.evidence import decided_on, evidence_of
+from registry.glass import mark_of
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
 from registry.operations.registration.registered import registered_one
@@ -235,12 +236,16 @@ def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
 
 
 def _possible(version: FeatureViewVersion) -> Iterator[Action]:
-    """Yield the actions that lead from the version's state; promoting only if that changes it."""
+    """Yield the actions that lead from the version's state, as far as they change it."""
+    glass = mark_of(version)
+    is_kept = glass is not None and glass.leads_nowhere(timezone.now())
     for state, action in lifecycle.TRANSITIONS:
         if state != version.state:
             continue
         is_default = version.feature_view.default_version_id == version.pk
         if action is Action.PROMOTE and (is_default or not version.is_ready):
+            continue
+        if is_kept and action in (Action.PROMOTE, Action.RESTORE):
             continue
         yield action
 

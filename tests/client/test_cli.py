@@ -219,6 +219,33 @@ def test_the_last_approval_says_the_state(assay, peer, capsys):
     assert assay("approve", "profile@1.0.0", "--packet", "f00") == 0
 
     assert capsys.readouterr().out == "profile@1.0.0 is approved.\n"
+
+
+@pytest.mark.parametrize(
+    ("action", "options", "verdict", "says"),
+    [
+        ("break-glass", ["--until", "2026-03-02T00:00:00Z"], None, "not confirmed yet: Down."),
+        ("confirm", [], None, "glass broken by ana until 2026-03-02T00:00:00Z"),
+        ("object", [], "objected", "mia objected to its broken glass: Wrong."),
+    ],
+)
+def test_a_broken_glass_is_said_after_each_step_about_it(
+    assay, peer, capsys, action, options, verdict, says
+):
+    glass = {
+        "by": "ana", "reason": "Down.", "until": "2026-03-02T00:00:00Z", "verdict": verdict,
+        "looked_by": "mia", "comment": "Wrong.",
+    }  # fmt: skip
+    version = {"name": "profile", "version": "1.0.0", "state": "approved", "break_glass": glass}
+    peer.answers_with(f"POST feature-views/profile/versions/1.0.0/{action}", version)
+
+    told = ["--packet", "f00", "--comment", "Down.", *options]
+    assert assay(action, "profile@1.0.0", *told) == 0
+
+    assert says in capsys.readouterr().out
+    sent = peer.requests[-1].json()
+    assert sent["packet_hash"] == "f00"
+    assert sent.get("until", "").startswith("2026-03-02" if options else "")
     assert [sent.json()["packet_hash"] for sent in peer.requests] == ["f00"]
 
 

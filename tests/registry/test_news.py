@@ -13,12 +13,14 @@ from registry import news, spreading
 from registry.choices import NewsKind, Role, State
 from registry.models import AuditEntry, FeatureViewVersion, NewsCursor, Notification
 from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle.after_glass import end_glasses
 from registry.operations.lifecycle.asking import ask_reviewers
 from registry.operations.lifecycle.commenting import add_comment, resolve_thread
+from registry.operations.lifecycle.glass import break_glass
 from registry.operations.people import members, users
 from registry.operations.people.news import BadNewsKind, choose_news, mark_read
 from tests import factories
-from tests.factories import AT, VIEW, make_version
+from tests.factories import AT, VIEW, make_version, seen
 
 pytestmark = pytest.mark.django_db
 SOON = AT + timedelta(minutes=1)
@@ -302,3 +304,23 @@ def test_no_mail_is_due_where_none_is_wanted_or_can_be_sent(cast, waiting, setti
     add_comment(version=waiting, body="So.", actor=cast.author, at=AT)
     spread()
     assert Notification.objects.exclude(mail_due_at=None).count() == 0
+
+
+def test_a_broken_glass_is_told_to_all_who_could_have_approved_it_and_to_the_owners(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    shown = seen(version)
+    break_glass(
+        version=version, actor=cast.steward, at=AT, packet_hash=shown, comment="The scorer is down."
+    )
+    spreading.spread_news(at=AT)
+
+    def told(words):
+        found = Notification.objects.filter(words__contains=words)
+        return {each.recipient.get_username() for each in found}
+
+    assert told("broke the glass") == {"owner", "second_steward", "author", "auditor"}
+    end_glasses(at=AT + timedelta(days=1))
+    spreading.spread_news(at=AT + timedelta(days=1))
+    assert told("nobody confirmed its broken glass") == {
+        "owner", "steward", "second_steward", "author", "auditor",
+    }  # fmt: skip

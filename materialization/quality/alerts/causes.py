@@ -15,6 +15,7 @@ SEVERITY: dict[AlertKind, Severity] = {
     AlertKind.DRIFTED: Severity.WARNING,
     AlertKind.INCONSISTENT: Severity.CRITICAL,
     AlertKind.BROKEN_SERVICE: Severity.CRITICAL,
+    AlertKind.BROKEN_GLASS: Severity.CRITICAL,
     AlertKind.SOURCE_CHANGED_SCHEMA: Severity.CRITICAL,
     AlertKind.STORE_NEARLY_FULL: Severity.CRITICAL,
     AlertKind.STALLED: Severity.CRITICAL,

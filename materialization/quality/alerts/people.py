@@ -27,6 +27,7 @@ KINDS: dict[AlertKind, tuple[NewsKind, str]] = {
     AlertKind.DRIFTED: (NewsKind.DRIFT, "drifts"),
     AlertKind.INCONSISTENT: (NewsKind.FAILURE, "differs between its stores"),
     AlertKind.BROKEN_SERVICE: (NewsKind.BREAKAGE, "cannot be answered any more"),
+    AlertKind.BROKEN_GLASS: (NewsKind.REVIEW, "was approved by breaking the glass"),
     AlertKind.SOURCE_CHANGED_SCHEMA: (NewsKind.BREAKAGE, "has a source that changed its schema"),
     AlertKind.STORE_NEARLY_FULL: (NewsKind.FAILURE, "is nearly full"),
     AlertKind.STALLED: (NewsKind.FAILURE, "stands still"),

@@ -90,7 +90,8 @@ def test_why_it_cannot_be_broken_is_said_in_place_of_the_form(client, cast, brok
 def test_the_mark_is_on_every_page_until_somebody_confirmed_it(client, cast, broken):
     feature = Feature.objects.filter(version=broken).first()
     pages = (
-        of(broken), LIST, f"{LIST}?state=in_review", "/admin/",
+        "/admin/registry/feature/", "/admin/registry/featureview/", of(broken), LIST,
+        f"{LIST}?state=in_review", "/admin/",
         f"/admin/registry/featureview/{broken.feature_view_id}/change/",
         f"/admin/registry/feature/{feature.pk}/change/",
     )  # fmt: skip
@@ -138,6 +139,7 @@ def test_an_objection_is_shown_with_its_reason(client, cast, broken):
     said = page(client, of(broken))
     assert "The glass was broken, and steward objected." in said
     assert "U+202E" in said
+    assert "Take the deprecation back" not in said
     assert FeatureViewVersion.objects.get(pk=broken.pk).state == State.DEPRECATED
 
 

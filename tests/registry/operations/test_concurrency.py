@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,18 @@ import pytest
 from django.db import connection, transaction
 
 from lib.errors import Conflict
-from registry import audit, epoch, spreading
+from registry import audit, epoch, spreading, verifying
 from registry.choices import Role, State
 from registry.models import (
     AuditEntry,
+    BrokenGlass,
     FeatureViewVersion,
     NewsCursor,
     Notification,
     Project,
     ReviewComment,
 )
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import after_glass, glass, releases, reviews
 from registry.operations.lifecycle.commenting import add_comment, resolve_thread
 from registry.operations.people import members
 from registry.reviewers import asked_now
@@ -100,6 +102,48 @@ def test_two_approvals_at_once_are_two(committed_cast):
 
     assert fresh(version).state == State.APPROVED
     assert audit.verify() is None
+
+
+def test_of_two_who_confirm_or_object_at_once_one_settles_it(committed_cast):
+    cast = committed_cast
+    version = make_version(cast, state=State.IN_REVIEW)
+    say = {"at": AT, "packet_hash": seen(version), "comment": "The scorer is down."}
+    glass.break_glass(version=fresh(version), actor=cast.owner, **say)
+
+    results = together(
+        lambda: after_glass.confirm_glass(version=fresh(version), actor=cast.steward, **say),
+        lambda: after_glass.object_to_glass(
+            version=fresh(version), actor=cast.second_steward, **say
+        ),
+        lambda: after_glass.end_glasses(at=AT + timedelta(days=1)),
+    )
+
+    assert conflicts(results) == 1
+    confirmed = version.reviews.exists()
+    assert fresh(version).glass.verdict == ("confirmed" if confirmed else "objected")
+    assert list(verifying.findings()) == []
+
+
+def test_of_two_glasses_of_a_view_broken_at_once_one_is(committed_cast):
+    cast = committed_cast
+    make_version(cast)
+    versions = [
+        make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("ttl: 2d", f"ttl: {days}d"))
+        for days in (3, 4)
+    ]
+    say = {"at": AT, "comment": "The scorer is down."}
+
+    results = together(
+        *(
+            lambda each=each: glass.break_glass(
+                version=fresh(each), actor=cast.owner, packet_hash=seen(each), **say
+            )
+            for each in versions
+        )
+    )
+
+    assert conflicts(results) == 1
+    assert BrokenGlass.objects.count() == 1
 
 
 def test_one_of_two_submissions_gets_the_number(committed_cast):

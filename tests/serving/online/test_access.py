@@ -10,9 +10,11 @@ from datetime import timedelta
 import pytest
 
 from registry.authentication import TokenExpired
-from registry.choices import Role
+from registry.choices import Role, State
 from registry.models import ApiToken, AuditEntry
 from registry.operations.lifecycle import releases
+from registry.operations.lifecycle.after_glass import confirm_glass
+from registry.operations.lifecycle.glass import break_glass
 from registry.operations.people import members, tokens
 from serving.edges import online_limits
 from serving.online.read import get_online_features
@@ -196,6 +198,26 @@ def test_a_deprecated_version_answers_and_says_so(client, cast, token, version, 
 
     assert response["Assay-Warnings"] == '["driver_hourly@1.0.0 is deprecated."]'
     assert columns(response)["avg_daily_trips"][0] == [7]
+
+
+def test_what_one_person_approved_alone_answers_and_says_so(client, cast, token, version, now):
+    text = factories.VIEW.replace("Conversion rate", "Share")
+    with committed():
+        second = factories.make_version(cast, state=State.IN_REVIEW, text=text)
+        shown = factories.seen(second)
+        broken = {"at": now, "packet_hash": shown, "comment": "The scorer is down."}
+        break_glass(version=second, actor=cast.owner, **broken)
+    request = {**REQUEST, "features": ["driver_hourly@1.0.1:avg_daily_trips"]}
+
+    response = ask(client, token, request)
+
+    assert columns(response)["avg_daily_trips"][0] == [7]
+    assert "driver_hourly@1.0.1 was approved by breaking the glass" in response["Assay-Warnings"]
+    assert "nobody else has confirmed it" in response["Assay-Warnings"]
+    assert "Assay-Warnings" not in ask(client, token, REQUEST)
+    with committed():
+        confirm_glass(version=second, actor=cast.steward, at=now, packet_hash=shown)
+    assert "Assay-Warnings" not in ask(client, token, request)
 
 
 def test_a_retired_version_is_gone(client, cast, token, version, now):

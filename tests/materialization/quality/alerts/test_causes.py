@@ -22,12 +22,15 @@ from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending
 from materialization.runner.judging import ChecksFailed, NoRows
+from registry.choices import State
 from registry.models import FeatureViewVersion
+from registry.operations.lifecycle.after_glass import confirm_glass
+from registry.operations.lifecycle.glass import break_glass
 from registry.operations.lifecycle.releases import promote_version, retire_version
 from registry.operations.registration.apply import apply_definitions
 from registry.queries import served_versions
 from registry.reading.parsing import parse_files
-from tests.factories import DEFINITIONS, VIEW, look, make_ready, make_version
+from tests.factories import DEFINITIONS, VIEW, look, make_ready, make_version, seen
 from tests.materialization.histories import past_runs
 from tests.materialization.run_world import (
     AT,
@@ -328,3 +331,23 @@ def test_a_service_whose_default_lacks_what_it_names_is_told_of_until_it_has_it(
     promote_version(version=first, actor=cast.steward, at=AT)
     watch.watch_services(at=AT)
     assert shown() == [("broken_service", "eta_model", "closed", 1)]
+
+
+# --- Broken glasses ------------------------------------------------------------------------------
+
+
+def test_a_broken_glass_is_told_of_until_somebody_has_looked_at_it(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    broken = {"at": AT, "packet_hash": seen(version), "comment": "The scorer is down."}
+    break_glass(version=version, actor=cast.owner, **broken)
+
+    for _ in range(2):
+        watch.watch_glasses(at=AT)
+
+    assert shown() == [("broken_glass", "driver_hourly@1.0.0", "open", 1)]
+    alert = Alert.objects.get()
+    assert (alert.project, alert.version, alert.severity) == (cast.project, version, "critical")
+    assert "nobody else has confirmed it" in alert.words
+    confirm_glass(version=version, actor=cast.steward, at=AT, packet_hash=seen(version))
+    watch.watch_glasses(at=AT)
+    assert shown() == [("broken_glass", "driver_hourly@1.0.0", "closed", 1)]
