@@ -166,9 +166,17 @@ def create(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
     :raises KeyError: for a database the trail cannot be guarded on.
     """
-    connection = schema_editor.connection
-    for statement in STATEMENTS[connection.vendor]:
-        schema_editor.execute(statement.replace(OURS, _schema(connection)))
+    for statement in statements(schema_editor.connection):
+        schema_editor.execute(statement)
+
+
+def statements(connection: BaseDatabaseWrapper) -> list[str]:
+    """Return what puts the triggers into a database, in the schema that it works in.
+
+    :raises KeyError: for a database the trail cannot be guarded on.
+    """
+    schema = _schema(connection)
+    return [statement.replace(OURS, schema) for statement in STATEMENTS[connection.vendor]]
 
 
 def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -18,7 +18,7 @@ from django.db import connection
 
 from lib.connections import get_redis
 from registry import locks
-from registry.triggers import REMOVAL, STATEMENTS
+from registry.triggers import REMOVAL, statements
 from tests import databases, factories, servers
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("online_redis")
     locks.watch(connection)
     if not _trail["guarded"]:
-        _execute(STATEMENTS[connection.vendor])
+        _execute(statements(connection))
     yield
     if not connection.in_atomic_block:
         locks.unwatch(connection)  # the flush empties tables in an order of its own
