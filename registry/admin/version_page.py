@@ -24,6 +24,7 @@ from registry.approval import (
 )
 from registry.breakage import services_broken_by
 from registry.choices import Action, Right, State
+from registry.elsewhere import told_elsewhere
 from registry.evidence import decided_on, evidence_of
 from registry.glass import mark_of
 from registry.models import AuditEntry, FeatureService, Review
@@ -120,6 +121,8 @@ def change_of(version: FeatureViewVersion) -> dict[str, Any]:
     change = classify(base.spec if base else None, version.spec)
     weaker = lowered(version.feature_view.project, version.spec)
     change = held_to(change, weaker)
+    project, old = version.feature_view.project, base.spec if base else None
+    change = told_elsewhere(change, project, old, version.spec)
     return {
         "class": change.classification,
         "reasons": change.reasons,

@@ -22,6 +22,7 @@ from registry.approval import (
     wanted_now,
 )
 from registry.choices import Action, Right, State, Verdict
+from registry.elsewhere import told_elsewhere
 from registry.evidence import ask_for_evidence, evidence_of, require_evidence
 from registry.grants import Grants
 from registry.looking import NothingSeen, under_rights
@@ -158,6 +159,9 @@ def _freeze(
     change = with_guards(change, {str(each.number): each.spec for each in known}, version.spec)
     weaker = lowered(version.feature_view.project, version.spec)
     change = held_to(change, weaker)
+    change = told_elsewhere(
+        change, version.feature_view.project, base.spec if base else None, version.spec
+    )
     packet = make_packet(
         version, number=number, base=base, change=change, report=report, actor=actor, at=at,
         required=wanted_now(version, known), reviewers=reviewers_of(version.feature_view),

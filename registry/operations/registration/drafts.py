@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from registry import access
 from registry.breakage import broken_by
 from registry.choices import Kind, Right, State
+from registry.elsewhere import told_elsewhere
 from registry.models import FeatureView, FeatureViewVersion
 from registry.operations.lifecycle.numbers import assign_number
 from registry.operations.registration.applied import Applied
@@ -52,6 +53,7 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
         stands = same or cast("FeatureViewVersion", base)
         return _unchanged(stands, versions, standing, said=view_fingerprint(spec))
     change = held_to(change, standing.memory.lowered(spec))
+    change = told_elsewhere(change, application.project, base.spec if base else None, spec)
     draft = _decide(application, feature_view, spec, base, change, editor_ids)
     number = assign_number(draft, base, change, taken=standing.taken_numbers(draft))
     return Applied(

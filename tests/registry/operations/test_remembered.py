@@ -249,3 +249,28 @@ def test_other_projects_remember_for_themselves(cast, restricted):
     elsewhere = factories.make_project("elsewhere", cast.owner)
 
     assert lowered(elsewhere, restricted.spec) == []
+
+
+def test_a_column_that_becomes_sensitive_says_which_views_go_on_reading_it(cast):
+    agreed(cast, text(ENTITY, SOURCE, OTHER))
+    agreed(cast, VIEW)
+
+    (planned,) = (a for a in factories.apply(RESTRICTED, cast, dry_run=True) if a.reasons)
+    version = submitted(cast, RESTRICTED)
+
+    said = (
+        "feature avg_daily_trips: driver_daily@1.0.0:avg_daily_trips reads the column"
+        " driver_stats.avg_daily_trips as internal, and goes on doing so"
+    )
+    assert said in planned.reasons
+    assert said in version.packet["reasons"]
+    assert not version.packet["guard"]
+
+
+def test_what_stays_as_sensitive_as_it_was_says_no_more_of_other_views(cast):
+    agreed(cast, text(ENTITY, SOURCE, OTHER))
+    agreed(cast, RESTRICTED)
+
+    version = submitted(cast, RESTRICTED.replace("Conversion rate", "Rate of conversion"))
+
+    assert "goes on" not in str(version.packet["reasons"])
