@@ -148,6 +148,7 @@ class NewsKind(StrEnum):
     DECISION = "decision"
     REMINDER = "reminder"
     GRANT = "grant"
+    QUESTION = "question"
     BREAKAGE = "breakage"
     FAILURE = "failure"
     DRIFT = "drift"

@@ -13,8 +13,10 @@ from registry.glass import glass_of
 from registry.models import (
     FeatureViewVersion,
     ProjectUserObjectPermission,
+    Question,
     ReadGrant,
     ReviewComment,
+    VersionEditor,
 )
 from registry.news import News
 
@@ -81,12 +83,30 @@ def _who_could(entry: AuditEntry, version: Any) -> Iterable[int | None]:
     return {*could, *_authors(entry, version), *owners, *auditors, *own}
 
 
+def _knowing(entry: AuditEntry, question: Any) -> Iterable[int]:
+    """Return who wrote any of the view and may still; where nobody may, whoever may write it."""
+    view = question.feature_view
+    wrote = VersionEditor.objects.filter(version__feature_view=view)
+    writers = holders(view.project, Right.CHANGE_FEATUREVIEW)
+    known = set(wrote.values_list("user", flat=True)).intersection(writers)
+    return known or writers
+
+
+def _in_it(entry: AuditEntry, question: Any) -> Iterable[int]:
+    """Return who asked, and all who said something to it."""
+    return {question.asked_by_id, *question.answers.values_list("answered_by", flat=True)}
+
+
 def _askers(entry: AuditEntry, grant: Any) -> Iterable[int | None]:
     return [grant.asked_by_id, grant.user_id]
 
 
 def _of_version(kind: NewsKind, words: str, hearers: Any, said: str = "", **more: Any) -> News:
     return News(kind, FeatureViewVersion, words, hearers, said, **more)
+
+
+def _of_question(words: str, hearers: Any) -> News:
+    return News(NewsKind.QUESTION, Question, words, hearers)
 
 
 def _of_grant(words: str, hearers: Any) -> News:
@@ -141,6 +161,11 @@ TABLE = {
         f"feature_view_version.{verb}": _of_version(NewsKind.DECISION, words, _authors, said)
         for verb, (words, said) in _DECISIONS.items()
     },
+    "question.asked": _of_question("asks:", _knowing),
+    "question.answered": _of_question("said more to", _in_it),
+    "question.accepted": _of_question("took an answer to", _in_it),
+    "question.closed": _of_question("closed", _in_it),
+    "question.reopened": _of_question("opened again", _in_it),
     "read_grant.asked": _of_grant("asks for a grant:", _givers),
     "read_grant.given": _of_grant("gave a grant:", _askers),
     "read_grant.refused": _of_grant("refused a grant:", _askers),

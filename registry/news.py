@@ -62,6 +62,8 @@ class Event(NamedTuple):
 
 _news: dict[str, News] = {}
 _channels: list[Callable[[Event], None]] = []
+#: ``app.model`` → the address of what has no page of its own, by its key.
+_pages: dict[str, Callable[[str], str]] = {}
 
 
 def register(table: Mapping[str, News]) -> None:
@@ -146,8 +148,20 @@ def unread_of(request: HttpRequest) -> int:
     return known["count"]
 
 
+def page_for(subject_type: str) -> Callable[[Callable[[str], str]], Callable[[str], str]]:
+    """Have the function say where what has no page of its own is shown."""
+
+    def noted(function: Callable[[str], str]) -> Callable[[str], str]:
+        _pages[subject_type] = function
+        return function
+
+    return noted
+
+
 def page_of(subject_type: str, subject_id: str) -> str:
     """Return the page of the admin about ``app.model`` with this key."""
+    if (elsewhere := _pages.get(subject_type)) is not None:
+        return elsewhere(subject_id)
     return reverse(f"admin:{subject_type.replace('.', '_')}_change", args=[subject_id])
 
 

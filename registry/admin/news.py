@@ -44,6 +44,7 @@ WORDS = {
     NewsKind.DECISION: "decisions on what I wrote",
     NewsKind.REMINDER: "reviews that are overdue",
     NewsKind.GRANT: "grants: asked for, given, refused",
+    NewsKind.QUESTION: "questions about what I wrote, or asked",
     NewsKind.BREAKAGE: "services that break, sources that change",
     NewsKind.FAILURE: "runs that fail, stores that fill up",
     NewsKind.DRIFT: "values that drift",

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from registry import access
+from registry.admin.addresses import named_url
+from registry.lineage import NodeKind
 from registry.models import Question
+from registry.news import page_for
 from registry.operations.questions import ask_question, find_question, knows
 from registry.prose import rendered
 
@@ -46,6 +49,14 @@ def questions_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         ],
         "questions_count": rows.count(),
     }
+
+
+@page_for("registry.question")
+def page_of_question(pk: str) -> str:
+    """Return the page of the feature that it is about."""
+    question = Question.objects.select_related("feature_view__project").get(pk=pk)
+    project = question.feature_view.project.name
+    return named_url(project, NodeKind.FEATURE, question.reference)
 
 
 def ask(request: HttpRequest, *, feature: Feature, text: str) -> object:

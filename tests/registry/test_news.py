@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from registry import news, spreading
 from registry.choices import NewsKind, Role, State
-from registry.models import AuditEntry, FeatureViewVersion, NewsCursor, Notification
+from registry.models import AuditEntry, FeatureView, FeatureViewVersion, NewsCursor, Notification
 from registry.operations.lifecycle import reviews
 from registry.operations.lifecycle.after_glass import end_glasses
 from registry.operations.lifecycle.asking import ask_reviewers
@@ -19,6 +19,12 @@ from registry.operations.lifecycle.commenting import add_comment, resolve_thread
 from registry.operations.lifecycle.glass import break_glass
 from registry.operations.people import members, users
 from registry.operations.people.news import BadNewsKind, choose_news, mark_read
+from registry.operations.questions import (
+    accept_answer,
+    answer_question,
+    ask_question,
+    close_question,
+)
 from tests import factories
 from tests.factories import AT, VIEW, make_version, seen
 
@@ -324,3 +330,58 @@ def test_a_broken_glass_is_told_to_all_who_could_have_approved_it_and_to_the_own
     assert told("nobody confirmed its broken glass") == {
         "owner", "steward", "second_steward", "author", "auditor",
     }  # fmt: skip
+
+
+# --- Questions -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def question(cast):
+    make_version(cast)
+    view = FeatureView.objects.get()
+    return ask_question(
+        feature_view=view, feature="conv_rate", text="Net?", actor=cast.consumer, at=AT
+    )
+
+
+def questions(user) -> list[str]:
+    return [str(one) for one in news.heard_by(user).filter(kind="question").order_by("id")]
+
+
+def test_who_wrote_the_view_hears_of_a_question_and_leads_to_its_feature(cast, question, client):
+    spread()
+
+    assert questions(cast.author) == [f"consumer asks: {question}"]
+    for who in ("consumer", "steward", "owner", "outsider"):
+        assert questions(getattr(cast, who)) == []
+    (one,) = news.heard_by(cast.author).filter(kind="question")
+    client.force_login(cast.author)
+    led = client.get(f"/admin/registry/notification/{one.pk}/change/", follow=True)
+    assert "Net?" in led.content.decode()
+
+
+def test_where_nobody_who_wrote_it_may_write_still_others_who_may_are_told(cast, question):
+    gone = {"user": cast.author, "role": Role.AUTHOR, "actor": cast.owner, "at": AT}
+    members.revoke_role(project=cast.project, **gone)
+    spread()
+
+    assert questions(cast.author) == []
+    assert questions(cast.owner) == [f"consumer asks: {question}"]
+
+
+def test_who_asked_hears_what_is_said_and_so_do_those_who_said_something(cast, question):
+    answer = answer_question(question=question, text="Gross.", actor=cast.author, at=AT)
+    answer_question(question=question, text="Since May.", actor=cast.steward, at=AT)
+    accept_answer(question=question, answer_id=answer.pk, actor=cast.consumer, at=AT)
+    close_question(question=question, actor=cast.consumer, at=AT)
+    spread()
+
+    assert questions(cast.consumer) == [
+        f"author said more to {question}",
+        f"steward said more to {question}",
+    ]
+    assert questions(cast.steward) == [
+        f"author said more to {question}",
+        f"consumer took an answer to {question}",
+        f"consumer closed {question}",
+    ]
