@@ -27,4 +27,4 @@ def test_who_did_it_is_asked_once_however_long_the_history(client, cast):
 
     assert "author" in page.content.decode()
     names = [each["sql"] for each in asked if "registry_pseudonym" in each["sql"]]
-    assert len(names) <= 2  # of the history, and of who looks
+    assert len(names) <= 3  # of the history, who looks, and whether their rights are as told
