@@ -6,6 +6,7 @@ Not for what a feature is made of: ``spec.lineage`` reads that off its definitio
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from registry.models import DataSource, FeatureServiceMember, FeatureViewVersion
 from registry.spec.references import BadReference, Reference, parse_major, parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from registry.entries import VersionRow
     from registry.models import Project
@@ -94,6 +95,22 @@ class Graph:
     def has(self, key: Key) -> bool:
         return key in self.facts or key in self.above or key in self.below
 
+    def only(self, views: Collection[str]) -> Graph:
+        """Return what is told to whoever is told of these views: they, and what they are made of.
+
+        What reads them may read others too, and is left out.
+        """
+        features = [key for key in self.known() if _is_of(key, views)]
+        kept = {step.key for step in self.around(features, up=MAX_DEPTH, down=0)}
+        kept = {key for key in kept if key.kind != NodeKind.FEATURE or _is_of(key, views)}
+        graph = Graph(self.resolve)
+        graph.facts = {key: said for key, said in self.facts.items() if key in kept}
+        for upper in kept:
+            for lower, role in self.below.get(upper, {}).items():
+                if lower in kept:
+                    graph.add(upper, lower, role)
+        return graph
+
     def known(self) -> set[Key]:
         return {*self.facts, *self.above, *self.below}
 
@@ -122,6 +139,10 @@ class Graph:
                         step.via.append((key, role))
             met |= reached
             edge = list(reached)
+
+
+def _is_of(key: Key, views: Collection[str]) -> bool:
+    return key.kind == NodeKind.FEATURE and re.split("[@:]", key.name)[0] in views
 
 
 _links: list[Links] = []

@@ -7,7 +7,7 @@ no door has to remember. Not for issuing (``operations.people.tokens``).
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lib.addresses import client_address
 from lib.errors import Unauthenticated
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from django.contrib.auth.models import AnonymousUser, User
+    from django.db.models import QuerySet
 
     from registry.models import ApiToken, Project
 
     Networks = tuple[IPv4Network | IPv6Network, ...]
+
+Rows = TypeVar("Rows", bound="QuerySet[Any]")
 
 
 class TokenFromElsewhere(Unauthenticated):
@@ -85,6 +88,23 @@ def carry(user: User, to: User) -> User:
     if (scope := scope_of(user)) is not None:
         to._assay_scope = scope  # type: ignore[attr-defined]
     return to
+
+
+def views_of(user: User | AnonymousUser) -> frozenset[str] | None:
+    """Return the names of the views that somebody's token is limited to; None: it is not."""
+    scope = scope_of(user)
+    return scope.views if scope is not None and scope.views else None
+
+
+def told_to(user: User | AnonymousUser, rows: Rows, view: str) -> Rows:
+    """Return the rows that somebody is told of by the token they came with, for every list.
+
+    ``view`` leads from a row to its feature view, empty: it is one. A row of no view is of none
+    that a token names.
+    """
+    views = views_of(user)
+    name = f"{view}__name__in" if view else "name__in"
+    return rows if views is None else rows.filter(**{name: views})
 
 
 def is_limited(user: User | AnonymousUser) -> bool:

@@ -81,10 +81,16 @@ FACETS: dict[str, Facet] = {
 
 
 def find_features(
-    projects: Collection[int], *, q: str = "", chosen: Mapping[str, str] | None = None
+    projects: Collection[int],
+    *,
+    q: str = "",
+    chosen: Mapping[str, str] | None = None,
+    views: Collection[str] | None = None,
 ) -> Result:
-    """Search all features of these projects; see ``search``."""
+    """Search all features of these projects, or of some views of them; see ``search``."""
     found = entries(projects)
+    if views is not None:
+        found = [entry for entry in found if entry.version.view in views]
     return search(found, q=q, chosen=chosen, freshness=_freshness(projects, found))
 
 

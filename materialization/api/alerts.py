@@ -19,6 +19,7 @@ from materialization.choices import AlertKind, AlertState, Severity
 from materialization.models import Alert
 from materialization.requests.alerts import acknowledge_alert
 from registry import access
+from registry.scopes import told_to
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -76,4 +77,5 @@ def _alerts(request: Request, project: str) -> AlertRows:
     found = access.access_project(request.user, project)
     mine = Q(project=found) | Q(project=None) if request.user.is_superuser else Q(project=found)
     related = "project", "version__feature_view", "acknowledged_by"
-    return Alert.objects.filter(mine).select_related(*related)
+    seen = told_to(request.user, Alert.objects.filter(mine), "version__feature_view")
+    return seen.select_related(*related)

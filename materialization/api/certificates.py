@@ -22,6 +22,7 @@ from materialization.disclosure import Disclosure
 from materialization.models import Certificate
 from materialization.requests.certificates import request_certificate
 from registry import access
+from registry.scopes import told_to
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -105,6 +106,7 @@ class CertificateAPI(API):
 def _certificates(request: Request, project: str) -> QuerySet[Certificate]:
     found = access.access_project(request.user, project)
     rows = Certificate.objects.filter(version__feature_view__project=found)
+    rows = told_to(request.user, rows, "version__feature_view")
     return rows.select_related("version__feature_view__project", "requested_by", "table")
 
 

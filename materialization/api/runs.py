@@ -29,6 +29,7 @@ from registry import access
 from registry.choices import Right
 from registry.models import FeatureView
 from registry.queries import ReferenceNotFound, served_versions
+from registry.scopes import told_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ class RunsAPI(API):
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:
-        runs = _runs(access.access_project(request.user, project))
+        runs = _runs(request, project)
         if name := stored_text(request.query_params, "feature_view"):
             runs = runs.filter(version__feature_view__name=name)
         if status := one_of(request.query_params, "status", RunStatus):
@@ -183,15 +184,17 @@ class ResumeRunAPI(_ChangeRunAPI):
     change = resume_run
 
 
-def _runs(project: Project) -> QuerySet[MaterializationRun]:
-    runs = MaterializationRun.objects.filter(version__feature_view__project=project)
+def _runs(request: Request, project: str) -> QuerySet[MaterializationRun]:
+    found = access.access_project(request.user, project)
+    runs = MaterializationRun.objects.filter(version__feature_view__project=found)
+    runs = told_to(request.user, runs, "version__feature_view")
     return runs.select_related(
         "version__feature_view__project", "requested_by", "table", "quarantine"
     )
 
 
 def _run(request: Request, project: str, run_id: int) -> MaterializationRun:
-    run = _runs(access.access_project(request.user, project)).filter(pk=run_id).first()
+    run = _runs(request, project).filter(pk=run_id).first()
     if run is None:
         raise RunNotFound(
             f"project {project} has no run {run_id}. Runs that ended more than"

@@ -24,17 +24,22 @@ from registry.api.serializers import (
     feature_view_output,
 )
 from registry.choices import SERVED_STATES
+from registry.entries import rows_in_use
 from registry.facts import facts_of
 from registry.glass import GLASS
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import shown_of, shown_versions, states_of
+from registry.scopes import told_to, views_of
 from registry.service_health import health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from registry.models import Project
 
 QUERY = {
     "q": "words in name, description or feature names",
@@ -105,6 +110,25 @@ FEATURE_SERVICES = _each(
 )
 
 
+def told_of(user: User | AnonymousUser, project: Project, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return what of a project somebody is told of by the token they came with.
+
+    Limited to views: these, what they are made of, and services that read nothing else.
+    """
+    views = views_of(user)
+    if views is None:
+        return rows
+    if rows.model is FeatureView:
+        return told_to(user, rows, "")
+    if rows.model is FeatureService:
+        others = FeatureView.objects.filter(project=project).exclude(name__in=views)
+        return rows.exclude(current__members__feature_view__in=others)
+    used = [row.words for row in rows_in_use({project.pk}) if row.view in views]
+    if rows.model is Entity:
+        return rows.filter(name__in={name for words in used for name in words.entities})
+    return rows.filter(name__in={words.source for words in used})
+
+
 class CatalogueListAPI(API):
     """What all lists share: who may see them, their filters and their pages."""
 
@@ -115,7 +139,7 @@ class CatalogueListAPI(API):
     @extend_schema(parameters=described(QUERY), responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
-        rows = self.catalogue.rows.filter(project=found)
+        rows = told_of(request.user, found, self.catalogue.rows.filter(project=found))
         names: list[str] | QuerySet[Any] = rows.values_list("name", flat=True)
         if is_searched(request.query_params):
             briefs = matching(self.catalogue.briefs(rows), request.query_params)
@@ -135,7 +159,7 @@ class CatalogueDetailAPI(API):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project)
-        rows = self.catalogue.rows.filter(project=found)
+        rows = told_of(request.user, found, self.catalogue.rows.filter(project=found))
         outputs = self.catalogue.outputs(rows.filter(name=name))
         if not outputs:
             noun = self.catalogue.rows.model._meta.verbose_name

@@ -17,13 +17,14 @@ from lib.errors import SHOWN_LENGTH, NotFound
 from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
-from registry.choices import SERVED_STATES, Sensitivity, Standing, State
+from registry.choices import SERVED_STATES, Right, Sensitivity, Standing, State
 from registry.entries import Entry, rows_in_use
 from registry.facts import facts_of
 from registry.glass import glass_output, marks_of
 from registry.lineage import MAX_DEPTH, NodeKind, graph_of, starts_of
 from registry.named import named_feature, reference_of, spec_of, wanted_of
 from registry.related import related_to
+from registry.scopes import views_of
 from registry.search import EXACT, FACETS, Found, find_features
 from registry.snippets import snippets
 from registry.stages import stages_of
@@ -70,7 +71,9 @@ class FeaturesAPI(API):
         for name, known in WORDS.items():
             one_of(sent, name, known)
         chosen = {name: sent.get(name, "") for name in CHOSEN}
-        result = find_features({found.pk}, q=sent.get("q", ""), chosen=chosen)
+        result = find_features(
+            {found.pk}, q=sent.get("q", ""), chosen=chosen, views=views_of(request.user)
+        )
         response = paged(request, result.found)
         marks = marks_of(each.entry.version.pk for each in response.data["results"])
         response.data["results"] = [
@@ -103,6 +106,7 @@ class FeatureAPI(API):
             raise NotFound(
                 f"project {project} has no feature {shown!r}; GET features?q= searches them."
             )
+        access.require(request.user, Right.VIEW_PROJECT, feature.version.feature_view)
         return Response(detail_output(feature, request.build_absolute_uri("/").rstrip("/")))
 
 

@@ -15,6 +15,7 @@ from lib.api import API, described
 from lib.parameters import PAGE, BadFilter, one_of, paged
 from registry import access
 from registry.lineage import KINDS, MAX_DEPTH, graph_of, starts_of
+from registry.scopes import views_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ class LineageAPI(API):
         sent = request.query_params
         direction, depth = one_of(sent, "direction", DIRECTIONS) or "both", _depth(sent)
         graph = graph_of(found)
+        if (views := views_of(request.user)) is not None:
+            graph = graph.only(views)
         steps = graph.around(
             starts_of(graph, kind, name),
             up=depth if direction != "downstream" else 0,

@@ -20,6 +20,7 @@ from registry import access
 from registry.api.requests import body_reader
 from registry.models import Question
 from registry.operations import questions
+from registry.scopes import told_to
 from registry.spec.references import parse_reference
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class QuestionsAPI(API):
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
         rows = Question.objects.filter(feature_view__project=found)
+        rows = told_to(request.user, rows, "feature_view")
         if about := request.query_params.get("feature", "").replace("\x00", ""):
             view, _, feature = about.partition(":")
             rows = rows.filter(feature_view__name=view)

@@ -27,6 +27,7 @@ from registry.models import Project
 from registry.operations.lifecycle.asking import ask_reviewers, may_ask
 from registry.operations.lifecycle.bulk import MOST_AT_ONCE, approve_in_bulk
 from registry.queries import waiting_for_review
+from registry.scopes import told_to
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -58,7 +59,10 @@ class ReviewsAPI(API):
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
-        response = paged(request, reviewers.with_agreed(_turn(request, found)))
+        response = paged(
+            request,
+            reviewers.with_agreed(told_to(request.user, _turn(request, found), "feature_view")),
+        )
         page = response.data["results"]
         now, asked, shown = timezone.now(), reviewers.names_asked(page), decided_on_each(page)
         response.data["results"] = [
