@@ -44,9 +44,10 @@ from registry.told_accounts import (
     findings_of_tokens,
     removed_past,
 )
+from registry.told_definitions import last_said, not_as_told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.models import QuerySet
 
@@ -167,27 +168,19 @@ def _defaults(views: Sequence[FeatureView]) -> Iterator[Wrong]:
 def _definitions(project: Project) -> Iterator[Wrong]:
     """What versions are made of, and where files are, is what somebody last said it is."""
     for model in (Entity, DataSource):
-        rows = {str(each.pk): each for each in model._default_manager.filter(project=project)}
-        told = _last_said(str(model._meta.model_name), rows)
-        for pk, row in rows.items():
-            if told.get(pk) != audit.plain(row.spec_json):
-                yield f"{project}/{row}", "its definition is not the one that the trail has"
+        for row in not_as_told(model._default_manager.filter(project=project)):
+            yield f"{project}/{row}", "its definition is not the one that the trail has"
     services = FeatureService.objects.filter(project=project).select_related("current")
-    told = _last_said("featureservice", {str(each.pk): each for each in services})
+    told = last_said("featureservice", {str(each.pk): each for each in services})
     for service in services:
         names = service.current.spec_json if service.current else None
         if told.get(str(service.pk)) != audit.plain(names):
             yield f"{project}/{service}", "what it names is not what the trail says"
     roots = {str(each.pk): each for each in FileRoot.objects.filter(project=project)}
-    said = _last_said("fileroot", roots)
+    said = last_said("fileroot", roots)
     for pk, root in roots.items():
         if (said.get(pk) or {}).get("path") != root.path:
             yield f"{project}/{root}", "its directory is not the one that the trail has"
-
-
-def _last_said(kind: str, keys: Collection[str]) -> dict[str, Any]:
-    entries = AuditEntry.objects.filter(subject_type=kind, subject_id__in=list(keys))
-    return {entry.subject_id: entry.after for entry in entries.order_by("pk")}
 
 
 def _permissions(project: Project) -> Iterator[Wrong]:

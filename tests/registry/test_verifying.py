@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
@@ -32,10 +32,12 @@ from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import members, users
 from registry.operations.registration.roots import assign_root
 from registry.told import DraftNotAsTold
+from registry.told_definitions import DefinitionNotAsTold
 from registry.triggers import REMOVAL
 from tests.factories import (
     AT,
     DEFINITIONS,
+    VIEW,
     apply,
     approve,
     give_grant,
@@ -363,3 +365,19 @@ def test_a_draft_that_was_changed_past_the_trail_is_not_submitted(cast):
     reviews.withdraw_version(version=submitted, actor=cast.author, at=AT)
     assert [str(each) for each in verifying.findings()] == []
     reviews.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
+
+
+def test_nothing_is_made_of_a_source_that_was_changed_past_the_trail(cast):
+    """There and back: a draft keeps a copy of what the row said for a moment."""
+    apply(DEFINITIONS, cast)
+    before = DataSource.objects.get().spec_json
+    evil = before.replace("driver_stats.parquet", "evil.parquet")
+    DataSource.objects.update(spec_json=evil)
+    other = VIEW.replace("driver_hourly", "another")
+
+    with pytest.raises(DefinitionNotAsTold, match="data source driver_stats"), transaction.atomic():
+        apply(other, cast)
+
+    DataSource.objects.update(spec_json=before)
+    (applied,) = apply(other, cast)
+    assert "evil" not in applied.draft.spec_json

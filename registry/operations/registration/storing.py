@@ -23,6 +23,7 @@ from registry.models import (
     FeatureViewVersion,
     VersionEditor,
 )
+from registry.told_definitions import require_parts_as_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +95,7 @@ def store(
 
     The drafts that the caller will submit are held from here on: the trail comes after them.
     :raises StateChanged: a draft is none any more.
+    :raises DefinitionNotAsTold: what a draft is made of was changed past the trail.
     """
     for model in (Entity, DataSource):
         _store_catalog(model, [c for c in _of(CatalogChange, changes) if type(c.row) is model])
@@ -102,6 +104,7 @@ def store(
     locks.hold(FeatureViewVersion.objects.filter(pk__in=[each.pk for each in submitting]))
     # Last, since everybody who records anything waits for the trail.
     audit.append([_entry(each, actor, at) for each in changes])
+    require_parts_as_told([each.row for each in _of(DraftChange, changes)])
 
 
 def _of(kind: type[T], changes: list[Change]) -> Iterable[T]:
