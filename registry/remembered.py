@@ -15,7 +15,7 @@ from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Sensitivity
 from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
 from registry.spec.made_of import MadeOf, made_of, place_of, rank
-from registry.spec.masks import shared_name
+from registry.spec.masks import shared_name, tells_more
 from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from registry.models import Project
     from registry.spec.change import Change
+    from registry.spec.masks import Mask
     from registry.spec.model import VersionSpec
 
     #: When something was agreed to; the key orders what happened at one instant.
@@ -141,16 +142,24 @@ def sensitivities_now(version: FeatureViewVersion) -> dict[str, Sensitivity]:
     """Return how sensitive each feature of an approved version is held to be now.
 
     As was agreed, and as any later version of the view was approved as: what turned out to be more
-    sensitive is so in older versions too. Lowering it afterwards is of the version that did.
+    sensitive is so in older versions too. Lowering it afterwards is of the version that did. What
+    tells more of the values under the same name says nothing of the masked form before it.
     """
+    masks = {each.name: each.mask for each in version.spec.features if each.mask is not None}
     found = {each.name: each.sensitivity for each in version.spec.features}
     later = FeatureViewVersion.objects.filter(
         feature_view=version.feature_view_id, approved_at__gte=version.approved_at
     ).exclude(approved_at=version.approved_at, pk__lte=version.pk)
     raised = Feature.objects.filter(version__in=later, name__in=found, sensitivity__in=SENSITIVE)
-    for name, level in raised.order_by().values_list("name", "sensitivity"):
-        found[name] = max(found[name], Sensitivity(level), key=rank)
+    for name, level, pk in raised.order_by().values_list("name", "sensitivity", "version"):
+        if name not in masks or not tells_more(masks[name], _mask_in(pk, name)):
+            found[name] = max(found[name], Sensitivity(level), key=rank)
     return found
+
+
+def _mask_in(version: int, name: str) -> Mask | None:
+    text = FeatureViewVersion.objects.values_list("spec_json", flat=True).get(pk=version)
+    return next(each.mask for each in load_version_spec(text).features if each.name == name)
 
 
 def highest_at(project: Project, spec: VersionSpec) -> Sensitivity:

@@ -10,7 +10,7 @@ from registry.choices import State
 from registry.mask_keys import MADE, keys_of, make_key, newest_identity, secret_of, trial_keys
 from registry.models import AuditEntry, MaskKey
 from registry.reading.parsing import InvalidDefinitions
-from registry.remembered import sensitivities
+from registry.remembered import sensitivities, sensitivities_now
 from registry.spec.hash_keys import hash_keys
 from registry.verifying import findings
 from tests import factories
@@ -153,6 +153,22 @@ def test_values_of_what_waits_are_as_closed_as_the_column(cast, restricted):
     version = submitted(cast, text(ENTITY, SOURCE, HASHES))
 
     assert sensitivities(cast.project, version.spec)["hashed"] == "restricted"
+
+
+@pytest.mark.parametrize(
+    ("after", "level"),
+    [
+        (BAND.replace(", mask: {bucket: [18, 30, 65]}", ", sensitivity: restricted"), "internal"),
+        (BAND.replace("type: string", "type: string, sensitivity: restricted"), "restricted"),
+    ],
+    ids=["the values", "the same form"],
+)
+def test_values_that_become_sensitive_later_leave_a_masked_form_open(cast, after, level):
+    masked = agreed(cast, text(ENTITY, SOURCE, BANDS))
+
+    agreed(cast, OTHER.replace(RAW, after))
+
+    assert sensitivities_now(masked)["band"] == level
 
 
 def test_a_feature_computed_of_a_masked_one_is_held_to_the_mask_alone(cast, restricted):
