@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from registry.models import FeatureViewVersion
+    from registry.models import FeatureViewVersion, Project
 
 #: What of a version is loaded with it to say whether it is marked, and by whom.
 GLASS = ("glass__broken_by", "glass__looked_by")
@@ -61,6 +61,12 @@ def marks_of(versions: Iterable[int]) -> dict[int, BrokenGlass]:
     """Return the marks of versions by their keys, asking once."""
     rows = BrokenGlass.objects.filter(version__in=versions).exclude(verdict=Look.CONFIRMED)
     return {each.version_id: each for each in rows.select_related("broken_by", "looked_by")}
+
+
+def marks_in(project: Project) -> QuerySet[BrokenGlass]:
+    """Return the marks of all versions of a project."""
+    marked = BrokenGlass.objects.exclude(verdict=Look.CONFIRMED)
+    return marked.filter(version__feature_view__project=project)
 
 
 def marked_views() -> QuerySet[BrokenGlass, int]:

@@ -12,6 +12,7 @@ from registry import access
 from registry.breakage import broken_by
 from registry.choices import Kind, Right, State
 from registry.elsewhere import told_elsewhere
+from registry.glass import in_words
 from registry.models import FeatureView, FeatureViewVersion
 from registry.operations.lifecycle.numbers import assign_number
 from registry.operations.registration.applied import Applied
@@ -64,7 +65,7 @@ def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set
         version=str(number),
         state=draft.state,
         reasons=list(change.reasons),
-        warnings=_broken_services(draft, standing),
+        warnings=[*_marked(base, standing), *_broken_services(draft, standing)],
         draft=draft,
         said=view_fingerprint(spec),
     )
@@ -89,6 +90,13 @@ def _broken_services(version: FeatureViewVersion, standing: Standing) -> list[st
     return [f"as the default it breaks {each}" for each in broken]
 
 
+def _marked(base: FeatureViewVersion | None, standing: Standing) -> list[str]:
+    """Say that what is based on a marked version is not approved before the mark is gone."""
+    glass = standing.marks.get(base.pk) if base else None
+    words = f"{base}, which it is based on, {in_words(glass)}" if glass else ""
+    return [f"{words}: it is not approved before that is"] if words else []
+
+
 def _unchanged(
     version: FeatureViewVersion,
     versions: list[FeatureViewVersion],
@@ -104,6 +112,8 @@ def _unchanged(
         state=version.state,
         said=said,
     )
+    if version.pk in standing.marks:
+        applied.warnings.append(f"{version} {in_words(standing.marks[version.pk])}")
     if version.feature_view.default_version_id != version.pk:
         applied.warnings += _broken_services(version, standing)
     if version.state == State.DRAFT:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from registry import epoch
 from registry.breakage import followers_by_view, pinned_by_view
 from registry.choices import SUBMITTED_STATES, State
+from registry.glass import marks_in
 from registry.mask_keys import newest_identity
 from registry.models import (
     DataSource,
@@ -30,6 +31,7 @@ from registry.spec.references import parse_reference
 from registry.spec.versions import FIRST, Version, parse_version
 
 if TYPE_CHECKING:
+    from registry.models import BrokenGlass
     from registry.models.catalog import CatalogObject
     from registry.spec.model import VersionSpec
 
@@ -78,6 +80,11 @@ class Standing:
             if view.default_version_id == version.pk:
                 view.default_version = version
         return found
+
+    @cached_property
+    def marks(self) -> dict[int, BrokenGlass]:
+        """The broken glasses that nobody confirmed, by the keys of their versions."""
+        return {each.version_id: each for each in marks_in(self.project)}
 
     @cached_property
     def editor_ids(self) -> dict[tuple[type[CatalogObject], str], set[int]]:

@@ -113,6 +113,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
                 "ready": False,
                 "default": False,
                 "class": "first",
+                "break_glass": None,
             }
         ],
         "features": [

@@ -271,6 +271,18 @@ def test_the_source_has_to_be_as_it_was_and_the_base_approved(cast):
     assert approve(fresh(second), cast.steward).state == State.APPROVED
 
 
+def test_a_plan_says_that_what_it_is_based_on_is_marked(cast, broken):
+    (same,) = apply(CHANGED, cast)
+    (other,) = apply(VIEW.replace("ttl: 2d", "ttl: 4d"), cast)
+
+    assert "driver_hourly@1.1.0 was approved by breaking the glass" in same.warnings[0]
+    assert "driver_hourly@1.1.0, which it is based on, was approved by" in other.warnings[0]
+    assert other.warnings[0].endswith("it is not approved before that is")
+    confirm(broken, cast.steward)
+    (other,) = apply(VIEW.replace("ttl: 2d", "ttl: 4d"), cast)
+    assert other.warnings == []
+
+
 # --- Afterwards ----------------------------------------------------------------------------------
 
 

@@ -351,3 +351,15 @@ def test_a_broken_glass_is_told_of_until_somebody_has_looked_at_it(cast):
     confirm_glass(version=version, actor=cast.steward, at=AT, packet_hash=seen(version))
     watch.watch_glasses(at=AT)
     assert shown() == [("broken_glass", "driver_hourly@1.0.0", "closed", 1)]
+
+
+def test_a_sweep_ends_a_glass_and_the_alert_stays_until_somebody_looks(cast):
+    version = make_version(cast, state=State.IN_REVIEW)
+    broken = {"at": AT, "packet_hash": seen(version), "comment": "The scorer is down."}
+    break_glass(version=version, actor=cast.owner, **broken)
+
+    sweeping.sweep(at=AT + timedelta(days=1))
+
+    version.refresh_from_db()
+    assert version.state == State.DEPRECATED
+    assert ("broken_glass", "driver_hourly@1.0.0", "open", 1) in shown()
