@@ -29,6 +29,7 @@ from registry.evidence import decided_on, evidence_of
 from registry.glass import mark_of
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
+from registry.operations.lifecycle.packets import files_since
 from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
 from registry.remembered import held_to, lowered
@@ -96,6 +97,7 @@ def version_context(
         "base": base,
         "is_default": version.feature_view.default_version_id == version.pk,
         "change": change_of(version),
+        "files_since": files_since(version),
         **conversation(version, user),
         "features": feature_rows(spec.features, base.spec.features if base else None),
         "people": _people(version),

@@ -109,3 +109,27 @@ def test_files_that_came_since_keep_nobody_from_deciding(cast, sources, waiting)
     write(sources / "days" / "c.parquet", 0.9)
 
     assert approve(waiting, cast.steward).state == State.APPROVED
+
+
+def test_the_page_says_how_the_files_differ_from_those_at_submit(as_, cast, sources, waiting):
+    page = f"/admin/registry/featureviewversion/{waiting.pk}/change/"
+    assert "Since it was submitted" not in as_("steward").get(page).text
+
+    write(sources / "days" / "c.parquet", 0.9)
+    assert "Since it was submitted: 1 file is new or changed." in as_("steward").get(page).text
+
+    (sources / "days" / "b.parquet").unlink()
+    said = "1 file is new or changed; days/b.parquet is gone."
+    assert said in as_("steward").get(page).text
+
+
+def test_files_too_many_to_be_named_are_counted(cast, sources, waiting, monkeypatch):
+    monkeypatch.setattr(packets, "MOST_FILES", 1)
+    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submit(waiting, cast, at=AT + timedelta(hours=1))
+    assert packets.files_since(waiting) == ""
+
+    write(sources / "days" / "b.parquet", 0.7)
+    write(sources / "days" / "c.parquet", 0.9)
+    said = "2 files are new or changed; 1 of its 2 files are gone or others."
+    assert packets.files_since(waiting) == f"Since it was submitted: {said}"

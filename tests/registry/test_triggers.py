@@ -368,6 +368,12 @@ SABOTAGE = {
         "quiet on registry_review is none of ours": [
             "CREATE TRIGGER quiet AFTER INSERT ON registry_review BEGIN SELECT 1; END"
         ],
+        "registry_review_rule_1 is not the one": [
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_master SET sql = replace(sql, 'ABORT', 'IGNORE')"
+            " WHERE name = 'registry_review_rule_1'",
+            "PRAGMA writable_schema = OFF",
+        ],
         "triggers of auth_user are missing": ["DROP TRIGGER auth_user_told"],
     },
     "postgresql": {

@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from lib.errors import Conflict
+from lib.errors import AssayError, Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.derived import derived_of
@@ -117,11 +117,38 @@ def check_files(version: FeatureViewVersion) -> None:
         )
 
 
-def _lacking(source: Mapping[str, Any], now: Mapping[str, str]) -> str:
-    """Say which files are not as the packet's ``source`` has them; empty: all are."""
+def files_since(version: FeatureViewVersion) -> str:
+    """Say how the source's files of a version that waits differ from those at submit; empty: not.
+
+    For whoever decides: that others came keeps nobody from it, and is worth knowing.
+    """
+    source = version.packet.get("source", {})
+    if version.state != State.IN_REVIEW or not (source.get("files") or source.get("files_marked")):
+        return ""
+    try:
+        now = get_filing()(spec=version.spec, project=version.feature_view.project)
+    except AssayError as error:
+        return f"The files cannot be looked at now: {error.message}"
+    present = Counter(map(_mark, now.items()))
+    came = (present - _seen(source)).total()
+    lacking = _lacking(source, now)
+    words = [f"{came:,} file{'s are' if came > 1 else ' is'} new or changed"] if came else []
+    words += [lacking] if lacking else []
+    return f"Since it was submitted: {'; '.join(words)}." if words else ""
+
+
+def _seen(source: Mapping[str, Any]) -> Counter[bytes]:
+    """Count the marks of the files that the packet's ``source`` has."""
     if marked := source.get("files_marked"):
         marks = b64decode(marked)
-        seen = Counter(marks[i : i + MARK_BYTES] for i in range(0, len(marks), MARK_BYTES))
+        return Counter(marks[i : i + MARK_BYTES] for i in range(0, len(marks), MARK_BYTES))
+    return Counter(map(_mark, source.get("files", {}).items()))
+
+
+def _lacking(source: Mapping[str, Any], now: Mapping[str, str]) -> str:
+    """Say which files are not as the packet's ``source`` has them; empty: all are."""
+    if source.get("files_marked"):
+        seen = _seen(source)
         count = (seen - Counter(map(_mark, now.items()))).total()
         return f"{count:,} of its {seen.total():,} files are gone or others" if count else ""
     seen_files = source.get("files", {})
