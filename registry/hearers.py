@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Q
+
 from registry import reviewers
 from registry.choices import NewsKind, Right
 from registry.glass import glass_of
@@ -18,12 +20,13 @@ from registry.models import (
     ReviewComment,
     VersionEditor,
 )
-from registry.news import News
+from registry.newest import shown_version
+from registry.news import News, may_hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from registry.models import AuditEntry, Project
+    from registry.models import AuditEntry, FeatureView, Project
 
 
 def reviewers_of(version: FeatureViewVersion) -> list[int]:
@@ -84,12 +87,23 @@ def _who_could(entry: AuditEntry, version: Any) -> Iterable[int | None]:
 
 
 def _knowing(entry: AuditEntry, question: Any) -> Iterable[int]:
-    """Return who wrote any of the view and may still; where nobody may, whoever may write it."""
+    """Return whom the definition names as owner, and who wrote any of the view and may still.
+
+    Where that is nobody else than who asks, whoever may write it.
+    """
     view = question.feature_view
     wrote = VersionEditor.objects.filter(version__feature_view=view)
     writers = holders(view.project, Right.CHANGE_FEATUREVIEW)
     known = set(wrote.values_list("user", flat=True)).intersection(writers)
-    return known or writers
+    return ({*known, *_owners(view)} - {entry.actor_id}) or writers
+
+
+def _owners(view: FeatureView) -> Iterable[int]:
+    """Return the accounts of the project that what speaks for the view names as its owner."""
+    version = shown_version(view)
+    owner = version.spec.view.owner if version else ""
+    is_owner = Q(username=owner) | Q(email__iexact=owner)
+    return may_hear(view.project).filter(is_owner).values_list("pk", flat=True) if owner else []
 
 
 def _in_it(entry: AuditEntry, question: Any) -> Iterable[int]:

@@ -26,7 +26,7 @@ from registry.operations.questions import (
     close_question,
 )
 from tests import factories
-from tests.factories import AT, VIEW, make_version, seen
+from tests.factories import AT, DEFINITIONS, VIEW, make_version, seen
 
 pytestmark = pytest.mark.django_db
 SOON = AT + timedelta(minutes=1)
@@ -358,6 +358,25 @@ def test_who_wrote_the_view_hears_of_a_question_and_leads_to_its_feature(cast, q
     client.force_login(cast.author)
     led = client.get(f"/admin/registry/notification/{one.pk}/change/", follow=True)
     assert "Net?" in led.content.decode()
+
+
+def test_the_account_that_the_definition_names_as_owner_hears_of_a_question(cast):
+    make_version(cast, text=DEFINITIONS.replace("owner: rides", "owner: steward"))
+    view = FeatureView.objects.get()
+    ask_question(feature_view=view, feature="conv_rate", text="?", actor=cast.consumer, at=AT)
+    spread()
+
+    assert len(questions(cast.steward)) == len(questions(cast.author)) == 1
+
+
+def test_what_the_only_author_asks_is_told_to_others_who_may_write(cast):
+    make_version(cast)
+    view = FeatureView.objects.get()
+    ask_question(feature_view=view, feature="conv_rate", text="?", actor=cast.author, at=AT)
+    spread()
+
+    assert questions(cast.author) == []
+    assert len(questions(cast.owner)) == 1
 
 
 def test_where_nobody_who_wrote_it_may_write_still_others_who_may_are_told(cast, question):
