@@ -147,7 +147,7 @@ class StoredDataAdmin(ScopedAdmin):
     def takes(self, table: FeatureTable) -> SafeString:
         return taken(table, timezone.now())
 
-    @display(description="Of the view's budget")
+    @display(description="Budget")
     def budget(self, table: FeatureTable) -> SafeString:
         return used_up(table.uses, table.growth, timezone.now().date())  # type: ignore[attr-defined]
 
@@ -159,7 +159,7 @@ class StoredDataAdmin(ScopedAdmin):
     def ready(self, table: FeatureTable) -> SafeString:
         return utc_stacked(table.ready_at)
 
-    @display(description="Kept online for", ordering="kept_for")
+    @display(description="Kept online", ordering="kept_for")
     def online(self, table: FeatureTable) -> SafeString | str:
         return kept_words(table.kept_for)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.models.alerts import Alert
 from tests.factories import AT, make_version
 
@@ -19,6 +19,7 @@ CHECK = {
 CUT = """() => [...document.querySelectorAll("td, tbody th")].filter((cell) =>
   cell.scrollHeight > cell.clientHeight + 1 || cell.getBoundingClientRect().right > innerWidth
 ).map((cell) => cell.textContent)"""
+WIDTHS = "[...document.querySelectorAll('td.as-long')].map((cell) => cell.clientWidth)"
 
 
 def test_nothing_of_a_table_is_cut_off_on_a_phone(login, cast):
@@ -42,3 +43,38 @@ def test_nothing_of_a_table_is_cut_off_on_a_phone(login, cast):
     verdict = page.locator("td[data-label=Verdict]")
     expect(verdict).to_have_text("failed")
     assert page.evaluate(CUT) == []
+
+
+def test_what_an_object_page_says_is_in_the_window_of_a_phone(login, cast):
+    version = make_version(cast)
+    MaterializationRun.objects.create(
+        version=version, table=version.table, requested_at=AT, enqueued_at=AT, window_end=AT,
+        kind="incremental", status="succeeded", finished_at=AT,
+    )  # fmt: skip
+    schedule, _ = MaterializationSchedule.objects.get_or_create(
+        version=version, defaults={"updated_at": AT}
+    )
+    page = login("author")
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    page.goto(f"/admin/materialization/materializationschedule/{schedule.pk}/change/")
+    expect(page.locator("td[data-label=Kind]")).to_have_text("incremental")
+    assert page.evaluate(CUT) == []
+    page.goto("/admin/registry/feature/")
+    widths = page.evaluate(WIDTHS)
+    assert min(widths) > 300
+
+
+def test_buttons_of_a_feature_are_in_the_window_of_a_phone_and_over_no_text(login, cast):
+    feature = make_version(cast).features.get(name="avg_daily_trips")
+    page = login("author")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"/admin/registry/feature/{feature.pk}/change/")
+
+    copies = page.locator("[data-copy]:visible")
+    boxes = [copies.nth(place).bounding_box() for place in range(copies.count())]
+    assert len(boxes) > 1
+    assert max(box["x"] + box["width"] for box in boxes if box) <= 390 - 12
+    first = page.locator(".as-copy .as-code").first
+    below = first.evaluate("code => parseFloat(getComputedStyle(code).paddingTop)")
+    assert below >= 40
