@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from registry import telling
 from registry.guards import GUARDS
+from registry.telling import TELLINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 
     from registry.guards import Guard
     from registry.guards_words import Rules
+    from registry.telling import Telling
 
 JSON_TEXT = re.compile(r"JSON_TEXT\((\S+), ([\w.]+)\)")
 SAME_JSON = re.compile(r"SAME_JSON\((\S+), (\w+), (\S+)\)")
 REPLACED = "a row that stays is never replaced"
 EMPTIED = "assay_refuse_truncate"
 #: ``pg_trigger.tgtype``: each row or none, before or after, and the events.
-EACH_CHANGE, EACH_TRUNCATE, EACH_UPDATE_AFTER = 1 + 2 + 4 + 8 + 16, 2 + 32, 1 + 16
+EACH_CHANGE, EACH_TRUNCATE = 1 + 2 + 4 + 8 + 16, 2 + 32
+AFTER = {"UPDATE": 1 + 16, "DELETE": 1 + 8}
 
 # --- SQLite --------------------------------------------------------------------------------------
 
@@ -115,29 +119,27 @@ def _schema(connection: BaseDatabaseWrapper) -> str:
 
 # --- What readers hear of ------------------------------------------------------------------------
 
-# Who may come in changes by any door, also by one that knows of no epoch: the rows of projects have
-# another one then, which every reader asks for once in ``PLAN_CONFIRM_SECONDS``.
-TOLD = "auth_user_told"
-SHUT = " OR ".join(
-    f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in ("is_active", "is_superuser")
-)
-TELLING_SQLITE = {
-    TOLD: f"""CREATE TRIGGER {TOLD} AFTER UPDATE OF is_active, is_superuser ON auth_user WHEN {SHUT}
-        BEGIN UPDATE registry_project SET epoch = lower(hex(randomblob(8))); END"""  # noqa: S608
-}
-BODIES[TOLD] = f""" BEGIN IF {SHUT} THEN
-    UPDATE registry_project SET epoch = substr(md5(random()::text), 1, 16);
-    END IF; RETURN NULL; END """  # noqa: S608
+TOLD = {each.table for each in TELLINGS.values()}
+TELLING_SQLITE = {name: telling.in_sqlite(name, each) for name, each in TELLINGS.items()}
+BODIES |= {name: telling.body_in_postgresql(each) for name, each in TELLINGS.items()}
+
+
+def _telling_in_postgresql(name: str, each: Telling) -> list[str]:
+    return [
+        f"""CREATE TRIGGER {name} AFTER {each.event} ON {each.table}
+            FOR EACH ROW EXECUTE FUNCTION {name}()""",
+        f"ALTER TABLE {each.table} ENABLE ALWAYS TRIGGER {name}",
+    ]
+
+
 TELLING_POSTGRESQL = [
-    f"""CREATE TRIGGER {TOLD} AFTER UPDATE ON auth_user
-        FOR EACH ROW EXECUTE FUNCTION {TOLD}()""",
-    f"ALTER TABLE auth_user ENABLE ALWAYS TRIGGER {TOLD}",
+    statement for name, each in TELLINGS.items() for statement in _telling_in_postgresql(name, each)
 ]
 #: (trigger, table) → what PostgreSQL has of it: its events, that it is for all rows, its function.
 EXPECTED: dict[tuple[str, str], tuple[int, bool, str]] = {
     **{(f"{each}_rules", each): (EACH_CHANGE, True, f"{each}_check") for each in GUARDS},
     **{(f"{each}_no_truncate", each): (EACH_TRUNCATE, True, EMPTIED) for each in GUARDS},
-    (TOLD, "auth_user"): (EACH_UPDATE_AFTER, True, TOLD),
+    **{(name, each.table): (AFTER[each.event], True, name) for name, each in TELLINGS.items()},
 }
 
 # --- Both ----------------------------------------------------------------------------------------
@@ -156,7 +158,7 @@ STATEMENTS = {
     ],
 }
 REMOVAL = {
-    "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in (*TRIGGERS, TOLD)],
+    "sqlite": [f"DROP TRIGGER IF EXISTS {name}" for name in (*TRIGGERS, *TELLINGS)],
     "postgresql": [f"DROP FUNCTION IF EXISTS {name}() CASCADE" for name in BODIES],
 }
 
@@ -201,7 +203,8 @@ def _sqlite_faults(connection: BaseDatabaseWrapper) -> Iterator[str]:
         cursor.execute("SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger'")
         found = {name: (sql, table) for name, sql, table in cursor.fetchall()}
     own_of = {table: _sqlite(table, guard) for table, guard in GUARDS.items()}
-    own_of["auth_user"] = TELLING_SQLITE
+    for name, each in TELLINGS.items():
+        own_of[each.table] = own_of.get(each.table, {}) | {name: TELLING_SQLITE[name]}
     for table, own in own_of.items():
         if own.keys().isdisjoint(found):
             yield f"the triggers of {table} are missing"
@@ -257,7 +260,7 @@ def _passed_by(connection: BaseDatabaseWrapper) -> Iterator[str]:
 def _more(found: dict[str, str]) -> Iterator[str]:
     """A trigger of somebody else's could undo what is written beside it."""
     for name, table in found.items():
-        if table in GUARDS or table == "auth_user":
+        if table in GUARDS or table in TOLD:
             yield f"the trigger {name} on {table} is none of ours"
 
 

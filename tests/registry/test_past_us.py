@@ -9,19 +9,20 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
+from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
 from lib.shells import at_shell
-from registry import access, verifying
+from registry import access, epoch, verifying
 from registry.approval import NotAsTold
 from registry.authentication import digest
 from registry.choices import Role, State
 from registry.hands import has_own_password
-from registry.models import Account, ApiToken, AuditEntry, Membership
+from registry.models import Account, ApiToken, AuditEntry, Membership, ReadGrant
 from registry.operations.people import members, service_accounts, users
 from registry.told_accounts import password_digest
 from registry.triggers import REMOVAL
-from tests.factories import AT, approve, make_version, token_for
+from tests.factories import AT, approve, give_grant, make_version, token_for
 
 pytestmark = pytest.mark.django_db
 NEWER = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
@@ -255,3 +256,45 @@ def test_nobody_decides_by_rows_that_came_past_the_trail(cast, forge):
     with pytest.raises(NotAsTold, match=r"verify_audit"):
         approve(version, of(cast.steward).get(), token=token)
     assert found() != []
+
+
+# --- Heard of by readers -------------------------------------------------------------------------
+
+
+def _grant_off(cast):
+    ReadGrant.objects.update(state="revoked")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cast: of(cast.consumer).update(is_active=False),
+        lambda cast: ApiToken.objects.update(revoked_at=AT),
+        lambda cast: ApiToken.objects.update(rights=["read_offline"]),
+        lambda cast: ApiToken.objects.all()._raw_delete("default"),
+        lambda cast: by_sql("DELETE FROM registry_projectuserobjectpermission"),
+        lambda cast: by_sql("DELETE FROM registry_featureviewuserobjectpermission"),
+        _grant_off,
+    ],
+    ids=["shut out", "token ended", "token limited", "token gone", "rights", "view's", "grant"],
+)
+def test_what_takes_a_right_past_the_operations_is_heard_of_by_readers(cast, change):
+    """Their plans are confirmed by the epoch of the project's row."""
+    version = make_version(cast)
+    token_for(cast.consumer)
+    give_grant(cast, cast.consumer, view="driver_hourly")
+    assign_perm("read_online", cast.consumer, version.feature_view)
+    before = epoch.registered(cast.project.pk).own
+
+    change(cast)
+
+    assert epoch.registered(cast.project.pk).own != before
+
+
+def test_that_a_token_is_used_is_no_news(cast):
+    token_for(cast.consumer)
+    before = epoch.registered(cast.project.pk).own
+
+    ApiToken.objects.update(last_used_at=AT)
+
+    assert epoch.registered(cast.project.pk).own == before
