@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from registry.choices import State
-from registry.models import ReadGrant
+from registry.models import AuditEntry, ReadGrant
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -97,8 +97,10 @@ def test_signs_that_turn_a_purpose_around_are_shown_as_codes(as_, cast, view):
     as_("consumer").post(ADD, typed | {"purpose": "for \u202ehcraeser\r\nonly", "days": 30})
     grant = ReadGrant.objects.get()
 
-    for url in (page(grant), LIST):
-        said = as_("steward").get(url).text
+    entry = AuditEntry.objects.get(verb="read_grant.asked")
+    in_trail = reverse("admin:registry_auditentry_change", args=[entry.pk])
+    for who, url in (("steward", page(grant)), ("steward", LIST), ("auditor", in_trail)):
+        said = as_(who).get(url).text
         assert "\u202e" not in said
         assert "U+202E" in said
         assert "U+000D" not in said
