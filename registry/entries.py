@@ -75,12 +75,21 @@ class VersionRow(NamedTuple):
     project: str
     default_id: int | None
     state: str
-    number: Version | None
+    #: Of its number; the first is None of a draft that was never submitted.
+    parts: tuple[int | None, int, int]
     words: VersionWords
 
     @property
     def is_default(self) -> bool:
         return self.pk == self.default_id
+
+    @property
+    def number(self) -> Version | None:
+        """The number it is known by: one that a draft has is of an earlier submission."""
+        major, minor, patch = self.parts
+        if self.state == State.DRAFT or major is None:
+            return None
+        return Version(major, minor, patch)
 
     def reference(self, feature: str) -> str:
         """Return how a feature of this version is read: without a number where it speaks for it."""
@@ -130,16 +139,10 @@ def _rows(projects: Collection[int], which: Q) -> list[VersionRow]:
     lines = list(versions.order_by().values_list(*_COLUMNS))
     words = _kept.of([(line[0], line[-2], line[-1]) for line in lines])
     return [
-        VersionRow(pk, view_id, view, names[project], default, state, number, words[pk])
-        for pk, view_id, view, project, default, state, *parts, _, _ in lines
+        VersionRow(pk, view_id, view, names[project], default, state, (a, b, c), words[pk])
+        for pk, view_id, view, project, default, state, a, b, c, _, _ in lines
         if pk in words and project in names
-        for number in [_number(state, *parts)]
     ]
-
-
-def _number(state: str, major: int | None, minor: int, patch: int) -> Version | None:
-    """Return the number a version is known by: one that a draft has is of an earlier submission."""
-    return None if state == State.DRAFT or major is None else Version(major, minor, patch)
 
 
 def _words_of(spec: VersionSpec) -> VersionWords:
@@ -179,9 +182,11 @@ class _Kept:
     def of(self, keys: Sequence[Key]) -> dict[int, VersionWords]:
         """Return what these versions say, by their keys; one that went away is left out."""
         with self._lock:
-            found = {key[0]: self._words[key] for key in keys if key in self._words}
-            for key in keys:
-                if key in self._words:
+            known = {key: self._words.get(key) for key in keys}
+            found = {key[0]: words for key, words in known.items() if words is not None}
+            # Nothing has to go soon: then nobody asks which was asked for longest ago.
+            for key in known if self._features > MOST_KEPT // 2 else ():
+                if known[key] is not None:
                     self._words.move_to_end(key)
         for key, words in _read([key for key in keys if key[0] not in found]):
             found[key[0]] = words
