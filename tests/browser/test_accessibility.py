@@ -11,9 +11,19 @@ from django.contrib import admin
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from materialization.models import MaterializationRun
+from materialization.models import (
+    Certificate,
+    MaterializationRun,
+    MaterializationSchedule,
+    Quarantine,
+)
 from materialization.models.alerts import Alert
-from registry.choices import State
+from registry import spreading
+from registry.choices import Role, State
+from registry.models import Feature, Notification, Proposal, ReadGrant
+from registry.operations.people import members
+from registry.operations.questions import answer_question, ask_question
+from tests import factories
 from tests.factories import AT, SOURCE, VIEW, apply, make_version, token_for
 
 if TYPE_CHECKING:
@@ -52,6 +62,34 @@ def world(cast: Any) -> None:
         kind="blocked", severity="critical", project=cast.project, subject=str(version),
         version=version, run=run, words="conv_rate: not null", opened_at=AT, last_seen_at=AT,
     )  # fmt: skip
+    Certificate.objects.create(
+        table=version.table, version=version, kind="online", status="unequal", compared=3,
+        different=1, requested_at=AT, enqueued_at=AT, finished_at=AT,
+    )  # fmt: skip
+    Quarantine.objects.create(
+        run=run, table=version.table, window_end=AT, stored_as="x", rows=2, size_bytes=9, held_at=AT
+    )
+    MaterializationSchedule.objects.get_or_create(version=version, defaults={"updated_at": AT})
+    _people_talk(cast)
+
+
+def _people_talk(cast: Any) -> None:
+    """Have a grant, a question with an answer, what waits for a second person, and news of all."""
+    factories.give_grant(cast, cast.consumer, view="driver_hourly")
+    question = ask_question(
+        feature_view=factories.view_of(cast), feature="acc_rate", text="Of **what**?",
+        actor=cast.consumer, at=AT,
+    )  # fmt: skip
+    answer_question(question=question, text="`accepted` trips", actor=cast.author, at=AT)
+    members.grant_role(
+        project=cast.project, user=cast.consumer, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
+    spreading.spread_news(at=AT)
+    news = Notification.objects.filter(kind="question").order_by("pk").first()
+    assert news and Proposal.objects.exists() and ReadGrant.objects.exists()
+    # Its page leads to what it is about, for whoever it is for.
+    news.pk, news.recipient = None, cast.superuser
+    news.save(force_insert=True)
 
 
 def pages() -> Iterator[str]:
@@ -63,6 +101,12 @@ def pages() -> Iterator[str]:
         if (row := model._default_manager.order_by("-pk").first()) is not None:
             yield reverse(f"{name}_change", args=[row.pk])
         yield reverse(f"{name}_add")
+    asked = Feature.objects.filter(name="acc_rate").order_by("pk").first()
+    assert asked
+    yield reverse("admin:registry_feature_change", args=[asked.pk])
+    yield reverse("admin:registry_notification_choices")
+    yield "/admin/registry/feature/?q=conv"
+    yield "/admin/password_change/"
     yield "/admin/registry/featureview/999999/change/"
     yield "/admin/nothing/here/"
 
