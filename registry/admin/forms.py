@@ -17,10 +17,13 @@ from registry.admin.scope import projects_with
 from registry.choices import SENSITIVE, EvidencePart, Right, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
+from registry.operations.people.tokens import MAX_OVERLAP_HOURS
 from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from registry.models import ApiToken
 
 #: Most people in the list to choose from; beyond, a name is typed.
 MAX_SUGGESTIONS = 300
@@ -185,6 +188,30 @@ class TokenForm(StyledForm):
         days = self.fields["days"]
         days.widget.attrs["max"] = settings.TOKEN_MAX_DAYS
         days.help_text = f"At most {settings.TOKEN_MAX_DAYS}."
+
+
+class RotationForm(StyledForm):
+    """How long a token's successor lives, and the token itself beside it."""
+
+    overlap_hours = forms.IntegerField(
+        label="The old one goes on for, in hours",
+        min_value=0,
+        max_value=MAX_OVERLAP_HOURS,
+        initial=24,
+        help_text=f"0 ends it now; at most {MAX_OVERLAP_HOURS}, and never beyond its own end.",
+    )
+    days = forms.IntegerField(
+        label="The new one is valid for, in days",
+        min_value=1,
+        required=False,
+        help_text="Left empty: as long as the old one was made for.",
+    )
+
+    def __init__(self, token: ApiToken, *args: Any) -> None:
+        super().__init__(*args)
+        made_for = (token.expires_at - token.created_at).days
+        days = self.fields["days"].widget.attrs
+        days |= {"max": settings.TOKEN_MAX_DAYS, "placeholder": made_for}
 
 
 class ReadGrantForm(StyledForm):

@@ -1,4 +1,4 @@
-"""API tokens: issued (the text is shown once), seen by prefix, revoked."""
+"""API tokens: issued and rotated (the text is shown once), seen by prefix, revoked."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from unfold.decorators import display
 
+from registry import access
 from registry.access import acting_user
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
-from registry.admin.forms import TokenForm, listed
-from registry.admin.scope import projects_with
+from registry.admin.forms import RotationForm, TokenForm, listed
+from registry.admin.scope import can_press, projects_with
 from registry.choices import Right
 from registry.denials import attempting
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
-from registry.operations.people.tokens import Limits, issue_token, revoke_token
+from registry.operations.people.tokens import Limits, issue_token, revoke_token, rotate_token
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +38,10 @@ class ApiTokenAdmin(ScopedAdmin):
     """One's own tokens, those one made, those of projects one manages; superusers see all."""
 
     page = "registry/admin/token.html"
-    posts: ClassVar[dict[str, str]] = {"revoke": "revoking a token"}
+    posts: ClassVar[dict[str, str]] = {
+        "rotate": "rotating a token",
+        "revoke": "revoking a token",
+    }
     list_display = ("title", "state", "user", "limit", "shown_prefix", "used", "expires")
     search_fields = ("name", "user__username", "prefix")
     search_help_text = "Search by name, account or prefix"
@@ -60,7 +64,14 @@ class ApiTokenAdmin(ScopedAdmin):
         return self.has_view_permission(request)
 
     def content(self, request: HttpRequest, obj: ApiToken) -> dict[str, Any]:
-        return {"token": obj, "state": token_state(obj, timezone.now())}
+        state, successor = token_state(obj, timezone.now()), obj.successors.first()
+        return {
+            "token": obj,
+            "state": state,
+            "successor": successor,
+            "may_rotate": state == "live" and successor is None and _may_rotate(request, obj),
+            "rotation": RotationForm(obj),
+        }
 
     @attempting("issuing a token")
     @sensitive_variables("text", "issued")
@@ -87,11 +98,27 @@ class ApiTokenAdmin(ScopedAdmin):
                 is_logged_in=True,
             )
             if issued := attempt(request, issue):
-                context |= {"token": issued[0], "text": issued[1]}
-        response = TemplateResponse(request, "registry/admin/token_add.html", context)
-        # The text must not stay behind in a cache or in the browser's history.
-        response["Cache-Control"] = "no-store"
-        return response
+                return shown_once(request, context, *issued)
+        return TemplateResponse(request, "registry/admin/token_add.html", context)
+
+    @sensitive_variables("text", "rotated")
+    def rotate(self, request: HttpRequest, obj: ApiToken) -> HttpResponse | None:
+        form = RotationForm(obj, request.POST)
+        if not form.is_valid():
+            context = self.frame(request, obj) | self.content(request, obj) | {"rotation": form}
+            return TemplateResponse(request, self.page, context, status=422)
+        rotate = partial(
+            rotate_token,
+            token=obj,
+            **form.cleaned_data,
+            actor=acting_user(request),
+            at=timezone.now(),
+            is_logged_in=True,
+        )
+        rotated = attempt(request, rotate)
+        if rotated is None:
+            return None
+        return shown_once(request, self.frame(request, obj) | {"old": obj}, *rotated)
 
     def revoke(self, request: HttpRequest, obj: ApiToken) -> None:
         end = partial(revoke_token, token=obj, actor=acting_user(request), at=timezone.now())
@@ -120,6 +147,28 @@ class ApiTokenAdmin(ScopedAdmin):
     @display(description="Expires", ordering="expires_at")
     def expires(self, token: ApiToken) -> SafeString:
         return utc(token.expires_at)
+
+
+def shown_once(
+    request: HttpRequest, frame: dict[str, Any], token: ApiToken, text: str
+) -> HttpResponse:
+    """Show a new token's text, on this page and on no other."""
+    context = frame | {"token": token, "text": text}
+    response = TemplateResponse(request, "registry/admin/token_shown.html", context)
+    # The text must not stay behind in a cache or in the browser's history.
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _may_rotate(request: HttpRequest, token: ApiToken) -> bool:
+    """Tell whether to show the button; the operation decides."""
+    if token.user_id == request.user.pk:
+        return True
+    if token.user.is_superuser or access.is_person(token.user):
+        return False
+    if token.project is None:
+        return bool(request.user.is_superuser)
+    return can_press(request, Right.MANAGE_MEMBERS, token.project)
 
 
 def token_state(token: ApiToken, at: datetime) -> str:

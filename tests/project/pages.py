@@ -173,6 +173,8 @@ TABLE: dict[str, str] = {
     "POST admin/registry/apitoken/<path:object_id>/history/": "lnfnnnnnnnnll",
     "GET admin/registry/apitoken/<path:object_id>/revoke/": "lxfxxxxxxxxll",
     "POST admin/registry/apitoken/<path:object_id>/revoke/": "lnfnnnnnnwwll",
+    "GET admin/registry/apitoken/<path:object_id>/rotate/": "lxfxxxxxxxxll",
+    "POST admin/registry/apitoken/<path:object_id>/rotate/": "lnfnnnnnnwwll",
     "GET admin/registry/apitoken/add/": "l.f........ll",
     "POST admin/registry/apitoken/add/": "l.f......wfll",
     "GET admin/registry/auditentry/": "lfffff.f...ll",

@@ -167,6 +167,7 @@ def body_of(address: str, named: dict[str, Any]) -> dict[str, Any]:
         "move_root": {"name": "default", "path": "/nowhere"},
         "release_root": {"name": "default"},
         "refuse": {"comment": "x"},
+        "rotate": {"overlap_hours": 24},
         "release": {"reason": "x"},
         "discard": {"reason": "x"},
         "take_as_baseline": {"reason": "x"},
