@@ -12,6 +12,11 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_wrap,
+)
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
@@ -69,7 +74,7 @@ def make_key(project: Project, actor: User, at: datetime, *, number: int = 1) ->
     """
     secret = secrets.token_bytes(KEY_BYTES)
     key = MaskKey(project=project, number=number, made_at=at, digest=digest_of(secret))
-    key.wrapped = _wrapped(secret, key.identity, settings.AUDIT_KEYS[0])
+    key.wrapped = aes_key_wrap(_wrapping(key, settings.AUDIT_KEYS[0]), secret)
     after = {"key": key.identity, "digest": key.digest}
     audit.record(actor=actor, verb=MADE, subject=project, after=after, at=at)
     key.save(force_insert=True)
@@ -84,16 +89,15 @@ def digest_of(secret: bytes) -> str:
 def secret_of(key: MaskKey) -> bytes:
     """Return the secret of a key; empty where none of the server's keys has wrapped it."""
     for outer in settings.AUDIT_KEYS:
-        secret = _wrapped(bytes(key.wrapped), key.identity, outer)
-        if digest_of(secret) == key.digest:
-            return secret
+        with suppress(InvalidUnwrap):
+            secret = aes_key_unwrap(_wrapping(key, outer), bytes(key.wrapped))
+            return secret if digest_of(secret) == key.digest else b""
     return b""
 
 
-def _wrapped(secret: bytes, identity: str, outer: str) -> bytes:
-    """Wrap 32 bytes, or unwrap them: with a pad of their own, which nothing else is wrapped in."""
-    pad = hmac.digest(outer.encode(), f"mask key {identity}".encode(), "sha256")
-    return bytes(one ^ other for one, other in zip(secret, pad, strict=True))
+def _wrapping(key: MaskKey, outer: str) -> bytes:
+    """Return what wraps this secret and no other (RFC 3394)."""
+    return hmac.digest(outer.encode(), f"mask key {key.identity}".encode(), "sha256")
 
 
 def keys_of(spec: VersionSpec) -> dict[str, bytes]:

@@ -8,8 +8,8 @@ from django.db import models
 
 from registry.models.project import Project
 
-#: As long as the digest it keys (RFC 2104).
-KEY_BYTES = 32
+#: As long as the digest it keys (RFC 2104), and what a wrapped one takes (RFC 3394).
+KEY_BYTES, WRAPPED_BYTES = 32, 40
 
 
 def _new_identity() -> str:
@@ -29,7 +29,7 @@ class MaskKey(models.Model):
     #: What versions name it by; it says nothing of the secret.
     identity = models.CharField(max_length=16, unique=True, default=_new_identity)
     #: The secret under a key of the server's: whoever has the database alone has no secret.
-    wrapped = models.BinaryField(max_length=KEY_BYTES)
+    wrapped = models.BinaryField(max_length=WRAPPED_BYTES)
     #: Of the secret; tells it from any other.
     digest = models.CharField(max_length=64)
     made_at = models.DateTimeField()
