@@ -80,7 +80,7 @@ def _user(name: str, password: str, *, is_admin: bool, at: datetime) -> User:
 
     from lib.shells import at_shell
     from registry.hands import has_own_password
-    from registry.operations.people.users import note_password_changed
+    from registry.operations.people.passwords import note_password_changed
 
     with at_shell():
         user, created = User.objects.get_or_create(

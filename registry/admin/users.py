@@ -29,7 +29,7 @@ from registry.admin.user_forms import AccountForm, NewAccountForm
 from registry.choices import AccountKind
 from registry.markup import badge, link, muted, utc
 from registry.models import Proposal
-from registry.operations.people import users
+from registry.operations.people import passwords, users
 from registry.queries import owned_alone
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def password_change(
         response: HttpResponse = _change_own_password(request, extra_context)
         if request.method == "POST" and isinstance(response, HttpResponseRedirect):
             user = acting_user(request)
-            users.note_password_changed(user=user, actor=user, at=timezone.now())
+            passwords.note_password_changed(user=user, actor=user, at=timezone.now())
     return response
 
 
@@ -136,7 +136,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
         user = self.get_object(request, id)
         if user is not None and self.has_change_permission(request, user):
             try:
-                users.require_login_allowed(user)
+                passwords.require_login_allowed(user)
             except AssayError as error:
                 refuse(request, error)
                 return HttpResponseRedirect(reverse("admin:auth_user_change", args=[user.pk]))
@@ -145,7 +145,7 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and isinstance(response, HttpResponseRedirect):
                 user, actor = User.objects.get(pk=id), acting_user(request)
-                see_to = users.password_set(
+                see_to = passwords.password_set(
                     user=user, before=before, actor=actor, at=timezone.now()
                 )
                 if see_to:

@@ -17,7 +17,7 @@ from registry.choices import AccountKind, ProposalKind, ProposalState, Role
 from registry.hands import require_own_voice
 from registry.lifecycle import CommentNeeded
 from registry.models import Membership, Project, Proposal
-from registry.operations.people import members, projects, users
+from registry.operations.people import members, passwords, projects, users
 from registry.operations.registration import roots
 from registry.proposals import (
     could_agree,
@@ -265,11 +265,13 @@ def _open_account(proposal: Proposal, proposer: User, acceptor: User, at: dateti
 def _set_password(proposal: Proposal, proposer: User, acceptor: User, at: datetime) -> None:
     """Store the password as it was to be; until its owner changes it, it is the proposer's hand."""
     person = _person(proposal)
-    users.require_login_allowed(person)
+    passwords.require_login_allowed(person)
     person.password = Proposal.objects.values_list("secret", flat=True).get(pk=proposal.pk)
     User.objects.filter(pk=person.pk).update(password=person.password)
     data = _data(proposal, acceptor)
-    users.note_password_changed(user=person, actor=proposer, at=at, accepted_by=acceptor, data=data)
+    passwords.note_password_changed(
+        user=person, actor=proposer, at=at, accepted_by=acceptor, data=data
+    )
 
 
 def _person(proposal: Proposal) -> User:

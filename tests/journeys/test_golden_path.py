@@ -38,16 +38,16 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations.people import members, projects, tokens, users
+from registry.operations.people import members, passwords, projects, tokens
 from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
-users.note_password_changed(user=owner, actor=owner, at=now)
+passwords.note_password_changed(user=owner, actor=owner, at=now)
 project = projects.create_project(name="rides", actor=owner, at=now)
 roots.assign_root(project=project, path={root!r}, actor=None, at=now)
 for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
-    users.note_password_changed(user=user, actor=user, at=now)
+    passwords.note_password_changed(user=user, actor=user, at=now)
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
     print(tokens.issue_token(
         user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True

@@ -30,11 +30,11 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import AccountKind, Role
-from registry.operations.people import members, projects, tokens, users
+from registry.operations.people import members, passwords, projects, tokens, users
 from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
-users.note_password_changed(user=owner, actor=owner, at=now)
+passwords.note_password_changed(user=owner, actor=owner, at=now)
 # Whoever makes a pipeline's token counts as an editor of what it registers.
 operator = User.objects.create_superuser("operator")
 project = projects.create_project(name="rides", actor=owner, at=now)
@@ -46,7 +46,7 @@ for name, role in (("planner", Role.PLANNER), ("robot", Role.AUTHOR)):
     print(tokens.issue_token(user=user, name="journey", actor=operator, at=now, days=1)[1])
 for name, role in (("mia", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
-    users.note_password_changed(user=user, actor=user, at=now)
+    passwords.note_password_changed(user=user, actor=user, at=now)
     with members.managing(project, owner):
         members.grant(project, user, role, owner, now, accepted_by=operator)
     made = tokens.issue_token(

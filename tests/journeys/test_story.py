@@ -39,12 +39,12 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations.people import members, projects, tokens, users
+from registry.operations.people import members, passwords, projects, tokens
 from registry.operations.registration import roots
 now = timezone.now()
 def person(name, is_staff=True):
     user = User.objects.create_user(name, password="pw-of-" + name, is_staff=is_staff)
-    users.note_password_changed(user=user, actor=user, at=now)
+    passwords.note_password_changed(user=user, actor=user, at=now)
     return user
 first = person("root")
 project = projects.create_project(name="rides", actor=first, at=now)

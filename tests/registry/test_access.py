@@ -24,8 +24,8 @@ from registry.hands import hands_of
 from registry.models import Account, ApiToken, AuditEntry, Membership
 from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle.reviews import approve_version
-from registry.operations.people import members, projects, tokens, users
-from registry.operations.people.users import ServiceAccountHasNoLogin
+from registry.operations.people import members, passwords, projects, tokens, users
+from registry.operations.people.passwords import ServiceAccountHasNoLogin
 from registry.spec.versions import BadVersion
 from tests.factories import (
     AT,
@@ -382,11 +382,11 @@ def test_an_account_that_becomes_a_services_loses_its_login_and_its_say(cast):
 
 def test_a_service_account_gets_no_password(cast, robot):
     with pytest.raises(ServiceAccountHasNoLogin, match="change the kind of the account first"):
-        users.require_login_allowed(robot)
+        passwords.require_login_allowed(robot)
 
     users.change_user(user=fresh(robot), kind=AccountKind.PERSON, actor=cast.superuser, at=AT)
-    users.require_login_allowed(robot)
-    users.require_login_allowed(User.objects.create_user("made_in_a_shell"))
+    passwords.require_login_allowed(robot)
+    passwords.require_login_allowed(User.objects.create_user("made_in_a_shell"))
 
 
 # --- A program is given nothing to decide with ---------------------------------------------------

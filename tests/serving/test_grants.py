@@ -12,7 +12,7 @@ import pytest
 from registry.choices import State
 from registry.grants import GrantNeeded
 from registry.models import AuditEntry
-from registry.operations.people import grants, users
+from registry.operations.people import grants, passwords
 from registry.operations.people.tokens import issue_token
 from serving.edges import online_limits
 from serving.online.read import get_online_features
@@ -240,7 +240,7 @@ def test_a_persons_grant_is_not_for_whoever_set_their_password(client, cast, ver
     url = "/api/v1/projects/rides/offline-files?feature_view=driver_hourly"
     assert client.get(url).status_code == 200
 
-    users.note_password_changed(user=cast.consumer, actor=cast.superuser, at=factories.AT)
+    passwords.note_password_changed(user=cast.consumer, actor=cast.superuser, at=factories.AT)
 
     assert client.get(url).json()["code"] == "grant_needed"
     assert "counts for consumer alone" in client.get(url).json()["detail"]

@@ -18,7 +18,7 @@ from joserfc.jwk import OctKey, RSAKey
 from registry import openid
 from registry.choices import AccountKind, Role
 from registry.models import Account, AuditEntry, Identity, Membership
-from registry.operations.people import members, users
+from registry.operations.people import members, passwords, users
 from registry.operations.people.identities import find_by_token
 from tests.factories import AT, make_service_account
 from tests.registry.provider import running
@@ -168,7 +168,7 @@ def as_steward():
 
 
 def test_whoever_is_logged_in_links_their_account_themselves(provider, cast):
-    users.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
+    passwords.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
     client = as_steward()
 
     assert link(provider, client, "ana").status_code == 302
@@ -186,7 +186,7 @@ def test_whoever_is_logged_in_links_their_account_themselves(provider, cast):
 
 
 def test_a_browser_that_is_left_or_led_links_nothing(provider, cast):
-    users.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
+    passwords.note_password_changed(user=cast.steward, actor=cast.steward, at=AT)
     client = as_steward()
 
     provider.log_in(client, "ana")  # by an address alone: a log-in, and no link
@@ -203,7 +203,7 @@ def test_a_browser_that_is_left_or_led_links_nothing(provider, cast):
 
 
 def test_a_password_of_somebody_elses_links_nothing(provider, cast):
-    users.note_password_changed(user=cast.steward, actor=cast.superuser, at=AT)
+    passwords.note_password_changed(user=cast.steward, actor=cast.superuser, at=AT)
     refused = link(provider, as_steward(), "ana")
 
     assert refused.status_code == 403

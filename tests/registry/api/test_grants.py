@@ -11,7 +11,7 @@ from django.utils import timezone
 from registry.choices import Role
 from registry.grants import standing
 from registry.models import AuditEntry, ReadGrant
-from registry.operations.people import grants, members, users
+from registry.operations.people import grants, members, passwords
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -181,8 +181,8 @@ def test_nobody_gives_by_the_word_of_whoever_asked(client, cast, view):
 
 def test_nobody_gives_to_whom_they_could_log_in_as(client, cast, view):
     number = asked(client, cast)
-    users.note_password_changed(user=cast.consumer, actor=cast.steward, at=factories.AT)
-    users.note_password_changed(user=cast.consumer, actor=cast.consumer, at=factories.AT)
+    passwords.note_password_changed(user=cast.consumer, actor=cast.steward, at=factories.AT)
+    passwords.note_password_changed(user=cast.consumer, actor=cast.consumer, at=factories.AT)
 
     answer = post(client, cast, "steward", f"/{number}/give")
 
@@ -204,7 +204,7 @@ def test_nobody_gives_to_a_program_whose_token_they_have(client, cast, view):
 def test_nobody_gives_by_a_password_that_somebody_else_set(client, cast, view):
     number = asked(client, cast)
     text = factories.token_for(cast.steward)
-    users.note_password_changed(user=cast.steward, actor=cast.consumer, at=timezone.now())
+    passwords.note_password_changed(user=cast.steward, actor=cast.consumer, at=timezone.now())
 
     headers = {"Authorization": f"Bearer {text}"}
     answer = client.post(f"{URL}/{number}/give", b"{}", "application/json", headers=headers)

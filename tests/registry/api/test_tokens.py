@@ -15,7 +15,7 @@ from registry.authentication import find_token
 from registry.choices import State
 from registry.hands import reads_as_own
 from registry.models import ApiToken, AuditEntry
-from registry.operations.people import users
+from registry.operations.people import passwords
 from registry.operations.people.tokens import Limits, NotYourToken, issue_token
 from tests import factories
 
@@ -346,7 +346,7 @@ def test_a_person_reads_by_their_grants_with_a_token_of_their_own_alone(cast):
 
     assert reads_as_own(find_token(own, at=timezone.now()).user)
     assert not reads_as_own(find_token(shell, at=timezone.now()).user)
-    users.note_password_changed(user=cast.consumer, actor=cast.superuser, at=timezone.now())
+    passwords.note_password_changed(user=cast.consumer, actor=cast.superuser, at=timezone.now())
     assert not reads_as_own(cast.consumer)
 
 

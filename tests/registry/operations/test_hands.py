@@ -32,7 +32,7 @@ from registry.models import (
 )
 from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle import reviews
-from registry.operations.people import members, projects, users
+from registry.operations.people import members, passwords, projects, users
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -66,7 +66,7 @@ def set_password(user: User, password: str, *, by: User, at=AT) -> User:
     user = User.objects.get(pk=user.pk)
     user.set_password(password)
     user.save(update_fields=["password"])
-    users.note_password_changed(user=user, actor=by, at=at)
+    passwords.note_password_changed(user=user, actor=by, at=at)
     return user
 
 
@@ -259,7 +259,7 @@ def _ghost():
     """Return a superuser of the shell who set their own password afterwards."""
     with at_shell("eve@server"):
         ghost = User.objects.create_superuser("ghost", password="pw")
-    users.note_password_changed(user=ghost, actor=ghost, at=AT)
+    passwords.note_password_changed(user=ghost, actor=ghost, at=AT)
     return ghost
 
 

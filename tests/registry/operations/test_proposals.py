@@ -26,7 +26,7 @@ from registry.operations.deciding import (
     refuse_proposal,
     withdraw_proposal,
 )
-from registry.operations.people import members, projects, users
+from registry.operations.people import members, passwords, projects, users
 from registry.operations.people.proposing import ProposedAlready, SecondPersonTakenAway
 from registry.operations.registration import roots
 from registry.proposals import ALONE, OPEN_FOR
@@ -144,7 +144,7 @@ def test_a_word_is_not_a_persons_own_whose_password_somebody_set(cast):
     superuser = fresh(cast.superuser)
     superuser.set_password("set by the owner")
     superuser.save()
-    users.note_password_changed(user=superuser, actor=cast.owner, at=AT)
+    passwords.note_password_changed(user=superuser, actor=cast.owner, at=AT)
 
     with pytest.raises(PasswordNotYourOwn):
         accept_proposal(proposal=proposal, actor=superuser, at=AT)
@@ -254,7 +254,7 @@ def test_nothing_is_done_alone_by_a_password_of_somebody_else(cast):
     owner = fresh(cast.owner)
     owner.set_password("set by the superuser")
     owner.save()
-    users.note_password_changed(user=owner, actor=cast.superuser, at=AT)
+    passwords.note_password_changed(user=owner, actor=cast.superuser, at=AT)
 
     with pytest.raises(PasswordNotYourOwn):
         grant(cast, cast.outsider, actor=owner)
@@ -265,13 +265,13 @@ def test_one_who_set_the_others_password_is_not_the_second_person(cast):
     owner = fresh(cast.owner)
     owner.set_password("set by the superuser")
     owner.save()
-    users.note_password_changed(user=owner, actor=cast.superuser, at=AT)
+    passwords.note_password_changed(user=owner, actor=cast.superuser, at=AT)
     other = make_user("other", is_superuser=True)
     with pytest.raises(PasswordNotYourOwn):
         grant(cast, cast.outsider, actor=owner)
     owner.set_password("as if theirs")
     owner.save()
-    users.note_password_changed(user=owner, actor=owner, at=AT)
+    passwords.note_password_changed(user=owner, actor=owner, at=AT)
 
     proposal = proposed(grant(cast, cast.outsider, actor=owner))
 
@@ -282,7 +282,7 @@ def test_one_who_set_the_others_password_is_not_the_second_person(cast):
 
 def test_a_superuser_of_the_shell_is_no_second_person(cast):
     ghost = User.objects.create_superuser("ghost", password="pw")
-    users.note_password_changed(user=ghost, actor=ghost, at=AT)
+    passwords.note_password_changed(user=ghost, actor=ghost, at=AT)
     proposal = proposed(grant(cast, cast.outsider))
 
     with pytest.raises(SecondPersonNeeded):

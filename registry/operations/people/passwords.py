@@ -1,0 +1,90 @@
+"""Passwords of accounts: whose hand they are, and the two people it takes for somebody else's.
+
+Not for what an account is or may do: ``users``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from lib.errors import Conflict
+from registry import audit
+from registry.choices import AccountKind, ProposalKind
+from registry.hands import note_password
+from registry.models import Account
+from registry.operations.people.proposing import propose
+from registry.proposals import ALONE, decides_anything
+from registry.told_accounts import SECOND, told
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registry.models import Proposal
+
+
+class ServiceAccountHasNoLogin(Conflict):
+    code = "service_account_has_no_login"
+
+
+def require_login_allowed(user: User) -> None:
+    """Return if the account may have a password; asked before one is stored.
+
+    :raises ServiceAccountHasNoLogin: it is marked as a service account.
+    """
+    if Account.objects.filter(user=user, kind=AccountKind.SERVICE).exists():
+        raise ServiceAccountHasNoLogin(
+            f"{user} is a service account and gets no password; if a person is behind it now,"
+            " change the kind of the account first."
+        )
+
+
+def note_password_changed(
+    *,
+    user: User,
+    actor: User,
+    at: datetime,
+    accepted_by: User | None = None,
+    data: dict[str, object] | None = None,
+) -> None:
+    """Leave the trace of a new password, or of its removal, in the transaction that stored it.
+
+    Until its owner changes it, a password is the hand of the ``actor`` who set it.
+    """
+    with transaction.atomic():
+        second = {SECOND: accepted_by.pk} if accepted_by else {}
+        audit.record(
+            actor=actor,
+            verb="user.password_changed",
+            subject=user,
+            data={
+                "login": user.has_usable_password(),
+                **(data or {}),
+                **second,
+                **told(user, "password"),
+            },
+            at=at,
+        )
+        # The entry first: without it the database keeps no word of who set a password.
+        note_password(user=user, set_by=actor, at=at, accepted_by=accepted_by)
+
+
+def password_set(*, user: User, before: str, actor: User, at: datetime) -> Proposal | None:
+    """See to a password that was just stored for ``user``, in the transaction that stored it.
+
+    Somebody else's for an account that decides anything waits for a second superuser, where there
+    is one: ``before`` is stored again until then.
+    """
+    if actor.pk == user.pk or not user.has_usable_password() or not decides_anything(user):
+        note_password_changed(user=user, actor=actor, at=at)
+        return None
+    with transaction.atomic():
+        kind, secret = ProposalKind.PASSWORD, user.password
+        proposal = propose(kind=kind, change={}, actor=actor, at=at, person=user, secret=secret)
+        if proposal is None:
+            note_password_changed(user=user, actor=actor, at=at, data=dict(ALONE))
+        else:
+            User.objects.filter(pk=user.pk).update(password=before)
+    return proposal
