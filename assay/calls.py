@@ -31,10 +31,16 @@ class Calls:
     def _list(
         self, *parts: str, query: Query | None = None, limit: int | None = None
     ) -> list[JSON]:
-        """Read pages until they end, or until ``limit`` objects have arrived."""
+        """Read pages of the project until they end, or until ``limit`` objects have arrived."""
+        return self._list_at(self._transport.project_path(*parts), query=query, limit=limit)
+
+    def _list_at(
+        self, path: str, *, query: Query | None = None, limit: int | None = None
+    ) -> list[JSON]:
+        """Read pages of whatever is at a path, as ``_list`` does."""
         if limit is not None and limit < 1:
             raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
-        return list(islice(self._pages(parts, dict(query or {}), limit or PAGE_SIZE), limit))
+        return list(islice(self._pages(path, dict(query or {}), limit or PAGE_SIZE), limit))
 
     def _list_of(
         self, what: str, feature_view: str | None, status: str | None, limit: int | None
@@ -42,14 +48,13 @@ class Calls:
         """Read what there is of one view, or of all, in one status or in any."""
         return self._list(what, query={"feature_view": feature_view, "status": status}, limit=limit)
 
-    def _pages(self, parts: tuple[str, ...], query: dict[str, Any], size: int) -> Iterator[JSON]:
+    def _pages(self, path: str, query: dict[str, Any], size: int) -> Iterator[JSON]:
         # Pages are counted here, not followed by their `next` link: behind a proxy that link can
         # name a host this client does not know, and the token must not go there.
         offset = 0
         while True:
-            page = self._get(
-                *parts, query={**query, "limit": min(size, PAGE_SIZE), "offset": offset}
-            )
+            asked = {**query, "limit": min(size, PAGE_SIZE), "offset": offset}
+            page = self._transport.get(path, asked)
             yield from page["results"]
             offset += len(page["results"])
             if not page.get("next") or not page["results"]:

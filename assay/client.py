@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from assay import config
+from assay.accounts import AccountCalls
 from assay.alerts import AlertCalls
 from assay.budgets import BudgetCalls
 from assay.catalogue import CatalogueCalls
@@ -48,6 +49,7 @@ class FeatureStore(
     TrailCalls,
     TokenCalls,
     ProposalCalls,
+    AccountCalls,
     ReadCalls,
     TransferCalls,
 ):

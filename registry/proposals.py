@@ -96,6 +96,12 @@ def _superusers_shut() -> list[str]:
     return [str(pk) for pk in gone.values_list("pk", flat=True)]
 
 
+def was_alone(user: User, *, at: datetime) -> bool:
+    """Return whether what was done at this instant to an account took two, and there was one."""
+    entries = AuditEntry.objects.filter(subject_type="user", subject_id=str(user.pk), at=at)
+    return any(ALONE.items() <= data.items() for data in entries.values_list("data", flat=True))
+
+
 def could_agree(proposal: Proposal) -> list[User]:
     """Return who could agree to a proposal now."""
     return others_who_could(

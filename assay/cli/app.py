@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from assay.cli import (
+    accounts,
     alerts,
     budgets,
     catalogue,
@@ -56,6 +57,7 @@ GROUPS = (
     grants,
     trail,
     proposals,
+    accounts,
     catalogue,
     tokens,
     reads,

@@ -1,5 +1,5 @@
 """Subcommands about proposals: changes of who decides, which take two people.
-Not for making one.
+Not for making one: `accounts` does of accounts, and the admin of everything else.
 """
 
 from __future__ import annotations
@@ -22,20 +22,30 @@ def add(commands: Commands) -> None:
     listing = group.add("list", run_list, "List proposals, newest first.")
     listing.add_argument("--state", help="proposed, accepted, refused or withdrawn")
     listing.add_argument("--limit", type=int, default=50)
+    _add_everywhere(listing)
     for step, help_text in STEPS.items():
         parser = group.add(step, run_step, help_text)
         parser.add_argument("proposal_id", type=int, metavar="ID")
         parser.add_argument("--comment", default="", required=step == "refuse")
+        _add_everywhere(parser)
         parser.set_defaults(step=step)
 
 
+def _add_everywhere(parser: argparse.ArgumentParser) -> None:
+    says = "of accounts and all projects, for superusers"
+    parser.add_argument("--everywhere", action="store_true", help=says)
+
+
 def run_list(context: Context, args: argparse.Namespace) -> None:
-    _show(context, context.store.proposals(state=args.state, limit=args.limit))
+    _show(
+        context,
+        context.store.proposals(state=args.state, limit=args.limit, everywhere=args.everywhere),
+    )
 
 
 def run_step(context: Context, args: argparse.Namespace) -> None:
     step = getattr(context.store, f"{args.step}_proposal")
-    _show(context, [step(args.proposal_id, comment=args.comment)])
+    _show(context, [step(args.proposal_id, comment=args.comment, everywhere=args.everywhere)])
 
 
 def _show(context: Context, found: list[JSON]) -> None:

@@ -24,12 +24,13 @@ from lib.errors import AssayError
 from registry.access import PERSON, acting_user, is_person
 from registry.admin.attempts import refuse
 from registry.admin.base import ScopedAdmin
-from registry.admin.proposals import say_proposed
+from registry.admin.proposals import ONE_PAIR_OF_EYES, say_proposed
 from registry.admin.user_forms import AccountForm, NewAccountForm
 from registry.choices import AccountKind
 from registry.markup import badge, link, muted, utc
 from registry.models import Proposal
 from registry.operations.people import passwords, users
+from registry.proposals import was_alone
 from registry.queries import owned_alone
 
 if TYPE_CHECKING:
@@ -113,9 +114,12 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         save = users.change_user if change else users.add_user
         kind = AccountKind(form.cleaned_data["kind"])
-        saved = save(user=obj, kind=kind, actor=acting_user(request), at=timezone.now())
+        at = timezone.now()
+        saved = save(user=obj, kind=kind, actor=acting_user(request), at=at)
         if isinstance(saved, Proposal):
             say_proposed(request, saved)
+        elif change and was_alone(obj, at=at):
+            messages.warning(request, ONE_PAIR_OF_EYES)
         if change and "is_active" in form.changed_data and not obj.is_active:
             _say_what_is_left(request, obj)
 
@@ -144,13 +148,13 @@ class UserAdmin(DjangoUserAdmin, ScopedAdmin):  # type: ignore[misc, type-arg]
             before = user.password if user is not None else ""
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if request.method == "POST" and isinstance(response, HttpResponseRedirect):
-                user, actor = User.objects.get(pk=id), acting_user(request)
-                see_to = passwords.password_set(
-                    user=user, before=before, actor=actor, at=timezone.now()
-                )
+                user, actor, at = User.objects.get(pk=id), acting_user(request), timezone.now()
+                see_to = passwords.password_set(user=user, before=before, actor=actor, at=at)
                 if see_to:
                     list(messages.get_messages(request))  # Django's says that it is changed
                     say_proposed(request, see_to)
+                elif was_alone(user, at=at):
+                    messages.warning(request, ONE_PAIR_OF_EYES)
         return response
 
     @display(description="Kind")

@@ -1,7 +1,7 @@
-"""Proposals over HTTP: what of a project waits for a second person, and that person's word.
+"""Proposals over HTTP: what waits for a second person, and that person's word.
 
-Not for proposing, which whoever changes something in the admin does, nor for accounts, which
-superusers manage there.
+Those of a project for those who manage its members; all, and so those of accounts, for superusers.
+Not for proposing: whoever changes an account does by ``accounts``, anything else in the admin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lib.parameters import PAGE, one_of, paged
 from registry import access
 from registry.api.requests import read_comment
 from registry.authentication import token_of
-from registry.choices import ProposalState, Right
+from registry.choices import ProposalKind, ProposalState, Right
 from registry.operations.deciding import DECISIONS
 from registry.proposals import could_agree, state_of, visible_proposals, words_of
 
@@ -38,11 +38,14 @@ class ProposalNotFound(NotFound):
     code = "proposal_not_found"
 
 
+STATES = {"state": f"one of {', '.join(ProposalState)}"}
+
+
 class ProposalsAPI(API):
     """What of a project takes two people, newest first; for those who manage its members."""
 
     attempt = "listing proposals"
-    parameters: ClassVar[dict[str, str]] = {"state": f"one of {', '.join(ProposalState)}", **PAGE}
+    parameters: ClassVar[dict[str, str]] = {**STATES, **PAGE}
 
     @extend_schema(
         operation_id="list_proposals",
@@ -50,17 +53,29 @@ class ProposalsAPI(API):
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, project: str) -> Response:
-        found, now = access.access_project(request.user, project), timezone.now()
-        rows = _seen(request, found)
-        if state := one_of(request.query_params, "state", ProposalState):
-            rows = rows.filter(state=state)
-        return paged(request, rows, partial(proposal_output, at=now))
+        return _listed(request, _seen(request, access.access_project(request.user, project)))
 
 
-def _seen(request: Request, project: Project) -> QuerySet[Proposal]:
-    """Return what may be seen as the request came: a token may be limited to other rights."""
-    rows = visible_proposals(request.user).filter(project=project)
-    return rows if access.can(request.user, Right.MANAGE_MEMBERS, project) else rows.none()
+class EveryProposalAPI(API):
+    """What takes two people, newest first, of accounts and of all projects; for superusers."""
+
+    attempt = "listing proposals of accounts"
+    parameters: ClassVar[dict[str, str]] = {
+        "kind": f"one of {', '.join(ProposalKind)}",
+        **STATES,
+        **PAGE,
+    }
+
+    @extend_schema(
+        operation_id="list_every_proposal",
+        parameters=described(parameters),
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Response:
+        rows = _everywhere(request)
+        if kind := one_of(request.query_params, "kind", ProposalKind):
+            rows = rows.filter(kind=kind)
+        return _listed(request, rows)
 
 
 class ProposalStepAPI(API):
@@ -74,21 +89,56 @@ class ProposalStepAPI(API):
         responses=OpenApiTypes.OBJECT,
     )
     def post(self, request: Request, project: str, proposal_id: int, step: str) -> Response:
-        found, now = access.access_project(request.user, project), timezone.now()
-        rows = _seen(request, found)
-        proposal = rows.filter(pk=proposal_id).first()
-        if proposal is None:
-            raise ProposalNotFound(
-                f"there is no proposal {proposal_id} in {found} that you can see."
-            )
-        decided = DECISIONS[step](
-            proposal=proposal,
-            actor=access.acting_user(request),
-            at=now,
-            comment=read_comment(request).comment,
-            token=token_of(request),
-        )
-        return Response(proposal_output(decided, at=now))
+        found = access.access_project(request.user, project)
+        return _decided(request, _seen(request, found), proposal_id, step, where=f" in {found}")
+
+
+class AnyProposalStepAPI(API):
+    """The same for a proposal of an account or of any project; for superusers."""
+
+    attempt = "deciding on proposal {proposal_id}"
+
+    @extend_schema(
+        operation_id="decide_on_any_proposal",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request, proposal_id: int, step: str) -> Response:
+        return _decided(request, _everywhere(request), proposal_id, step)
+
+
+def _seen(request: Request, project: Project) -> QuerySet[Proposal]:
+    """Return what may be seen as the request came: a token may be limited to other rights."""
+    rows = visible_proposals(request.user).filter(project=project)
+    return rows if access.can(request.user, Right.MANAGE_MEMBERS, project) else rows.none()
+
+
+def _everywhere(request: Request) -> QuerySet[Proposal]:
+    access.require_superuser(request.user)
+    return visible_proposals(request.user)
+
+
+def _listed(request: Request, rows: QuerySet[Proposal]) -> Response:
+    if state := one_of(request.query_params, "state", ProposalState):
+        rows = rows.filter(state=state)
+    return paged(request, rows, partial(proposal_output, at=timezone.now()))
+
+
+def _decided(
+    request: Request, rows: QuerySet[Proposal], proposal_id: int, step: str, *, where: str = ""
+) -> Response:
+    now = timezone.now()
+    proposal = rows.filter(pk=proposal_id).first()
+    if proposal is None:
+        raise ProposalNotFound(f"there is no proposal {proposal_id}{where} that you can see.")
+    decided = DECISIONS[step](
+        proposal=proposal,
+        actor=access.acting_user(request),
+        at=now,
+        comment=read_comment(request).comment,
+        token=token_of(request),
+    )
+    return Response(proposal_output(decided, at=now))
 
 
 def proposal_output(proposal: Proposal, *, at: datetime) -> dict[str, Any]:
@@ -96,6 +146,7 @@ def proposal_output(proposal: Proposal, *, at: datetime) -> dict[str, Any]:
     return {
         "id": proposal.pk,
         "kind": proposal.kind,
+        "project": proposal.project.name if proposal.project else None,
         "does": words_of(proposal),
         "user": proposal.person.get_username() if proposal.person else None,
         "change": proposal.change,

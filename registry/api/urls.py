@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from registry.api import (
+    accounts,
     catalogue,
     comments,
     definitions,
@@ -141,6 +142,15 @@ urlpatterns = [
     # A column may have any sign in its name.
     path(
         f"{_PROJECT}/lineage/<slug:kind>/<path:name>", lineage.LineageAPI.as_view(), name="lineage"
+    ),
+    path("accounts", accounts.AccountsAPI.as_view(), name="accounts"),
+    path("accounts/change", accounts.ChangeAccountAPI.as_view(), name="account-change"),
+    path("accounts/password", accounts.GivePasswordAPI.as_view(), name="account-password"),
+    path("proposals", proposals.EveryProposalAPI.as_view(), name="every-proposal"),
+    re_path(
+        rf"^proposals/(?P<proposal_id>[0-9]{{1,18}})/(?P<step>{'|'.join(DECISIONS)})$",
+        proposals.AnyProposalStepAPI.as_view(),
+        name="any-proposal-step",
     ),
     path(f"{_PROJECT}/proposals", proposals.ProposalsAPI.as_view(), name="proposals"),
     re_path(

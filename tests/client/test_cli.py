@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -661,6 +662,55 @@ def test_a_proposal_is_listed_and_decided_on(assay, peer, capsys):
     assert peer.requests[1].json() == {"comment": "fine"}
     with pytest.raises(SystemExit):
         assay("proposals", "refuse", "4")
+
+
+ACCOUNT = {"user": "ana", "kind": "person", "email": "", "is_active": True, "is_staff": True}
+ACCOUNT |= {"is_superuser": False, "login": True}
+WAITS = {"id": 4, "does": "give ana another password", "could_agree": ["root", "petra"]}
+
+
+def test_an_account_is_changed_and_what_waits_is_said(assay, peer, capsys):
+    peer.answers_with(
+        "POST /api/v1/accounts/change", {"account": ACCOUNT, "proposal": WAITS, "alone": False}
+    )
+    peer.answers_with("GET /api/v1/accounts", {"count": 1, "next": None, "results": [ACCOUNT]})
+
+    assert assay("accounts", "change", "ana", "--superuser", "true", "--first-name", "Ana") == 0
+    assert "assay proposals accept 4 --everywhere" in capsys.readouterr().out
+    assert assay("accounts", "list", "ana") == 0
+    assert "ana" in capsys.readouterr().out
+    assert assay("accounts", "change", "ana") == 1
+
+    sent = {"user": "ana", "is_superuser": True, "first_name": "Ana"}
+    assert peer.requests[0].json() == sent
+    assert peer.requests[1].query["user"] == ["ana"]
+
+
+def test_a_password_is_read_and_never_an_argument(assay, peer, capsys, monkeypatch):
+    answer = {"account": ACCOUNT, "proposal": None, "alone": True}
+    peer.answers_with("POST /api/v1/accounts/password", answer)
+    monkeypatch.setattr("sys.stdin", io.StringIO("quite-a-long-one\n"))
+
+    assert assay("accounts", "password", "ana") == 0
+
+    said = capsys.readouterr()
+    assert "quite-a-long-one" not in said.out + said.err
+    assert "the trail says so" in said.err
+    assert peer.requests[0].json() == {"user": "ana", "password": "quite-a-long-one"}
+    with pytest.raises(SystemExit):
+        assay("accounts", "password", "ana", "quite-a-long-one")
+
+
+def test_proposals_of_accounts_are_everywhere(assay, peer, capsys):
+    about = {"state": "accepted", "proposed_by": "olaf", "expires_at": None, "decided_by": "root"}
+    peer.answers_with(
+        "GET /api/v1/proposals", {"count": 1, "next": None, "results": [WAITS | about]}
+    )
+    peer.answers_with("POST /api/v1/proposals/4/accept", WAITS | about)
+
+    assert assay("proposals", "list", "--everywhere") == 0
+    assert assay("proposals", "accept", "4", "--everywhere") == 0
+    assert "accepted" in capsys.readouterr().out
 
 
 def test_a_grant_is_asked_for_given_and_listed(assay, peer, capsys):
