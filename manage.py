@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import nullcontext
 
 from django.core.management import execute_from_command_line
 from django.db import OperationalError, ProgrammingError
 
-from lib.shells import at_shell
+from lib.shells import serve_others
 
 SERVERS = {"serve", "runserver"}
 #: What SQLite and PostgreSQL say of a table that no migration has made yet.
@@ -24,10 +23,10 @@ NO_TABLE = re.compile(r'no such table|relation "\w+" does not exist')
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
     # What a command does is named after whoever runs it; a server serves others.
-    named = nullcontext() if set(sys.argv[1:2]) & SERVERS else at_shell()
+    if set(sys.argv[1:2]) & SERVERS:
+        serve_others()
     try:
-        with named:
-            execute_from_command_line(sys.argv)
+        execute_from_command_line(sys.argv)
     except (OperationalError, ProgrammingError) as exc:
         if not NO_TABLE.search(str(exc)):
             raise

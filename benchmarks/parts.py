@@ -128,7 +128,10 @@ def use_server(folder: Path, redis_url: str) -> None:
     import django
     from django.core.management import call_command
 
+    from lib.shells import serve_others
+
     django.setup()
+    serve_others()  # who approves what it measures is one of a server's people
     call_command("migrate", verbosity=0)
 
 

@@ -16,6 +16,7 @@ from celery.signals import beat_init, worker_init, worker_process_init, worker_r
 from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project import processes
+from lib.shells import serve_others
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 
@@ -38,6 +39,7 @@ def check_redis(**_: object) -> None:
     from featurestore_project import private, startup
     from materialization.compute import scratch
 
+    serve_others()
     try:
         startup.refuse_roots_in_our_state()
         private.close_our_files()
@@ -70,4 +72,5 @@ def say_that_beat_lives(**_: object) -> None:
     from materialization.clocks import keep_noting
     from materialization.requests.watch import watch_processes
 
+    serve_others()
     keep_noting(f"beat@{socket.gethostname()}", then=watch_processes)

@@ -15,10 +15,12 @@ django_application = get_wsgi_application()
 from featurestore_project import private, startup  # noqa: E402 - its imports need the apps loaded
 from featurestore_project.encodings import PlainUtf8  # noqa: E402
 from featurestore_project.request_ids import WithRequestId  # noqa: E402
+from lib.shells import serve_others  # noqa: E402
 from materialization.compute import scratch  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
 application = WithRequestId(PlainUtf8(OnlineFirst(django_application)))
+serve_others()
 startup.refuse_roots_in_our_state()
 private.close_our_files()
 startup.refuse_evicting_redis()

@@ -18,6 +18,7 @@ from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
 from registry.scopes import scope_of
 from registry.told_accounts import password_digest
+from registry.voices import require_no_shell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -62,10 +63,12 @@ def require_own_voice(actor: User, token: ApiToken | None, *, project: str) -> N
     """Return if a decision is a person's own: by their login, or by a token they made themselves.
 
     ``token`` is the API token that the actor came with, None for somebody logged in.
+    :raises ShellMayNotDecide: nobody came with either: it is said at the shell of the server.
     :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
     :raises TokenMayNotDecide: it was made where nobody was logged in by a password of their own.
     :raises PasswordNotYourOwn: somebody else set the password by which the actor logs in.
     """
+    require_no_shell(actor, project=project)
     if not is_person(actor):
         raise ServiceAccountMayNotDecide(
             f"{actor} is a service account; a person with a login has to decide.", project=project

@@ -27,6 +27,7 @@ from registry.models import (
 )
 from registry.told import Told, findings_of_grant, findings_of_version
 from registry.verifying_rights import RIGHTS, Wrong
+from registry.voices import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,6 +157,18 @@ def grant_findings(grants: Sequence[ReadGrant]) -> Iterator[Finding]:
             yield Finding("grants", str(grant), said)
 
 
+def _decisions() -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(verb__in=DECISIONS)
+
+
+def voice_findings(entries: Sequence[AuditEntry]) -> Iterator[Finding]:
+    """Yield which of these decisions were made at a shell, where anybody may be anybody."""
+    for entry in entries:
+        if who := entry.data.get("shell"):
+            said = f"{entry.verb} in the name of {entry.actor_pseudonym} at the shell, by {who}"
+            yield Finding("trail", f"entry {entry.pk}", said)
+
+
 def _told(versions: Sequence[FeatureViewVersion]) -> dict[int, Told]:
     told: dict[int, Told] = defaultdict(Told)
     keys = [version.pk for version in versions]
@@ -184,4 +197,5 @@ STAGES = (
     *(Stage(rows, _of_rights(look)) for rows, look in RIGHTS),
     Stage(_versions, version_findings),
     Stage(_grants, grant_findings),
+    Stage(_decisions, voice_findings),
 )

@@ -17,6 +17,7 @@ import pytest
 from django.db import connection
 
 from lib.connections import get_redis
+from lib.shells import serve_others
 from registry import locks
 from registry.triggers import REMOVAL, statements
 from tests import databases, factories, servers
@@ -44,6 +45,7 @@ hypothesis.settings.load_profile("assay")
 def pytest_configure() -> None:
     # An xdist worker that inherited this would read the settings before its own conftest.
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+    serve_others()  # what tests do is done as a server does it, but where one says ``at_shell``
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -78,18 +78,16 @@ def settle(*, root: Path, at: datetime) -> People:
 def _user(name: str, password: str, *, is_admin: bool, at: datetime) -> User:
     from django.contrib.auth.models import User
 
-    from lib.shells import at_shell
     from registry.hands import has_own_password
     from registry.operations.people.passwords import note_password_changed
 
-    with at_shell():
-        user, created = User.objects.get_or_create(
-            username=name,
-            defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
-        )
-        if created or not user.check_password(password):
-            user.set_password(password)
-            user.save(update_fields=["password"])
+    user, created = User.objects.get_or_create(
+        username=name,
+        defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
+    )
+    if created or not user.check_password(password):
+        user.set_password(password)
+        user.save(update_fields=["password"])
     if not has_own_password(user):
         note_password_changed(user=user, actor=user, at=at)  # as if they had logged in and set it
     return user

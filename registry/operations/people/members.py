@@ -18,7 +18,7 @@ from registry.hands import (
     hands_of,
     is_independent,
     linked_by_password,
-    require_own_password,
+    require_own_voice,
     set_since_agreed,
 )
 from registry.models import Membership, Project
@@ -102,6 +102,7 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
 
     :raises CannotAgree: the actor gave it, has it, or is by their rights the hand of who gave it;
         or two people have agreed already.
+    :raises Forbidden: as ``require_own_voice``.
     """
     project = membership.project
     with managing(project, actor):
@@ -110,7 +111,7 @@ def agree_to_role(*, membership: Membership, actor: User, at: datetime) -> None:
         known = [giver.pk] if giver else []
         if len(membership.hands) > 1 and not set_since_agreed(user, membership):
             raise CannotAgree(f"two people have agreed that {user} is {membership.role} already.")
-        require_own_password(User.objects.get(pk=actor.pk), project=project.name)
+        require_own_voice(actor, None, project=project.name)  # no token comes to this door
         linked = linked_by_password(giver) if giver else set()
         if actor.pk in (user.pk, *known, *linked) or not is_independent(
             actor, project, known, Right.MANAGE_MEMBERS
