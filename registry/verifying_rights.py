@@ -9,11 +9,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
-from django.db.models import F
 
 from lib.batches import in_key_order
 from registry import access, audit, mask_keys
-from registry.choices import AccountKind, Action, Right, Role
+from registry.choices import Action, Right, Role
 from registry.hands import DECIDING_ROLES
 from registry.lifecycle import VERB
 from registry.models import (
@@ -115,14 +114,14 @@ def _roles(project: Project) -> Iterator[Wrong]:
     for user, said in findings_of_roles(memberships, entries):
         yield str(project), f"{pseudonym_of(user)}: {said}"
     for each in _of_programs(memberships):
-        said = f"is a service account and was made {each.role}, which decides"
+        said = f"is a service account and is {each.role}, which decides"
         yield str(project), f"{pseudonym_of(each.user)}: {said}"
 
 
 def _of_programs(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
-    """Return roles that decide and were given to what was a service account by then."""
-    given = memberships.filter(role__in=DECIDING_ROLES, user__account__kind=AccountKind.SERVICE)
-    return given.filter(granted_at__gt=F("user__account__set_at"))
+    """Return roles that decide and stand with what is no person's account."""
+    deciding = memberships.filter(role__in=DECIDING_ROLES)
+    return deciding.exclude(user__in=User.objects.filter(access.PERSON))
 
 
 def _mask_keys(project: Project) -> Iterator[Wrong]:

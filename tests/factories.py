@@ -258,12 +258,19 @@ def give_grant(
 def make_service_account(name: str, cast: Cast, role: Role = Role.AUTHOR) -> User:
     """Return a program's account, made by a superuser as one; nobody can log in with it.
 
-    One with a role that decides was a person's when it was given that.
+    One with a role that decides was a person's when it was given that, and became a program's with
+    it, as accounts could once.
     """
     if role in DECIDING_ROLES:
         account = make_user(name)
         give_role(cast.project, account, role, cast.owner, accepted_by=cast.superuser)
-        users.change_user(user=account, kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
+        marks = {"kind": AccountKind.SERVICE, "set_by": cast.superuser, "set_at": AT}
+        Account.objects.update_or_create(user=account, defaults=marks)
+        audit.record(
+            actor=cast.superuser, verb="user.changed", subject=account, at=AT,
+            before={"kind": "person"}, after={"kind": "service_account"},
+            data=told(account, "kind"),
+        )  # fmt: skip
         return account
     account = users.add_user(
         user=User(username=name), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT

@@ -17,7 +17,6 @@ from registry.access import (
     ActionNotPermitted,
     FeatureViewNotFound,
     ProjectNotFound,
-    ServiceAccountMayNotDecide,
 )
 from registry.choices import AccountKind, Role, State
 from registry.hands import hands_of
@@ -32,6 +31,7 @@ from tests.factories import (
     VIEW,
     give_role,
     make_project,
+    make_service_account,
     make_user,
     make_version,
     seen,
@@ -365,6 +365,9 @@ def test_a_persons_account_needs_no_password(cast):
 
 def test_an_account_that_becomes_a_services_loses_its_login_and_its_say(cast):
     token_for(cast.steward)
+    members.revoke_role(
+        project=cast.project, user=cast.steward, role=Role.STEWARD, actor=cast.owner, at=AT
+    )
     users.change_user(
         user=fresh(cast.steward), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT
     )
@@ -375,7 +378,7 @@ def test_an_account_that_becomes_a_services_loses_its_login_and_its_say(cast):
     assert (changed.verb, password.verb) == ("user.changed", "user.password_changed")
     assert (changed.before["kind"], changed.after["kind"]) == ("person", "service_account")
     version = make_version(cast, state=State.IN_REVIEW)
-    with pytest.raises(ServiceAccountMayNotDecide):
+    with pytest.raises(ActionNotPermitted):
         # Also by an object loaded before: what counts is what is stored.
         approve_version(version=version, packet_hash=seen(version), actor=cast.steward, at=AT)
 
@@ -429,6 +432,31 @@ def test_what_became_a_program_while_a_role_waited_does_not_get_it(cast):
     assert roles_of(cast, newcomer) == []
 
 
+@pytest.mark.parametrize(("who", "role"), [("steward", "steward"), ("owner", "owner")])
+def test_nobody_with_a_role_that_decides_becomes_a_program(as_, cast, who, role):
+    person = fresh(getattr(cast, who))
+    said = f"{who} is {role} of rides, and a service account never decides"
+    with pytest.raises(members.ServiceAccountDecidesNothing, match=said):
+        users.change_user(user=person, kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
+
+    form = {"username": who, "email": "", "is_active": "on", "kind": AccountKind.SERVICE}
+    page = f"/admin/auth/user/{person.pk}/change/"
+    assert said in as_("superuser").post(page, form, follow=True).text
+
+    stored = fresh(person)
+    assert access.is_person(stored)
+    assert (stored.is_staff, stored.has_usable_password()) == (True, True)
+    assert roles_of(cast, person) == [role]
+    assert not AuditEntry.objects.filter(verb="user.changed").exists()
+
+
+def test_one_that_kept_such_a_role_as_it_became_a_program_is_named(cast):
+    make_service_account("kept", cast, Role.STEWARD)
+
+    (said,) = [str(each) for each in verifying.findings()]
+    assert "is a service account and is steward, which decides" in said
+
+
 def test_one_that_was_given_such_a_role_past_us_is_named(cast, robot):
     assert list(verifying.findings()) == []
     later = AT + timedelta(days=1)
@@ -445,7 +473,7 @@ def test_one_that_was_given_such_a_role_past_us_is_named(cast, robot):
         access.sync_permissions(cast.project, robot)
 
     said = [str(each) for each in verifying.findings()]
-    assert any("is a service account and was made steward, which decides" in each for each in said)
+    assert any("is a service account and is steward, which decides" in each for each in said)
 
 
 def roles_of(cast, user):

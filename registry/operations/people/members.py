@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from registry.models import Proposal
 
 
+#: Roles that a refusal names.
+MOST_NAMED = 10
+
+
 class LastOwner(Conflict):
     code = "last_owner"
 
@@ -94,6 +98,22 @@ def require_may_have(user: User, role: Role) -> None:
     raise ServiceAccountDecidesNothing(
         f"{user} is a service account and never decides, so it is no {role}; it may be: {others}."
         " If a person is behind it, a superuser says so on the account's page first."
+    )
+
+
+def require_decides_nothing(user: User) -> None:
+    """Return if a person's account may become a service account: it has no role that decides.
+
+    :raises ServiceAccountDecidesNothing: names the roles that have to be taken first.
+    """
+    held = Membership.objects.filter(user=user, role__in=DECIDING_ROLES).select_related("project")
+    roles = [f"{each.role} of {each.project}" for each in held.order_by("project__name", "role")]
+    if not roles:
+        return
+    told = ", ".join(roles[:MOST_NAMED]) + (" and of others" if len(roles) > MOST_NAMED else "")
+    raise ServiceAccountDecidesNothing(
+        f"{user} is {told}, and a service account never decides. Take these roles on the pages of"
+        " the projects first, then make it one."
     )
 
 

@@ -16,6 +16,7 @@ from registry import access, account_names, audit, epoch, locks
 from registry.choices import AccountKind, ProposalKind
 from registry.hands import hands_of, note_password
 from registry.models import Account, Project
+from registry.operations.people.members import require_decides_nothing
 from registry.operations.people.passwords import note_password_changed
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE, decides_anything
@@ -80,6 +81,7 @@ def change_user(
     makes somebody a superuser, or opens an account that decides anything to somebody else, waits
     for a second superuser, where there is one, and is returned as a proposal.
     :raises LastSuperuser: nobody would be left who can manage accounts.
+    :raises ServiceAccountDecidesNothing: it becomes a program's, and has a role that decides.
     :raises RightsChanged: somebody else changed what the account may do a moment ago.
     """
     access.require_superuser(actor)
@@ -119,10 +121,13 @@ def store_account(
     """Store what an account becomes inside a change that these people agreed to.
 
     Of words the entry says which changed, for it is never erased.
+    :raises ServiceAccountDecidesNothing: it becomes a program's, and has a role that decides.
     """
     was = access.kind_of(stored)
     actor = agreed[0]
     if kind is not was:
+        if kind is AccountKind.SERVICE:
+            require_decides_nothing(user)
         _change_kind(user, kind, actor, at, had_password=stored.has_usable_password())
     if user.is_superuser and not stored.is_superuser:
         _mark(user, kind, actor, at)

@@ -243,6 +243,10 @@ def test_an_owner_who_revokes_the_other_lets_nobody_in_alone(cast):
 
 
 def test_making_the_others_programs_leaves_nobody_alone_either(cast, second_superuser):
+    give_role(cast.project, cast.superuser, Role.OWNER, cast.owner, accepted_by=second_superuser)
+    members.revoke_role(
+        project=cast.project, user=cast.owner, role=Role.OWNER, actor=cast.superuser, at=AT
+    )
     for other in (second_superuser, cast.owner):
         users.change_user(user=fresh(other), kind=AccountKind.SERVICE, actor=cast.superuser, at=AT)
 
