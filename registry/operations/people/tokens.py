@@ -1,47 +1,56 @@
 """API tokens: issued with their limits, shown once, rotated, revoked.
 
-Not for finding the token behind a text: ``authentication`` does.
+Not for what limits mean (``token_limits``) or finding the token behind a text (``authentication``).
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, NotFound, did_you_mean
+from lib.errors import Conflict, NotFound
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
 from registry.hands import has_own_password
-from registry.models import ApiToken, FeatureView, Membership
-from registry.scopes import is_limited, networks_of, scope_of
+from registry.models import ApiToken, Membership
+from registry.operations.people.token_limits import (
+    NO_LIMITS,
+    BadTokenRequest,
+    Limits,
+    NotYourToken,
+    checked,
+    require_within,
+)
+from registry.scopes import is_limited, scope_of
 from registry.told_accounts import token_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from registry.models import Project
-    from registry.scopes import Networks, Scope
+
+__all__ = [
+    "NO_LIMITS",
+    "BadTokenRequest",
+    "Limits",
+    "NotYourToken",
+    "TokenNotFound",
+    "TokenNotLive",
+    "checked",
+    "facts",
+    "issue_token",
+    "revoke_token",
+    "rotate_token",
+]
 
 MAX_TOKEN_NAME = 100
-#: Views, rights and networks that one token is limited to, each.
-MAX_LIMITS = 100
 MAX_OVERLAP_HOURS = 30 * 24
-
-
-class BadTokenRequest(Invalid):
-    code = "invalid_token_request"
-
-
-class NotYourToken(Forbidden):
-    code = "not_your_token"
 
 
 class TokenNotLive(Conflict):
@@ -50,17 +59,6 @@ class TokenNotLive(Conflict):
 
 class TokenNotFound(NotFound):
     code = "token_not_found"
-
-
-class Limits(NamedTuple):
-    """What a token is for, in the words of whoever asks for it; an empty limit is none."""
-
-    views: Sequence[str] = ()
-    rights: Sequence[str] = ()
-    networks: Sequence[str] = ()
-
-
-NO_LIMITS = Limits()
 
 
 @transaction.atomic
@@ -88,7 +86,7 @@ def issue_token(
         _require_may_issue(user, actor, project)
     token, text = _new(user, name, actor, at, days, project, checked(limits, project))
     token.may_decide = is_logged_in and _is_own(token)
-    _require_within(actor, token)
+    require_within(actor, token)
     token.save()
     audit.record(
         actor=actor,
@@ -133,7 +131,7 @@ def rotate_token(
         )
         successor.replaces = token
         successor.may_decide = is_logged_in and _is_own(successor)
-        _require_within(actor, successor)
+        require_within(actor, successor)
         successor.save()
         ends = min(token.expires_at, at + timedelta(hours=overlap_hours))
         ApiToken.objects.filter(pk=token.pk).update(expires_at=ends)
@@ -156,33 +154,6 @@ def rotate_token(
         )
     token.refresh_from_db()
     return successor, text
-
-
-def checked(limits: Limits, project: Project | None) -> Limits:
-    """Return limits as they are stored; ``project`` None leaves the views as they are.
-
-    :raises BadTokenRequest: names what means nothing, and what would.
-    """
-    for what, asked in zip(Limits._fields, limits, strict=True):
-        if len(asked) > MAX_LIMITS:
-            raise BadTokenRequest(f"{len(asked)} {what}; a token has at most {MAX_LIMITS}.")
-    if unknown := sorted(set(limits.rights) - {*Right}):
-        name = unknown[0][:SHOWN_LENGTH]
-        raise BadTokenRequest(f"there is no right {name!r}.{did_you_mean(name, list(Right))}")
-    if project is not None and limits.views:
-        known = list(FeatureView.objects.filter(project=project).values_list("name", flat=True))
-        if unknown := sorted(set(limits.views) - {*known}):
-            name = unknown[0][:SHOWN_LENGTH]
-            hint = did_you_mean(name, known)
-            raise BadTokenRequest(f"{project} has no feature view {name!r}.{hint}")
-    try:
-        networks = {str(network) for network in networks_of(limits.networks)}
-    except ValueError as exc:
-        raise BadTokenRequest(
-            f"{str(exc)[:SHOWN_LENGTH]}; write networks as 10.1.0.0/16 or 2001:db8::/32, single"
-            " addresses as they are."
-        ) from exc
-    return Limits(sorted(set(limits.views)), sorted(set(limits.rights)), sorted(networks))
 
 
 def facts(token: ApiToken) -> dict[str, Any]:
@@ -229,54 +200,6 @@ def _is_own(token: ApiToken) -> bool:
     """Tell whether nobody but its user can have made a token, by what its user logs in with."""
     is_theirs = token.user_id == token.created_by_id
     return is_theirs and has_own_password(User.objects.get(pk=token.user_id))
-
-
-def _require_within(actor: User, token: ApiToken) -> None:
-    """Return if the token does nothing that the one the actor came with does not.
-
-    One for oneself lives no longer either; how long a program's does is for who manages it.
-
-    :raises NotYourToken: it would: whoever finds a token must not make a stronger one of it.
-    """
-    scope = scope_of(actor)
-    if scope is None:
-        return
-    wider = [
-        what
-        for what, is_wider in (
-            ("other projects", scope.project_id not in (None, token.project_id)),
-            ("other views", _exceeds(token.views, scope.views)),
-            ("other rights", _exceeds(token.rights, scope.rights)),
-            ("other networks", not _inside(networks_of(token.networks), scope.networks)),
-            (f"longer than until {scope.expires_at:%Y-%m-%d}", _outlives(token, actor, scope)),
-        )
-        if is_wider
-    ]
-    if wider:
-        raise NotYourToken(
-            f"the token you came with makes none for {', '.join(wider)}. Ask for less, or make it"
-            " in the admin."
-        )
-
-
-def _outlives(token: ApiToken, actor: User, scope: Scope) -> bool:
-    return token.user_id == actor.pk and token.expires_at > scope.expires_at
-
-
-def _exceeds(asked: Sequence[str], allowed: frozenset[str]) -> bool:
-    return bool(allowed) and (not asked or not allowed.issuperset(asked))
-
-
-def _inside(asked: Networks, allowed: Networks) -> bool:
-    if not allowed:
-        return True
-    return bool(asked) and all(any(_is_part(one, of) for of in allowed) for one in asked)
-
-
-def _is_part(one: IPv4Network | IPv6Network, of: IPv4Network | IPv6Network) -> bool:
-    if isinstance(one, IPv4Network):
-        return isinstance(of, IPv4Network) and one.subnet_of(of)
-    return isinstance(of, IPv6Network) and one.subnet_of(of)
 
 
 def _require_may_issue(user: User, actor: User, project: Project | None) -> None:
