@@ -17,6 +17,7 @@ from registry.api import (
     proposals,
     questions,
     reviews,
+    service_accounts,
     tokens,
     trail,
     versions,
@@ -72,12 +73,12 @@ urlpatterns = [
     path(f"{_PROJECT}/definitions", definitions.DefinitionsAPI.as_view(), name="definitions"),
     path(
         f"{_PROJECT}/service-accounts",
-        tokens.ServiceAccountsAPI.as_view(),
+        service_accounts.ServiceAccountsAPI.as_view(),
         name="service-accounts",
     ),
     path(
         f"{_PROJECT}/service-accounts/<slug:name>",
-        tokens.ServiceAccountAPI.as_view(),
+        service_accounts.ServiceAccountAPI.as_view(),
         name="service-account",
     ),
     path(f"{_PROJECT}/tokens", tokens.TokensAPI.as_view(), name="tokens"),
