@@ -1,6 +1,6 @@
-"""Roles, rights, who is a person, and the only ways to load what somebody may see.
+"""Rights, who is a person, and the only ways to load what somebody may see.
 
-Loading an object and authorising it is one call. Permissions are written here and nowhere else.
+Loading an object and authorising it is one call. Not for which role carries which right: ``roles``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
-from django.contrib.auth.models import Permission
 from django.db.models import Q
 from guardian.shortcuts import get_perms, get_users_with_perms
 
 from lib.errors import Forbidden, NotFound, Unauthenticated, did_you_mean
-from registry.choices import AccountKind, Right, Role, State
-from registry.models import FeatureView, FeatureViewVersion, Membership, Project
+from registry.choices import AccountKind, Right, State
+from registry.models import FeatureView, FeatureViewVersion, Project
 from registry.newest import newest_of, numbers_of
+from registry.roles import DECISIONS, ROLES
 from registry.scopes import carry, is_limited, scope_of
 from registry.spec.versions import parse_version
 
@@ -25,41 +25,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from rest_framework.request import Request
-
-_READ = {Right.VIEW_PROJECT, Right.READ_ONLINE, Right.READ_OFFLINE}
-_PLANNER = {Right.VIEW_PROJECT, Right.PLAN_FEATUREVIEW}
-_AUTHOR = _READ | _PLANNER | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
-_OPERATOR = {Right.VIEW_PROJECT, Right.MATERIALIZE_FEATUREVIEW, Right.CHANGE_SCHEDULE}
-_STEWARD = _OPERATOR | {
-    Right.APPROVE_FEATUREVIEW,
-    Right.BREAK_GLASS,
-    Right.RELEASE_FEATUREVIEW,
-    Right.VIEW_AUDITENTRY,
-    Right.GIVE_READGRANT,
-}
-_OWNER = _AUTHOR | _STEWARD | {Right.MANAGE_MEMBERS}
-#: What each role may do in its project; the one place that says so.
-ROLES: dict[Role, frozenset[Right]] = {
-    Role.CONSUMER: frozenset(_READ),
-    Role.PLANNER: frozenset(_PLANNER),
-    Role.AUTHOR: frozenset(_AUTHOR | {Right.MATERIALIZE_FEATUREVIEW}),
-    Role.STEWARD: frozenset(_STEWARD),
-    Role.OPERATOR: frozenset(_OPERATOR),
-    Role.AUDITOR: frozenset({Right.VIEW_PROJECT, Right.VIEW_AUDITENTRY}),
-    Role.OWNER: frozenset(_OWNER),
-}
-
-
-#: What only people do, whatever role a service account has: decide, release, say who may.
-DECISIONS = frozenset(
-    {
-        Right.APPROVE_FEATUREVIEW,
-        Right.BREAK_GLASS,
-        Right.RELEASE_FEATUREVIEW,
-        Right.MANAGE_MEMBERS,
-        Right.GIVE_READGRANT,
-    }
-)
 
 #: Which accounts are persons': those that were made or marked as such, with or without a password.
 #: One that nobody said anything of, made in a shell, is a person's only if a password lets somebody
@@ -153,26 +118,24 @@ class Rights:
             return
         scope = scope_of(self.user)
         project = obj.project if isinstance(obj, FeatureView) else obj
+        about = {"permission": right, "project": project.name}
         name = self.user.get_username() or "anonymous"
         if scope is not None and not scope.allows(right, obj):
             raise TokenTooNarrow(
                 f"the token is limited, and not for the right {right} on {obj}; whoever manages it"
                 " can see its limits.",
-                permission=right,
-                project=project.name,
+                **about,
             )
         if self._holds(right, obj):
             raise ServiceAccountMayNotDecide(
                 f"{name} is a service account, and no role lets one use the right {right}; a person"
                 " with a login has to do that.",
-                permission=right,
-                project=project.name,
+                **about,
             )
         roles = ", ".join(role for role, rights in ROLES.items() if right in rights)
         raise ActionNotPermitted(
             f"{name} lacks the right {right} on {obj}; roles that have it: {roles}.",
-            permission=right,
-            project=project.name,
+            **about,
         )
 
     def _holds(self, right: Right, obj: Project | FeatureView) -> bool:
@@ -300,11 +263,8 @@ def access_feature_view(
     :raises ProjectNotFound, FeatureViewNotFound: there is none, or the user may not know of it.
     """
     project = access_project(user, project_name)
-    feature_view = (
-        FeatureView.objects.select_related("project", "default_version")
-        .filter(project=project, name=name)
-        .first()
-    )
+    views = FeatureView.objects.select_related("project", "default_version")
+    feature_view = views.filter(project=project, name=name).first()
     if feature_view is None:
         known = FeatureView.objects.filter(project=project).values_list("name", flat=True)
         raise FeatureViewNotFound(
@@ -338,21 +298,3 @@ def access_version(
         known = numbers_of(feature_view.versions.all())
         raise VersionNotFound(f"{name} has no version {number!r}.{did_you_mean(number, known)}")
     return found
-
-
-def sync_permissions(project: Project, user: User) -> None:
-    """Make the user's guardian rows on the project exactly what their roles say."""
-    roles = Membership.objects.filter(project=project, user=user).values_list("role", flat=True)
-    wanted = {str(right) for role in roles for right in ROLES[Role(role)]}
-    rows = project.projectuserobjectpermission_set
-    present = set(rows.filter(user=user).values_list("permission__codename", flat=True))
-    granted = Permission.objects.filter(
-        content_type__app_label=Project._meta.app_label,
-        content_type__model=Project._meta.model_name,
-        codename__in=wanted - present,
-    )
-    rows.bulk_create(
-        rows.model(content_object=project, user=user, permission=each) for each in granted
-    )
-    if present - wanted:
-        rows.filter(user=user, permission__codename__in=present - wanted).delete()

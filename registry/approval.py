@@ -1,7 +1,7 @@
 """Who may approve a version, how many have to, and how many have.
 
 Not for approving (``operations.lifecycle.reviews``), for whose hand an account is (``hands``), nor
-for the two rules that stand with their tables: which role has the right (``access.ROLES``), and
+for the two rules that stand with their tables: which role has the right (``roles.ROLES``), and
 that no editor decides (``lifecycle``).
 """
 

@@ -168,7 +168,7 @@ class Look(StrEnum):
 
 
 class Role(StrEnum):
-    """What a person or service is in one project; ``access.ROLES`` says what each may do."""
+    """What a person or service is in one project; ``roles.ROLES`` says what each may do."""
 
     CONSUMER = "consumer"
     PLANNER = "planner"

@@ -13,9 +13,10 @@ from django.contrib.auth.models import User
 from django.db.models import F, Q
 
 from lib.errors import Forbidden
-from registry.access import ROLES, ServiceAccountMayNotDecide, is_person
+from registry.access import ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
+from registry.roles import ROLES
 from registry.scopes import scope_of
 from registry.told_accounts import password_digest
 from registry.voices import require_no_shell
@@ -270,10 +271,8 @@ def set_since_agreed(user: User, membership: Membership) -> bool:
 
 def was_admitted(user: User, version: FeatureViewVersion, people: Collection[int]) -> bool:
     """Return whether two people, none of these, agreed to one of the rights to approve."""
-    known = [*_raised_by(user)] if user.is_superuser else []
-    project = version.feature_view.project
-    roles = roles_with(Right.APPROVE_FEATUREVIEW, project, user)
-    agreed = [known, *(role.hands for role in roles)]
+    roles = roles_with(Right.APPROVE_FEATUREVIEW, version.feature_view.project, user)
+    agreed = [_raised_by(user), *(role.hands for role in roles)]
     return any(
         len(hands) > 1 and all(set(people).isdisjoint(each) for each in hands) for hands in agreed
     )

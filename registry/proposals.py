@@ -17,6 +17,7 @@ from registry import access, hands
 from registry.choices import ProposalKind, ProposalState, Right
 from registry.models import Account, AuditEntry, Membership, Project, Proposal
 from registry.models.names import pseudonym_of
+from registry.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ OPEN_FOR = timedelta(days=14)
 ALONE = {"second_person": "there is none"}
 #: Columns of an account that say who somebody is.
 WORDS = ("email", "username")
-_MANAGING = [role for role, rights in access.ROLES.items() if Right.MANAGE_MEMBERS in rights]
+_MANAGING = [role for role, rights in ROLES.items() if Right.MANAGE_MEMBERS in rights]
 #: Kinds that only superusers propose and accept.
 _OF_SUPERUSERS = (ProposalKind.ROOT, ProposalKind.ACCOUNT, ProposalKind.PASSWORD)
 

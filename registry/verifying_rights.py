@@ -30,6 +30,7 @@ from registry.models import (
     Project,
 )
 from registry.models.names import pseudonym_of
+from registry.roles import ROLES as RIGHTS_OF
 from registry.told_accounts import (
     AGREED,
     DELETED,
@@ -186,7 +187,7 @@ def _permissions(project: Project) -> Iterator[Wrong]:
     """Nobody holds a right on the project that none of their roles carries."""
     roles: dict[int, set[str]] = defaultdict(set)
     for user, role in Membership.objects.filter(project=project).values_list("user", "role"):
-        roles[user] |= {str(right) for right in access.ROLES[Role(role)]}
+        roles[user] |= {str(right) for right in RIGHTS_OF[Role(role)]}
     held = project.projectuserobjectpermission_set.values_list("user", "permission__codename")
     for user, right in held:
         if right not in roles[user]:

@@ -38,6 +38,7 @@ from registry.models import Project, Proposal
 from registry.operations.people import members, projects
 from registry.operations.registration.registered import drift_of
 from registry.proposals import open_proposals, visible_proposals, words_of
+from registry.roles import ROLES
 
 if TYPE_CHECKING:
     from django import forms
@@ -257,5 +258,5 @@ def _role_words() -> list[tuple[str, str]]:
     words = {right: str(name).removeprefix("Can ") for right, name in Project._meta.permissions}
     return [
         (role, "; ".join(words[right] for right in words if right in rights))
-        for role, rights in access.ROLES.items()
+        for role, rights in ROLES.items()
     ]

@@ -1,6 +1,6 @@
 """Whose objects a person sees in the admin: those of the projects in which they hold a right.
 
-Not for deciding what a right allows: ``access.ROLES`` says that.
+Not for deciding what a right allows: ``roles.ROLES`` says that.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle.reviews import approve_version
 from registry.operations.people import members, passwords, projects, tokens, users
 from registry.operations.people.passwords import ServiceAccountHasNoLogin
+from registry.roles import sync_permissions
 from registry.spec.versions import BadVersion
 from tests.factories import (
     AT,
@@ -470,7 +471,7 @@ def test_one_that_was_given_such_a_role_past_us_is_named(cast, robot):
             project=cast.project, user=robot, role=Role.STEWARD, granted_by=cast.owner,
             granted_at=later, hands=hands,
         )  # fmt: skip
-        access.sync_permissions(cast.project, robot)
+        sync_permissions(cast.project, robot)
 
     said = [str(each) for each in verifying.findings()]
     assert any("is a service account and is steward, which decides" in each for each in said)

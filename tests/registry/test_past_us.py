@@ -13,13 +13,14 @@ from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
 from lib.shells import at_shell
-from registry import access, epoch, verifying
+from registry import epoch, verifying
 from registry.approval import NotAsTold
 from registry.authentication import digest
 from registry.choices import Role, State
 from registry.hands import has_own_password
 from registry.models import Account, ApiToken, AuditEntry, Membership, ReadGrant
 from registry.operations.people import members, service_accounts, users
+from registry.roles import sync_permissions
 from registry.told_accounts import password_digest
 from registry.triggers import REMOVAL
 from tests.factories import AT, approve, give_grant, make_version, token_for
@@ -229,7 +230,7 @@ def _back(cast, user):
     members.revoke_role(project=cast.project, user=user, role=Role.STEWARD, actor=cast.owner, at=AT)
     second = role.accepted_by_id, role.agreed_at, json.dumps(role.hands)
     by_sql(ROLE, role.project_id, user.pk, role.role, cast.owner.pk, role.granted_at, *second)
-    access.sync_permissions(cast.project, user)
+    sync_permissions(cast.project, user)
 
 
 def _token(cast, user):

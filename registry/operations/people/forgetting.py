@@ -15,6 +15,7 @@ from registry.models import ApiToken, Membership, Project, UsedName
 from registry.models.names import pseudonym_of
 from registry.operations.people.users import LastSuperuser
 from registry.queries import owned_alone
+from registry.roles import sync_permissions
 from registry.told_accounts import ALL, told
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _erase(user: User) -> None:
     for membership in Membership.objects.filter(user=user).select_related("project"):
         project = membership.project
         membership.delete()
-        access.sync_permissions(project, user)
+        sync_permissions(project, user)
     ApiToken.objects.filter(user=user).delete()
     UsedName.objects.filter(user=user).update(user=None)
     user.set_unusable_password()

@@ -22,6 +22,7 @@ from registry.choices import AccountKind, Role
 from registry.hands import require_own_password
 from registry.models import Account, Identity, Membership, Project
 from registry.openid import groups_of, said_at
+from registry.roles import sync_permissions
 from registry.told_accounts import ALL, told
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _take(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) 
         if (row.project, Role(row.role)) in wanted:
             continue
         row.delete()
-        access.sync_permissions(row.project, user)
+        sync_permissions(row.project, user)
         audit.record(
             actor=None,
             verb="membership.revoked",
@@ -192,7 +193,7 @@ def _give(user: User, wanted: Mapping[tuple[Project, Role], str], at: datetime) 
         Membership.objects.create(
             project=project, user=user, role=role, group=group, granted_at=at, hands=[[]]
         )
-        access.sync_permissions(project, user)
+        sync_permissions(project, user)
 
 
 def _find(claims: Mapping[str, Any]) -> Identity | None:

@@ -24,6 +24,7 @@ from registry.hands import (
 from registry.models import Membership, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
+from registry.roles import sync_permissions
 from registry.told_accounts import SECOND
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def revoke_role(*, project: Project, user: User, role: Role, actor: User, at: da
                 f"{user} is the last active owner of {project}; make another one first."
             )
         removed, _ = memberships.filter(user=user, role=role).delete()
-        access.sync_permissions(project, user)
+        sync_permissions(project, user)
         if removed:
             audit.record(
                 actor=actor,
@@ -220,5 +221,5 @@ def grant(
             agreed_at=at if accepted_by else None,
             hands=hands,
         )
-    access.sync_permissions(project, user)
+    sync_permissions(project, user)
     return found
