@@ -17,13 +17,14 @@ import msgspec
 from lib.decoding import converter
 from lib.errors import Invalid, TooLarge, did_you_mean
 from registry.choices import Kind
+from registry.reading.mending import mended, part_of, stand_ins
 from registry.reading.rules import rule_problems
 from registry.reading.shape import shape_problems
 from registry.reading.yaml_documents import BadYaml, Document, Path, load_documents
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
 from registry.spec.on_demand import OnDemandViewSpec
-from registry.spec.sources import SOURCE_KINDS, Source
+from registry.spec.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sized
@@ -38,25 +39,6 @@ STRUCTS: dict[Kind, type[Described]] = {
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }
 _READERS = {kind: converter(struct) for kind, struct in STRUCTS.items()}
-#: What stands in for required parts that cannot be read, while the rules judge the others.
-STAND_INS: dict[Kind, dict[str, Any]] = {
-    Kind.ENTITY: {"name": "a", "join_keys": [{"name": "a", "type": "string"}]},
-    Kind.DATA_SOURCE: {"name": "a", "event_timestamp": {"column": ""}},
-    Kind.FEATURE_VIEW: {
-        "name": "a",
-        "entities": ["a"],
-        "source": "a",
-        "features": [{"name": "a", "type": "string"}],
-    },
-    Kind.ON_DEMAND_FEATURE_VIEW: {
-        "name": "a",
-        "inputs": {"request": {"a": "string"}},
-        "features": [{"name": "a", "type": "string", "sql": "1"}],
-    },
-    Kind.FEATURE_SERVICE: {"name": "a", "features": ["a:a"]},
-}
-#: A key of a document or, with an index, one item of its list.
-Part = tuple[str, int | None]
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_BYTES = 2_000_000
 #: Mistakes that are looked for; a text of nothing else would take as long as it pleases.
@@ -196,11 +178,11 @@ def _definition(file: str, document: Document) -> Definition | list[Problem]:
     found = _form_problems(document, kind, body)
     if len(found) >= MAX_PROBLEMS:  # not all are known, so the rules would judge what is wrong
         return [_problem(file, document, *each) for each in found.items()]
-    missing = {(key, None) for key in _stand_ins(kind, body) if key not in body}
-    wrong = missing | {_part(path) for path in found}
-    spec = _READERS[kind](_mended(kind, body, wrong))
+    missing = {(key, None) for key in stand_ins(kind, body) if key not in body}
+    wrong = missing | {part_of(path) for path in found}
+    spec = _READERS[kind](mended(kind, body, wrong))
     rules = [
-        each for each in rule_problems(spec) if not wrong & {_part(each[0]), _part(each[0][:1])}
+        each for each in rule_problems(spec) if not wrong & {part_of(each[0]), part_of(each[0][:1])}
     ]
     problems = [_problem(file, document, *each) for each in (*found.items(), *rules)]
     if problems:
@@ -218,39 +200,6 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
     for path in islice(_unstorable(body, ()), MAX_PROBLEMS):
         found[path] = "it holds a character that text cannot be stored with; write the words alone."
     return found | dict(_unquoted_versions(document))
-
-
-def _stand_ins(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
-    """Return what a document of the kind must have; a source by the kind of source it is."""
-    if kind is not Kind.DATA_SOURCE:
-        return STAND_INS[kind]
-    given = body.get("type")
-    word = given if isinstance(given, str) and given in SOURCE_KINDS else next(iter(SOURCE_KINDS))
-    return STAND_INS[kind] | {"type": word} | SOURCE_KINDS[word].example
-
-
-def _part(path: Path) -> Part:
-    index = path[1] if len(path) > 1 else None
-    return str(path[0]), index if isinstance(index, int) else None
-
-
-def _mended(kind: Kind, body: dict[str, Any], wrong: set[Part]) -> dict[str, Any]:
-    """Return a document that can be read: wrong parts left out or, if required, stood in for.
-
-    So the rules can judge the rest of it; what they say about the wrong parts does not count.
-    """
-    stand_ins = _stand_ins(kind, body)
-    mended = {key: list(each) if isinstance(each, list) else each for key, each in body.items()}
-    for key, index in wrong:
-        if key not in stand_ins:
-            mended.pop(key, None)
-        elif index is None:
-            mended[key] = stand_ins[key]
-        else:
-            mended[key][index] = stand_ins[key][0]
-    if ("source", None) in wrong:  # its name is what the SQL is checked against
-        mended.pop("sql", None)
-    return mended
 
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:

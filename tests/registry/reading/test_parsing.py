@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry.reading.mending import STAND_INS
 from registry.reading.parsing import (
     MAX_PROBLEMS,
-    STAND_INS,
     InvalidDefinitions,
     parse_files,
     parse_objects,
