@@ -8,12 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from assay.answers import Answer
 from assay.errors import ServerError, another_question
 from assay.extras import require
 from assay.frames import EVENT_TIMESTAMP, SentFrame
 from assay.shapes import JSON, ArrowTable, Columns, DataFrame
 from assay.tables import beside, columns_of_table, table_of, to_pandas, with_one_json_text
-from assay.transport import Answer
 from assay.value_types import decode_values
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"

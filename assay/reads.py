@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from assay.answers import Answer
 from assay.calls import Calls
 from assay.encoding import instant
 from assay.errors import Invalid
@@ -17,7 +18,6 @@ from assay.frames import entity_frame, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
 from assay.shapes import JSON, EntityFrame, Features, Timing
-from assay.transport import Answer
 
 # A training set is computed while the client waits; an online read never takes this long.
 HISTORICAL_TIMEOUT_SECONDS = 600.0

@@ -1,15 +1,13 @@
-"""One pooled connection to the server: authentication, retries, timeouts, problems → exceptions.
-Not for what the calls mean; that is beside each call.
+"""One pooled connection to the server: authentication, retries, timeouts.
+Not for what the calls mean (that is beside each call) or how answers are read (``answers``).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -20,6 +18,7 @@ from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry, Timeout
 
 from assay import errors
+from assay.answers import Answer, raise_for_status
 from assay.config import WHERE_TOKENS_ARE_MADE, Config
 from assay.encoding import to_json
 from assay.version import __version__
@@ -37,34 +36,6 @@ CHECK_ADDRESS = (
 )
 
 Query = Mapping[str, "str | int | bool | Sequence[str] | None"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A successful answer, read in full."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("Content-Type", "").split(";")[0].strip()
-
-    def json(self) -> Any:
-        """Parse the body.
-
-        :raises ServerError: it is not JSON, so something other than the server answered.
-        """
-        try:
-            return json.loads(self.body)
-        except ValueError as exc:
-            kind = self.content_type or "of no type"
-            message = (
-                f"the answer is {kind}, not JSON: {_excerpt(self.body)}; "
-                "does the address lead to an Assay server?"
-            )
-            raise errors.ServerError(message, status=self.status) from exc
 
 
 class RetryBroken(Retry):
@@ -231,7 +202,7 @@ class Transport:
             )
             try:
                 self._raise_for_page(response)
-                _raise_for_status(response)
+                raise_for_status(response)
                 yield response
                 response.drain_conn()
             except BaseException:
@@ -310,40 +281,5 @@ def _query_string(query: Query | None) -> str:
     return "?" + urlencode(plain, doseq=True) if plain else ""
 
 
-def _raise_for_status(response: urllib3.BaseHTTPResponse) -> None:
-    if 200 <= response.status < 300:
-        return
-    if 300 <= response.status < 400:
-        target = response.headers.get("Location", "nowhere")
-        message = f"the server redirects to {target}; give that address if you trust it"
-        raise errors.ServerError(message, status=response.status, location=target)
-    error = errors.from_problem(response.status, _problem(response.status, response.data))
-    error.retry_after = _seconds(response.headers.get("Retry-After", ""))
-    raise error
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Read a Retry-After in seconds; one that is a date is not obeyed: clocks differ."""
-    return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
-
-
 def _made_again(config: Config, timeout_seconds: float | None) -> Transport:
     return Transport(config, timeout_seconds=timeout_seconds)
-
-
-def _problem(status: int, body: bytes) -> dict[str, Any]:
-    """Read a problem+json body; what is not one (a proxy's page) becomes its detail."""
-    try:
-        problem = json.loads(body)
-    except ValueError:
-        problem = None
-    if isinstance(problem, dict):
-        return problem
-    return {"detail": f"the server answered {status}: {_excerpt(body)}"}
-
-
-def _excerpt(body: bytes) -> str:
-    text = " ".join(body[:200].decode(errors="replace").split())
-    if text.startswith("<"):
-        return "markup"
-    return repr(text) if text else "an empty body"

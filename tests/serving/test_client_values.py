@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from assay.answers import Answer
 from assay.frames import SentFrame
 from assay.historical import ARROW_STREAM, RetrievalJob
 from assay.online import OnlineResponse
-from assay.transport import Answer
 from tests import factories
 from tests.serving import historical_world, online_world
 
