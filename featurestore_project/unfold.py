@@ -105,7 +105,7 @@ UNFOLD: dict[str, Any] = {
                         "title": "Review desk",
                         "icon": "fact_check",
                         "link": _to(VERSIONS, "?state=in_review"),
-                        "badge": "registry.admin.review.waiting_badge",
+                        "badge": "registry.admin.review_list.waiting_badge",
                         "badge_variant": "warning",
                         "permission": _staff,
                         "active": lambda request: "/featureviewversion/" in request.path,
