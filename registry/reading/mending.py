@@ -58,9 +58,9 @@ def mended(kind: Kind, body: dict[str, Any], wrong: set[Part]) -> dict[str, Any]
     for key, index in wrong:
         if key not in instead:
             kept.pop(key, None)
-        elif index is None:
+        elif index is None or not isinstance(instead[key], list):
             kept[key] = instead[key]
-        else:
+        elif (key, None) not in wrong:
             kept[key][index] = instead[key][0]
     if ("source", None) in wrong:  # its name is what the SQL is checked against
         kept.pop("sql", None)

@@ -223,6 +223,13 @@ def test_what_hangs_on_a_part_that_cannot_be_read_is_not_judged(text, keys):
     assert [problem.key for problem in problems_of(text)] == keys
 
 
+@pytest.mark.parametrize("odd", [["\x00"], [{"column": "\x00"}], {"column": ["\x00"]}])
+def test_a_list_where_one_thing_is_wanted_is_told(odd):
+    body = {"kind": "DataSource", "name": "a", "type": "file", "event_timestamp": odd}
+    with pytest.raises(InvalidDefinitions, match="event_timestamp"):
+        parse_objects([body])
+
+
 @settings(max_examples=300)
 @given(st.sampled_from(list(BODIES)), st.data())
 def test_no_document_is_too_odd_to_be_told_what_is_wrong(kind, data):
