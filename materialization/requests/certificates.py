@@ -90,12 +90,7 @@ def request_certificate(
     """
     if actor is not None:
         access.require(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
-    if sample is not None and not 1 <= sample <= MOST_SAMPLED:
-        raise BadSample(f"a sample has 1 to {MOST_SAMPLED:,} entities, not {sample}.")
-    if kind is CertificateKind.SOURCE and repair:
-        raise NotComparable(
-            "rows that a table lacks are stored by a run: materialize from its start again."
-        )
+    _require_possible(sample, kind, repair=repair)
     sample = None if repair or kind is CertificateKind.SOURCE else sample
     table = _comparable_table(version, kind)
     live = Certificate.objects.filter(table=table, kind=kind, status__in=LIVE_CERTIFICATES).first()
@@ -116,6 +111,16 @@ def request_certificate(
         raise ComparisonInProgress(
             f"a comparison of {version} was started a moment ago; ask again when it has ended."
         ) from exc
+
+
+def _require_possible(sample: int | None, kind: CertificateKind, *, repair: bool) -> None:
+    """:raises BadSample, NotComparable: no version is compared so."""
+    if sample is not None and not 1 <= sample <= MOST_SAMPLED:
+        raise BadSample(f"a sample has 1 to {MOST_SAMPLED:,} entities, not {sample}.")
+    if kind is CertificateKind.SOURCE and repair:
+        raise NotComparable(
+            "rows that a table lacks are stored by a run: materialize from its start again."
+        )
 
 
 def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> FeatureTable:

@@ -86,18 +86,10 @@ def change_project(
         such part of the evidence.
     """
     access.require(actor, Right.MANAGE_MEMBERS, project)
-    if not 1 <= approvals_required <= approvals_required_sensitive:
-        raise BadPolicy(
-            f"{approvals_required} and {approvals_required_sensitive} approvals: a version needs "
-            "at least one, and a sensitive one no fewer than others."
-        )
     if evidence_required is None:
         evidence_required = project.evidence_required
-    if unknown := sorted(set(evidence_required) - {*EvidencePart}):
-        raise BadPolicy(f"no evidence {', '.join(unknown)}; valid: {', '.join(EvidencePart)}.")
     hours = project.review_hours if review_hours is None else review_hours
-    if not 1 <= hours <= MOST_HOURS:
-        raise BadPolicy(f"{hours} hours for a review: write 1 to {MOST_HOURS}.")
+    _require_sound(approvals_required, approvals_required_sensitive, evidence_required, hours)
     after = {
         "title": title.strip() or project.name,
         "approvals_required": approvals_required,
@@ -118,6 +110,21 @@ def change_project(
         store_columns(stored, after, actor, at, data=alone)
     project.refresh_from_db()
     return waiting
+
+
+def _require_sound(
+    approvals: int, approvals_sensitive: int, evidence: Sequence[str], hours: int
+) -> None:
+    """:raises BadPolicy: says which part of it, and what would be valid."""
+    if not 1 <= approvals <= approvals_sensitive:
+        raise BadPolicy(
+            f"{approvals} and {approvals_sensitive} approvals: a version needs "
+            "at least one, and a sensitive one no fewer than others."
+        )
+    if unknown := sorted(set(evidence) - {*EvidencePart}):
+        raise BadPolicy(f"no evidence {', '.join(unknown)}; valid: {', '.join(EvidencePart)}.")
+    if not 1 <= hours <= MOST_HOURS:
+        raise BadPolicy(f"{hours} hours for a review: write 1 to {MOST_HOURS}.")
 
 
 def _asks_less(column: str, before: Any, after: Any) -> bool:

@@ -19,6 +19,8 @@ from registry.proposals import OPEN_FOR, others_who_could, taken_away, words_for
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from registry.choices import ProposalKind
     from registry.models import Project
 
@@ -61,23 +63,13 @@ def propose(
     if has_anothers_password(stored):
         require_own_password(stored, project=name)
     if not others_who_could(kind, project, proposer=actor, person=person):
-        if taken_away(kind, project, proposer=actor, at=at):
-            raise SecondPersonTakenAway(
-                f"nobody is left who could agree, because {actor} took that from somebody in the"
-                f" last {OPEN_FOR.days} days. Let them in again, or wait until that is over.",
-                **({"project": project.name} if project else {}),
-            )
+        _require_none_taken_away(kind, project, actor, at)
         return None
     require_own_password(stored, project=name)
     Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__lte=at).update(secret="")
     waiting = Proposal.objects.filter(state=ProposalState.PROPOSED, expires_at__gt=at)
-    same = waiting.filter(kind=kind, project=project, person=person)
-    for known in same.order_by("id"):
-        if known.change == change and not secret:
-            raise ProposedAlready(
-                f"{known} says so already and waits for a second person; it was made by"
-                f" {known.proposed_by}."
-            )
+    if not secret:
+        _require_new(waiting.filter(kind=kind, project=project, person=person), change)
     if waiting.filter(proposed_by=actor).count() >= MOST_OPEN:
         raise TooManyProposals(f"{MOST_OPEN} proposals of {actor} wait; withdraw some first.")
     proposal = Proposal.objects.create(
@@ -92,3 +84,25 @@ def propose(
         at=at,
     )
     return proposal
+
+
+def _require_none_taken_away(
+    kind: ProposalKind, project: Project | None, actor: User, at: datetime
+) -> None:
+    """:raises SecondPersonTakenAway: the actor is alone because they made themselves so."""
+    if taken_away(kind, project, proposer=actor, at=at):
+        raise SecondPersonTakenAway(
+            f"nobody is left who could agree, because {actor} took that from somebody in the"
+            f" last {OPEN_FOR.days} days. Let them in again, or wait until that is over.",
+            **({"project": project.name} if project else {}),
+        )
+
+
+def _require_new(waiting: QuerySet[Proposal], change: dict[str, Any]) -> None:
+    """:raises ProposedAlready: one of those that wait says the same."""
+    for known in waiting.order_by("id"):
+        if known.change == change:
+            raise ProposedAlready(
+                f"{known} says so already and waits for a second person; it was made by"
+                f" {known.proposed_by}."
+            )

@@ -97,20 +97,12 @@ def apply_definitions(
     )
 
     def decide() -> Application:
-        return _decide(
-            definitions,
-            submit,
-            Application(
-                project=project,
-                actor=actor,
-                editor_ids=editor_ids | {actor.pk},
-                at=at,
-                look=remembering,
-                standing=Standing(project),
-                may_change_all=only_plans or access.can(actor, Right.CHANGE_FEATUREVIEW, project),
-                detailed=detailed,
-            ),
-        )
+        application = Application(
+            project=project, actor=actor, editor_ids=editor_ids | {actor.pk}, at=at,
+            look=remembering, standing=Standing(project), detailed=detailed,
+            may_change_all=only_plans or access.can(actor, Right.CHANGE_FEATUREVIEW, project),
+        )  # fmt: skip
+        return _decide(definitions, submit, application)
 
     decided = decide()
     if dry_run:
@@ -121,15 +113,19 @@ def apply_definitions(
         seeing.closed = True
         if decided.standing.epochs != before:
             decided = decide()
-        drafts = _drafts(decided) if submit else []
-        if commit is not None:
-            note_origins(decided, commit)
-        store(decided.changes, actor=actor, at=at, submitting=drafts)
-        if submit:
-            _submit(decided)
-        if commit is not None:
-            record_commit(decided, commit)
+        _store(decided, submit, commit)
     return decided.applied
+
+
+def _store(decided: Application, submit: bool, commit: Commit | None) -> None:
+    drafts = _drafts(decided) if submit else []
+    if commit is not None:
+        note_origins(decided, commit)
+    store(decided.changes, actor=decided.actor, at=decided.at, submitting=drafts)
+    if submit:
+        _submit(decided)
+    if commit is not None:
+        record_commit(decided, commit)
 
 
 def _wants_key(definition: Definition) -> bool:
