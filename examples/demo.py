@@ -59,7 +59,7 @@ def main() -> int:
 def walk(url: str) -> None:
     """Go the whole way once, each step shown as it happens."""
     step(3, "People: Ana writes features, Stella is the steward, Olaf owns the project")
-    cast = people.settle(root=DATA, at=datetime.now(UTC))
+    cast = people.settle(url, root=DATA, at=datetime.now(UTC))
     stores = {name: FeatureStore(url, token, people.PROJECT) for name, token in cast.tokens.items()}
     define(stores["ana"])
     review(stores["ana"], stores["stella"])

@@ -16,6 +16,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from lib.addresses import address_of
+from lib.shells import shell_actor
 from registry.logins import note_logged_out
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ NOTED_EVERY = timedelta(minutes=1)
 
 @receiver(user_logged_in)
 def begin(request: HttpRequest, **_: Any) -> None:
-    """Note when somebody logged in; Django has given the session a new key."""
+    """Note when somebody logged in; Django has given the session a new key.
+
+    A shell logs anybody in without a password: such a session never is under way.
+    """
+    if shell_actor():
+        return
     request.session[BEGAN] = request.session[USED] = timezone.now().isoformat()
 
 

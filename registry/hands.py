@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models import F, Q
 
 from lib.errors import Forbidden
+from lib.shells import shell_actor
 from registry.access import ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
@@ -87,14 +88,62 @@ def require_own_voice(actor: User, token: ApiToken | None, *, project: str) -> N
             " admin and decide with that.",
             project=project,
         )
+    if token is not None and _is_older_than_a_word(token):
+        raise TokenMayNotDecide(
+            f"the token {token.prefix}… was made after somebody else set {actor}'s password, and"
+            f" before others gave their word on {actor} anew: whoever set it may have it. Revoke"
+            " it, and make one under API tokens in the admin.",
+            project=project,
+        )
     require_own_password(User.objects.get(pk=actor.pk), project=project)
+
+
+def last_foreign_password(user: User, *, by: datetime | None = None) -> PasswordChange | None:
+    """Return when somebody else set the account's password last; at ``by`` or before it."""
+    changes = PasswordChange.objects.filter(user=user).exclude(set_by=user)
+    if by is not None:
+        changes = changes.filter(set_at__lte=by)
+    return changes.order_by("-set_at", "-id").first()
+
+
+def _is_older_than_a_word(token: ApiToken) -> bool:
+    """Return whether people vouched for an account since a token that another may have made."""
+    foreign = last_foreign_password(token.user, by=token.created_at)
+    return foreign is not None and any(at > token.created_at for at in _words_since(foreign))
+
+
+def _words_since(foreign: PasswordChange) -> Iterator[datetime]:
+    """Yield when others than who set a password gave their word on its account, since they did."""
+    for role in Membership.objects.filter(user=foreign.user):
+        times = (role.granted_at, role.agreed_at)
+        for hands, at in zip(role.hands, times, strict=False):
+            if at is not None and at > foreign.set_at and foreign.set_by_id not in hands:
+                yield at
+
+
+def require_vouched(user: User) -> None:
+    """Return unless somebody else set the account's password and nobody gave their word since.
+
+    :raises PasswordNotYourOwn: whoever did could act as its owner still; says who.
+    """
+    foreign = last_foreign_password(user)
+    if foreign is None or foreign.accepted_by_id or any(_words_since(foreign)):
+        return
+    raise PasswordNotYourOwn(
+        f"{foreign.set_by} set {user}'s password once, and could be who asks for this. Have"
+        f" somebody else give their word on {user}: a role given, or agreed to, by another owner.",
+        project="",
+    )
 
 
 def note_password(
     *, user: User, set_by: User, at: datetime, accepted_by: User | None = None
 ) -> None:
-    """Remember who gave the account the password that is stored for it now."""
-    if user.has_usable_password():
+    """Remember who gave the account the password that is stored for it now.
+
+    Whoever says at the shell of the server that they are its owner may be anybody.
+    """
+    if user.has_usable_password() and not (set_by.pk == user.pk and shell_actor()):
         PasswordChange.objects.create(
             user=user,
             set_by=set_by,

@@ -44,18 +44,21 @@ PAGES = frozenset(
         "password_change_done",
         # What somebody was told: their own.
         *(f"registry_notification_{page}" for page in ("changelist", "change", "choices")),
+        # Tokens: their own.
+        *(f"registry_apitoken_{page}" for page in ("changelist", "change", "add")),
         # Leave to read: their own, and asking for it.
         *(f"registry_readgrant_{page}" for page in ("changelist", "change", "add")),
     }
 )
-#: What people send who may only read: a log-out, a password of their own, what they ask, also for
-#: leave to read; which of that somebody may say is decided where it is stored.
+#: What people send who may only read: a log-out, a password and tokens of their own, what they ask,
+#: also for leave to read; which of that somebody may say is decided where it is stored.
 SENT = frozenset(
     {
         "logout",
         "password_change",
         "registry_notification_read_all",
         "registry_notification_choices",
+        *(f"registry_apitoken_{step}" for step in ("add", "rotate", "revoke")),
         *(f"registry_readgrant_{step}" for step in ("add", "revoke")),
         *(f"registry_feature_{step}" for step in ("ask", "answer", "accept", "close", "reopen")),
     }
@@ -115,9 +118,8 @@ class AssaySite(UnfoldAdminSite):  # type: ignore[misc]  # as above
 
 def _refuse(request: HttpRequest) -> NoReturn:
     error = ActionNotPermitted(
-        f"{request.user} has no staff rights: the catalogue is open to read, and asking for grants;"
-        " nothing else here is."
-        " A superuser gives staff rights."
+        f"{request.user} has no staff rights: the catalogue is open to read, and asking for grants,"
+        " and tokens of one's own; nothing else here is. A superuser gives staff rights."
     )
     with suppress(DenialNotRecorded, RefusedTooOften):
         record_denial(request, error, at=timezone.now())

@@ -1,6 +1,7 @@
 """The people of the example and the project they share, made with the registry's own operations.
 
-Runs beside the server on its database; not for anything a client can do over HTTP.
+Runs beside the server on its database; what people do themselves, who log in, goes over HTTP: what
+is made at a shell decides nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import django
 from django.conf import settings
+
+from examples.first_login import first_login
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,8 +35,11 @@ class People(NamedTuple):
     tokens: dict[str, str]
 
 
-def settle(*, root: Path, at: datetime) -> People:
-    """Make the project with its people, or find them, and issue tokens that live a day."""
+def settle(url: str, *, root: Path, at: datetime) -> People:
+    """Make the project with its people, or find them; give their passwords and tokens of a day.
+
+    Each logs in to the server at ``url``, sets a password of their own and makes a token.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
     django.setup()
     from django.contrib.auth.models import User
@@ -47,7 +53,8 @@ def settle(*, root: Path, at: datetime) -> People:
     from registry.operations.registration.roots import assign_root
 
     passwords = _passwords()
-    users = {name: _user(name, passwords[name], is_admin=name == "olaf", at=at) for name in ROLES}
+    given = {name: secrets.token_urlsafe(12) for name in ROLES}
+    users = {name: _user(name, given, passwords, is_admin=name == "olaf") for name in ROLES}
     owner = users["olaf"]
     users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or add_user(
         user=User(username=SERVICE_ACCOUNT), kind=AccountKind.SERVICE, actor=owner, at=at
@@ -61,35 +68,33 @@ def settle(*, root: Path, at: datetime) -> People:
         grant_role(project=project, user=users[name], role=Role(role), actor=owner, at=at)
     grant_role(project=project, user=users["ana"], role=Role.CONSUMER, actor=owner, at=at)
     tokens = {
-        name: issue_token(
-            user=user,
-            name="demo",
-            actor=owner if name == SERVICE_ACCOUNT else user,
-            at=at,
-            days=1,
-            project=project,
-            is_logged_in=True,
-        )[1]
-        for name, user in users.items()
+        name: first_login(url, name, given=given[name], own=passwords[name]) for name in ROLES
     }
+    robot = users[SERVICE_ACCOUNT]
+    _, tokens[SERVICE_ACCOUNT] = issue_token(
+        user=robot, name="demo", actor=owner, at=at, days=1, project=project
+    )
     return People(passwords, tokens)
 
 
-def _user(name: str, password: str, *, is_admin: bool, at: datetime) -> User:
+def _user(name: str, given: dict[str, str], own: dict[str, str], *, is_admin: bool) -> User:
+    """Return the account; whose password is not theirs yet, or is forgotten, gets the given one.
+
+    Who has their own logs in by that: then it stands in ``given`` too.
+    """
     from django.contrib.auth.models import User
 
     from registry.hands import has_own_password
-    from registry.operations.people.passwords import note_password_changed
 
     user, created = User.objects.get_or_create(
         username=name,
         defaults={"is_staff": True, "is_superuser": is_admin, "first_name": name.title()},
     )
-    if created or not user.check_password(password):
-        user.set_password(password)
+    if not created and user.check_password(own[name]) and has_own_password(user):
+        given[name] = own[name]
+    else:
+        user.set_password(given[name])
         user.save(update_fields=["password"])
-    if not has_own_password(user):
-        note_password_changed(user=user, actor=user, at=at)  # as if they had logged in and set it
     return user
 
 

@@ -24,18 +24,14 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations.people import members, passwords, projects, tokens
+from registry.operations.people import members, projects, tokens
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
-passwords.note_password_changed(user=owner, actor=owner, at=now)
 project = projects.create_project(name="rides", actor=owner, at=now)
 user = User.objects.create_user("ana", password="pw")
-passwords.note_password_changed(user=user, actor=user, at=now)
 for role in (Role.AUTHOR, Role.CONSUMER):
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
-print(tokens.issue_token(
-    user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True
-)[1])
+print(tokens.issue_token(user=user, name="journey", actor=user, at=now, days=1)[1])
 """
 PROJECT = "/api/v1/projects/rides"
 LIMIT = 300_000

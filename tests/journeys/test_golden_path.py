@@ -23,6 +23,7 @@ import redis
 
 from assay import FeatureStore
 from assay import errors as client_errors
+from examples.first_login import first_login
 from featurestore_project import embedded
 from tests import servers
 from tests.factories import DEFINITIONS, SOURCE, VIEW
@@ -38,20 +39,15 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations.people import members, passwords, projects, tokens
+from registry.operations.people import members, projects
 from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
-passwords.note_password_changed(user=owner, actor=owner, at=now)
 project = projects.create_project(name="rides", actor=owner, at=now)
 roots.assign_root(project=project, path={root!r}, actor=None, at=now)
 for name, role in (("ana", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
-    passwords.note_password_changed(user=user, actor=user, at=now)
     members.grant_role(project=project, user=user, role=role, actor=owner, at=now)
-    print(tokens.issue_token(
-        user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True
-    )[1])
 """
 ANOTHER_TOKEN = """
 from django.contrib.auth.models import User
@@ -75,6 +71,17 @@ def shell(server: servers.Server, code: str) -> list[str]:
     done = subprocess.run(command, env=server.env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
+
+
+def settled(server: servers.Server, root: Path) -> list[str]:
+    """Make the project and its people; return the tokens of the author and of the steward."""
+    shell(server, PEOPLE.format(root=str(root)))
+    return [token_of(server, "ana"), token_of(server, "sam")]
+
+
+def token_of(server: servers.Server, name: str) -> str:
+    """Have somebody log in for the first time, by the password that a script gave them."""
+    return first_login(server.url, name, given="pw", own=f"the own word of {name}")
 
 
 def write_source(folder: Path, name: str, rows: int) -> None:
@@ -112,7 +119,7 @@ def server(tmp_path_factory: Any, folder: Path) -> Iterator[servers.Server]:
 @pytest.fixture(scope="module")
 def people(server: servers.Server, folder: Path) -> tuple[str, str]:
     """Return the tokens of the author and of the steward."""
-    ana, sam = shell(server, PEOPLE.format(root=str(folder)))
+    ana, sam = settled(server, folder)
     return ana, sam
 
 

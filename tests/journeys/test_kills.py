@@ -25,7 +25,7 @@ from assay import FeatureStore
 from featurestore_project import embedded
 from tests import servers
 from tests.factories import DEFINITIONS
-from tests.journeys.test_golden_path import NOW, PEOPLE, define, is_sandbox, shell, until
+from tests.journeys.test_golden_path import NOW, define, is_sandbox, settled, shell, until
 from tests.oracle import latest_known
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     }
     state = tmp_path_factory.mktemp("state")
     with servers.assay_server(state, FILE_ROOTS=str(folder), **timing) as server:
-        tokens = shell(server, PEOPLE.format(root=str(folder)))
+        tokens = settled(server, folder)
         ana, sam = (FeatureStore(url=server.url, token=t, project="rides") for t in tokens)
         yield Shop(server, ana, sam, folder)
 

@@ -18,7 +18,7 @@ import yaml
 from assay import FeatureStore
 from tests import servers
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, VIEW
-from tests.journeys.test_golden_path import shell, until, write_source
+from tests.journeys.test_golden_path import shell, token_of, until, write_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,11 +30,10 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import AccountKind, Role
-from registry.operations.people import members, passwords, projects, tokens, users
+from registry.operations.people import members, projects, tokens, users
 from registry.operations.registration import roots
 now = timezone.now()
 owner = User.objects.create_user("owner", password="pw")
-passwords.note_password_changed(user=owner, actor=owner, at=now)
 # Whoever makes a pipeline's token counts as an editor of what it registers.
 operator = User.objects.create_superuser("operator")
 project = projects.create_project(name="rides", actor=owner, at=now)
@@ -46,13 +45,8 @@ for name, role in (("planner", Role.PLANNER), ("robot", Role.AUTHOR)):
     print(tokens.issue_token(user=user, name="journey", actor=operator, at=now, days=1)[1])
 for name, role in (("mia", Role.AUTHOR), ("sam", Role.STEWARD)):
     user = User.objects.create_user(name, password="pw")
-    passwords.note_password_changed(user=user, actor=user, at=now)
     with members.managing(project, owner):
         members.grant(project, user, role, owner, now, accepted_by=operator)
-    made = tokens.issue_token(
-        user=user, name="journey", actor=user, at=now, days=1, is_logged_in=True
-    )
-    print(made[1])
 """
 GH = """#!/bin/bash
 printf '%s\\n' "$*" >> gh.log
@@ -76,8 +70,8 @@ def server(tmp_path_factory: Any) -> Iterator[servers.Server]:
 @pytest.fixture(scope="module")
 def tokens(server: servers.Server) -> dict[str, str]:
     root = server.env["FILE_ROOTS"]
-    found = shell(server, PEOPLE.format(root=root))
-    return dict(zip(("planner", "robot", "mia", "sam"), found, strict=True))
+    robots = zip(("planner", "robot"), shell(server, PEOPLE.format(root=root)), strict=True)
+    return {**dict(robots), **{name: token_of(server, name) for name in ("mia", "sam")}}
 
 
 @pytest.fixture(scope="module")

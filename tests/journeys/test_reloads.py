@@ -13,7 +13,7 @@ from assay import FeatureStore
 from featurestore_project import embedded
 from tests import servers
 from tests.factories import DEFINITIONS, SOURCE, VIEW
-from tests.journeys.test_golden_path import PEOPLE, define, shell, trips, until, write_source
+from tests.journeys.test_golden_path import define, settled, trips, until, write_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_small_view_answers_within_seconds_though_backfills_have_every_slot(tm
     write_source(folder, "many.parquet", 2_000_000)
     timing = {"SWEEP_EVERY_SECONDS": str(EVERY_SECONDS)}
     with servers.assay_server(tmp_path / "state", FILE_ROOTS=str(folder), **timing) as server:
-        ana_token, sam_token = shell(server, PEOPLE.format(root=str(folder)))
+        ana_token, sam_token = settled(server, folder)
         ana = FeatureStore(url=server.url, token=ana_token, project="rides")
         sam = FeatureStore(url=server.url, token=sam_token, project="rides")
         define(ana, sam, tmp_path / "small.yaml", DEFINITIONS, "driver_hourly")

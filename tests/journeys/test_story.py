@@ -21,7 +21,7 @@ from assay import errors as client_errors
 from tests import servers
 from tests.browser.conftest import ARGUMENTS, CHROMIUMS
 from tests.factories import DEFINITIONS
-from tests.journeys.test_golden_path import shell, trips, until, write_source
+from tests.journeys.test_golden_path import shell, token_of, trips, until, write_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,11 @@ PEOPLE = """
 from django.contrib.auth.models import User
 from django.utils import timezone
 from registry.choices import Role
-from registry.operations.people import members, passwords, projects, tokens
+from registry.operations.people import members, projects
 from registry.operations.registration import roots
 now = timezone.now()
 def person(name, is_staff=True):
-    user = User.objects.create_user(name, password="pw-of-" + name, is_staff=is_staff)
-    passwords.note_password_changed(user=user, actor=user, at=now)
-    return user
+    return User.objects.create_user(name, password="pw", is_staff=is_staff)
 first = person("root")
 project = projects.create_project(name="rides", actor=first, at=now)
 roots.assign_root(project=project, path={root!r}, actor=None, at=now)
@@ -58,9 +56,6 @@ with members.managing(project, first):
     for name, role in roles.items():
         user = person(name, is_staff=name != "cora")
         members.grant(project, user, role, first, now)
-        print(name, tokens.issue_token(
-            user=user, name="story", actor=user, at=now, days=1, is_logged_in=True
-        )[1])
 """
 #: How often a driver is hired is nobody's business without leave.
 SECRET = DEFINITIONS.replace("sensitivity: internal", "sensitivity: confidential")
@@ -95,7 +90,7 @@ class Story(NamedTuple):
         page.on("pageerror", lambda error: pytest.fail(f"{name} on {page.url}: {error}"))
         page.goto("/admin/")
         page.get_by_label("Username").fill(name)
-        page.get_by_label("Password").fill(f"pw-of-{name}")
+        page.get_by_label("Password").fill(f"the own word of {name}")
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(re.compile(r"/(admin|catalogue)/(?!login)"))
         return self.pages.setdefault(name, page)
@@ -148,10 +143,10 @@ def story(tmp_path_factory: Any) -> Iterator[Story]:
         servers.assay_server(state, FILE_ROOTS=str(folder), SWEEP_EVERY_SECONDS="1") as server,
         sync_playwright() as playwright,
     ):
-        said = shell(server, PEOPLE.format(root=str(folder)))
+        shell(server, PEOPLE.format(root=str(folder)))
         stores = {
-            name: FeatureStore(url=server.url, token=token, project="rides")
-            for name, token in zip(said[::2], said[1::2], strict=True)
+            name: FeatureStore(url=server.url, token=token_of(server, name), project="rides")
+            for name in ("olaf", "olga", "sam", "ana", "cora", "audrey", "stella")
         }
         browser = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS])
         yield Story(server, stores, browser, tmp_path_factory.mktemp("definitions"), {})

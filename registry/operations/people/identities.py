@@ -19,7 +19,7 @@ from lib.errors import SHOWN_LENGTH, Unauthenticated
 from registry import access, audit, epoch
 from registry.account_names import NameTaken, UnclearName
 from registry.choices import AccountKind, Role
-from registry.hands import require_own_password
+from registry.hands import require_own_password, require_vouched
 from registry.models import Account, Identity, Membership, Project
 from registry.openid import groups_of, said_at
 from registry.roles import sync_permissions
@@ -99,10 +99,12 @@ def link_identity(claims: Mapping[str, Any], *, user: User, at: datetime) -> Ide
     """Let somebody who is logged in by a password of their own log in by the provider as well.
 
     Nobody does it for another: whoever is linked to an account is its owner.
-    :raises PasswordNotYourOwn: somebody else set the password they came by.
+    :raises PasswordNotYourOwn: somebody else set the password they came by, or one before it and
+        nobody gave their word since.
     :raises IdentityRefused: the identity is another account's, or the account no person's.
     """
     require_own_password(user, project="")
+    require_vouched(user)
     known = _find(claims)
     if known is None:
         known = Identity.objects.create(
@@ -115,11 +117,13 @@ def link_identity(claims: Mapping[str, Any], *, user: User, at: datetime) -> Ide
     return known
 
 
-def unlink_identity(*, identity: Identity, user: User, at: datetime) -> None:
-    """End that somebody logs in to their own account by the provider."""
+def unlink_identity(
+    *, identity: Identity, user: User, at: datetime, actor: User | None = None
+) -> None:
+    """End that somebody logs in to their account by the provider; ``actor`` None is themselves."""
     with transaction.atomic():
         if Identity.objects.filter(pk=identity.pk, user=user).delete()[0]:
-            audit.record(actor=user, verb="user.identity_unlinked", subject=user, at=at)
+            audit.record(actor=actor or user, verb="user.identity_unlinked", subject=user, at=at)
 
 
 def sync_roles(

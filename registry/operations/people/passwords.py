@@ -14,8 +14,10 @@ from lib.errors import Conflict
 from registry import audit
 from registry.choices import AccountKind, ProposalKind
 from registry.hands import note_password
-from registry.models import Account
+from registry.models import Account, ApiToken, Identity
+from registry.operations.people.identities import unlink_identity
 from registry.operations.people.proposing import propose
+from registry.operations.people.tokens import end_token
 from registry.proposals import ALONE, decides_anything
 from registry.told_accounts import SECOND, told
 
@@ -51,9 +53,12 @@ def note_password_changed(
 ) -> None:
     """Leave the trace of a new password, or of its removal, in the transaction that stored it.
 
-    Until its owner changes it, a password is the hand of the ``actor`` who set it.
+    Until its owner changes it, a password is the hand of the ``actor`` who set it. What the account
+    made for itself before ends with another's: whoever set one before may have made that.
     """
     with transaction.atomic():
+        if actor.pk != user.pk:
+            _end_own_keys(user, actor, at)
         second = {SECOND: accepted_by.pk} if accepted_by else {}
         audit.record(
             actor=actor,
@@ -69,6 +74,15 @@ def note_password_changed(
         )
         # The entry first: without it the database keeps no word of who set a password.
         note_password(user=user, set_by=actor, at=at, accepted_by=accepted_by)
+
+
+def _end_own_keys(user: User, actor: User, at: datetime) -> None:
+    """End the tokens that an account made for itself, and its log-ins by a provider."""
+    for token in ApiToken.objects.filter(user=user, created_by=user, revoked_at=None):
+        if token.is_live(at):
+            end_token(token=token, actor=actor, at=at)
+    for identity in Identity.objects.filter(user=user):
+        unlink_identity(identity=identity, user=user, actor=actor, at=at)
 
 
 def password_set(*, user: User, before: str, actor: User, at: datetime) -> Proposal | None:

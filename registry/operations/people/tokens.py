@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from lib.errors import Conflict, NotFound
+from lib.shells import shell_actor
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
@@ -197,8 +198,11 @@ def _new(
 
 
 def _is_own(token: ApiToken) -> bool:
-    """Tell whether nobody but its user can have made a token, by what its user logs in with."""
-    is_theirs = token.user_id == token.created_by_id
+    """Tell whether nobody but its user can have made a token, by what its user logs in with.
+
+    At the shell of the server anybody may say that they are logged in.
+    """
+    is_theirs = token.user_id == token.created_by_id and not shell_actor()
     return is_theirs and has_own_password(User.objects.get(pk=token.user_id))
 
 
@@ -234,11 +238,17 @@ def revoke_token(*, token: ApiToken, actor: User, at: datetime) -> None:
     _require_may_end(token, actor)
     with epoch.change(*_projects_of(token)):
         _require_may_revoke(token, access.reloaded(actor))
+        end_token(token=token, actor=actor, at=at)
+    token.refresh_from_db()
+
+
+def end_token(*, token: ApiToken, actor: User, at: datetime) -> None:
+    """End a token by what its ``actor`` did to its account, or may do to it."""
+    with epoch.change(*_projects_of(token)):
         if ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=at):
             audit.record(
                 actor=actor, verb="api_token.revoked", subject=token, project=token.project, at=at
             )
-    token.refresh_from_db()
 
 
 def _require_may_end(token: ApiToken, actor: User) -> None:
