@@ -20,6 +20,7 @@ from registry.evidence import decided_on, evidence_of
 from registry.models import AuditEntry, Membership, PolicyChange
 from registry.queries import relatives
 from registry.remembered import lowered
+from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,11 +41,11 @@ class NotAsTold(Forbidden):
 def require_person(version: FeatureViewVersion, actor: User, token: ApiToken | None) -> None:
     """Return if the decision is a person's own, who is what the trail says they are.
 
-    :raises Forbidden: as ``hands.require_own_voice``.
+    :raises Forbidden: as ``voices.require_own_voice``.
     :raises NotAsTold: what lets them decide came past the trail; says what it is.
     """
     project = version.feature_view.project
-    hands.require_own_voice(actor, token, project=project.name)
+    require_own_voice(actor, token, project=project.name)
     for said in _not_as_told(project, actor, token):
         raise NotAsTold(
             f"{actor} does not decide: of the account, {said}. A superuser looks at it (manage.py"

@@ -15,8 +15,8 @@ from django.db.models import Q
 from lib.errors import SHOWN, Forbidden
 from registry import access
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
-from registry.hands import reads_as_own
 from registry.models import ReadGrant
+from registry.own_passwords import reads_as_own
 from registry.remembered import highest_at, sensitivities, sensitivities_now
 
 if TYPE_CHECKING:

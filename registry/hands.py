@@ -2,7 +2,7 @@
 
 Two approvals need two people, and one person may have two accounts: by a password they set, by an
 account they made, by a role they gave. Not for which role carries which right (``access``) or for
-how many have to agree (``approval``).
+how many have to agree (``approval``); for whose own word a decision is, ``voices``.
 """
 
 from __future__ import annotations
@@ -13,22 +13,15 @@ from django.contrib.auth.models import User
 from django.db.models import F, Q
 
 from lib.errors import Forbidden
-from lib.shells import shell_actor
-from registry.access import ServiceAccountMayNotDecide, is_person
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
 from registry.roles import ROLES
-from registry.scopes import scope_of
-from registry.told_accounts import password_digest
-from registry.voices import require_no_shell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from django.contrib.auth.models import AnonymousUser
-
-    from registry.models import ApiToken, FeatureViewVersion, Project
+    from registry.models import FeatureViewVersion, Project
 
     #: People by key: a list for each who agreed, of them and those they have their say from.
     Hands = Sequence[Sequence[int]]
@@ -46,161 +39,10 @@ _AGREE = (
     "Have another owner of {project}, or a superuser, agree to {user}'s role on the project's page;"
     " or ask another steward."
 )
-PASSWORD_PAGE = "/admin/password_change/"  # noqa: S105 - where it is changed
-
-
-class TokenMayNotDecide(Forbidden):
-    code = "token_may_not_decide"
-
-
-class PasswordNotYourOwn(Forbidden):
-    code = "password_not_your_own"
 
 
 class HandMayNotDecide(Forbidden):
     code = "hand_may_not_decide"
-
-
-def require_own_voice(actor: User, token: ApiToken | None, *, project: str) -> None:
-    """Return if a decision is a person's own: by their login, or by a token they made themselves.
-
-    ``token`` is the API token that the actor came with, None for somebody logged in.
-    :raises ShellMayNotDecide: nobody came with either: it is said at the shell of the server.
-    :raises ServiceAccountMayNotDecide: no person stands behind the actor, or another one does.
-    :raises TokenMayNotDecide: it was made where nobody was logged in by a password of their own.
-    :raises PasswordNotYourOwn: somebody else set the password by which the actor logs in.
-    """
-    require_no_shell(actor, project=project)
-    if not is_person(actor):
-        raise ServiceAccountMayNotDecide(
-            f"{actor} is a service account; a person with a login has to decide.", project=project
-        )
-    if token is not None and token.created_by_id != actor.pk:
-        raise ServiceAccountMayNotDecide(
-            f"the token is {actor}'s but {token.created_by} made it; decide with a token of your"
-            " own.",
-            project=project,
-        )
-    if token is not None and not token.may_decide:
-        raise TokenMayNotDecide(
-            f"the token {token.prefix}… was made at the shell of the server, or while {actor}'s"
-            " password was not their own, so anybody may have it. Make one under API tokens in the"
-            " admin and decide with that.",
-            project=project,
-        )
-    if token is not None and _is_older_than_a_word(token):
-        raise TokenMayNotDecide(
-            f"the token {token.prefix}… was made after somebody else set {actor}'s password, and"
-            f" before others gave their word on {actor} anew: whoever set it may have it. Revoke"
-            " it, and make one under API tokens in the admin.",
-            project=project,
-        )
-    require_own_password(User.objects.get(pk=actor.pk), project=project)
-
-
-def last_foreign_password(user: User, *, by: datetime | None = None) -> PasswordChange | None:
-    """Return when somebody else set the account's password last; at ``by`` or before it."""
-    changes = PasswordChange.objects.filter(user=user).exclude(set_by=user)
-    if by is not None:
-        changes = changes.filter(set_at__lte=by)
-    return changes.order_by("-set_at", "-id").first()
-
-
-def _is_older_than_a_word(token: ApiToken) -> bool:
-    """Return whether people vouched for an account since a token that another may have made."""
-    foreign = last_foreign_password(token.user, by=token.created_at)
-    return foreign is not None and any(at > token.created_at for at in _words_since(foreign))
-
-
-def _words_since(foreign: PasswordChange) -> Iterator[datetime]:
-    """Yield when others than who set a password gave their word on its account, since they did."""
-    for role in Membership.objects.filter(user=foreign.user):
-        times = (role.granted_at, role.agreed_at)
-        for hands, at in zip(role.hands, times, strict=False):
-            if at is not None and at > foreign.set_at and foreign.set_by_id not in hands:
-                yield at
-
-
-def require_vouched(user: User) -> None:
-    """Return unless somebody else set the account's password and nobody gave their word since.
-
-    :raises PasswordNotYourOwn: whoever did could act as its owner still; says who.
-    """
-    foreign = last_foreign_password(user)
-    if foreign is None or foreign.accepted_by_id or any(_words_since(foreign)):
-        return
-    raise PasswordNotYourOwn(
-        f"{foreign.set_by} set {user}'s password once, and could be who asks for this. Have"
-        f" somebody else give their word on {user}: a role given, or agreed to, by another owner.",
-        project="",
-    )
-
-
-def note_password(
-    *, user: User, set_by: User, at: datetime, accepted_by: User | None = None
-) -> None:
-    """Remember who gave the account the password that is stored for it now.
-
-    Whoever says at the shell of the server that they are its owner may be anybody.
-    """
-    if user.has_usable_password() and not (set_by.pk == user.pk and shell_actor()):
-        PasswordChange.objects.create(
-            user=user,
-            set_by=set_by,
-            set_at=at,
-            accepted_by=accepted_by,
-            digest=password_digest(user),
-        )
-
-
-def has_own_password(user: User) -> bool:
-    """Return whether nobody but its owner set the account's password, or nobody logs in by one."""
-    if not user.has_usable_password():
-        return True
-    last = _last_password(user)
-    return last is not None and last.set_by_id == user.pk
-
-
-def has_anothers_password(user: User) -> bool:
-    """Return whether it is known who else set the account's present password."""
-    last = _last_password(user) if user.has_usable_password() else None
-    return last is not None and last.set_by_id != user.pk
-
-
-def _last_password(user: User) -> PasswordChange | None:
-    """Return who set the present password; None: it came past us, as by a shell."""
-    last = PasswordChange.objects.filter(user=user).order_by("-id").first()
-    return last if last is not None and last.digest == password_digest(user) else None
-
-
-def reads_as_own(user: User | AnonymousUser) -> bool:
-    """Return whether nobody else can be behind an account where it reads what it has grants for.
-
-    A program's tokens are made by those who manage it. A person's are theirs where they made them
-    when logged in, by a password of their own; and so is their log-in.
-    """
-    if not user.is_authenticated:
-        return False
-    scope = scope_of(user)
-    if scope is not None:
-        return scope.is_own or not is_person(user)
-    return has_own_password(user)
-
-
-def require_own_password(user: User, *, project: str) -> None:
-    """Return if the account's password is its owner's own.
-
-    :raises PasswordNotYourOwn: naming who set it, and where the owner sets one.
-    """
-    if has_own_password(user):
-        return
-    last = _last_password(user)
-    who = last.set_by.get_username() if last else "somebody at the shell of the server"
-    raise PasswordNotYourOwn(
-        f"{user}'s password was set by {who}, who could log in as {user}; only {user} decides. Set"
-        f" one of your own under {PASSWORD_PAGE}, then decide.",
-        project=project,
-    )
 
 
 # --- Whose word rights rest on -------------------------------------------------------------------

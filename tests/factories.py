@@ -13,7 +13,7 @@ from django.utils import timezone
 from registry import audit, epoch
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
-from registry.hands import DECIDING_ROLES, note_password
+from registry.hands import DECIDING_ROLES
 from registry.models import (
     Account,
     AuditEntry,
@@ -27,6 +27,7 @@ from registry.operations.lifecycle import releases, reviews
 from registry.operations.people import grants, members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.operations.registration.roots import assign_root
+from registry.own_passwords import note_password
 from registry.reading.parsing import parse_files
 from registry.told_accounts import ALL as ALL_FACTS
 from registry.told_accounts import told

@@ -14,7 +14,6 @@ from django.db import transaction
 from lib.errors import Conflict, Forbidden, Invalid
 from registry import access, audit, epoch, locks
 from registry.choices import AccountKind, ProposalKind, ProposalState, Role
-from registry.hands import require_own_voice
 from registry.lifecycle import CommentNeeded
 from registry.models import Membership, Project, Proposal
 from registry.operations.people import members, passwords, projects, users
@@ -26,6 +25,7 @@ from registry.proposals import (
     without_words,
     words_for_trail,
 )
+from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,9 +17,9 @@ from registry import epoch, verifying
 from registry.approval import NotAsTold
 from registry.authentication import digest
 from registry.choices import Role, State
-from registry.hands import has_own_password
 from registry.models import Account, ApiToken, AuditEntry, Membership, ReadGrant
 from registry.operations.people import members, service_accounts, users
+from registry.own_passwords import has_own_password
 from registry.roles import sync_permissions
 from registry.told_accounts import password_digest
 from registry.triggers import REMOVAL

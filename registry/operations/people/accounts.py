@@ -15,8 +15,8 @@ from django.db import transaction
 
 from lib.errors import SHOWN_LENGTH, UNSEEN, Conflict, Invalid, NotFound, did_you_mean
 from registry import access, account_names, locks
-from registry.hands import require_own_voice
 from registry.operations.people import passwords, users
+from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,9 +19,9 @@ from lib.errors import SHOWN_LENGTH, Unauthenticated
 from registry import access, audit, epoch
 from registry.account_names import NameTaken, UnclearName
 from registry.choices import AccountKind, Role
-from registry.hands import require_own_password, require_vouched
 from registry.models import Account, Identity, Membership, Project
 from registry.openid import groups_of, said_at
+from registry.own_passwords import require_own_password, require_vouched
 from registry.roles import sync_permissions
 from registry.told_accounts import ALL, told
 

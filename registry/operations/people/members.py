@@ -18,7 +18,6 @@ from registry.hands import (
     hands_of,
     is_independent,
     linked_by_password,
-    require_own_voice,
     set_since_agreed,
 )
 from registry.models import Membership, Project
@@ -26,6 +25,7 @@ from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
 from registry.roles import sync_permissions
 from registry.told_accounts import SECOND
+from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from django.db import transaction
 from lib.errors import Conflict
 from registry import audit
 from registry.choices import AccountKind, ProposalKind
-from registry.hands import note_password
 from registry.models import Account, ApiToken, Identity
 from registry.operations.people.identities import unlink_identity
 from registry.operations.people.proposing import propose
 from registry.operations.people.tokens import end_token
+from registry.own_passwords import note_password
 from registry.proposals import ALONE, decides_anything
 from registry.told_accounts import SECOND, told
 

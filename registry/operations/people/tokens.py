@@ -18,7 +18,6 @@ from lib.shells import shell_actor
 from registry import access, audit, epoch
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
-from registry.hands import has_own_password
 from registry.models import ApiToken, Membership
 from registry.operations.people.token_limits import (
     NO_LIMITS,
@@ -28,6 +27,7 @@ from registry.operations.people.token_limits import (
     checked,
     require_within,
 )
+from registry.own_passwords import has_own_password
 from registry.scopes import is_limited, scope_of
 from registry.told_accounts import token_facts
 

@@ -14,11 +14,12 @@ from django.db.models import Q
 from lib.errors import Conflict, Invalid
 from registry import access, account_names, audit, epoch, locks
 from registry.choices import AccountKind, ProposalKind
-from registry.hands import hands_of, note_password
+from registry.hands import hands_of
 from registry.models import Account, Project
 from registry.operations.people.members import require_decides_nothing
 from registry.operations.people.passwords import note_password_changed
 from registry.operations.people.proposing import propose
+from registry.own_passwords import note_password
 from registry.proposals import ALONE, decides_anything
 from registry.queries import owned_alone
 from registry.told_accounts import ALL, MARKS, told

@@ -13,10 +13,10 @@ from django.utils import timezone
 from registry import token_uses
 from registry.authentication import find_token
 from registry.choices import State
-from registry.hands import reads_as_own
 from registry.models import ApiToken, AuditEntry
 from registry.operations.people import passwords
 from registry.operations.people.tokens import Limits, NotYourToken, issue_token
+from registry.own_passwords import reads_as_own
 from tests import factories
 
 pytestmark = pytest.mark.django_db

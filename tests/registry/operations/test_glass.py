@@ -12,7 +12,7 @@ from registry import audit, verifying
 from registry.access import ActionNotPermitted, ServiceAccountMayNotDecide
 from registry.choices import Look, Role, State, Verdict
 from registry.glass import GlassNotConfirmed, cautions, mark_of
-from registry.hands import HandMayNotDecide, PasswordNotYourOwn, TokenMayNotDecide
+from registry.hands import HandMayNotDecide
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, BrokenGlass, FeatureViewVersion, Review
 from registry.models.feature_view import StateChanged
@@ -27,7 +27,9 @@ from registry.operations.lifecycle.packets import BaseNotApproved
 from registry.operations.lifecycle.steps import BadComment
 from registry.operations.lifecycle.voices import AlreadyReviewed, PacketHashMissing
 from registry.operations.people import members, tokens
+from registry.own_passwords import PasswordNotYourOwn
 from registry.queries import VersionNotReady, served_version
+from registry.voices import TokenMayNotDecide
 from tests.factories import (
     AT,
     DEFINITIONS,

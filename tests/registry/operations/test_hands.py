@@ -15,11 +15,7 @@ from registry.access import ActionNotPermitted
 from registry.approval import NotAskedAtSubmit
 from registry.choices import AccountKind, Action, EvidencePart, Role, State
 from registry.evidence import EvidenceMissing, computed, sealed
-from registry.hands import (
-    HandMayNotDecide,
-    PasswordNotYourOwn,
-    TokenMayNotDecide,
-)
+from registry.hands import HandMayNotDecide
 from registry.models import (
     ApiToken,
     AuditEntry,
@@ -33,6 +29,8 @@ from registry.models import (
 from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle import reviews
 from registry.operations.people import members, passwords, projects, users
+from registry.own_passwords import PasswordNotYourOwn
+from registry.voices import TokenMayNotDecide
 from tests.factories import (
     AT,
     DEFINITIONS,
