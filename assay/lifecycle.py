@@ -11,9 +11,11 @@ from assay.calls import Calls
 from assay.errors import Invalid
 from assay.shapes import JSON
 
-# The state from which each action starts: who names no version means the one in that state.
 #: Versions that an error names.
 MOST_NAMED = 10
+#: Versions that are looked through for a mark, newest first.
+MOST_LOOKED_THROUGH = 200
+#: What each action starts from: who names no version means the one that is so.
 STARTS_FROM = {
     "submit": "draft",
     "withdraw": "in_review",
@@ -21,8 +23,8 @@ STARTS_FROM = {
     "reject": "in_review",
     "review": "in_review",
     "break-glass": "in_review",
-    "confirm": "approved",
-    "object": "approved",
+    "confirm": "marked by a broken glass",
+    "object": "marked by a broken glass",
     "promote": "approved",
     "deprecate": "approved",
     "restore": "deprecated",
@@ -117,15 +119,9 @@ class LifecycleCalls(Calls):
 
     def _only(self, action: str, name: str) -> str:
         state = STARTS_FROM[action]
-        # Of three at most one is the default: there are two others, or these are all.
-        some = self._list("feature-views", name, "versions", query={"state": state}, limit=3)
-        found = [
-            version["version"] or "draft"
-            for version in some
-            if not (action == "promote" and version["default"])
-        ]
+        found = self._starting(action, name, state)
         if len(found) == 1:
-            return str(found[0])
+            return str(found[0]["version"] or "draft")
         versions = self._list("feature-views", name, "versions", limit=MOST_NAMED + 1)
         named = [f"{v['version'] or 'draft'} ({v['state']})" for v in versions[:MOST_NAMED]]
         said = ", ".join(named) or "none"
@@ -136,3 +132,14 @@ class LifecycleCalls(Calls):
             feature_view=name,
             versions=versions,
         )
+
+    def _starting(self, action: str, name: str, state: str) -> list[JSON]:
+        """Return versions that the action starts from: all of them, or two or more."""
+        if action in ("confirm", "object"):
+            # Of a view at most one glass waits to be looked at, whatever its version's state.
+            known = self._list("feature-views", name, "versions", limit=MOST_LOOKED_THROUGH)
+            marks = ((version, version["break_glass"]) for version in known)
+            return [version for version, mark in marks if mark and not mark["verdict"]]
+        # Of three at most one is the default: there are two others, or these are all.
+        some = self._list("feature-views", name, "versions", query={"state": state}, limit=3)
+        return [each for each in some if not (action == "promote" and each["default"])]

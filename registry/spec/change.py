@@ -103,11 +103,12 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
         "expressions": "an expression changed",
-        "mask_key": "the project's key of hashes changed",
     }
     for key, text in names.items():
         if before.get(key) != after.get(key):
             yield ChangeClass.MAJOR, text
+    if old.has_hashes and new.has_hashes and old.mask_key != new.mask_key:
+        yield ChangeClass.MAJOR, "the project's key of hashes changed"
     if old.schema is not None and new.schema is not None:
         yield from _schema_reasons(before["schema"], after["schema"])
 

@@ -250,6 +250,21 @@ def test_a_broken_glass_is_said_after_each_step_about_it(
     assert [sent.json()["packet_hash"] for sent in peer.requests] == ["f00"]
 
 
+@pytest.mark.parametrize("action", ["confirm", "object"])
+def test_without_a_version_the_one_whose_glass_waits_is_meant(assay, peer, action):
+    glass = {"by": "ana", "reason": "Down.", "until": "2026-03-02T00:00:00Z", "verdict": None}
+    numbers = {"2.1.0": None, "2.0.0": glass, "1.0.0": {**glass, "verdict": "objected"}}
+    versions = [
+        {"name": "profile", "version": number, "state": "approved", "break_glass": mark}
+        for number, mark in numbers.items()
+    ]
+    page = {"count": 3, "next": None, "results": versions}
+    peer.answers_with("GET feature-views/profile/versions", page)
+    peer.answers_with(f"POST feature-views/profile/versions/2.0.0/{action}", versions[1])
+
+    assert assay(action, "profile", "--packet", "f00", "--comment", "Seen.") == 0
+
+
 def test_a_refusal_is_shown_in_the_servers_words(assay, peer, capsys):
     states = "cancelled, errored, failed, paused, queued, running, succeeded"
     detail = f"unknown status 'foo'. Valid: {states}."

@@ -272,6 +272,15 @@ def test_another_key_is_a_major_change_and_another_table(cast):
     assert second.data_fingerprint != first.data_fingerprint
 
 
+def test_the_first_hash_of_a_view_is_a_feature_more_and_no_other_key(cast):
+    agreed(cast, text(ENTITY, SOURCE, VIEW))
+
+    second = submitted(cast, VIEW.replace(RAW, f"{RAW}\n  - {HASHED}"))
+
+    assert second.change_class == "minor"
+    assert second.packet["reasons"] == ["feature hashed added, masked (hash)"]
+
+
 # --- what hashes alike ----------------------------------------------------------------------------
 
 COPIES = SOURCE.replace("name: driver_stats", "name: copies")
