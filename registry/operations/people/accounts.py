@@ -11,7 +11,6 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
 from lib.errors import SHOWN_LENGTH, UNSEEN, Conflict, Invalid, NotFound, did_you_mean
 from registry import access, account_names, locks
@@ -130,7 +129,7 @@ def give_password(
     except ValidationError as exc:
         raise BadPassword(" ".join(exc.messages)) from exc
     hashed = make_password(password)
-    with transaction.atomic():
+    with passwords.setting_password():
         (stored,) = locks.hold(User.objects.filter(pk=user.pk))
         passwords.require_login_allowed(stored)
         access.require_superuser(actor)

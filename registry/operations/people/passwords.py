@@ -5,15 +5,16 @@ Not for what an account is or may do: ``users``.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from lib.errors import Conflict
-from registry import audit
+from registry import audit, epoch
 from registry.choices import AccountKind, ProposalKind
-from registry.models import Account, ApiToken, Identity
+from registry.models import Account, ApiToken, Identity, Project
 from registry.operations.people.identities import unlink_identity
 from registry.operations.people.proposing import propose
 from registry.operations.people.tokens import end_token
@@ -22,6 +23,7 @@ from registry.proposals import ALONE, decides_anything
 from registry.told_accounts import SECOND, told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from registry.models import Proposal
@@ -85,8 +87,19 @@ def _end_own_keys(user: User, actor: User, at: datetime) -> None:
         unlink_identity(identity=identity, user=user, actor=actor, at=at)
 
 
+@contextmanager
+def setting_password() -> Iterator[None]:
+    """Hold what another's password may end the keys of, for as long as one is stored.
+
+    Projects are locked before people, as everywhere, and tokens end under their project's lock.
+    """
+    with transaction.atomic():
+        epoch.hold(*Project.objects.values_list("pk", flat=True))
+        yield
+
+
 def password_set(*, user: User, before: str, actor: User, at: datetime) -> Proposal | None:
-    """See to a password that was just stored for ``user``, in the transaction that stored it.
+    """See to a password that was just stored for ``user``, within ``setting_password``.
 
     Somebody else's for an account that decides anything waits for a second superuser, where there
     is one: ``before`` is stored again until then.

@@ -109,6 +109,21 @@ def test_what_takes_one_is_done_at_once(api, cast, second):
     assert Proposal.objects.get().change["after"] == {"is_active": True}
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("door", ["api", "admin"])
+def test_anothers_password_ends_the_tokens_an_account_made(api, as_, cast, door):
+    client = api(cast.author)
+    if door == "api":
+        api(cast.superuser).post(PASSWORD, {"user": "author", "password": SECRET}, format="json")
+    else:
+        url = reverse("admin:auth_user_password_change", args=[cast.author.pk])
+        form = {"password1": SECRET, "password2": SECRET, "usable_password": "true"}
+        assert as_("superuser").post(url, form).status_code == 302
+
+    assert fresh(cast.author).check_password(SECRET)
+    assert client.get("/api/v1/whoami").status_code == 401
+
+
 def test_one_superuser_alone_is_told_so(api, as_, cast):
     sent = {"user": "steward", "email": "s@example.org"}
     answer = api(cast.superuser).post(CHANGE, sent, format="json")
@@ -168,7 +183,8 @@ def test_a_wish_is_surely_the_actors_own(api, cast, second, capsys):
         assert shell.post(url, body, format="json").json()["code"] == "token_may_not_decide"
         assert bound.post(url, body, format="json").json()["code"] == "token_too_narrow"
     client = api(cast.superuser)
-    passwords.note_password_changed(user=cast.superuser, actor=second, at=timezone.now())
+    cast.superuser.set_password("set past us")
+    cast.superuser.save()
     for url, body in bodies.items():
         assert client.post(url, body, format="json").json()["code"] == "password_not_your_own"
     assert fresh(cast.author).is_active
