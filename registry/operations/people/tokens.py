@@ -89,15 +89,7 @@ def issue_token(
     token.may_decide = is_logged_in and _is_own(token)
     require_within(actor, token)
     token.save()
-    audit.record(
-        actor=actor,
-        verb="api_token.issued",
-        subject=token,
-        after={"user": user, **facts(token)},
-        data={"token": token_facts(token)},
-        project=project,
-        at=at,
-    )
+    _record_issued(token, actor, at)
     return token, text
 
 
@@ -136,15 +128,7 @@ def rotate_token(
         successor.save()
         ends = min(token.expires_at, at + timedelta(hours=overlap_hours))
         ApiToken.objects.filter(pk=token.pk).update(expires_at=ends)
-        audit.record(
-            actor=actor,
-            verb="api_token.issued",
-            subject=successor,
-            after={"user": successor.user, **facts(successor)},
-            data={"token": token_facts(successor)},
-            project=token.project,
-            at=at,
-        )
+        _record_issued(successor, actor, at)
         audit.record(
             actor=actor,
             verb="api_token.rotated",
@@ -155,6 +139,18 @@ def rotate_token(
         )
     token.refresh_from_db()
     return successor, text
+
+
+def _record_issued(token: ApiToken, actor: User, at: datetime) -> None:
+    audit.record(
+        actor=actor,
+        verb="api_token.issued",
+        subject=token,
+        after={"user": token.user, **facts(token)},
+        data={"token": token_facts(token)},
+        project=token.project,
+        at=at,
+    )
 
 
 def facts(token: ApiToken) -> dict[str, Any]:
