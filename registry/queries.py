@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from lib.batches import in_batches
 from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
 from registry.breakage import service_problems
-from registry.choices import SERVED_STATES, SUBMITTED_STATES, Role, State
+from registry.choices import SERVED_STATES, SUBMITTED_STATES, State
 from registry.glass import GLASS, is_unlooked, waits
 from registry.models import (
     FeatureService,
@@ -20,7 +20,6 @@ from registry.models import (
     FeatureTable,
     FeatureView,
     FeatureViewVersion,
-    Membership,
     Project,
 )
 from registry.newest import NEWEST_FIRST, numbers_of
@@ -30,7 +29,6 @@ from registry.spec.versions import Version, parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from django.contrib.auth.models import User
     from django.db.models import OrderBy, QuerySet
 
     from registry.spec.model import VersionSpec
@@ -294,12 +292,3 @@ def waiting_for_review(projects: Iterable[Project]) -> QuerySet[FeatureViewVersi
     related = "feature_view__project", "submitted_by", *GLASS
     ordered = versions.annotate(is_broken=is_unlooked()).order_by(*waiting_first())
     return ordered.select_related(*related)
-
-
-def owned_alone(user: User) -> list[str]:
-    """Return the names of the projects that nobody active but ``user`` owns."""
-    owners = Membership.objects.filter(role=Role.OWNER)
-    others = owners.filter(user__is_active=True).exclude(user=user)
-    alone = Project.objects.filter(pk__in=owners.filter(user=user).values("project"))
-    alone = alone.exclude(pk__in=others.values("project"))
-    return list(alone.order_by("name").values_list("name", flat=True))

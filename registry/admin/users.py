@@ -31,7 +31,6 @@ from registry.markup import badge, link, muted, utc
 from registry.models import Proposal
 from registry.operations.people import passwords, users
 from registry.proposals import was_alone
-from registry.queries import owned_alone
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -213,6 +212,6 @@ def _link(page: str, words: str) -> SafeString:
 
 def _say_what_is_left(request: HttpRequest, user: User) -> None:
     """Name the projects that lost their last active owner: somebody has to see to them."""
-    if names := owned_alone(user):
+    if names := users.owned_alone(user):
         told = ", ".join(names)
         messages.warning(request, f"{told}: no active owner is left. Grant somebody that role.")

@@ -13,8 +13,7 @@ from lib.errors import Conflict
 from registry import access, audit, epoch, locks
 from registry.models import ApiToken, Membership, Project, UsedName
 from registry.models.names import pseudonym_of
-from registry.operations.people.users import LastSuperuser
-from registry.queries import owned_alone
+from registry.operations.people.users import LastSuperuser, owned_alone
 from registry.roles import sync_permissions
 from registry.told_accounts import ALL, told
 

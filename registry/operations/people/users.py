@@ -13,15 +13,14 @@ from django.db.models import Q
 
 from lib.errors import Conflict, Invalid
 from registry import access, account_names, audit, epoch, locks
-from registry.choices import AccountKind, ProposalKind
+from registry.choices import AccountKind, ProposalKind, Role
 from registry.hands import hands_of
-from registry.models import Account, Project
+from registry.models import Account, Membership, Project
 from registry.operations.people.members import require_decides_nothing
 from registry.operations.people.passwords import note_password_changed
 from registry.operations.people.proposing import propose
 from registry.own_passwords import note_password
 from registry.proposals import ALONE, decides_anything
-from registry.queries import owned_alone
 from registry.told_accounts import ALL, MARKS, told
 
 if TYPE_CHECKING:
@@ -242,6 +241,15 @@ def store_active(
             },
             at=at,
         )
+
+
+def owned_alone(user: User) -> list[str]:
+    """Return the names of the projects that nobody active but ``user`` owns."""
+    owners = Membership.objects.filter(role=Role.OWNER)
+    others = owners.filter(user__is_active=True).exclude(user=user)
+    alone = Project.objects.filter(pk__in=owners.filter(user=user).values("project"))
+    alone = alone.exclude(pk__in=others.values("project"))
+    return list(alone.order_by("name").values_list("name", flat=True))
 
 
 def _moves_rights(stored: User, user: User) -> bool:
