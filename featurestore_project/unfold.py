@@ -157,6 +157,12 @@ UNFOLD: dict[str, Any] = {
                         badge="registry.admin.proposals.waiting_badge",
                         badge_variant="warning",
                     ),
+                    _item(
+                        "Service accounts",
+                        "smart_toy",
+                        "registry_serviceaccount_changelist",
+                        permission="registry.admin.service_accounts.may_manage",
+                    ),
                     _item("API tokens", "vpn_key", "registry_apitoken_changelist"),
                     _open("Grants", "lock_open", "readgrant"),
                     _item(

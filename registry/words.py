@@ -177,6 +177,7 @@ TONES: dict[str, str] = {
     "live": "good",
     "expired": "neutral",
     "revoked": "bad",
+    "shut out": "bad",
     # grants
     GrantState.ASKED: "warn",
     GrantState.REFUSED: "bad",

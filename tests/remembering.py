@@ -63,7 +63,7 @@ def remembered(name: str, make: Callable[[], Made]) -> Made:
 def _models() -> list[type[Model]]:
     """Return the models of all tables, those that others refer to first as far as that matters."""
     found = apps.get_models(include_auto_created=True)
-    kept = [model for model in found if model not in STATIC and model._meta.managed]
+    kept = [model for model in found if model not in STATIC and model._meta.can_migrate("default")]
     # The database asks the trail of some of them.
     first = [AuditEntry, Pseudonym]
     return sorted(kept, key=lambda model: model not in first)

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
 
-from registry import access
 from registry.admin.scope import projects_with
-from registry.choices import SENSITIVE, EvidencePart, Right, Role
+from registry.choices import SENSITIVE, EvidencePart, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
-from registry.operations.people.tokens import MAX_OVERLAP_HOURS
 from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
-
-    from registry.models import ApiToken
 
 #: Most people in the list to choose from; beyond, a name is typed.
 MAX_SUGGESTIONS = 300
@@ -142,78 +137,6 @@ class RevokeForm(StyledForm):
         self.fields["membership"].queryset = memberships  # type: ignore[attr-defined]
 
 
-class TokenForm(StyledForm):
-    name = forms.CharField(
-        max_length=100, help_text="What it is for, as in: churn model, production"
-    )
-    user = forms.ModelChoiceField(
-        User.objects.none(),
-        label="Speaks for",
-        empty_label=None,
-        help_text="The token may do what this account may do.",
-    )
-    project = forms.ModelChoiceField(
-        Project.objects.none(),
-        label="Limited to",
-        required=False,
-        empty_label="all projects of the account",
-    )
-    rights = forms.MultipleChoiceField(
-        label="For these rights only",
-        choices=[(right.value, right.value) for right in Right],
-        widget=forms.CheckboxSelectMultiple,
-        required=False,
-        help_text="None ticked: all that the account has.",
-    )
-    views = forms.CharField(
-        label="For these feature views only",
-        required=False,
-        max_length=4000,
-        help_text="Names with commas between them; of the project above.",
-    )
-    networks = forms.CharField(
-        label="From these networks only",
-        required=False,
-        max_length=4000,
-        help_text="As in 10.1.0.0/16, 2001:db8::/32.",
-    )
-    days = forms.IntegerField(label="Valid for, in days", min_value=1, initial=90)
-
-    def __init__(self, request: HttpRequest, *args: Any) -> None:
-        super().__init__(*args)
-        self.fields["user"].queryset = token_users(request)  # type: ignore[attr-defined]
-        self.fields["user"].initial = request.user.pk
-        visible = Project.objects.filter(pk__in=projects_with(request))
-        self.fields["project"].queryset = visible  # type: ignore[attr-defined]
-        days = self.fields["days"]
-        days.widget.attrs["max"] = settings.TOKEN_MAX_DAYS
-        days.help_text = f"At most {settings.TOKEN_MAX_DAYS}."
-
-
-class RotationForm(StyledForm):
-    """How long a token's successor lives, and the token itself beside it."""
-
-    overlap_hours = forms.IntegerField(
-        label="The old one goes on for, in hours",
-        min_value=0,
-        max_value=MAX_OVERLAP_HOURS,
-        initial=24,
-        help_text=f"0 ends it now; at most {MAX_OVERLAP_HOURS}, and never beyond its own end.",
-    )
-    days = forms.IntegerField(
-        label="The new one is valid for, in days",
-        min_value=1,
-        required=False,
-        help_text="Left empty: as long as the old one was made for.",
-    )
-
-    def __init__(self, token: ApiToken, *args: Any) -> None:
-        super().__init__(*args)
-        made_for = (token.expires_at - token.created_at).days
-        days = self.fields["days"].widget.attrs
-        days |= {"max": settings.TOKEN_MAX_DAYS, "placeholder": made_for}
-
-
 class ReadGrantForm(StyledForm):
     """What somebody asks to read, for whom, why and how long."""
 
@@ -245,21 +168,3 @@ class ReadGrantForm(StyledForm):
         days = self.fields["days"]
         days.widget.attrs["max"] = settings.READ_GRANT_MAX_DAYS
         days.help_text = f"At most {settings.READ_GRANT_MAX_DAYS}."
-
-
-def listed(text: str) -> list[str]:
-    """Return what is between the commas of a text."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def token_users(request: HttpRequest) -> Any:
-    """Return whom the person may make tokens for: themselves, and service accounts they manage.
-
-    Nobody makes one for another superuser; superusers make them for anybody else.
-    """
-    active = User.objects.filter(is_active=True).order_by("username")
-    others = Q(is_superuser=False)
-    if not request.user.is_superuser:
-        managed = projects_with(request, Right.MANAGE_MEMBERS)
-        others &= ~access.PERSON & Q(memberships__project__in=managed)
-    return active.filter(Q(pk=request.user.pk) | others).distinct()

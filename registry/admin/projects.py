@@ -41,6 +41,8 @@ from registry.proposals import open_proposals, visible_proposals, words_of
 from registry.roles import ROLES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from django import forms
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -99,7 +101,7 @@ class ProjectAdmin(RootDoors, ScopedAdmin):
             "may_assign": request.user.is_superuser,
             "root_form": RootForm(),
             "roots": obj.roots.select_related("assigned_by"),
-            "people": _suggestions() if may_manage else [],
+            "people": suggestions() if may_manage else [],
             "memberships": obj.memberships.select_related("user", "granted_by", "accepted_by"),
             "deciding": DECIDING_ROLES,
             "proposals": self._waiting(request, obj),
@@ -248,15 +250,19 @@ class ProjectAdmin(RootDoors, ScopedAdmin):
         return utc(project.created_at)
 
 
-def _suggestions() -> list[str]:
+def suggestions(project: Project | None = None) -> list[str]:
+    """Return names to choose from: of active accounts, or of the project's people."""
     people = User.objects.filter(is_active=True).order_by("username")
+    if project is not None:
+        people = people.filter(access.PERSON, memberships__project=project).distinct()
     return list(people.values_list("username", flat=True)[:MAX_SUGGESTIONS])
+
+
+def rights_in_words(rights: Collection[str]) -> str:
+    words = {right: str(name).removeprefix("Can ") for right, name in Project._meta.permissions}
+    return "; ".join(words[right] for right in words if right in rights)
 
 
 def _role_words() -> list[tuple[str, str]]:
     """Return each role with the rights it carries, in words."""
-    words = {right: str(name).removeprefix("Can ") for right, name in Project._meta.permissions}
-    return [
-        (role, "; ".join(words[right] for right in words if right in rights))
-        for role, rights in ROLES.items()
-    ]
+    return [(role, rights_in_words(rights)) for role, rights in ROLES.items()]

@@ -17,13 +17,13 @@ from registry import access
 from registry.access import acting_user
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
-from registry.admin.forms import RotationForm, TokenForm, listed
 from registry.admin.scope import can_press, projects_with
+from registry.admin.token_forms import RotationForm, TokenForm
 from registry.choices import Right
 from registry.denials import attempting
 from registry.markup import badge, breakable, link, muted, utc
 from registry.models import ApiToken
-from registry.operations.people.tokens import Limits, issue_token, revoke_token, rotate_token
+from registry.operations.people.tokens import issue_token, revoke_token, rotate_token
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -83,16 +83,11 @@ class ApiTokenAdmin(ScopedAdmin):
         form = TokenForm(request, request.POST or None)
         context = self.frame(request, None) | {"form": form, "title": "New API token"}
         if request.method == "POST" and form.is_valid():
-            asked = dict(form.cleaned_data)
-            limits = Limits(
-                views=listed(asked.pop("views")),
-                rights=asked.pop("rights"),
-                networks=listed(asked.pop("networks")),
-            )
+            asked = {name: form.cleaned_data[name] for name in ("user", "name", "project", "days")}
             issue = partial(
                 issue_token,
                 **asked,
-                limits=limits,
+                limits=form.limits,
                 actor=acting_user(request),
                 at=timezone.now(),
                 is_logged_in=True,

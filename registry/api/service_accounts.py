@@ -17,7 +17,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from lib.api import API, described
-from lib.errors import did_you_mean
 from lib.instants import timestamp
 from lib.parameters import PAGE, paged
 from registry import access
@@ -26,8 +25,8 @@ from registry.api.tokens import token_output, with_people
 from registry.choices import Right, Role
 from registry.models import Account, ApiToken, Membership
 from registry.operations.people.service_accounts import (
-    BadServiceAccount,
     change_service_account,
+    find_owner,
     find_service_account,
     make_service_account,
     short_name,
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from registry.models import Project
-
-
-#: Characters of the longest name that an account can have.
-MAX_NAME = 150
 
 
 class NewAccount(msgspec.Struct):
@@ -155,17 +150,4 @@ def _accounts(project: Project, at: datetime) -> QuerySet[Account]:
 
 
 def _person(name: str | None, project: Project) -> User | None:
-    """Return the member of this name; None where none is named.
-
-    :raises BadServiceAccount: nobody of the project is called that.
-    """
-    if name is None:
-        return None
-    members = User.objects.filter(memberships__project=project).distinct()
-    name = name[:MAX_NAME].replace("\x00", "")
-    found = members.filter(username=name).first()
-    if found is None:
-        known = members.filter(access.PERSON).values_list("username", flat=True)
-        hint = did_you_mean(name, known)
-        raise BadServiceAccount(f"{project} has no member {name!r}.{hint}")
-    return found
+    return None if name is None else find_owner(project, name)

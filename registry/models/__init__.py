@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from registry.models.access import Account, ApiToken, Identity, Membership, PasswordChange
+from registry.models.access import (
+    Account,
+    ApiToken,
+    Identity,
+    Membership,
+    PasswordChange,
+    ServiceAccount,
+)
 from registry.models.audit import AuditEntry, AuditHead, AuditSeal
 from registry.models.catalog import DataSource, Entity
 from registry.models.comment import ReviewComment, ReviewPassage
@@ -80,6 +87,7 @@ __all__ = [
     "Review",
     "ReviewComment",
     "ReviewPassage",
+    "ServiceAccount",
     "UsedName",
     "VersionEditor",
     "VersionNumber",

@@ -6,7 +6,7 @@ Not for what a role may do (``registry.access``) or for whose hand an account is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -40,6 +40,25 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} is a {self.kind.replace('_', ' ')}"
+
+
+class OfPrograms(models.Manager["ServiceAccount"]):
+    """Of programs only, and of those that are a project's."""
+
+    def get_queryset(self) -> models.QuerySet[ServiceAccount]:
+        return super().get_queryset().filter(kind=AccountKind.SERVICE, project__isnull=False)
+
+
+class ServiceAccount(Account):
+    """The account of a project's program, as pages list it."""
+
+    objects: ClassVar[OfPrograms] = OfPrograms()
+
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return str(self.user)
 
 
 class PasswordChange(models.Model):

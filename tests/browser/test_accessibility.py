@@ -22,6 +22,8 @@ from registry import spreading
 from registry.choices import Role, State
 from registry.models import Feature, Notification, Proposal, ReadGrant
 from registry.operations.people import members
+from registry.operations.people.service_accounts import make_service_account
+from registry.operations.people.tokens import issue_token
 from registry.operations.questions import answer_question, ask_question
 from tests import factories
 from tests.factories import AT, SOURCE, VIEW, apply, make_version, token_for
@@ -53,6 +55,10 @@ def world(cast: Any) -> None:
     apply("\n---\n".join((SERVICE, ON_DEMAND, VIEW.replace("Conversion rate", "Share"))), cast)
     make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("driver_hourly", "second_view"))
     apply(SOURCE.replace("name: driver_stats", "name: other"), cast)
+    program = make_service_account(
+        project=cast.project, name="churn", role=Role.CONSUMER, actor=cast.owner, at=AT
+    )
+    issue_token(user=program.user, name="t", actor=cast.owner, at=AT, project=cast.project)
     token_for(cast.superuser)
     run = MaterializationRun.objects.create(
         version=version, table=version.table, requested_at=AT, enqueued_at=AT, window_end=AT,

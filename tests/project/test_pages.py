@@ -172,7 +172,8 @@ def body_of(address: str, named: dict[str, Any]) -> dict[str, Any]:
         "discard": {"reason": "x"},
         "take_as_baseline": {"reason": "x"},
         "edit": {"title": "Rides!", "approvals_required": 2, "approvals_required_sensitive": 2,
-                 "review_hours": 24, "severity": "warning", "enabled": "on", "every": "2h"},
+                 "review_hours": 24, "severity": "warning", "enabled": "on", "every": "2h",
+                 "description": "x"},
     }.get(what, {})  # fmt: skip
     if address == f"{section_path(address)}/":  # a list: its actions
         return {"action": "delete_selected", "_selected_action": 1, "post": "yes"}
@@ -181,6 +182,7 @@ def body_of(address: str, named: dict[str, Any]) -> dict[str, Any]:
             "project": keys["project"], "name": "x", "username": "consumer", "level": "restricted",
             "purpose": "x", "days": 9, "title": "x", "user": named["owner"], "severity": "warning",
             "url": "jsons://hooks.example/s", "kind": "person", "usable_password": "false",
+            "role": "consumer", "token_name": "x",
         }  # fmt: skip
     return sent
 

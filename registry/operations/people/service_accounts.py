@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Of Latin letters only: no account looks like another's. The project follows, so none is a person.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 MAX_DESCRIPTION = 500
+#: Characters of the longest name that an account can have.
+MAX_USERNAME = 150
 
 
 class ServiceAccountNotFound(NotFound):
@@ -138,6 +140,21 @@ def find_service_account(project: Project, name: str) -> Account:
         raise ServiceAccountNotFound(
             f"{project} has no service account {short!r}.{did_you_mean(short, known)}"
         )
+    return found
+
+
+def find_owner(project: Project, name: str) -> User:
+    """Return the member of this name, who may be asked about a service account.
+
+    :raises BadServiceAccount: nobody of the project is called that; names the nearest.
+    """
+    members = User.objects.filter(memberships__project=project).distinct()
+    name = name[:MAX_USERNAME].replace("\x00", "")
+    found = members.filter(username=name).first()
+    if found is None:
+        known = members.filter(access.PERSON).values_list("username", flat=True)
+        hint = did_you_mean(name, known)
+        raise BadServiceAccount(f"{project} has no member {name!r}.{hint}")
     return found
 
 
