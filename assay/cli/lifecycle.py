@@ -114,6 +114,10 @@ def glass_in_words(glass: Mapping[str, Any]) -> str:
     )
 
 
+#: Of a packet; the difference has lines of its own.
+NOT_SHOWN = ("diff", "submitted_by", "reviewers")
+
+
 def run_review(context: Context, args: argparse.Namespace) -> None:
     answer = context.store.review(args.reference)
     if context.out.as_json:
@@ -125,8 +129,9 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
         "approvals": f"{answer['given']} of {answer['required']}",
         "packet_hash": answer["packet_hash"],
     }
-    packet = {key: value for key, value in answer["packet"].items() if key != "diff"}
-    context.out.describe({**facts, **packet})
+    # Of its people the packet has what says nothing to people: pseudonyms and numbers.
+    packet = {key: value for key, value in answer["packet"].items() if key not in NOT_SHOWN}
+    context.out.describe({**facts, "submitted_by": answer["submitted_by"], **packet})
     if answer.get("break_glass"):
         context.out.line(glass_in_words(answer["break_glass"]), "bold red")
     for change in answer["changes"]:

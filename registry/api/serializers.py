@@ -143,6 +143,8 @@ def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
         "version": version.number,
         "state": version.state,
         "break_glass": mark_output(version),
+        # The packet, which is hashed, names people by pseudonyms.
+        "submitted_by": version.submitted_by.get_username() if version.submitted_by else None,
         "packet": version.packet,
         "packet_hash": now,
         "evidence": _evidence_output(evidence, sight) if evidence else None,

@@ -203,14 +203,16 @@ def test_a_review_shows_each_change_line_by_line(assay, peer, capsys):
         "GET feature-views/profile/versions/2.0.0/review",
         {
             "version": "2.0.0", "state": "in_review", "given": 0, "required": 1, "approvals": [],
-            "packet_hash": "f00", "packet": packet,
+            "packet_hash": "f00", "packet": packet, "submitted_by": "ana",
             "changes": [{"path": "view.sql", "lines": lines}],
         },
     )  # fmt: skip
 
     assert assay("review", "profile@2.0.0") == 0
 
-    assert capsys.readouterr().out.endswith(f"\nview.sql\n{lines}\n")
+    said = capsys.readouterr().out
+    assert said.endswith(f"\nview.sql\n{lines}\n")
+    assert "ana" in said
 
 
 def test_the_last_approval_says_the_state(assay, peer, capsys):
