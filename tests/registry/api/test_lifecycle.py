@@ -123,7 +123,7 @@ def test_a_step_from_the_wrong_state_is_a_conflict(api, cast, state, action):
     version = version_in(state, cast)
     before = verbs_of(version)
 
-    response = act(api(cast.owner), version, action, comment="because")
+    response = act(api(cast.owner), version, action, comment="because it has to be")
 
     assert (response.status_code, response.json()["code"]) == (409, "transition_not_allowed")
     assert f"cannot {action} a version that is {state}" in response.json()["detail"]
@@ -218,7 +218,7 @@ def test_no_body_at_all_is_an_empty_comment(api, cast):
 def test_a_decision_without_what_was_looked_at_is_refused(api, cast, action):
     version = make_version(cast, state=State.IN_REVIEW)
 
-    response = api(cast.steward).post(f"{BASE}/1.0.0/{action}", {"comment": "Fine."})
+    response = api(cast.steward).post(f"{BASE}/1.0.0/{action}", {"comment": "Fine, as it is."})
 
     assert (response.status_code, response.json()["code"]) == (422, "packet_hash_missing")
     version.refresh_from_db()
