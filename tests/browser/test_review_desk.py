@@ -183,7 +183,7 @@ def test_a_token_is_shown_once(login, cast):
     token = ApiToken.objects.get()
     assert text.startswith(token.prefix)
     page.get_by_role("link", name="I have it").click()
-    expect(page.get_by_role("link", name="churn model")).to_be_visible()
+    expect(page.get_by_role("heading", name="churn model").first).to_be_visible()
     assert text not in page.content()
 
 
