@@ -15,11 +15,11 @@ from django.db.models import F, Q
 from lib.errors import Forbidden
 from registry.choices import Right
 from registry.models import Account, Membership, PasswordChange
+from registry.own_passwords import words_of_others
 from registry.roles import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
 
     from registry.models import FeatureViewVersion, Project
 
@@ -132,19 +132,10 @@ def foreign_setter(user: User, roles: Sequence[Membership], people: Collection[i
     """
     changes = PasswordChange.objects.filter(user=user, set_by__in=people).exclude(set_by=user)
     changes = changes.filter(Q(accepted_by=None) | Q(accepted_by__in=people))
-    if vouched := max(_words_at(roles, people), default=None):
+    if vouched := max(words_of_others(roles, people), default=None):
         changes = changes.filter(set_at__gte=vouched)
     found = changes.select_related("set_by").first()
     return found.set_by if found else None
-
-
-def _words_at(roles: Sequence[Membership], people: Collection[int]) -> Iterator[datetime]:
-    """Yield when somebody who is none of these people, nor their hand, gave their word."""
-    for role in roles:
-        times = (role.granted_at, role.agreed_at)
-        for hands, at in zip(role.hands, times, strict=False):
-            if at is not None and set(people).isdisjoint(hands):
-                yield at
 
 
 def linked_by_password(user: User) -> set[int]:

@@ -16,7 +16,7 @@ from registry.scopes import scope_of
 from registry.told_accounts import password_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
@@ -103,13 +103,20 @@ def last_foreign_password(user: User, *, by: datetime | None = None) -> Password
     return changes.order_by("-set_at", "-id").first()
 
 
-def words_since(foreign: PasswordChange) -> Iterator[datetime]:
-    """Yield when others than who set a password gave their word on its account, since they did."""
-    for role in Membership.objects.filter(user=foreign.user):
+def words_of_others(roles: Iterable[Membership], people: Collection[int]) -> Iterator[datetime]:
+    """Yield when somebody who is none of these people, nor their hand, gave their word."""
+    for role in roles:
         times = (role.granted_at, role.agreed_at)
         for hands, at in zip(role.hands, times, strict=False):
-            if at is not None and at > foreign.set_at and foreign.set_by_id not in hands:
+            if at is not None and set(people).isdisjoint(hands):
                 yield at
+
+
+def words_since(foreign: PasswordChange) -> Iterator[datetime]:
+    """Return when others than who set a password gave their word on its account, since then."""
+    roles = Membership.objects.filter(user=foreign.user)
+    words = words_of_others(roles, {foreign.set_by_id})
+    return (at for at in words if at > foreign.set_at)
 
 
 def require_vouched(user: User) -> None:
