@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
+    from registry.models import Project
+
 PROJECT = "streaming"
 #: login → (role, first name); the service account beside them cannot log in.
 ROLES = {"ana": "author", "stella": "steward", "olaf": "owner"}
@@ -42,39 +44,47 @@ def settle(url: str, *, root: Path, at: datetime) -> People:
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
     django.setup()
-    from django.contrib.auth.models import User
-
-    from registry.choices import AccountKind, Role
+    from registry.choices import Role
     from registry.models import Project
     from registry.operations.people.members import grant_role
     from registry.operations.people.projects import create_project
     from registry.operations.people.tokens import issue_token
-    from registry.operations.people.users import add_user
     from registry.operations.registration.roots import assign_root
 
     passwords = _passwords()
     given = {name: secrets.token_urlsafe(12) for name in ROLES}
     users = {name: _user(name, given, passwords, is_admin=name == "olaf") for name in ROLES}
     owner = users["olaf"]
-    users[SERVICE_ACCOUNT] = User.objects.filter(username=SERVICE_ACCOUNT).first() or add_user(
-        user=User(username=SERVICE_ACCOUNT), kind=AccountKind.SERVICE, actor=owner, at=at
-    )
     project = Project.objects.filter(name=PROJECT).first()
     if project is None:
         project = create_project(name=PROJECT, title="Streaming service", actor=owner, at=at)
         assign_root(project=project, path=str(root), actor=owner, at=at)
-    roles = {**ROLES, SERVICE_ACCOUNT: "consumer"}
-    for name, role in roles.items():
+    for name, role in ROLES.items():
         grant_role(project=project, user=users[name], role=Role(role), actor=owner, at=at)
     grant_role(project=project, user=users["ana"], role=Role.CONSUMER, actor=owner, at=at)
     tokens = {
         name: first_login(url, name, given=given[name], own=passwords[name]) for name in ROLES
     }
-    robot = users[SERVICE_ACCOUNT]
+    robot = _robot(project, owner, at)
     _, tokens[SERVICE_ACCOUNT] = issue_token(
         user=robot, name="demo", actor=owner, at=at, days=1, project=project
     )
     return People(passwords, tokens)
+
+
+def _robot(project: Project, owner: User, at: datetime) -> User:
+    """Return the service account of the program that reads features, made once."""
+    from django.contrib.auth.models import User
+
+    from registry.choices import Role
+    from registry.operations.people.service_accounts import make_service_account
+
+    name = f"{SERVICE_ACCOUNT}@{project.name}"
+    known = User.objects.filter(username=name).first()
+    return known or make_service_account(
+        project=project, name=SERVICE_ACCOUNT, role=Role.CONSUMER, actor=owner, at=at,
+        description="Reads what recommends the next title",
+    ).user  # fmt: skip
 
 
 def _user(name: str, given: dict[str, str], own: dict[str, str], *, is_admin: bool) -> User:
