@@ -47,6 +47,11 @@ def unlooked() -> QuerySet[BrokenGlass]:
     return BrokenGlass.objects.filter(verdict="")
 
 
+def marked() -> QuerySet[BrokenGlass]:
+    """Return the glasses that mark their versions: nobody confirmed them; see ``mark_of``."""
+    return BrokenGlass.objects.exclude(verdict=Look.CONFIRMED)
+
+
 def is_unlooked() -> Exists:
     """Return the condition on a version that its glass is broken and nobody has settled it."""
     return Exists(unlooked().filter(version=OuterRef("pk")))
@@ -59,20 +64,18 @@ def waits() -> Q:
 
 def marks_of(versions: Iterable[int]) -> dict[int, BrokenGlass]:
     """Return the marks of versions by their keys, asking once."""
-    rows = BrokenGlass.objects.filter(version__in=versions).exclude(verdict=Look.CONFIRMED)
-    return {each.version_id: each for each in rows.select_related("broken_by", "looked_by")}
+    rows = marked().filter(version__in=versions).select_related("broken_by", "looked_by")
+    return {each.version_id: each for each in rows}
 
 
 def marks_in(project: Project) -> QuerySet[BrokenGlass]:
     """Return the marks of all versions of a project."""
-    marked = BrokenGlass.objects.exclude(verdict=Look.CONFIRMED)
-    return marked.filter(version__feature_view__project=project)
+    return marked().filter(version__feature_view__project=project)
 
 
 def marked_views() -> QuerySet[BrokenGlass, int]:
     """Return the keys of views that have a marked version, to be asked within a question."""
-    marked = BrokenGlass.objects.exclude(verdict=Look.CONFIRMED)
-    return marked.values_list("version__feature_view", flat=True)
+    return marked().values_list("version__feature_view", flat=True)
 
 
 def require_confirmed(version: FeatureViewVersion, at: datetime) -> None:

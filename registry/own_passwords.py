@@ -96,7 +96,7 @@ def reads_as_own(user: User | AnonymousUser) -> bool:
 
 
 def last_foreign_password(user: User, *, by: datetime | None = None) -> PasswordChange | None:
-    """Return when somebody else set the account's password last; at ``by`` or before it."""
+    """Return the last password that somebody else set for the account, at ``by`` or before it."""
     changes = PasswordChange.objects.filter(user=user).exclude(set_by=user)
     if by is not None:
         changes = changes.filter(set_at__lte=by)

@@ -154,7 +154,7 @@ def require_onlooker(version: FeatureViewVersion, actor: User, glass: BrokenGlas
 def _settle(
     glass: BrokenGlass, verdict: Look, actor: User, entry: AuditEntry, comment: str
 ) -> None:
-    rows = BrokenGlass.objects.filter(pk=glass.pk, verdict="")
+    rows = unlooked().filter(pk=glass.pk)
     rows.update(
         verdict=verdict, looked_by=actor, looked_at=entry.at, look_entry=entry, comment=comment
     )
