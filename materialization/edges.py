@@ -21,8 +21,8 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
+from materialization.finding.kinds import find_source
 from materialization.sources.files import Whereabouts
-from materialization.sources.kinds import find_source
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys

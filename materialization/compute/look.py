@@ -15,7 +15,7 @@ from lib.decoding import converter
 from lib.errors import Invalid
 from lib.instants import from_us
 from materialization.errors import RowSqlFailed, RowSqlRefused, UnknownColumn, from_report
-from materialization.sources.kinds import find_source
+from materialization.finding.kinds import find_source
 from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:

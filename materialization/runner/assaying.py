@@ -16,11 +16,11 @@ from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.compute.scratch import own_folder
 from materialization.edges import engine, whereabouts
+from materialization.finding.kinds import find_source
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
 from materialization.runner.ending import MAX_ATTEMPTS
 from materialization.runner.heartbeat import Lease, LeaseLost, take
-from materialization.sources.kinds import find_source
 from registry import audit
 from registry.choices import EvidencePart, EvidenceStatus, State
 from registry.evidence import not_computed, sealed

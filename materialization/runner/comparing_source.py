@@ -21,6 +21,7 @@ from materialization.compute.jobs import ComputeJob, Reading
 from materialization.compute.scratch import own_folder
 from materialization.edges import offline_store, storing_engine, whereabouts
 from materialization.errors import TEMP_PREFIX
+from materialization.finding.kinds import find_source
 from materialization.quality.consistency.findings import (
     DIFFERENT,
     MISSING,
@@ -32,7 +33,6 @@ from materialization.quality.consistency.online import Compared
 from materialization.queries import coverage, first_event, table_at
 from materialization.readings import settled
 from materialization.runner.looking import Work, refuse_changed, seen_parts
-from materialization.sources.kinds import find_source
 from materialization.stores.columns import CREATED, EVENT
 from materialization.windows import Window
 

@@ -16,6 +16,7 @@ from lib.errors import Unavailable
 from materialization.choices import COMPARING_KINDS
 from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
+from materialization.finding.kinds import find_source
 from materialization.models import SourcePart
 from materialization.queries import coverage, table_at, uncovered
 from materialization.readings import (
@@ -26,7 +27,6 @@ from materialization.readings import (
     remembered,
     settled,
 )
-from materialization.sources.kinds import find_source
 from materialization.windows import Window
 
 if TYPE_CHECKING:

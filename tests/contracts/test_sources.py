@@ -15,8 +15,9 @@ from lib.errors import Invalid
 from materialization.compute.jobs import ComputeJob, Envelope
 from materialization.compute.session import open_session
 from materialization.errors import SourceFileUnreadable
+from materialization.finding.kinds import FINDERS, find_source
 from materialization.sources.files import Whereabouts
-from materialization.sources.kinds import KINDS, find_source, open_source
+from materialization.sources.kinds import KINDS, open_source
 from registry.spec.sources import FileSource
 from tests.materialization.engine_cases import END, LIMITS, make_spec
 from tests.unreadable import entered, unreadable
@@ -123,4 +124,4 @@ def test_nothing_to_read_says_where_it_looked(world, tmp_path):
 
 
 def test_every_kind_has_its_world():
-    assert set(WORLDS) == set(KINDS)
+    assert set(WORLDS) == set(KINDS) == set(FINDERS)

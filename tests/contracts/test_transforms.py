@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from materialization.compute.session import open_session
+from materialization.finding.kinds import find_source
 from materialization.sources.files import Whereabouts
-from materialization.sources.kinds import find_source, open_source
+from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import KINDS, kind_of
 from registry.spec.aggregations import AggregationSpec

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from lib.connections import get_redis
 from materialization.choices import CertificateKind, CertificateStatus, RunKind
 from materialization.edges import engine, offline_store, online_store, whereabouts
+from materialization.finding.kinds import find_source
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.findings import (
     DIFFERENT,
@@ -24,7 +25,6 @@ from materialization.quality.consistency.subject import NotLoaded, Stores, Subje
 from materialization.queries import table_at
 from materialization.requests.certificates import NotComparable, request_certificate
 from materialization.runner.certifying import certify, words_of
-from materialization.sources.kinds import find_source
 from materialization.stores.layout import layout_of, marker_key
 from tests.factories import DEFINITIONS, ENTITY, SOURCE, make_version, verbs_of
 from tests.materialization.run_world import (

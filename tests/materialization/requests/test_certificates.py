@@ -11,6 +11,7 @@ from lib.connections import get_redis
 from lib.errors import Unavailable
 from materialization.choices import CertificateKind, CertificateStatus
 from materialization.edges import whereabouts
+from materialization.finding.kinds import find_source
 from materialization.models import Alert, Certificate, MaterializationRun
 from materialization.requests.certificates import (
     BadSample,
@@ -22,7 +23,6 @@ from materialization.requests.certificates import (
     requeue_certificates,
 )
 from materialization.runner.certifying import certify, claim
-from materialization.sources.kinds import find_source
 from materialization.standing import figures
 from registry.access import ActionNotPermitted
 from tests.factories import VIEW, make_version, verbs_of

@@ -12,8 +12,8 @@ import pytest
 
 from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.jobs import ComputeJob, Reading
+from materialization.finding.kinds import find_source
 from materialization.sources.files import Whereabouts
-from materialization.sources.kinds import find_source
 from materialization.stores.columns import INSTANT, SEQUENCE, stored_schema
 from tests.materialization.engine_cases import LIMITS, computed_rows, make_spec
 

@@ -1,0 +1,39 @@
+"""Who finds what may be read of each kind of source: what each has to do, and the table.
+
+Not for opening what was found (``sources.kinds``): that is the sandbox's, which imports nothing of
+this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from materialization.sources.files import FilesKind
+from registry.spec.sources import FileSource
+
+if TYPE_CHECKING:
+    from materialization.sources.files import Whereabouts
+    from materialization.sources.inputs import SourceInput
+    from registry.spec.sources import Source, SourceSpec
+
+
+class Finder(Protocol):
+    """What the parent asks of a kind of source."""
+
+    def find(self, source: Any, where: Whereabouts) -> SourceInput:
+        """Say what may be read of a source now. Users' data are not opened here.
+
+        ``paths`` of what it gives are all that the sandbox may open. ``parts()`` say what it is
+        made of, each with an identity that is compared before and after reading, and between
+        runs; ``only(names)`` is the same with fewer parts.
+
+        :raises Invalid: there is nothing to read, or it may not be read; says what to do.
+        """
+
+
+FINDERS: dict[type[SourceSpec], Finder] = {FileSource: FilesKind()}
+
+
+def find_source(source: Source, where: Whereabouts) -> SourceInput:
+    """Return what may be read of a source now; see ``Finder.find``."""
+    return FINDERS[type(source)].find(source, where)
