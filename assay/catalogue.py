@@ -10,6 +10,7 @@ from typing import Any
 from assay.calls import Calls
 from assay.definitions import body_of
 from assay.errors import NotFound
+from assay.objects import Definition, definition_of
 from assay.shapes import JSON, Definitions
 
 
@@ -28,7 +29,8 @@ class CatalogueCalls(Calls):
         commit: str | None = None,
         ref: str | None = None,
     ) -> JSON:
-        """Register definitions: paths of YAML or JSON files or folders, or dicts.
+        """Register definitions: paths of YAML or JSON files or folders, objects
+        as in ``assay.FeatureView(…)``, or dicts.
 
         ``plan`` changes nothing and tells what would change; ``submit`` also sends the new
         drafts to review. The data of views that are registered as they are sent are looked at
@@ -58,11 +60,12 @@ class CatalogueCalls(Calls):
         state: str | None = None,
         unversioned: bool = False,
     ) -> list[JSON]:
-        """Give what is registered as ``{"kind", "name", "version", "state", "definition"}``.
+        """Give what is registered as ``{"kind", "name", "version", "state", "definition", …}``.
 
         ``definition`` is YAML: applied again it changes nothing. Of a view it says the highest
         version that was submitted and is not retired; with ``state`` views alone, by their newest
-        version in it. ``unversioned`` leaves the numbers of versions out.
+        version in it. ``unversioned`` leaves the numbers of versions out. ``document`` is the same
+        as a dict.
 
         :raises NotFound: one of the names is nothing that is registered.
         """
@@ -77,6 +80,16 @@ class CatalogueCalls(Calls):
                 raise NotFound(f"there is nothing of the name {name!r} {what}", name=name)
             found += of_name
         return found
+
+    def get_definitions(
+        self, names: Sequence[str] = (), *, state: str | None = None, unversioned: bool = False
+    ) -> list[Definition]:
+        """Give what :meth:`export` gives as objects; applied again they change nothing.
+
+        :raises NotFound: one of the names is nothing that is registered.
+        """
+        found = self.export(names, state=state, unversioned=unversioned)
+        return [definition_of(each["document"]) for each in found]
 
     def registered(self, *, standing: str | None = None) -> list[JSON]:
         """Give every object with the commit that said it last as ``origin``, if one ever did.

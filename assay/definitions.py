@@ -1,4 +1,4 @@
-"""Definitions, as files or as dicts, to the one body that registers them.
+"""Definitions, as files, objects or dicts, to the one body that registers them.
 Not for checking them: the server says what is wrong, with file and line.
 """
 
@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import Invalid, why_unreadable
+from assay.objects import Definition
 from assay.shapes import JSON, Definitions
 
 SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 def body_of(definitions: Definitions) -> JSON:
-    """Give ``{"files": […]}`` for paths, ``{"definitions": […]}`` for dicts.
+    """Give ``{"files": […]}`` for paths, ``{"definitions": […]}`` for objects and dicts.
 
     A folder stands for the .yaml, .yml and .json files in and below it.
 
-    :raises Invalid: a file is missing or not UTF-8, there is nothing, or paths and dicts are mixed.
+    :raises Invalid: a file is missing or not UTF-8, there is nothing, or paths stand among others.
     """
-    items = _items(definitions)
+    items = [i.to_dict() if isinstance(i, Definition) else i for i in _items(definitions)]
     objects = [item for item in items if isinstance(item, Mapping)]
     paths = [item for item in items if not isinstance(item, Mapping)]
     if objects and paths:
-        raise Invalid("give either files or dicts in one call: lines are counted in files only")
+        raise Invalid("give either files or objects in one call: lines are counted in files only")
     if objects:
         return {"definitions": objects}
     files = [file for path in paths for file in _files(Path(path))]

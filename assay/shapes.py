@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
     import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
+    from assay.objects import Definition
+
 JSON: TypeAlias = dict[str, Any]
 Columns: TypeAlias = dict[str, list[Any]]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
@@ -21,7 +23,8 @@ DataFrame: TypeAlias = "pd.DataFrame"
 ArrowTable: TypeAlias = "pa.Table"
 EntityFrame: TypeAlias = "pd.DataFrame | pa.Table | EntityRows"
 Path: TypeAlias = "str | PathLike[str]"
-Definitions: TypeAlias = "Path | Mapping[str, Any] | Sequence[Path | Mapping[str, Any]]"
+Document: TypeAlias = "Mapping[str, Any] | Definition"
+Definitions: TypeAlias = "Path | Document | Sequence[Path | Document]"
 # A list of references, one reference, the name of a feature service, or the service itself.
 Features: TypeAlias = "Sequence[str] | str | Mapping[str, Any] | None"
 Timing: TypeAlias = Literal["known", "event"]

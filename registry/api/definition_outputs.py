@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.instants import timestamp
 from registry.api.serializers import change_output
+from registry.reading.writing import document_of, written
 
 if TYPE_CHECKING:
     from registry.models import Origin
@@ -49,10 +50,11 @@ def _consequences_output(told: Consequences, applied: Applied) -> dict[str, Any]
 def exported_output(exported: Exported) -> dict[str, Any]:
     return {
         "kind": exported.kind,
-        "name": exported.name,
+        "name": exported.spec.name,
         "version": exported.version,
         "state": exported.state,
-        "definition": exported.text,
+        "definition": written(exported.kind, exported.spec),
+        "document": document_of(exported.kind, exported.spec),
     }
 
 

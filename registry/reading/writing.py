@@ -30,12 +30,16 @@ _MIDNIGHT = "T00:00:00Z"
 
 def written(kind: Kind, spec: Described) -> str:
     """Return the definition as one YAML document, without a mark before it."""
-    body: dict[str, Any] = {"kind": str(kind), **msgspec.to_builtins(spec)}
-    ordered = {key: body[key] for key in _FIRST if key in body} | body
-    root = _mapping(_shortened(ordered), is_outer=True)
+    root = _mapping(document_of(kind, spec), is_outer=True)
     # Lines are never folded: a difference is then about what is written, not about its width.
     text: str = yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=10**9)
     return text
+
+
+def document_of(kind: Kind, spec: Described) -> dict[str, Any]:
+    """Return the definition as the mapping that the text is read as."""
+    body: dict[str, Any] = {"kind": str(kind), **msgspec.to_builtins(spec)}
+    return _shortened({key: body[key] for key in _FIRST if key in body} | body)
 
 
 def _shortened(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a project has registered, as definitions: applied again they change nothing.
 
-Not for how a definition is written (``reading.writing``). Nothing here changes anything.
+Not for how a definition is written down (``reading.writing``). Nothing here changes anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from registry.mask_keys import newest_identity
 from registry.models import DataSource, Entity, FeatureService, FeatureView, FileRoot
 from registry.newest import heads_of
 from registry.operations.registration.view_drafts import resolved
-from registry.reading.writing import written
 from registry.spec.fingerprints import content_fingerprint
 from registry.spec.model import FeatureServiceSpec, VersionSpec, on_demand_view
 from registry.spec.row_sql import laid_out
@@ -53,8 +52,7 @@ class Exported(NamedTuple):
     """One definition; ``version`` and ``state`` of a view's version, the counter of a service."""
 
     kind: Kind
-    name: str
-    text: str
+    spec: Described
     version: str | None = None
     state: State | None = None
 
@@ -118,10 +116,9 @@ def _of_catalog(row: Entity | DataSource | FeatureService) -> Exported:
     if isinstance(row, FeatureService):
         assert row.current is not None  # noqa: S101 - those without are left out before
         spec: Described = _read_service(row.current.spec_json)
-        text = written(Kind.FEATURE_SERVICE, spec)
-        return Exported(Kind.FEATURE_SERVICE, row.name, text, str(row.current.version))
+        return Exported(Kind.FEATURE_SERVICE, spec, str(row.current.version))
     kind = Kind.ENTITY if isinstance(row, Entity) else Kind.DATA_SOURCE
-    return Exported(kind, row.name, written(kind, row.spec))
+    return Exported(kind, row.spec)
 
 
 class _Parts:
@@ -165,8 +162,8 @@ def _of_version(
     view = msgspec.structs.replace(_laid_out(view), version=number, based_on=based_on)
     stored = version.spec.transform.is_stored
     kind = Kind.FEATURE_VIEW if stored else Kind.ON_DEMAND_FEATURE_VIEW
-    text = written(kind, view if stored else on_demand_view(view))
-    return Exported(kind, view.name, text, version.number, State(version.state))
+    spec = view if stored else on_demand_view(view)
+    return Exported(kind, spec, version.number, State(version.state))
 
 
 def _laid_out(view: FeatureViewSpec) -> FeatureViewSpec:

@@ -6,11 +6,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from assay import definition_of
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.operations.lifecycle import releases
 from registry.operations.registration.roots import assign_root, move_root
-from registry.reading.parsing import parse_files
+from registry.reading.parsing import parse_files, parse_objects
 from tests import factories
 from tests.factories import AT, SOURCE, VIEW, apply, make_version
 
@@ -107,6 +108,16 @@ def test_an_export_of_every_kind_changes_nothing_when_applied(exporting, cast, w
     assert 'version: "2.1.0"\n' in found["trip_sums"]["definition"]
     assert "checks: {}" not in found["trip_rows"]["definition"]
     assert "sql: |-\n  SELECT\n" in found["trip_rows"]["definition"]
+
+
+def test_the_documents_are_the_same_and_objects_of_the_client_say_them(exporting, world):
+    found = exporting().values()
+    text = "---\n".join(each["definition"] for each in found)
+    objects = [definition_of(each["document"]) for each in found]
+
+    read = parse_objects([each.to_dict() for each in objects])
+
+    assert [each.spec for each in read] == [each.spec for each in parse_files([("all", text)])]
 
 
 def test_without_numbers_it_changes_nothing_either(exporting, cast, world):
