@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from materialization.compute.engine import Engine
+    from materialization.sources.where import Where
     from materialization.stores.offline_protocol import OfflineStore
     from materialization.stores.online_protocol import OnlineStore
     from registry.models import Project
@@ -128,7 +129,7 @@ def _limits(timeout_s: float | None = None) -> EngineLimits:
     )
 
 
-def whereabouts(spec: VersionSpec, project: Project) -> Whereabouts:
+def whereabouts(spec: VersionSpec, project: Project) -> Where:
     """Return where a version's source is read from, and where none may: our own stores.
 
     :raises RootUnknown, RootMoved, RootNotAllowed: as ``root_of``; nothing may be read.

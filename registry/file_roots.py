@@ -16,6 +16,7 @@ from django.db import connection
 from lib.errors import Conflict, Invalid, did_you_mean
 from lib.places import place_of
 from registry.models import FileRoot
+from registry.spec.sources import RootedSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +126,8 @@ def root_of(spec: VersionSpec, project: Project) -> FileRoot:
     :raises RootMoved: it is in another place than when the version was written.
     :raises RootNotAllowed: it left ``FILE_ROOTS``, or a link took the directory's place.
     """
-    name = spec.rows_from.root
+    source = spec.rows_from
+    name = source.root if isinstance(source, RootedSource) else ""
     root = find_root(project, name)
     if root is None:
         raise _unknown(project, name)

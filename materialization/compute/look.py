@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lib.errors import AssayError
     from materialization.compute.engine import Engine
     from materialization.compute.jobs import Report
-    from materialization.sources.files import Whereabouts
     from materialization.sources.inputs import SourceInput
+    from materialization.sources.where import Where
     from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
@@ -68,7 +68,7 @@ _read_found = converter(_Found)
 def look(
     specs: Sequence[VersionSpec],
     *,
-    where: Whereabouts,
+    where: Where,
     engine: Engine,
     unseen: Collection[int] = (),
 ) -> list[Look]:
@@ -89,7 +89,7 @@ def look(
     return [msgspec.structs.replace(each, files=files) for each in looks]
 
 
-def files_in(found: SourceInput, where: Whereabouts) -> dict[str, str]:
+def files_in(found: SourceInput, where: Where) -> dict[str, str]:
     """Return which state each file of a source is in now: another one was swapped or written to.
 
     A file that goes while it is looked at is left out: it is none of what was seen.
@@ -105,7 +105,7 @@ def _short(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def _told(seen: Look, where: Whereabouts) -> Look:
+def _told(seen: Look, where: Where) -> Look:
     """Return the report as it is told, which is not where a root is."""
     problems = [(path, where.told(message)) for path, message in seen.problems]
     examples = {where.told(key): where.told(value) for key, value in seen.examples.items()}

@@ -12,15 +12,15 @@ from materialization.sources.files import FilesKind
 from registry.spec.sources import FileSource
 
 if TYPE_CHECKING:
-    from materialization.sources.files import Whereabouts
     from materialization.sources.inputs import SourceInput
+    from materialization.sources.where import Where
     from registry.spec.sources import Source, SourceSpec
 
 
 class Finder(Protocol):
     """What the parent asks of a kind of source."""
 
-    def find(self, source: Any, where: Whereabouts) -> SourceInput:
+    def find(self, source: Any, where: Any) -> SourceInput:
         """Say what may be read of a source now. Users' data are not opened here.
 
         ``paths`` of what it gives are all that the sandbox may open. ``parts()`` say what it is
@@ -34,6 +34,6 @@ class Finder(Protocol):
 FINDERS: dict[type[SourceSpec], Finder] = {FileSource: FilesKind()}
 
 
-def find_source(source: Source, where: Whereabouts) -> SourceInput:
+def find_source(source: Source, where: Where) -> SourceInput:
     """Return what may be read of a source now; see ``Finder.find``."""
     return FINDERS[type(source)].find(source, where)

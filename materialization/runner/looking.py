@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.models import MaterializationRun
-    from materialization.sources.files import Whereabouts
     from materialization.sources.inputs import Part, SourceInput
+    from materialization.sources.where import Where
     from registry.models import FeatureTable
 
 
@@ -109,7 +109,7 @@ def _why_gone(found: Counters) -> str:
     )
 
 
-def work_of(run: MaterializationRun, where: Whereabouts, wanted: Window) -> Work:
+def work_of(run: MaterializationRun, where: Where, wanted: Window) -> Work:
     """Return what the run has to read: windows that are not stored, and what arrived for others.
 
     ``wanted`` is the part of its window that is stored at once.
@@ -208,7 +208,7 @@ def _until(window: Window, end: datetime) -> Window:
     return Window(window.start, min(window.end, end))
 
 
-def corrections_of(run: MaterializationRun, where: Whereabouts) -> Work:
+def corrections_of(run: MaterializationRun, where: Where) -> Work:
     """Return what is read to compute the stored ticks of the run's window again.
 
     All of them up to the run's end, since each tick continues the one before. Whoever asks for it

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
     from materialization.runner.looking import Work
-    from materialization.sources.files import Whereabouts
+    from materialization.sources.where import Where
     from materialization.stores.offline_protocol import CommitResult
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def store_missing(run: MaterializationRun, heartbeat: Heartbeat) -> None:
     splitting.drop_staged(run)
 
 
-def _parts(run: MaterializationRun, where: Whereabouts, heartbeat: Heartbeat) -> Iterator[Part]:
+def _parts(run: MaterializationRun, where: Where, heartbeat: Heartbeat) -> Iterator[Part]:
     """Yield what is to be stored, one chunk after the other; looks at the source before each."""
     work = None
     if not run.chunks:

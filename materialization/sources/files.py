@@ -5,14 +5,10 @@ Not for how they are read (``reading``, ``readers``): only the sandbox opens use
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-import msgspec
-
-from lib.errors import AssayError
 from materialization.errors import (
     SourceFileEmpty,
     SourceFileMissing,
@@ -28,10 +24,11 @@ from materialization.sources.walking import (
     is_under,
     require_inside,
 )
+from materialization.sources.where import Where
 from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     import duckdb
 
@@ -52,7 +49,7 @@ _TABLE_LOGS = {
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
-class Whereabouts(msgspec.Struct, frozen=True):
+class Whereabouts(Where, frozen=True):
     """The root a source is read from, its name in words, and what nobody may: our own stores."""
 
     root: str
@@ -66,15 +63,6 @@ class Whereabouts(msgspec.Struct, frozen=True):
             message = message.replace(f"folder {root}", f"folder of the root {self.name}")
             message = message.replace(root, f"the root {self.name}")
         return message
-
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Let errors out as they are told."""
-        try:
-            yield
-        except AssayError as exc:
-            exc.reword(self.told)
-            raise
 
 
 class FilesKind:

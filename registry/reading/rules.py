@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
-    from registry.spec.sources import SourceSpec
+    from registry.spec.sources import RootedSource, SourceSpec
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -101,9 +101,13 @@ def _(spec: EntitySpec) -> Iterator[Found]:
 @_rules.register(FileSource)
 def _(spec: FileSource) -> Iterator[Found]:
     yield from _path_rules(spec.path)
+    yield from _root_rules(spec)
+    yield from _time_rules(spec)
+
+
+def _root_rules(spec: RootedSource) -> Iterator[Found]:
     if spec.root and not NAME.fullmatch(spec.root):
         yield ("root",), f"{spec.root[:100]!r} names no root; a name is as in sales."
-    yield from _time_rules(spec)
 
 
 def _path_rules(path: str) -> Iterator[Found]:

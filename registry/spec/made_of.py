@@ -15,7 +15,6 @@ from registry.choices import SENSITIVITY_ORDER, Sensitivity
 from registry.spec.lineage import Origin, origins_of, row_columns
 from registry.spec.masks import edge_of, edges_of, mask_words, shared_name, tells_more
 from registry.spec.path_overlap import may_overlap
-from registry.spec.sources import FileSource
 from registry.spec.sql_lineage import EVERY
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 class Place(NamedTuple):
-    """Where a source's rows are: its name in the project, and which files of which root."""
+    """Where a source's rows are: its name in the project, and what of which root or server."""
 
     source: str
     root: str
@@ -145,5 +144,4 @@ def place_of(spec: VersionSpec) -> Place:
     source = spec.source
     if source is None:
         return Place("", "", "")
-    path = source.path if isinstance(source, FileSource) else ""
-    return Place(source.name, spec.root_identity, path)
+    return Place(source.name, spec.root_identity, source.path_within())

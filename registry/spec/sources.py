@@ -82,6 +82,10 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
         """Say in a few words where the rows are, for lists and pages."""
         raise NotImplementedError
 
+    def path_within(self) -> str:
+        """Return a pattern for where its rows are within its place; see ``path_overlap``."""
+        raise NotImplementedError
+
     def decides(self) -> dict[str, Any]:
         """Return what decides the rows: everything but the words."""
         words = {field.name for field in msgspec.structs.fields(Described)}
@@ -89,19 +93,26 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
         return {"type": self.type} | {n: getattr(self, n) for n in own if n not in words}
 
 
-class FileSource(SourceSpec, frozen=True, kw_only=True, tag="file"):
-    """Files of one format under one root of the project; ``path`` may be a glob.
+class RootedSource(SourceSpec, frozen=True, kw_only=True):
+    """What sources say whose files lie under a root of the project.
 
     ``root`` is empty where a definition names none; what versions embed always names it.
     """
-
-    example = {"path": "data/events/*.parquet"}
 
     path: str
     root: Name = ""
 
     def where(self) -> str:
         return f"{self.root}: {self.path}" if self.root else self.path
+
+    def path_within(self) -> str:
+        return self.path
+
+
+class FileSource(RootedSource, frozen=True, kw_only=True, tag="file"):
+    """Files of one format under one root of the project; ``path`` may be a glob."""
+
+    example = {"path": "data/events/*.parquet"}
 
 
 #: A source of any kind; further kinds are added with ``|``.

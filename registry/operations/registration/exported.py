@@ -12,11 +12,11 @@ import msgspec
 
 from lib.decoding import json_reader
 from registry.choices import SUBMITTED_STATES, Kind, State
-from registry.file_roots import root_among
 from registry.mask_keys import newest_identity
-from registry.models import DataSource, Entity, FeatureService, FeatureView, FileRoot
+from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import heads_of
 from registry.operations.registration.view_drafts import resolved
+from registry.source_places import Places
 from registry.spec.fingerprints import content_fingerprint
 from registry.spec.model import FeatureServiceSpec, VersionSpec, on_demand_view
 from registry.spec.row_sql import laid_out
@@ -128,7 +128,7 @@ class _Parts:
         self._entities = {e.name: e.spec for e in Entity.objects.filter(project=project)}
         self._sources = {s.name: s.spec for s in DataSource.objects.filter(project=project)}
         self._project = project
-        self._roots = {root.name: root for root in FileRoot.objects.filter(project=project)}
+        self._places = Places(project)
 
     @cached_property
     def _mask_key(self) -> str:
@@ -141,8 +141,7 @@ class _Parts:
         source = self._sources[spec.view.source]
         entities = [self._entities[name] for name in spec.view.entities]
         mask_key = self._mask_key if spec.has_hashes else ""
-        root = root_among(self._roots, source.root)
-        now = resolved(spec.view, source, entities, root, mask_key)
+        now = resolved(spec.view, self._places.of(source), entities, mask_key)
         bare = msgspec.structs.replace(spec, schema=None)
         return content_fingerprint(now) == content_fingerprint(bare)
 

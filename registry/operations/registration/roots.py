@@ -26,6 +26,7 @@ from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import views_over_root
 from registry.proposals import ALONE
 from registry.reading.rules import NAME
+from registry.spec.sources import RootedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -241,7 +242,7 @@ def _readers(root: FileRoot) -> list[str]:
     return [
         str(version)
         for version in versions.exclude(state__in=closed).select_related("feature_view")
-        if version.spec.source is not None and version.spec.source.root == root.name
+        if isinstance(version.spec.source, RootedSource) and version.spec.source.root == root.name
     ]
 
 

@@ -21,12 +21,12 @@ from registry.models import (
     FeatureService,
     FeatureView,
     FeatureViewVersion,
-    FileRoot,
     Project,
     VersionNumber,
 )
 from registry.newest import newest_of
 from registry.remembered import Memory
+from registry.source_places import Places
 from registry.spec.references import parse_reference
 from registry.spec.versions import FIRST, Version, parse_version
 
@@ -49,7 +49,7 @@ class Standing:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.epochs = epoch.registered(project.pk)
-        self.roots = {each.name: each for each in FileRoot.objects.filter(project=project)}
+        self.places = Places(project)
         self.entities = self._catalog(Entity)
         self.sources = self._catalog(DataSource)
         views = FeatureView.objects.filter(project=project)

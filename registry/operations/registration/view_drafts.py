@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import msgspec
 
 from registry.choices import Kind, State
-from registry.file_roots import find_root, root_among
 from registry.looking import AsRegistered
 from registry.mask_keys import identity_for, wants_key
 from registry.newest import newest_of
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.drafts import decide_draft
 from registry.reading.check_rules import unknown_columns
+from registry.source_places import Places
 from registry.spec.checks import canonical
 from registry.spec.lineage import origins_of, row_columns
 from registry.spec.model import FeatureViewSpec, VersionSpec
+from registry.spec.sources import RootedSource
 from registry.spec.transforms import transform_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from registry.operations.registration.standing import Standing
     from registry.reading.parsing import Definition
     from registry.reading.yaml_documents import Path
+    from registry.source_places import Placed
     from registry.spec.model import EntitySpec
     from registry.spec.sources import Source
 
@@ -55,9 +57,8 @@ class Parts(NamedTuple):
 
     def resolve(self, view: FeatureViewSpec) -> VersionSpec:
         entities = [entity.spec for entity in self.entities]
-        root = root_among(self.standing.roots, self.source.spec.root)
         mask_key = self.standing.mask_key if wants_key(view) else ""
-        return resolved(view, self.source.spec, entities, root, mask_key)
+        return resolved(view, self.standing.places.of(self.source.spec), entities, mask_key)
 
 
 def decide_feature_view(application: Application, definition: Definition) -> Applied | None:
@@ -143,7 +144,7 @@ def views_over_root(application: Application, root: FileRoot) -> list[Applied]:
     for name in sorted(application.standing.views):
         newest = newest_of(application.standing.usable(name))
         source = newest.spec.source if newest is not None else None
-        if newest is not None and source is not None and source.root == root.name:
+        if newest is not None and isinstance(source, RootedSource) and source.root == root.name:
             spec, editor_ids = _as_of_now(application.standing, newest)
             changes.append(decide_draft(application, spec, editor_ids=editor_ids))
             changes[-1].warnings.append(f"root {root.name} is in another place now")
@@ -186,32 +187,21 @@ def resolve(
     view: FeatureViewSpec, source: Source, entities: Sequence[EntitySpec], *, project: Project
 ) -> VersionSpec:
     """Return the version a view means in ``project`` now; see ``resolved``."""
-    root, mask_key = find_root(project, source.root), identity_for(view, project)
-    return resolved(view, source, entities, root, mask_key)
+    return resolved(view, Places(project).of(source), entities, identity_for(view, project))
 
 
 def resolved(
-    view: FeatureViewSpec,
-    source: Source,
-    entities: Sequence[EntitySpec],
-    root: FileRoot | None,
-    mask_key: str,
+    view: FeatureViewSpec, placed: Placed, entities: Sequence[EntitySpec], mask_key: str
 ) -> VersionSpec:
-    """Return the version a view means: its transform canonical, source and entities embedded.
-
-    The source names its root from here on, and the version which place that is. Where there is no
-    such root it names none: a look at the source says so.
-    """
-    if root is not None:
-        source = msgspec.structs.replace(source, root=root.name)
+    """Return the version a view means: its transform canonical, source and entities embedded."""
     transform = transform_of(view).canonical(view.source)
     if transform.key is not None:
         view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
     return VersionSpec(
         view=msgspec.structs.replace(view, checks=canonical(view.checks)),
-        source=source,
+        source=placed.source,
         entities=tuple(entities),
-        root_identity=root.identity if root else "",
+        root_identity=placed.identity,
         mask_key=mask_key,
     )
 

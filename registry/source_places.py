@@ -1,0 +1,43 @@
+"""Which place a source's rows are at now: what versions embed of its root.
+
+Not for reading there: ``file_roots`` refuses what has moved since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from registry.file_roots import root_among
+from registry.models import FileRoot
+from registry.spec.sources import RootedSource
+
+if TYPE_CHECKING:
+    from registry.models import Project
+    from registry.spec.sources import Source
+
+
+class Placed(NamedTuple):
+    """A source as versions embed it, and the identity of its place; empty: there is none now.
+
+    Where there is none a look at the source says so.
+    """
+
+    source: Source
+    identity: str = ""
+
+
+class Places:
+    """The places of one project, read once."""
+
+    def __init__(self, project: Project) -> None:
+        self._roots = {each.name: each for each in FileRoot.objects.filter(project=project)}
+
+    def of(self, source: Source) -> Placed:
+        """Return the source with its root named, and which place that is."""
+        if isinstance(source, RootedSource):
+            root = root_among(self._roots, source.root)
+            if root is not None:
+                return Placed(msgspec.structs.replace(source, root=root.name), root.identity)
+        return Placed(source)
