@@ -5,6 +5,7 @@ Not for how answers are used; see online and historical.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from assay.extras import require
 from assay.frames import entity_frame, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
-from assay.shapes import JSON, EntityFrame, Features, Timing
+from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
 
 # A training set is computed while the client waits; an online read never takes this long.
 HISTORICAL_TIMEOUT_SECONDS = 600.0
@@ -65,6 +66,7 @@ class ReadCalls(Calls):
         feature_service: str | None = None,
         timing: Timing = "known",
         explain: bool = False,
+        views: NamedViews = None,
     ) -> RetrievalJob:
         """Join features to each entity row as they were at its ``event_timestamp``.
 
@@ -72,6 +74,10 @@ class ReadCalls(Calls):
         frame, whatever gives Arrow (polars, a Table, a RecordBatch), a dict of lists or a list of
         dicts. ``timing="known"`` uses only what had arrived by then, ``"event"`` also what arrived
         later.
+
+        A key under another name, and a view under two, are said in ``views``:
+        ``{"buyer": {"view": "customer", "join_keys": {"customer_id": "buyer_id"}}}`` gives
+        ``buyer:rating``, and the column ``buyer__rating`` with ``full_feature_names``.
         """
         options: JSON = {
             **selection(features, feature_service),
@@ -82,11 +88,12 @@ class ReadCalls(Calls):
         path = self._transport.project_path("get-historical-features")
         frame = entity_frame(entity_df)
         if frame.table is not None:
-            return RetrievalJob(self._upload(path, options, frame.table), frame=frame)
+            query = {**options, **as_parameters(views)}
+            return RetrievalJob(self._upload(path, query, frame.table), frame=frame)
         answer = self._transport.request(
             "POST",
             path,
-            json={**options, "entities": frame.columns},
+            json={**options, **({"views": views} if views else {}), "entities": frame.columns},
             read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
             is_read=True,
         )
@@ -136,6 +143,11 @@ def arrow_bytes(table: Any) -> bytes:
     with ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
+
+
+def as_parameters(views: NamedViews) -> JSON:
+    """Give ``views`` as it goes into a query: JSON text."""
+    return {"views": json.dumps(views)} if views else {}
 
 
 def selection(features: Features, feature_service: str | None) -> JSON:

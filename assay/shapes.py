@@ -27,4 +27,6 @@ Document: TypeAlias = "Mapping[str, Any] | Definition"
 Definitions: TypeAlias = "Path | Document | Sequence[Path | Document]"
 # A list of references, one reference, the name of a feature service, or the service itself.
 Features: TypeAlias = "Sequence[str] | str | Mapping[str, Any] | None"
+# A name in references → {"view": the view it stands for, "join_keys": {key: the frame's column}}.
+NamedViews: TypeAlias = "Mapping[str, Mapping[str, Any]] | None"
 Timing: TypeAlias = Literal["known", "event"]

@@ -15,8 +15,8 @@ from assay import shapes
 from assay.calls import Calls
 from assay.errors import AssayError, Invalid, ServerError, why_unreadable
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, read_header
-from assay.reads import HISTORICAL_TIMEOUT_SECONDS, selection
-from assay.shapes import JSON, Features, Timing
+from assay.reads import HISTORICAL_TIMEOUT_SECONDS, as_parameters, selection
+from assay.shapes import JSON, Features, NamedViews, Timing
 
 CONTENT_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
@@ -47,11 +47,13 @@ class TransferCalls(Calls):
         feature_service: str | None = None,
         timing: Timing = "known",
         explain: bool = False,
+        views: NamedViews = None,
     ) -> list[str]:
         """Send the entity frame in one file, write the training set to another; give warnings.
 
         Suffixes choose the formats: .parquet, .csv or .arrow (an IPC stream). ``output`` is
-        replaced only when the whole answer has arrived.
+        replaced only when the whole answer has arrived. ``views`` is as for
+        ``get_historical_features``.
 
         :raises Invalid: a file cannot be read or written, or is no entity frame; names the file.
         """
@@ -62,6 +64,7 @@ class TransferCalls(Calls):
             "full_feature_names": full_feature_names,
             "timing": timing,
             "explain": explain,
+            **as_parameters(views),
         }
         path = self._transport.project_path("get-historical-features")
         wait = HISTORICAL_TIMEOUT_SECONDS

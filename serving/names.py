@@ -6,6 +6,7 @@ Not for whether they may be read now: each read's own plan says that.
 from __future__ import annotations
 
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
@@ -13,7 +14,7 @@ from registry import queries
 from registry.spec.references import parse_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
@@ -34,8 +35,11 @@ def asked_references(
     features: Sequence[str] | None,
     feature_service: str | None,
     limits: ReadLimits,
+    stored_names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Reference, ...]:
     """Return the references a request asks for, in its order, ``view:*`` written out.
+
+    ``stored_names`` has names of the request's own for views; references keep them.
 
     :raises BadReference, ReferenceNotFound, FeatureServiceNotFound: there is no such thing.
     :raises FeatureNameCollision: one is there twice.
@@ -52,9 +56,17 @@ def asked_references(
         raise FeatureNameCollision(f"{shown!r} is asked for twice; name it once.", features=[shown])
     expanded: list[Reference] = []
     for reference in asked:
-        expanded += queries.expand_references(project=project, references=[reference])
+        expanded += _expanded(project, parse_reference(reference), stored_names)
         limits.check_features(len(expanded))
     return tuple(expanded)
+
+
+def _expanded(
+    project: Project, asked: Reference, stored_names: Mapping[str, str]
+) -> list[Reference]:
+    stored = asked._replace(view=stored_names.get(asked.view, asked.view))
+    found = queries.expand_references(project=project, references=[str(stored)])
+    return [each._replace(view=asked.view) for each in found]
 
 
 def asked_views(

@@ -34,6 +34,27 @@ def latest_known(
     return best
 
 
+def joined(
+    frame: Iterable[Row],
+    rows: list[Row],
+    key_columns: Mapping[str, str],
+    *,
+    ttl: timedelta | None = None,
+    known: bool = True,
+) -> list[Row | None]:
+    """Return what each row of a frame takes; ``key_columns``: join key → the frame's column."""
+    return [
+        latest_known(
+            rows,
+            {key: asked[column] for key, column in key_columns.items()},
+            asked["event_timestamp"],
+            ttl=ttl,
+            known=known,
+        )
+        for asked in frame
+    ]
+
+
 def stamps(row: Row) -> tuple[datetime, datetime, int]:
     """Return what rows of one entity are compared by."""
     return row["event_timestamp"], row["created_timestamp"], row["__sequence"]

@@ -90,3 +90,13 @@ def entity_argument(text: str) -> tuple[str, Any]:
         return key[:-1], json.loads(value)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(f"{value!r} is not JSON: {exc}") from exc
+
+
+def view_argument(text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``name=view,key=column`` as a name and what it stands for; all but the name may lack."""
+    first, *rest = text.split(",")
+    (name, _, view), pairs = first.partition("="), [each.partition("=") for each in rest]
+    if not name or first.endswith("=") or not all(key and column for key, _, column in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME[=VIEW][,KEY=COLUMN…]")
+    named: dict[str, Any] = {"join_keys": {key: column for key, _, column in pairs}}
+    return name, named | ({"view": view} if view else {})

@@ -10,10 +10,19 @@ from typing import Any
 
 from rich.text import Text
 
-from assay.cli.arguments import Commands, Context, add_features, entity_argument, instant_argument
+from assay.cli.arguments import (
+    Commands,
+    Context,
+    add_features,
+    entity_argument,
+    instant_argument,
+    view_argument,
+)
 from assay.cli.output import cell
 from assay.encoding import plain
+from assay.errors import Invalid
 from assay.online import OnlineResponse
+from assay.shapes import JSON
 
 
 def add(commands: Commands) -> None:
@@ -42,6 +51,13 @@ def add(commands: Commands) -> None:
         choices=("known", "event"),
         default="known",
         help="known: only what had arrived by then (default); event: also what arrived later",
+    )
+    history.add_argument(
+        "--view",
+        action="append",
+        type=view_argument,
+        metavar="NAME[=VIEW][,KEY=COLUMN…]",
+        help="a view under another name, and columns of FRAME that have its join keys",
     )
     history.add_argument("--explain", action="store_true", help="count rows the timings differ on")
     files = commands.add(
@@ -77,6 +93,7 @@ def run_historical(context: Context, args: argparse.Namespace) -> None:
             feature_service=args.feature_service,
             timing=args.timing,
             explain=args.explain,
+            views=named_views(args.view or []),
         )
     _warn(context, warnings)
     if context.out.as_json:
@@ -102,6 +119,19 @@ def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)
+    return found
+
+
+def named_views(pairs: Iterable[tuple[str, JSON]]) -> JSON:
+    """Turn what ``--view`` said into ``views``.
+
+    :raises Invalid: one name was said twice.
+    """
+    found: JSON = {}
+    for name, named in pairs:
+        if name in found:
+            raise Invalid(f"--view names {name!r} twice; say it once, with all of its keys")
+        found[name] = named
     return found
 
 

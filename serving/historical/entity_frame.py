@@ -14,7 +14,7 @@ from lib.errors import SHOWN, nearest
 from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, instants
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
@@ -31,16 +31,22 @@ class MissingEntityColumn(BadEntityFrame):
 class EntityFrame(NamedTuple):
     """``table`` is the frame as the answer repeats it, with ``event_timestamp`` as UTC instants.
 
-    ``keys`` has each join key as declared, by name and type: two views may declare one name with
-    different types.
+    ``keys`` has each column that a join key is read from, typed as declared, by name and type: two
+    views may read one column with different types.
     """
 
     table: pa.Table
     keys: dict[tuple[str, ValueType], pa.ChunkedArray]
 
-    def rows_for(self, spec: VersionSpec) -> pa.Table:
-        """Return what a join to this version asks of the frame: its typed keys, and the times."""
-        keys = {key.name: self.keys[key.name, key.value_type] for key in spec.join_keys}
+    def rows_for(self, spec: VersionSpec, columns: Mapping[str, str]) -> pa.Table:
+        """Return what a join to this version asks of the frame: its typed keys, and the times.
+
+        ``columns``: join key → the frame's column that has it, where names differ.
+        """
+        keys = {
+            key.name: self.keys[columns.get(key.name, key.name), key.value_type]
+            for key in spec.join_keys
+        }
         return pa.table({**keys, EVENT_TIMESTAMP: self.table[EVENT_TIMESTAMP]})
 
 
@@ -89,7 +95,8 @@ def _missing_key(key: KeyColumn, names: Sequence[str], *, unused: set[str]) -> M
     near = nearest(key.name, unused)
     hint = f" Did you mean {near!r}?" if near else f" Its columns: {', '.join(names[:SHOWN])}."
     return MissingEntityColumn(
-        f"the entity frame has no column {key.name!r}, a join key of {key.view}.{hint}",
+        f"the entity frame has no column {key.name!r}, a join key of {key.view}.{hint}"
+        ' A key under another name is said in "views".',
         column=key.name,
         feature_view=key.view,
     )

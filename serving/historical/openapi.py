@@ -24,6 +24,19 @@ _TIMING: dict[str, Any] = {
 REQUEST = request_schema(
     entities="Column → one value a row: event_timestamp, join keys, any other.",
     timing=_TIMING,
+    views={
+        "type": "object",
+        "description": "A name that references use → the view it stands for (absent: the view of"
+        " that name), and join key → the column of entities that has it.",
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "view": {"type": "string"},
+                "join_keys": {"type": "object", "additionalProperties": {"type": "string"}},
+            },
+        },
+    },
     explain={
         "type": "boolean",
         "default": False,
@@ -42,6 +55,7 @@ _PARAMETERS = [
     OpenApiParameter("timing", str, enum=["known", "event"], description="with an upload"),
     OpenApiParameter("full_feature_names", bool, description="with an upload"),
     OpenApiParameter("explain", bool, description="with an upload"),
+    OpenApiParameter("views", str, description="with an upload: the object as JSON"),
 ]
 _EXAMPLE = OpenApiExample(
     "One driver at two times",
@@ -51,6 +65,24 @@ _EXAMPLE = OpenApiExample(
             "driver_id": [1001, 1001],
             "event_timestamp": ["2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z"],
             "label": [0, 1],
+        },
+    },
+    request_only=True,
+    media_type=JSON,
+)
+_TWICE = OpenApiExample(
+    "One view for two columns of keys",
+    value={
+        "features": ["buyer:rating", "seller:rating"],
+        "views": {
+            "buyer": {"view": "customer", "join_keys": {"customer_id": "buyer_id"}},
+            "seller": {"view": "customer", "join_keys": {"customer_id": "seller_id"}},
+        },
+        "full_feature_names": True,
+        "entities": {
+            "buyer_id": [1001],
+            "seller_id": [1002],
+            "event_timestamp": ["2026-03-01T12:00:00Z"],
         },
     },
     request_only=True,
@@ -84,5 +116,5 @@ documented = extend_schema(
         },
         **_PROBLEMS,
     },
-    examples=[_EXAMPLE],
+    examples=[_EXAMPLE, _TWICE],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.db import transaction
 
 from materialization.quality.freshness import freshness_of
@@ -117,14 +118,16 @@ def _record(
     request: HistoricalRequest,
     at: datetime,
 ) -> None:
+    named = {name: msgspec.to_builtins(each) for name, each in request.views.items()}
     audit.record(
         actor=actor,
         verb="training_set.read",
         subject=project,
         data={
-            "features": [str(reference) for reference in plan.references],
+            "features": [*dict.fromkeys(map(str, plan.references))],
             "feature_service": request.feature_service,
             "versions": [str(version) for version in plan.versions],
+            **({"views": named} if named else {}),
             "timing": request.timing,
             "rows": answer.table.num_rows,
             "matched": {part.label: part.matched for part in answer.parts},

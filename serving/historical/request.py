@@ -12,8 +12,9 @@ import msgspec
 
 from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH
-from lib.json_bodies import MAX_DEPTH, is_too_deep
+from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
 from materialization.compute.questions import Timing
+from serving.historical.named_views import NamedView, check_names
 from serving.request_body import BadRequest, check_asked, read_json
 
 if TYPE_CHECKING:
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 
 class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``entities`` is columnar: entity column → one value a row; None when a frame is uploaded."""
+    """``entities`` is columnar: entity column → one value a row; None when a frame is uploaded.
+
+    ``views`` are names that references use as those of views: see ``NamedView``.
+    """
 
     features: list[str] | None = None
     feature_service: str | None = None
     timing: Timing = Timing.KNOWN
     full_feature_names: bool = False
     explain: bool = False
+    views: dict[str, NamedView] = {}
     entities: dict[str, list[Any]] | None = None
 
 
@@ -38,6 +43,7 @@ PARAMETERS = {
     "timing": "known (default) or event; uploads only.",
     "full_feature_names": "true or false; uploads only.",
     "explain": "true or false; uploads only.",
+    "views": "The JSON object that a body has under this name; uploads only.",
 }
 _read = converter(HistoricalRequest)
 _read_parameters = converter(HistoricalRequest, strict=False)
@@ -64,6 +70,7 @@ def parse_body(body: bytes) -> HistoricalRequest:
     for name, column in request.entities.items():
         _check_column(name, column)
     check_asked(request.features, request.feature_service)
+    check_names(request.views, of_service=request.feature_service is not None)
     return request
 
 
@@ -76,13 +83,24 @@ def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
     sent: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
     if "features" in parameters:
         sent["features"] = parameters["features"]
+    if "views" in parameters:
+        sent["views"] = _json_parameter("views", sent["views"])
     try:
         request = _read_parameters(sent)
     except msgspec.ValidationError as exc:
         _refuse_timing(str(exc))
         raise BadRequest(f"query parameters: {exc}. {_TIMINGS}") from exc
     check_asked(request.features, request.feature_service)
+    check_names(request.views, of_service=request.feature_service is not None)
     return request
+
+
+def _json_parameter(name: str, text: str) -> Any:
+    try:
+        return decode(text.encode())
+    except UNREADABLE as exc:
+        reason = why_unreadable(exc)
+        raise BadRequest(f"query parameter {name} is not JSON: {reason}.", parameter=name) from exc
 
 
 def _refuse_timing(reason: str) -> None:

@@ -6,6 +6,7 @@ the engine does that.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow as pa
 from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from materialization.compute.engine import Engine
     from materialization.compute.questions import JoinAnswer
@@ -26,12 +27,16 @@ VALUE_TYPE = "assay.value_type"
 
 
 class ViewPart(NamedTuple):
-    """One version of one view within a question; ``files`` are one Delta snapshot's."""
+    """One version of one view within a question; ``files`` are one Delta snapshot's.
+
+    ``key_columns``: join key → the entity frame's column that has it, where names differ.
+    """
 
     label: str
     spec: VersionSpec
     files: tuple[str, ...]
     features: tuple[str, ...]
+    key_columns: Mapping[str, str] = MappingProxyType({})
 
 
 class JoinedFeature(NamedTuple):
@@ -94,7 +99,12 @@ def join_features(
     joined = engine.point_in_time_joins(
         [
             JoinQuestion(
-                part.spec, part.files, part.features, frame.rows_for(part.spec), timing, explain
+                part.spec,
+                part.files,
+                part.features,
+                frame.rows_for(part.spec, part.key_columns),
+                timing,
+                explain,
             )
             for part in parts
         ]

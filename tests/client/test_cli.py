@@ -359,6 +359,25 @@ def test_a_training_set_goes_from_file_to_file_as_bytes(assay, peer, tmp_path, c
     assert "warning: few rows" in capsys.readouterr().err
 
 
+def test_a_view_under_another_name_is_an_option(assay, peer, tmp_path, capsys):
+    (tmp_path / "frame.csv").write_bytes(b"buyer_id,event_timestamp\n1,2026-01-01\n")
+    peer.answers_with("POST get-historical-features", b"a\n", Content_Type="text/csv")
+    asked = ["get-historical-features", "frame.csv", "-f", "buyer:x", "-o", "out.csv"]
+    buyer = "buyer=customer,customer_id=buyer_id"
+
+    assert assay(*asked, "--view", buyer, "--view", "v,id=user_id") == 0
+
+    assert json.loads(peer.requests[0].query["views"][0]) == {
+        "buyer": {"view": "customer", "join_keys": {"customer_id": "buyer_id"}},
+        "v": {"join_keys": {"id": "user_id"}},
+    }
+    assert assay(*asked, "--view", buyer, "--view", "buyer") == 1
+    assert "names 'buyer' twice" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        assay(*asked, "--view", "buyer=")
+    assert "'buyer=' is not NAME[=VIEW]" in capsys.readouterr().err
+
+
 def test_an_answer_that_breaks_off_leaves_the_old_output_alone(assay, peer, tmp_path):
     (tmp_path / "frame.csv").write_bytes(b"user_id\n1\n")
     (tmp_path / "out.csv").write_bytes(b"old")

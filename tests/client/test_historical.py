@@ -130,3 +130,31 @@ def test_a_cut_off_answer_is_an_error_not_a_shorter_frame(peer, store, kept):
 
     with pytest.raises(ServerError, match=r"damaged|has 0 rows for 1 entity rows"):
         store.get_historical_features({"driver_id": [1], "event_timestamp": [AT]}, ["v:f"])
+
+
+BUYER = {"buyer": {"view": "customer", "join_keys": {"driver_id": "buyer_id"}}}
+
+
+def test_views_under_other_names_are_said_in_the_query(peer, store):
+    answer_arrow(peer)
+    frame = {"driver_id": [1], "event_timestamp": [AT]}
+
+    store.get_historical_features(frame, ["buyer:f"], views=BUYER)
+    store.get_historical_features(frame, ["v:f"])
+
+    assert json.loads(peer.requests[0].query["views"][0]) == BUYER
+    assert "views" not in peer.requests[1].query
+
+
+def test_without_pyarrow_they_are_said_in_the_body(peer, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    columns = {"driver_id": [1], "event_timestamp": [AT.isoformat()], "f": [0.5]}
+    answer = {
+        "metadata": {"feature_names": [*columns]},
+        "results": [{"values": values} for values in columns.values()],
+    }
+    peer.answers_with("POST get-historical-features", answer)
+
+    store.get_historical_features({"driver_id": [1], "event_timestamp": [AT]}, ["b:f"], views=BUYER)
+
+    assert peer.requests[0].json()["views"] == BUYER

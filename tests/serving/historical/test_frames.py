@@ -149,7 +149,8 @@ def test_a_missing_key_is_not_taken_for_a_column_that_has_its_use_already():
         require_columns(["customer_id", "event_timestamp", "label"], keys)
 
     message = "the entity frame has no column 'store_id', a join key of balance."
-    assert str(caught.value) == f"{message} Its columns: customer_id, event_timestamp, label."
+    columns = "Its columns: customer_id, event_timestamp, label."
+    assert str(caught.value) == f'{message} {columns} A key under another name is said in "views".'
 
 
 def test_two_columns_of_one_name_are_refused():
