@@ -5,10 +5,12 @@ Not for point-in-time joins: ``oracle`` has that loop.
 
 from __future__ import annotations
 
+import json
 import math
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from fractions import Fraction
-from statistics import stdev
+from statistics import stdev, variance
 
 from registry.spec.aggregate_functions import function_name, parameters
 
@@ -22,9 +24,16 @@ FUNCTIONS = {
     "max": lambda values: max(values, key=_order) if values else None,
     "first": lambda values: values[0] if values else None,
     "last": lambda values: values[-1] if values else None,
-    "stddev": lambda values: _deviation(values) if len(values) > 1 else None,
+    "stddev": lambda values: _spread(stdev, values) if len(values) > 1 else None,
+    "variance": lambda values: _spread(variance, values) if len(values) > 1 else None,
+    "any": lambda values: any(values) if values else None,
+    "all": lambda values: all(values) if values else None,
+    "first_k": lambda values, k: values[:k] if values else None,
     "last_k": lambda values, k: values[::-1][:k] if values else None,
+    "top_k": lambda values, k: [value for value, _ in _by_count(values, k)] if values else None,
+    "histogram": lambda values, k: _histogram(values, k) if values else None,
     "percentile": lambda values, p: _percentile(sorted(values, key=_order), p) if values else None,
+    "approx_percentile": lambda values, p: _near(sorted(values, key=_order), p) if values else None,
 }
 
 
@@ -104,13 +113,42 @@ def _percentile(ordered, p):
     return low * float(1 - part) + high * float(part)
 
 
+def _near(ordered, p):
+    """The least value that p percent are not above, to three digits."""
+    shares = (Fraction(100 * rank, len(ordered)) for rank in range(1, len(ordered) + 1))
+    found = next(i for i, share in enumerate(shares) if share >= Fraction(str(p)))
+    return float(f"{float(ordered[found]):.2e}")
+
+
+def _by_count(values, k):
+    """The ``k`` values that occur most, with how often; of equally many the lesser first."""
+    counts, seen = Counter(map(_identity, values)), {_identity(value): value for value in values}
+    order = sorted(counts, key=lambda each: (-counts[each], _order(seen[each])))
+    return [(seen[each], counts[each]) for each in order[:k]]
+
+
+def _histogram(values, k):
+    found = _by_count([_text(value) for value in values], k)
+    return json.dumps(dict(found), separators=(",", ":"))
+
+
+def _text(value):
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (bool, list)):
+        return json.dumps(value, separators=(",", ":"))
+    if isinstance(value, datetime):
+        return str(value).removesuffix(":00")  # +00, and no +00:00
+    return str(value + 0) if isinstance(value, float) else str(value)
+
+
 def _sum(values):
     finite = all(math.isfinite(value) for value in values)
     return math.fsum(values) if finite else sum(values)
 
 
-def _deviation(values):
-    return stdev(values) if all(math.isfinite(value) for value in values) else math.nan
+def _spread(of, values):
+    return of(values) if all(math.isfinite(value) for value in values) else math.nan
 
 
 MICROSECOND = timedelta(microseconds=1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from materialization.errors import SourceUnreadable
 from materialization.sources.json_rows import TEXT, Shape, shape_of
-from registry.spec.aggregate_functions import LastK
+from registry.spec.aggregate_functions import FunctionWithParameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,5 +54,7 @@ def _declared(spec: VersionSpec) -> Iterator[tuple[str, ValueType]]:
         if not outputs:
             yield feature.source_column, feature.value_type
         elif (output := outputs.get(feature.source_column)) is not None:
-            takes_items = isinstance(output.function, LastK) and feature.value_type.item
-            yield output.column, takes_items or feature.value_type
+            function, declared = output.function, feature.value_type
+            if isinstance(function, FunctionWithParameters):
+                declared = function.reads(declared)
+            yield output.column, declared

@@ -10,18 +10,17 @@ A function without parameters is its name alone, one with parameters a mapping:
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
 from registry.spec.base import Spec
-
-if TYPE_CHECKING:
-    from registry.spec.value_types import ValueType
+from registry.spec.value_types import ValueType, parse_type
 
 PlainFunction = Literal[
-    "sum", "count", "mean", "min", "max", "last", "first", "count_distinct", "stddev"
-]
+    "sum", "count", "mean", "min", "max", "last", "first", "count_distinct", "stddev", "variance",
+    "any", "all",
+]  # fmt: skip
 
 
 class FunctionWithParameters(Spec, frozen=True, tag_field="function"):
@@ -38,18 +37,58 @@ class FunctionWithParameters(Spec, frozen=True, tag_field="function"):
         """Say why a feature of type ``declared`` cannot hold the result; None when it can."""
         return None
 
+    def reads(self, declared: ValueType) -> ValueType:
+        """Return what a value is read as, where a feature of type ``declared`` holds the result."""
+        return declared
 
-class LastK(FunctionWithParameters, frozen=True, tag="last_k"):
-    """The newest ``k`` values, newest first."""
 
-    example = "{function: last_k, k: 10}"
+class ListFunction(FunctionWithParameters, frozen=True):
+    """Base of those that give ``k`` values at most, as a list."""
 
     k: Annotated[int, Meta(ge=1, le=1000)]
 
     def type_problem(self, declared: ValueType) -> str | None:
         if declared.kind == "list":
             return None
-        return f"last_k gives a list, not {declared}; write list<T>, as in list<float64>."
+        name = function_name(self)
+        return f"{name} gives a list, not {declared}; write list<T>, as in list<float64>."
+
+    def reads(self, declared: ValueType) -> ValueType:
+        return declared.item or declared
+
+
+class FirstK(ListFunction, frozen=True, tag="first_k"):
+    """The oldest ``k`` values, oldest first."""
+
+    example = "{function: first_k, k: 10}"
+
+
+class LastK(ListFunction, frozen=True, tag="last_k"):
+    """The newest ``k`` values, newest first."""
+
+    example = "{function: last_k, k: 10}"
+
+
+class TopK(ListFunction, frozen=True, tag="top_k"):
+    """The ``k`` values that occur most, the most frequent first."""
+
+    example = "{function: top_k, k: 10}"
+
+
+class Histogram(FunctionWithParameters, frozen=True, tag="histogram"):
+    """How often each of the ``k`` values that occur most is there, as JSON."""
+
+    example = "{function: histogram, k: 10}"
+
+    k: Annotated[int, Meta(ge=1, le=1000)]
+
+    def type_problem(self, declared: ValueType) -> str | None:
+        if declared.kind == "json":
+            return None
+        return f"histogram gives a JSON object of value and count, not {declared}; write json."
+
+    def reads(self, declared: ValueType) -> ValueType:
+        return parse_type("string")
 
 
 class Percentile(FunctionWithParameters, frozen=True, tag="percentile"):
@@ -60,11 +99,21 @@ class Percentile(FunctionWithParameters, frozen=True, tag="percentile"):
     p: Annotated[float, Meta(ge=0, le=100)]
 
 
+class ApproxPercentile(FunctionWithParameters, frozen=True, tag="approx_percentile"):
+    """The least value that ``p`` percent are not above, to three digits."""
+
+    example = "{function: approx_percentile, p: 95}"
+
+    p: Annotated[float, Meta(ge=0, le=100)]
+
+
 #: In a definition, in the canonical JSON and in memory alike.
-AggregateFunction = PlainFunction | LastK | Percentile
+AggregateFunction = (
+    PlainFunction | FirstK | LastK | TopK | Histogram | Percentile | ApproxPercentile
+)
 
 #: Those whose result is a float64, whatever they are given.
-GIVE_FLOAT64 = frozenset({"mean", "stddev", "percentile"})
+GIVE_FLOAT64 = frozenset({"mean", "stddev", "variance", "percentile", "approx_percentile"})
 
 #: Name → its parameters.
 PARAMETERS: dict[str, tuple[str, ...]] = {

@@ -17,6 +17,12 @@ FUNCTION_SYNONYMS = {
     "avg": "mean",
     "average": "mean",
     "std": "stddev",
+    "var": "variance",
+    "median": "percentile",
+    "quantile": "percentile",
+    "mode": "top_k",
+    "bool_or": "any",
+    "bool_and": "all",
     "nunique": "count_distinct",
 }
 

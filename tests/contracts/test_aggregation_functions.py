@@ -18,9 +18,22 @@ from hypothesis import strategies as st
 
 from materialization.errors import SourceValueInvalid
 from materialization.stores.columns import INSTANT
-from materialization.transforms.aggregation.arguments import as_double, as_number
+from materialization.transforms.aggregation.arguments import (
+    as_double,
+    as_number,
+    as_rounded,
+    as_truth,
+)
 from materialization.transforms.aggregation.functions import FUNCTIONS
-from registry.spec.aggregate_functions import PARAMETERS, LastK, Percentile
+from registry.spec.aggregate_functions import (
+    PARAMETERS,
+    ApproxPercentile,
+    FirstK,
+    Histogram,
+    LastK,
+    Percentile,
+    TopK,
+)
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.value_types import parse_type
 from tests.materialization.aggregation_cases import (
@@ -45,7 +58,14 @@ from tests.oracle_ticks import FUNCTIONS as LOOPS
 from tests.oracle_ticks import latest_within, snapshot_ticks
 
 #: With parameters a function is called as here, without as its name.
-CALLS = {"last_k": LastK(k=2), "percentile": Percentile(p=37.5)}
+CALLS = {
+    "first_k": FirstK(k=2),
+    "last_k": LastK(k=2),
+    "top_k": TopK(k=2),
+    "histogram": Histogram(k=3),
+    "percentile": Percentile(p=37.5),
+    "approx_percentile": ApproxPercentile(p=37.5),
+}
 #: What a window that has emptied gives; NULL where it is not said.
 EMPTY = {"count": 0, "count_distinct": 0}
 KEY = ("1", "23")
@@ -70,6 +90,10 @@ VALUES = {
     "list<int64>": ([2, 1], [1, 7]),
 }
 NUMBERS = ("bool", "int64", "float64", "decimal(10,2)")
+#: What is taken only of some types; all else of any.
+TAKEN = {**dict.fromkeys((as_number, as_double, as_rounded), NUMBERS), as_truth: ("bool",)}
+#: Numbers that are true or false.
+truths = st.sampled_from([None, 0.0, -0.0, 1.0])
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
 few = settings(max_examples=4)
@@ -98,10 +122,15 @@ def test_definitions_the_engine_and_the_loop_know_the_same_functions():
     assert CALLS.keys() == {name for name, parameters in PARAMETERS.items() if parameters}
 
 
+def values_for(name):
+    return truths if FUNCTIONS[name].takes is as_truth else special
+
+
 @each_function
 @few
-@given(rows=histories(special), schedule=st.sampled_from([EVERY, CRON]))
-def test_random_histories_give_what_the_loop_gives(name, rows, schedule):
+@given(data=st.data(), schedule=st.sampled_from([EVERY, CRON]))
+def test_random_histories_give_what_the_loop_gives(name, data, schedule):
+    rows = data.draw(histories(values_for(name)))
     spec, outputs = view(name, schedule=schedule)
 
     assert differences(as_dict(run(spec, rows), outputs), rows, outputs, schedule) == {}
@@ -110,11 +139,12 @@ def test_random_histories_give_what_the_loop_gives(name, rows, schedule):
 @each_function
 @few
 @given(
-    rows=histories(special),
+    data=st.data(),
     cuts=st.lists(offsets, min_size=1, max_size=3),
     threads=st.sampled_from([2, 4]),
 )
-def test_many_small_runs_store_the_rows_of_one(name, rows, cuts, threads):
+def test_many_small_runs_store_the_rows_of_one(name, data, cuts, threads):
+    rows = data.draw(histories(values_for(name)))
     spec, _ = view(name)
     limits = msgspec.structs.replace(LIMITS, threads=threads)
 
@@ -126,7 +156,8 @@ def test_many_small_runs_store_the_rows_of_one(name, rows, cuts, threads):
 @each_function
 def test_an_emptied_window_gives_the_empty_value_and_null_is_no_value(name):
     spec, outputs = view(name)
-    rows = [row(0.5, 1.0), row(0.6, 2.5), row(0.75), row(1.5), row(10)]
+    other = 0.0 if FUNCTIONS[name].takes is as_truth else 2.5
+    rows = [row(0.5, 1.0), row(0.6, other), row(0.75), row(1.5), row(10)]
 
     stored = as_dict(run(spec, rows), outputs)
 
@@ -143,6 +174,8 @@ def test_an_emptied_window_gives_the_empty_value_and_null_is_no_value(name):
 def test_equal_stamps_are_ordered_by_the_value_however_the_rows_lie(name):
     spec, outputs = view(name)
     values = [math.nan, 1.0, -0.0, 0.0, 2.25, math.inf]
+    if FUNCTIONS[name].takes is as_truth:
+        values = [1.0, -0.0, 0.0]
     rows = [row(hour + 0.5, value) for hour in range(3) for value in values] * 40
     drawn = random.Random(7)  # noqa: S311 - an order, not a secret
     tables = []
@@ -159,8 +192,9 @@ def typed(name, kind):
     """Return a view of one function over a column of ``kind``, as a definition would declare it."""
     function = CALLS.get(name, name)
     is_added = FUNCTIONS[name].takes is as_number
+    fixed = {"HUGEINT": "int64", "DOUBLE": "float64", "BOOLEAN": "bool", "VARCHAR": "json"}
     own = "int64" if kind == "bool" and is_added else kind
-    chosen = {"HUGEINT": "int64", "DOUBLE": "float64", "{}": own, "{}[]": f"list<{own}>"}
+    chosen = {**fixed, "{}": own, "{}[]": f"list<{own}>"}
     spec = make_spec(
         keys=(("a", "string"), ("b", "string")),
         features=[(f"x_{function}_3h", chosen[FUNCTIONS[name].gives])],
@@ -180,7 +214,7 @@ def test_a_type_it_takes_gives_the_declared_type_and_another_is_refused(name, ki
     schema = pa.schema([*(SCHEMA.field(n) for n in ("a", "b")), ("event", INSTANT),
                         ("created", INSTANT), ("x", parse_type(kind).arrow)])  # fmt: skip
 
-    if FUNCTIONS[name].takes in (as_number, as_double) and kind not in NUMBERS:
+    if kind not in TAKEN.get(FUNCTIONS[name].takes, VALUES):
         with pytest.raises(SourceValueInvalid, match="'x'"):
             run(spec, rows, schema=schema)
         return
@@ -242,3 +276,76 @@ def test_a_list_has_the_newest_first_and_at_most_k():
     stored = as_dict(run(spec, rows), outputs)
 
     assert stored[KEY, BASE + HOUR]["x_last_k_3_1h"] == [1.0, 9.0, 7.0]
+
+
+def of(values, function, kind="float64", gives="float64"):
+    """Return what one window makes of ``values`` of a type."""
+    spec = make_spec(
+        keys=(("a", "string"), ("b", "string")),
+        features=[("found", gives, f"x_{function}_1h")],
+        aggregations=(AggregationSpec(column="x", functions=(function,), windows=("1h",)),),
+        schedule=EVERY,
+    )
+    rows = [row(0.25 + index / 1000, value) for index, value in enumerate(values)]
+    schema = SCHEMA.set(SCHEMA.get_field_index("x"), pa.field("x", parse_type(kind).arrow))
+    return {r["event_timestamp"]: r for r in run(spec, rows, schema=schema).to_pylist()}[
+        BASE + HOUR
+    ]["found"]
+
+
+@pytest.mark.parametrize(
+    ("values", "k", "found"),
+    [
+        (["b", "a", "b", "c"], 2, ["b", "a"]),
+        (["b", "a"], 5, ["a", "b"]),
+        (["", "", "a"], 1, [""]),
+        ([None, None, "a"], 2, ["a"]),
+    ],
+)
+def test_the_most_frequent_come_first_and_of_equal_ones_the_lesser(values, k, found):
+    assert of(values, TopK(k=k), "string", "list<string>") == found
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "found"),
+    [
+        (["open", "paid", "paid"], "string", '{"paid":2,"open":1}'),
+        (['say "no"', "\n"], "string", r'{"\n":1,"say \"no\"":1}'),
+        ([1.5, -0.0, 0.0, math.nan], "float64", '{"0.0":2,"1.5":1,"nan":1}'),
+        ([True, False, True], "bool", '{"true":2,"false":1}'),
+    ],
+)
+def test_a_histogram_counts_values_by_their_text(values, kind, found):
+    assert of(values, Histogram(k=3), kind, "json") == found
+
+
+@pytest.mark.parametrize(
+    ("values", "p", "found"),
+    [
+        ([1234.5, 1.0], 100, 1230.0),
+        ([1234.5, 1.0], 50, 1.0),
+        ([1234.5, 1.0], 50.1, 1230.0),
+        ([-0.0012345], 0, -0.00123),
+        ([1.0, math.nan], 100, math.nan),
+        ([-math.inf, 1.0], 1, -math.inf),
+        ([1.797e308], 50, 1.797e308),
+        ([5e-324], 50, 5e-324),
+    ],
+)
+def test_an_approximate_percentile_is_a_value_inside_to_three_digits(values, p, found):
+    assert of(values, ApproxPercentile(p=p)) == pytest.approx(found, rel=1e-15, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "any_is", "all_are"),
+    [([True, False], True, False), ([False, None], False, False), ([None, True], True, True)],
+)
+def test_any_and_all_leave_nulls_out(values, any_is, all_are):
+    assert of(values, "any", "bool", "bool") is any_is
+    assert of(values, "all", "bool", "bool") is all_are
+    assert of([None], "all", "bool", "bool") is None
+
+
+def test_a_number_that_is_neither_1_nor_0_is_not_taken_for_true():
+    with pytest.raises(SourceValueInvalid, match="'x'"):
+        of([1.0, 2.0], "any", "float64", "bool")

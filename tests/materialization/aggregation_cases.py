@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 
 from materialization.stores.columns import INSTANT, SEQUENCE, stored_schema
 from materialization.ticks import ticks_between
-from registry.spec.aggregate_functions import LastK, Percentile, function_name
+from registry.spec.aggregate_functions import (
+    ApproxPercentile,
+    Histogram,
+    LastK,
+    Percentile,
+    function_name,
+)
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec, write_parquet
@@ -39,10 +45,16 @@ SCHEMA = pa.schema(
 )
 FUNCTIONS = (
     "sum", "count", "mean", "min", "max", "last", "first", "count_distinct", "stddev",
-    LastK(k=2), Percentile(p=37.5),
+    LastK(k=2), Histogram(k=3), Percentile(p=37.5), ApproxPercentile(p=37.5),
 )  # fmt: skip
 WINDOWS = {"1h": HOUR, "3h": 3 * HOUR}
-TYPES = {"count": "int64", "count_distinct": "int64", "last_k": "list<float64>"}
+TYPES = {
+    "count": "int64",
+    "count_distinct": "int64",
+    **dict.fromkeys(("any", "all"), "bool"),
+    **dict.fromkeys(("first_k", "last_k", "top_k"), "list<float64>"),
+    "histogram": "json",
+}
 
 
 def make_view(*, schedule=EVERY, ttl=None, columns=("x", "n"), start=None, functions=FUNCTIONS):

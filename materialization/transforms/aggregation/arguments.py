@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Sums of these could leave 128 bits.
 _HUGE = ("HUGEINT", "UHUGEINT")
-_FLOAT = parse_type("float64")
+_FLOAT, _BOOL, _TEXT = parse_type("float64"), parse_type("bool"), parse_type("string")
 #: The declared types whose sums are exact → what each text is read as.
 _EXACT = {
     "int32": parse_type("int64"),
@@ -87,6 +87,30 @@ def as_item(given: Input) -> Taken:
 def as_double(given: Input) -> Taken:
     """Take numbers as doubles."""
     return _cast(given, _FLOAT)
+
+
+def as_rounded(given: Input) -> Taken:
+    """Take numbers as doubles of three significant digits: at most half a percent beside it."""
+    taken = as_double(given)
+    exact = taken.argument.sql
+    near = f"TRY_CAST(format('{{:.2e}}', {exact}) AS DOUBLE)"
+    # The greatest doubles have none above them that has three digits.
+    sql = f"CASE WHEN isfinite({near}) THEN {near} ELSE {exact} END"
+    return taken._replace(argument=taken.argument._replace(sql=sql))
+
+
+def as_truth(given: Input) -> Taken:
+    """Take what is true or false, as 1 and 0."""
+    made = _made(given, _BOOL)
+    return Taken(Argument(f"CAST({made.strict} AS HUGEINT)", "HUGEINT", made.strict), made)
+
+
+def as_text(given: Input) -> Taken:
+    """Take any value by its text, whatever it becomes."""
+    if family(given.have) == "float":  # as it is: of which whole numbers it stands for no matter
+        column = identifier(given.column)
+        return Taken(Argument(f"CAST({_one_zero(column)} AS VARCHAR)", "VARCHAR", column), None)
+    return _cast(given, _TEXT)
 
 
 def as_number(given: Input) -> Taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from registry.spec.aggregate_functions import LastK, Percentile
+from registry.spec.aggregate_functions import ApproxPercentile, Histogram, LastK, Percentile, TopK
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.fingerprints import canonical_json
 
@@ -31,6 +31,10 @@ def test_a_function_without_parameters_is_stored_as_its_name():
     [
         ("count_distinct", "amount_count_distinct_30d"),
         (LastK(k=10), "amount_last_k_10_30d"),
+        ("any", "amount_any_30d"),
+        (TopK(k=3), "amount_top_k_3_30d"),
+        (Histogram(k=20), "amount_histogram_20_30d"),
+        (ApproxPercentile(p=99.5), "amount_approx_percentile_99_5_30d"),
         (LastK(k=1000), "amount_last_k_1000_30d"),
         (Percentile(p=95.0), "amount_percentile_95_30d"),
         (Percentile(p=100), "amount_percentile_100_30d"),

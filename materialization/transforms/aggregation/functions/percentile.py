@@ -27,7 +27,7 @@ def _in_order(call: Call) -> str:
 
 
 def _interpolated(call: Call) -> str:
-    share = _share(call.parameters["p"])
+    share = share_of(call.parameters["p"])
     # Ranks are whole numbers of ``unit``-ths, so that one that is whole is found to be whole.
     rank, unit = f"(len({call.name}) - 1)::HUGEINT * {share.numerator}", share.denominator
     low = f"{call.name}[CAST({rank} // {unit} AS BIGINT) + 1]"
@@ -39,7 +39,8 @@ def _interpolated(call: Call) -> str:
     )
 
 
-def _share(p: float) -> Fraction:
+def share_of(p: float) -> Fraction:
+    """Return ``p`` percent as an exact share of 1."""
     return Fraction(Decimal(repr(p)).quantize(_DIGITS)) / 100
 
 

@@ -1,6 +1,6 @@
-"""The newest ``k`` values as a list, newest first by event, created time and value. [pure]
+"""The oldest or newest ``k`` values as a list, by event, created time and value. [pure]
 
-Not for the newest alone: ``last`` (``choices``) keeps less.
+Not for one of them: ``first`` and ``last`` (``choices``) keep less.
 """
 
 from __future__ import annotations
@@ -15,14 +15,25 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
 
 
+def _oldest(call: Call) -> str:
+    return f"min({_row(call)}, {call.parameters['k']})"
+
+
 def _newest(call: Call) -> str:
-    return f"max({{'e': e, 'c': c, 'x': {call.value}}}, {call.parameters['k']})"
+    return f"max({_row(call)}, {call.parameters['k']})"
+
+
+def _row(call: Call) -> str:
+    return f"{{'e': e, 'c': c, 'x': {call.value}}}"
 
 
 def _values(call: Call) -> str:
-    return f"list_transform({call.name}, lambda newest: newest.x)"
+    return f"list_transform({call.name}, lambda row: row.x)"
 
 
+FIRST_K = AggregateFunction(
+    takes=as_item, state=RowsAgain(_oldest), finish=_values, gives="{}[]", parameters=("k",)
+)
 LAST_K = AggregateFunction(
     takes=as_item, state=RowsAgain(_newest), finish=_values, gives="{}[]", parameters=("k",)
 )
