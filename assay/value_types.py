@@ -55,6 +55,23 @@ def arrow_type(kind: str | None, pa: Any) -> Any:
     return made(pa) if made else None
 
 
+def declared_type(kind: Any, pa: Any) -> str:
+    """Give the type that a column of a ``pyarrow`` type is best declared with."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        return declared_type(kind.value_type, pa)
+    if types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})" if kind.precision <= 38 else "float64"
+    if types.is_fixed_size_list(kind) and types.is_floating(kind.value_type):
+        return f"vector<{kind.list_size}>"
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = declared_type(kind.value_type, pa)
+        return "json" if inner == "json" else f"list<{inner}>"
+    return next(
+        (name for is_it, name in _DECLARED.items() if getattr(types, is_it)(kind)), "string"
+    )
+
+
 def json_value(text: str) -> Any:
     """Give what the text of a ``json`` feature means, as the online answer has it.
 
@@ -120,4 +137,22 @@ _ARROW: dict[str, Callable[[Any], Any]] = {
     "timestamp": lambda pa: pa.timestamp("us", tz="UTC"),
     "date": lambda pa: pa.date32(),
     "json": lambda pa: pa.string(),
+}
+#: pyarrow's questions in the order in which they are asked → the type to declare.
+_DECLARED = {
+    "is_boolean": "bool",
+    "is_uint64": "decimal(20,0)",
+    "is_int64": "int64",
+    "is_uint32": "int64",
+    "is_integer": "int32",
+    "is_float64": "float64",
+    "is_floating": "float32",
+    "is_date": "date",
+    "is_timestamp": "timestamp",
+    "is_binary": "bytes",
+    "is_large_binary": "bytes",
+    "is_binary_view": "bytes",
+    "is_fixed_size_binary": "bytes",
+    "is_struct": "json",
+    "is_map": "json",
 }

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from assay.cli import (
     accounts,
     alerts,
+    authoring,
     budgets,
     catalogue,
     certificates,
@@ -40,6 +41,7 @@ from assay.version import __version__
 
 #: In the order in which help lists them.
 GROUPS = (
+    authoring,
     definitions,
     plans,
     exports,

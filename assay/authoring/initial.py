@@ -1,0 +1,119 @@
+"""First definitions for data files: one source and one view a path, entities once.
+Not for another store's definitions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.authoring import documents
+from assay.authoring.columns import columns_of
+from assay.authoring.proposals import Proposal, propose, snake
+from assay.authoring.samples import FORMATS, MAX_ROWS, format_of, take
+from assay.errors import Invalid
+
+_MAX_FILES = 100_000
+_MAX_SOURCES = 50
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of one path, which are one source: its name, its pattern, the one looked at."""
+
+    name: str
+    pattern: Path
+    files: tuple[Path, ...]
+
+
+def first_definitions(paths: Sequence[Path], root: Path | None = None) -> str:
+    """Write commented definitions for data files and folders of them.
+
+    ``root``: the folder that the project's root is, which paths are written below; without it the
+    one that all of them share.
+
+    :raises Invalid: a path is not there, cannot be read, or lies elsewhere.
+    """
+    found = [each for path in paths for each in find(path)]
+    base = root or Path(os.path.commonpath([each.files[0].resolve().parent for each in found]))
+    texts: list[str] = []
+    entities: set[str] = set()
+    names: set[str] = set()
+    for each in found:
+        if each.name in names:
+            raise Invalid(f"two of the paths would be called {each.name!r}; write them one by one")
+        names.add(each.name)
+        texts += _of(each, base.resolve(), entities)
+    return "---\n".join(texts)
+
+
+def find(path: Path) -> list[Found]:
+    """Give the sources of one path: a file; of a folder all its files as one, or each by itself.
+
+    Files are one source if they are of one format and the first and the last have equal columns.
+    """
+    if path.is_file():
+        return [Found(_name(path), path, (path,))]
+    if not path.is_dir():
+        raise Invalid(f"{path}: there is no such file or folder", path=str(path))
+    files = _data_files(path)
+    if not files:
+        raise Invalid(f"{path} has no data file; they end in {', '.join(FORMATS)}", path=str(path))
+    endings = {format_of(each) for each in files}
+    if len(endings) == 1 and take(files[0]).columns.keys() == take(files[-1]).columns.keys():
+        deep = any(each.parent != path for each in files)
+        pattern = path / ("**" if deep else "") / f"*{endings.pop()}"
+        return [Found(_name(path), pattern, files)]
+    if len(files) > _MAX_SOURCES:
+        raise Invalid(f"{path} has {len(files):,} files that are not alike; name some of them")
+    return [Found(_name(each), each, (each,)) for each in files]
+
+
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    files: list[Path] = []
+    for each in folder.rglob("*"):
+        hidden = any(part[0] in "._" for part in each.relative_to(folder).parts)
+        if format_of(each) and not hidden and each.is_file():
+            files.append(each)
+        if len(files) > _MAX_FILES:
+            raise Invalid(f"{folder} has more than {_MAX_FILES:,} data files; name a part of it")
+    return tuple(sorted(files))
+
+
+def _of(found: Found, base: Path, entities: set[str]) -> list[str]:
+    sample = take(found.files[0])
+    proposal = propose(columns_of(sample))
+    where = {"type": "file", "path": _below(found.pattern, base)}
+    entity = documents.entity(proposal)
+    parts = [] if entity in entities else [entity]
+    entities.add(entity)
+    parts += [
+        documents.source(found.name, where, proposal, f"below {base}, the project's root"),
+        documents.view(found.name, found.name, proposal),
+    ]
+    return [_heading(found, sample.rows, sample.is_whole, proposal) + parts[0], *parts[1:]]
+
+
+def _heading(found: Found, rows: int, is_whole: bool, proposal: Proposal) -> str:  # noqa: FBT001
+    of_file = f"all {rows:,}" if is_whole else f"the first {rows:,}"
+    of_many = f" the first of {len(found.files):,} files," if len(found.files) > 1 else ""
+    lines = [
+        f"Proposed from {found.files[0]},{of_many} {of_file} rows of it (at most {MAX_ROWS:,})."
+    ]
+    lines.append("Read it, change what is wrong, then `assay plan` it.")
+    return documents.comment([*lines, *proposal.notes])
+
+
+def _below(pattern: Path, base: Path) -> str:
+    try:
+        return pattern.resolve().relative_to(base).as_posix()
+    except ValueError as exc:
+        raise Invalid(f"{pattern} is not below {base}; name the root it is in: --root") from exc
+
+
+def _name(path: Path) -> str:
+    ending = format_of(path) or ""
+    name = path.resolve().name
+    return snake(name[: len(name) - len(ending)] if path.is_file() else name) or "source"
