@@ -4,6 +4,7 @@ Not the server: nothing here imports Django or needs more than urllib3 and rich.
 
 from __future__ import annotations
 
+from assay.all_entities import AllEntities
 from assay.client import FeatureStore
 from assay.errors import (
     AssayError,
@@ -47,6 +48,7 @@ from assay.version import __version__
 
 __all__ = [
     "Aggregation",
+    "AllEntities",
     "AssayError",
     "Conflict",
     "DataSource",

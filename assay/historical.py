@@ -19,17 +19,20 @@ from assay.value_types import decode_values
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
+NEXT_HEADER = "Assay-Next"
 
 
 class RetrievalJob:
     """A training set: the entity frame's columns, then the features, one row an entity row.
 
+    Of all entities the columns of the frame are their keys and ``event_timestamp``.
+
     The answer has arrived when this object exists. Values are what their declared types say, the
     same as an online answer gives: docs/http-api.md has the Python type of each.
     """
 
-    def __init__(self, answer: Answer, *, frame: SentFrame) -> None:
-        """Read the answer to a question about ``frame``.
+    def __init__(self, answer: Answer, *, frame: SentFrame | None) -> None:
+        """Read the answer to a question about ``frame``, None for one about all entities.
 
         :raises ServerError: it is not that frame, whole.
         """
@@ -62,6 +65,12 @@ class RetrievalJob:
         """What the server thinks you should know, such as a view that matched few rows."""
         return list(self.metadata.get("warnings") or [])
 
+    @property
+    def next(self) -> JSON | None:
+        """Where an answer about all entities goes on (``AllEntities.after``); None: it is whole."""
+        found: JSON | None = self.metadata.get("next")
+        return found
+
     def to_arrow(self) -> ArrowTable:
         """Give the frame as a ``pyarrow.Table``. Needs the extra ``assay[pandas]``."""
         if self._table is None:
@@ -77,7 +86,8 @@ class RetrievalJob:
         """
         require("pandas", "RetrievalJob.to_df")
         table = self.to_arrow()
-        return to_pandas(table) if self._sent.pandas is None else beside(self._sent.pandas, table)
+        sent = None if self._sent is None else self._sent.pandas
+        return to_pandas(table) if sent is None else beside(sent, table)
 
     def to_dict(self) -> Columns:
         """Give ``{column: [values]}``."""
@@ -94,9 +104,12 @@ class RetrievalJob:
             "feature_names": self._table.column_names,
             "warnings": read_header(answer.headers, WARNINGS_HEADER),
             "explain": read_header(answer.headers, EXPLAIN_HEADER),
+            "next": next_of(answer.headers),
         }
 
     def _check_rows(self) -> None:
+        if self._sent is None:
+            return
         # An Arrow stream may end after any batch, so one that broke off reads as a shorter frame.
         if len(self) != self._sent.rows:
             message = f"the answer has {len(self)} rows for {self._sent.rows} entity rows; "
@@ -109,7 +122,8 @@ class RetrievalJob:
         names, results = self.metadata["feature_names"], answer["results"]
         for name, kind, result in zip(names, self._kinds(), results, strict=True):
             # The caller's own columns need no way back: JSON would not carry all of their types.
-            own = None if name == EVENT_TIMESTAMP else self._sent.columns.get(name)
+            sent = {} if self._sent is None else self._sent.columns
+            own = None if name == EVENT_TIMESTAMP else sent.get(name)
             self._columns[name] = decode_values(result["values"], kind) if own is None else own
 
     def _kinds(self) -> list[str | None]:
@@ -123,4 +137,10 @@ class RetrievalJob:
 def read_header(headers: Mapping[str, str], name: str) -> list[Any]:
     """Read a header that carries a JSON list beside a body that has no place for it."""
     found: list[Any] = json.loads(headers.get(name) or "[]")
+    return found
+
+
+def next_of(headers: Mapping[str, str]) -> JSON | None:
+    """Read where an answer goes on."""
+    found: JSON | None = json.loads(headers.get(NEXT_HEADER) or "null")
     return found

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from assay.all_entities import AllEntities
 from assay.answers import Answer
 from assay.calls import Calls
 from assay.encoding import instant
 from assay.errors import Invalid
-from assay.extras import require
+from assay.extras import has_arrow, require
 from assay.frames import entity_frame, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
 from assay.online import OnlineResponse
-from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
+from assay.shapes import JSON, Columns, EntityFrame, Features, NamedViews, Timing
 
 # A training set is computed while the client waits; an online read never takes this long.
 HISTORICAL_TIMEOUT_SECONDS = 600.0
@@ -59,7 +60,7 @@ class ReadCalls(Calls):
 
     def get_historical_features(
         self,
-        entity_df: EntityFrame,
+        entity_df: EntityFrame | AllEntities,
         features: Features = None,
         full_feature_names: bool = False,
         *,
@@ -72,8 +73,8 @@ class ReadCalls(Calls):
 
         ``entity_df`` has the join keys and ``event_timestamp`` (naive times are UTC): a pandas
         frame, whatever gives Arrow (polars, a Table, a RecordBatch), a dict of lists or a list of
-        dicts. ``timing="known"`` uses only what had arrived by then, ``"event"`` also what arrived
-        later.
+        dicts; or ``AllEntities`` where there is none. ``timing="known"`` uses only what had
+        arrived by then, ``"event"`` also what arrived later.
 
         A key under another name, and a view under two, are said in ``views``:
         ``{"buyer": {"view": "customer", "join_keys": {"customer_id": "buyer_id"}}}`` gives
@@ -86,17 +87,14 @@ class ReadCalls(Calls):
             "explain": explain,
         }
         path = self._transport.project_path("get-historical-features")
+        if isinstance(entity_df, AllEntities):
+            asked = whole_body(options, views, entity_df)
+            return RetrievalJob(self._ask(path, asked, as_arrow=has_arrow()), frame=None)
         frame = entity_frame(entity_df)
         if frame.table is not None:
             query = {**options, **as_parameters(views)}
             return RetrievalJob(self._upload(path, query, frame.table), frame=frame)
-        answer = self._transport.request(
-            "POST",
-            path,
-            json={**options, **({"views": views} if views else {}), "entities": frame.columns},
-            read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
-            is_read=True,
-        )
+        answer = self._ask(path, whole_body(options, views, frame.columns))
         return RetrievalJob(answer, frame=frame)
 
     def offline_files(
@@ -124,6 +122,16 @@ class ReadCalls(Calls):
         found: JSON = self._get("offline-files", query=query)
         return found
 
+    def _ask(self, path: str, body: JSON, *, as_arrow: bool = False) -> Answer:
+        return self._transport.request(
+            "POST",
+            path,
+            json=body,
+            headers={"Accept": ARROW_STREAM} if as_arrow else {},
+            read_timeout_seconds=HISTORICAL_TIMEOUT_SECONDS,
+            is_read=True,
+        )
+
     def _upload(self, path: str, options: JSON, table: Any) -> Answer:
         headers = {"Content-Type": ARROW_STREAM, "Accept": ARROW_STREAM}
         return self._transport.request(
@@ -143,6 +151,14 @@ def arrow_bytes(table: Any) -> bytes:
     with ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
+
+
+def whole_body(options: JSON, views: NamedViews, about: Columns | AllEntities) -> JSON:
+    """Give a request that says all in its body: whom it is about too."""
+    whom: JSON = {"entities": about}
+    if isinstance(about, AllEntities):
+        whom = {"all_entities": about.sent()}
+    return {**options, **({"views": views} if views else {}), **whom}
 
 
 def as_parameters(views: NamedViews) -> JSON:

@@ -4,6 +4,7 @@ Not for frames in memory; see reads.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from assay import shapes
+from assay.all_entities import AllEntities
 from assay.calls import Calls
+from assay.encoding import to_json
 from assay.errors import AssayError, Invalid, ServerError, why_unreadable
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, read_header
-from assay.reads import HISTORICAL_TIMEOUT_SECONDS, as_parameters, selection
+from assay.reads import HISTORICAL_TIMEOUT_SECONDS, as_parameters, selection, whole_body
 from assay.shapes import JSON, Features, NamedViews, Timing
 
 CONTENT_TYPES = {
@@ -39,7 +42,7 @@ class TransferCalls(Calls):
 
     def write_historical_features(
         self,
-        frame: shapes.Path,
+        frame: shapes.Path | AllEntities,
         output: shapes.Path,
         features: Features = None,
         full_feature_names: bool = False,
@@ -52,29 +55,38 @@ class TransferCalls(Calls):
         """Send the entity frame in one file, write the training set to another; give warnings.
 
         Suffixes choose the formats: .parquet, .csv or .arrow (an IPC stream). ``output`` is
-        replaced only when the whole answer has arrived. ``views`` is as for
-        ``get_historical_features``.
+        replaced only when the whole answer has arrived. ``views``, and ``AllEntities``
+        in place of a frame, are as for ``get_historical_features``.
 
         :raises Invalid: a file cannot be read or written, or is no entity frame; names the file.
+            Or ``AllEntities`` have a ``limit``: a file has all.
         """
-        source, target = Path(frame), Path(output)
-        headers = {"Content-Type": content_type(source), "Accept": content_type(target)}
-        query: JSON = {
+        options: JSON = {
             **selection(features, feature_service),
             "full_feature_names": full_feature_names,
             "timing": timing,
             "explain": explain,
-            **as_parameters(views),
         }
+        if isinstance(frame, AllEntities):
+            if frame.limit is not None:
+                message = "a file has the whole answer; read pages by get_historical_features"
+                raise Invalid(message, limit=frame.limit)
+            asked = io.BytesIO(to_json(whole_body(options, views, frame)))
+            return self._to_file(Path(output), asked, kind="application/json", query={})
+        source = Path(frame)
+        query = {**options, **as_parameters(views)}
+        kind = content_type(source)
+        content_type(Path(output))  # is said before a file is opened
+        with _open(source) as body, _naming(source):
+            return self._to_file(Path(output), body, kind=kind, query=query)
+
+    def _to_file(self, target: Path, body: IO[bytes], *, kind: str, query: JSON) -> list[str]:
+        headers = {"Content-Type": kind, "Accept": content_type(target)}
         path = self._transport.project_path("get-historical-features")
         wait = HISTORICAL_TIMEOUT_SECONDS
-        with (
-            _open(source) as body,
-            _naming(source),
-            self._transport.download(
-                path, query=query, body=body, headers=headers, read_timeout_seconds=wait
-            ) as (answer, chunks),
-        ):
+        with self._transport.download(
+            path, query=query, body=body, headers=headers, read_timeout_seconds=wait
+        ) as (answer, chunks):
             _check(answer.status, answer.content_type, headers["Accept"])
             _replace(target, chunks)
             return read_header(answer.headers, WARNINGS_HEADER)

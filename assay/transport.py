@@ -162,7 +162,8 @@ class Transport:
         read_timeout_seconds: float,
     ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         """POST an open file; yield the answer without its body, and the body in chunks."""
-        sent = {**headers, "Content-Length": str(os.fstat(body.fileno()).st_size)}
+        sent = {**headers, "Content-Length": str(body.seek(0, os.SEEK_END))}
+        body.seek(0)
         wait = self.timeout_seconds or read_timeout_seconds
         with self._open("POST", path, query, body=body, headers=sent, wait=wait) as response:
             head = Answer(response.status, response.headers, b"")

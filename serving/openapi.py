@@ -13,12 +13,17 @@ from drf_spectacular.utils import OpenApiResponse
 TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 
-def request_schema(*, entities: str, **properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the body that names features and entities; ``properties`` are the call's own."""
+def request_schema(
+    *, entities: str, required: bool = True, **properties: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the body that names features and entities; ``properties`` are the call's own.
+
+    ``required``: there is no other way to say whom it is about.
+    """
     return {
         "type": "object",
         "description": "Either `features` or `feature_service`.",
-        "required": ["entities"],
+        **({"required": ["entities"]} if required else {}),
         "additionalProperties": False,
         "properties": {
             "features": {

@@ -55,6 +55,37 @@ def joined(
     ]
 
 
+def entities(
+    rows: list[Row],
+    keys: list[str],
+    at: Iterable[datetime],
+    *,
+    ttl: timedelta | None = None,
+    known: bool = True,
+) -> set[tuple[Any, ...]]:
+    """Return (instant, keys…) of each entity for which something is found at one of ``at``."""
+    there = {tuple(row[key] for key in keys) for row in rows}
+    return {
+        (instant, *one)
+        for instant in at
+        for one in there
+        if latest_known(rows, dict(zip(keys, one, strict=True)), instant, ttl=ttl, known=known)
+    }
+
+
+def beginnings(
+    rows: list[Row], keys: list[str], *, ttl: timedelta | None = None, known: bool = True
+) -> set[tuple[Any, ...]]:
+    """Return (instant, keys…) of each time at which a row of an entity came to count."""
+    found = set()
+    for row in rows:
+        event = row["event_timestamp"]
+        since = max(event, row["created_timestamp"]) if known else event
+        if ttl is None or since <= event + ttl:  # else it is over before it is known
+            found.add((since, *[row[key] for key in keys]))
+    return found
+
+
 def stamps(row: Row) -> tuple[datetime, datetime, int]:
     """Return what rows of one entity are compared by."""
     return row["event_timestamp"], row["created_timestamp"], row["__sequence"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from assay.all_entities import AllEntities
 from assay.cli.arguments import (
     Commands,
     Context,
@@ -42,8 +43,18 @@ def add(commands: Commands) -> None:
         "get-historical-features", run_historical, "Make a training set: a file in, a file out."
     )
     history.add_argument(
-        "frame", metavar="FRAME", help="join keys and event_timestamp, .parquet or .csv"
+        "frame", metavar="FRAME", nargs="?", help="join keys and event_timestamp, .parquet or .csv"
     )
+    history.add_argument(
+        "--at",
+        action="append",
+        type=instant_argument,
+        metavar="TIME",
+        help="instead of FRAME: every entity at this time, UTC; repeat it for more",
+    )
+    history.add_argument("--start", type=instant_argument, help="or from here on, UTC")
+    history.add_argument("--end", type=instant_argument, help="up to here, UTC")
+    history.add_argument("--every", metavar="1d", help="at each step of it; else at each change")
     add_features(history)
     history.add_argument("-o", "--output", required=True, metavar="OUT", help=".parquet or .csv")
     history.add_argument(
@@ -86,7 +97,7 @@ def run_online(context: Context, args: argparse.Namespace) -> None:
 def run_historical(context: Context, args: argparse.Namespace) -> None:
     with context.out.err.status("the server joins features to the rows …"):
         warnings = context.store.write_historical_features(
-            args.frame,
+            _frame(args),
             args.output,
             args.features,
             args.full_feature_names,
@@ -120,6 +131,13 @@ def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
     for key, value in pairs:
         found.setdefault(key, []).append(value)
     return found
+
+
+def _frame(args: argparse.Namespace) -> str | AllEntities:
+    times = {name: getattr(args, name) for name in ("at", "start", "end", "every")}
+    if (args.frame is None) is not any(times.values()):
+        raise Invalid("give either FRAME, or the times of all entities: --at, or --start and --end")
+    return args.frame or AllEntities(**times)
 
 
 def named_views(pairs: Iterable[tuple[str, JSON]]) -> JSON:

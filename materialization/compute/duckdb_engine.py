@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lib.instants import to_us
 from lib.outages import outage
 from materialization.compute import child
+from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
 from materialization.compute.jobs import LookJob
 from materialization.compute.look import looks_of
 from materialization.compute.mask_keys import no_keys
@@ -41,7 +43,7 @@ from materialization.compute.stored_rows_sql import (
 )
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
 from materialization.quality.profiling import profile_files
-from materialization.stores.columns import stored_schema
+from materialization.stores.columns import EVENT, stored_schema
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
-    from materialization.compute.questions import JoinQuestion
+    from materialization.compute.questions import EntitiesQuestion, JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -170,6 +172,19 @@ class DuckDBEngine:
         with self._session() as session, _own_failures("looking for ties", _MORE):
             return bool(session.execute(ties_sql(files, spec)).fetchall())
 
+    def entity_rows(self, question: EntitiesQuestion) -> pa.Table:
+        schema = question.answer_schema
+        if not any(view.files for view in question.views):
+            return schema.empty_table()
+        with self._session() as session, _own_failures("finding all entities", _LESS):
+            if question.instants is not None:
+                at = pa.array([to_us(instant) for instant in question.instants], pa.int64())
+                session.register(INSTANTS, pa.table({AT: at}))
+            if question.after is not None:
+                at = question.after[EVENT].cast(pa.int64())
+                session.register(AFTER, question.after.append_column(AT, at))
+            return session.sql(entities_sql(question)).to_arrow_table().cast(schema)
+
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         # One session for all: opening DuckDB takes tens of milliseconds.
         with (
@@ -232,6 +247,7 @@ def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
     return None
 
 
+_LESS = "ask about a shorter range or fewer instants"
 _MORE = "raise ENGINE_MEMORY_LIMIT_MB or ENGINE_TIME_LIMIT_SECONDS"
 #: What DuckDB says when a limit is reached → which of ours it is.
 _LIMITS = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
-    from materialization.compute.questions import JoinAnswer, JoinQuestion
+    from materialization.compute.questions import EntitiesQuestion, JoinAnswer, JoinQuestion
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -147,6 +147,15 @@ class Engine(Protocol):
         Not so of rows that are equal in all their values: it does not matter which of them counts.
         """
         ...
+
+    def entity_rows(self, question: EntitiesQuestion) -> pa.Table:
+        """Return the entities that stored rows tell of, and when: a frame to be joined to.
+
+        Each row is one entity and instant for which a point-in-time join finds something in one of
+        the views, once, ordered by ``event_timestamp``, then by the keys.
+
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         """Answer each question: of each entity row's stored rows the latest known at its time.

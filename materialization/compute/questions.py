@@ -1,4 +1,4 @@
-"""What a training set asks an engine: one point-in-time join, and its answer. [pure]
+"""What a training set asks an engine: which entities there are, and point-in-time joins. [pure]
 
 Not for how an engine joins: DuckDB's way is ``point_in_time_sql``.
 """
@@ -6,6 +6,7 @@ Not for how an engine joins: DuckDB's way is ``point_in_time_sql``.
 from __future__ import annotations
 
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ import pyarrow.compute as pc
 from materialization.stores.columns import EVENT, INSTANT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from registry.spec.model import VersionSpec
 
 # Join keys and features may have any name of the registry's, which never has "__": every column of
@@ -31,6 +35,40 @@ class Timing(StrEnum):
     @property
     def other(self) -> Timing:
         return Timing.EVENT if self is Timing.KNOWN else Timing.KNOWN
+
+
+class StoredEntities(NamedTuple):
+    """One view's rows, of which a question asks whose they are.
+
+    ``key_columns``: join key → what the answer calls it, where names differ.
+    """
+
+    spec: VersionSpec
+    files: tuple[str, ...]
+    key_columns: Mapping[str, str] = MappingProxyType({})
+
+
+class EntitiesQuestion(NamedTuple):
+    """Which entities the views tell of at each of ``instants``, or when within ``bounds`` anew.
+
+    Without ``instants`` those are the times at which a row came to count: that of its event or,
+    with known timing, when it was both true and known. ``bounds`` are inclusive, and with instants
+    the first and the last. ``keys`` are those of every view, as the answer calls them. The answer
+    has ``at_most`` rows; it goes on after ``after``, one row of ``answer_schema``.
+    """
+
+    views: tuple[StoredEntities, ...]
+    keys: pa.Schema
+    bounds: tuple[datetime, datetime]
+    instants: tuple[datetime, ...] | None
+    at_most: int
+    timing: Timing = Timing.KNOWN
+    after: pa.Table | None = None
+
+    @property
+    def answer_schema(self) -> pa.Schema:
+        """The keys, then ``event_timestamp``."""
+        return self.keys.append(pa.field(EVENT, INSTANT))
 
 
 class JoinQuestion(NamedTuple):

@@ -87,6 +87,8 @@ def _write_json(answer: TrainingSet) -> bytes:
     }
     if answer.warnings:
         metadata["warnings"] = answer.warnings
+    if answer.next is not None:
+        metadata["next"] = answer.next
     if any(part.differing is not None for part in answer.parts):
         metadata["explain"] = [part.counts() for part in answer.parts]
     return b'{"metadata":%b,"results":[%b]}' % (_encode(metadata), b",".join(_results(answer)))

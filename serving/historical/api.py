@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
+NEXT_HEADER = "Assay-Next"
 
 
 class UnsupportedFrame(Invalid):
@@ -88,6 +89,8 @@ class HistoricalFeaturesAPI(API):
         response = HttpResponse(write_answer(answer, accepted), content_type=accepted)
         if answer.warnings:
             response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
+        if answer.next is not None:
+            response[NEXT_HEADER] = json.dumps(answer.next)
         if asked.explain:
             response[EXPLAIN_HEADER] = json.dumps([part.counts() for part in answer.parts])
         return response

@@ -21,9 +21,28 @@ _TIMING: dict[str, Any] = {
     "default": "known",
     "description": "known: nothing that arrived after the row's time; event: whatever was true.",
 }
+_INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
 REQUEST = request_schema(
+    required=False,
     entities="Column → one value a row: event_timestamp, join keys, any other.",
     timing=_TIMING,
+    all_entities={
+        "type": "object",
+        "description": "Instead of entities: every entity at each instant of `at`; or from `start`"
+        " to `end`, at each step of `every`, or without it whenever something became known.",
+        "additionalProperties": False,
+        "properties": {
+            "at": {"oneOf": [_INSTANT, {"type": "array", "items": _INSTANT}]},
+            "start": _INSTANT,
+            "end": _INSTANT,
+            "every": {"type": "string", "example": "1d"},
+            "limit": {"type": "integer", "minimum": 1},
+            "after": {
+                "type": "object",
+                "description": "The row to go on after, as `next` of an answer says it.",
+            },
+        },
+    },
     views={
         "type": "object",
         "description": "A name that references use → the view it stands for (absent: the view of"
@@ -47,6 +66,7 @@ ANSWER = answer_schema(
     statuses=["PRESENT", "NULL_VALUE", "NOT_FOUND"],
     warnings=TEXTS,
     explain={"type": "array", "items": {"type": "object"}},
+    next={"type": "object", "description": "The last row, where all_entities had a limit."},
 )
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _PARAMETERS = [
@@ -109,7 +129,8 @@ documented = extend_schema(
         (200, JSON): OpenApiResponse(ANSWER, description="Feast's columnar shape."),
         **{
             (200, form): OpenApiResponse(
-                OpenApiTypes.BINARY, description="Messages are in the header Assay-Warnings."
+                OpenApiTypes.BINARY,
+                description="Messages are in the header Assay-Warnings, next in Assay-Next.",
             )
             for form in ANSWERS
             if form != JSON

@@ -41,6 +41,13 @@ class ViewUse(NamedTuple):
     version: FeatureViewVersion
     key_columns: dict[str, str]
 
+    def asked_keys(self) -> list[KeyColumn]:
+        """Return its join keys as the frame has them."""
+        return [
+            KeyColumn(self.key_columns[key.name], key.value_type, self.label)
+            for key in self.version.spec.join_keys
+        ]
+
 
 class TrainingPlan(NamedTuple):
     """A resolved and authorised request: the versions it reads and the columns it gives.
@@ -155,9 +162,5 @@ def _joined(
 
 
 def _keys(uses: Iterable[ViewUse]) -> tuple[KeyColumn, ...]:
-    keys = [
-        KeyColumn(use.key_columns[key.name], key.value_type, use.label)
-        for use in uses
-        for key in use.version.spec.join_keys
-    ]
+    keys = [key for use in uses for key in use.asked_keys()]
     return tuple({(key.name, key.type): key for key in reversed(keys)}.values())[::-1]

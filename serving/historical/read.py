@@ -5,17 +5,19 @@ Not for HTTP (``api``), nor for how each step is done: it calls them one after t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import transaction
 
+from lib.errors import SHOWN
 from materialization.quality.freshness import freshness_of
 from registry import audit
 from registry.glass import cautions
 from serving.freshness import overdue_words
 from serving.historical.entity_frame import entity_frame
 from serving.historical.forms import read_columns, read_upload
+from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.plan import plan_training_set
 from serving.historical.training_set import join_features
 from serving.names import FeatureNameCollision
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from materialization.compute.engine import Engine
     from materialization.stores.offline_protocol import OfflineStore
     from registry.models import FeatureViewVersion, Project
-    from serving.historical.forms import SentFrame
+    from serving.historical.all_entities import AllEntities
+    from serving.historical.entity_frame import EntityFrame
     from serving.historical.plan import TrainingPlan
     from serving.historical.request import HistoricalRequest
     from serving.historical.training_set import TrainingSet
@@ -59,23 +62,24 @@ def read_training_set(
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
-    sent = _read(body, media_type, request=request, limits=limits)
-    limits.check_columns(len(sent.names))
-    limits.check_values(sent.rows, len(sent.names) + len(plan.columns))
-    _refuse_names(sent.names, plan, full=request.full_feature_names)
-    frame = entity_frame(sent, plan.keys)
+    if request.all_entities is None:
+        frame, rest = _sent(body, media_type, plan=plan, request=request, limits=limits), None
+        parts = plan.parts(store)
+    else:
+        keys = common_keys(plan.uses)
+        _refuse_names([key.name for key in keys], plan, full=request.full_feature_names)
+        parts = plan.parts(store)
+        frame, rest = find_entities(
+            request.all_entities, keys, parts, engine=engine, timing=request.timing, limits=limits
+        )
+        limits.check_values(frame.table.num_rows, len(keys) + 1 + len(plan.columns))
     answer = join_features(
-        frame,
-        plan.parts(store),
-        plan.columns,
-        engine=engine,
-        timing=request.timing,
-        explain=request.explain,
+        frame, parts, plan.columns, engine=engine, timing=request.timing, explain=request.explain
     )
     _record(answer, plan=plan, project=project, actor=actor, request=request, at=at)
     overdue = _overdue(plan.versions, at)
     warnings = (*cautions(plan.versions), *overdue, *answer.warnings)
-    return answer._replace(warnings=warnings)
+    return answer._replace(warnings=warnings, next=rest)
 
 
 def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
@@ -89,12 +93,23 @@ def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
     ]
 
 
-def _read(
-    body: bytes, media_type: str, *, request: HistoricalRequest, limits: ReadLimits
-) -> SentFrame:
+def _sent(
+    body: bytes,
+    media_type: str,
+    *,
+    plan: TrainingPlan,
+    request: HistoricalRequest,
+    limits: ReadLimits,
+) -> EntityFrame:
+    """Return the frame that was sent, in the body or beside the request."""
     if request.entities is not None:
-        return read_columns(request.entities, max_rows=limits.rows)
-    return read_upload(body, media_type, limits=limits)
+        sent = read_columns(request.entities, max_rows=limits.rows)
+    else:
+        sent = read_upload(body, media_type, limits=limits)
+    limits.check_columns(len(sent.names))
+    limits.check_values(sent.rows, len(sent.names) + len(plan.columns))
+    _refuse_names(sent.names, plan, full=request.full_feature_names)
+    return entity_frame(sent, plan.keys)
 
 
 def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> None:
@@ -119,6 +134,7 @@ def _record(
     at: datetime,
 ) -> None:
     named = {name: msgspec.to_builtins(each) for name, each in request.views.items()}
+    every = request.all_entities
     audit.record(
         actor=actor,
         verb="training_set.read",
@@ -128,6 +144,7 @@ def _record(
             "feature_service": request.feature_service,
             "versions": [str(version) for version in plan.versions],
             **({"views": named} if named else {}),
+            **({"all_entities": _told(every)} if every else {}),
             "timing": request.timing,
             "rows": answer.table.num_rows,
             "matched": {part.label: part.matched for part in answer.parts},
@@ -135,3 +152,11 @@ def _record(
         project=project,
         at=at,
     )
+
+
+def _told(every: AllEntities) -> dict[str, Any]:
+    """Return what the trail has of it: of many instants the first ones."""
+    said = {name: value for name, value in msgspec.to_builtins(every).items() if value is not None}
+    if isinstance(every.at, list) and len(every.at) > SHOWN:
+        said |= {"at": every.at[:SHOWN], "instants": len(every.at)}
+    return said

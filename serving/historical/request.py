@@ -14,6 +14,7 @@ from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH
 from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
 from materialization.compute.questions import Timing
+from serving.historical.all_entities import AllEntities
 from serving.historical.named_views import NamedView, check_names
 from serving.request_body import BadRequest, check_asked, read_json
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``entities`` is columnar: entity column → one value a row; None when a frame is uploaded.
 
-    ``views`` are names that references use as those of views: see ``NamedView``.
+    With ``all_entities`` there is no frame. ``views`` are names that references use as those of
+    views.
     """
 
     features: list[str] | None = None
@@ -34,6 +36,7 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     explain: bool = False
     views: dict[str, NamedView] = {}
     entities: dict[str, list[Any]] | None = None
+    all_entities: AllEntities | None = None
 
 
 #: What uploads say in query parameters.
@@ -63,11 +66,12 @@ def parse_body(body: bytes) -> HistoricalRequest:
     except BadRequest as exc:
         _refuse_timing(exc.message)
         raise
-    if request.entities is None:
+    if (request.entities is None) is (request.all_entities is None):
         raise BadRequest(
-            'send "entities": one list a column, event_timestamp and the join keys among them.'
+            'send "entities": one list a column, event_timestamp and the join keys among them; or'
+            ' "all_entities", with the times asked about.'
         )
-    for name, column in request.entities.items():
+    for name, column in (request.entities or {}).items():
         _check_column(name, column)
     check_asked(request.features, request.feature_service)
     check_names(request.views, of_service=request.feature_service is not None)

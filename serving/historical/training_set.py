@@ -7,7 +7,7 @@ the engine does that.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -73,12 +73,16 @@ class PartAnswer(NamedTuple):
 
 
 class TrainingSet(NamedTuple):
-    """``table`` has the entity frame's columns, then ``columns`` in order; rows as in the frame."""
+    """``table`` has the entity frame's columns, then ``columns`` in order; rows as in the frame.
+
+    ``next`` is where an answer about all entities goes on, if there is more.
+    """
 
     table: pa.Table
     columns: tuple[JoinedFeature, ...]
     parts: tuple[PartAnswer, ...]
     warnings: tuple[str, ...]
+    next: dict[str, Any] | None = None
 
 
 def join_features(

@@ -378,6 +378,22 @@ def test_a_view_under_another_name_is_an_option(assay, peer, tmp_path, capsys):
     assert "'buyer=' is not NAME[=VIEW]" in capsys.readouterr().err
 
 
+def test_all_entities_stand_in_for_a_frame(assay, peer, tmp_path, capsys):
+    peer.answers_with("POST get-historical-features", b"a\n", Content_Type="text/csv")
+    asked = ["get-historical-features", "-f", "v:x", "-o", "out.csv"]
+
+    assert assay(*asked, "--at", "2026-01-01") == 0
+    assert assay(*asked, "--start", "2026-01-01", "--end", "2026-02-01", "--every", "1d") == 0
+
+    assert [sent.json()["all_entities"] for sent in peer.requests] == [
+        {"at": ["2026-01-01T00:00:00Z"]},
+        {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z", "every": "1d"},
+    ]
+    assert assay(*asked) == 1
+    assert "either FRAME, or the times" in capsys.readouterr().err
+    assert assay(*asked, "frame.csv", "--at", "2026-01-01") == 1
+
+
 def test_an_answer_that_breaks_off_leaves_the_old_output_alone(assay, peer, tmp_path):
     (tmp_path / "frame.csv").write_bytes(b"user_id\n1\n")
     (tmp_path / "out.csv").write_bytes(b"old")

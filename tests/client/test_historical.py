@@ -6,7 +6,7 @@ import io
 import json
 import math
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
-from assay import Invalid, ServerError
+from assay import AllEntities, Invalid, ServerError
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 ARROW = "application/vnd.apache.arrow.stream"
@@ -158,3 +158,58 @@ def test_without_pyarrow_they_are_said_in_the_body(peer, store, monkeypatch):
     store.get_historical_features({"driver_id": [1], "event_timestamp": [AT]}, ["b:f"], views=BUYER)
 
     assert peer.requests[0].json()["views"] == BUYER
+
+
+def test_all_entities_are_asked_in_json_and_come_as_arrow(peer, store):
+    after = {"driver_id": 1, "event_timestamp": "2026-01-02T00:00:00.000000Z"}
+    headers = {"Content_Type": ARROW, "Assay_Next": json.dumps(after)}
+    peer.answers_with("POST get-historical-features", stream(TRAINING_SET), **headers)
+    asked = AllEntities(at=AT.replace(tzinfo=None), limit=1)
+
+    job = store.get_historical_features(asked, ["v:f"], views=BUYER)
+
+    assert peer.requests[0].headers["Accept"] == ARROW
+    sent = peer.requests[0].json()
+    assert sent["all_entities"] == {"at": "2026-01-02T03:04:05.000006Z", "limit": 1}
+    assert (sent["views"], "entities" in sent) == (BUYER, False)
+    assert (len(job), job.next, list(job.to_df())) == (1, after, TRAINING_SET.column_names)
+    store.get_historical_features(
+        AllEntities(start=date(2026, 1, 1), end="2026-02-01", every="1d", after=job.next), ["v:f"]
+    )
+    assert peer.requests[1].json()["all_entities"] == {
+        "start": "2026-01-01T00:00:00Z",
+        "end": "2026-02-01T00:00:00Z",
+        "every": "1d",
+        "after": after,
+    }
+
+
+def test_all_entities_without_pyarrow_come_as_json(peer, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    columns = {"driver_id": [1], "event_timestamp": [AT.isoformat()], "f": [0.5]}
+    answer = {
+        "metadata": {"feature_names": [*columns], "next": {"driver_id": 1}},
+        "results": [{"values": values} for values in columns.values()],
+    }
+    peer.answers_with("POST get-historical-features", answer)
+
+    job = store.get_historical_features(AllEntities(at=["2026-01-02", AT]), ["v:f"])
+
+    assert job.to_dict() == {"driver_id": [1], "event_timestamp": [AT], "f": [0.5]}
+    assert job.next == {"driver_id": 1}
+
+
+def test_all_entities_go_into_a_file_whole(peer, store, tmp_path):
+    peer.answers_with("POST get-historical-features", b"a\n", Content_Type="text/csv")
+
+    store.write_historical_features(AllEntities(at="2026-01-02"), tmp_path / "out.csv", ["v:f"])
+
+    assert (tmp_path / "out.csv").read_bytes() == b"a\n"
+    sent = peer.requests[0]
+    assert (sent.headers["Content-Type"], sent.headers["Accept"]) == (
+        "application/json",
+        "text/csv",
+    )
+    assert sent.json()["all_entities"] == {"at": "2026-01-02T00:00:00Z"}
+    with pytest.raises(Invalid, match="a file has the whole answer"):
+        store.write_historical_features(AllEntities(at="2026-01-02", limit=1), "out.csv", ["v:f"])
