@@ -10,6 +10,9 @@ from typing import Any
 
 from assay.errors import MissingExtra
 
+#: What another extra than ``pandas`` installs.
+EXTRAS = {"yaml": "yaml"}
+
 
 def require(module: str, purpose: str) -> Any:
     """Import and return ``module``.
@@ -19,8 +22,9 @@ def require(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as exc:
-        message = f"{purpose} needs {module}; install it with: pip install 'assay[pandas]'"
-        raise MissingExtra(message, module=module, extra="pandas") from exc
+        extra = EXTRAS.get(module, "pandas")
+        message = f"{purpose} needs {module}; install it with: pip install 'assay[{extra}]'"
+        raise MissingExtra(message, module=module, extra=extra) from exc
 
 
 def has_arrow() -> bool:

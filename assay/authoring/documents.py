@@ -34,8 +34,8 @@ def document(body: Mapping[str, Any], notes: Mapping[str, str] | None = None) ->
     notes = notes or {}
     lines = []
     for key, value in body.items():
-        if key == "features" and value and isinstance(value[0], Mapping):
-            lines += ["features:", *(f"  - {scalar(each)}" for each in value)]
+        if key in ("features", "aggregations") and value and isinstance(value[0], Mapping):
+            lines += [f"{key}:", *(f"  - {scalar(each)}" for each in value)]
         else:
             lines.append(f"{key}: {scalar(value)}" + (f"  # {notes[key]}" if key in notes else ""))
     return "\n".join(lines) + "\n"

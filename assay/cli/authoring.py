@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from assay.authoring import autofs, feast
+from assay.authoring.carried import Carried
 from assay.authoring.initial import first_definitions
 from assay.cli.arguments import Commands, Context
 from assay.errors import Invalid, why_unreadable
@@ -21,6 +23,41 @@ def add(commands: Commands) -> None:
     init.add_argument(
         "--out", default="-", metavar="FILE", help="- is standard output, the default"
     )
+
+    imported = commands.group("import", "Write another store's definitions as ours.")
+    for name, run, help_text in IMPORTS:
+        one = imported.add(name, run, help_text)
+        one.add_argument("path", type=Path, metavar="PATH")
+        one.add_argument("--out", type=Path, default=Path("definitions"), metavar="DIR")
+        if run is run_feast:
+            one.add_argument("--python", metavar="FILE", help="the interpreter that has Feast")
+
+
+def run_feast(context: Context, args: argparse.Namespace) -> None:
+    _written(context, feast.carry(args.path, args.python), args.out)
+
+
+def run_autofs(context: Context, args: argparse.Namespace) -> None:
+    _written(context, autofs.carry(args.path), args.out)
+
+
+def _written(context: Context, carried: Carried, folder: Path) -> None:
+    definitions, report = carried.write(folder)
+    if context.out.as_json:
+        said = {part: [list(each) for each in lines] for part, lines in carried.said.items()}
+        context.out.json({"definitions": str(definitions), "report": str(report), "said": said})
+        return
+    context.out.line(f"{definitions}: {len(carried.objects)} definitions.")
+    for part, lines in carried.said.items():
+        if lines:
+            context.out.line(f"{part}: {len(lines)}")
+    context.out.line(f"{report} says what; read it before assay plan {definitions}")
+
+
+IMPORTS = (
+    ("feast", run_feast, "Read a Feast repository, or its registry file."),
+    ("autofs", run_autofs, "Read a folder of YAML with a feature_name each."),
+)
 
 
 def run_init(context: Context, args: argparse.Namespace) -> None:

@@ -1,0 +1,78 @@
+"""The sources of Feast's views as ours: files come along, of warehouses what they read is told.
+Not for the views themselves; see feast.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.authoring.carried import CHANGED, FILL, LOST, TODO, Carried
+from assay.objects import DataSource
+
+WAREHOUSES = ("BigQuery", "Redshift", "Snowflake", "Trino", "Athena", "Spark")
+
+
+def carry_source(carried: Carried, spec: Mapping[str, Any], what: str) -> str:
+    """Carry the batch source of a view; give its name."""
+    source = spec.get("batch_source") or {}
+    if stream := spec.get("stream_source"):
+        kind = "Kafka" if "Kafka" in stream else "Kinesis" if "Kinesis" in stream else "push"
+        carried.say(LOST, what, f"has a {kind} source; its batch source is carried")
+    given = source.get("name") or f"{spec.get('name', '')}_source"
+    name = carried.name(given, f"source {given}")
+    if any(each.name == name and isinstance(each, DataSource) for each in carried.objects):
+        return name
+    event = source.get("timestamp_field")
+    if not event:
+        carried.say(FILL, f"source {given}", "does not say its column of event times")
+    carried.objects.append(
+        DataSource(
+            name,
+            path=_path(carried, source, given),
+            event_timestamp=event or TODO,
+            created_timestamp=source.get("created_timestamp_column") or None,
+            description=source.get("description") or None,
+            owner=source.get("owner") or None,
+            tags=tags_of(source) or None,
+        )
+    )
+    return name
+
+
+def _path(carried: Carried, source: Mapping[str, Any], given: str) -> str:
+    what = f"source {given}"
+    uri = (source.get("file") or {}).get("uri") or (source.get("Spark") or {}).get("path")
+    if not uri:
+        kind = next((each for each in WAREHOUSES if each in source), None)
+        kind = kind or source.get("class_type", "").rpartition(".")[2] or "no kind of its own"
+        said = source.get(kind) or _configuration(source)
+        where = said.get("table") or said.get("query") or "nothing that is said"
+        carried.say(FILL, what, f"is of {kind} and reads {where}; name where its rows are here")
+        return f"{TODO}/{given}/*.parquet"
+    uri = uri.removeprefix("file://")
+    if re.match("[a-z0-9]+://", uri):
+        carried.say(FILL, what, f"reads {uri}; name the root and the path below it")
+        uri = re.sub("^[a-z0-9]+://", "", uri)
+    elif uri.startswith("/"):
+        carried.say(CHANGED, what, f"reads {uri}; here a path begins in a root of the project")
+    path = uri.lstrip("/").removeprefix("./")
+    if not Path(path).suffix:
+        carried.say(CHANGED, what, f"reads the folder {uri}; here its files are named by `*`")
+        path += "/*.parquet"
+    return path
+
+
+def tags_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    return {each.get("key", ""): each.get("value", "") for each in spec.get("tags", ())}
+
+
+def _configuration(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        found = json.loads((source.get("custom") or {}).get("configuration") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
