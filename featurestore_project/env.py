@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from materialization.confined.system_calls import WALLS
+
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 #: Characters of a secret that signs sessions.
@@ -88,6 +90,17 @@ def env_roles(name: str) -> list[tuple[str, str, str]]:
             raise BadEnvironment(f"{name} has {part!r}; write it as group=project:role.")
         roles.append((found[1].strip(), found[2], found[3]))
     return roles
+
+
+def env_walls(name: str, default: str) -> list[str]:
+    """Return what a kernel is to hold a process with; an empty text asks for nothing.
+
+    :raises BadEnvironment: a word that names no such thing.
+    """
+    walls = env_list(name, default)
+    if wrong := sorted(set(walls) - set(WALLS)):
+        raise BadEnvironment(f"{name} has {wrong[0]!r}. Valid: {', '.join(WALLS)}.")
+    return walls
 
 
 def env_issuer(name: str) -> str:

@@ -24,6 +24,7 @@ from featurestore_project.env import (
     env_secret,
     env_umask,
     env_url,
+    env_walls,
     weakness_of,
 )
 from featurestore_project.unfold import UNFOLD  # noqa: F401 - the admin reads it here
@@ -165,6 +166,16 @@ ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
 ENGINE_THREADS = env_int("ENGINE_THREADS", 0)
 # Seconds after which one DuckDB question is stopped.
 ENGINE_TIME_LIMIT_SECONDS = env_int("ENGINE_TIME_LIMIT_SECONDS", 3600, minimum=1)
+# Distributions whose functions views may call (`python:`), by their names; none: no view may.
+PYTHON_DISTRIBUTIONS = env_list("PYTHON_DISTRIBUTIONS")
+# A folder of their own that holds them (`pip install --target`); empty: beside the server's.
+PYTHON_FOLDER = env("PYTHON_FOLDER")
+# What the kernel must hold them with, or none is run: landlock (files), seccomp (network,
+# processes, signals), namespaces (network). docs/operations.md says what holds where.
+PYTHON_CONFINEMENT = env_walls("PYTHON_CONFINEMENT", "landlock,seccomp")
+# Megabytes that such a function may use, and seconds it may take for a batch or for its import.
+PYTHON_MEMORY_LIMIT_MB = env_int("PYTHON_MEMORY_LIMIT_MB", 1024, minimum=64)
+PYTHON_BATCH_SECONDS = env_int("PYTHON_BATCH_SECONDS", 60, minimum=1)
 # Rows that the ticks of one version may make by the plan's estimate; a plan of more is refused.
 TICK_ROWS_LIMIT = env_int("TICK_ROWS_LIMIT", 1_000_000_000, minimum=1)
 # Rows of a source that a run computes, checks and commits at once, of views that aggregate a fifth;

@@ -18,7 +18,7 @@ from django.conf import settings
 from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import Invalid
 from materialization.compute.engine import ENGINES
-from materialization.compute.limits import EngineLimits
+from materialization.compute.limits import EngineLimits, PythonLimits
 from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
 from materialization.finding.kinds import find_source
@@ -126,6 +126,13 @@ def _limits(timeout_s: float | None = None) -> EngineLimits:
         timeout_s=settings.ENGINE_TIME_LIMIT_SECONDS if timeout_s is None else timeout_s,
         temp_root=own_folder(),
         tick_rows=settings.TICK_ROWS_LIMIT,
+        python=PythonLimits(
+            distributions=tuple(settings.PYTHON_DISTRIBUTIONS),
+            folder=settings.PYTHON_FOLDER,
+            demands=tuple(settings.PYTHON_CONFINEMENT),
+            memory_limit_mb=settings.PYTHON_MEMORY_LIMIT_MB,
+            batch_seconds=float(settings.PYTHON_BATCH_SECONDS),
+        ),
     )
 
 

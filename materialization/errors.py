@@ -89,6 +89,27 @@ class RowSqlFailed(Invalid):
     code = "row_sql_failed"
 
 
+class PythonRefused(Invalid):
+    """A Python function that is not run here: not listed, not there, or nothing to hold it."""
+
+    code = "python_refused"
+
+
+class PythonChanged(Invalid):
+    """What is installed is not the code that the version was submitted with."""
+
+    code = "python_changed"
+
+
+class PythonFailed(Invalid):
+    """A Python function raised, was stopped, or gave what was not declared.
+
+    ``limit`` says which was reached, if one was.
+    """
+
+    code = "python_failed"
+
+
 class CheckUnusable(Invalid):
     """A check that is neither true nor false of a row but fails on it."""
 
@@ -147,6 +168,9 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceValueInvalid,
     RowSqlRefused,
     RowSqlFailed,
+    PythonRefused,
+    PythonChanged,
+    PythonFailed,
     CheckUnusable,
     UnknownColumn,
     MaskKeyMissing,

@@ -24,6 +24,7 @@ from materialization.errors import (
 )
 from materialization.expression_faults import expression_fault
 from materialization.transforms.casts import MARK, a_value_of
+from materialization.transforms.python.carrying import fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +63,8 @@ def translate(
         return error
     if (lacking := outage(error)) is not None:
         return lacking
+    if (carried := fault_in(str(error))) is not None:
+        return carried
     message = said or str(error)
     if (found := found_value(message)) is not None:
         return _bad_value(found)

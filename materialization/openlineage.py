@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from registry.spec.lineage import origins_of
-from registry.spec.transforms import Aggregations, RowSql
+from registry.spec.transforms import Aggregations, Python, RowSql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,4 +180,5 @@ def _column_lineage(
 def _subtype(spec: VersionSpec) -> str:
     if isinstance(spec.transform, Aggregations):
         return "AGGREGATION"
-    return "TRANSFORMATION" if isinstance(spec.transform, RowSql) else "IDENTITY"
+    is_made = isinstance(spec.transform, (RowSql, Python))
+    return "TRANSFORMATION" if is_made else "IDENTITY"

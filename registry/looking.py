@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from registry.models import Project
     from registry.reading.yaml_documents import Path
     from registry.spec.model import VersionSpec
+    from registry.spec.python_code import PythonCode
     from registry.spec.sources import SourceSchema
 
 
@@ -31,7 +32,8 @@ class Look(Protocol):
     """What the source holds now: its extent, and problems by path (in the view, or ``source``).
 
     ``examples``: the value a problem is about, by its message; for those who may read values.
-    ``schema`` is what a version takes of it at submit; None where nothing could be seen.
+    ``schema`` is what a version takes of it at submit, ``code`` what is installed of what it calls;
+    None where nothing could be seen.
     """
 
     @property
@@ -49,6 +51,8 @@ class Look(Protocol):
     @property
     def schema(self) -> SourceSchema | None: ...
     @property
+    def code(self) -> PythonCode | None: ...
+    @property
     def files(self) -> Mapping[str, str]: ...
 
 
@@ -62,6 +66,7 @@ class NothingSeen(NamedTuple):
     first_event: datetime | None = None
     last_event: datetime | None = None
     schema: SourceSchema | None = None
+    code: PythonCode | None = None
     files: Mapping[str, str] = MappingProxyType({})
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from registry.looking import Looking
     from registry.operations.registration.applied import Applied
     from registry.spec.model import VersionSpec
+    from registry.spec.python_code import PythonCode
     from registry.spec.sources import SourceSchema
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -85,6 +86,7 @@ class Report:
     first_event: datetime | None = AT
     last_event: datetime | None = AT
     schema: SourceSchema | None = None
+    code: PythonCode | None = None
     files: dict[str, str] = field(default_factory=dict)
 
 

@@ -8,6 +8,22 @@ from __future__ import annotations
 import msgspec
 
 
+class PythonLimits(msgspec.Struct, frozen=True):
+    """What Python transforms may use: the distributions that are listed, and what holds them.
+
+    ``folder`` is where those lie that are not installed beside the server; empty: nowhere else.
+    ``demands`` are the walls without which none is run (``confined.kernel``).
+    """
+
+    distributions: tuple[str, ...] = ()
+    folder: str = ""
+    demands: tuple[str, ...] = ("landlock", "seccomp")
+    #: Beside what an interpreter takes that does nothing.
+    memory_limit_mb: int = 1024
+    #: For each batch, and for importing the module.
+    batch_seconds: float = 60.0
+
+
 class EngineLimits(msgspec.Struct, frozen=True):
     """Limits of one child process; ``timeout_s`` includes the time its reader takes."""
 
@@ -26,6 +42,7 @@ class EngineLimits(msgspec.Struct, frozen=True):
     compared_rows: int = 2_000_000
     #: Rows that the ticks of one version may be estimated to make.
     tick_rows: int = 1_000_000_000
+    python: PythonLimits = PythonLimits()
 
     @property
     def process_limit_mb(self) -> int:

@@ -14,8 +14,17 @@ import msgspec
 from lib.decoding import converter
 from lib.errors import Invalid
 from lib.instants import from_us
-from materialization.errors import RowSqlFailed, RowSqlRefused, UnknownColumn, from_report
+from materialization.errors import (
+    PythonChanged,
+    PythonFailed,
+    PythonRefused,
+    RowSqlFailed,
+    RowSqlRefused,
+    UnknownColumn,
+    from_report,
+)
 from materialization.finding.kinds import find_source
+from registry.spec.python_code import PythonCode  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
@@ -29,6 +38,10 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 Path = tuple[str | int, ...]
+#: What is wrong with what a view makes of its source.
+_OF_TRANSFORM = (
+    RowSqlRefused, RowSqlFailed, UnknownColumn, PythonRefused, PythonChanged, PythonFailed,
+)  # fmt: skip
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -47,6 +60,8 @@ class Look(msgspec.Struct, frozen=True):
     last_event: datetime | None = None
     columns: dict[str, str] = {}
     schema: SourceSchema | None = None
+    #: What is installed of what a Python transform calls.
+    code: PythonCode | None = None
     #: Which state each file was in, by its name as it is told: see ``files_in``.
     files: dict[str, str] = {}
 
@@ -60,6 +75,7 @@ class _Found(msgspec.Struct):
     last_event: int | None
     columns: dict[str, str]
     schema: SourceSchema | None
+    code: PythonCode | None = None
 
 
 _read_found = converter(_Found)
@@ -84,7 +100,7 @@ def look(
     except Invalid as exc:
         return [_told(_ended(exc), where)] * len(specs)
     files = files_in(found, where)
-    bare = [msgspec.structs.replace(spec, schema=None) for spec in specs]
+    bare = [spec.untaken for spec in specs]
     looks = [_told(seen, where) for seen in engine.look(bare, found, unseen=unseen)]
     return [msgspec.structs.replace(each, files=files) for each in looks]
 
@@ -120,7 +136,7 @@ def looks_of(report: Report) -> list[Look]:
 
 def _look_of(said: dict[str, Any]) -> Look:
     if "error" in said:
-        return _ended(from_report(said["error"]))
+        return _ended(from_report(said["error"]), said.get("transform"))
     found = _read_found(said)
     return Look(
         problems=found.problems,
@@ -131,16 +147,17 @@ def _look_of(said: dict[str, Any]) -> Look:
         last_event=from_us(found.last_event) if found.last_event is not None else None,
         columns=found.columns,
         schema=found.schema,
+        code=found.code,
     )
 
 
-def _ended(error: AssayError) -> Look:
-    """Return the report of a look that an error ended."""
+def _ended(error: AssayError, transform: str | None = None) -> Look:
+    """Return the report of a look that an error ended; ``transform`` is the key of the view's."""
     examples = {error.message: error.example} if error.example else {}
-    return Look(problems=[(_path(error), error.message)], examples=examples)
+    return Look(problems=[(_path(error, transform), error.message)], examples=examples)
 
 
-def _path(error: AssayError) -> Path:
-    """Errors that end the whole look come from the view's SQL or from the files."""
-    is_of_sql = isinstance(error, (RowSqlRefused, RowSqlFailed, UnknownColumn))
-    return ("sql",) if is_of_sql else ("source", "path")
+def _path(error: AssayError, transform: str | None) -> Path:
+    """Errors that end the whole look come from the view's transform or from the files."""
+    is_of_view = isinstance(error, _OF_TRANSFORM)
+    return (transform or "sql",) if is_of_view else ("source", "path")

@@ -45,8 +45,10 @@ from registry.spec.masks import is_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from materialization.compute.limits import EngineLimits
+    from materialization.transforms.rows import Rehearsal
     from registry.spec.model import VersionSpec
 
 
@@ -111,7 +113,7 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     if isinstance(job, SurveyJob):
         with open_session(limits, directory=directory, only=job.source.paths) as connection:
             open_part = Opening(connection, job.spec, job.source)
-            with _told_by(open_part):
+            with _entered(connection, job.spec, limits), _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
     if isinstance(job, SplitJob):
         return _split(job, envelope, told)
@@ -119,7 +121,7 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         _use_keys(connection, job.spec, envelope.mask_keys)
-        with _told_by(open_part), telling.telling():
+        with _entered(connection, job.spec, limits), _told_by(open_part), telling.telling():
             return Report(computed=_compute(connection, job, limits, open_part, telling))
 
 
@@ -129,7 +131,7 @@ def _split(job: SplitJob, envelope: Envelope, told: IO[bytes]) -> Report:
     with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         _use_keys(connection, job.spec, envelope.mask_keys)
-        with _told_by(open_part), telling.telling():
+        with _entered(connection, job.spec, limits), _told_by(open_part), telling.telling():
             return Report(split=split(connection, job, open_part))
 
 
@@ -143,13 +145,21 @@ def _looks(
     for place, spec in enumerate(job.specs):
         open_part = Opening(connection, spec, job.source)
         try:
-            with _told_by(open_part):
+            with _entered(connection, spec, limits) as rehearse, _told_by(open_part):
                 yield look(
-                    connection, spec, job.source, open_part(job.source),
+                    connection, spec, job.source, open_part(job.source), rehearse=rehearse,
                     tick_rows=limits.tick_rows, sees_rows=place not in job.unseen,
                 )  # fmt: skip
         except Invalid as exc:
-            yield {"error": to_report(without_example(exc) if spec.has_masks else exc)}
+            error = to_report(without_example(exc) if spec.has_masks else exc)
+            yield {"error": error, "transform": spec.transform.key}
+
+
+def _entered(
+    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, limits: EngineLimits
+) -> AbstractContextManager[Rehearsal]:
+    """Give the connection what the version's kind of transform needs beside SQL."""
+    return kind_of(spec).entering(connection, spec, limits)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
+    from materialization.transforms.rows import Rehearsal
     from registry.spec.model import VersionSpec
 
 #: So few distinct load times over so many rows are loads, not arrivals.
@@ -53,6 +54,7 @@ def look(
     opened: OpenedSource,
     *,
     tick_rows: int,
+    rehearse: Rehearsal,
     sees_rows: bool = True,
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
@@ -62,6 +64,7 @@ def look(
     """
     casts, problems = _casts(spec, source, opened)
     facts = _facts(connection, opened, casts) if sees_rows else {"rows": None}
+    taken = rehearse(opened, sees_rows=sees_rows and not problems)
     problems += check_problems(connection, spec)
     examples = {}
     where = partial(_where, connection, spec, source, opened)
@@ -85,6 +88,7 @@ def look(
         "last_event": facts.get("high0"),
         "columns": opened.found or opened.columns,
         "schema": msgspec.to_builtins(opened.schema),
+        **taken,
     }
 
 

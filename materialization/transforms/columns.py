@@ -27,7 +27,7 @@ from materialization.transforms.arrival import (
 )
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.masking import stored_cast, stored_value
-from materialization.transforms.rows import Check, Query, Rows, whole
+from materialization.transforms.rows import AllSql, Check, Query, Rows, whole
 from materialization.transforms.stretches import moments_sql
 from materialization.transforms.unseen import (
     corrected_sql,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 
-class ColumnsKind:
+class ColumnsKind(AllSql):
     """The source's columns as they are, cast to the declared types."""
 
     def relation(self, spec: VersionSpec, reader: str) -> str:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Protocol
 from materialization.transforms.aggregation.transform import AggregationsKind
 from materialization.transforms.base import time_cast
 from materialization.transforms.columns import ColumnsKind
+from materialization.transforms.python.kind import PythonKind
 from materialization.transforms.row_sql import RowSqlKind
 from materialization.transforms.rows import Check, declared
-from registry.spec.transforms import Aggregations, Columns, RowSql, Transform
+from registry.spec.transforms import Aggregations, Columns, Python, RowSql, Transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import duckdb
 
     from materialization.compute.jobs import ComputeJob
     from materialization.compute.limits import EngineLimits
-    from materialization.transforms.rows import Opening, Rows
+    from materialization.transforms.rows import Opening, Rehearsal, Rows
     from registry.spec.model import VersionSpec
 
 
@@ -34,6 +36,14 @@ class TransformKind(Protocol):
         """Return the sub-select that the view's columns are taken from, over the source's reader.
 
         :raises RowSqlRefused: the view's own SQL is not one SELECT.
+        """
+
+    def entering(
+        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, limits: EngineLimits
+    ) -> AbstractContextManager[Rehearsal]:
+        """Give a connection what the kind needs beside SQL, as long as a job lasts.
+
+        What it returns tries that at a look; see ``Rehearsal``.
         """
 
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
@@ -56,6 +66,7 @@ class TransformKind(Protocol):
 KINDS: dict[type[Transform], TransformKind] = {
     Columns: ColumnsKind(),
     RowSql: RowSqlKind(),
+    Python: PythonKind(),
     Aggregations: AggregationsKind(),
 }
 

@@ -5,7 +5,8 @@ Not for making them: each kind does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from lib.sql_text import identifier
 from materialization.transforms.base import require
@@ -14,9 +15,13 @@ from materialization.transforms.casts import Cast, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import duckdb
+
     from materialization.compute.jobs import Counters
+    from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
+    from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
 
 #: Opens some parts of the job's source: what the view reads of them.
@@ -48,6 +53,15 @@ class Rows(NamedTuple):
     counted: Callable[[], Counters]
 
 
+class Rehearsal(Protocol):
+    """Tries at a look what a kind does beside SQL, and returns what a version takes of it.
+
+    :raises AssayError: it does not work. Without ``sees_rows`` it is tried on no row.
+    """
+
+    def __call__(self, opened: OpenedSource, *, sees_rows: bool) -> dict[str, Any]: ...
+
+
 class Check(NamedTuple):
     """One column as the version would read it, and where the definition names it.
 
@@ -56,6 +70,16 @@ class Check(NamedTuple):
 
     path: Path
     make: Callable[[], Cast | None]
+
+
+class AllSql:
+    """A kind that needs nothing beside SQL; see ``kinds.TransformKind``."""
+
+    @contextmanager
+    def entering(
+        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, limits: EngineLimits
+    ) -> Iterator[Rehearsal]:
+        yield lambda opened, *, sees_rows: {}
 
 
 def whole(reader: str) -> str:

@@ -203,13 +203,16 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
 
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:
-    """Give short forms their long one: a time column may be its name alone, a start its day.
+    """Give short forms their long one: a time column may be its name alone, a start its day,
+    a function its name.
 
     A start without a zone is UTC, so that the same instant is always written the same way.
     """
     for key in ("event_timestamp", "created_timestamp"):
         if isinstance(body.get(key), str):
             body[key] = {"column": body[key]}
+    if isinstance(body.get("python"), str):
+        body["python"] = {"function": body["python"]}
     if isinstance(body.get("start"), str):
         with suppress(ValueError, OverflowError):
             start = datetime.fromisoformat(body["start"])

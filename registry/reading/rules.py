@@ -17,6 +17,7 @@ from registry.reading.check_rules import feature_check_problems, view_check_prob
 from registry.reading.findings import error_of, repeated, too_many
 from registry.reading.mask_rules import mask_problems
 from registry.reading.on_demand_rules import on_demand_problems
+from registry.reading.python_rules import python_problems
 from registry.spec.base import Described
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
@@ -30,7 +31,7 @@ from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_row_sql
 from registry.spec.sources import ENDINGS, FileSource, file_format
-from registry.spec.transforms import KEYED, Aggregations, RowSql, Transform, asked_for
+from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
 
@@ -228,6 +229,11 @@ def _of_transform(transform: Transform, spec: FeatureViewSpec) -> Iterator[Found
 def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
     if error := error_of(lambda sql: check_row_sql(sql, source=spec.source), transform.sql):
         yield ("sql",), error
+
+
+@_of_transform.register(Python)
+def _(transform: Python, spec: FeatureViewSpec) -> Iterator[Found]:
+    yield from python_problems(transform.call, spec)
 
 
 @_of_transform.register(Aggregations)

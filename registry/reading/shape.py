@@ -40,6 +40,7 @@ EXAMPLES = {
     "bucket": "[18, 30, 65]",
     "hash": "email",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
+    "python": "package.module:function, or {function: package.module:function, columns: [text]}",
     "functions": "[sum, count]",
     "function": "last_k",
     "k": "10",

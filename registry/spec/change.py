@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, ChangeClass
 from registry.spec.differences import differences
 from registry.spec.fingerprints import data_content, version_content
@@ -65,7 +63,7 @@ def classify(old: VersionSpec | None, new: VersionSpec) -> Change:
 
 def _said(spec: VersionSpec) -> dict[str, Any]:
     """Return what people wrote: a column more in the source, which nothing reads, is not theirs."""
-    return version_content(msgspec.structs.replace(spec, schema=None))
+    return version_content(spec.untaken)
 
 
 def with_guards(change: Change, served: Mapping[str, VersionSpec], new: VersionSpec) -> Change:
@@ -107,6 +105,8 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     for key, text in names.items():
         if before.get(key) != after.get(key):
             yield ChangeClass.MAJOR, text
+    if old.code is not None and new.code is not None and old.code != new.code:
+        yield ChangeClass.MAJOR, f"installed package changed: {old.code} became {new.code}"
     if old.has_hashes and new.has_hashes and old.mask_key != new.mask_key:
         yield ChangeClass.MAJOR, "the project's key of hashes changed"
     if old.schema is not None and new.schema is not None:

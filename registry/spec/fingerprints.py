@@ -60,6 +60,8 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         content["mask_key"] = spec.mask_key
     if (checks := blocking(view.checks)) != ViewChecks():
         content["checks"] = checks
+    if spec.code is not None:
+        content["code"] = spec.code
     if spec.schema is not None:
         content["schema"] = spec.schema.of(spec.columns_read)
     builtins: dict[str, Any] = msgspec.to_builtins(content | spec.transform.decides(view))
@@ -93,7 +95,7 @@ def content_fingerprint(spec: VersionSpec) -> str:
 def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
-    for key in ("root_identity", "schema", "mask_key"):
+    for key in ("root_identity", "schema", "mask_key", "code"):
         content.pop(key, None)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "start"),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from registry.spec.references import Reference, parse_reference
 from registry.spec.row_sql import columns_of
-from registry.spec.sql_lineage import lineage_of_select
-from registry.spec.transforms import Aggregations, OnDemand, RowSql
+from registry.spec.sql_lineage import EVERY, lineage_of_select
+from registry.spec.transforms import Aggregations, OnDemand, Python, RowSql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,10 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
             each.name: Origin(select.of(each.source_column, known), select.chosen_by)
             for each in spec.features
         }
+    if isinstance(transform, Python):
+        # Nobody looks into a function: whatever it is given may be in each of its columns.
+        read = spec.columns_read if spec.columns_read is not None else frozenset(known)
+        return {each.name: Origin(read or frozenset({EVERY})) for each in spec.features}
     if isinstance(transform, Aggregations):
         outputs = spec.view.aggregate_outputs()
         return {

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the anno
 from functools import lru_cache
 from typing import ClassVar
 
+import msgspec
+
 from lib.decoding import json_reader
 from registry.choices import Sensitivity
 from registry.spec.aggregations import AggregateOutput, AggregationSpec
@@ -17,6 +19,7 @@ from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
 from registry.spec.masks import Mask, edges_of, is_hash, labels, mask_words
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
+from registry.spec.python_code import PythonCall, PythonCode  # noqa: TC001 - as sources
 from registry.spec.row_sql import check_expression
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
 from registry.spec.transforms import Transform, transform_of
@@ -88,6 +91,7 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     entities: tuple[Name, ...]
     source: Name
     sql: str | None = None
+    python: PythonCall | None = None
     aggregations: tuple[AggregationSpec, ...] = ()
     #: What a view without a source is computed from, at the request.
     inputs: OnDemandInputs | None = None
@@ -135,6 +139,8 @@ class VersionSpec(Spec, frozen=True):
     mask_key: str = ""
     #: What the source was at submit; None before, and where nothing is stored.
     schema: SourceSchema | None = None
+    #: What was installed at submit of what a Python transform calls; None where there is none.
+    code: PythonCode | None = None
 
     @property
     def rows_from(self) -> Source:
@@ -164,6 +170,15 @@ class VersionSpec(Spec, frozen=True):
     @property
     def features(self) -> tuple[FeatureSpec, ...]:
         return self.view.features
+
+    def taken(self, *, schema: SourceSchema | None, code: PythonCode | None) -> VersionSpec:
+        """Return it as it is submitted: with what its source and its function are then."""
+        return msgspec.structs.replace(self, schema=schema, code=code)
+
+    @property
+    def untaken(self) -> VersionSpec:
+        """What people wrote, without what was taken of it at submit."""
+        return self.taken(schema=None, code=None)
 
     @property
     def has_masks(self) -> bool:

@@ -17,6 +17,7 @@ from registry.spec.aggregations import (
 from registry.spec.base import Spec
 from registry.spec.durations import parse_duration
 from registry.spec.on_demand import OnDemandInputs  # noqa: TC001 - as above
+from registry.spec.python_code import PythonCall  # noqa: TC001 - as above
 from registry.spec.row_sql import check_row_sql, columns_read
 
 if TYPE_CHECKING:
@@ -83,6 +84,18 @@ class RowSql(Transform, frozen=True):
         return msgspec.structs.replace(self, sql=check_row_sql(self.sql, source=source))
 
 
+class Python(Transform, frozen=True):
+    """A function of an installed distribution makes each row's features of that row."""
+
+    key = "python"
+    changed = "Python function changed"
+    asks = True
+    call: PythonCall
+
+    def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
+        return self.call.columns or None
+
+
 class Aggregations(Transform, frozen=True):
     """Rolling windows at the ticks of the schedule."""
 
@@ -115,7 +128,7 @@ class OnDemand(Transform, frozen=True):
 
 
 #: Every kind that a key of the view asks for, in the order in which they are looked for.
-KEYED: tuple[type[Transform], ...] = (RowSql, Aggregations, OnDemand)
+KEYED: tuple[type[Transform], ...] = (RowSql, Python, Aggregations, OnDemand)
 
 
 def asked_for(view: FeatureViewSpec) -> list[Transform]:

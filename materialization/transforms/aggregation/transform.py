@@ -17,7 +17,7 @@ from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.run import aggregate, schedule_of
 from materialization.transforms.base import base_casts
-from materialization.transforms.rows import Check, Query, Rows, whole
+from materialization.transforms.rows import AllSql, Check, Query, Rows, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 
-class AggregationsKind:
+class AggregationsKind(AllSql):
     def relation(self, spec: VersionSpec, reader: str) -> str:
         return whole(reader)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lib.errors import Conflict, Invalid
 from registry import access
 from registry.approval import (
@@ -138,7 +136,7 @@ def _change(version: FeatureViewVersion, base: FeatureViewVersion | None) -> Cha
 
 def looked_at(version: FeatureViewVersion) -> VersionSpec:
     """Return what a plan looks at as well: what was taken before is not what there is now."""
-    return msgspec.structs.replace(version.spec, schema=None)
+    return version.spec.untaken
 
 
 def _look(version: FeatureViewVersion, look: Looking) -> Look:
@@ -178,7 +176,7 @@ def _freeze(
 
 def _take_schema(version: FeatureViewVersion, report: Look) -> None:
     """Embed what the source is now, so that later reads do not depend on the rows of their day."""
-    spec = msgspec.structs.replace(version.spec, schema=report.schema)
+    spec = version.spec.taken(schema=report.schema, code=report.code)
     version.move(
         expected=State.DRAFT, to=State.DRAFT, spec_json=canonical_json(spec),
         data_fingerprint=data_fingerprint(spec), metadata_fingerprint=metadata_fingerprint(spec),

@@ -142,8 +142,7 @@ class _Parts:
         entities = [self._entities[name] for name in spec.view.entities]
         mask_key = self._mask_key if spec.has_hashes else ""
         now = resolved(spec.view, self._places.of(source), entities, mask_key)
-        bare = msgspec.structs.replace(spec, schema=None)
-        return content_fingerprint(now) == content_fingerprint(bare)
+        return content_fingerprint(now) == content_fingerprint(spec.untaken)
 
 
 def _of_version(

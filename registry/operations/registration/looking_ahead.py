@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
 from registry.choices import Kind, State
 from registry.looking import AsRegistered, NothingSeen
 from registry.models import DataSource, Entity, FeatureView
@@ -98,10 +96,10 @@ def _as_registered(spec: VersionSpec, project: Project, *, submit: bool) -> AsRe
     unfinished = view.versions.filter(state__in=(State.DRAFT, State.IN_REVIEW)).order_by("-id")
     base = base_version(view, spec)
     for version in (*unfinished, *([base] if base else [])):
-        bare = msgspec.structs.replace(version.spec, schema=None)
-        if content_fingerprint(bare) == content_fingerprint(spec):
+        registered = version.spec
+        if content_fingerprint(registered.untaken) == content_fingerprint(spec):
             looked = submit and version.state == State.DRAFT
-            return None if looked else AsRegistered(schema=version.spec.schema)
+            return None if looked else AsRegistered(schema=registered.schema, code=registered.code)
     return None
 
 

@@ -71,7 +71,7 @@ def decide_feature_view(application: Application, definition: Definition) -> App
     spec = parts.resolve(view)
     (report,) = application.look(specs=[spec], project=application.project)
     found = [*_clashes(spec), *report.problems]
-    spec = msgspec.structs.replace(spec, schema=report.schema)
+    spec = spec.taken(schema=report.schema, code=report.code)
     applied = None
     if based := base_problems(application.standing, spec):
         found += based

@@ -1,0 +1,108 @@
+"""A view's function as DuckDB calls it: a struct of the source's columns in, of the features out.
+
+Not for the process behind it (``process``). It is started when it is first needed: a look at the
+columns alone, or a count of rows, starts none.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from lib.errors import AssayError
+from materialization.sources.json_rows import ROW
+from materialization.transforms.python.carrying import carried
+from materialization.transforms.python.process import Confined, order_of
+from registry.spec.fingerprints import fingerprint
+from registry.spec.masks import edges_of, is_hash
+from registry.spec.value_types import ValueType, parse_type
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from materialization.compute.limits import EngineLimits
+    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.python_code import PythonCall
+
+
+def call_of(spec: VersionSpec) -> PythonCall:
+    """:raises LookupError: the view has no function."""
+    if spec.view.python is None:
+        raise LookupError(f"{spec.view.name} has no Python function")
+    return spec.view.python
+
+
+def name_of(spec: VersionSpec) -> str:
+    """Return what the function is called in SQL; views of one session may have the same one."""
+    told = (spec.view.python, spec.code, [(n, str(t)) for n, t in outputs_of(spec).items()])
+    return f"assay_python_{fingerprint(msgspec.to_builtins(told))[:24]}"
+
+
+def outputs_of(spec: VersionSpec) -> dict[str, ValueType]:
+    """Return the columns that the function has to give, and what each is."""
+    return {feature.source_column: _given_type(feature) for feature in spec.features}
+
+
+def _given_type(feature: FeatureSpec) -> ValueType:
+    """Return the declared type; of what is masked what the mask is laid over."""
+    if is_hash(feature.mask):
+        return parse_type("string")
+    if edges := edges_of(feature.mask):
+        return parse_type("timestamp" if isinstance(edges[0], str) else "float64")
+    return feature.value_type
+
+
+class Function:
+    """The function of one version, on one connection, as long as a job lasts."""
+
+    def __init__(self, spec: VersionSpec, limits: EngineLimits) -> None:
+        self._spec, self._limits, self._call = spec, limits, call_of(spec)
+        self._outputs = outputs_of(spec)
+        self._gives = pa.schema([pa.field(n, t.arrow) for n, t in self._outputs.items()])
+        self._process: Confined | None = None
+        # The engine has several threads, and a process answers one at a time.
+        self._lock = threading.Lock()
+        #: The first rows it was asked about, for whoever tries it on others.
+        self.first: pa.RecordBatch | None = None
+
+    def define(self, connection: duckdb.DuckDBPyConnection) -> None:
+        fields = ", ".join(
+            f'"{name.replace(chr(34), chr(34) * 2)}" {kind.duckdb}'
+            for name, kind in self._outputs.items()
+        )
+        connection.create_function(
+            name_of(self._spec), self._called, None, f"STRUCT({fields})",
+            type="arrow", null_handling="special",
+        )  # type: ignore[call-overload]  # fmt: skip
+
+    def process(self) -> Confined:
+        """:raises PythonRefused, PythonChanged: the function is not to be had."""
+        if self._process is None:
+            order = order_of(self._call, self._spec.code, self._gives, self._limits)
+            self._process = Confined(self._call.function, order, self._limits)
+        return self._process
+
+    def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """:raises PythonRefused, PythonChanged, PythonFailed: it gives none."""
+        with self._lock:
+            return self.process().rows(batch)
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.end()
+
+    def _called(self, *given: pa.ChunkedArray) -> pa.StructArray:
+        (structs,) = given
+        whole = structs.combine_chunks() if isinstance(structs, pa.ChunkedArray) else structs
+        names = [field.name for field in whole.type if field.name != ROW]
+        batch = pa.RecordBatch.from_arrays([whole.field(name) for name in names], names=names)
+        if self.first is None:
+            self.first = batch
+        try:
+            made = self.rows(batch)
+        except AssayError as exc:
+            raise carried(exc) from exc
+        return pa.StructArray.from_arrays(made.columns, fields=list(made.schema))

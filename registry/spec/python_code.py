@@ -1,0 +1,47 @@
+"""A Python function that makes a view's features, and the installed code it was taken from. [pure]
+
+Not for running it (``materialization.transforms.python``).
+"""
+
+from __future__ import annotations
+
+import re
+
+from registry.spec.base import Spec
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+#: A module by its whole name, and a function of it.
+FUNCTION = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
+
+
+class PythonCall(Spec, frozen=True):
+    """``function`` as ``package.module:function``; ``columns`` it is given, none: all there are.
+
+    Keys and both times are given beside them.
+    """
+
+    function: str
+    columns: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        return self.function.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.function.partition(":")[2]
+
+
+class PythonCode(Spec, frozen=True):
+    """A distribution as it was installed when a version was submitted; ``sha256`` is of its files.
+
+    Of all of them but what the installer wrote, by their names and bytes: a list of words beside
+    the code decides results as the code does.
+    """
+
+    distribution: str
+    version: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.sha256[:12]})"
