@@ -92,6 +92,17 @@ class Aggregation(_Part):
 
 
 @dataclass(frozen=True)
+class Python(_Part):
+    """A function that makes each row's features: ``package.module:function``.
+
+    It is given the ``columns`` it needs, without them all of the source's.
+    """
+
+    function: str
+    columns: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
 class Feature(_Part):
     """One feature of a view: what is stored, or for on-demand views computed by ``sql``.
 
@@ -172,8 +183,9 @@ class DataSource(Definition):
 class FeatureView(Definition):
     """Features of one or more entities from one source; exactly ``features`` are stored.
 
-    ``sql`` is one row-wise SELECT, ``aggregations`` are rolling windows; with neither the source's
-    columns are taken as they are. ``ttl`` is how old a value may be, ``freshness`` the promise of
+    ``sql`` is one row-wise SELECT, ``python`` a function of a package that the server's operator
+    installed, ``aggregations`` are rolling windows; with none of them the source's columns are
+    taken as they are. ``ttl`` is how old a value may be, ``freshness`` the promise of
     how old what is served may become. ``start`` is where history begins.
     """
 
@@ -186,6 +198,7 @@ class FeatureView(Definition):
     version: str | None = None
     based_on: str | None = None
     sql: str | None = None
+    python: str | Python | None = None
     aggregations: Sequence[Aggregation] | None = None
     start: Instant | None = None
     ttl: Duration | None = None
@@ -201,6 +214,8 @@ class FeatureView(Definition):
         _become(self, "features", [Feature._of(each) for each in self.features])
         if self.aggregations is not None:
             _become(self, "aggregations", [Aggregation._of(each) for each in self.aggregations])
+        if not isinstance(self.python, str | None):
+            _become(self, "python", Python._of(self.python))
         if self.schedule is not None:
             _become(self, "schedule", Schedule._of(self.schedule))
         super().__post_init__()

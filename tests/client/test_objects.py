@@ -15,7 +15,7 @@ from assay.definitions import body_of
 from registry.choices import Sensitivity
 from registry.reading.parsing import parse_objects
 from registry.reading.writing import document_of
-from registry.spec import aggregations, model, on_demand, sources
+from registry.spec import aggregations, model, on_demand, python_code, sources
 
 #: Our class → the server's, whose keys it has to have.
 TWINS = {
@@ -29,6 +29,7 @@ TWINS = {
     objects.JoinKey: [model.JoinKey],
     objects.TimeColumn: [sources.TimeColumn],
     objects.Schedule: [model.ScheduleSpec],
+    objects.Python: [python_code.PythonCall],
     objects.Aggregation: [aggregations.AggregationSpec],
 }
 VIEW = assay.FeatureView(
@@ -75,6 +76,13 @@ EVERYTHING = [
         sql="select customer_id, purchased_at, loaded_ms, lower(mail) as mail from purchases",
         features=[assay.Feature("mail", "string", mask="hash")],
         checks={"rows": {"min": 1}},
+    ),
+    assay.FeatureView(
+        "tone",
+        entities=["customer"],
+        source="purchases",
+        python=assay.Python("notes.tone:by_words", columns=["note"]),
+        features=[assay.Feature("tone", "float64")],
     ),
     assay.OnDemandFeatureView(
         "risk",
