@@ -82,13 +82,16 @@ class Schedule(_Part):
 class Aggregation(_Part):
     """Rolling windows over one column: every function over every window.
 
-    ``Aggregation("amount", functions=["sum"], windows=["30d"])`` can give ``amount_sum_30d``.
+    ``Aggregation("amount", functions=["sum"], windows=["30d"])`` can give ``amount_sum_30d``. Only
+    rows of which ``where`` is true count; ``name`` stands for the column in names of outputs.
     """
 
     column: str
     _: KW_ONLY
     functions: Sequence[Function]
     windows: Sequence[Duration]
+    where: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,8 +188,10 @@ class FeatureView(Definition):
 
     ``sql`` is one row-wise SELECT, ``python`` a function of a package that the server's operator
     installed, ``aggregations`` are rolling windows; with none of them the source's columns are
-    taken as they are. ``ttl`` is how old a value may be, ``freshness`` the promise of
-    how old what is served may become. ``start`` is where history begins.
+    taken as they are. ``where`` chooses rows of the source before all else.
+
+    ``ttl`` is how old a value may be, ``freshness`` the promise of how old what is served may
+    become. ``start`` is where history begins.
     """
 
     kind = "FeatureView"
@@ -197,6 +202,7 @@ class FeatureView(Definition):
     features: Sequence[Feature]
     version: str | None = None
     based_on: str | None = None
+    where: str | None = None
     sql: str | None = None
     python: str | Python | None = None
     aggregations: Sequence[Aggregation] | None = None

@@ -157,7 +157,7 @@ def sight_of(user: User | AnonymousUser, version: FeatureViewVersion, *, at: dat
     grants = Grants(user, at=at)
     compared = [each for each in (version, version.based_on) if each is not None]
     withheld = frozenset(name for each in compared for name in grants.withheld(each))
-    asks = any(each.spec.transform.asks for each in compared)
+    asks = any(each.spec.view.asks for each in compared)
     counts = not (withheld and asks) or _decides(user, version)
     return Sight(may_see_values(user, version), withheld, counts)
 

@@ -102,7 +102,7 @@ def under_rights(look: Looking, actor: User, *, at: datetime) -> Looking:
     def seeing(
         *, specs: Sequence[VersionSpec], project: Project, unseen: Collection[int] = ()
     ) -> Sequence[Look]:
-        asking = (place for place, spec in enumerate(specs) if spec.transform.asks)
+        asking = (place for place, spec in enumerate(specs) if spec.view.asks)
         hidden = {place for place in asking if not grants.shows(project, specs[place])}
         return look(specs=specs, project=project, unseen=hidden.union(unseen))
 

@@ -43,11 +43,12 @@ def snapshot_ticks(rows, ticks, outputs):
     What is empty and was so at the tick before ends there: it is no row again until it has a value.
 
     ``rows``: dicts with ``key`` (a tuple), ``event``, ``created`` (or None) and columns.
-    ``outputs``: name → (column, function, window). NULL is ignored by every function. Rows that
-    are equal in all of it count each (docs/decisions/0032).
+    ``outputs``: name → (column, function, window) and, where not all rows count, what is true of
+    those that do. NULL is ignored by every function. Rows that are equal in all of it count each
+    (docs/decisions/0032).
     """
-    longest = max(window for _, _, window in outputs.values())
-    empty = {name: evaluate(function, []) for name, (_, function, _) in outputs.items()}
+    longest = max(window for _, _, window, *_ in outputs.values())
+    empty = {name: evaluate(function, []) for name, (_, function, *_) in outputs.items()}
     born, answer, before = set(), {}, {}
     for tick in ticks:
         visible = [row for row in rows if max(row["event"], row["created"] or row["event"]) <= tick]
@@ -55,8 +56,8 @@ def snapshot_ticks(rows, ticks, outputs):
         for key in born:
             mine = sorted((row for row in visible if row["key"] == key), key=_time)
             values = {
-                name: evaluate(function, _column(mine, column, tick - window))
-                for name, (column, function, window) in outputs.items()
+                name: evaluate(function, _column(mine, column, tick - window, *counts))
+                for name, (column, function, window, *counts) in outputs.items()
             }
             if not values == before.get(key) == empty:
                 answer[key, tick] = values
@@ -77,9 +78,10 @@ def latest_within(stored, key, at, ttl):
     return stored[key, max(ticks)]
 
 
-def _column(rows, column, after):
+def _column(rows, column, after, counts=bool):
     """The non-null values of events after ``after``, ties in the order of the value."""
-    inside = [row for row in rows if row["event"] > after and row[column] is not None]
+    there = [row for row in rows if row["event"] > after and row[column] is not None]
+    inside = [row for row in there if counts(row)]
     return [
         row[column] for row in sorted(inside, key=lambda row: (*_time(row), _order(row[column])))
     ]

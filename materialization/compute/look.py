@@ -158,6 +158,8 @@ def _ended(error: AssayError, transform: str | None = None) -> Look:
 
 
 def _path(error: AssayError, transform: str | None) -> Path:
-    """Errors that end the whole look come from the view's transform or from the files."""
+    """Errors that end the whole look come from what the view computes or from the files."""
+    if (path := error.data.get("path")) is not None:
+        return tuple(path)
     is_of_view = isinstance(error, _OF_TRANSFORM)
     return (transform or "sql",) if is_of_view else ("source", "path")

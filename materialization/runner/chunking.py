@@ -74,4 +74,4 @@ def _counted(run: MaterializationRun, work: Work, watch: Watch) -> list[Chunk]:
 
 
 def _longest_window(spec: VersionSpec) -> timedelta:
-    return max(window for _, _, window in spec.view.aggregate_outputs().values())
+    return max(output.window for output in spec.view.aggregate_outputs().values())

@@ -241,7 +241,8 @@ def _warnings(
         )
         return
     if not facts["rows"]:
-        yield f"source {spec.rows_from.name!r} has no rows."
+        which = "no row of which `where` is true" if spec.view.where is not None else "no rows"
+        yield f"source {spec.rows_from.name!r} has {which}."
         return
     if spec.rows_from.created_timestamp is None:
         yield (

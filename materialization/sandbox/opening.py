@@ -25,7 +25,7 @@ from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.file_faults import DAMAGED, parquet_fault, text_fault
 from materialization.sources.kinds import open_source
-from materialization.transforms.kinds import kind_of
+from materialization.transforms.kinds import relation_of
 
 if TYPE_CHECKING:
     from lib.errors import AssayError
@@ -86,10 +86,11 @@ class Opening:
 
         Then they quote nothing but the SQL.
         """
-        if self._spec.view.sql is None or not isinstance(error, duckdb.Error):
+        has_sql = self._spec.view.sql is not None or self._spec.view.conditions()
+        if not has_sql or not isinstance(error, duckdb.Error):
             return False
         nulls = [f"NULL::{kind} AS {identifier(name)}" for name, kind in opened.found.items()]
-        relation = kind_of(self._spec).relation(self._spec, f"(SELECT {', '.join(nulls)})")
+        relation = relation_of(self._spec, f"(SELECT {', '.join(nulls)})")
         try:
             self._connection.execute(f"SELECT * FROM {relation}").fetchall()
         except duckdb.Error as exc:

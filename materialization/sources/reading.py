@@ -24,8 +24,9 @@ from materialization.sources.readers import OPTIONS
 from materialization.sources.reading_json import read_json
 from materialization.sources.reading_tables import read_tables
 from materialization.sources.walking import require_readable
-from materialization.transforms.kinds import kind_of
-from registry.spec.row_sql import BadSql, names_given
+from materialization.transforms.kinds import relation_of
+from materialization.transforms.row_sql import refuse_other_than_condition
+from registry.spec.row_sql import BadSql, columns_under, names_given
 from registry.spec.sources import SourceColumn, SourceSchema
 
 if TYPE_CHECKING:
@@ -75,7 +76,13 @@ def open_files(
     read = read_json if source.format in ("json", "jsonl") else read_tables
     rows = read(connection, spec, source)
     _refuse_other_case(spec, rows.found)
-    relation = kind_of(spec).relation(spec, rows.reader)
+    for path, where in spec.view.conditions().items():
+        try:
+            _refuse_no_condition(connection, where, rows.reader, rows.found)
+        except (UnknownColumn, RowSqlRefused) as exc:
+            exc.data["path"] = list(path)
+            raise
+    relation = relation_of(spec, rows.reader)
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
@@ -91,6 +98,25 @@ def _refuse_other_sql(spec: VersionSpec) -> None:
         _ = spec.columns_read
     except BadSql as exc:
         raise RowSqlRefused(f"sql: {exc.message}") from exc
+
+
+def _refuse_no_condition(
+    connection: duckdb.DuckDBPyConnection, where: str, reader: str, found: Mapping[str, str]
+) -> None:
+    """:raises RowSqlRefused, UnknownColumn: it is neither true nor false of a row of the source."""
+    refuse_other_than_condition(where)
+    for name in columns_under(where):
+        if name not in found:
+            raise UnknownColumn(name, found)
+    try:
+        (kind,) = describe(connection, f"(SELECT (\n{where}\n) AS truth FROM {reader})").values()
+    except duckdb.Error as exc:
+        raise _unbound(exc, found) from exc
+    if kind != "BOOLEAN":
+        raise RowSqlRefused(
+            f"{where[:80]!r} gives {kind}, which is neither true nor false; compare it with"
+            " something, as in status = 'paid'."
+        )
 
 
 def _unbound(error: duckdb.Error, found: Mapping[str, str]) -> AssayError:

@@ -13,7 +13,7 @@ from materialization.transforms.aggregation.transform import AggregationsKind
 from materialization.transforms.base import time_cast
 from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.python.kind import PythonKind
-from materialization.transforms.row_sql import RowSqlKind
+from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_condition
 from materialization.transforms.rows import Check, declared
 from registry.spec.transforms import Aggregations, Columns, Python, RowSql, Transform
 
@@ -73,6 +73,17 @@ KINDS: dict[type[Transform], TransformKind] = {
 
 def kind_of(spec: VersionSpec) -> TransformKind:
     return KINDS[type(spec.transform)]
+
+
+def relation_of(spec: VersionSpec, reader: str) -> str:
+    """Return the sub-select that the view's columns are taken from, of the rows it has at all.
+
+    :raises RowSqlRefused: the view's own SQL is not one SELECT.
+    """
+    if spec.view.where is not None:
+        refuse_other_than_condition(spec.view.where)
+        reader = f"(SELECT * FROM {reader} WHERE (\n{spec.view.where}\n))"  # noqa: S608 - checked
+    return kind_of(spec).relation(spec, reader)
 
 
 def all_checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:

@@ -27,6 +27,14 @@ class RowSqlKind(ColumnsKind):
         return f"(WITH {identifier(spec.rows_from.name)} AS (SELECT * FROM {reader})\n{sql}\n)"
 
 
+def refuse_other_than_condition(where: str) -> None:
+    """Stop what is no part of one SELECT, as ``refuse_other_than_select`` does.
+
+    :raises RowSqlRefused: for several statements.
+    """
+    refuse_other_than_select(f"SELECT (\n{where}\n)")
+
+
 def refuse_other_than_select(sql: str) -> None:
     """Stop anything but one SELECT: with COPY the files that may be read could be written.
 

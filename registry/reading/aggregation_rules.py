@@ -5,6 +5,7 @@ Not for whether a function and its parameters are ones there are: ``shape`` tell
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lib.errors import did_you_mean
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Far beyond any definition; a view that asks for more is looked at no further.
 MAX_AGGREGATES = 1000
+#: What may stand for a column in the names of outputs.
+OUTPUT_NAME = re.compile(r"(?!.*__)[a-z][a-z0-9_]{0,62}")
 
 
 def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
@@ -39,6 +42,11 @@ def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
         message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
         yield ("aggregations",), message
         return
+    for index, aggregation in enumerate(spec.aggregations):
+        if aggregation.name is not None and not OUTPUT_NAME.fullmatch(aggregation.name):
+            rule = "use lower-case letters, digits and single _, beginning with a letter"
+            path: Path = ("aggregations", index, "name")
+            yield path, f"name {aggregation.name[:100]!r}: {rule}, at most 63, as in paid_amount."
     bad_windows: list[Found] = [
         (("aggregations", i, "windows", j), error)
         for i, aggregation in enumerate(spec.aggregations)
@@ -62,7 +70,8 @@ def _twice(spec: FeatureViewSpec) -> Iterator[Found]:
         yield from repeated((*path, "windows"), aggregation.windows)
         for name in aggregation.outputs():
             if (earlier := first.setdefault(name, index)) != index:
-                yield path, f"aggregations[{earlier}] gives {name!r} already; keep one."
+                hint = "keep one, or give one of them a `name` that stands for the column"
+                yield path, f"aggregations[{earlier}] gives {name!r} already; {hint}."
                 break
 
 

@@ -29,7 +29,7 @@ from registry.spec.model import (
 )
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
-from registry.spec.row_sql import check_row_sql
+from registry.spec.row_sql import check_expression, check_row_sql
 from registry.spec.sources import ENDINGS, FileSource, file_format
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
@@ -161,6 +161,16 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     yield from view_check_problems(spec)
     yield from mask_problems(spec)
     yield from _transform_rules(spec)
+    yield from _condition_rules(spec)
+
+
+def _condition_rules(spec: FeatureViewSpec) -> Iterator[Found]:
+    """Judge what chooses rows of the source, for the view or for one aggregation."""
+    if spec.where is not None and spec.sql is not None:
+        yield ("where",), "the view has `sql`: choose its rows there, in its WHERE."
+    for path, where in spec.conditions().items():
+        if error := error_of(check_expression, where):
+            yield path, error
 
 
 def _number_rules(spec: FeatureViewSpec | OnDemandViewSpec) -> Iterator[Found]:

@@ -46,6 +46,7 @@ EXAMPLES = {
     "k": "10",
     "p": "95",
     "windows": "[3d, 30d]",
+    "where": "status = 'paid'",
     "checks": "{not_null: 0.99, min: 0}",
     "allowed": "[gold, silver]",
     "regex": "'[A-Z]{3}'",

@@ -28,23 +28,28 @@ FUNCTION_SYNONYMS = {
 
 
 class AggregateOutput(NamedTuple):
-    """One column that an aggregation can give."""
+    """One column that an aggregation can give; ``where`` says which rows count for it."""
 
     column: str
     function: AggregateFunction
     window: timedelta
+    where: str | None = None
 
 
 class AggregationSpec(Spec, frozen=True):
+    """``where``: only rows of which it is true count. ``name`` stands in outputs for the column."""
+
     column: str
     functions: tuple[AggregateFunction, ...]
     windows: tuple[str, ...]
+    where: str | None = None
+    name: str | None = None
 
     def outputs(self) -> dict[str, AggregateOutput]:
         """Return output by name: ``amount_sum_30d``, ``amount_last_k_10_30d``."""
         return {
-            f"{self.column}_{function}_{window}": AggregateOutput(
-                self.column, function, parse_duration(window)
+            f"{self.name or self.column}_{function}_{window}": AggregateOutput(
+                self.column, function, parse_duration(window), self.where
             )
             for function in self.functions
             for window in self.windows

@@ -97,6 +97,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         "join_keys": "join keys changed",
         "source": "source or its timestamps changed",
         "root": "place of the source's root changed",
+        "where": "choice of rows (where) changed",
         **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",

@@ -54,6 +54,8 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         ],
         "start": view.start,
     }
+    if view.where is not None:
+        content["where"] = view.where
     if masks := {each.name: each.mask for each in view.features if each.mask is not None}:
         content["masks"] = masks
     if spec.has_hashes:
@@ -98,7 +100,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
     for key in ("root_identity", "schema", "mask_key", "code"):
         content.pop(key, None)
     decides_rows = {
-        "view": (*_TRANSFORM_KEYS, "start"),
+        "view": (*_TRANSFORM_KEYS, "where", "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),
         "entities": ("join_keys",),
     }

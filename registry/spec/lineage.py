@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.spec.references import Reference, parse_reference
-from registry.spec.row_sql import columns_of
+from registry.spec.row_sql import columns_of, columns_under
 from registry.spec.sql_lineage import EVERY, lineage_of_select
 from registry.spec.transforms import Aggregations, OnDemand, Python, RowSql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from registry.spec.aggregations import AggregateOutput
     from registry.spec.model import FeatureSpec, VersionSpec
 
     #: Finds the version that a reference reads; None: it cannot be had any more.
@@ -59,18 +60,33 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
             each.name: Origin(select.of(each.source_column, known), select.chosen_by)
             for each in spec.features
         }
+    chosen_by = _named(spec.view.where, known)
     if isinstance(transform, Python):
         # Nobody looks into a function: whatever it is given may be in each of its columns.
         read = spec.columns_read if spec.columns_read is not None else frozenset(known)
-        return {each.name: Origin(read or frozenset({EVERY})) for each in spec.features}
+        return {each.name: Origin(read or frozenset({EVERY}), chosen_by) for each in spec.features}
     if isinstance(transform, Aggregations):
         outputs = spec.view.aggregate_outputs()
         return {
-            each.name: Origin(frozenset({outputs[each.source_column].column}))
+            each.name: _aggregated(outputs[each.source_column], chosen_by, known)
             for each in spec.features
             if each.source_column in outputs
         }
-    return {each.name: Origin(frozenset({each.source_column})) for each in spec.features}
+    return {each.name: Origin(frozenset({each.source_column}), chosen_by) for each in spec.features}
+
+
+def _aggregated(
+    output: AggregateOutput, chosen_by: frozenset[str], known: Collection[str]
+) -> Origin:
+    return Origin(frozenset({output.column}) | _named(output.where, known), chosen_by)
+
+
+def _named(where: str | None, known: Collection[str]) -> frozenset[str]:
+    """Return the columns a condition names, as the source writes them."""
+    if where is None:
+        return frozenset()
+    written = {name.lower(): name for name in known}
+    return frozenset(written.get(name.lower(), name) for name in columns_under(where))
 
 
 def row_columns(spec: VersionSpec) -> frozenset[str]:

@@ -82,7 +82,8 @@ class MadeOf(NamedTuple):
 
     def mask_said(self) -> str:
         """Say what the mask leaves to be told of the values, in words."""
-        said = mask_words(self.mask) + (" of what `sql` makes" if self.masked_sql else "")
+        made = " of what `sql` or `where` makes" if self.masked_sql else ""
+        said = f"{mask_words(self.mask)}{made}"
         if not self.alone:
             return said
         numbers = "a whole number" if self.alone == 1 else f"{self.alone} whole numbers"
@@ -111,7 +112,7 @@ def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
         parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
         made = MadeOf(feature.name, feature.sensitivity, place, *parts)
         if feature.mask is not None:
-            sql, alone = spec.view.sql or "", _alone(feature, spec)
+            sql, alone = spec.view.sql or spec.view.where or "", _alone(feature, spec)
             made = made._replace(mask=feature.mask, masked_sql=sql, alone=alone)
         yield made
 

@@ -20,7 +20,7 @@ from registry.spec.durations import parse_duration
 from registry.spec.masks import Mask, edges_of, is_hash, labels, mask_words
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.python_code import PythonCall, PythonCode  # noqa: TC001 - as sources
-from registry.spec.row_sql import check_expression
+from registry.spec.row_sql import check_expression, columns_under
 from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
 from registry.spec.transforms import Transform, transform_of
 from registry.spec.value_types import ValueType, parse_type
@@ -90,6 +90,8 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     based_on: str | None = None
     entities: tuple[Name, ...]
     source: Name
+    #: Only rows of the source of which it is true are there for the view.
+    where: str | None = None
     sql: str | None = None
     python: PythonCall | None = None
     aggregations: tuple[AggregationSpec, ...] = ()
@@ -112,6 +114,18 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     def promised_age(self) -> timedelta | None:
         """How old what is served may become; None: nothing is promised."""
         return parse_duration(self.freshness) if self.freshness else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether expressions of its author's choose its rows or make its values."""
+        return bool(self.conditions()) or transform_of(self).asks
+
+    def conditions(self) -> dict[tuple[str | int, ...], str]:
+        """Return each condition over the rows of the source, by its place in the definition."""
+        found: dict[tuple[str | int, ...], str | None] = {("where",): self.where}
+        for index, each in enumerate(self.aggregations):
+            found["aggregations", index, "where"] = each.where
+        return {path: where for path, where in found.items() if where is not None}
 
     def aggregate_outputs(self) -> dict[str, AggregateOutput]:
         """Return every column the aggregations can give; see ``AggregationSpec.outputs``."""
@@ -161,6 +175,8 @@ class VersionSpec(Spec, frozen=True):
     def columns_read(self) -> frozenset[str] | None:
         """The columns it reads of its source, keys and times too, by exact name; None: all."""
         read = self.transform.source_columns(self.view)
+        if read is not None and self.view.where is not None:
+            read = (*read, *columns_under(self.view.where))
         if read is None or not self.transform.reads_keys:
             return None if read is None else frozenset(read)
         times = (self.rows_from.event_timestamp, self.rows_from.created_timestamp)

@@ -75,6 +75,15 @@ def columns_of(sql: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def columns_under(condition: str) -> list[str]:
+    """Return the columns of a source that a checked condition over its rows names, each once.
+
+    A struct's field is written as a table's column is, and there is no table: it is the struct's.
+    """
+    found = (column.parts[0].name for column in _expression(condition).find_all(exp.Column))
+    return list(dict.fromkeys(found))
+
+
 def columns_read(sql: str) -> tuple[str, ...] | None:
     """Return the columns of the source that a checked SELECT names, as written; None: all (``*``).
 
@@ -133,7 +142,7 @@ def _expression(sql: str) -> exp.Expr:
     inside = columns[0].this.unnest()
     is_one = len(columns) == 1 and isinstance(columns[0].this, exp.Paren)
     if not is_one or isinstance(inside, exp.Tuple):
-        raise BadSql("write one scalar expression over the inputs, as in a / nullif(b, 0).")
+        raise BadSql("write one scalar expression, as in a / nullif(b, 0).")
     expression: exp.Expr = inside
     return expression
 

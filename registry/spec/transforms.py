@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import msgspec
+from msgspec.structs import replace
 
 from registry.spec.aggregations import (
     AggregationSpec,
@@ -18,7 +18,7 @@ from registry.spec.base import Spec
 from registry.spec.durations import parse_duration
 from registry.spec.on_demand import OnDemandInputs  # noqa: TC001 - as above
 from registry.spec.python_code import PythonCall  # noqa: TC001 - as above
-from registry.spec.row_sql import check_row_sql, columns_read
+from registry.spec.row_sql import check_expression, check_row_sql, columns_read, columns_under
 
 if TYPE_CHECKING:
     from registry.spec.model import FeatureViewSpec, ScheduleSpec
@@ -39,7 +39,7 @@ class Transform(Spec, frozen=True):
     #: Its rows come from a source and lie in a table; else its values are made at the request.
     is_stored: ClassVar[bool] = True
     #: Expressions of its author's choose its rows or make its values: whether there is a row, or a
-    #: null, answers any question about the source.
+    #: null, answers any question about the source. So do a view's conditions (``view.asks``).
     asks: ClassVar[bool] = False
 
     @classmethod
@@ -81,7 +81,7 @@ class RowSql(Transform, frozen=True):
         return columns_read(self.sql)
 
     def canonical(self, source: str) -> Self:
-        return msgspec.structs.replace(self, sql=check_row_sql(self.sql, source=source))
+        return replace(self, sql=check_row_sql(self.sql, source=source))
 
 
 class Python(Transform, frozen=True):
@@ -105,7 +105,17 @@ class Aggregations(Transform, frozen=True):
     aggregations: tuple[AggregationSpec, ...]
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
-        return tuple(aggregation.column for aggregation in self.aggregations)
+        conditions = (each.where for each in self.aggregations if each.where is not None)
+        named = (column for where in conditions for column in columns_under(where))
+        columns = (aggregation.column for aggregation in self.aggregations)
+        return tuple(dict.fromkeys((*columns, *named)))
+
+    def canonical(self, source: str) -> Self:
+        written = (
+            each if each.where is None else replace(each, where=check_expression(each.where))
+            for each in self.aggregations
+        )
+        return replace(self, aggregations=tuple(written))
 
     def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
         """The schedule makes the ticks; the TTL says how sparsely they are stored."""

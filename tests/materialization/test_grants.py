@@ -302,6 +302,39 @@ def test_a_plan_answers_no_question_about_what_takes_a_grant(cast, stored, kind)
     assert "no row of source 'driver_stats' was looked at" in both[0]
 
 
+#: The same by a condition on rows, which fails on those it should not tell of.
+CHOOSING = """\
+kind: FeatureView
+name: choosing
+entities: [driver]
+source: driver_stats
+{keys}
+features: [{{name: told, type: float32, sensitivity: public, column: {column}}}]
+"""
+CHOICES = {
+    "view": ("where: {}", "conv_rate"),
+    "aggregation": (
+        "aggregations: [{{column: conv_rate, functions: [max], windows: [1d], where: {}}}]\n"
+        "schedule: {{every: 1h}}",
+        "conv_rate_max_1d",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_a_choice_of_rows_is_no_question_either(cast, stored, kind):
+    keys, column = CHOICES[kind]
+
+    def chosen(condition: str) -> str:
+        fails = f"CASE WHEN {condition} THEN CAST('x' AS boolean) ELSE true END"
+        return planned(cast, CHOOSING.format(keys=keys.format(f'"{fails}"'), column=column))
+
+    assert chosen(IS_SO) == chosen(IS_NOT)
+    assert "was looked at" in chosen(IS_SO)
+    factories.give_grant(cast, cast.author, level="restricted", at=factories.AT)
+    assert chosen(IS_SO) != chosen(IS_NOT)
+
+
 @pytest.mark.parametrize("kind", ["rows", "casts", "failures"])
 def test_whoever_has_a_grant_is_told_what_their_expression_finds(cast, stored, kind):
     factories.give_grant(cast, cast.author, level="restricted", at=factories.AT)

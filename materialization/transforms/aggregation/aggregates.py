@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.transforms.aggregation.arguments import Argument, Input, Taken
+from materialization.transforms.aggregation.arguments import Argument, Input, Taken, only_where
+from materialization.transforms.aggregation.conditions import truth_columns
 from materialization.transforms.aggregation.function import AggregateFunction, Call, State
 from materialization.transforms.aggregation.functions import FUNCTIONS
 from materialization.transforms.base import require
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from materialization.transforms.aggregation.exact_sums import Found
     from materialization.transforms.casts import Cast
-    from registry.spec import aggregate_functions
+    from registry.spec.aggregations import AggregateOutput
     from registry.spec.model import FeatureSpec, VersionSpec
 
 
@@ -71,9 +72,11 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
     calls: dict[tuple[str, int, int], Call] = {}
     outputs = []
     for feature in spec.features:
-        column, chosen, length = named[feature.source_column]
-        function, taken = _taken(column, chosen, feature, columns)
-        source, window = arguments.setdefault(taken.argument, len(arguments)), windows.index(length)
+        output = named[feature.source_column]
+        chosen = output.function
+        function, taken = _taken(output, feature, spec, columns)
+        source = arguments.setdefault(taken.argument, len(arguments))
+        window = windows.index(output.window)
         counts_as = alike.setdefault(taken.argument.null_as, source)
         call = Call(
             len(calls), function, parameters(chosen), taken.argument, source, window, counts_as
@@ -85,10 +88,7 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
 
 
 def argument_cast(
-    column: str,
-    function: aggregate_functions.AggregateFunction,
-    feature: FeatureSpec,
-    columns: Mapping[str, str],
+    output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
 ) -> Cast | None:
     """Return the cast an aggregated column goes through; None when it is taken as it is.
 
@@ -96,14 +96,14 @@ def argument_cast(
     :raises SourceValueInvalid: a column whose type the function cannot take, or a feature whose
         type the function cannot give.
     """
-    return _taken(column, function, feature, columns)[1].cast
+    return _taken(output, feature, spec, columns)[1].cast
 
 
 def _taken(
-    column: str,
-    chosen: aggregate_functions.AggregateFunction,
-    feature: FeatureSpec,
-    columns: Mapping[str, str],
+    output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
 ) -> tuple[AggregateFunction, Taken]:
-    function = FUNCTIONS[function_name(chosen)]
-    return function, function.takes(Input(column, require(column, columns), feature))
+    function = FUNCTIONS[function_name(output.function)]
+    taken = function.takes(Input(output.column, require(output.column, columns), feature))
+    if output.where is not None:
+        taken = only_where(taken, truth_columns(spec.view)[output.where])
+    return function, taken

@@ -127,6 +127,19 @@ def as_number(given: Input) -> Taken:
     return Taken(Argument(f"CAST({column} AS {exact})", exact, column), None)
 
 
+def only_where(taken: Taken, truth: str) -> Taken:
+    """Return the same with NULL, which counts for nothing, where ``truth`` is not true."""
+
+    def inside(sql: str) -> str:
+        return f"CASE WHEN {truth} THEN {sql} END"
+
+    argument, made = taken
+    if made is not None:
+        bad = None if made.bad is None else f"({truth} AND {made.bad})"
+        made = made._replace(value=inside(made.value), bad=bad)
+    return Taken(Argument(inside(argument.sql), argument.type, inside(argument.null_as)), made)
+
+
 def _exactly(given: Input, want: ValueType) -> Taken:
     """Take numbers that are written as text as what the sum of them is declared to be."""
     if want.kind == "decimal":

@@ -15,9 +15,10 @@ from materialization.compute.jobs import Counters
 from materialization.ticks import first_tick
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
+from materialization.transforms.aggregation.conditions import truth_cast, with_truths
 from materialization.transforms.aggregation.run import aggregate, schedule_of
 from materialization.transforms.base import base_casts
-from materialization.transforms.rows import AllSql, Check, Query, Rows, whole
+from materialization.transforms.rows import AllSql, Check, Query, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,20 +30,25 @@ if TYPE_CHECKING:
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.aggregation.run import Aggregated
     from materialization.transforms.rows import Opening
+    from registry.spec.aggregations import AggregateOutput
     from registry.spec.model import VersionSpec
 
 
 class AggregationsKind(AllSql):
     def relation(self, spec: VersionSpec, reader: str) -> str:
-        return whole(reader)
+        return with_truths(spec.view, reader)
 
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
-        outputs = spec.view.aggregate_outputs()
-        names = [aggregation.column for aggregation in spec.view.aggregations]
+        places: dict[str, tuple[int, AggregateOutput]] = {}
+        for index, aggregation in enumerate(spec.view.aggregations):
+            if aggregation.where is not None:
+                path = ("aggregations", index, "where")
+                yield Check(path, partial(truth_cast, spec.view, aggregation.where))
+            places |= {name: (index, output) for name, output in aggregation.outputs().items()}
         for feature in spec.features:
-            column, function, _ = outputs[feature.source_column]
-            make = partial(argument_cast, column, function, feature, columns)
-            yield Check(("aggregations", names.index(column), "column"), make)
+            index, output = places[feature.source_column]
+            make = partial(argument_cast, output, feature, spec, columns)
+            yield Check(("aggregations", index, "column"), make)
 
     def rows(
         self,

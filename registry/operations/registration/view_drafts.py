@@ -21,6 +21,7 @@ from registry.source_places import Places
 from registry.spec.checks import canonical
 from registry.spec.lineage import origins_of, row_columns
 from registry.spec.model import FeatureViewSpec, VersionSpec
+from registry.spec.row_sql import check_expression
 from registry.spec.sources import RootedSource
 from registry.spec.transforms import transform_of
 
@@ -197,6 +198,8 @@ def resolved(
     transform = transform_of(view).canonical(view.source)
     if transform.key is not None:
         view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
+    if view.where is not None:
+        view = msgspec.structs.replace(view, where=check_expression(view.where))
     return VersionSpec(
         view=msgspec.structs.replace(view, checks=canonical(view.checks)),
         source=placed.source,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
@@ -47,3 +49,13 @@ def test_an_output_is_named_after_column_function_parameters_and_window(function
     spec = AggregationSpec(column="amount", functions=(function,), windows=("30d",))
 
     assert list(spec.outputs()) == [name]
+
+
+def test_a_name_stands_for_the_column():
+    spec = AggregationSpec(
+        column="amount", functions=("sum",), windows=("7d",), where="paid", name="paid_amount"
+    )
+
+    assert spec.outputs() == {
+        "paid_amount_sum_7d": ("amount", "sum", timedelta(days=7), "paid"),
+    }

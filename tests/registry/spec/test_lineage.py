@@ -158,6 +158,21 @@ def test_features_of_each_kind_of_view_are_traced(specs):
     }
 
 
+def test_what_chooses_rows_is_told_beside_them_or_enters_the_aggregate(specs):
+    paid, view = "STATUS = 'paid'", specs["spend"].view
+    aggregations = (msgspec.structs.replace(view.aggregations[0], where="card.kind = 'gold'"),)
+    view = msgspec.structs.replace(view, where=paid, aggregations=aggregations)
+    plain = msgspec.structs.replace(specs["plain"].view, where=paid)
+    schema = SourceSchema("parquet", columns=(SourceColumn("status", "VARCHAR"),))
+
+    (spent, _) = origins_of(VersionSpec(view, specs["spend"].source, schema=schema)).values()
+    assert spent == Origin(frozenset({"amount", "card"}), frozenset({"status"}))
+    (amount, _) = origins_of(VersionSpec(plain, specs["plain"].source)).values()
+    assert amount == Origin(frozenset({"amount"}), frozenset({"STATUS"}))
+    assert {"card", "STATUS"} < VersionSpec(view, specs["spend"].source).columns_read
+    assert view.asks and plain.asks and not specs["spend"].view.asks
+
+
 def test_computed_feature_is_traced_through_what_it_is_computed_from(specs):
     origins = origins_of(specs["risk"])
     fields = source_fields(specs["risk"], lambda reference: specs[reference.view])
