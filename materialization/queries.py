@@ -20,7 +20,7 @@ from materialization.choices import (
     RunStatus,
 )
 from materialization.chunks import read_chunks
-from materialization.models import MaterializationRun, StoredWindow
+from materialization.models import FileHold, MaterializationRun, StoredWindow
 from materialization.stores.offline_protocol import TableAt
 from materialization.windows import Window, merge, missing
 from registry.models import AuditEntry, FeatureTable
@@ -105,6 +105,11 @@ def first_event(table: FeatureTable) -> datetime | None:
     """Return the earliest event that runs of the table aggregated; None: nobody noted it."""
     found: datetime | None = table.stored_windows.aggregate(first=Min("first_event"))["first"]
     return found
+
+
+def held_files(table: FeatureTable) -> set[str]:
+    """Return the names of the table's files that somebody above still needs."""
+    return {name for hold in FileHold.objects.filter(table=table) for name in hold.names}
 
 
 def names_given_up() -> set[str]:

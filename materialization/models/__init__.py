@@ -6,6 +6,7 @@ from materialization.models.alerts import Alert
 from materialization.models.care import TableCare, TableSize, ViewBudget
 from materialization.models.certificates import Certificate
 from materialization.models.channels import AlertChannel, AlertNotice
+from materialization.models.holds import FileHold
 from materialization.models.profiles import Baseline, ProfileSpan
 from materialization.models.quarantine import Quarantine
 from materialization.models.runs import (
@@ -24,6 +25,7 @@ __all__ = [
     "AlertNotice",
     "Baseline",
     "Certificate",
+    "FileHold",
     "MaterializationRun",
     "MaterializationSchedule",
     "ProcessClock",

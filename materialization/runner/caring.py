@@ -17,7 +17,7 @@ from lib.errors import AssayError
 from materialization.edges import engine, offline_store, online_store
 from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
-from materialization.queries import names_given_up, table_at, tables_to_care_for
+from materialization.queries import held_files, names_given_up, table_at, tables_to_care_for
 from materialization.runner.recording import note_commit
 from materialization.sizes import note_online, sizes_to_count
 from materialization.stores.delta_care import MANY
@@ -82,7 +82,8 @@ def _seen_to(table: FeatureTable, at: datetime) -> str:
     """Return what could not be done, and why; empty where nothing is to be said."""
     store, place = offline_store(), table_at(table)
     said, only = _may_compact(table)
-    cared = store.care(place, keep=timedelta(hours=settings.FILES_KEPT_HOURS), compact=only)
+    kept = timedelta(hours=settings.FILES_KEPT_HOURS)
+    cared = store.care(place, keep=kept, compact=only, held=held_files(table))
     if cared is not None:
         _note(table, cared, at)
     return said

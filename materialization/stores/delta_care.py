@@ -15,6 +15,7 @@ from deltalake import WriterProperties
 from materialization.stores.offline_protocol import Cared
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from deltalake import DeltaTable
@@ -30,18 +31,25 @@ YOUNG = timedelta(hours=1)
 TRANSACTIONS_KEPT = "interval 90 days"
 
 
-def care(table: DeltaTable, root: Path, *, keep: timedelta, compact: int | None) -> Cared:
+def care(
+    table: DeltaTable,
+    root: Path,
+    *,
+    keep: timedelta,
+    compact: int | None,
+    held: Collection[str] = frozenset(),
+) -> Cared:
     """Compact, checkpoint and vacuum a table, each where there is something to do.
 
     What readers may have open (files that left the table within ``keep``) stays, and what a run may
-    be about to add (files as young as that).
+    be about to add (files as young as that), and so do those ``held``.
     """
     small = sum(size < SMALL_BYTES for size in _sizes(table))
     is_due = table.version() == compact and small >= MANY
     if is_due:
         table.optimize.compact(target_size=TARGET_BYTES, writer_properties=_WRITTEN)
         table.update_incremental()
-    removed, freed = _vacuum(table, root, keep)
+    removed, freed = _vacuum(table, root, keep, held)
     if _is_after_checkpoint(table, root):
         table.create_checkpoint()
         table.cleanup_metadata()
@@ -67,7 +75,9 @@ def _sizes(table: DeltaTable) -> list[int]:
     return found
 
 
-def _vacuum(table: DeltaTable, root: Path, keep: timedelta) -> tuple[int, int]:
+def _vacuum(
+    table: DeltaTable, root: Path, keep: timedelta, held: Collection[str]
+) -> tuple[int, int]:
     """Remove files that left the table long ago or never came to it; return how many, and bytes."""
     removed = freed = 0
     # A commit moves its files before the log has them: those are never taken for left behind.
@@ -76,13 +86,22 @@ def _vacuum(table: DeltaTable, root: Path, keep: timedelta) -> tuple[int, int]:
         # A vacuum that finds nothing would still leave two entries in the log.
         found = table.vacuum(hours, enforce_retention_duration=False, full=is_full)
         # The log still names those that an earlier vacuum removed.
-        sizes = [file.stat().st_size for name in found if (file := root / name).exists()]
-        if not sizes:
+        there = [file for name in found if (file := root / name).exists()]
+        going = [file for file in there if file.name not in held]
+        if not going:
             continue
-        removed, freed = removed + len(sizes), freed + sum(sizes)
+        removed, freed = removed + len(going), freed + sum(file.stat().st_size for file in going)
+        if len(going) < len(there):
+            _remove(going)  # its own removal knows of versions to keep, as long as the log does
+            continue
         table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_full)
         table.update_incremental()
     return removed, freed
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _is_after_checkpoint(table: DeltaTable, root: Path) -> bool:

@@ -6,6 +6,7 @@ Not for computing or joining: the engine gives Arrow, readers give a snapshot's 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import shutil
 import time
@@ -28,6 +29,7 @@ from materialization.stores.offline_protocol import (
     Cared,
     CommitResult,
     FileList,
+    FileState,
     OfflineStoreBehind,
     OfflineStoreUnavailable,
     Snapshot,
@@ -37,7 +39,7 @@ from materialization.stores.offline_protocol import (
 from materialization.stores.own_folders import OwnFolders, unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from deltalake.transaction import AddAction
 
@@ -146,12 +148,23 @@ class DeltaOfflineStore(OwnFolders):
         files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
 
-    def care(self, at: TableAt, *, keep: timedelta, compact: int | None = None) -> Cared | None:
+    def file_states(self, at: TableAt, names: Sequence[str]) -> tuple[FileState, ...]:
+        root = self.inside(at.uri)
+        return tuple(_file_state(at, root / name) for name in names)
+
+    def care(
+        self,
+        at: TableAt,
+        *,
+        keep: timedelta,
+        compact: int | None = None,
+        held: Collection[str] = (),
+    ) -> Cared | None:
         table = self._find(at)
         if table is None:
             return None
         try:
-            return care(table, Path(_root_of(table)), keep=keep, compact=compact)
+            return care(table, Path(_root_of(table)), keep=keep, compact=compact, held=set(held))
         except (DeltaError, OSError) as exc:
             raise OfflineStoreUnavailable(f"{at.uri} cannot be cared for: {said(exc)}") from exc
 
@@ -229,6 +242,17 @@ def _moved(staged: StagedFile, root: Path, sequence: int) -> StagedFile:
     name = f"{sequence:010d}-{uuid.uuid4().hex}.parquet"
     Path(staged.path).rename(root / name)
     return staged._replace(path=name)
+
+
+def _file_state(at: TableAt, file: Path) -> FileState:
+    try:
+        with file.open("rb") as opened:
+            mark = hashlib.file_digest(opened, "sha256").hexdigest()
+        return FileState(str(file), file.name, file.stat().st_size, mark)
+    except FileNotFoundError as exc:
+        raise OfflineStoreBehind(at, f"lacks its file {file.name}") from exc
+    except OSError as exc:
+        raise OfflineStoreUnavailable(f"{file} cannot be read: {exc.strerror}") from exc
 
 
 def _remove(files: Iterable[Path]) -> None:

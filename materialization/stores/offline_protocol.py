@@ -86,6 +86,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     def is_empty(self) -> bool:
         return not self.files
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the files are called in their table, in the same order."""
+        return tuple(file.rpartition("/")[2] for file in self.files)
+
 
 class StoredFile(msgspec.Struct, frozen=True):
     """One Parquet file of a table; ``uri`` is what a reader opens.
@@ -118,6 +123,15 @@ class FileList(NamedTuple):
 
     version: int
     files: tuple[StoredFile, ...]
+
+
+class FileState(NamedTuple):
+    """One file as it is now: where a reader opens it, its bytes and their hash."""
+
+    uri: str
+    name: str
+    size: int
+    sha256: str
 
 
 class Cared(NamedTuple):
@@ -250,14 +264,31 @@ class OfflineStore(Protocol):
         """
         ...
 
-    def care(self, at: TableAt, *, keep: timedelta, compact: int | None = None) -> Cared | None:
+    def file_states(self, at: TableAt, names: Sequence[str]) -> tuple[FileState, ...]:
+        """Say of files that are or were the table's what each is now, in the same order.
+
+        Its log is not asked: it forgets versions that files may be needed of. All bytes are read.
+
+        :raises OfflineStoreBehind: one is not there any more; names it.
+        :raises OfflineStoreUnavailable: one cannot be read.
+        """
+        ...
+
+    def care(
+        self,
+        at: TableAt,
+        *,
+        keep: timedelta,
+        compact: int | None = None,
+        held: Collection[str] = (),
+    ) -> Cared | None:
         """Make many small files into few, shorten the log and remove files that nobody can need.
 
         Files are compacted where ``compact`` is the table's version: it gives rows other places,
         so whoever asks has to know that in this version those decide nothing.
 
-        The rows stay as they are, and so does every snapshot younger than ``keep``. None where
-        there is no table yet.
+        The rows stay as they are, and so do every snapshot younger than ``keep`` and the files of
+        the names ``held``. None where there is no table yet.
 
         :raises OfflineStoreUnavailable: it could not be done; what was done stands.
         """

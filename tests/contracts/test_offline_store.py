@@ -480,6 +480,25 @@ def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tm
     assert (again.removed, again.version) == (0, cared.version)
 
 
+def test_files_that_somebody_holds_stay_whatever_took_their_place(store, place):
+    before = many_commits(store, place)
+    states = store.file_states(place, before.names[:2])
+    seen_to(store, place)
+    for name in before.files:
+        aged(Path(name), 2 * DAY)
+    held = [state.name for state in states]
+
+    cared = store.care(place, keep=timedelta(0), held=held)
+
+    assert cared.removed == 38
+    assert [Path(name).exists() for name in before.files] == [True] * 2 + [False] * 38
+    assert store.file_states(place, held) == states  # what they are is told by their bytes
+    assert [len(state.sha256) for state in states] == [64, 64]
+    with pytest.raises(OfflineStoreBehind, match=before.names[2]):
+        store.file_states(place, before.names[:3])
+    assert store.care(place, keep=timedelta(0)).removed == 2
+
+
 def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(store, place):
     written = commit(store, place, [batch(row())])
     folder, source = Path(place.uri), Path(written.files[0])
