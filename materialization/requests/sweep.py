@@ -16,6 +16,7 @@ from django.db.models import Q
 from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
+from materialization.duties import registered
 from materialization.edges import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import idle_tables, table_at
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def sweep(*, at: datetime) -> None:
     """Do every duty once; what one raises is logged and the next goes on."""
-    for duty in DUTIES:
+    for duty in (*DUTIES, *registered()):
         try:
             duty(at=at)
         except AssayError as exc:
