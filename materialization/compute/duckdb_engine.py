@@ -21,6 +21,7 @@ from lib.outages import outage
 from materialization.compute import child
 from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
 from materialization.compute.jobs import LookJob
+from materialization.compute.limits import EngineIdentity
 from materialization.compute.look import looks_of
 from materialization.compute.mask_keys import no_keys
 from materialization.compute.point_in_time_sql import (
@@ -76,6 +77,16 @@ class DuckDBEngine:
 
     def __init__(self, limits: EngineLimits, mask_keys: MaskKeys = no_keys) -> None:
         self._limits, self._mask_keys = limits, mask_keys
+
+    @property
+    def identity(self) -> EngineIdentity:
+        of = self._limits
+        settings: dict[str, int | float] = {
+            "memory_limit_mb": of.memory_limit_mb,
+            "threads": of.threads,
+            "timeout_s": of.timeout_s,
+        }
+        return EngineIdentity("duckdb", duckdb.__version__, settings)
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
         return child.compute(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Survey,
         SurveyJob,
     )
-    from materialization.compute.limits import EngineLimits
+    from materialization.compute.limits import EngineIdentity, EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
     from materialization.compute.questions import EntitiesQuestion, JoinAnswer, JoinQuestion
@@ -44,6 +44,11 @@ class Engine(Protocol):
 
     :raises EngineLimitExceeded: any method: time, memory or disk; ``limit`` says which.
     """
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Say which engine it is."""
+        ...
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
         """Write a job's rows into its staging folder: Parquet of ``columns.stored_schema``.

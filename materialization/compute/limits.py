@@ -24,6 +24,14 @@ class PythonLimits(msgspec.Struct, frozen=True):
     batch_seconds: float = 60.0
 
 
+class EngineIdentity(msgspec.Struct, frozen=True):
+    """Which engine computes, in which version and within which limits: for what is kept of it."""
+
+    name: str
+    version: str
+    settings: dict[str, int | float]
+
+
 class EngineLimits(msgspec.Struct, frozen=True):
     """Limits of one child process; ``timeout_s`` includes the time its reader takes."""
 

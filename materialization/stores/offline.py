@@ -148,6 +148,12 @@ class DeltaOfflineStore(OwnFolders):
         files = sorted(map(_stored_file, added), key=_by_first_event)
         return FileList(table.version(), tuple(files))
 
+    def find_files(self, at: TableAt, names: Sequence[str]) -> tuple[str, ...]:
+        files = [self.inside(at.uri) / name for name in names]
+        if lost := next((file.name for file in files if not file.exists()), None):
+            raise OfflineStoreBehind(at, f"lacks its file {lost}")
+        return tuple(map(str, files))
+
     def file_states(self, at: TableAt, names: Sequence[str]) -> tuple[FileState, ...]:
         root = self.inside(at.uri)
         return tuple(_file_state(at, root / name) for name in names)

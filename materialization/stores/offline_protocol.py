@@ -264,6 +264,13 @@ class OfflineStore(Protocol):
         """
         ...
 
+    def find_files(self, at: TableAt, names: Sequence[str]) -> tuple[str, ...]:
+        """Return where readers open files that are or were the table's, in the same order.
+
+        :raises OfflineStoreBehind: one is not there any more; names it.
+        """
+        ...
+
     def file_states(self, at: TableAt, names: Sequence[str]) -> tuple[FileState, ...]:
         """Say of files that are or were the table's what each is now, in the same order.
 
