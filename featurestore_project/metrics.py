@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTED = time.time()
-QUEUES = (*RunQueue, "sweep", "alerts", "certificates", "evidence")
+QUEUES = (*RunQueue, "sweep", "alerts", "certificates", "evidence", "datasets")
 #: Seconds for which the broker is waited for.
 BROKER_SECONDS = 2
 

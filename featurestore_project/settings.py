@@ -375,6 +375,9 @@ CELERY_TASK_ROUTES = {
     # Of the same workers, but a reviewer does: it does not stand behind comparisons.
     "materialization.assay": {"queue": "evidence"},
     "materialization.expire": {"queue": "certificates"},
+    # Of the same workers, before them: whoever asked for a dataset waits for it.
+    "serving.make_dataset": {"queue": "datasets"},
+    "serving.verify_dataset": {"queue": "datasets"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {

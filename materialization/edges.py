@@ -23,6 +23,7 @@ from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
 from materialization.finding.kinds import find_source
 from materialization.sources.files import Whereabouts
+from materialization.stores.kept_files import LocalFileKeeper
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.engine import Engine
     from materialization.sources.where import Where
+    from materialization.stores.kept_files import FileKeeper
     from materialization.stores.offline_protocol import OfflineStore
     from materialization.stores.online_protocol import OnlineStore
     from registry.models import Project
@@ -59,6 +61,11 @@ def offline_store() -> OfflineStore:
 
 def online_store() -> OnlineStore:
     return ONLINE["redis"]()
+
+
+def dataset_files() -> FileKeeper:
+    """Return where training sets are kept; no project is called so, and none of its tables is."""
+    return LocalFileKeeper(settings.OFFLINE_STORE / "_datasets")
 
 
 class Fullness(NamedTuple):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from django.db.migrations.operations.base import Operation
 
-APPS = ("registry", "materialization")
+APPS = ("registry", "materialization", "serving")
 INITIAL = "0001_initial"
 
 

@@ -8,10 +8,14 @@ from serving import snippets, words
 class ServingConfig(AppConfig):
     name = "serving"
     verbose_name = "Serving"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from materialization import duties
+        from serving.datasets import watching
         from serving.online import sensitive_reads
 
         words.register()
         snippets.announce()
         sensitive_reads.register()
+        duties.register(watching.DUTIES)

@@ -9,6 +9,14 @@ from registry import verbs
 from registry.verbs import Verb
 
 VERBS = {
+    "dataset.requested": Verb("asked for", "dataset"),
+    "dataset.made": Verb("was made", "dataset", is_outcome=True),
+    "dataset.failed": Verb("could not be made", "error", is_outcome=True),
+    "dataset.downloaded": Verb("downloaded", "download", is_routine=True),
+    "dataset.check_requested": Verb("had computed again", "verified", is_routine=True),
+    "dataset.verified": Verb("was computed again and is equal", "verified", is_outcome=True),
+    "dataset.differed": Verb("was computed again and differs", "difference", is_outcome=True),
+    "dataset.check_failed": Verb("could not be computed again", "error", is_outcome=True),
     "offline_files.listed": Verb("listed the files of", "folder_open", is_routine=True),
     "sensitive_features.read": Verb("read {more} times online of", "visibility", is_routine=True),
     "training_set.read": Verb("read a training set of", "download", is_routine=True),

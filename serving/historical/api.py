@@ -72,8 +72,8 @@ class HistoricalFeaturesAPI(API):
         form. Rows keep their order and duplicates, other columns stay as they are.
         """
         found = access.access_project(request.user, project)
-        media_type, accepted = _content_type(request), _accepted(request)
-        body = _body(request, media_type)
+        media_type, accepted = frame_type(request), _accepted(request)
+        body = frame_body(request, media_type)
         asked = _asked(request, media_type, body)
         answer = read_training_set(
             body,
@@ -96,7 +96,7 @@ class HistoricalFeaturesAPI(API):
         return response
 
 
-def _content_type(request: Request) -> str:
+def frame_type(request: Request) -> str:
     """Return the media type of the body; without the header it is JSON.
 
     :raises UnsupportedFrame: naming the valid ones.
@@ -123,7 +123,7 @@ def _accepted(request: Request) -> str:
     raise NotAcceptable(f"Accept {wanted!r}: an answer can be {', '.join(ANSWERS)}.")
 
 
-def _body(request: Request, media_type: str) -> bytes:
+def frame_body(request: Request, media_type: str) -> bytes:
     if media_type in (ARROW, CSV):
         require_length(request, media_type)
     setting = "HISTORICAL_MAX_JSON_BYTES" if media_type == JSON else "HISTORICAL_MAX_BYTES"
@@ -138,9 +138,14 @@ def _asked(request: Request, media_type: str, body: bytes) -> HistoricalRequest:
     """
     if media_type != JSON:
         return parse_parameters(dict(request.query_params.lists()))
+    refuse_query(request)
+    return parse_body(body)
+
+
+def refuse_query(request: Request) -> None:
+    """:raises BadRequest: the query says something, beside a body of JSON that says it all."""
     if name := next(iter(request.query_params), None):
         raise BadRequest(
             f"the query has {name!r} and the body is JSON: it goes into the body, beside entities.",
             parameter=name,
         )
-    return parse_body(body)

@@ -68,7 +68,7 @@ ANSWER = answer_schema(
     explain={"type": "array", "items": {"type": "object"}},
     next={"type": "object", "description": "The last row, where all_entities had a limit."},
 )
-_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _PARAMETERS = [
     OpenApiParameter("features", str, many=True, description="with an upload: one reference each"),
     OpenApiParameter("feature_service", str, description="with an upload: instead of features"),
@@ -124,7 +124,7 @@ _PROBLEMS = problems(
 documented = extend_schema(
     operation_id="get_historical_features",
     parameters=_PARAMETERS,
-    request={JSON: REQUEST, **dict.fromkeys(UPLOADS, _BINARY)},
+    request={JSON: REQUEST, **dict.fromkeys(UPLOADS, BINARY)},
     responses={
         (200, JSON): OpenApiResponse(ANSWER, description="Feast's columnar shape."),
         **{

@@ -63,7 +63,8 @@ def read_training_set(
     """
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
     if request.all_entities is None:
-        frame, rest = _sent(body, media_type, plan=plan, request=request, limits=limits), None
+        frame = asked_frame(body, media_type, plan=plan, request=request, limits=limits)
+        rest = None
         parts = plan.parts(store)
     else:
         keys = common_keys(plan.uses)
@@ -93,7 +94,7 @@ def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
     ]
 
 
-def _sent(
+def asked_frame(
     body: bytes,
     media_type: str,
     *,
@@ -101,7 +102,11 @@ def _sent(
     request: HistoricalRequest,
     limits: ReadLimits,
 ) -> EntityFrame:
-    """Return the frame that was sent, in the body or beside the request."""
+    """Return the frame that was sent, in the body or beside the request.
+
+    :raises FeatureNameCollision, TooManyColumns, TooManyValues, BadEntityFrame, TooManyRows: as
+        ``read_training_set``.
+    """
     if request.entities is not None:
         sent = read_columns(request.entities, max_rows=limits.rows)
     else:

@@ -6,7 +6,7 @@ Not for the entity frame (``forms``) or for whether its features exist (``plan``
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -19,7 +19,9 @@ from serving.historical.named_views import NamedView, check_names
 from serving.request_body import BadRequest, check_asked, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+R = TypeVar("R", bound="HistoricalRequest")
 
 
 class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +61,16 @@ def parse_body(body: bytes) -> HistoricalRequest:
 
     :raises BadRequest: not JSON, unknown keys, wrong types, nothing asked.
     """
+    return parsed_body(body, HistoricalRequest, _read, what="get-historical-features")
+
+
+def parsed_body(body: bytes, kind: type[R], read: Callable[[Any], R], *, what: str) -> R:
+    """Read a JSON request for ``what``, of this or of a kind that says more.
+
+    :raises BadRequest: not JSON, unknown keys, wrong types, without a frame, nothing asked.
+    """
     try:
-        request = read_json(
-            body, HistoricalRequest, _read, what="get-historical-features", valid=_TIMINGS
-        )
+        request = read_json(body, kind, read, what=what, valid=_TIMINGS)
     except BadRequest as exc:
         _refuse_timing(exc.message)
         raise
@@ -84,13 +92,21 @@ def parse_parameters(parameters: Mapping[str, list[str]]) -> HistoricalRequest:
 
     :raises BadRequest: a value that is none; names it and what is valid.
     """
+    return parsed_parameters(parameters, _read_parameters)
+
+
+def parsed_parameters(parameters: Mapping[str, list[str]], read: Callable[[Any], R]) -> R:
+    """Read query parameters as ``read`` does, of this or of a kind that says more.
+
+    :raises BadRequest: a value that is none, or nothing asked; names it and what is valid.
+    """
     sent: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
     if "features" in parameters:
         sent["features"] = parameters["features"]
     if "views" in parameters:
         sent["views"] = _json_parameter("views", sent["views"])
     try:
-        request = _read_parameters(sent)
+        request = read(sent)
     except msgspec.ValidationError as exc:
         _refuse_timing(str(exc))
         raise BadRequest(f"query parameters: {exc}. {_TIMINGS}") from exc

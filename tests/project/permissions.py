@@ -93,5 +93,12 @@ TABLE: dict[str, str] = {
     "GET api/v1/projects/<slug:project>/certificates/<int:certificate_id>": "un.......uu",
     "POST api/v1/projects/<slug:project>/get-online-features": "un..fff..uu",
     "POST api/v1/projects/<slug:project>/get-historical-features": "un..fff..uu",
+    "GET api/v1/projects/<slug:project>/datasets": "un.......uu",
+    "POST api/v1/projects/<slug:project>/datasets": "un..fff..uu",
+    "GET api/v1/projects/<slug:project>/datasets/<slug:name>/<int:number>": "un.......uu",
+    "GET api/v1/projects/<slug:project>/datasets/<slug:name>/<int:number>/manifest": "un.......uu",
+    "GET api/v1/projects/<slug:project>/datasets/<slug:name>/<int:number>/download": "un..fff..uu",
+    "POST api/v1/projects/<slug:project>/datasets/<slug:name>/<int:number>/verify": "un..fff..uu",
+    "GET api/v1/projects/<slug:project>/datasets/<slug:name>/<int:number>/checks/<int:check_id>": "un.......uu",
     "GET api/v1/projects/<slug:project>/offline-files": "un.......uu",
 }

@@ -27,7 +27,13 @@ def path_of(pattern) -> str:
     """Return a path that leads to the pattern; what it names need not be there."""
     known = {"project": "rides", "action": "approve", "run_id": "1", "alert_id": "1"}
     known |= {"certificate_id": "1", "grant_id": "1", "comment_id": "1", "token_id": "1"}
-    known |= {"proposal_id": "1", "step": "accept", "question_id": "1"}
+    known |= {
+        "proposal_id": "1",
+        "step": "accept",
+        "question_id": "1",
+        "number": "1",
+        "check_id": "1",
+    }
     names = pattern.pattern.converters or pattern.pattern.regex.groupindex
     path = str(pattern.pattern).strip("^$")
     path = re.sub(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)", r"<\1>", path)

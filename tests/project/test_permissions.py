@@ -22,6 +22,7 @@ from django.utils import timezone
 from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
 from registry.models import ApiToken
 from registry.operations.people import grants, service_accounts, tokens, users
+from serving.models import Dataset, DatasetCheck, DatasetPart
 from tests import factories
 from tests.factories import AT
 from tests.project.permissions import TABLE
@@ -48,6 +49,11 @@ BODIES = {
     "materialize-incremental": {"end_ts": "2026-03-01T00:00:00Z"},
     "bulk-approve": {"versions": []},
     "get-historical-features": {
+        "features": ["driver_hourly:conv_rate"],
+        "entities": {"driver_id": [1], "event_timestamp": ["2026-03-01T00:00:00Z"]},
+    },
+    "datasets": {
+        "name": "leavers",
         "features": ["driver_hourly:conv_rate"],
         "entities": {"driver_id": [1], "event_timestamp": ["2026-03-01T00:00:00Z"]},
     },
@@ -115,7 +121,20 @@ def world(db, settings):
         by=grants.Hand(cast.consumer),
         at=timezone.now(),
     )
+    dataset = Dataset.objects.create(
+        project=project, name="leavers", number=1, status="done", rows=1, uid="x",
+        request={"features": [], "feature_service": None, "timing": "known"}, columns=[],
+        frame_sha256="", requested_by=cast.consumer, requested_at=AT, enqueued_at=AT,
+    )  # fmt: skip
+    DatasetPart.objects.create(
+        dataset=dataset, position=0, version=version, label=str(version), features=["conv_rate"]
+    )
+    check = DatasetCheck.objects.create(
+        dataset=dataset, status="done", requested_by=cast.consumer, requested_at=AT, enqueued_at=AT
+    )
     named = {
+        "number": 1,
+        "check_id": check.pk,
         "project": "rides",
         "name": "driver_hourly",
         "reference": "driver_hourly:conv_rate",
@@ -140,7 +159,7 @@ def path_of(address: str, named: dict[str, Any]) -> str:
     here = dict(named)
     for plural, name in {
         "entities": "driver", "data-sources": "driver_stats", "feature-services": "menu",
-        "service-accounts": "churn", "lineage": "driver_hourly",
+        "service-accounts": "churn", "datasets": "leavers", "lineage": "driver_hourly",
     }.items():  # fmt: skip
         if f"/{plural}/" in address:
             here["name"] = name

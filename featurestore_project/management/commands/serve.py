@@ -116,7 +116,8 @@ def parts(*, host: str, port: int, workers: int, desk: Path) -> list[tuple[str, 
     """Return (name, command) of every part but Redis, in starting order."""
     celery = [sys.executable, "-m", "celery", "--app", PROJECT]
     quiet = ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-    worker = ["worker", "--hostname", "worker@%h", "--queues", "evidence,runs,certificates", *quiet]
+    queues = "evidence,runs,datasets,certificates"
+    worker = ["worker", "--hostname", "worker@%h", "--queues", queues, *quiet]
     # Processes of their own: however long runs take, neither what Redis lost nor the sweep is
     # behind them. Two slots, so that a large table does not hold up a small one.
     reload = ["worker", "--hostname", "reload@%h", "--queues", "reloads,alerts", *quiet]

@@ -1,0 +1,101 @@
+"""The files of a dataset: its entity frame, and its rows, as Parquet.
+
+Not for where they lie: a ``FileKeeper`` keeps them by these names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.errors import Conflict
+from materialization.stores.kept_files import KeptFileUnavailable
+from serving.historical.plain_columns import first_line, plain
+from serving.historical.typed_columns import BadEntityFrame
+
+if TYPE_CHECKING:
+    from materialization.stores.kept_files import FileKeeper, Kept
+    from serving.models import Dataset
+
+
+class DatasetDamaged(Conflict):
+    """A file of a dataset is not the one that was written."""
+
+    code = "dataset_damaged"
+
+
+def frame_name(uid: str) -> str:
+    return f"{uid}/frame.parquet"
+
+
+def rows_name(dataset: Dataset) -> str:
+    return f"{dataset.uid}/rows-{dataset.written_by}.parquet"
+
+
+def write_frame(keeper: FileKeeper, uid: str, frame: pa.Table) -> Kept:
+    """Keep an entity frame; columns in some packing are unpacked.
+
+    :raises BadEntityFrame: Parquet cannot hold one of its columns; names it.
+    """
+    columns = [plain(column) for column in frame.columns]
+    return _write(keeper, frame_name(uid), pa.table(columns, names=frame.column_names))
+
+
+def write_rows(keeper: FileKeeper, dataset: Dataset, rows: pa.Table) -> Kept:
+    return _write(keeper, rows_name(dataset), rows)
+
+
+def read_frame(keeper: FileKeeper, dataset: Dataset) -> pa.Table:
+    """Return the frame as it was sent.
+
+    :raises DatasetDamaged: it is another. :raises KeptFileUnavailable: it cannot be read.
+    """
+    name = frame_name(dataset.uid)
+    if keeper.state(name).sha256 != dataset.frame_sha256:
+        raise DatasetDamaged(f"the entity frame of {dataset} is not the one that was sent.")
+    return _read(keeper, name)
+
+
+def read_rows(keeper: FileKeeper, dataset: Dataset) -> pa.Table:
+    """:raises KeptFileUnavailable: they cannot be read."""
+    return _read(keeper, rows_name(dataset))
+
+
+def remove_files(keeper: FileKeeper, dataset: Dataset) -> None:
+    """Remove all that may be there of a dataset that never came to be."""
+    for attempt in range(1, dataset.attempt + 1):
+        keeper.remove(f"{dataset.uid}/rows-{attempt}.parquet")
+    keeper.remove(frame_name(dataset.uid))
+
+
+def _write(keeper: FileKeeper, name: str, table: pa.Table) -> Kept:
+    with keeper.writing(name) as path:
+        try:
+            pq.write_table(table, path, compression="zstd")
+        except pa.ArrowNotImplementedError as exc:
+            raise _unwritable(table, exc) from exc
+    return keeper.state(name)
+
+
+def _unwritable(table: pa.Table, error: Exception) -> BadEntityFrame:
+    """Name the column that Parquet has no form for."""
+    for field in table.schema:
+        try:
+            pq.write_table(table.select([field.name]).slice(0, 1), pa.BufferOutputStream())
+        except pa.ArrowNotImplementedError:
+            return BadEntityFrame(
+                f"column {field.name!r} of type {field.type} cannot be kept as Parquet; leave it"
+                " out, or send it as text.",
+                column=field.name,
+            )
+    return BadEntityFrame(f"the frame cannot be kept as Parquet: {first_line(error)}.")
+
+
+def _read(keeper: FileKeeper, name: str) -> pa.Table:
+    with keeper.open(name) as opened:
+        try:
+            return pq.read_table(opened)
+        except (pa.ArrowException, OSError) as exc:
+            raise KeptFileUnavailable(f"{name} cannot be read: {first_line(exc)}.") from exc

@@ -1,0 +1,88 @@
+"""A dataset's join as it was asked for: of its own versions and the files that are held for it.
+
+Whatever came to the tables since is not looked at, whoever may read what is not asked. Not for what
+is kept of it (``making``) or found by it (``verifying``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from materialization.compute.questions import Timing
+from materialization.queries import table_at
+from serving.datasets.files import read_frame
+from serving.historical.entity_frame import entity_frame
+from serving.historical.forms import ArrowFrame
+from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.values import KeyColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from materialization.compute.engine import Engine
+    from materialization.stores.kept_files import FileKeeper
+    from materialization.stores.offline_protocol import FileState, OfflineStore
+    from serving.historical.training_set import TrainingSet
+    from serving.models import Dataset, DatasetPart
+
+
+class Stores(NamedTuple):
+    """What a dataset is made with: its own files, the tables, and what joins them."""
+
+    keeper: FileKeeper
+    offline: OfflineStore
+    engine: Engine
+
+
+def parts_of(dataset: Dataset) -> list[DatasetPart]:
+    related = "version__feature_view__project", "version__table__feature_view__project", "hold"
+    return list(dataset.parts.select_related(*related))
+
+
+def join_again(dataset: Dataset, parts: Sequence[DatasetPart], stores: Stores) -> TrainingSet:
+    """Join the kept frame to the held files.
+
+    :raises DatasetDamaged, KeptFileUnavailable: the frame is not there as it was sent.
+    :raises OfflineStoreBehind: a held file is gone.
+    :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
+    """
+    frame = entity_frame(ArrowFrame(read_frame(stores.keeper, dataset)), _keys(parts))
+    columns = [JoinedFeature(**column) for column in dataset.columns]
+    timing = Timing(dataset.request["timing"])
+    views = [_view(part, stores.offline) for part in parts]
+    return join_features(frame, views, columns, engine=stores.engine, timing=timing)
+
+
+def held_states(parts: Sequence[DatasetPart], store: OfflineStore) -> dict[int, list[FileState]]:
+    """Return what the files of each hold are now.
+
+    :raises OfflineStoreBehind: one is gone; names it.
+    """
+    holds = {part.hold.pk: part for part in parts if part.hold is not None}
+    return {
+        pk: list(store.file_states(table_at(part.version.table), part.hold.names))
+        for pk, part in holds.items()
+        if part.hold is not None and part.version.table is not None
+    }
+
+
+def _view(part: DatasetPart, store: OfflineStore) -> ViewPart:
+    files: tuple[str, ...] = ()
+    if part.hold is not None and part.version.table is not None:
+        files = store.find_files(table_at(part.version.table), part.hold.names)
+    return ViewPart(
+        label=part.label,
+        spec=part.version.spec,
+        files=files,
+        features=tuple(part.features),
+        key_columns=part.key_columns,
+    )
+
+
+def _keys(parts: Sequence[DatasetPart]) -> tuple[KeyColumn, ...]:
+    keys = [
+        KeyColumn(part.key_columns.get(key.name, key.name), key.value_type, part.label)
+        for part in parts
+        for key in part.version.spec.join_keys
+    ]
+    return tuple({(key.name, key.type): key for key in reversed(keys)}.values())[::-1]

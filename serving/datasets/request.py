@@ -1,0 +1,75 @@
+"""What a request for a dataset may say: a historical request, a name and words. [pure]
+
+Not for the entity frame (``historical.forms``) or for whether features exist (``historical.plan``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lib.decoding import converter
+from lib.errors import SHOWN_LENGTH, Invalid
+from serving.historical.request import PARAMETERS as HISTORICAL
+from serving.historical.request import HistoricalRequest, parsed_body, parsed_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MOST_WORDS = 2_000
+
+
+class BadDatasetName(Invalid):
+    code = "invalid_dataset_name"
+
+
+class BadDescription(Invalid):
+    code = "invalid_description"
+
+
+class DatasetRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``name``: the dataset of which this makes the next version."""
+
+    name: str
+    description: str = ""
+
+
+#: What uploads say in query parameters.
+PARAMETERS = {
+    "name": "The dataset of which this makes the next version; uploads only.",
+    "description": "What it is for; uploads only.",
+    **HISTORICAL,
+}
+_read = converter(DatasetRequest)
+_read_parameters = converter(DatasetRequest, strict=False)
+
+
+def parse_body(body: bytes) -> DatasetRequest:
+    """Read a JSON request.
+
+    :raises BadRequest: as of a historical request. :raises BadDatasetName, BadDescription: those.
+    """
+    return _checked(parsed_body(body, DatasetRequest, _read, what="dataset"))
+
+
+def parse_parameters(parameters: Mapping[str, list[str]]) -> DatasetRequest:
+    """Read the query parameters beside an uploaded frame.
+
+    :raises BadRequest: as of a historical request. :raises BadDatasetName, BadDescription: those.
+    """
+    return _checked(parsed_parameters(parameters, _read_parameters))
+
+
+def _checked(found: DatasetRequest) -> DatasetRequest:
+    if not NAME.fullmatch(found.name):
+        raise BadDatasetName(
+            f"name {found.name[:SHOWN_LENGTH]!r}: use lower-case letters, digits and _, beginning"
+            " with a letter, at most 63."
+        )
+    if len(found.description) > MOST_WORDS or "\x00" in found.description:
+        raise BadDescription(
+            f"the description has {len(found.description):,} characters; write at most"
+            f" {MOST_WORDS:,}, and no NUL."
+        )
+    return found
