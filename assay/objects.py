@@ -109,8 +109,9 @@ class Python(_Part):
 class Feature(_Part):
     """One feature of a view: what is stored, or for on-demand views computed by ``sql``.
 
-    ``column`` where the source calls it otherwise. ``checks`` and ``mask`` are mappings as in YAML:
-    ``{"not_null": 0.99, "min": 0}``, ``"hash"`` or ``{"bucket": [0, 10]}``.
+    ``column`` where the source calls it otherwise. ``checks``, ``mask`` and ``encode`` are mappings
+    as in YAML: ``{"not_null": 0.99, "min": 0}``, ``"hash"`` or ``{"bucket": [0, 10]}``,
+    ``{"steps": ["standard"], "fit": {"from": "2026-01-01", "to": "2026-07-01"}}``.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Feature(_Part):
     sensitivity: Sensitivity | None = None
     checks: Mapping[str, Any] | None = None
     mask: str | Mapping[str, Any] | None = None
+    encode: Mapping[str, Any] | None = None
     sql: str | None = None
 
 

@@ -28,6 +28,7 @@ from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
+from registry.fittings import fitted_of
 from registry.mask_keys import keys_of, trial_keys
 from registry.spec.fingerprints import canonical_json
 
@@ -112,12 +113,12 @@ def engine(*, timeout_s: float | None = None) -> Engine:
 
     What it hashes is not what is stored: see ``trial_keys``.
     """
-    return ENGINES["duckdb"](_limits(timeout_s), trial_keys())
+    return ENGINES["duckdb"](_limits(timeout_s), trial_keys(), fitted_of)
 
 
 def storing_engine() -> Engine:
     """Return the engine for rows of approved versions: to be stored, or compared with such."""
-    return ENGINES["duckdb"](_limits(), keys_of)
+    return ENGINES["duckdb"](_limits(), keys_of, fitted_of)
 
 
 def spilled_beside(folder: str) -> int:

@@ -131,6 +131,18 @@ class MaskKeyMissing(Invalid):
     code = "mask_key_missing"
 
 
+class NotFitted(Invalid):
+    """A version's encodings have no parameters: nothing is stored in their place."""
+
+    code = "not_fitted"
+
+
+class FitFailed(Invalid):
+    """Nothing can be fitted to the rows of a range."""
+
+    code = "fit_failed"
+
+
 class EngineLimitExceeded(TooLarge):
     """A stated limit of time, memory or disk was reached; the job is over it, not unlucky."""
 
@@ -174,6 +186,8 @@ CARRIED: tuple[type[AssayError], ...] = (
     CheckUnusable,
     UnknownColumn,
     MaskKeyMissing,
+    NotFitted,
+    FitFailed,
     EngineLimitExceeded,
     TooManyTicks,
     NoTick,

@@ -114,6 +114,8 @@ class EvidencePart(StrEnum):
     COMPARISON = "comparison"
     LEAKAGE = "leakage"
     COST = "cost"
+    #: What its encodings are fitted to.
+    FIT = "fit"
 
 
 class PartState(StrEnum):

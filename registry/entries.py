@@ -45,6 +45,8 @@ class FeatureWords(NamedTuple):
     origin: Origin
     #: What is stored in place of its column's values, in words; empty: the values.
     masked: str
+    #: The steps that make what is stored of its column's values, in words; empty: none.
+    encoded: str
     #: Words between blanks: of its name, of what it is made of and is, of its description.
     named: str
     made_of: str
@@ -162,7 +164,7 @@ def _feature_words(feature: FeatureSpec, origin: Origin) -> FeatureWords:
     said = "masked " + feature.masked if feature.masked else ""
     return FeatureWords(
         feature.name, feature.type, str(feature.sensitivity), feature.description, origin,
-        feature.masked, words_in(feature.name),
+        feature.masked, feature.encoded, words_in(feature.name),
         words_in(feature.type, feature.sensitivity, said, *made_of),
         words_in(feature.description[:SEARCHED_LENGTH]),
     )  # fmt: skip

@@ -45,6 +45,10 @@ class EvidenceMissing(Conflict):
     code = "evidence_missing"
 
 
+class NotFitted(EvidenceMissing):
+    code = "not_fitted"
+
+
 def not_computed(why: str) -> dict[str, Any]:
     return {"state": PartState.NOT_COMPUTED, "why": why}
 
@@ -106,10 +110,12 @@ def with_decided_on(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureV
 def require_evidence(
     version: FeatureViewVersion, evidence: Evidence | None, wanted: Sequence[EvidencePart]
 ) -> None:
-    """Return if every part is there that the project's policy wants before an approval.
+    """Return if every part is there that the project's policy, or what it says, wants.
 
     :raises EvidenceMissing: naming what is not, and why.
+    :raises NotFitted: its encodings have no parameters.
     """
+    _require_fitted(version, evidence)
     if not wanted:
         return
     if evidence is None or not evidence.is_computed:
@@ -139,6 +145,28 @@ def may_see_values(user: User | AnonymousUser, version: FeatureViewVersion) -> b
     is_agreed = version.state in SERVED_STATES
     feature_view = version.feature_view
     return access.can(user, Right.READ_OFFLINE, feature_view if is_agreed else feature_view.project)
+
+
+def _require_fitted(version: FeatureViewVersion, evidence: Evidence | None) -> None:
+    """Return if what the version's encodings are fitted to is there, and was to be seen.
+
+    :raises NotFitted: it is not.
+    """
+    if not version.spec.fitted_features:
+        return
+    names = ", ".join(each.name for each in version.spec.fitted_features)
+    if evidence is None or not evidence.is_computed:
+        raise NotFitted(
+            f"{version}: encodings of {names} are fitted by a worker, which has not come to it yet;"
+            " look again in a moment."
+        )
+    found = evidence.parts.get(EvidencePart.FIT, {})
+    if found.get("state") != PartState.COMPUTED:
+        why = found.get("why", "it was not looked at.")
+        raise NotFitted(
+            f"{version}: encodings of {names} could not be fitted, and without parameters there is"
+            f" nothing to approve. {why} Mend that, then withdraw and submit it again."
+        )
 
 
 class Sight(NamedTuple):
@@ -176,8 +204,8 @@ def shown_parts(evidence: Evidence, sight: Sight) -> dict[str, Any]:
 def _shown(name: str, part: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
     """Leave out what may not be shown.
 
-    The values of a comparison are by feature; a profile has its facts, and values, a column a
-    feature, and rows that have them all by name. What else there is has no values.
+    The values of a comparison, and of a fit, are by feature; a profile has its facts, and values, a
+    column a feature, and rows that have them all by name. What else there is has no values.
     """
     withheld = sight.withheld
     if not sight.counts and part["state"] == PartState.COMPUTED:
@@ -185,7 +213,7 @@ def _shown(name: str, part: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
     kept = {key: part[key] for key in part if sight.values or key != "values"}
     if not withheld or part["state"] != PartState.COMPUTED:
         return kept
-    if name == EvidencePart.COMPARISON and "values" in kept:
+    if name in (EvidencePart.COMPARISON, EvidencePart.FIT) and "values" in kept:
         kept["values"] = _by_name(kept["values"], withheld)
     if name == EvidencePart.PROFILE:
         kept["facts"] = {

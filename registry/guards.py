@@ -131,9 +131,18 @@ REVIEW_RULES: Rules = kept("a review stays as it was given") | {
 }
 EVIDENCE_REFUSAL = "evidence that is in never changes"
 IS_IN = f"OLD.status = '{EvidenceStatus.COMPUTED}'"
+FITTED = ("id", "version_id", "identity", "content", "made_at")
 EVIDENCE_RULES: Rules = {
     ("UPDATE", EVIDENCE_REFUSAL): f"{IS_IN} OR NEW.id <> OLD.id",
     ("DELETE", EVIDENCE_REFUSAL): IS_IN,
+}
+
+#: A worker finds parameters out once; they are data of the versions that name them.
+FITTING_RULES: Rules = {
+    ("UPDATE", "what an encoding was fitted to never changes"): " OR ".join(
+        [f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in FITTED] + ["OLD.parameters <> ''"]
+    ),
+    ("DELETE", "what an encoding was fitted to stays"): ALWAYS,
 }
 
 # --- What reviewers say --------------------------------------------------------------------------
@@ -206,6 +215,7 @@ GUARDS: dict[str, Guard] = {
         keys=(("version_id", "packet_hash"),),
         replaceable=f"x.status <> '{EvidenceStatus.COMPUTED}'",
     ),
+    "registry_fitting": Guard(FITTING_RULES, keys=(("identity",),)),
     COMMENTS: Guard(COMMENT_RULES),
     "registry_reviewpassage": Guard(
         kept("what was said of a line stays beside it"), keys=(("version_id", "sha256"),)

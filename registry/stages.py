@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec
 
 #: What of a feature is told when it differs; checks are told apart.
-COMPARED = ("type", "sensitivity", "source_column", "mask", "sql", "description")
+COMPARED = ("type", "sensitivity", "source_column", "mask", "encoded", "sql", "description")
 
 
 class Stage(NamedTuple):

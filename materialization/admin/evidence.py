@@ -33,6 +33,8 @@ FIGURES = {
     "mean": "Mean",
     "std": "Deviation",
 }
+#: Of a parameter that is a list, and of a text in it.
+SHOWN_ITEMS, SHOWN_LENGTH = 8, 40
 
 
 class FeatureLine(NamedTuple):
@@ -50,6 +52,15 @@ class FeatureLine(NamedTuple):
     examples: list[Part]
 
 
+class FitLine(NamedTuple):
+    """One encoding, how many rows it was fitted on, and to what, step by step."""
+
+    name: str
+    encoding: str
+    rows: int
+    parameters: list[str]
+
+
 @panel(FeatureViewVersion, is_wide=True)
 def evidence_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
     """Show what was found out about the last submission, or that a worker is at it."""
@@ -65,6 +76,7 @@ def evidence_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "withheld": sorted(sight.withheld),
         "lines": sorted(lines, key=_change, reverse=True),
         "figures": FIGURES.values(),
+        "fits": list(fit_lines(version, parts.get(EvidencePart.FIT, {}))),
         "required": evidence_wanted(version),
         **{str(part): parts.get(part, {}) for part in EvidencePart},
     }
@@ -91,6 +103,32 @@ def feature_lines(version: FeatureViewVersion, parts: dict[str, Part]) -> Iterat
             _chart(drawn, name),
             comparison.get("values", {}).get(name, []),
         )
+
+
+def fit_lines(version: FeatureViewVersion, part: Part) -> Iterator[FitLine]:
+    """Yield what each encoding is fitted to; of those withheld only how it is fitted."""
+    values = part.get("values", {})
+    for name, facts in part.get("facts", {}).get("features", {}).items():
+        encode = next((each.encode for each in version.spec.features if each.name == name), None)
+        steps = encode.all_steps if encode is not None else ()
+        said = [
+            f"{step.name}: {', '.join(f'{key} {_briefly(value)}' for key, value in own.items())}"
+            for step, own in zip(steps, values.get(name, ()), strict=False)
+            if own
+        ]
+        yield FitLine(name, facts["encoding"], facts["rows"], said)
+
+
+def _briefly(value: Any) -> str:
+    """Write a parameter: of a long list how it begins, and how many there are."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        value = [f"{key} {_briefly(item)}" for key, item in value.items()]
+    if not isinstance(value, list):
+        return str(value)[:SHOWN_LENGTH]
+    some = " · ".join(_briefly(each) for each in value[:SHOWN_ITEMS])
+    return f"{some} … ({len(value):,})" if len(value) > SHOWN_ITEMS else some
 
 
 def _change(line: FeatureLine) -> float:

@@ -24,6 +24,8 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
+    Fit,
+    FitJob,
     Job,
     Report,
     Split,
@@ -109,6 +111,17 @@ def split(
             "rows of %d windows staged, with %d MB at most", len(found.parts or ()), child.peak_mb
         )
         return found
+
+
+def fit(job: FitJob, limits: EngineLimits, *, watch: Watch) -> Fit:
+    """Have encodings fitted in a child process; what ``watch`` raises ends it.
+
+    :raises EngineStopped: the child died without a word; else as ``compute``.
+    """
+    with start_child(job, limits) as child:
+        for _ in child.shares():
+            watch(0.0)
+        return _told(child.report().fit, "the encodings")
 
 
 def _told(found: _Found | None, of_what: str) -> _Found:

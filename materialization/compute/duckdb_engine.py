@@ -20,6 +20,7 @@ from lib.instants import to_us
 from lib.outages import outage
 from materialization.compute import child
 from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
+from materialization.compute.fitted import none_fitted, with_fitted
 from materialization.compute.jobs import LookJob
 from materialization.compute.limits import EngineIdentity
 from materialization.compute.look import looks_of
@@ -53,9 +54,12 @@ if TYPE_CHECKING:
 
     from lib.errors import AssayError
     from materialization.compute.child import Watch
+    from materialization.compute.fitted import Fitted
     from materialization.compute.jobs import (
         Computed,
         ComputeJob,
+        Fit,
+        FitJob,
         ListedRow,
         ListJob,
         Split,
@@ -75,8 +79,10 @@ if TYPE_CHECKING:
 class DuckDBEngine:
     """One machine's engine; see ``engine.Engine`` for what each method promises."""
 
-    def __init__(self, limits: EngineLimits, mask_keys: MaskKeys = no_keys) -> None:
-        self._limits, self._mask_keys = limits, mask_keys
+    def __init__(
+        self, limits: EngineLimits, mask_keys: MaskKeys = no_keys, fitted: Fitted = none_fitted
+    ) -> None:
+        self._limits, self._mask_keys, self._fitted = limits, mask_keys, fitted
 
     @property
     def identity(self) -> EngineIdentity:
@@ -89,12 +95,17 @@ class DuckDBEngine:
         return EngineIdentity("duckdb", duckdb.__version__, settings)
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
+        job = with_fitted(job, self._fitted)
         return child.compute(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
 
     def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
         return child.survey(job, self._limits, watch=watch)
 
+    def fit(self, job: FitJob, *, watch: Watch) -> Fit:
+        return child.fit(job, self._limits, watch=watch)
+
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
+        job = with_fitted(job, self._fitted)
         return child.split(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
 
     def look(

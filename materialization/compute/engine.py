@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from materialization.compute.duckdb_engine import DuckDBEngine
+from materialization.compute.fitted import none_fitted
 from materialization.compute.mask_keys import no_keys
 
 if TYPE_CHECKING:
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from materialization.compute.child import Watch
+    from materialization.compute.fitted import Fitted
     from materialization.compute.jobs import (
         Computed,
         ComputeJob,
+        Fit,
+        FitJob,
         ListedRow,
         ListJob,
         Split,
@@ -64,6 +68,14 @@ class Engine(Protocol):
         """Say into which parts a window is best cut; one part where it is small enough.
 
         ``watch`` is as for ``compute``, which raises the same.
+        """
+
+    def fit(self, job: FitJob, *, watch: Watch) -> Fit:
+        """Find out what encodings are fitted to, on the rows of their ranges.
+
+        ``watch`` is as for ``compute``, which raises the same.
+
+        :raises FitFailed: a range has no value, or one that nothing can be fitted to.
         """
 
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
@@ -175,8 +187,13 @@ class Engine(Protocol):
 
 
 class MadeEngine(Protocol):
-    def __call__(self, limits: EngineLimits, mask_keys: MaskKeys = no_keys) -> Engine:
-        """Make an engine of its limits, which finds the keys of hashes by ``mask_keys``."""
+    def __call__(
+        self, limits: EngineLimits, mask_keys: MaskKeys = no_keys, fitted: Fitted = none_fitted
+    ) -> Engine:
+        """Make an engine of its limits, which finds the keys of hashes by ``mask_keys``.
+
+        What encodings were fitted to it finds by ``fitted``.
+        """
         ...
 
 

@@ -139,6 +139,21 @@ class SurveyJob(msgspec.Struct, frozen=True, tag="survey"):
     shortest_us: int = 0
 
 
+class FitJob(msgspec.Struct, frozen=True, tag="fit"):
+    """Find out what the encodings of some ``features`` of a version are fitted to."""
+
+    spec: VersionSpec
+    source: SourceInput
+    features: tuple[str, ...]
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """By feature: what each step is fitted to, in order, and how many rows the range has."""
+
+    parameters: dict[str, tuple[dict[str, Any], ...]]
+    rows: dict[str, int]
+
+
 class Survey(msgspec.Struct, frozen=True):
     """The parts of a window, in order: where each ends, and about how many rows it has."""
 
@@ -183,7 +198,7 @@ class ListJob(msgspec.Struct, frozen=True, tag="list"):
     up_to: int | None = None
 
 
-Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob
+Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob | FitJob
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -239,5 +254,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     looks: list[dict[str, Any]] | None = None
     survey: Survey | None = None
     split: Split | None = None
+    fit: Fit | None = None
     rows: list[ListedRow] | None = None
     error: dict[str, Any] | None = None

@@ -20,6 +20,7 @@ from materialization.finding.kinds import find_source
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
 from materialization.runner.ending import MAX_ATTEMPTS
+from materialization.runner.fitting import fit_submission
 from materialization.runner.heartbeat import Lease, LeaseLost, take
 from registry import audit
 from registry.choices import EvidencePart, EvidenceStatus, State
@@ -114,7 +115,14 @@ def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
 
     wanted = Wanted(after, _before(version), at, own_folder(), _told(version))
     limited = engine(timeout_s=settings.EVIDENCE_TIME_LIMIT_SECONDS)
-    return gather(wanted, Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost))
+    bounds = Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost)
+    try:
+        fit = fit_submission(after, bounds, at=at)
+    except Unavailable:
+        raise
+    except AssayError as exc:
+        return nothing(f"its encodings could not be fitted: {wanted.told(exc.message)}")
+    return gather(wanted, bounds) | {EvidencePart.FIT: fit}
 
 
 def _where(version: FeatureViewVersion) -> Any:

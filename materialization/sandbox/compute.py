@@ -19,6 +19,7 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
+    FitJob,
     Job,
     ListJob,
     LookJob,
@@ -31,6 +32,7 @@ from materialization.errors import MaskKeyMissing, to_report, without_example
 from materialization.failures import translate
 from materialization.quality.checking import check_files
 from materialization.quality.profiling import profile_files
+from materialization.sandbox.fitting import fit
 from materialization.sandbox.listing import list_rows
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
@@ -115,6 +117,11 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
             open_part = Opening(connection, job.spec, job.source)
             with _entered(connection, job.spec, limits), _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
+    if isinstance(job, FitJob):
+        with open_session(limits, directory=directory, only=job.source.paths) as connection:
+            open_part = Opening(connection, job.spec, job.source)
+            with _entered(connection, job.spec, limits), _told_by(open_part):
+                return Report(fit=fit(connection, job, open_part(job.source)))
     if isinstance(job, SplitJob):
         return _split(job, envelope, told)
     only = [*job.source.paths, *job.state_files, *job.stored_files]

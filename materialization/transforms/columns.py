@@ -26,6 +26,7 @@ from materialization.transforms.arrival import (
     window_number,
 )
 from materialization.transforms.base import base_casts, no_key_sql
+from materialization.transforms.encoding.staging import encoded
 from materialization.transforms.masking import stored_cast, stored_value
 from materialization.transforms.rows import AllSql, Check, Query, Rows, whole
 from materialization.transforms.stretches import moments_sql
@@ -292,7 +293,7 @@ def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) 
             *(f"{feature} AS f{i}" for i, feature in enumerate(features)),
         ]
     )
-    return f"SELECT {inner} FROM {relation}"
+    return encoded(spec, f"SELECT {inner} FROM {relation}")
 
 
 def named_columns(spec: VersionSpec, known_since: datetime | None) -> str:

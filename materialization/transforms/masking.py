@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from lib.sql_text import identifier, instant, text
 from materialization.transforms.base import require
 from materialization.transforms.casts import Cast, cast
+from materialization.transforms.encoding.staging import input_type
 from materialization.transforms.pairs.families import family
 from registry.spec.masks import edge_of, edges_of, labels
 from registry.spec.value_types import ValueType, parse_type
@@ -54,7 +55,7 @@ def stored_cast(feature: FeatureSpec, columns: Mapping[str, str]) -> Cast:
 
 
 def stored_value(feature: FeatureSpec, columns: Mapping[str, str]) -> str:
-    """Return SQL of what is stored of a feature.
+    """Return SQL of what is stored of a feature; what is encoded is what its first step takes.
 
     :raises UnknownColumn, SourceValueInvalid: as ``stored_cast``.
     """
@@ -78,6 +79,8 @@ def set_key(connection: Session, feature: str, key: bytes) -> None:
 def _unmasked(feature: FeatureSpec, have: str) -> ValueType | None:
     """Return the type that a column is read as; None: as it is."""
     kind = family(have)
+    if feature.encode is not None:
+        return input_type(feature.encode)
     if feature.mask is None:
         return feature.value_type
     if edges := edges_of(feature.mask):

@@ -177,6 +177,7 @@ def feature_output(found: Found, mark: BrokenGlass | None) -> dict[str, Any]:
         "source": words.source or None,
         "columns": sorted(feature.origin.columns),
         "mask": feature.masked or None,
+        "encoding": feature.encoded or None,
         "inputs": [*map(str, feature.origin.features), *feature.origin.request],
         "freshness": found.freshness,
         "matched": found.matched,

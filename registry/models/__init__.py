@@ -30,6 +30,7 @@ from registry.models.feature_view import (
     VersionNumber,
 )
 from registry.models.file_root import FileRoot
+from registry.models.fitting import Fitting
 from registry.models.glass import BrokenGlass
 from registry.models.grant import ReadGrant
 from registry.models.mask_key import MaskKey
@@ -69,6 +70,7 @@ __all__ = [
     "FeatureViewUserObjectPermission",
     "FeatureViewVersion",
     "FileRoot",
+    "Fitting",
     "Identity",
     "MaskKey",
     "Membership",

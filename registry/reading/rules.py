@@ -14,6 +14,7 @@ from croniter import croniter
 
 from registry.reading.aggregation_rules import aggregation_problems
 from registry.reading.check_rules import feature_check_problems, view_check_problems
+from registry.reading.encode_rules import encode_problems
 from registry.reading.findings import error_of, repeated, too_many
 from registry.reading.mask_rules import mask_problems
 from registry.reading.on_demand_rules import on_demand_problems
@@ -160,6 +161,7 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     yield from schedule_problems(spec.schedule)
     yield from view_check_problems(spec)
     yield from mask_problems(spec)
+    yield from encode_problems(spec)
     yield from _transform_rules(spec)
     yield from _condition_rules(spec)
 

@@ -37,6 +37,12 @@ EXAMPLES = {
     "source": "purchases",
     "features": "[{name: amount, type: float64}]",
     "mask": "hash, {hash: email} or {bucket: [18, 30, 65]}",
+    "encode": "{steps: [standard], fit: {from: 2026-01-01, to: 2026-07-01}}",
+    "steps": "[{step: clip, min: 0}, standard]",
+    "step": "clip",
+    "fit": "{from: 2026-01-01, to: 2026-07-01}",
+    "from": "2026-01-01",
+    "to": "2026-07-01",
     "bucket": "[18, 30, 65]",
     "hash": "email",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
@@ -113,9 +119,9 @@ def _tagged_problems(
     structs: Mapping[str, type[msgspec.Struct]], alone: list[str], value: Any, path: Path
 ) -> Iterator[Found]:
     """Judge what is a mapping that names one of ``structs`` or, where there are any, a word."""
-    words = [*alone, *structs]
+    words = [*dict.fromkeys([*alone, *structs])]
     if not isinstance(value, dict):
-        if isinstance(value, str) and value in structs:
+        if isinstance(value, str) and value in structs and value not in alone:
             example = getattr(structs[value], "example", "a mapping")
             yield path, f"{value!r} has parameters; write it as in {example}."
         elif value not in alone:
@@ -124,7 +130,7 @@ def _tagged_problems(
     tag = str(next(iter(structs.values())).__struct_config__.tag_field)
     name, rest = value.get(tag), {key: item for key, item in value.items() if key != tag}
     struct = structs.get(name) if isinstance(name, str) else None
-    if tag in value and name in alone:
+    if tag in value and name in alone and struct is None:
         yield (*path, tag), f"{name!r} has no parameters; write it alone, as in [{name}]."
     elif tag in value and struct is None:
         yield (*path, tag), _not_a_word(words, name)
@@ -138,7 +144,7 @@ def _tagged_problems(
 def _key_problems(
     struct: type[msgspec.Struct], value: dict[str, Any], path: Path, *, tag: str | None = None
 ) -> Iterator[Found]:
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     known = [*fields, *([tag] if tag else [])]
     meant = set()
     for key, item in value.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, ChangeClass
 from registry.spec.differences import differences
+from registry.spec.encodes import decides
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.loosening import loosened, loosened_of_view, tightened, tightened_of_view
 from registry.spec.masks import mask_words, tells_more
@@ -110,8 +111,20 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         yield ChangeClass.MAJOR, f"installed package changed: {old.code} became {new.code}"
     if old.has_hashes and new.has_hashes and old.mask_key != new.mask_key:
         yield ChangeClass.MAJOR, "the project's key of hashes changed"
+    for name in sorted(old.fittings.keys() & new.fittings.keys()):
+        if old.fittings[name] != new.fittings[name] and _encodes_alike(old, new, name):
+            yield ChangeClass.MAJOR, f"feature {name}: fitted anew"
     if old.schema is not None and new.schema is not None:
         yield from _schema_reasons(before["schema"], after["schema"])
+
+
+def _encodes_alike(old: VersionSpec, new: VersionSpec, name: str) -> bool:
+    encodes = [
+        next((each.encode for each in spec.features if each.name == name), None)
+        for spec in (old, new)
+    ]
+    before, after = (decides(each) if each else None for each in encodes)
+    return before == after
 
 
 def _schema_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
@@ -134,6 +147,8 @@ def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         said = f", {sensitivity}" if sensitivity in SENSITIVE else ""
         if after[name].mask is not None:
             said += f", masked ({mask_words(after[name].mask)})"
+        if after[name].encode is not None:
+            said += f", encoded ({after[name].encode})"
         yield ChangeClass.MINOR, f"feature {name} added{said}"
     for name in [name for name in before if name in after]:
         yield from _one_feature(before[name], after[name])
@@ -152,6 +167,7 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
         moved = f"{old.source_column} became {new.source_column}"
         yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
     yield from _mask_reasons(old, new)
+    yield from _encode_reasons(old, new)
     if old.sensitivity != new.sensitivity:
         is_lower = SENSITIVITY_ORDER.index(new.sensitivity) < SENSITIVITY_ORDER.index(
             old.sensitivity
@@ -173,6 +189,13 @@ def _mask_reasons(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
     is_closed = new.sensitivity in SENSITIVE and old.sensitivity not in SENSITIVE
     if tells_more(old.mask, new.mask) and not is_closed:
         yield ChangeClass.GUARD, f"feature {new.name}: it tells more, and is {new.sensitivity}"
+
+
+def _encode_reasons(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
+    before, after = (decides(each.encode) if each.encode else None for each in (old, new))
+    if before != after:
+        encoded = f"encoding {old.encoded or 'none'} became {new.encoded or 'none'}"
+        yield ChangeClass.MAJOR, f"feature {new.name}: {encoded}"
 
 
 def _moved(feature: str) -> str:

@@ -52,8 +52,10 @@ def _exactly(value: Any) -> str:
 
 def differences(old: VersionSpec | None, new: VersionSpec) -> list[Difference]:
     """Return each value that differs, by dotted path; lists of named things match by name."""
-    before = version_content(old) if old else {}
-    return list(differ("", before, version_content(new)))
+    before, after = version_content(old) if old else {}, version_content(new)
+    for content in (before, after):
+        content.pop("fittings", None)  # identities say nothing; the reason says "fitted anew"
+    return list(differ("", before, after))
 
 
 def differ(path: str, before: Any, after: Any) -> Iterator[Difference]:

@@ -12,6 +12,7 @@ import msgspec
 
 from registry.choices import CheckSeverity
 from registry.spec.checks import ViewChecks, blocking
+from registry.spec.encodes import decides
 from registry.spec.transforms import KEYED
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         content["masks"] = masks
     if spec.has_hashes:
         content["mask_key"] = spec.mask_key
+    if encodes := {each.name: decides(each.encode) for each in view.features if each.encode}:
+        content["encodes"] = encodes
+    if spec.fittings:
+        content["fittings"] = spec.fittings
     if (checks := blocking(view.checks)) != ViewChecks():
         content["checks"] = checks
     if spec.code is not None:
@@ -97,7 +102,7 @@ def content_fingerprint(spec: VersionSpec) -> str:
 def metadata_fingerprint(spec: VersionSpec) -> str:
     """Return the fingerprint of what ``data_content`` leaves out: words, TTL, schedule."""
     content = version_content(spec)
-    for key in ("root_identity", "schema", "mask_key", "code"):
+    for key in ("root_identity", "schema", "mask_key", "code", "fittings"):
         content.pop(key, None)
     decides_rows = {
         "view": (*_TRANSFORM_KEYS, "where", "start"),
@@ -110,7 +115,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
             for key in keys:
                 item.pop(key, None)
     for feature in content["view"]["features"]:
-        for key in ("type", "column", "sql", "mask"):
+        for key in ("type", "column", "sql", "mask", "encode"):
             feature.pop(key, None)
         _keep_warnings(feature)
     _keep_warnings(content["view"])

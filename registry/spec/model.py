@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
+from registry.spec.encodes import EncodeSpec  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.masks import Mask, edges_of, is_hash, labels, mask_words
 from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
 from registry.spec.python_code import PythonCall, PythonCode  # noqa: TC001 - as sources
@@ -52,6 +53,8 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     checks: Checks = Checks()
     #: What is stored in place of the column's values; None: the values themselves.
     mask: Mask | None = None
+    #: The steps that make of the column's values what is stored; None: they are stored themselves.
+    encode: EncodeSpec | None = None
     #: The expression of a feature that is computed at the request; None for stored ones.
     sql: str | None = None
 
@@ -63,6 +66,15 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     def masked(self) -> str:
         """What is stored in place of the column's values, in words; empty: the values."""
         return mask_words(self.mask) if self.mask is not None else ""
+
+    @property
+    def encoded(self) -> str:
+        """What makes of the column's values what is stored, in words; empty: nothing."""
+        return str(self.encode) if self.encode is not None else ""
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.encode is not None and self.encode.is_fitted
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -155,6 +167,10 @@ class VersionSpec(Spec, frozen=True):
     schema: SourceSchema | None = None
     #: What was installed at submit of what a Python transform calls; None where there is none.
     code: PythonCode | None = None
+    #: By feature: the identity of what its encoding was fitted to; see ``registry.fittings``.
+    fittings: dict[str, str] = {}
+    #: By feature, what each step was fitted to. An engine's process alone has it, no stored text.
+    fitted: dict[str, tuple[dict[str, Any], ...]] = {}
 
     @property
     def rows_from(self) -> Source:
@@ -188,8 +204,11 @@ class VersionSpec(Spec, frozen=True):
         return self.view.features
 
     def taken(self, *, schema: SourceSchema | None, code: PythonCode | None) -> VersionSpec:
-        """Return it as it is submitted: with what its source and its function are then."""
-        return msgspec.structs.replace(self, schema=schema, code=code)
+        """Return it as it is submitted: with what its source and its function are then.
+
+        What its encodings are fitted to is named after that; until then nothing is.
+        """
+        return msgspec.structs.replace(self, schema=schema, code=code, fittings={})
 
     @property
     def untaken(self) -> VersionSpec:
@@ -203,6 +222,11 @@ class VersionSpec(Spec, frozen=True):
     @property
     def has_hashes(self) -> bool:
         return any(is_hash(feature.mask) for feature in self.features)
+
+    @property
+    def fitted_features(self) -> tuple[FeatureSpec, ...]:
+        """The features whose encodings have steps that are fitted."""
+        return tuple(feature for feature in self.features if feature.is_fitted)
 
     @property
     def ttl(self) -> timedelta | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from datetime import UTC, date, datetime, timedelta
 
@@ -74,7 +75,15 @@ EVERYTHING = [
         entities=["customer"],
         source="purchases",
         sql="select customer_id, purchased_at, loaded_ms, lower(mail) as mail from purchases",
-        features=[assay.Feature("mail", "string", mask="hash")],
+        features=[
+            assay.Feature("mail", "string", mask="hash"),
+            assay.Feature(
+                "mail_places",
+                "list<float32>",
+                column="mail",
+                encode={"steps": ["one_hot"], "fit": {"from": "2026-01-01", "to": "2026-07-01"}},
+            ),
+        ],
         checks={"rows": {"min": 1}},
     ),
     assay.FeatureView(
@@ -123,7 +132,7 @@ def test_the_server_reads_of_objects_what_they_say():
 
 def test_what_the_server_writes_is_read_back_as_objects_that_say_it():
     for definition in parse_objects([each.to_dict() for each in EVERYTHING]):
-        document = document_of(definition.kind, definition.spec)
+        document = json.loads(json.dumps(document_of(definition.kind, definition.spec)))
 
         said = assay.definition_of(document)
 

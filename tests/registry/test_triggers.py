@@ -16,6 +16,7 @@ from registry.models import (
     AuditEntry,
     AuditHead,
     FeatureViewVersion,
+    Fitting,
     Review,
     VersionEditor,
 )
@@ -219,6 +220,7 @@ KEPT = {
     "registry_passwordchange": "who set a password stays known",
     "registry_policychange": "what a policy wanted stays known",
     "registry_maskkey": "a key of hashes stays",
+    "registry_fitting": "was fitted to",
 }
 
 
@@ -237,6 +239,7 @@ def everything(cast):
     want_approvals(cast, 2)
     token_for(cast.author)
     make_key(cast.project, cast.owner, AT)
+    Fitting.objects.create(version=version, content="x", parameters="[]", made_at=AT)
     members.grant_role(
         project=cast.project, user=cast.outsider, role=Role.STEWARD, actor=cast.owner, at=AT
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lib.errors import Conflict, Invalid
 from registry import access
 from registry.approval import (
@@ -22,6 +24,7 @@ from registry.approval import (
 from registry.choices import Action, Right, State, Verdict
 from registry.elsewhere import told_elsewhere
 from registry.evidence import ask_for_evidence, evidence_of, require_evidence
+from registry.fittings import assigned
 from registry.grants import Grants
 from registry.looking import NothingSeen, under_rights
 from registry.models import FeatureTable, FeatureViewVersion, VersionEditor
@@ -149,7 +152,7 @@ def _look(version: FeatureViewVersion, look: Looking) -> Look:
 def _freeze(
     version: FeatureViewVersion, to: State, actor: User, at: datetime, report: Look
 ) -> None:
-    _take_schema(version, report)
+    _embed(version, report, at)
     base = base_version(version.feature_view, version.spec)
     change = _change(version, base)
     number = assign_number(version, base, change, taken=taken_numbers(by_others_than=version))
@@ -174,9 +177,13 @@ def _freeze(
     ask_for_evidence(version, at=at)
 
 
-def _take_schema(version: FeatureViewVersion, report: Look) -> None:
-    """Embed what the source is now, so that later reads do not depend on the rows of their day."""
+def _embed(version: FeatureViewVersion, report: Look, at: datetime) -> None:
+    """Embed what the source is now, so that later reads do not depend on the rows of their day.
+
+    And what names the parameters of its encodings, which a worker finds out.
+    """
     spec = version.spec.taken(schema=report.schema, code=report.code)
+    spec = msgspec.structs.replace(spec, fittings=assigned(version, spec, at=at))
     version.move(
         expected=State.DRAFT, to=State.DRAFT, spec_json=canonical_json(spec),
         data_fingerprint=data_fingerprint(spec), metadata_fingerprint=metadata_fingerprint(spec),

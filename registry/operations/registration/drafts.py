@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
+
 from registry import access
 from registry.breakage import broken_by
 from registry.choices import Kind, Right, State
@@ -131,7 +133,8 @@ def _open_version_saying(
     for version in versions:
         if version.state not in (State.DRAFT, State.IN_REVIEW):
             continue
-        if wanted == (content_fingerprint(version.spec), version.spec.view.version):
+        said = msgspec.structs.replace(version.spec, fittings={})
+        if wanted == (content_fingerprint(said), version.spec.view.version):
             return version
     return None
 

@@ -1,0 +1,99 @@
+# ruff: noqa: S608 - columns are names of our own
+"""What encodings are fitted to: the rows of a range, step by step. Runs in the child.
+
+Not for what a step is fitted to (``transforms.encoding``), nor for keeping it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from lib.sql_text import instant
+from materialization.compute.jobs import Fit
+from materialization.errors import FitFailed
+from materialization.transforms.base import no_key_sql
+from materialization.transforms.columns import typed_rows
+from materialization.transforms.encoding.kinds import kind_of
+from materialization.transforms.encoding.staging import input_type, stages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+    from materialization.compute.jobs import FitJob
+    from materialization.sources.reading import OpenedSource
+    from registry.spec.encodes import EncodeSpec, FitRange
+    from registry.spec.model import FeatureSpec, VersionSpec
+
+_ROWS = "fit_rows"
+
+
+def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource) -> Fit:
+    """Fit the encodings of the job's features; those of one range read it once.
+
+    :raises FitFailed: naming the feature and the step.
+    """
+    wanted = [each for each in job.spec.features if each.name in job.features]
+    parameters: dict[str, tuple[dict[str, Any], ...]] = {}
+    rows: dict[str, int] = {}
+    for at in dict.fromkeys(each.encode.fit for each in wanted if each.encode is not None):
+        if at is None:
+            continue
+        same = [each for each in wanted if each.encode is not None and each.encode.fit == at]
+        count = _take(connection, job.spec, same, at, opened)
+        for number, feature in enumerate(same):
+            rows[feature.name] = count
+            if feature.encode is not None:
+                parameters[feature.name] = _fitted(connection, feature, feature.encode, number)
+    return Fit(parameters, rows)
+
+
+def _take(
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    features: Sequence[FeatureSpec],
+    at: FitRange,
+    opened: OpenedSource,
+) -> int:
+    """Put what the first steps take, of the rows of a range, into a table; return how many."""
+    raw = [
+        replace(each, encode=None, type=str(input_type(each.encode)))
+        for each in features
+        if each.encode is not None
+    ]
+    view = replace(spec.view, features=tuple(raw))
+    typed = typed_rows(replace(spec, view=view), opened.columns, relation=opened.relation)
+    start, to = at.window
+    within = f"e >= {instant(start)} AND e < {instant(to)} AND NOT ({no_key_sql(spec)})"
+    columns = ", ".join(f"f{n}" for n, _ in enumerate(raw))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS SELECT {columns} FROM ({typed}) WHERE {within}"
+    )
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {_ROWS}").fetchall()
+    if not count:
+        names = ", ".join(each.name for each in features)
+        raise FitFailed(f"{names}: the source has no row from {at}; nothing can be fitted.")
+    return int(count)
+
+
+def _fitted(
+    connection: duckdb.DuckDBPyConnection, feature: FeatureSpec, encode: EncodeSpec, number: int
+) -> tuple[dict[str, Any], ...]:
+    """Fit each step to what the steps before it make of the rows."""
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return connection.execute(sql).fetchall()
+
+    fitted: list[dict[str, Any]] = []
+    for step in encode.all_steps:
+        rows = f"(SELECT f{number} AS v FROM {_ROWS})"
+        for stage in stages_of(encode, fitted, "v"):
+            rows = f"(SELECT {stage} AS v FROM {rows})"
+        try:
+            fitted.append(kind_of(step).fit(step, ask, rows) if step.is_fitted else {})
+        except FitFailed as exc:
+            raise FitFailed(f"{feature.name}: {step.name}: {exc.message}.") from exc
+    return tuple(fitted)

@@ -1,0 +1,67 @@
+# ruff: noqa: S608 - the sub-selects are our own, categories go through text()
+"""Steps over categories, which are texts: one place for each that the fit saw. [pure]"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lib.sql_text import text
+from materialization.errors import FitFailed
+from registry.spec.encodes import MOST_PLACES, OneHot, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from materialization.transforms.encoding.step import Ask, Parameters, StepKind
+
+
+def categories(ask: Ask, rows: str, *, most: int | None, limit: int, way_out: str) -> list[str]:
+    """Return the categories of some rows, the commonest ``most`` of them, in order of their code.
+
+    Whole numbers are ordered as numbers. Of two that are as common the lesser counts first.
+
+    :raises FitFailed: there is none, or more than ``limit``.
+    """
+    wanted = most or limit + 1
+    found = ask(
+        f"SELECT v FROM {rows} WHERE v IS NOT NULL GROUP BY v"
+        f" ORDER BY count(*) DESC, v LIMIT {wanted:d}"
+    )
+    if not found:
+        raise FitFailed("no row of its range has a value")
+    if most is None and len(found) > limit:
+        raise FitFailed(f"its range has more than {limit:,} categories; {way_out}")
+    values = [str(value) for (value,) in found]
+    return sorted(values, key=int) if all(map(_is_whole, values)) else sorted(values)
+
+
+def _is_whole(value: str) -> bool:
+    digits = value.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0")
+
+
+def code(values: Sequence[str], v: str) -> str:
+    """Return SQL of the place of a category, -1 of one that is not among them."""
+    among = f"ENUM({', '.join(map(text, values))})"
+    place = f"coalesce(enum_code(TRY_CAST({v} AS {among}))::BIGINT, -1)"
+    return f"CASE WHEN {v} IS NULL THEN NULL ELSE {place} END"
+
+
+class OneHotKind:
+    """As OneHotEncoder(handle_unknown="ignore"): all zeros of what the fit did not see."""
+
+    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
+        if not isinstance(step, OneHot):
+            raise TypeError(f"{step} is no one_hot")
+        way_out = "say how many of the commonest have a place (most: 100), or use hashed"
+        found = categories(ask, rows, most=step.most, limit=MOST_PLACES, way_out=way_out)
+        return {"categories": found}
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        values = fitted["categories"]
+        one = f"CASE WHEN i = {v} THEN 1::DOUBLE ELSE 0::DOUBLE END"
+        places = f"list_transform(range({len(values):d}), lambda i: {one})"
+        return (code(values, v), f"CASE WHEN {v} IS NULL THEN NULL ELSE {places} END")
+
+
+KINDS: dict[type[Step], StepKind] = {OneHot: OneHotKind()}

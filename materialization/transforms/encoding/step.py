@@ -1,0 +1,78 @@
+"""What a step of an encoding has to do, and what all of them share. [pure]
+
+Not for what a definition says of one (``registry.spec.encodes``). A null stays null in every step
+but ``impute``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from lib.sql_text import text
+from materialization.errors import FitFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from registry.spec.encodes import Step
+
+    #: Runs a query and gives its rows.
+    Ask: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
+    #: What one step was fitted to: plain values, as JSON has them.
+    Parameters: TypeAlias = Mapping[str, Any]
+
+#: What is nearer to zero than this scales nothing: numbers that differ by it are one by rounding.
+SMALLEST_SCALE = 10 * 2.0**-52
+#: Categories that a fit may have: each is a part of every query that applies it.
+MOST_CATEGORIES = 10_000
+
+
+class StepKind(Protocol):
+    """One kind of step, without state of its own."""
+
+    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
+        """Return what the step is fitted to on a sub-select with a column ``v``.
+
+        :raises FitFailed: no value there, or one that nothing can be fitted to.
+        """
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        """Return SQL of the value over a column ``v``, in stages: each is over the one before."""
+
+
+def double(number: float) -> str:
+    """Write a number so that it is read as exactly this double."""
+    return f"{text(repr(float(number)))}::DOUBLE"
+
+
+def numbers(ask: Ask, rows: str) -> str:
+    """Return the rows that numbers are fitted on: without nulls and NaN.
+
+    :raises FitFailed: there is none, or an infinite one.
+    """
+    some = f"(SELECT v FROM {rows} WHERE v IS NOT NULL AND NOT isnan(v))"  # noqa: S608
+    count, infinite = ask(f"SELECT count(*), count(*) FILTER (WHERE isinf(v)) FROM {some}")[0]  # noqa: S608
+    if not count:
+        raise FitFailed("no row of its range has a number")
+    if infinite:
+        raise FitFailed(
+            f"{infinite} of {count} numbers of its range are infinite; put a clip before it"
+        )
+    return some
+
+
+def scale(width: float) -> float:
+    """Return what to divide by: 1 where all values are one."""
+    return width if abs(width) >= SMALLEST_SCALE else 1.0
+
+
+def finite(**parameters: float) -> dict[str, Any]:
+    """Return parameters.
+
+    :raises FitFailed: one of them is beyond every double.
+    """
+    for name, value in parameters.items():
+        if not math.isfinite(value):
+            raise FitFailed(f"its {name} is beyond every number; put a clip before it")
+    return dict(parameters)

@@ -1,0 +1,131 @@
+"""What encodings must satisfy on their own: steps that follow each other, ranges, types. [pure]
+
+Not for whether the column's values fit the first step: a look at the source finds that.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from registry.reading.findings import error_of, too_many
+from registry.spec.encodes import TYPES, Clip, Kind, MinMax, bound_of, holds, written
+from registry.spec.transforms import Aggregations, transform_of
+from registry.spec.value_types import parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.findings import Found
+    from registry.reading.yaml_documents import Path
+    from registry.spec.encodes import EncodeSpec
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
+
+MAX_STEPS = 16
+
+
+def encode_problems(spec: FeatureViewSpec) -> Iterator[Found]:
+    """Yield what is wrong with the encodings of a view's features."""
+    for index, feature in enumerate(spec.features):
+        if feature.encode is None:
+            continue
+        path: Path = ("features", index, "encode")
+        if isinstance(transform_of(spec), Aggregations):
+            message = (
+                f"{feature.name} is an aggregate; encode: is of a column of the source or of `sql`"
+                " so far. Leave it out, and scale the aggregate where it is read."
+            )
+            yield path, message
+        elif feature.mask is not None:
+            message = (
+                f"{feature.name} has a mask: it is stored in place of the values, and encode: would"
+                " be as well. Leave one of them out, or make two features of the column."
+            )
+            yield path, message
+        else:
+            yield from _of_feature(path, feature, feature.encode)
+
+
+def _of_feature(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterator[Found]:
+    steps = (*path, "steps")
+    if not encode.steps:
+        yield steps, f"{feature.name}: encode: needs at least one step, as in [standard]."
+        return
+    if excess := too_many(steps, "steps", encode.steps, MAX_STEPS):
+        yield excess
+        return
+    found = [*_chain(steps, feature.name, encode), *_parameters(steps, feature.name, encode)]
+    found += [*_range((*path, "fit"), feature.name, encode)]
+    yield from found
+    if not found and error_of(parse_type, feature.type) is None:
+        yield from _type((*path[:-1], "type"), feature, encode)
+
+
+def _chain(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
+    """Each step takes what the one before it gives."""
+    steps = encode.all_steps
+    for index in range(1, len(steps)):
+        before, step = steps[index - 1], steps[index]
+        if before.gives is not step.takes:
+            message = (
+                f"{name}: {step.name} takes {step.takes}, and {before.name} before it gives"
+                f" {before.gives}; {_way_out(before.gives)}"
+            )
+            yield (*path, index), message
+
+
+def _way_out(given: Kind) -> str:
+    if given is Kind.NUMBER:
+        return "leave out what comes before it, or make two features of the column."
+    return "it is the last step there can be."
+
+
+def _parameters(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
+    for index, step in enumerate(encode.all_steps):
+        at = (*path, index)
+        for key, value in written(step).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                yield (*at, key), f"{name}: {value} is no number to compute with; write one."
+        if isinstance(step, MinMax) and not step.low < step.high:
+            yield at, f"{name}: low {step.low} is not below high {step.high}."
+        if isinstance(step, Clip):
+            if step.min is None and step.max is None:
+                yield at, f"{name}: clip needs min, max or both, as in {{step: clip, min: 0}}."
+            elif step.min is not None and step.max is not None and step.min > step.max:
+                yield at, f"{name}: min {step.min} is above max {step.max}."
+
+
+def _range(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
+    fitted = [step.name for step in encode.all_steps if step.is_fitted]
+    if encode.fit is None:
+        if fitted:
+            message = (
+                f"{name}: {fitted[0]} is fitted; say on which rows, as in"
+                " fit: {from: 2026-01-01, to: 2026-07-01}."
+            )
+            yield path, message
+        return
+    if not fitted:
+        yield path, f"{name}: none of its steps is fitted; leave fit out."
+    wrong = [
+        ((*path, key), f"{name}: {error}")
+        for key, bound in (("from", encode.fit.start), ("to", encode.fit.to))
+        if (error := error_of(bound_of, bound))
+    ]
+    yield from wrong
+    if not wrong and not encode.fit.window[0] < encode.fit.window[1]:
+        message = (
+            f"{name}: no row lies from {encode.fit.start} on and before {encode.fit.to}; let `to`"
+            " be after `from`."
+        )
+        yield path, message
+
+
+def _type(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterator[Found]:
+    if not holds(feature.value_type, encode.gives):
+        valid = " or ".join(TYPES.get(encode.gives, ()))
+        message = (
+            f"{feature.name}: {encode.all_steps[-1].name} gives {encode.gives}, which no"
+            f" {feature.type} holds; write {valid}."
+        )
+        yield path, message

@@ -1,0 +1,277 @@
+"""Every step of an encoding against scikit-learn's, or a loop of its own, on the same random rows.
+
+Fitted in the sandbox on a range, applied as a run applies it to rows inside and outside of that.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn import preprocessing
+
+from materialization.compute.jobs import Envelope, FitJob, Report
+from materialization.errors import FitFailed, NotFitted, from_report
+from materialization.sandbox import compute as sandbox_run
+from materialization.sources.files import resolve_source
+from materialization.stores.columns import INSTANT
+from materialization.transforms.encoding.kinds import KINDS
+from registry.spec.encodes import STEPS, EncodeSpec, FitRange
+from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec, write_parquet
+
+START, TO = at("2024-01-01"), at("2024-02-01")
+RANGE = FitRange(start="2024-01-01", to="2024-02-01")
+#: Ten minutes apart: the range has the first 4,464 of them.
+APART = timedelta(minutes=10)
+
+
+def encoded_spec(*steps, kind="float64", fit=RANGE):
+    spec = make_spec(features=[("y", kind, "x")])
+    encode = msgspec.convert({"steps": list(steps)}, EncodeSpec)
+    if encode.is_fitted:
+        encode = msgspec.structs.replace(encode, fit=fit)
+    feature = msgspec.structs.replace(spec.features[0], encode=encode)
+    return msgspec.structs.replace(
+        spec, view=msgspec.structs.replace(spec.view, features=(feature,))
+    )
+
+
+def write(folder, values, kind):
+    schema = pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", kind)])
+    rows = [{"k": n, "event": START + n * APART, "x": x} for n, x in enumerate(values)]
+    write_parquet(folder, rows, schema)
+
+
+def fit_here(spec, folder):
+    """Return the parameters of y, found out as the child does."""
+    job = FitJob(spec, resolve_source(spec.source, root=str(folder)), ("y",))
+    said = io.StringIO()
+    sandbox_run.run(Envelope(job, LIMITS, str(folder)), told=io.BytesIO(), report=said)
+    report = msgspec.json.decode(said.getvalue(), type=Report)
+    if report.error is not None:
+        raise from_report(report.error)
+    return report.fit.parameters["y"]
+
+
+def fitted(spec, folder):
+    """Return the spec with its parameters, as they come back from being stored."""
+    if not spec.fitted_features:
+        return spec
+    kept = msgspec.json.decode(msgspec.json.encode(fit_here(spec, folder)))
+    return msgspec.structs.replace(spec, fitted={"y": tuple(kept)})
+
+
+DOUBLE = pa.float64()
+
+
+def applied(values, *steps, folder, kind=DOUBLE, gives="float64"):
+    """Return what is stored of each value, in order."""
+    write(folder, values, kind)
+    spec = fitted(encoded_spec(*steps, kind=gives), folder)
+    table, _ = compute_here(spec, folder)
+    return table.sort_by("k")["y"].to_pylist()
+
+
+def inside(values):
+    """Return the values in the range."""
+    return [x for n, x in enumerate(values) if START + n * APART < TO]
+
+
+def as_column(values):
+    return np.array([[math.nan if x is None else x] for x in values], dtype=float)
+
+
+def numbers(seed, count=6000):
+    """Return numbers of several sizes, some null and some NaN, and other ones after the range."""
+    source = random.Random(seed)
+    sizes = [source.choice([1.0, 1e-3, 1e6]) for _ in range(3)]
+
+    def one(n):
+        if source.random() < 0.05:
+            return source.choice([None, math.nan])
+        return source.gauss(n / count, 1) * source.choice(sizes)
+
+    return [one(n) for n in range(count)]
+
+
+def same_numbers(found, wanted):
+    for got, want in zip(found, wanted, strict=True):
+        if want is None or got is None:
+            assert got is want
+        else:
+            assert got == pytest.approx(want, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+#: The scaler of scikit-learn for each step that has one.
+SCALERS = {
+    "standard": preprocessing.StandardScaler(),
+    "min_max": preprocessing.MinMaxScaler(),
+    "robust": preprocessing.RobustScaler(),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", SCALERS)
+def test_scaled_as_scikit_learn_scales(name, seed, tmp_path):
+    values = numbers(seed)
+    scaler = SCALERS[name].fit(as_column(inside(values)))
+
+    found = applied(values, name, folder=tmp_path)
+
+    wanted = scaler.transform(as_column(values))[:, 0]
+    # NaN and null are told apart by us only
+    same_numbers(found, [None if x is None else y for x, y in zip(values, wanted, strict=True)])
+
+
+@pytest.mark.parametrize("name", SCALERS)
+@pytest.mark.parametrize("value", [3.0, 0.1, 1e300, -7e-12])
+def test_a_constant_column_becomes_one_number(name, value, tmp_path):
+    found = applied([value] * 50, name, folder=tmp_path)
+
+    assert found == [0.0] * 50
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_one_row_is_enough(name, tmp_path):
+    assert applied([5.0], name, folder=tmp_path) == [0.0]
+
+
+def test_a_range_of_its_own_for_min_and_max(tmp_path):
+    step = {"step": "min_max", "low": -1, "high": 3}
+
+    assert applied([0.0, 5.0, 10.0], step, folder=tmp_path) == [-1.0, 1.0, 3.0]
+
+
+def test_whole_numbers_and_decimals_are_scaled(tmp_path):
+    assert applied([1, 2, 3], "min_max", folder=tmp_path, kind=pa.int32()) == [0.0, 0.5, 1.0]
+    many = [1, 2, None]
+    kind = pa.decimal128(10, 2)
+    assert applied(many, "min_max", folder=tmp_path, kind=kind) == [0.0, 1.0, None]
+
+
+def test_what_comes_later_lies_beyond_what_was_fitted(tmp_path):
+    values = [0.0, 1.0] * 2232 + [10.0, math.inf]
+
+    assert applied(values, "min_max", folder=tmp_path)[-2:] == [10.0, math.inf]
+
+
+LOGS = [(1.0, 0.0), (math.e, 1.0), (0.0, -math.inf), (math.inf, math.inf), (None, None)]
+
+
+def test_logarithms(tmp_path):
+    found = applied([x for x, _ in LOGS] + [-1.0, math.nan], "log", folder=tmp_path)
+
+    assert found[:-2] == [y for _, y in LOGS]
+    assert all(map(math.isnan, found[-2:]))
+
+
+def test_a_logarithm_of_more(tmp_path):
+    step = {"step": "log", "plus": 1}
+    values = [0.0, 1.0, 1e9, -1.0, 1e-7]
+
+    same_numbers(applied(values[:3], step, folder=tmp_path), np.log1p(values[:3]))
+    assert applied([-1.0], step, folder=tmp_path) == [-math.inf]
+
+
+def test_what_is_clipped_keeps_null_and_nan(tmp_path):
+    step = {"step": "clip", "min": 0, "max": 2.5}
+    values = [-1.0, 0.0, 1.5, 99.0, math.inf, -math.inf, None, math.nan]
+
+    found = applied(values, step, folder=tmp_path)
+
+    assert found[:-1] == [0.0, 0.0, 1.5, 2.5, 2.5, 0.0, None]
+    assert math.isnan(found[-1])
+
+
+def test_steps_are_fitted_to_what_the_ones_before_them_make(tmp_path):
+    values = [x if x is None else abs(x) for x in numbers(7)]
+    clipped = np.clip(as_column(inside(values)), 0.5, 100)
+    scaler = preprocessing.StandardScaler().fit(np.log(clipped))
+
+    steps = ({"step": "clip", "min": 0.5, "max": 100}, "log", "standard")
+    found = applied(values, *steps, folder=tmp_path)
+
+    wanted = scaler.transform(np.log(np.clip(as_column(values), 0.5, 100)))[:, 0]
+    same_numbers(found, [None if x is None else y for x, y in zip(values, wanted, strict=True)])
+
+
+WORDS = ["red", "green", "blue", "", "Ünïcode", "o'clock", "a,b", "x" * 300, "null", "-1", "\n"]
+
+
+def test_one_place_for_each_category(tmp_path):
+    source = random.Random(5)
+    values = [source.choice([*WORDS, None]) for _ in range(5000)] + ["unseen", "RED"]
+    encoder = preprocessing.OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    encoder.fit([[x] for x in inside(values) if x is not None])
+
+    found = applied(values, "one_hot", folder=tmp_path, kind=pa.string(), gives="list<float64>")
+
+    wanted = [None if x is None else encoder.transform([[x]])[0].tolist() for x in values]
+    assert found == wanted
+    assert found[-1] == [0.0] * len(WORDS)
+
+
+def test_whole_numbers_are_categories_in_their_order(tmp_path):
+    values = [10, 9, -3, 10]
+
+    found = applied(values, "one_hot", folder=tmp_path, kind=pa.int64(), gives="list<float32>")
+
+    assert found == [[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
+def test_the_commonest_categories_have_a_place(tmp_path):
+    step = {"step": "one_hot", "most": 2}
+    values = ["b", "a", "c", "c", "b", "d"]
+
+    found = applied(values, step, folder=tmp_path, kind=pa.string(), gives="list<float32>")
+
+    assert found == [[1, 0], [0, 0], [0, 1], [0, 1], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "words"),
+    [
+        ([None, None], ["standard"], "y: standard: no row of its range has a number"),
+        ([math.nan], ["robust"], "no row of its range has a number"),
+        ([1.0, math.inf], ["min_max"], "1 of 2 numbers of its range are infinite; put a clip"),
+        ([1e308, -1e308], ["min_max"], "its width is beyond every number"),
+        ([-1.0, 1.0, 0.0], ["log", "standard"], "1 of 2 numbers of its range are infinite"),
+    ],
+)
+def test_what_nothing_can_be_fitted_to_is_said(values, steps, words, tmp_path):
+    write(tmp_path, values, pa.float64())
+
+    with pytest.raises(FitFailed, match=words):
+        fit_here(encoded_spec(*steps), tmp_path)
+
+
+def test_a_range_without_rows_is_said(tmp_path):
+    write(tmp_path, [1.0], pa.float64())
+    spec = encoded_spec("standard", fit=FitRange(start="2023-01-01", to="2024-01-01"))
+
+    with pytest.raises(FitFailed, match="y: the source has no row from 2023-01-01 to 2024-01-01"):
+        fit_here(spec, tmp_path)
+
+
+def test_too_many_categories_are_said(tmp_path):
+    write(tmp_path, [f"c{n}" for n in range(1001)], pa.string())
+
+    with pytest.raises(FitFailed, match="more than 1,000 categories; say how many .*most: 100"):
+        fit_here(encoded_spec("one_hot", kind="list<float32>"), tmp_path)
+
+
+def test_without_parameters_nothing_is_stored_in_their_place(tmp_path):
+    write(tmp_path, [1.0], pa.float64())
+
+    with pytest.raises(NotFitted, match="y: what its encoding is fitted to is not at hand"):
+        compute_here(encoded_spec("standard"), tmp_path)
+
+
+def test_every_step_is_there():
+    assert set(KINDS) == set(STEPS.values())

@@ -1,0 +1,115 @@
+"""What an encoding must satisfy, rule by rule."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from registry.choices import Kind
+from registry.reading.parsing import parse_files
+from registry.reading.writing import written
+from registry.spec.encodes import Standard
+from tests.registry.reading.test_rules import ENTITY, KEY, SUM, feature, problems
+
+ENCODE, STEPS, FIT = "features[0].encode", "features[0].encode.steps", "features[0].encode.fit"
+RANGE = {"from": "2026-01-01", "to": "2026-07-01"}
+
+
+def encoded(*steps, kind="float64", fit=None, **more):
+    encode = {"steps": list(steps)} | ({"fit": fit} if fit else {})
+    return feature(type=kind, encode=encode, **more)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        encoded("standard", fit=RANGE),
+        encoded({"step": "standard"}, fit=RANGE, kind="float32"),
+        encoded({"step": "min_max", "low": -1, "high": 1}, fit=RANGE),
+        encoded("log"),
+        encoded({"step": "clip", "max": 5}, {"step": "log", "plus": 1}),
+        encoded({"step": "clip", "min": 0}, "robust", fit=RANGE | {"edition": 2}),
+        encoded("one_hot", kind="list<float32>", fit=RANGE | {"to": "2026-07-01T12:00:00+02:00"}),
+    ],
+)
+def test_an_encoding_that_is_well_written(definition):
+    assert problems(definition) == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "key", "words"),
+    [
+        (encoded(fit=RANGE), STEPS, "x: encode: needs at least one step"),
+        (encoded("standrad", fit=RANGE), f"{STEPS}[0]", "Did you mean 'standard'"),
+        (encoded("clip"), f"{STEPS}[0]", "'clip' has parameters"),
+        (encoded({"step": "clip"}), f"{STEPS}[0]", "clip needs min, max or both"),
+        (encoded({"step": "clip", "min": 2, "max": 1}), f"{STEPS}[0]", "min 2.* is above max 1"),
+        (encoded({"step": "clip", "mn": 2}), f"{STEPS}[0].mn", "mean 'min'"),
+        (encoded({"step": "log", "plus": float("inf")}), f"{STEPS}[0].plus", "no number to comp"),
+        (encoded({"step": "min_max", "low": 1}, fit=RANGE), f"{STEPS}[0]", "low 1.* is not below"),
+        (encoded({"step": "min_max", "lo": 1}, fit=RANGE), f"{STEPS}[0].lo", "mean 'low'"),
+        (encoded(*["log"] * 17), STEPS, "17 steps; at most 16"),
+        (encoded("standard"), FIT, "standard is fitted; say on which rows"),
+        (encoded("log", fit=RANGE), FIT, "none of its steps is fitted; leave fit out"),
+        (encoded("standard", fit={"from": "2026-01-01"}), f"{FIT}.to", "required and missing"),
+        (encoded("standard", fit=RANGE | {"since": 1}), f"{FIT}.since", "unknown key"),
+        (encoded("standard", fit=RANGE | {"to": "July"}), f"{FIT}.to", "'July' is no day or inst"),
+        (encoded("standard", fit=RANGE | {"to": "2026-01-01"}), FIT, "let `to` be after `from`"),
+        (encoded("standard", fit=RANGE | {"edition": 0}), f"{FIT}.edition", "from 1 to 10000"),
+        (encoded("one_hot", fit=RANGE), "features[0].type", "gives a list, which no float64 holds"),
+        (encoded("standard", kind="int64", fit=RANGE), "features[0].type", "write float64 or flo"),
+        (
+            encoded("one_hot", "standard", kind="list<float32>", fit=RANGE),
+            f"{STEPS}[1]",
+            "standard takes numbers, and one_hot before it gives a list; it is the last step",
+        ),
+        (
+            encoded("log", "one_hot", kind="list<float32>", fit=RANGE),
+            f"{STEPS}[1]",
+            "one_hot takes categories, and log before it gives numbers",
+        ),
+        (
+            encoded({"step": "one_hot", "most": 1001}, kind="list<float32>", fit=RANGE),
+            f"{STEPS}[0].most",
+            "from 1 to 1000",
+        ),
+        (encoded("log", mask="hash"), ENCODE, "x has a mask"),
+        (
+            encoded("log", column="a_sum_3d") | {"aggregations": SUM, "schedule": {"every": "1h"}},
+            ENCODE,
+            "x is an aggregate",
+        ),
+        (ENTITY | {"join_keys": [{**KEY, "encode": {}}]}, "join_keys[0].encode", "unknown key"),
+    ],
+)
+def test_an_encoding_that_is_refused(definition, key, words):
+    found = problems(definition)
+
+    assert any(where == key and re.search(words, message) for where, message in found), found
+
+
+TEXT = """kind: FeatureView
+name: v
+entities: [e]
+source: s
+features:
+  - name: x
+    type: float64
+    encode:
+      steps: [{step: clip, min: 0.0}, standard]
+      fit: {from: '2026-01-01', to: '2026-07-01'}
+"""
+
+
+def test_what_is_written_reads_back_as_the_same():
+    (definition,) = parse_files([("a.yaml", TEXT)])
+
+    text = written(Kind.FEATURE_VIEW, definition.spec)
+
+    (again,) = parse_files([("a.yaml", text)])
+    assert again.spec == definition.spec
+    assert definition.spec.features[0].encode.all_steps[1] == Standard()
+    assert definition.spec.features[0].encoded == (
+        "clip (min 0.0), standard, fitted on 2026-01-01 to 2026-07-01"
+    )
