@@ -245,7 +245,7 @@ def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
 
 @_of_transform.register(Python)
 def _(transform: Python, spec: FeatureViewSpec) -> Iterator[Found]:
-    yield from python_problems(transform.call, spec)
+    yield from python_problems(transform.python, spec)
 
 
 @_of_transform.register(Aggregations)

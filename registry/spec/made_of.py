@@ -55,9 +55,11 @@ class MadeOf(NamedTuple):
     told_beside: frozenset[str]
     #: Views and features it is computed from.
     features: frozenset[tuple[str, str]]
-    #: What of them it tells only, and the SQL that makes what is masked; empty: a column as it is.
+    #: What of them it tells only, the keys of what makes the values that are masked, and what
+    #: they say, with what is installed of it; empty: a column as it is.
     mask: Mask | None = None
-    masked_sql: str = ""
+    maker: str = ""
+    made_by: str = ""
     #: How many whole numbers the edges of all buckets of its column leave alone with themselves.
     alone: int = 0
 
@@ -82,7 +84,7 @@ class MadeOf(NamedTuple):
 
     def mask_said(self) -> str:
         """Say what the mask leaves to be told of the values, in words."""
-        made = " of what `sql` or `where` makes" if self.masked_sql else ""
+        made = f" of what {self.maker} makes" if self.maker else ""
         said = f"{mask_words(self.mask)}{made}"
         if not self.alone:
             return said
@@ -98,7 +100,7 @@ class MadeOf(NamedTuple):
         """Return whether nothing that the other is made of, and tells of it, is lacking here."""
         is_there = not other.tells_of or self.place.is_that_of(other.place)
         has_all = self.tells_of >= other.tells_of and self.features >= other.features
-        if self.mask is not None and self.masked_sql != other.masked_sql:
+        if self.mask is not None and self.made_by != other.made_by:
             return False  # what a mask tells hangs on what it is laid over, and on which rows
         return is_there and has_all and not tells_more(self.mask, other.mask)
 
@@ -112,8 +114,12 @@ def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
         parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
         made = MadeOf(feature.name, feature.sensitivity, place, *parts)
         if feature.mask is not None:
-            sql, alone = spec.view.sql or spec.view.where or "", _alone(feature, spec)
-            made = made._replace(mask=feature.mask, masked_sql=sql, alone=alone)
+            made = made._replace(
+                mask=feature.mask,
+                maker=" and ".join(f"`{key}`" for key in spec.makers),
+                made_by=spec.made_by,
+                alone=_alone(feature, spec),
+            )
         yield made
 
 
@@ -123,7 +129,7 @@ def _alone(feature: FeatureSpec, spec: VersionSpec) -> int:
     None of a column that has fractions.
     """
     kind = spec.schema.types.get(feature.source_column, "") if spec.schema else ""
-    if not edges_of(feature.mask) or spec.view.sql is None and kind.startswith(_FRACTIONS):
+    if not edges_of(feature.mask) or not spec.transform.maker and kind.startswith(_FRACTIONS):
         return 0
     over = [each for each in spec.features if each.source_column == feature.source_column]
     edges = {edge_of(edge) for each in over for edge in edges_of(each.mask)}

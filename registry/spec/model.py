@@ -216,6 +216,19 @@ class VersionSpec(Spec, frozen=True):
         return self.taken(schema=None, code=None)
 
     @property
+    def makers(self) -> dict[str, str]:
+        """What makes the values of its features of the source's columns, by the view's keys."""
+        transform = self.transform
+        found = {str(transform.key): transform.maker, "where": self.view.where or ""}
+        return {key: said for key, said in found.items() if said}
+
+    @property
+    def made_by(self) -> str:
+        """All of that, with what is installed of it; empty: they are the columns."""
+        code = [self.code.sha256] if self.code is not None else []
+        return "\n".join([*self.makers.values(), *code])
+
+    @property
     def has_masks(self) -> bool:
         return any(feature.mask is not None for feature in self.features)
 

@@ -41,6 +41,13 @@ class Transform(Spec, frozen=True):
     #: Expressions of its author's choose its rows or make its values: whether there is a row, or a
     #: null, answers any question about the source. So do a view's conditions (``view.asks``).
     asks: ClassVar[bool] = False
+    #: What computes it is installed beside us, and may be another by now though nobody wrote so.
+    is_installed: ClassVar[bool] = False
+
+    @property
+    def maker(self) -> str:
+        """What makes the values that masks are laid over; empty: they are the source's columns."""
+        return ""
 
     @classmethod
     def of(cls, view: FeatureViewSpec) -> Self | None:
@@ -77,6 +84,10 @@ class RowSql(Transform, frozen=True):
     asks = True
     sql: str
 
+    @property
+    def maker(self) -> str:
+        return self.sql
+
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
         return columns_read(self.sql)
 
@@ -90,10 +101,15 @@ class Python(Transform, frozen=True):
     key = "python"
     changed = "Python function changed"
     asks = True
-    call: PythonCall
+    is_installed = True
+    python: PythonCall
+
+    @property
+    def maker(self) -> str:
+        return self.python.function
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
-        return self.call.columns or None
+        return self.python.columns or None
 
 
 class Aggregations(Transform, frozen=True):

@@ -10,6 +10,8 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from lib.errors import AssayError, Conflict
 from registry.breakage import services_broken_by
 from registry.choices import State
@@ -79,6 +81,7 @@ def make_packet(
         "impact": services_using(view),
         "derived": [str(each) for each in derived_of(view.project, view.name)],
         "breaks": services_broken_by(version),
+        **({"code": to_builtins(version.spec.code)} if version.spec.code else {}),
         "source": {
             "rows": report.rows,
             "first_event": report.first_event.isoformat() if report.first_event else None,

@@ -42,9 +42,10 @@ def look_ahead(
     """Look at each view's source as the view would read it now; the look returned remembers.
 
     What is registered as it is sent is left alone, and reported ``AsRegistered``: its runs say when
-    the source is another. With ``submit`` drafts are looked at all the same, for a submission tells
-    what there is now; with ``look_all`` everything is. A view that names what is not there is left
-    out: storing it says so. A source that no view of the request reads is looked at by itself.
+    the source is another. What calls an installed function is looked at: that may be another. With
+    ``submit`` drafts are looked at all the same, for a submission tells what there is now; with
+    ``look_all`` everything is. A view that names what is not there is left out: storing it says so.
+    A source that no view of the request reads is looked at by itself.
     """
     known = _Known(definitions, project)
     seen: dict[str, Look] = {}
@@ -91,7 +92,7 @@ def _note(
 def _as_registered(spec: VersionSpec, project: Project, *, submit: bool) -> AsRegistered | None:
     """Return the report of a version that says the same but for its schema; None: there is none."""
     view = FeatureView.objects.filter(project=project, name=spec.view.name).first()
-    if view is None:
+    if view is None or spec.transform.is_installed:
         return None
     unfinished = view.versions.filter(state__in=(State.DRAFT, State.IN_REVIEW)).order_by("-id")
     base = base_version(view, spec)
