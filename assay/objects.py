@@ -162,6 +162,9 @@ class DataSource(Definition):
     as it was observed). ``lookback`` is how far each run looks back for rows that arrived late.
 
     *file*: ``path``, a file or a glob below ``root``.
+
+    *delta*: ``path``, the folder of a Delta table below ``root``; its newest version at each run,
+    or ``table_version``, or the version that was the newest ``as_of`` an instant.
     """
 
     kind = "DataSource"
@@ -173,6 +176,8 @@ class DataSource(Definition):
     lookback: Duration | None = None
     path: str | None = None
     root: str | None = None
+    table_version: int | None = None
+    as_of: Instant | None = None
     description: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] | None = None

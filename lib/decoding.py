@@ -14,13 +14,17 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import UnionType
     from typing import Any
 
 T = TypeVar("T")
 
 
-def json_reader(kind: type[T]) -> Callable[[bytes | str], T]:
-    """Return what reads JSON as ``kind``. Call it while a module is imported."""
+def json_reader(kind: type[T] | UnionType) -> Callable[[bytes | str], T]:
+    """Return what reads JSON as ``kind``. Call it while a module is imported.
+
+    Of a union nobody infers ``T``: annotate what it gives.
+    """
     read: Callable[[bytes | str], T] = msgspec.json.Decoder(kind).decode
     return read
 
@@ -31,7 +35,7 @@ def msgpack_reader(kind: type[T]) -> Callable[[bytes], T]:
     return read
 
 
-def converter(kind: type[T], *, strict: bool = True) -> Callable[[Any], T]:
+def converter(kind: type[T] | UnionType, *, strict: bool = True) -> Callable[[Any], T]:
     """Return what makes a ``kind`` of dicts, lists and scalars. Call it while a module is imported.
 
     ``strict`` is false where every scalar came as text.

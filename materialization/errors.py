@@ -47,6 +47,23 @@ class SourceFileUnreadable(Invalid):
     code = "source_file_unreadable"
 
 
+class SourceFileGone(Unavailable):
+    """A file that was there when it was looked for, and is not when it is read: vacuumed, moved.
+
+    The same job may succeed once it is looked for again.
+    """
+
+    code = "source_file_gone"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was there a moment ago and is gone: it was vacuumed or moved while it was"
+            " read. Nothing of what was read is stored, and a run is tried again; keep files that"
+            " readers may have open (a longer retention of the vacuum).",
+            path=path,
+        )
+
+
 class SourceFolderTooLarge(Invalid):
     """A pattern under which more names lie than one look may walk over."""
 
@@ -174,6 +191,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceFileUnsupported,
     SourceFolderUnreadable,
     SourceFileUnreadable,
+    SourceFileGone,
     SourceFolderTooLarge,
     SourceUnreadable,
     SourceDrifted,

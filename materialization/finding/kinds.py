@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from materialization.finding.delta import DeltaTableFinder
 from materialization.sources.files import FilesKind
-from registry.spec.sources import FileSource
+from registry.spec.sources import DeltaSource, FileSource
 
 if TYPE_CHECKING:
     from materialization.sources.inputs import SourceInput
@@ -31,7 +32,10 @@ class Finder(Protocol):
         """
 
 
-FINDERS: dict[type[SourceSpec], Finder] = {FileSource: FilesKind()}
+FINDERS: dict[type[SourceSpec], Finder] = {
+    FileSource: FilesKind(),
+    DeltaSource: DeltaTableFinder(),
+}
 
 
 def find_source(source: Source, where: Where) -> SourceInput:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from lib.errors import AssayError
 from lib.sql_text import identifier
 from materialization.errors import (
     RowSqlFailed,
     RowSqlRefused,
     SourceDrifted,
+    SourceFileGone,
     SourceUnreadable,
     SourceValueInvalid,
     UnknownColumn,
@@ -25,10 +27,10 @@ from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.file_faults import DAMAGED, parquet_fault, text_fault
 from materialization.sources.kinds import open_source
+from materialization.sources.walking import is_gone
 from materialization.transforms.kinds import relation_of
 
 if TYPE_CHECKING:
-    from lib.errors import AssayError
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
     from registry.spec.model import VersionSpec
@@ -54,6 +56,9 @@ class Opening:
     def told(self, error: Exception) -> AssayError:
         """Return the error that a person can act on, with the file and the row it is about."""
         source, opened = self._source, self._opened
+        gone = next(filter(is_gone, source.paths), None)
+        if gone is not None and not isinstance(error, AssayError):
+            return SourceFileGone(gone)
         try:
             if source.format == "csv" and (fault := csv_fault(error, source.paths)) is not None:
                 return fault

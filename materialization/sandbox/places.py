@@ -82,6 +82,8 @@ def place_of(
 
 def files_of(source: SourceInput) -> str:
     """Return the words for files that are all alike."""
+    if not source.paths:
+        return "the source"
     more = len(source.paths) - 1
     return f"{source.paths[0]} and {more} more" if more else source.paths[0]
 
@@ -100,7 +102,7 @@ def _first_failing(
     value: Value | None,
 ) -> Place | None:
     error = None
-    if len(source.paths) > 1 and _size(source) > MAX_BYTES:
+    if not source.paths or len(source.paths) > 1 and _size(source) > MAX_BYTES:
         return None
     while len(source.paths) > 1:
         middle = len(source.paths) // 2

@@ -93,9 +93,9 @@ def resolve_source(
     :raises SourceFileUnsupported: what is no file of a format we read, or a name DuckDB would
         expand.
     """
-    _refuse_escape(source.path)
+    refuse_escape(source.path)
     closed = [Path(directory).resolve() for directory in forbidden]
-    _require_root(root, name)
+    require_root(root, name)
     named = _named(source.path, Path(root).resolve(), closed)
     if not named.files:
         hidden = f" Hidden files match no wildcard, as {named.left[0]}." if named.left else ""
@@ -115,7 +115,7 @@ def resolve_source(
     )
 
 
-def _require_root(root: str, name: str) -> None:
+def require_root(root: str, name: str) -> None:
     """:raises SourceFolderUnreadable: it is not mounted; what else is wrong with it a walk says."""
     try:
         Path(root).stat()
@@ -203,9 +203,14 @@ def _refuse_tables(files: Iterable[Path], root: Path) -> None:
             continue
         for log, name in _TABLE_LOGS.items():
             if any(folder.glob(log)):
+                instead = (
+                    f"say `type: delta` and `path: {folder.relative_to(root)}`."
+                    if name == "a Delta"
+                    else "write its rows to files of their own, and name those."
+                )
                 raise SourceFileUnsupported(
                     f"{folder} is {name} table, and its folder also holds files that the table "
-                    "no longer has; write its rows to files of their own, and name those.",
+                    f"no longer has; {instead}",
                     path=str(folder),
                 )
 
@@ -236,12 +241,18 @@ def _decoded(value: str) -> str:
         return value
 
 
-def _refuse_escape(path: str) -> None:
+def refuse_escape(path: str) -> None:
     if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
         raise SourceOutsideRoots(
             f"source path {path!r} leaves its root; write it relative to the root's directory.",
             path=path,
         )
+
+
+def refuse_expanded(path: Path) -> None:
+    """:raises SourceFileUnsupported: a name that DuckDB would take for a pattern."""
+    if _GLOB_CHARACTERS & set(str(path)):
+        raise SourceFileUnsupported(f"{path}: rename it without * ? [ ].", path=str(path))
 
 
 def _ending(path: Path) -> str:
@@ -262,8 +273,7 @@ def _format_of(paths: Sequence[Path]) -> FormatName:
             endings=names,
         )
     for path in paths:
-        if _GLOB_CHARACTERS & set(str(path)):
-            raise SourceFileUnsupported(f"{path}: rename it without * ? [ ].", path=str(path))
+        refuse_expanded(path)
         if path.stat().st_size == 0:
             raise SourceFileEmpty(
                 f"{path} has 0 bytes; write it again, or take it away.", path=str(path)

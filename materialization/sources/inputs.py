@@ -6,7 +6,7 @@ Not for finding it (each kind does) or for reading it (``reading``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -67,5 +67,59 @@ def _part(path: str) -> Part:
     return Part(path, identity, stat.st_ctime, stat.st_size)
 
 
+class DeltaColumn(msgspec.Struct, frozen=True):
+    """A column as a Delta table's log has it: its type in the engine's words.
+
+    ``stored_as`` is what files call it. A ``folder`` column stands in the log alone. ``refused``
+    says why it cannot be read; empty: it can.
+    """
+
+    name: str
+    type: str
+    stored_as: str
+    folder: bool = False
+    refused: str = ""
+
+
+class DeltaFile(msgspec.Struct, frozen=True):
+    """A file of a snapshot: its identity is its log's.
+
+    ``folders`` has the values of the folder columns as text; ``deleted`` which of its rows are no
+    rows of the table any more, see ``row_marks``.
+    """
+
+    path: str
+    identity: str
+    size: int
+    folders: dict[str, str | None] = {}
+    deleted: bytes = b""
+
+
+class DeltaFiles(msgspec.Struct, frozen=True, tag="delta"):
+    """The files of one snapshot of a Delta table, by path, and what its log says of them."""
+
+    files: tuple[DeltaFile, ...]
+    columns: tuple[DeltaColumn, ...]
+    #: Which snapshot it is, for messages.
+    version: int
+    format: ClassVar[FormatName] = "parquet"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(file.path for file in self.files)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the files as the log has them: whole since they are in it, and never written to.
+
+        :raises OSError: never; that one is gone is found out by whoever opens it.
+        """
+        return tuple(Part(file.path, file.identity, 0.0, file.size) for file in self.files)
+
+    def only(self, names: Collection[str]) -> DeltaFiles:
+        """Return the same snapshot with no other parts than these."""
+        kept = tuple(file for file in self.files if file.path in names)
+        return msgspec.structs.replace(self, files=kept)
+
+
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.
-SourceInput: TypeAlias = SourceFiles
+SourceInput: TypeAlias = SourceFiles | DeltaFiles

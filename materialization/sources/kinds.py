@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from materialization.sources.delta import DeltaTableKind
 from materialization.sources.files import FilesKind
-from registry.spec.sources import FileSource
+from registry.spec.sources import DeltaSource, FileSource
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,7 +34,10 @@ class SourceKind(Protocol):
         """
 
 
-KINDS: dict[type[SourceSpec], SourceKind] = {FileSource: FilesKind()}
+KINDS: dict[type[SourceSpec], SourceKind] = {
+    FileSource: FilesKind(),
+    DeltaSource: DeltaTableKind(),
+}
 
 
 def open_source(

@@ -109,9 +109,13 @@ def _parquet_layout(
     )
 
 
-def parquet_sql(paths: Sequence[str]) -> str:
-    """Return the table function that reads the files; folders' names are no columns to it."""
+def parquet_sql(paths: Sequence[str], *, numbered: bool = False) -> str:
+    """Return the table function that reads the files; folders' names are no columns to it.
+
+    Rows are ``numbered`` in ``file_row_number``, from 0 in each file.
+    """
     options = "union_by_name = true, hive_partitioning = false, filename = '__file'"
+    options += ", file_row_number = true" if numbered else ""
     return f"read_parquet({text_list(paths)}, {options})"
 
 

@@ -6,20 +6,23 @@ Not for choosing files (``files``) or for what the rows become (``transforms``).
 
 from __future__ import annotations
 
+import hashlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from lib.sql_text import identifier, text_list, text_struct
-from materialization.errors import SourceDrifted, SourceUnreadable
-from materialization.sources.common_types import converted
+from materialization.sources.common_types import NOTHING, converted
 from materialization.sources.layouts import parquet_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import duckdb
+    import numpy as np
 
+    from lib.errors import AssayError
     from materialization.sources.layouts import Layout
 
 #: What a CSV file is. All of it is said, because what is not is guessed from the first rows, and
@@ -48,22 +51,28 @@ OPTIONS: dict[str, dict[str, str]] = {
     "jsonl": {"values": "as written"},
     "parquet": {},
 }
-_PARTITIONS = "folders"
+#: What a reader calls the number of a row in its file.
+ROW_NUMBER = "file_row_number"
 
 
 class DescribedFile(NamedTuple):
-    """One file: its own columns, and what the folders it lies in say."""
+    """One file: its own columns, and what the folders it lies in say; ``given`` are their types.
+
+    ``deleted`` has the numbers of rows that are left out.
+    """
 
     path: str
     layout: Layout
     folders: dict[str, str | None]
+    given: Mapping[str, str] = MappingProxyType({})
+    deleted: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         return (*self.layout, *(key for key in self.folders if key not in self.layout))
 
     def type_of(self, name: str) -> str:
-        return self.layout[name].type if name in self.layout else "VARCHAR"
+        return self.layout[name].type if name in self.layout else self.given.get(name, "VARCHAR")
 
 
 def csv_sql(paths: Sequence[str], layout: Layout) -> str:
@@ -78,18 +87,43 @@ def _positions(layout: Layout) -> Iterator[str]:
     return (f"c{number}" for number in range(last + 1))
 
 
-def store_partitions(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[DescribedFile], keys: Sequence[str]
-) -> None:
-    """Make the table of what each file's folders say, which its rows are joined with."""
-    if not keys:
-        return
-    columns: dict[str, list[str | None]] = {"__file": [file.path for file in files]}
-    columns |= {f"v{n}": [file.folders.get(key) for file in files] for n, key in enumerate(keys)}
-    connection.register(
-        "given", pa.table({n: pa.array(v, pa.string()) for n, v in columns.items()})
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_PARTITIONS} AS SELECT * FROM given")
+class Beside(NamedTuple):
+    """Tables of what files do not say themselves, which their rows are joined with.
+
+    They are another for other files: what was opened before is still read by its own.
+    """
+
+    keys: tuple[str, ...]
+    folders: str
+    deleted: str
+
+
+def store_beside(connection: duckdb.DuckDBPyConnection, files: Sequence[DescribedFile]) -> Beside:
+    """Make the tables of what each file's folders say and of the rows that are left out."""
+    keys = tuple(sorted({key for file in files for key in file.folders if key not in file.layout}))
+    said = "\n".join([*keys, *(file.path for file in files)])
+    mark = hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()[:16]
+    beside = Beside(keys, f"folders_{mark}", f"deleted_{mark}")
+    if keys:
+        columns: dict[str, list[str | None]] = {"__file": [file.path for file in files]}
+        for number, key in enumerate(keys):
+            columns[f"v{number}"] = [file.folders.get(key) for file in files]
+        texts = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        _store(connection, beside.folders, pa.table(texts))
+    with_deleted = [file for file in files if file.deleted is not None]
+    if with_deleted:
+        _store(connection, beside.deleted, pa.concat_tables(map(_deleted_rows, with_deleted)))
+    return beside
+
+
+def _deleted_rows(file: DescribedFile) -> pa.Table:
+    rows = pa.array(file.deleted, pa.int64())
+    return pa.table({"__file": pa.repeat(file.path, len(rows)), "number": rows})
+
+
+def _store(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("given", rows)
+    connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} AS SELECT * FROM given")
     connection.unregister("given")
 
 
@@ -97,25 +131,29 @@ def union_sql(
     format: str,  # noqa: A002 - the word the definitions use
     files: Sequence[DescribedFile],
     types: Mapping[str, str],
-    holders: Mapping[str, DescribedFile],
+    beside: Beside,
     *,
-    agreed: bool,
+    unlike: Callable[[DescribedFile, str, str, str], AssayError],
 ) -> str:
     """Return the sub-select of all rows, each file read by its own layout and then of ``types``.
 
-    ``agreed`` types are those the version took; ``holders`` has a file for each name, for messages.
+    ``unlike`` makes the error of a file's column, called so and so, that has one type and cannot
+    become another.
 
-    :raises SourceDrifted, SourceUnreadable: a file's column that cannot become the type.
+    :raises AssayError: that of ``unlike``.
     """
-    keys = sorted({key for file in files for key in file.folders if key not in file.layout})
     groups: dict[tuple[object, ...], list[DescribedFile]] = {}
     for file in files:
         own = tuple(file.layout.items()) if format == "csv" else _own(file, types)
-        groups.setdefault((own, tuple(sorted(file.folders))), []).append(file)
-    selects = [
-        _select(format, group, types, keys, holders, agreed=agreed) for group in groups.values()
-    ]
-    return f"({' UNION ALL '.join(selects)})"
+        by = (own, tuple(sorted(file.folders)), file.deleted is None)
+        groups.setdefault(by, []).append(file)
+    selects = [_select(format, group, types, beside, unlike) for group in groups.values()]
+    return f"({' UNION ALL '.join(selects) or _no_rows(types)})"
+
+
+def _no_rows(types: Mapping[str, str]) -> str:
+    nulls = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(n)}" for n, kind in types.items())
+    return f"SELECT {nulls} WHERE false"
 
 
 def _own(file: DescribedFile, types: Mapping[str, str]) -> tuple[object, ...]:
@@ -126,39 +164,33 @@ def _select(
     format: str,  # noqa: A002
     group: Sequence[DescribedFile],
     types: Mapping[str, str],
-    keys: Sequence[str],
-    holders: Mapping[str, DescribedFile],
-    *,
-    agreed: bool,
+    beside: Beside,
+    unlike: Callable[[DescribedFile, str, str, str], AssayError],
 ) -> str:
     first, paths = group[0], [file.path for file in group]
     chosen = []
     for name, want in types.items():
-        have = first.type_of(name) if name in first.names else '"NULL"'
-        value = converted(_value(first, name, keys), have, want, column=name)
+        have = first.type_of(name) if name in first.names else NOTHING
+        value = converted(_value(first, name, beside.keys), have, want, column=name)
         if value is None:
-            raise _other_type(first, name, have, want, holders[name], agreed=agreed)
+            raise unlike(first, name, have, want)
         chosen.append(f"{value} AS {identifier(name)}")
-    reader = csv_sql(paths, first.layout) if format == "csv" else parquet_sql(paths)
-    joined = f" JOIN {_PARTITIONS} AS p USING (__file)" if keys else ""
+    numbered = first.deleted is not None
+    reader = (
+        csv_sql(paths, first.layout) if format == "csv" else parquet_sql(paths, numbered=numbered)
+    )
+    joined = f" JOIN {beside.folders} AS p USING (__file)" if beside.keys else ""
+    if numbered:
+        joined += (
+            f" ANTI JOIN {beside.deleted} AS d ON d.__file = f.__file AND d.number = f.{ROW_NUMBER}"
+        )
     return f"SELECT {', '.join(chosen)} FROM {reader} AS f{joined}"
 
 
 def _value(file: DescribedFile, name: str, keys: Sequence[str]) -> str:
     if name in file.layout:
         return f"f.{identifier(file.layout[name].reader)}"
-    return f"p.v{keys.index(name)}" if name in file.folders else "NULL"
-
-
-def _other_type(
-    file: DescribedFile, name: str, have: str, want: str, holder: DescribedFile, *, agreed: bool
-) -> SourceDrifted | SourceUnreadable:
-    if agreed:
-        return SourceDrifted(
-            f"{file.path}: column {name!r} is {have}; it was {want} when the version was submitted."
-            " Write the file again with that type, or submit a new version."
-        )
-    return SourceUnreadable(
-        f"{file.path}: column {name!r} is {have}, in {holder.path} it is {want}; write it with one "
-        "type in every file."
-    )
+    if name not in file.folders:
+        return "NULL"
+    said, kind = f"p.v{keys.index(name)}", file.type_of(name)
+    return said if kind == "VARCHAR" else f"CAST({said} AS {kind})"

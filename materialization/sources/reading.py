@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from lib.errors import AssayError
     from materialization.sources.inputs import SourceFiles
+    from materialization.sources.read_rows import ReadRows
     from registry.spec.model import VersionSpec
 
 
@@ -66,7 +67,7 @@ def open_files(
         the view reads and other files have; names it.
     :raises SourceDrifted: the files are not what the version took at submit.
     """
-    _refuse_other_sql(spec)
+    refuse_other_sql(spec)
     require_readable(source.paths)
     if spec.schema is not None and spec.schema.format != source.format:
         raise SourceDrifted(
@@ -75,6 +76,21 @@ def open_files(
         )
     read = read_json if source.format in ("json", "jsonl") else read_tables
     rows = read(connection, spec, source)
+    rows.notes.extend(_left_out(source))
+    return open_rows(connection, spec, rows, source.format, OPTIONS[source.format])
+
+
+def open_rows(
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    rows: ReadRows,
+    format: str,  # noqa: A002 - the word the definitions use
+    options: dict[str, str],
+) -> OpenedSource:
+    """Return the relation the view reads of rows, and what a version would take of their source.
+
+    :raises UnknownColumn, RowSqlRefused: the view's SQL is none of these rows'.
+    """
     _refuse_other_case(spec, rows.found)
     for path, where in spec.view.conditions().items():
         try:
@@ -88,11 +104,11 @@ def open_files(
     except duckdb.Error as exc:
         raise _unbound(exc, rows.found) from exc
     taken = tuple(SourceColumn(name=name, type=kind) for name, kind in sorted(rows.found.items()))
-    schema = SourceSchema(format=source.format, options=OPTIONS[source.format], columns=taken)
-    return OpenedSource(relation, columns, rows.found, schema, (*rows.notes, *_left_out(source)))
+    schema = SourceSchema(format=format, options=options, columns=taken)
+    return OpenedSource(relation, columns, rows.found, schema, tuple(rows.notes))
 
 
-def _refuse_other_sql(spec: VersionSpec) -> None:
+def refuse_other_sql(spec: VersionSpec) -> None:
     """What reached us was checked; here it may still be anything."""
     try:
         _ = spec.columns_read

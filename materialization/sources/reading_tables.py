@@ -5,6 +5,7 @@ Not for what each says (``layouts``) nor for the SQL that reads them (``readers`
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from materialization.errors import SourceDrifted, SourceFileUnsupported, SourceUnreadable
@@ -19,10 +20,10 @@ from materialization.sources.read_rows import (
     nameless_notes,
     refuse_alike,
 )
-from materialization.sources.readers import DescribedFile, store_partitions, union_sql
+from materialization.sources.readers import DescribedFile, store_beside, union_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     import duckdb
 
@@ -45,11 +46,11 @@ def read_tables(
         for path, layout, said in zip(source.paths, layouts, folders_of(source), strict=True)
     ]
     found = _Found(files)
-    types = _types(spec, found)
+    types = chosen_types(spec, found.types, unusable=found.unlike)
     _refuse_files(spec, files, found)
-    partitions = sorted({key for file in files for key in file.folders if key not in file.layout})
-    store_partitions(connection, files, partitions)
-    reader = union_sql(source.format, files, types, found.holders, agreed=spec.schema is not None)
+    beside = store_beside(connection, files)
+    unlike = partial(_other_type, holders=found.holders, agreed=spec.schema is not None)
+    reader = union_sql(source.format, files, types, beside, unlike=unlike)
     notes = [*_double_notes(files), *nameless_notes({file.path: file.layout for file in files})]
     return ReadRows(reader, found.types, notes)
 
@@ -82,26 +83,26 @@ class _Found:
             self.unlike.setdefault(name, file)
 
 
-def _types(spec: VersionSpec, found: _Found) -> dict[str, str]:
+def chosen_types(
+    spec: VersionSpec, found: Mapping[str, str], *, unusable: Container[str]
+) -> dict[str, str]:
     """Return the columns the relation has: all that are read, and of the others what can be.
 
-    Names an engine cannot tell apart, and types that files do not share, only matter when read.
+    Names an engine cannot tell apart, and ``unusable`` columns, only matter when read.
 
     :raises SourceUnreadable, SourceDrifted: two names that are read differ in case alone; a column
         that the version took is gone.
     """
     read = spec.columns_read
     taken = spec.schema.types if spec.schema is not None else {}
-    wanted = [name for name in (taken or found.types) if read is None or name in read]
-    if gone := [name for name in wanted if name not in found.types]:
-        raise SourceDrifted(gone_said(gone[0], taken[gone[0]], found.types))
-    if not taken:
-        wanted = [name for name in found.types if read is None or name in read]
+    wanted = [name for name in (taken or found) if read is None or name in read]
+    if gone := [name for name in wanted if name not in found]:
+        raise SourceDrifted(gone_said(gone[0], taken[gone[0]], found))
     refuse_alike(wanted)
     folded = {name.lower() for name in wanted}
-    types = {name: taken.get(name, found.types[name]) for name in wanted}
-    for name, kind in found.types.items():
-        if name.lower() not in folded and name not in found.unlike and refusal(kind) is None:
+    types = {name: taken.get(name, found[name]) for name in wanted}
+    for name, kind in found.items():
+        if name.lower() not in folded and name not in unusable and refusal(kind) is None:
             folded.add(name.lower())
             types[name] = kind
     return types
@@ -133,6 +134,26 @@ def _unlike(name: str, found: _Found) -> str:
     return (
         f"column {name!r} is {other.type_of(name)} in {other.path} and {found.types[name]} in "
         f"{one.path}; write it with one type in every file."
+    )
+
+
+def _other_type(
+    file: DescribedFile,
+    name: str,
+    have: str,
+    want: str,
+    *,
+    holders: Mapping[str, DescribedFile],
+    agreed: bool,
+) -> SourceDrifted | SourceUnreadable:
+    if agreed:
+        return SourceDrifted(
+            f"{file.path}: column {name!r} is {have}; it was {want} when the version was submitted."
+            " Write the file again with that type, or submit a new version."
+        )
+    return SourceUnreadable(
+        f"{file.path}: column {name!r} is {have}, in {holders[name].path} it is {want}; write it"
+        " with one type in every file."
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from materialization.errors import (
+    SourceFileGone,
     SourceFileUnreadable,
     SourceFolderTooLarge,
     SourceFolderUnreadable,
@@ -166,16 +167,30 @@ def folder_unreadable(folder: Path, error: OSError) -> SourceFolderUnreadable:
 def require_readable(paths: Iterable[str]) -> None:
     """Asked before any reader, which would say it its own way, or take the file for a broken one.
 
+    :raises SourceFileGone: one that is not there any more.
     :raises SourceFileUnreadable: a file that this process may not read; names it.
     """
     effective = os.access in os.supports_effective_ids
     for path in paths:
+        if is_gone(path):
+            raise SourceFileGone(path)
         if not os.access(path, os.R_OK, effective_ids=effective):
             raise SourceFileUnreadable(
                 f"{path} cannot be read (Permission denied); let the server's user read it, or"
                 " take it away.",
                 path=path,
             )
+
+
+def is_gone(path: str) -> bool:
+    """Say whether there is nothing of that name; what cannot be looked at is there."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def require_inside(path: Path, real: Path, root: Path) -> None:

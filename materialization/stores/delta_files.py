@@ -6,6 +6,7 @@ Not for committing them (``offline``) or for writing them: the sandbox does.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,16 @@ from materialization.stores.offline_protocol import BadStagedFile
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+#: What delta-rs reads otherwise than the file system does, or ends the process on.
+_UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
+
+
+def unusable_in(path: str) -> str | None:
+    """Return what of a table's path its library cannot read; None: nothing."""
+    found = _UNUSABLE.search(path)
+    return found[0] if found else None
 
 
 class StagedFile(NamedTuple):

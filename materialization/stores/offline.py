@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import shutil
 import time
 import uuid
@@ -23,7 +22,13 @@ from deltalake.exceptions import DeltaError
 from lib.errors import said
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
-from materialization.stores.delta_files import StagedFile, add_action, count_rows, read_staged
+from materialization.stores.delta_files import (
+    StagedFile,
+    add_action,
+    count_rows,
+    read_staged,
+    unusable_in,
+)
 from materialization.stores.offline_protocol import (
     BadStagedFile,
     Cared,
@@ -50,8 +55,6 @@ _CONFIGURATION = {
 }
 #: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
 _CUT_OFF = timedelta(microseconds=999)
-#: What delta-rs reads otherwise than the file system does, or ends the process on.
-_UNUSABLE = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -64,10 +67,10 @@ class DeltaOfflineStore(OwnFolders):
     def __init__(self, root: str | Path) -> None:
         """:raises OfflineStoreUnavailable: under such a path the tables' library finds no file."""
         super().__init__(root)
-        if unusable := _UNUSABLE.search(str(self.root)):
+        if (unusable := unusable_in(str(self.root))) is not None:
             raise OfflineStoreUnavailable(
                 f"the offline store cannot lie at {str(self.root)!r}: Delta Lake finds no file "
-                f"under a path with {unusable[0]!r}. Set OFFLINE_STORE to one without it."
+                f"under a path with {unusable!r}. Set OFFLINE_STORE to one without it."
             )
 
     def commit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -12,8 +13,11 @@ from registry.models.project import Project, is_name
 from registry.spec.model import EntitySpec
 from registry.spec.sources import Source
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _read_entity = json_reader(EntitySpec)
-_read_source = json_reader(Source)
+_read_source: Callable[[bytes | str], Source] = json_reader(Source)
 
 
 class CatalogObject(models.Model):

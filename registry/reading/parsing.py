@@ -27,18 +27,21 @@ from registry.spec.on_demand import OnDemandViewSpec
 from registry.spec.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sized
+    from collections.abc import Callable, Iterator, Sized
+    from types import UnionType
 
     from registry.reading.findings import Found
 
-STRUCTS: dict[Kind, type[Described]] = {
+STRUCTS: dict[Kind, type[Described] | UnionType] = {
     Kind.ENTITY: EntitySpec,
     Kind.DATA_SOURCE: Source,
     Kind.FEATURE_VIEW: FeatureViewSpec,
     Kind.ON_DEMAND_FEATURE_VIEW: OnDemandViewSpec,
     Kind.FEATURE_SERVICE: FeatureServiceSpec,
 }
-_READERS = {kind: converter(struct) for kind, struct in STRUCTS.items()}
+_READERS: dict[Kind, Callable[[Any], Any]] = {
+    kind: converter(struct) for kind, struct in STRUCTS.items()
+}
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_BYTES = 2_000_000
 #: Mistakes that are looked for; a text of nothing else would take as long as it pleases.
@@ -203,20 +206,21 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
 
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:
-    """Give short forms their long one: a time column may be its name alone, a start its day,
+    """Give short forms their long one: a time column may be its name alone, an instant its day,
     a function its name.
 
-    A start without a zone is UTC, so that the same instant is always written the same way.
+    An instant without a zone is UTC, so that the same one is always written the same way.
     """
     for key in ("event_timestamp", "created_timestamp"):
         if isinstance(body.get(key), str):
             body[key] = {"column": body[key]}
     if isinstance(body.get("python"), str):
         body["python"] = {"function": body["python"]}
-    if isinstance(body.get("start"), str):
-        with suppress(ValueError, OverflowError):
-            start = datetime.fromisoformat(body["start"])
-            body["start"] = (start if start.tzinfo else start.replace(tzinfo=UTC)).astimezone(UTC)
+    for key in ("start", "as_of"):
+        if isinstance(body.get(key), str):
+            with suppress(ValueError, OverflowError):
+                at = datetime.fromisoformat(body[key])
+                body[key] = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     return {key: value for key, value in body.items() if value is not None}
 
 

@@ -31,7 +31,7 @@ from registry.spec.model import (
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_expression, check_row_sql
-from registry.spec.sources import ENDINGS, FileSource, file_format
+from registry.spec.sources import ENDINGS, DeltaSource, FileSource, file_format
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
@@ -51,6 +51,8 @@ RESERVED = (
 )  # fmt: skip
 #: Years that stay representable whatever zone or window is taken off them.
 YEARS = range(1000, 9001)
+#: What a Delta log can count to.
+MAX_TABLE_VERSION = 2**63 - 1
 MAX_FEATURES = 500
 MAX_OWNER = 200
 #: Far beyond any definition: a list over its limit is told so and looked at no further.
@@ -102,6 +104,13 @@ def _(spec: EntitySpec) -> Iterator[Found]:
 
 @_rules.register(FileSource)
 def _(spec: FileSource) -> Iterator[Found]:
+    if not spec.path.strip():
+        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
+    elif file_format(spec.path) is None:
+        yield ("path",), f"{spec.path!r} must end in one of {ENDINGS}."
+    if spec.path.count("**") > 1:
+        twice = f"{spec.path[:100]!r} has ** more than once"
+        yield ("path",), f"{twice}; one crosses directories of any depth."
     yield from _path_rules(spec.path)
     yield from _root_rules(spec)
     yield from _time_rules(spec)
@@ -112,16 +121,27 @@ def _root_rules(spec: RootedSource) -> Iterator[Found]:
         yield ("root",), f"{spec.root[:100]!r} names no root; a name is as in sales."
 
 
+@_rules.register(DeltaSource)
+def _(spec: DeltaSource) -> Iterator[Found]:
+    if not spec.path.strip():
+        yield ("path",), "name the folder of a Delta table, as in lake/purchases."
+    if any(character in spec.path for character in "*?[]"):
+        yield ("path",), f"{spec.path[:100]!r} is a pattern; name the folder of one Delta table."
+    yield from _path_rules(spec.path)
+    yield from _root_rules(spec)
+    if spec.table_version is not None and not 0 <= spec.table_version <= MAX_TABLE_VERSION:
+        message = f"{spec.table_version} is no version of a table; they are counted from 0."
+        yield ("table_version",), message
+    if spec.as_of is not None and spec.as_of.year not in YEARS:
+        yield ("as_of",), f"{spec.as_of.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
+    if spec.as_of is not None and spec.table_version is not None:
+        yield ("as_of",), "table_version names the version already; leave one of them out."
+    yield from _time_rules(spec)
+
+
 def _path_rules(path: str) -> Iterator[Found]:
-    if not path.strip():
-        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
-    elif file_format(path) is None:
-        yield ("path",), f"{path!r} must end in one of {ENDINGS}."
     if len(path) > MAX_PATH:
         yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
-    if path.count("**") > 1:
-        message = f"{path[:100]!r} has ** more than once; one crosses directories of any depth."
-        yield ("path",), message
     if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
         yield ("path",), f"{path!r} leaves its root; write it relative to the root's directory."
 

@@ -32,6 +32,8 @@ EXAMPLES = {
     "event_timestamp": "purchased_at, or {column: loaded_ms, unit: ms}",
     "created_timestamp": "loaded_at, or {column: loaded_ms, unit: ms}",
     "lookback": "3d",
+    "table_version": "12",
+    "as_of": "2026-01-01",
     "column": "amount",
     "entities": "[customer]",
     "source": "purchases",

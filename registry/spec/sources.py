@@ -6,6 +6,7 @@ definition the kind is the word that ``type`` has.
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -115,10 +116,31 @@ class FileSource(RootedSource, frozen=True, kw_only=True, tag="file"):
     example = {"path": "data/events/*.parquet"}
 
 
+class DeltaSource(RootedSource, frozen=True, kw_only=True, tag="delta"):
+    """A Delta table under one root of the project; ``path`` is its folder.
+
+    The newest version at each run, unless one is named: by its number, or as the newest of an
+    instant.
+    """
+
+    example = {"path": "lake/purchases"}
+
+    table_version: int | None = None
+    as_of: datetime | None = None
+
+    def where(self) -> str:
+        at = f" version {self.table_version}" if self.table_version is not None else ""
+        at = f" as of {self.as_of:%Y-%m-%d %H:%M:%S} UTC" if self.as_of is not None else at
+        return f"{super().where()}{at}"
+
+    def path_within(self) -> str:
+        return f"{self.path}/**"
+
+
 #: A source of any kind; further kinds are added with ``|``.
-Source: TypeAlias = FileSource
+Source: TypeAlias = FileSource | DeltaSource
 #: The same by the word that ``type`` has.
-SOURCE_KINDS: dict[str, type[Source]] = {"file": FileSource}
+SOURCE_KINDS: dict[str, type[Source]] = {"file": FileSource, "delta": DeltaSource}
 
 
 FormatName = Literal["parquet", "csv", "json", "jsonl"]

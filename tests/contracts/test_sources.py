@@ -6,10 +6,13 @@ Not for what one kind does beside: ``tests/materialization/sources`` has that.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import msgspec
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from lib.errors import Invalid
 from materialization.compute.jobs import ComputeJob, Envelope
@@ -18,10 +21,11 @@ from materialization.errors import SourceFileUnreadable
 from materialization.finding.kinds import FINDERS, find_source
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import KINDS, open_source
-from registry.spec.sources import FileSource
+from registry.spec.sources import DeltaSource, FileSource, TimeColumn
 from tests.materialization.engine_cases import END, LIMITS, make_spec
 from tests.unreadable import entered, unreadable
 
+Mode = Literal["append", "overwrite"]
 ROWS = [("a", "2024-01-01", "1.10"), ("b", "2024-01-02", "x"), ("c", "2024-01-03", "")]
 
 
@@ -45,7 +49,31 @@ class FileWorld:
         (self.root / "more.csv").write_text(f"k,event,x\n{lines}")
 
 
-WORLDS = {FileSource: FileWorld}
+class DeltaWorld:
+    """A table in a folder that the project may read, and a file beside it that it may not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.root.mkdir()
+        self.secret = folder / "secret.csv"
+        self.secret.write_text("k,event,x\ns,2024-01-01,secret\n")
+        self.where = Whereabouts(root=str(self.root))
+        spec = make_spec("rows", keys=[("k", "string")], features=[("x", "string")])
+        source = DeltaSource(name="rows", path="rows", event_timestamp=TimeColumn(column="event"))
+        self.spec = msgspec.structs.replace(spec, source=source)
+
+    def write(self, rows: list[tuple[str, str, str]]) -> None:
+        self._write(rows, "overwrite")
+
+    def add_rows(self, rows: list[tuple[str, str, str]]) -> None:
+        self._write(rows, "append")
+
+    def _write(self, rows: list[tuple[str, str, str]], mode: Mode) -> None:
+        lines = [dict(zip(("k", "event", "x"), row, strict=True)) for row in rows]
+        write_deltalake(self.root / "rows", pa.Table.from_pylist(lines), mode=mode)
+
+
+WORLDS = {FileSource: FileWorld, DeltaSource: DeltaWorld}
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__struct_config__.tag)
@@ -106,11 +134,12 @@ def test_the_sandbox_opens_what_was_found_and_nothing_beside_it(world, tmp_path)
 def test_what_may_not_be_read_is_said_to_be_closed_and_not_broken(world, tmp_path):
     first, *_ = found(world).paths
     connection = duckdb.connect()
+    said = rf"{Path(first).name} cannot be read \(Permission denied"
 
     with (
         entered(tmp_path),
         unreadable(Path(first)),
-        pytest.raises(SourceFileUnreadable, match=r"rows.csv cannot be read \(Permission denied"),
+        pytest.raises(SourceFileUnreadable, match=said),
     ):
         open_source(connection, world.spec, found(world))
 

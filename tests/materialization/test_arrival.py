@@ -488,6 +488,27 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(cast, folder, change
         refuse_changed(work)
 
 
+# --- Folders that say something -------------------------------------------------------------------
+
+
+def test_rows_of_folders_are_all_stored_though_some_are_of_the_future(cast, sources):
+    """What later runs have to open is looked for in a few files at a time."""
+    for number in range(9):
+        folder = sources / "trips" / f"city={number}"
+        folder.mkdir(parents=True)
+        write(folder, "rows", (number, AT - HOUR, number), (number, AT + HOUR, 100))
+    source = SOURCE.replace("trips/*.parquet", "trips/*/*.parquet")
+    view = VIEW.replace(
+        "{name: trips, type: int64}", "{name: trips, type: int64}\n  - {name: city, type: string}"
+    )
+    version = make_version(cast, text=definitions(source, view))
+
+    run(version, AT)
+
+    asked = {"driver_id": list(range(9))}
+    assert online(version, asked, at=AT)["city"] == [str(number) for number in range(9)]
+
+
 # --- Weeks of files, made at random ---------------------------------------------------------------
 
 

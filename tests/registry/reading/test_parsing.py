@@ -127,7 +127,7 @@ def calling(function):
             "got text; write it as in {every: 1h}",
         ),
         (VIEW + "ttl: 30", 6, "ttl", "30", "expected text, got a number; write it as in 30d."),
-        (SOURCE.replace("file", "kafka"), 3, "type", "kafka", "Valid: file."),
+        (SOURCE.replace("file", "kafka"), 3, "type", "kafka", "Valid: file, "),
         (
             SOURCE.replace("t\n", "{column: t, unit: h}"),
             5,
