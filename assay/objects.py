@@ -107,7 +107,9 @@ class Python(_Part):
 
 @dataclass(frozen=True)
 class Feature(_Part):
-    """One feature of a view: what is stored, or for on-demand views computed by ``sql``.
+    """One feature of a view: what is stored, or what ``sql`` computes of others.
+
+    ``sql`` is for on-demand views, and for views that aggregate: an expression over their others.
 
     ``column`` where the source calls it otherwise. ``checks``, ``mask`` and ``encode`` are mappings
     as in YAML: ``{"not_null": 0.99, "min": 0}``, ``"hash"`` or ``{"bucket": [0, 10]}``,

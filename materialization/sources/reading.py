@@ -25,7 +25,7 @@ from materialization.sources.reading_json import read_json
 from materialization.sources.reading_tables import read_tables
 from materialization.sources.walking import require_readable
 from materialization.transforms.kinds import relation_of
-from materialization.transforms.row_sql import refuse_other_than_condition
+from materialization.transforms.row_sql import refuse_other_than_expression
 from registry.spec.row_sql import BadSql, columns_under, names_given
 from registry.spec.sources import SourceColumn, SourceSchema
 
@@ -120,7 +120,7 @@ def _refuse_no_condition(
     connection: duckdb.DuckDBPyConnection, where: str, reader: str, found: Mapping[str, str]
 ) -> None:
     """:raises RowSqlRefused, UnknownColumn: it is neither true nor false of a row of the source."""
-    refuse_other_than_condition(where)
+    refuse_other_than_expression(where)
     for name in columns_under(where):
         if name not in found:
             raise UnknownColumn(name, found)

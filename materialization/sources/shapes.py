@@ -49,6 +49,8 @@ def shapes(spec: VersionSpec, *, all_of: Iterable[str] = ()) -> dict[str, Shape]
 def _declared(spec: VersionSpec) -> Iterator[tuple[str, ValueType]]:
     outputs = spec.view.aggregate_outputs()
     for feature in spec.features:
+        if feature.sql is not None:
+            continue  # it is made of others
         if feature.mask is not None:
             continue  # it is a text until it is masked, as columns are that nothing declares
         if not outputs:

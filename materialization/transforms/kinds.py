@@ -13,7 +13,7 @@ from materialization.transforms.aggregation.transform import AggregationsKind
 from materialization.transforms.base import time_cast
 from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.python.kind import PythonKind
-from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_condition
+from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_expression
 from materialization.transforms.rows import Check, declared
 from registry.spec.transforms import Aggregations, Columns, Python, RowSql, Transform
 
@@ -81,7 +81,7 @@ def relation_of(spec: VersionSpec, reader: str) -> str:
     :raises RowSqlRefused: the view's own SQL is not one SELECT.
     """
     if spec.view.where is not None:
-        refuse_other_than_condition(spec.view.where)
+        refuse_other_than_expression(spec.view.where)
         reader = f"(SELECT * FROM {reader} WHERE (\n{spec.view.where}\n))"  # noqa: S608 - checked
     return kind_of(spec).relation(spec, reader)
 

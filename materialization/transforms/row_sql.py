@@ -27,12 +27,12 @@ class RowSqlKind(ColumnsKind):
         return f"(WITH {identifier(spec.rows_from.name)} AS (SELECT * FROM {reader})\n{sql}\n)"
 
 
-def refuse_other_than_condition(where: str) -> None:
+def refuse_other_than_expression(sql: str) -> None:
     """Stop what is no part of one SELECT, as ``refuse_other_than_select`` does.
 
     :raises RowSqlRefused: for several statements.
     """
-    refuse_other_than_select(f"SELECT (\n{where}\n)")
+    refuse_other_than_select(f"SELECT (\n{sql}\n)")
 
 
 def refuse_other_than_select(sql: str) -> None:

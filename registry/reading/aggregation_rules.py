@@ -16,6 +16,7 @@ from registry.spec.aggregate_functions import (
     function_name,
 )
 from registry.spec.durations import parse_duration
+from registry.spec.row_sql import check_expression, columns_under
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def _twice(spec: FeatureViewSpec) -> Iterator[Found]:
 def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
     outputs, hints = spec.aggregate_outputs(), 0
     for index, feature in enumerate(spec.features):
+        if feature.sql is not None:
+            yield from _derived_rules(index, feature, feature.sql, spec)
+            continue
         column = feature.source_column
         if column in outputs:
             yield from _output_type_rules(index, feature, outputs[column].function)
@@ -86,6 +90,33 @@ def _output_rules(spec: FeatureViewSpec) -> Iterator[Found]:
         hint = did_you_mean(column, outputs) if hints <= MAX_HINTS else ""
         path = ("features", index, "column" if feature.column else "name")
         yield path, f"the aggregations do not give {column!r}.{hint}"
+
+
+def _derived_rules(
+    index: int, feature: FeatureSpec, sql: str, spec: FeatureViewSpec
+) -> Iterator[Found]:
+    """Judge a feature that is computed out of others of the view."""
+    path: Path = ("features", index, "sql")
+    if feature.column is not None:
+        column: Path = ("features", index, "column")
+        yield column, f"{feature.name} has `sql`, which says what it is made of; leave this out."
+    if error := error_of(check_expression, sql):
+        yield path, error
+        return
+    known = [each.name for each in spec.features if each.sql is None]
+    columns = columns_under(sql)
+    if not columns:
+        yield path, f"{feature.name} names no feature of the view, as in a_sum_7d / a_sum_30d."
+    for column_name in columns:
+        if column_name in known:
+            continue
+        if column_name in spec.aggregate_outputs():
+            hint = " It is an output that no feature takes: add it to the features."
+        elif column_name in spec.expressions:
+            hint = " It has `sql` itself: write that out."
+        else:
+            hint = did_you_mean(column_name, known) if index < MAX_HINTS else ""
+        yield path, f"{column_name!r} is no aggregated feature of the view.{hint}"
 
 
 def _output_type_rules(

@@ -169,8 +169,11 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     if spec.inputs is not None:
         yield ("inputs",), "a FeatureView reads a source; inputs are for an OnDemandFeatureView."
     for index, feature in enumerate(spec.features):
-        if feature.sql is not None:
-            message = "a feature's own sql is for an OnDemandFeatureView; give the view `sql`."
+        if feature.sql is not None and not spec.aggregations:
+            message = (
+                "a feature's own sql is for a view with `aggregations` or an OnDemandFeatureView;"
+                " give the view `sql`."
+            )
             yield ("features", index, "sql"), message
     if spec.start is not None and spec.start.year not in YEARS:
         yield ("start",), f"{spec.start.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."

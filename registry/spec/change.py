@@ -102,7 +102,6 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
-        "expressions": "an expression changed",
     }
     for key, text in names.items():
         if before.get(key) != after.get(key):
@@ -166,6 +165,8 @@ def _one_feature(old: FeatureSpec, new: FeatureSpec) -> Iterator[Reason]:
     if old.source_column != new.source_column:
         moved = f"{old.source_column} became {new.source_column}"
         yield ChangeClass.MAJOR, f"feature {new.name}: column {moved}"
+    if old.sql != new.sql:
+        yield ChangeClass.MAJOR, f"feature {new.name}: expression changed"
     yield from _mask_reasons(old, new)
     yield from _encode_reasons(old, new)
     if old.sensitivity != new.sensitivity:

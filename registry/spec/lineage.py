@@ -16,8 +16,7 @@ from registry.spec.transforms import Aggregations, OnDemand, Python, RowSql
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from registry.spec.aggregations import AggregateOutput
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec, FeatureViewSpec, VersionSpec
 
     #: Finds the version that a reference reads; None: it cannot be had any more.
     Reading = Callable[[Reference], VersionSpec | None]
@@ -66,19 +65,22 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
         read = spec.columns_read if spec.columns_read is not None else frozenset(known)
         return {each.name: Origin(read or frozenset({EVERY}), chosen_by) for each in spec.features}
     if isinstance(transform, Aggregations):
-        outputs = spec.view.aggregate_outputs()
-        return {
-            each.name: _aggregated(outputs[each.source_column], chosen_by, known)
-            for each in spec.features
-            if each.source_column in outputs
-        }
+        return _aggregated(spec.view, chosen_by, known)
     return {each.name: Origin(frozenset({each.source_column}), chosen_by) for each in spec.features}
 
 
 def _aggregated(
-    output: AggregateOutput, chosen_by: frozenset[str], known: Collection[str]
-) -> Origin:
-    return Origin(frozenset({output.column}) | _named(output.where, known), chosen_by)
+    view: FeatureViewSpec, chosen_by: frozenset[str], known: Collection[str]
+) -> dict[str, Origin]:
+    outputs, made = view.aggregate_outputs(), dict[str, frozenset[str]]()
+    for each in view.features:
+        if each.sql is None and (output := outputs.get(each.source_column)) is not None:
+            made[each.name] = frozenset({output.column}) | _named(output.where, known)
+    for name, sql in view.expressions.items():
+        made[name] = frozenset[str]().union(*(made.get(each, ()) for each in columns_under(sql)))
+    return {
+        each.name: Origin(made[each.name], chosen_by) for each in view.features if each.name in made
+    }
 
 
 def _named(where: str | None, known: Collection[str]) -> frozenset[str]:

@@ -55,7 +55,8 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     mask: Mask | None = None
     #: The steps that make of the column's values what is stored; None: they are stored themselves.
     encode: EncodeSpec | None = None
-    #: The expression of a feature that is computed at the request; None for stored ones.
+    #: The expression of a feature that is computed out of others: at the request, or with those of
+    #: a view that aggregates. None where a column is stored.
     sql: str | None = None
 
     @property
@@ -130,7 +131,14 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     @property
     def asks(self) -> bool:
         """Whether expressions of its author's choose its rows or make its values."""
-        return bool(self.conditions()) or transform_of(self).asks
+        transform = transform_of(self)
+        is_derived = transform.is_stored and bool(self.expressions)
+        return bool(self.conditions()) or is_derived or transform.asks
+
+    @property
+    def expressions(self) -> dict[str, str]:
+        """The features that are computed out of others, and how."""
+        return {each.name: each.sql for each in self.features if each.sql is not None}
 
     def conditions(self) -> dict[tuple[str | int, ...], str]:
         """Return each condition over the rows of the source, by its place in the definition."""

@@ -135,7 +135,8 @@ class Aggregations(Transform, frozen=True):
 
     def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
         """The schedule makes the ticks; the TTL says how sparsely they are stored."""
-        return {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
+        expressions = {"expressions": view.expressions} if view.expressions else {}
+        return {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl), **expressions}
 
 
 class OnDemand(Transform, frozen=True):
@@ -150,7 +151,7 @@ class OnDemand(Transform, frozen=True):
         return ()
 
     def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
-        return {"expressions": {feature.name: feature.sql for feature in view.features}}
+        return {"expressions": view.expressions}
 
 
 #: Every kind that a key of the view asks for, in the order in which they are looked for.

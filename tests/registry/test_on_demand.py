@@ -66,7 +66,8 @@ def test_a_further_version_is_classified_and_waits_to_be_promoted(cast, approved
         version=applied.draft, packet_hash=seen(applied.draft), actor=cast.steward, at=AT
     )
 
-    assert (second.number, applied.reasons) == ("2.0.0", ["an expression changed"])
+    reasons = ["feature expected_fare: expression changed"]
+    assert (second.number, applied.reasons) == ("2.0.0", reasons)
     assert second.feature_view.default_version == approved
     releases.promote_version(version=second, actor=cast.steward, at=AT)
     assert FeatureView.objects.get(name="ride_risk").default_version == second

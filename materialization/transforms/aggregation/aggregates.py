@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """One feature, and the number of the call that makes it."""
+    """One feature, its number among those of the view, and that of the call that makes it."""
 
     feature: FeatureSpec
+    number: int
     call: int
 
 
@@ -66,12 +67,13 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
     :raises SourceValueInvalid: a column whose type the function cannot take.
     """
     named = spec.view.aggregate_outputs()
-    windows = sorted({named[feature.source_column].window for feature in spec.features})
+    taking = [(n, feature) for n, feature in enumerate(spec.features) if feature.sql is None]
+    windows = sorted({named[feature.source_column].window for _, feature in taking})
     arguments: dict[Argument, int] = {}
     alike: dict[str, int] = {}
     calls: dict[tuple[str, int, int], Call] = {}
     outputs = []
-    for feature in spec.features:
+    for number, feature in taking:
         output = named[feature.source_column]
         chosen = output.function
         function, taken = _taken(output, feature, spec, columns)
@@ -81,9 +83,8 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
         call = Call(
             len(calls), function, parameters(chosen), taken.argument, source, window, counts_as
         )
-        outputs.append(
-            Output(feature, calls.setdefault((str(chosen), source, window), call).number)
-        )
+        call = calls.setdefault((str(chosen), source, window), call)
+        outputs.append(Output(feature, number, call.number))
     return Aggregates(list(arguments), windows, list(calls.values()), outputs)
 
 

@@ -22,6 +22,7 @@ from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
 from materialization.transforms.aggregation.copies import count_copies
+from materialization.transforms.aggregation.deriving import create_computed, derived_types
 from materialization.transforms.aggregation.exact_sums import (
     Found,
     bins_sql,
@@ -113,11 +114,13 @@ def _sliced(
     """Compute one slice of the keys after the other and give the query of its rows."""
     _create_ticks(connection, job, grid)
     aggregates = aggregates.with_found(_facts(connection, aggregates))
+    types = derived_types(connection, job.spec.view)
     _create(connection, "all_keys", stages.keys_sql(job.spec))
     for number in range(slices):
         sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
         _create(connection, "keys", sql)
-        _stage(connection, job, aggregates, grid)
+        values = _stage(connection, job, aggregates, grid)
+        create_computed(connection, job.spec.view, values, types)
         with_beats = _store(connection, job, aggregates, grid)
         yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
 
@@ -193,8 +196,8 @@ def _explained(error: TooManyTicks, job: ComputeJob, placeholders: int) -> Assay
 
 def _stage(
     connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates, grid: TickGrid
-) -> None:
-    """Create the tables from ``spans`` to ``computed``: the features at every candidate tick."""
+) -> str:
+    """Create the tables from ``spans`` on; return the query of the aggregates at each candidate."""
     spec = job.spec
     _create(connection, "rows", stages.rows_sql(spec, aggregates))
     _create(connection, "spans", stages.spans_sql(aggregates, grid))
@@ -206,7 +209,7 @@ def _stage(
         for last, sql in calls[0][1].tables(calls, partial(_number, connection)):
             _create(connection, last, sql)
         parts += [last] if last else []
-    _create(connection, "computed", stages.values_sql(aggregates, parts))
+    return stages.values_sql(aggregates, parts)
 
 
 def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:

@@ -164,7 +164,10 @@ def _moves_sql(spec: VersionSpec, grid: TickGrid) -> str:
 
 
 def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
-    """Return the features at each candidate, in their declared types; ``parts`` are joined in."""
+    """Return the features at each candidate, in their declared types; ``parts`` are joined in.
+
+    Those that are computed out of others come after (``derived``).
+    """
     staged = [call.staged for call in aggregates.calls]
     values = "".join(
         f", {value.sql} AS x{call.number}"
@@ -175,7 +178,7 @@ def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
     joins = " ".join([*(f"LEFT JOIN {part} USING (kid, i)" for part in parts), *lookups])
     typed = "".join(
         f", {_typed(f'x{call}', feature, aggregates.calls[call])} AS f{n}"
-        for n, (feature, call) in enumerate(aggregates.outputs)
+        for feature, n, call in aggregates.outputs
     )
     candidates = layered(f"(SELECT * FROM running {joins})", [value.layers for value in staged])
     return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM {candidates})"
@@ -184,12 +187,13 @@ def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
 def is_empty_sql(aggregates: Aggregates) -> str:
     """Return what is true of features that are all those of windows without a value.
 
-    By the values alone: of a stored row an earlier run left nothing else.
+    By the values alone: of a stored row an earlier run left nothing else. What is derived is so
+    where the others are.
     """
     calls = aggregates.calls
     return " AND ".join(
         f"f{n} IS NOT DISTINCT FROM {_typed(calls[call].function.empty, feature, calls[call])}"
-        for n, (feature, call) in enumerate(aggregates.outputs)
+        for feature, n, call in aggregates.outputs
     )
 
 

@@ -5,8 +5,9 @@ Not for the stages of the computation (``run``) or for what a function does (``a
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,9 +17,10 @@ from materialization.ticks import first_tick
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.conditions import truth_cast, with_truths
+from materialization.transforms.aggregation.deriving import check_derived
 from materialization.transforms.aggregation.run import aggregate, schedule_of
 from materialization.transforms.base import base_casts
-from materialization.transforms.rows import AllSql, Check, Query, Rows
+from materialization.transforms.rows import Check, Query, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,12 +31,22 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.aggregation.run import Aggregated
-    from materialization.transforms.rows import Opening
+    from materialization.transforms.rows import Opening, Rehearsal
     from registry.spec.aggregations import AggregateOutput
     from registry.spec.model import VersionSpec
 
 
-class AggregationsKind(AllSql):
+class AggregationsKind:
+    @contextmanager
+    def entering(
+        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, limits: EngineLimits
+    ) -> Iterator[Rehearsal]:
+        def rehearse(opened: OpenedSource, *, sees_rows: bool) -> dict[str, Any]:
+            check_derived(connection, spec.view)
+            return {}
+
+        yield rehearse
+
     def relation(self, spec: VersionSpec, reader: str) -> str:
         return with_truths(spec.view, reader)
 
@@ -45,7 +57,7 @@ class AggregationsKind(AllSql):
                 path = ("aggregations", index, "where")
                 yield Check(path, partial(truth_cast, spec.view, aggregation.where))
             places |= {name: (index, output) for name, output in aggregation.outputs().items()}
-        for feature in spec.features:
+        for feature in [each for each in spec.features if each.sql is None]:
             index, output = places[feature.source_column]
             make = partial(argument_cast, output, feature, spec, columns)
             yield Check(("aggregations", index, "column"), make)

@@ -200,6 +200,11 @@ def resolved(
         view = msgspec.structs.replace(view, **{transform.key: getattr(transform, transform.key)})
     if view.where is not None:
         view = msgspec.structs.replace(view, where=check_expression(view.where))
+    features = (
+        each if each.sql is None else msgspec.structs.replace(each, sql=check_expression(each.sql))
+        for each in view.features
+    )
+    view = msgspec.structs.replace(view, features=tuple(features))
     return VersionSpec(
         view=msgspec.structs.replace(view, checks=canonical(view.checks)),
         source=placed.source,

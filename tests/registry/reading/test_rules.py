@@ -59,6 +59,13 @@ def summing(column="a_sum_3d", **aggregation):
     return aggregated(column, aggregations=[SUM[0] | aggregation])
 
 
+def deriving(sql, **columns):
+    """Return a view of the aggregate ``x`` and of ``y``, which is derived of it."""
+    view = aggregated()
+    derived = {"name": "y", "type": "float64", "sql": sql} | columns
+    return view | {"features": [*view["features"], derived]}
+
+
 def aggregated(column="a_sum_3d", **columns):
     return feature(column=column) | {"aggregations": SUM, "schedule": {"every": "1h"}} | columns
 
@@ -91,6 +98,7 @@ def aggregated(column="a_sum_3d", **columns):
         aggregated(ttl="1h"),
         aggregated("paid_sum_3d", where="b > 0", aggregations=[SUM[0], SUM[0] | {"name": "paid"}]),
         summing(where="status = 'paid'"),
+        deriving("x / nullif(x, 0)"),
         VIEW | {"where": "status = 'paid'"},
         SERVICE,
         SERVICE | {"features": ["v@1.2.0:x", "v@v2:*"]},
@@ -266,6 +274,13 @@ def test_a_name_that_cannot_be_one(definition, name):
         (VIEW | {"where": "a > 0) or (1 = 1"}, "where", "one scalar expression"),
         (VIEW | {"where": ""}, "where", "one scalar expression"),
         (VIEW | {"where": "a > 0", "sql": "SELECT * FROM s"}, "where", "choose its rows there"),
+        (deriving("x + z"), "features[1].sql", "'z' is no aggregated feature of the view."),
+        (deriving("a_sum_3d + x"), "features[1].sql", "add it to the features"),
+        (deriving("x + y"), "features[1].sql", "write that out"),
+        (deriving("1"), "features[1].sql", "names no feature"),
+        (deriving("sum(x)"), "features[1].sql", "several rows"),
+        (deriving("x", column="a_sum_3d"), "features[1].column", "leave this out"),
+        (feature(sql="a + 1"), "features[0].sql", "for a view with `aggregations`"),
         (summing(where="random() > 0.5"), "aggregations[0].where", "list of allowed"),
         (summing("a__b_sum_3d", name="a__b"), "aggregations[0].name", "as in paid_amount"),
         (

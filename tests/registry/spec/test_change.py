@@ -67,6 +67,7 @@ FEATURES = msgspec.to_builtins(BASE)["view"]["features"]
         (("view", "features", 0, "column"), "aa", ChangeClass.MAJOR),
         (("view", "sql"), "SELECT * FROM s", ChangeClass.MAJOR),
         (("view", "where"), "a > 0", ChangeClass.MAJOR),
+        (("view", "features", 0, "sql"), "b + 1", ChangeClass.MAJOR),
         (("source", "path"), "q.csv", ChangeClass.MAJOR),
         (("source", "event_timestamp", "column"), "t2", ChangeClass.MAJOR),
         (("entities", 0, "join_keys", 0, "type"), "string", ChangeClass.MAJOR),

@@ -10,7 +10,7 @@ import pytest
 
 from registry.reading.parsing import parse_files
 from registry.spec.lineage import Origin, SourceField, origins_of, source_fields
-from registry.spec.model import VersionSpec, stored_view
+from registry.spec.model import FeatureSpec, VersionSpec, stored_view
 from registry.spec.references import parse_reference
 from registry.spec.sources import SourceColumn, SourceSchema
 from registry.spec.sql_lineage import EVERY, lineage_of_select
@@ -156,6 +156,21 @@ def test_features_of_each_kind_of_view_are_traced(specs):
         "amount_sum_3d": Origin(frozenset({"amount"})),
         "n": Origin(frozenset({"amount"})),
     }
+
+
+def test_a_derived_feature_is_made_of_what_its_aggregates_are(specs):
+    view, source = specs["spend"].view, specs["spend"].source
+    more = msgspec.structs.replace(view.aggregations[0], column="rate", functions=("max",))
+    rate = FeatureSpec(name="rate_max_3d", type="float64")
+    both = FeatureSpec(name="both", type="float64", sql="rate_max_3d * n")
+    view = msgspec.structs.replace(
+        view, aggregations=(*view.aggregations, more), features=(both, *view.features, rate)
+    )
+
+    origins = origins_of(VersionSpec(view, source))
+    assert list(origins) == ["both", "amount_sum_3d", "n", "rate_max_3d"]
+    assert origins["both"] == Origin(frozenset({"rate", "amount"}))
+    assert view.asks
 
 
 def test_what_chooses_rows_is_told_beside_them_or_enters_the_aggregate(specs):
