@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from assay.all_entities import AllEntities
 from assay.client import FeatureStore
+from assay.dataset import Dataset
 from assay.errors import (
     AssayError,
     Conflict,
+    DatasetDiffers,
+    DatasetFailed,
     Forbidden,
     Gone,
     Invalid,
@@ -53,6 +56,9 @@ __all__ = [
     "AssayError",
     "Conflict",
     "DataSource",
+    "Dataset",
+    "DatasetDiffers",
+    "DatasetFailed",
     "Definition",
     "Entity",
     "Feature",

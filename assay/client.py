@@ -15,6 +15,7 @@ from assay.alerts import AlertCalls
 from assay.budgets import BudgetCalls
 from assay.catalogue import CatalogueCalls
 from assay.certificates import CertificateCalls
+from assay.datasets import DatasetCalls
 from assay.errors import NotConfigured
 from assay.grants import GrantCalls
 from assay.lifecycle import LifecycleCalls
@@ -52,6 +53,7 @@ class FeatureStore(
     AccountCalls,
     ReadCalls,
     TransferCalls,
+    DatasetCalls,
 ):
     """One project of an Assay server.
 

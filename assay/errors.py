@@ -139,6 +139,18 @@ class StoresDiffer(AssayError):
     code = "stores_differ"
 
 
+class DatasetDiffers(AssayError):
+    """A dataset computed again is another, or could not be; ``data["check"]`` says where."""
+
+    code = "dataset_differs"
+
+
+class DatasetFailed(AssayError):
+    """The server could not make a dataset; ``data`` is what it says of it."""
+
+    code = "dataset_failed"
+
+
 class Differs(AssayError):
     """What is registered is not what files or commits say, and somebody asked to be told."""
 

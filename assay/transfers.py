@@ -77,7 +77,7 @@ class TransferCalls(Calls):
         query = {**options, **as_parameters(views)}
         kind = content_type(source)
         content_type(Path(output))  # is said before a file is opened
-        with _open(source) as body, _naming(source):
+        with opened_frame(source) as body, _naming(source):
             return self._to_file(Path(output), body, kind=kind, query=query)
 
     def _to_file(self, target: Path, body: IO[bytes], *, kind: str, query: JSON) -> list[str]:
@@ -88,7 +88,7 @@ class TransferCalls(Calls):
             path, query=query, body=body, headers=headers, read_timeout_seconds=wait
         ) as (answer, chunks):
             _check(answer.status, answer.content_type, headers["Accept"])
-            _replace(target, chunks)
+            replace_file(target, chunks)
             return read_header(answer.headers, WARNINGS_HEADER)
 
 
@@ -101,7 +101,7 @@ def content_type(path: Path) -> str:
     return found
 
 
-def _open(source: Path) -> IO[bytes]:
+def opened_frame(source: Path) -> IO[bytes]:
     try:
         body = source.open("rb")
     except OSError as exc:
@@ -135,7 +135,7 @@ def _check(status: int, received: str, wanted: str) -> None:
         raise ServerError(message, status=status)
 
 
-def _replace(target: Path, chunks: Iterable[bytes]) -> None:
+def replace_file(target: Path, chunks: Iterable[bytes]) -> None:
     """Write beside ``target`` and move over it, so that no half file is ever there."""
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

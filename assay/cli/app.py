@@ -16,6 +16,7 @@ from assay.cli import (
     budgets,
     catalogue,
     certificates,
+    datasets,
     definitions,
     drift,
     exports,
@@ -63,6 +64,7 @@ GROUPS = (
     catalogue,
     tokens,
     reads,
+    datasets,
 )
 EXIT_REFUSED = 1
 EXIT_USAGE = 2

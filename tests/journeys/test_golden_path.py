@@ -199,6 +199,11 @@ def test_from_a_definition_to_an_online_answer_and_a_training_set(ana, ready):
     answer = ana.get_historical_features(frame, ["driver_hourly:avg_daily_trips"]).to_arrow()
     assert answer["avg_daily_trips"].to_pylist() == [6, None, None]
 
+    kept = ana.create_dataset("trips", frame, ["driver_hourly:avg_daily_trips"])
+    assert kept.to_df()["avg_daily_trips"].isna().tolist() == [False, True, True]
+    assert kept.to_arrow().equals(answer)
+    assert kept.verify()["verdict"] == "equal"
+
 
 def test_a_token_revoked_by_another_process_is_refused_on_the_next_request(server, ana, ready):
     (token,) = shell(server, ANOTHER_TOKEN)

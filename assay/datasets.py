@@ -1,0 +1,164 @@
+"""Calls for training sets that are kept: made once by the server, proven whenever it is asked.
+Not for training sets that are answered at once; see reads.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from assay import shapes
+from assay.calls import Calls
+from assay.dataset import Dataset
+from assay.errors import DatasetFailed, NotFound, WaitTimedOut
+from assay.frames import entity_frame
+from assay.historical import ARROW_STREAM
+from assay.reads import arrow_bytes, as_parameters, selection, whole_body
+from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
+from assay.transfers import content_type, opened_frame, replace_file
+from assay.waiting import Waiting
+
+ENDED = ("done", "failed")
+
+
+class DatasetCalls(Calls):
+    """Datasets by name and version: each version immutable, the next one another."""
+
+    def create_dataset(
+        self,
+        name: str,
+        entity_df: EntityFrame | Path,
+        features: Features = None,
+        full_feature_names: bool = False,
+        *,
+        description: str = "",
+        feature_service: str | None = None,
+        timing: Timing = "known",
+        views: NamedViews = None,
+        timeout_seconds: float | None = None,
+    ) -> Dataset:
+        """Have the next version of a dataset made, wait for it, and give it.
+
+        What it takes is as for ``get_historical_features``; ``entity_df`` may also be the path of
+        a file (.parquet, .csv, .arrow).
+
+        :raises DatasetFailed: it could not be made; says why.
+        :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on being made.
+        """
+        asked = self.request_dataset(
+            name,
+            entity_df,
+            features,
+            full_feature_names,
+            description=description,
+            feature_service=feature_service,
+            timing=timing,
+            views=views,
+        )
+        return self.wait_for_dataset(name, asked["version"], timeout_seconds=timeout_seconds)
+
+    def request_dataset(
+        self,
+        name: str,
+        entity_df: EntityFrame | Path,
+        features: Features = None,
+        full_feature_names: bool = False,
+        *,
+        description: str = "",
+        feature_service: str | None = None,
+        timing: Timing = "known",
+        views: NamedViews = None,
+    ) -> JSON:
+        """Ask for the next version of a dataset, and give what is queued, without waiting."""
+        options: JSON = {
+            "name": name,
+            "description": description,
+            **selection(features, feature_service),
+            "full_feature_names": full_feature_names,
+            "timing": timing,
+        }
+        query = {**options, **as_parameters(views)}
+        if isinstance(entity_df, Path):
+            with opened_frame(entity_df) as file:
+                return self._send_frame(query, file.read(), content_type(entity_df))
+        frame = entity_frame(entity_df)
+        if frame.table is not None:
+            return self._send_frame(query, arrow_bytes(frame.table), ARROW_STREAM)
+        return self._post("datasets", value=whole_body(options, views, frame.columns))
+
+    def _send_frame(self, query: JSON, body: bytes, kind: str) -> JSON:
+        path = self._transport.project_path("datasets")
+        headers = {"Content-Type": kind}
+        answer = self._transport.request("POST", path, query=query, body=body, headers=headers)
+        found: JSON = answer.json()
+        return found
+
+    def wait_for_dataset(
+        self, name: str, version: int, *, timeout_seconds: float | None = None
+    ) -> Dataset:
+        """Wait until a version is made, and give it.
+
+        :raises DatasetFailed: it could not be made; says why.
+        :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on.
+        """
+        wait = Waiting(timeout_seconds)
+        while (found := self._of(name, version))["status"] not in ENDED:
+            if wait.is_over:
+                raise WaitTimedOut(f"{name}@{version} is {found['status']}; see get_dataset")
+            wait.pause()
+        return self._dataset(found)
+
+    def get_dataset(self, name: str, version: int | None = None) -> Dataset:
+        """Give one version of a dataset, by default the newest that is made.
+
+        :raises NotFound: there is none. :raises DatasetFailed: it could not be made.
+        :raises Conflict: it is not made yet.
+        """
+        if version is not None:
+            return self._dataset(self._of(name, version))
+        made = self.datasets(name=name, status="done", limit=1)
+        if not made:
+            raise NotFound(f"no version of {name} is made; see datasets(name={name!r})")
+        return self._dataset(made[0])
+
+    def datasets(
+        self, *, name: str | None = None, status: str | None = None, limit: int | None = None
+    ) -> list[JSON]:
+        """List datasets, newest first: dicts with ``name``, ``version``, ``status``, ``rows``, …"""
+        return self._list("datasets", query={"name": name, "status": status}, limit=limit)
+
+    def write_dataset(self, name: str, output: shapes.Path, version: int | None = None) -> Dataset:
+        """Write the rows of a dataset to a Parquet file, once all of it has arrived and is right.
+
+        :raises Invalid: the file cannot be written.
+        :raises ServerError: what arrived is not the file that the manifest names.
+        """
+        found = self.get_dataset(name, version)
+        with closing(found.chunks()) as chunks:  # type: ignore[type-var]
+            replace_file(Path(output), chunks)
+        return found
+
+    def _of(self, name: str, version: int) -> JSON:
+        found: JSON = self._get("datasets", name, str(version))
+        return found
+
+    def _dataset(self, found: JSON) -> Dataset:
+        name, version = found["name"], str(found["version"])
+        if found["status"] == "failed":
+            raise DatasetFailed(f"{name}@{version} could not be made: {found['error']}", **found)
+        path = self._transport.project_path("datasets", name, version, "download")
+        return Dataset(
+            found,
+            self._get("datasets", name, version, "manifest"),
+            download=partial(self._transport.stream, path, query={}),
+            check=partial(self._checked, name, version),
+        )
+
+    def _checked(self, name: str, version: str) -> JSON:
+        check = self._post("datasets", name, version, "verify", value={})
+        wait = Waiting(None)
+        while check["status"] not in ENDED:
+            wait.pause()
+            check = self._get("datasets", name, version, "checks", str(check["id"]))
+        return check

@@ -1,0 +1,171 @@
+"""Datasets through the client: asked for, waited for, fetched whole, verified; and the command."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import ipc
+
+from assay import DatasetDiffers, DatasetFailed, NotFound, ServerError
+from assay.cli.app import main
+
+AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
+ROWS = pa.table({"driver_id": [1, 2], "event_timestamp": [AT, AT], "trips": pa.array([3, None])})
+DATASET = {
+    "name": "churn", "version": 2, "status": "done", "rows": 2, "requested_by": "ana",
+    "requested_at": "2026-01-02T03:00:00Z", "manifest_hash": "aa",
+}  # fmt: skip
+CHECK = {
+    "id": 5, "status": "done", "verdict": "equal", "error": None,
+    "found": {"rows": 2, "rows_differing": 0, "columns": {}, "changed": []},
+}  # fmt: skip
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+FILE = parquet(ROWS)
+MANIFEST = {
+    "manifest_hash": "aa",
+    "manifest": {
+        "rows": {"sha256": hashlib.sha256(FILE).hexdigest(), "content_hash": "cc"},
+        "warnings": [],
+        "features": [{"name": "trips", "reference": "v@1.0.0:trips", "type": "int64"}],
+        "views": [],
+    },
+}
+
+
+@pytest.fixture
+def made(peer):
+    queued = {**DATASET, "status": "queued"}
+    peer.answers_with("POST datasets", queued, 202)
+    peer.answers_with("GET datasets/churn/2", queued)
+    peer.answers_with("GET datasets/churn/2", DATASET)
+    peer.answers_with("GET datasets/churn/2/manifest", MANIFEST)
+    peer.answers_with("GET datasets/churn/2/download", FILE, Content_Type="application/vnd.parquet")
+    return peer
+
+
+def test_a_dataset_is_asked_for_waited_for_and_fetched_once(made, store):
+    frame = pd.DataFrame({"driver_id": [1, 2], "event_timestamp": [AT, AT]})
+
+    found = store.create_dataset("churn", frame, ["v:trips"], description="Who leaves")
+
+    sent = made.requests[0]
+    assert ipc.open_stream(sent.body).read_all().num_rows == 2
+    assert sent.query["name"] == ["churn"]
+    assert sent.query["description"] == ["Who leaves"]
+    assert (found.name, found.version, len(found), found.manifest_hash) == ("churn", 2, 2, "aa")
+    assert found.content_hash == "cc"
+    assert found.to_arrow().equals(ROWS)
+    assert found.to_df()["trips"].tolist()[0] == 3
+    assert [each.path.endswith("/download") for each in made.requests].count(True) == 1
+
+
+def test_a_frame_without_arrow_goes_as_json(made, store):
+    frame = {"driver_id": [1], "event_timestamp": ["2026-01-02T03:00:00Z"]}
+    frame_of_rows = [{"driver_id": 1, "event_timestamp": "2026-01-02T03:00:00Z"}]
+
+    for each in (frame, frame_of_rows):
+        assert store.request_dataset("churn", each, "menu")["status"] == "queued"
+
+
+def test_a_file_that_is_another_than_the_manifest_names_is_refused(made, store):
+    made.answers["GET /api/v1/projects/rides/datasets/churn/2/download"].clear()
+    made.answers_with("GET datasets/churn/2/download", FILE[:-9])
+
+    with pytest.raises(ServerError, match=r"churn@2 is not the file of its manifest"):
+        store.wait_for_dataset("churn", 2).to_df()
+
+
+def test_what_could_not_be_made_says_why(peer, store):
+    failed = {**DATASET, "status": "failed", "error": "the offline store is away."}
+    peer.answers_with("GET datasets/churn/2", failed)
+
+    with pytest.raises(DatasetFailed, match="the offline store is away"):
+        store.get_dataset("churn", 2)
+
+
+def test_the_newest_that_is_made_is_meant_without_a_version(made, store):
+    made.answers_with("GET datasets", {"results": [DATASET]})
+
+    assert store.get_dataset("churn").version == 2
+    assert made.requests[0].query == {
+        "name": ["churn"], "status": ["done"], "limit": ["1"], "offset": ["0"],
+    }  # fmt: skip
+
+
+def test_without_one_that_is_made_there_is_none(peer, store):
+    peer.answers_with("GET datasets", {"results": []})
+
+    with pytest.raises(NotFound, match="no version of churn"):
+        store.get_dataset("churn")
+
+
+def test_verifying_waits_for_the_check(made, store):
+    found = store.wait_for_dataset("churn", 2)
+    made.answers_with("POST datasets/churn/2/verify", {**CHECK, "status": "running"}, 202)
+    made.answers_with("GET datasets/churn/2/checks/5", CHECK)
+
+    assert found.verify()["verdict"] == "equal"
+
+
+def test_what_differs_is_raised_with_where(made, store):
+    found = store.wait_for_dataset("churn", 2)
+    differs = {
+        **CHECK,
+        "verdict": "different",
+        "found": {
+            "rows": 2, "rows_differing": 1, "columns": {"trips": 1},
+            "changed": ["a.parquet is another file"],
+        },
+    }  # fmt: skip
+    made.answers_with("POST datasets/churn/2/verify", differs, 202)
+
+    with pytest.raises(
+        DatasetDiffers, match=r"1 of 2 rows differ \(trips in 1\); a.parquet is another file"
+    ) as raised:
+        found.verify()
+    assert raised.value.data["check"] == differs
+
+
+def test_the_command_makes_shows_downloads_and_verifies(made, store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ASSAY_URL", made.url)
+    monkeypatch.setenv("ASSAY_TOKEN", "t")
+    monkeypatch.setenv("ASSAY_PROJECT", "rides")
+    frame, output = tmp_path / "frame.csv", tmp_path / "rows.parquet"
+    frame.write_text("driver_id,event_timestamp\n1,2026-01-02\n")
+    made.answers_with("GET datasets", {"results": [DATASET]})
+    made.answers_with("POST datasets/churn/2/verify", CHECK, 202)
+
+    assert main(["datasets", "create", "churn", str(frame), "-f", "v:trips"]) == 0
+    assert made.requests[0].headers["Content-Type"] == "text/csv"
+    assert main(["datasets", "list"]) == 0
+    assert main(["datasets", "show", "churn@2"]) == 0
+    assert main(["datasets", "download", "churn", "-o", str(output)]) == 0
+    assert main(["datasets", "verify", "churn"]) == 0
+
+    assert output.read_bytes() == FILE
+    said = capsys.readouterr().out
+    assert "v@1.0.0:trips" in said
+    assert "churn@2 is equal: 2 rows" in said
+
+
+@pytest.mark.parametrize("name", ["churn@x", "churn@"])
+def test_a_version_that_is_no_number_is_refused(made, capsys, monkeypatch, name):
+    monkeypatch.setenv("ASSAY_URL", made.url)
+    monkeypatch.setenv("ASSAY_TOKEN", "t")
+    monkeypatch.setenv("ASSAY_PROJECT", "rides")
+
+    assert main(["datasets", "show", name]) == 1
+    assert "churn@3" in capsys.readouterr().err
