@@ -42,6 +42,7 @@ def check_redis(**_: object) -> None:
     serve_others()
     try:
         startup.refuse_roots_in_our_state()
+        startup.refuse_packages_in_our_state()
         private.close_our_files()
         startup.refuse_evicting_redis()
         startup.refuse_lost_store()

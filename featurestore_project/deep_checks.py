@@ -14,7 +14,9 @@ from django.conf import settings
 from django.db import Error as DatabaseFailed
 
 from lib.clock import database_now
+from lib.errors import AssayError
 from materialization.choices import Severity
+from materialization.edges import installed_otherwise, python_walls
 from materialization.models import Alert
 from materialization.quality.freshness import freshness_of, promising
 from materialization.stalls import silent_kinds, waiting_queues
@@ -105,6 +107,28 @@ def check_seals() -> str:
     return f"{OK}, but a seal of the trail is not published: {last.failed}" if last.missing else OK
 
 
+def check_python() -> str:
+    """Say why functions of operators' packages are not called, or not as versions need them."""
+    if not settings.PYTHON_DISTRIBUTIONS:
+        return OK
+    try:
+        lacking = sorted(set(settings.PYTHON_CONFINEMENT) - python_walls())
+    except AssayError as error:
+        return f"{OK}, but Python transforms cannot be run on this machine: {error.message}"
+    if lacking:
+        return (
+            f"{OK}, but Python transforms are refused on this machine: its kernel lacks"
+            f" {', '.join(lacking)}, which PYTHON_CONFINEMENT demands"
+        )
+    try:
+        specs = [version.spec for version in served_versions()]
+    except DatabaseFailed as error:
+        return f"unknown: {type(error).__name__}"
+    others = sum(bool(installed_otherwise(spec)) for spec in specs)
+    words = "versions have a Python package that is not the one they were submitted with"
+    return f"{OK}, but {others} {words}: their runs are refused" if others else OK
+
+
 class _Seen:
     """Behind which row the next look at the trail goes on."""
 
@@ -120,4 +144,5 @@ DEEP_CHECKS: dict[str, Callable[[], str]] = {
     "alerts": check_alerts,
     "trail": check_trail,
     "seals": check_seals,
+    "python": check_python,
 }

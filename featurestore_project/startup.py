@@ -6,6 +6,7 @@ Not for readiness, which changes while it runs: ``health`` asks again each time.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +19,7 @@ from lib.connections import (
     get_redis,
     translated,
 )
+from materialization.confined.main import readable
 from materialization.edges import offline_store
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.online import KEEPING_POLICIES
@@ -89,6 +91,21 @@ def refuse_roots_in_our_state() -> None:
             raise ImproperlyConfigured(
                 f"FILE_ROOTS has {root}, which meets {own}, where Assay keeps its own state: a"
                 " source could read it. Name folders that hold source data only."
+            )
+
+
+def refuse_packages_in_our_state() -> None:
+    """Stop a start where functions of operators' packages could read what we keep.
+
+    :raises ImproperlyConfigured: names the folder and what it meets.
+    """
+    if not settings.PYTHON_DISTRIBUTIONS:
+        return
+    for folder in readable(settings.PYTHON_FOLDER):
+        if Path(folder).exists() and (own := own_state_at(str(Path(folder).resolve()))):
+            raise ImproperlyConfigured(
+                f"Python transforms may read {folder}, which meets {own}, where Assay keeps its own"
+                " state. Keep that elsewhere (STATE_DIR), or name another PYTHON_FOLDER."
             )
 
 

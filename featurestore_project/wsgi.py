@@ -22,6 +22,7 @@ from serving.online.door import OnlineFirst  # noqa: E402
 application = WithRequestId(PlainUtf8(OnlineFirst(django_application)))
 serve_others()
 startup.refuse_roots_in_our_state()
+startup.refuse_packages_in_our_state()
 private.close_our_files()
 startup.refuse_evicting_redis()
 startup.refuse_lost_store()

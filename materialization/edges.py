@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ from materialization.sources.files import Whereabouts
 from materialization.stores.kept_files import LocalFileKeeper
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
+from materialization.transforms.python.process import not_as_submitted, walls_held
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
 from registry.fittings import fitted_of
@@ -142,6 +144,19 @@ def _limits(timeout_s: float | None = None) -> EngineLimits:
             batch_seconds=float(settings.PYTHON_BATCH_SECONDS),
         ),
     )
+
+
+@lru_cache(maxsize=1)
+def python_walls() -> frozenset[str]:
+    """Return what the kernel holds Python transforms with; asked once a process."""
+    return walls_held(_limits())
+
+
+def installed_otherwise(spec: VersionSpec) -> str:
+    """Say why a version's Python function would not be called any more; empty: it would."""
+    if spec.view.python is None or spec.code is None:
+        return ""
+    return not_as_submitted(spec.view.python, spec.code, _limits())
 
 
 def whereabouts(spec: VersionSpec, project: Project) -> Where:

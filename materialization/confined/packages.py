@@ -54,8 +54,10 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def installed_with(module: str, listed: Sequence[str]) -> Installed:
+def installed_with(module: str, listed: Sequence[str], *, folder: str = "") -> Installed:
     """Return the listed distribution that has a module, with its files as they are now.
+
+    It is looked for where this process imports from, and in ``folder``.
 
     :raises Fault: none has it; one that has it is not whole.
     """
@@ -67,27 +69,28 @@ def installed_with(module: str, listed: Sequence[str]) -> Installed:
         )
     wanted = module.replace(".", "/")
     for name in listed:
-        for found in _distributions(name):
+        for found in _distributions(name, folder):
             names = {str(each) for each in found.files or ()}
             if f"{wanted}.py" in names or f"{wanted}/__init__.py" in names:
                 return _whole(found)
+    there = ", ".join(_said(each, folder) for each in listed)
     raise Fault(
         "refused",
-        f"no listed distribution has a module {module}: {', '.join(_said(each) for each in listed)}"
-        ". An operator installs its distribution, not as editable, and lists it"
-        " (PYTHON_DISTRIBUTIONS).",
+        f"no listed distribution has a module {module}: {there}. An operator installs its"
+        " distribution, not as editable, and lists it (PYTHON_DISTRIBUTIONS).",
     )
 
 
-def _distributions(name: str) -> Iterator[importlib.metadata.Distribution]:
-    for found in importlib.metadata.distributions():
+def _distributions(name: str, folder: str) -> Iterator[importlib.metadata.Distribution]:
+    places = [*sys.path, *([folder] if folder else [])]
+    for found in importlib.metadata.distributions(path=places):
         if normal(str(found.metadata["Name"])) == normal(name):
             yield found
             return
 
 
-def _said(name: str) -> str:
-    found = next(_distributions(name), None)
+def _said(name: str, folder: str) -> str:
+    found = next(_distributions(name, folder), None)
     return f"{name} (not installed)" if found is None else f"{name} {found.version}"
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from django.urls import reverse
 
+from featurestore_project.deep_checks import check_python
 from materialization.edges import look_at_sources
 from materialization.openlineage import EventType, Told, event
 from registry.choices import State
@@ -134,6 +135,16 @@ def test_a_run_with_another_package_is_refused_by_name(version, packages):
     uninstall(packages, name="shares", version="1.1")
     install(packages, name="shares", shares=SHARES)
     assert materialize(version).status == "succeeded"
+
+
+def test_the_deep_look_counts_versions_whose_package_is_another(version, packages, settings):
+    assert check_python() == "ok"
+
+    uninstall(packages, name="shares")
+    assert "1 versions have a Python package that is not the one" in check_python()
+
+    settings.PYTHON_CONFINEMENT = ["moat"]
+    assert check_python().endswith("its kernel lacks moat, which PYTHON_CONFINEMENT demands")
 
 
 def test_a_plan_sees_another_package_though_the_definition_is_the_same(cast, version, packages):

@@ -11,7 +11,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project import private, processes
-from featurestore_project.startup import refuse_roots_in_our_state
+from featurestore_project.startup import (
+    refuse_packages_in_our_state,
+    refuse_roots_in_our_state,
+)
 from registry.file_roots import RootNotAllowed, check_directory
 from tests import servers
 
@@ -73,6 +76,19 @@ def test_a_start_is_refused_where_sources_could_read_what_we_keep(state, tmp_pat
         refuse_roots_in_our_state()
     with pytest.raises(RootNotAllowed, match="keeps its own state"):
         check_directory(str(tmp_path / root))
+
+
+@pytest.mark.parametrize("folder", ["", "state", "offline"])
+def test_a_start_is_refused_where_functions_could_read_what_we_keep(state, tmp_path, folder):
+    state.PYTHON_FOLDER = str(tmp_path / folder)
+    (tmp_path / "packages").mkdir()
+
+    refuse_packages_in_our_state()  # nothing is listed
+    state.PYTHON_DISTRIBUTIONS = ["texts"]
+    with pytest.raises(ImproperlyConfigured, match="keeps its own state"):
+        refuse_packages_in_our_state()
+    state.PYTHON_FOLDER = str(tmp_path / "packages")
+    refuse_packages_in_our_state()
 
 
 def test_source_data_of_its_own_is_no_state(state, tmp_path):

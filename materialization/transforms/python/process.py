@@ -22,7 +22,9 @@ import msgspec
 import pyarrow as pa
 
 from lib.decoding import converter
+from materialization.confined.faults import Fault
 from materialization.confined.frames import ARROW, HEADER, JSON
+from materialization.confined.packages import Code, installed_with, require_same
 from materialization.errors import PythonChanged, PythonFailed, PythonRefused
 from registry.spec.python_code import PythonCode
 
@@ -72,6 +74,33 @@ def order_of(
         "memory_mb": own.memory_limit_mb + _OWN_MB,
         "cpu_s": limits.cpu_limit_s,
     }
+
+
+def walls_held(limits: EngineLimits) -> frozenset[str]:
+    """Return what the kernel of this machine holds such a process with."""
+    own = limits.python
+    order = {
+        "only_says_walls": True,
+        "folder": own.folder,
+        "memory_mb": own.memory_limit_mb + _OWN_MB,
+        "cpu_s": limits.cpu_limit_s,
+    }
+    process = Confined("nothing", order, limits)
+    try:
+        return frozenset(process.held)
+    finally:
+        process.end()
+
+
+def not_as_submitted(call: PythonCall, code: PythonCode, limits: EngineLimits) -> str:
+    """Say why what is installed is not what a version was submitted with; empty: it is."""
+    own = limits.python
+    try:
+        found = installed_with(call.module, own.distributions, folder=own.folder)
+        require_same(found.code, Code(code.distribution, code.version, code.sha256))
+    except Fault as fault:
+        return fault.message
+    return ""
 
 
 class Confined:
