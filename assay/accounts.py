@@ -16,6 +16,27 @@ class AccountCalls(Calls):
     person, and ``alone`` where it took two and there was one.
     """
 
+    def log_in(
+        self,
+        username: str,
+        password: str,
+        *,
+        new_password: str | None = None,
+        token_name: str = "command line",  # noqa: S107 - what it is called
+        days: int = 30,
+    ) -> JSON:
+        """Give a new token of a person as ``token``, for their password; needs none itself.
+
+        :raises Conflict: with the code ``password_not_your_own``: somebody else set the password;
+            give ``new_password`` too.
+        :raises Unauthenticated: there is no such account or it has another password.
+        """
+        value: JSON = {"username": username, "password": password, "new_password": new_password}
+        value |= {"token_name": token_name, "days": days}
+        answer = self._transport.request("POST", api_path("login"), json=value, is_anonymous=True)
+        found: JSON = answer.json()
+        return found
+
     def accounts(self, *, user: str | None = None, limit: int | None = None) -> list[JSON]:
         """List them by name, or the one of a name."""
         return self._list_at(api_path("accounts"), query={"user": user}, limit=limit)

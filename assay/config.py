@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from assay.errors import NotConfigured, why_unreadable
 
-WHERE_TOKENS_ARE_MADE = "make your own in the admin, under API tokens"
+WHERE_TOKENS_ARE_MADE = "make your own with `assay login NAME`, or in the admin, under API tokens"
 FILE_NAME = "assay.toml"
 DEFAULT_URL = "http://127.0.0.1:8000"
 FILE_KEYS = ("url", "token", "token_file", "project")

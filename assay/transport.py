@@ -26,6 +26,7 @@ from assay.version import __version__
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 20
+HEADERS = {"Accept": "application/json", "User-Agent": f"assay/{__version__}"}
 # As many connections stay open as threads have read at once, up to this many.
 MOST_IDLE_CONNECTIONS = 256
 # A read that the server cannot answer now is asked again, as often and as late as it says.
@@ -126,14 +127,17 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
         is_read: bool = False,
+        is_anonymous: bool = False,
     ) -> Answer:
         """Send and read the whole answer; ``json`` is encoded, ``body`` goes as it is.
+
+        ``is_anonymous``: without a token, also where there is one.
 
         A GET and what else ``is_read`` is asked again where the server says when.
 
         :raises AssayError: of the kind that the answer's problem or the broken connection means.
         """
-        sent = dict(headers or {})
+        sent = dict(headers or {}) if is_anonymous else {**self._bearer(), **(headers or {})}
         if json is not None:
             body, sent["Content-Type"] = to_json(json), "application/json"
         wait = self.timeout_seconds or read_timeout_seconds
@@ -162,7 +166,7 @@ class Transport:
         read_timeout_seconds: float,
     ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         """POST an open file; yield the answer without its body, and the body in chunks."""
-        sent = {**headers, "Content-Length": str(body.seek(0, os.SEEK_END))}
+        sent = {**self._bearer(), **headers, "Content-Length": str(body.seek(0, os.SEEK_END))}
         body.seek(0)
         wait = self.timeout_seconds or read_timeout_seconds
         with self._open("POST", path, query, body=body, headers=sent, wait=wait) as response:
@@ -173,7 +177,9 @@ class Transport:
     def stream(self, path: str, *, query: Query) -> Iterator[Iterator[bytes]]:
         """GET what is too long to hold; yield the body in chunks."""
         wait = self.timeout_seconds or READ_TIMEOUT_SECONDS
-        with self._open("GET", path, query, body=None, headers={}, wait=wait) as response:
+        with self._open(
+            "GET", path, query, body=None, headers=self._bearer(), wait=wait
+        ) as response:
             yield response.stream(CHUNK_BYTES)
 
     @contextmanager
@@ -194,7 +200,7 @@ class Transport:
                 method,
                 self.config.url + path + _query_string(query),
                 body=body,
-                headers={**self._headers(), **headers},
+                headers={**HEADERS, **headers},
                 preload_content=False,
                 timeout=Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=wait),
                 # A redirect would carry the token to an address that nobody configured.
@@ -212,17 +218,13 @@ class Transport:
             finally:
                 response.release_conn()
 
-    def _headers(self) -> dict[str, str]:
+    def _bearer(self) -> dict[str, str]:
         if not self.config.token:
             raise errors.NotConfigured(
                 "no token is set; give token=… (--token), ASSAY_TOKEN, ASSAY_TOKEN_FILE, "
                 f"or token_file in assay.toml; {WHERE_TOKENS_ARE_MADE}"
             )
-        return {
-            "Authorization": f"Bearer {self.config.token}",
-            "Accept": "application/json",
-            "User-Agent": f"assay/{__version__}",
-        }
+        return {"Authorization": f"Bearer {self.config.token}"}
 
     def _raise_for_page(self, response: urllib3.BaseHTTPResponse) -> None:
         """Refuse a web page, unread: the API answers none, and markup explains nothing.

@@ -1,4 +1,4 @@
-"""Subcommands about accounts of others, for superusers.
+"""Subcommands about accounts: logging in to one's own, those of others for superusers.
 Not for a project's service accounts and tokens: ``tokens`` has those.
 """
 
@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
+from functools import partial
+from pathlib import Path
 
 from assay.cli.arguments import Commands, Context
-from assay.errors import Invalid
+from assay.errors import Conflict, Invalid, why_unreadable
 from assay.shapes import JSON
 
 COLUMNS = "user", "kind", "email", "is_active", "is_staff", "is_superuser", "login"
@@ -27,6 +30,13 @@ FLAGS = {
 
 
 def add(commands: Commands) -> None:
+    login = commands.add("login", run_login, "Make a token of your own, for your password.")
+    login.add_argument("user", metavar="LOGIN")
+    login.add_argument("--days", type=int, default=30, help="how long it lives (30)")
+    login.add_argument("--name", default="command line", help="what it is called in lists")
+    login.add_argument(
+        "--token-file", metavar="FILE", help="write it there, for you alone; default: print it"
+    )
     group = commands.group("accounts", "Accounts of people and programs, for superusers.")
     listing = group.add("list", run_list, "List them, or show one.")
     listing.add_argument("user", nargs="?", metavar="LOGIN")
@@ -44,6 +54,37 @@ def add(commands: Commands) -> None:
         "Give somebody a password: it is asked for, or one line of standard input.",
     )
     password.add_argument("user", metavar="LOGIN")
+
+
+def run_login(context: Context, args: argparse.Namespace) -> None:
+    password = _line(f"Password of {args.user}: ")
+    asked = {"token_name": args.name, "days": args.days}
+    try:
+        made = context.store.log_in(args.user, password, **asked)
+    except Conflict as exc:
+        if exc.code != "password_not_your_own":
+            raise
+        context.out.note("Somebody else set this password; set one of your own.")
+        own = _password(args.user)
+        made = context.store.log_in(args.user, password, new_password=own, **asked)
+    if args.token_file:
+        _keep(Path(args.token_file), made.pop("token"))
+    if context.out.as_json:
+        context.out.json(made)
+    elif args.token_file:
+        context.out.line(f"{args.token_file} has {args.user}'s token, until {made['expires_at']}.")
+    else:
+        context.out.text(made["token"] + "\n")
+
+
+def _keep(path: Path, token: str) -> None:
+    """Write a secret for its owner's eyes only, in place of what was there."""
+    try:
+        path.unlink(missing_ok=True)
+        with open(path, "x", opener=partial(os.open, mode=0o600), encoding="utf-8") as file:  # noqa: PTH123
+            file.write(token + "\n")
+    except OSError as exc:
+        raise Invalid(f"{path} cannot be written: {why_unreadable(exc)}", path=str(path)) from exc
 
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
@@ -73,12 +114,18 @@ def run_password(context: Context, args: argparse.Namespace) -> None:
 
 def _password(user: str) -> str:
     """Ask twice, or read a line where nobody can be asked; an argument would be seen by others."""
+    password = _line(f"New password of {user}: ")
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    password = getpass.getpass(f"Password of {user}: ")
+        return password
     if password != getpass.getpass("Again: "):
         raise Invalid("the two are not the same; nothing is changed")
     return password
+
+
+def _line(asking: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(asking)
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _say(context: Context, answer: JSON) -> None:

@@ -101,7 +101,7 @@ class TokensAPI(API):
             actor=actor,
             at=at,
         )
-        return _shown_once(token, text, at)
+        return shown_once(token, text, at)
 
 
 class RotateTokenAPI(API):
@@ -125,7 +125,7 @@ class RotateTokenAPI(API):
             actor=access.acting_user(request),
             at=at,
         )
-        return _shown_once(successor, text, at)
+        return shown_once(successor, text, at)
 
 
 class RevokeTokenAPI(API):
@@ -163,7 +163,8 @@ def token_output(token: ApiToken, at: datetime) -> dict[str, Any]:
     }
 
 
-def _shown_once(token: ApiToken, text: str, at: datetime) -> Response:
+def shown_once(token: ApiToken, text: str, at: datetime) -> Response:
+    """Answer a new token with its text, which nothing on the way may keep."""
     answer = Response(token_output(token, at) | {"token": text}, status=201)
     answer["Cache-Control"] = "no-store"
     return answer

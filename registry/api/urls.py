@@ -12,6 +12,7 @@ from registry.api import (
     features,
     grants,
     lineage,
+    logins,
     news,
     people,
     proposals,
@@ -55,6 +56,7 @@ _details = [
 ]
 
 urlpatterns = [
+    path("login", logins.LoginAPI.as_view(), name="login"),
     path("projects", people.ProjectsAPI.as_view(), name="projects"),
     path("notifications", news.NotificationsAPI.as_view(), name="notifications"),
     path("notifications/read", news.ReadNotificationsAPI.as_view(), name="read-notifications"),

@@ -51,7 +51,7 @@ def test_the_token_stays_out_of_what_is_printed(folder):
         ('url = "http://[::1"', "is not the address of a server"),
         ('url = "http://host:port"', "is not the address of a server"),
         ('token_file = "absent"', "token file .*absent cannot be read: No such file"),
-        ('token_file = "empty"', "token file .*empty is empty; make your own in the admin"),
+        ('token_file = "empty"', "token file .*empty is empty; make your own with"),
         ('token_file = "latin"', "token file .*latin cannot be read: it is not UTF-8 text"),
     ],
 )

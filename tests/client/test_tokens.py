@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from assay.cli.app import main
 
 ACCOUNT = {
@@ -64,3 +66,35 @@ def test_tokens_are_listed(peer, store, capsys):
     assert peer.requests[-1].query["live"] == ["true"]
     assert assay(peer, "tokens", "list") == 0
     assert "production" in capsys.readouterr().out
+
+
+def test_logging_in_asks_for_a_password_of_ones_own_and_keeps_the_token(
+    peer, tmp_path, monkeypatch, capsys
+):
+    """An older token of the caller's is no part of it; standard input stands in for asking."""
+    refusal = {"code": "password_not_your_own", "detail": "somebody else set this password"}
+    made = {"token": "assay_new", "expires_at": "2026-12-27T00:00:00Z"}
+    peer.answers_with("POST /api/v1/login", refusal, status=409)
+    peer.answers_with("POST /api/v1/login", made, status=201)
+    monkeypatch.setattr("sys.stdin", io.StringIO("given\nown\n"))
+    file = tmp_path / "ana.token"
+    file.write_text("old")
+    file.chmod(0o644)
+
+    code = main(["--url", peer.url, "--token", "old", "login", "ana", "--token-file", str(file)])
+
+    assert code == 0
+    assert [request.json().get("new_password") for request in peer.requests] == [None, "own"]
+    assert not [request for request in peer.requests if "Authorization" in request.headers]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("assay_new\n", 0o600)
+    assert "assay_new" not in capsys.readouterr().out
+
+
+def test_without_a_file_the_token_is_all_that_is_printed(peer, monkeypatch, capsys):
+    peer.answers_with("POST /api/v1/login", {"token": "assay_new", "expires_at": "x"}, status=201)
+    monkeypatch.setattr("sys.stdin", io.StringIO("own\n"))
+
+    assert main(["--url", peer.url, "login", "ana", "--days", "3"]) == 0
+
+    assert capsys.readouterr().out == "assay_new\n"
+    assert peer.requests[0].json()["days"] == 3

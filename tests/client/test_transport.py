@@ -144,7 +144,7 @@ def test_a_connection_that_breaks_off_is_told_without_exceptions_of_libraries(pe
 
 
 def test_who_has_no_token_is_told_where_to_make_one(peer):
-    with pytest.raises(assay.NotConfigured, match="make your own in the admin, under API tokens"):
+    with pytest.raises(assay.NotConfigured, match="or in the admin, under API tokens"):
         FeatureStore(url=peer.url, project="rides").whoami()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # ruff: noqa: E501 - an address is a line
 TABLE: dict[str, str] = {
+    "POST api/v1/login": "...........",
     "GET api/v1/projects": "u........uu",
     "GET api/v1/notifications": "u........uu",
     "POST api/v1/notifications/read": "u........uu",

@@ -212,6 +212,8 @@ def test_every_door_lets_in_whom_it_should_and_nobody_else(world):
 
 
 def test_nobody_gets_through_without_a_token_that_works():
-    """What the table may not say, whoever writes a line."""
+    """What the table may not say, whoever writes a line; by the one door a token is got."""
     for line, letters in TABLE.items():
+        if line == "POST api/v1/login":
+            continue
         assert (letters[0], letters[-2:]) == ("u", "uu"), line
