@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from lib.sql_text import instant
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec, VersionSpec
 
 _ROWS = "fit_rows"
+#: Of the parameters of one feature: they are a part of every query of its view.
+MOST_BYTES = 2_000_000
 
 
 def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource) -> Fit:
@@ -96,4 +99,9 @@ def _fitted(
             fitted.append(kind_of(step).fit(step, ask, rows) if step.is_fitted else {})
         except FitFailed as exc:
             raise FitFailed(f"{feature.name}: {step.name}: {exc.message}.") from exc
+    if (size := len(msgspec.json.encode(fitted))) > MOST_BYTES:
+        raise FitFailed(
+            f"{feature.name}: what it is fitted to takes {size:,} bytes, and at most {MOST_BYTES:,}"
+            " may be: have fewer categories or terms, or shorter ones."
+        )
     return tuple(fitted)

@@ -6,10 +6,21 @@ Not for whether the column's values fit the first step: a look at the source fin
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from registry.reading.findings import error_of, too_many
-from registry.spec.encodes import TYPES, Clip, Kind, MinMax, bound_of, holds, written
+from registry.spec.encodes import (
+    Bucketize,
+    Clip,
+    Impute,
+    Kind,
+    MinMax,
+    bound_of,
+    holds,
+    types_of,
+    written,
+)
 from registry.spec.transforms import Aggregations, transform_of
 from registry.spec.value_types import parse_type
 
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
     from registry.spec.encodes import EncodeSpec
     from registry.spec.model import FeatureSpec, FeatureViewSpec
 
-MAX_STEPS = 16
+MAX_STEPS, MAX_EDGES = 16, 1000
 
 
 def encode_problems(spec: FeatureViewSpec) -> Iterator[Found]:
@@ -63,15 +74,21 @@ def _of_feature(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterato
 
 def _chain(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
     """Each step takes what the one before it gives."""
-    steps = encode.all_steps
+    steps, kinds = encode.all_steps, encode.kinds
     for index in range(1, len(steps)):
         before, step = steps[index - 1], steps[index]
-        if before.gives is not step.takes:
+        given, taken = kinds[index - 1][1], kinds[index][0]
+        if given is Kind.LIST or not _fits(given, taken):
             message = (
                 f"{name}: {step.name} takes {step.takes}, and {before.name} before it gives"
-                f" {before.gives}; {_way_out(before.gives)}"
+                f" {given}; {_way_out(given)}"
             )
             yield (*path, index), message
+
+
+def _fits(given: Kind, taken: Kind) -> bool:
+    """Return whether what one step gives is what another takes: a category is a text."""
+    return given is taken or (given, taken) == (Kind.CATEGORY, Kind.TEXT)
 
 
 def _way_out(given: Kind) -> str:
@@ -88,11 +105,41 @@ def _parameters(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
                 yield (*at, key), f"{name}: {value} is no number to compute with; write one."
         if isinstance(step, MinMax) and not step.low < step.high:
             yield at, f"{name}: low {step.low} is not below high {step.high}."
+        if isinstance(step, Bucketize):
+            yield from _bucketize(at, name, step)
+        if isinstance(step, Impute):
+            yield from _impute(at, name, step, encode.kinds[index][0])
         if isinstance(step, Clip):
             if step.min is None and step.max is None:
                 yield at, f"{name}: clip needs min, max or both, as in {{step: clip, min: 0}}."
             elif step.min is not None and step.max is not None and step.min > step.max:
                 yield at, f"{name}: min {step.min} is above max {step.max}."
+
+
+def _bucketize(path: Path, name: str, step: Bucketize) -> Iterator[Found]:
+    edges = step.edges
+    if (edges is None) == (step.bins is None):
+        yield path, f"{name}: bucketize needs edges or bins, as in {step.example}."
+    elif edges is None:
+        return
+    elif not 1 <= len(edges) <= MAX_EDGES:
+        yield (*path, "edges"), f"{name}: {len(edges)} edges; write 1 to {MAX_EDGES}."
+    elif not all(map(math.isfinite, edges)):
+        yield (*path, "edges"), f"{name}: edges are numbers to compare with."
+    elif wrong := next((pair for pair in pairwise(edges) if not pair[0] < pair[1]), None):
+        low, high = wrong
+        message = f"{name}: {high} comes after {low}; edges become greater from one to the next."
+        yield (*path, "edges"), message
+
+
+def _impute(path: Path, name: str, step: Impute, kind: Kind) -> Iterator[Found]:
+    if (step.by is None) == (step.value is None):
+        yield path, f"{name}: impute needs by or value, as in {step.example}."
+    elif step.is_of not in (Kind.ANY, kind):
+        known = "a number, mean or median" if kind is Kind.NUMBER else "a text in quotes"
+        said = step.by if step.value is None else repr(step.value)
+        message = f"{name}: {said} is none of {kind}; write {known}, or most_frequent."
+        yield path, message
 
 
 def _range(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
@@ -122,8 +169,8 @@ def _range(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:
 
 
 def _type(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterator[Found]:
-    if not holds(feature.value_type, encode.gives):
-        valid = " or ".join(TYPES.get(encode.gives, ()))
+    if not holds(feature.value_type, encode):
+        valid = " or ".join(types_of(encode))
         message = (
             f"{feature.name}: {encode.all_steps[-1].name} gives {encode.gives}, which no"
             f" {feature.type} holds; write {valid}."

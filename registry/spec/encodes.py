@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from registry.spec.value_types import ValueType
 
 
-#: Places that a list of one has at most.
-MOST_PLACES = 1000
+#: Places that a list has at most, and categories that a fit may have: all are in every query.
+MOST_PLACES, MOST_CATEGORIES = 1000, 10_000
+
+
+#: Of an encoding in words.
+SHOWN_EDGES = 8
 
 
 class Kind(StrEnum):
@@ -33,13 +37,17 @@ class Kind(StrEnum):
     NUMBER = "numbers"
     INTEGER = "whole numbers"
     CATEGORY = "categories"
+    TEXT = "texts"
     LIST = "a list"
+    #: Numbers or categories: what the steps beside it say.
+    ANY = "numbers or categories"
 
 
 #: The types that hold what a last step gives.
 TYPES: dict[Kind, tuple[str, ...]] = {
     Kind.NUMBER: ("float64", "float32"),
     Kind.INTEGER: ("int64", "int32"),
+    Kind.CATEGORY: ("string",),
     Kind.LIST: ("list<float64>", "list<float32>"),
 }
 
@@ -62,7 +70,7 @@ class Step(Spec, frozen=True, tag_field="step"):
         return self.fits
 
     def __str__(self) -> str:
-        said = ", ".join(f"{key} {value}" for key, value in written(self).items())
+        said = ", ".join(f"{key} {_brief(value)}" for key, value in written(self).items())
         return f"{self.name} ({said})" if said else self.name
 
 
@@ -106,9 +114,97 @@ class OneHot(Step, frozen=True, tag="one_hot"):
     most: Annotated[int, Meta(ge=1, le=MOST_PLACES)] | None = None
 
 
-PlainStep = Literal["standard", "min_max", "robust", "log", "one_hot"]
+class Ordinal(Step, frozen=True, tag="ordinal"):
+    """The place of the category, from 0; -1 of one that the fit did not see, or has no place."""
+
+    takes, gives = Kind.CATEGORY, Kind.INTEGER
+    most: Annotated[int, Meta(ge=1, le=MOST_CATEGORIES)] | None = None
+
+
+class Hashed(Step, frozen=True, tag="hashed"):
+    """A list with 1 or -1 at a place that the category's hash says; nothing is fitted."""
+
+    takes, gives = Kind.CATEGORY, Kind.LIST
+    fits = False
+    example = "{step: hashed, width: 16}"
+    width: Annotated[int, Meta(ge=1, le=MOST_PLACES)]
+
+
+class Quantile(Step, frozen=True, tag="quantile"):
+    """The share of the range's values that are less, 0 to 1; by so many quantiles at most."""
+
+    quantiles: Annotated[int, Meta(ge=2, le=2000)] = 1000
+
+
+class Bucketize(Step, frozen=True, tag="bucketize"):
+    """The number of the stretch between edges that a value is in, from 0; of NaN -1.
+
+    Each begins with its lower edge. ``edges`` are given, or ``bins`` are fitted: of as many values
+    each, or ``by: width`` as wide as each other.
+    """
+
+    gives = Kind.INTEGER
+    example = "{step: bucketize, edges: [18, 30, 65]}"
+    edges: tuple[float, ...] | None = None
+    bins: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    by: Literal["quantile", "width"] = "quantile"
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.bins is not None
+
+
+class Impute(Step, frozen=True, tag="impute"):
+    """What stands where there is no value, or NaN: a ``value``, or one the range says."""
+
+    takes, gives = Kind.ANY, Kind.ANY
+    example = "{step: impute, by: median}"
+    by: Literal["mean", "median", "most_frequent"] | None = None
+    value: float | str | None = None
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.by is not None
+
+    @property
+    def is_of(self) -> Kind:
+        """What it takes, where that is not any."""
+        if self.by in ("mean", "median") or isinstance(self.value, float):
+            return Kind.NUMBER
+        return Kind.CATEGORY if isinstance(self.value, str) else Kind.ANY
+
+
+class TfIdf(Step, frozen=True, tag="tfidf"):
+    """A list with a number a term: how often a text has it, the more the fewer texts have it.
+
+    Terms are words of at least two letters, digits or underscores, in small letters.
+    """
+
+    takes, gives = Kind.TEXT, Kind.LIST
+    terms: Annotated[int, Meta(ge=1, le=MOST_PLACES)] = MOST_PLACES
+    #: In how many texts of the range a term has to be.
+    at_least: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+PlainStep = Literal[
+    "standard", "min_max", "robust", "quantile", "log", "one_hot", "ordinal", "tfidf"
+]
 #: Those that mean something without a parameter are written by their names.
-StepSpec = PlainStep | Standard | MinMax | Robust | Log | Clip | OneHot
+StepSpec = (
+    PlainStep
+    | Standard
+    | MinMax
+    | Robust
+    | Quantile
+    | Log
+    | Clip
+    | Bucketize
+    | OneHot
+    | Ordinal
+    | Hashed
+    | Impute
+    | TfIdf
+)
 STEPS: dict[str, type[Step]] = {
     str(each.__struct_config__.tag): each
     for each in get_args(StepSpec)
@@ -157,11 +253,28 @@ class EncodeSpec(Spec, frozen=True):
 
     @property
     def takes(self) -> Kind:
-        return self.all_steps[0].takes
+        return self.kinds[0][0]
 
     @property
     def gives(self) -> Kind:
-        return self.all_steps[-1].gives
+        return self.kinds[-1][1]
+
+    @property
+    def kinds(self) -> list[tuple[Kind, Kind]]:
+        """What each step takes and gives; that of an imputation is said by what is beside it."""
+        steps = self.all_steps
+        said = (
+            kind
+            for step in steps
+            for kind in (step.is_of if isinstance(step, Impute) else step.takes,)
+            if kind is not Kind.ANY
+        )
+        first = next(said, Kind.NUMBER)
+        kinds: list[tuple[Kind, Kind]] = []
+        for step in steps:
+            flows = kinds[-1][1] if kinds else Kind.CATEGORY if first is Kind.TEXT else first
+            kinds.append((flows, flows) if step.takes is Kind.ANY else (step.takes, step.gives))
+        return kinds
 
     def __str__(self) -> str:
         said = ", ".join(map(str, self.all_steps))
@@ -173,6 +286,13 @@ def written(step: Step) -> dict[str, Any]:
     said: dict[str, Any] = msgspec.to_builtins(step)
     said.pop("step", None)
     return said
+
+
+def _brief(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return str(value)
+    some = ", ".join(f"{each:g}" for each in value[:SHOWN_EDGES])
+    return f"[{some}, …] ({len(value)})" if len(value) > SHOWN_EDGES else f"[{some}]"
 
 
 def decides(encode: EncodeSpec) -> dict[str, Any]:
@@ -196,6 +316,12 @@ def bound_of(written: str) -> datetime:
         raise BadFitRange(f"{written[:100]!r} is no day or instant; {known}.") from exc
 
 
-def holds(declared: ValueType, kind: Kind) -> bool:
-    """Return whether a feature of a type can hold what a last step of a kind gives."""
-    return str(declared) in TYPES.get(kind, ())
+def types_of(encode: EncodeSpec) -> tuple[str, ...]:
+    """Return the types of features that hold what the last step gives."""
+    last = encode.all_steps[-1]
+    vector = (f"vector<{last.width}>",) if isinstance(last, Hashed) else ()
+    return (*TYPES.get(encode.gives, ()), *vector)
+
+
+def holds(declared: ValueType, encode: EncodeSpec) -> bool:
+    return str(declared) in types_of(encode)

@@ -5,6 +5,7 @@ Fitted in the sandbox on a range, applied as a run applies it to rows inside and
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import random
@@ -15,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn import preprocessing
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 
 from materialization.compute.jobs import Envelope, FitJob, Report
 from materialization.errors import FitFailed, NotFitted, from_report
@@ -234,6 +237,206 @@ def test_the_commonest_categories_have_a_place(tmp_path):
     assert found == [[1, 0], [0, 0], [0, 1], [0, 1], [1, 0], [0, 0]]
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("many", [2, 10, 1000])
+def test_quantiles_as_scikit_learn_has_them(seed, many, tmp_path):
+    source = random.Random(seed)
+    # some values are many times there, so that quantiles share them
+    values = [
+        x if x is None or math.isnan(x) or source.random() < 0.5 else float(round(x))
+        for x in numbers(seed)
+    ]
+    values += [math.inf, -math.inf, 1e300]
+    scaler = preprocessing.QuantileTransformer(n_quantiles=many, subsample=None)
+    scaler.fit(as_column(inside(values)))
+
+    found = applied(values, {"step": "quantile", "quantiles": many}, folder=tmp_path)
+
+    finite = np.clip(as_column(values), -1e308, 1e308)  # it takes no infinite ones
+    wanted = scaler.transform(finite)[:, 0]
+    same_numbers(found, [None if x is None else y for x, y in zip(values, wanted, strict=True)])
+
+
+def test_quantiles_of_one_value_and_of_one_row(tmp_path):
+    assert applied([3.0, 3.0], "quantile", folder=tmp_path) == [0.0, 0.0]
+    assert applied([3.0], "quantile", folder=tmp_path) == [0.0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("by", "strategy"), [("width", "uniform"), ("quantile", "quantile")])
+def test_bins_as_scikit_learn_has_them(by, strategy, seed, tmp_path):
+    source = random.Random(seed)
+    values = [source.gauss(0, 1) for _ in range(6000)]
+    binner = preprocessing.KBinsDiscretizer(
+        n_bins=7, encode="ordinal", strategy=strategy, quantile_method="linear", subsample=None
+    ).fit(as_column(inside(values)))
+
+    step = {"step": "bucketize", "bins": 7, "by": by}
+    found = applied(values, step, folder=tmp_path, gives="int64")
+
+    assert found == binner.transform(as_column(values))[:, 0].tolist()
+
+
+def test_bins_of_whole_numbers_share_no_edge(tmp_path):
+    values = [0, 0, 0, 0, 1, 2, 3, None]
+    step = {"step": "bucketize", "bins": 5}
+    binner = preprocessing.KBinsDiscretizer(
+        n_bins=5, encode="ordinal", strategy="quantile", quantile_method="linear"
+    )
+    with pytest.warns(UserWarning, match="too small"):
+        binner.fit(as_column(values[:-1]))
+
+    found = applied(values, step, folder=tmp_path, kind=pa.int32(), gives="int32")
+
+    assert found == [*binner.transform(as_column(values[:-1]))[:, 0].tolist(), None]
+
+
+@pytest.mark.parametrize("by", ["width", "quantile"])
+def test_one_value_is_one_bin(by, tmp_path):
+    step = {"step": "bucketize", "bins": 4, "by": by}
+
+    found = applied([5.0] * 4464 + [1.0, 9.0], step, folder=tmp_path, gives="int64")
+
+    assert set(found) == {0}
+
+
+def test_edges_that_are_given(tmp_path):
+    step = {"step": "bucketize", "edges": [18, 30.5, 65]}
+    values = [17.9, 18, 30.5, 64, 65, math.inf, -math.inf, None, math.nan]
+
+    found = applied(values, step, folder=tmp_path, gives="int64")
+
+    assert found == [0, 1, 2, 2, 3, 3, 0, None, -1]
+
+
+def test_codes_of_categories(tmp_path):
+    source = random.Random(5)
+    values = [source.choice([*WORDS, None]) for _ in range(5000)] + ["unseen"]
+    encoder = preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    encoder.fit([[x] for x in inside(values) if x is not None])
+
+    found = applied(values, "ordinal", folder=tmp_path, kind=pa.string(), gives="int64")
+
+    assert found == [None if x is None else encoder.transform([[x]])[0, 0] for x in values]
+
+
+def test_ten_thousand_categories(tmp_path):
+    values = [f"c{n:05}" for n in range(10_000)]
+    write(tmp_path, values, pa.string())
+    spec = encoded_spec("ordinal", kind="int64", fit=FitRange(start="2024-01-01", to="2025-01-01"))
+
+    table, _ = compute_here(fitted(spec, tmp_path), tmp_path)
+
+    assert table.sort_by("k")["y"].to_pylist() == list(range(10_000))
+
+
+def test_one_category_more_is_said(tmp_path):
+    write(tmp_path, [f"c{n:05}" for n in range(10_001)], pa.string())
+    spec = encoded_spec("ordinal", kind="int64", fit=FitRange(start="2024-01-01", to="2025-01-01"))
+
+    with pytest.raises(FitFailed, match="more than 10,000 categories"):
+        fit_here(spec, tmp_path)
+
+
+def test_truths_and_days_are_categories(tmp_path):
+    assert applied(
+        [True, False, None], "ordinal", folder=tmp_path, kind=pa.bool_(), gives="int64"
+    ) == [1, 0, None]
+
+
+def by_hash(value, width):
+    """Return what the hash of a category makes of it, as the documentation says."""
+    if value is None:
+        return None
+    digest = hashlib.md5(value.encode()).digest()  # noqa: S324 - no secret
+    made = [0.0] * width
+    made[int.from_bytes(digest[8:], "little") % width] = -1.0 if digest[0] & 1 else 1.0
+    return made
+
+
+@pytest.mark.parametrize("width", [1, 7, 64])
+def test_categories_by_their_hashes(width, tmp_path):
+    values = [*WORDS, None, *(f"c{n}" for n in range(300))]
+    step = {"step": "hashed", "width": width}
+
+    found = applied(values, step, folder=tmp_path, kind=pa.string(), gives="list<float32>")
+
+    assert found == [by_hash(value, width) for value in values]
+
+
+@pytest.mark.parametrize("by", ["mean", "median", "most_frequent"])
+def test_values_that_are_imputed(by, tmp_path):
+    source = random.Random(11)
+    values = [source.choice([None, math.nan, 1.0, 2.0, 7.5, 9.0]) for _ in range(6000)]
+    imputer = SimpleImputer(strategy=by).fit(as_column(inside(values)))
+
+    found = applied(values, {"step": "impute", "by": by}, folder=tmp_path)
+
+    same_numbers(found, imputer.transform(as_column(values))[:, 0])
+
+
+def test_a_value_that_is_given_and_what_follows(tmp_path):
+    steps = ({"step": "impute", "value": 0}, "min_max")
+
+    assert applied([None, 10.0, math.nan], *steps, folder=tmp_path) == [0.0, 1.0, 0.0]
+
+
+def test_categories_that_are_imputed(tmp_path):
+    steps = ({"step": "impute", "by": "most_frequent"}, "ordinal")
+    options = {"folder": tmp_path, "kind": pa.string(), "gives": "int64"}
+
+    assert applied(["b", None, "b", "a"], *steps, **options) == [1, 1, 1, 0]
+    steps = ({"step": "impute", "value": "it's none"}, "ordinal")
+    assert applied(["b", None, "a"], *steps, **options) == [1, 2, 0]
+
+
+def test_texts_that_are_imputed_alone(tmp_path):
+    step = {"step": "impute", "value": "none"}
+
+    found = applied(["b", None], step, folder=tmp_path, kind=pa.string(), gives="string")
+
+    assert found == ["b", "none"]
+
+
+TERMS = ["red", "Green", "blau", "Ünïcode", "o'clock", "x_1", "12", "a", "naïve", "Straße", "東京"]
+
+
+def texts(seed):
+    source = random.Random(seed)
+    made = [
+        source.choice([" ", ", ", "-", "\n"]).join(source.choices(TERMS, k=source.randrange(12)))
+        for _ in range(3000)
+    ]
+    return [None if source.random() < 0.05 else each for each in made]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("at_least", [1, 1060])
+def test_terms_as_scikit_learn_weighs_them(seed, at_least, tmp_path):
+    values = [*texts(seed), "", "words nobody saw", "red red RED"]
+    vectorizer = TfidfVectorizer(min_df=at_least)
+    vectorizer.fit([x for x in inside(values) if x is not None])
+
+    step = {"step": "tfidf", "at_least": at_least}
+    found = applied(values, step, folder=tmp_path, kind=pa.string(), gives="list<float64>")
+
+    wanted = vectorizer.transform([x or "" for x in values]).toarray()
+    for x, got, want in zip(values, found, wanted, strict=True):
+        assert (got is None) == (x is None)
+        if got is not None:
+            assert got == pytest.approx(want, abs=1e-12)
+
+
+def test_the_commonest_terms_have_a_place(tmp_path):
+    values = ["bb bb aa", "cc bb", "cc dd"]
+    step = {"step": "tfidf", "terms": 2}
+    vectorizer = TfidfVectorizer(max_features=2).fit(values)
+
+    found = applied(values, step, folder=tmp_path, kind=pa.string(), gives="list<float64>")
+
+    assert np.array(found) == pytest.approx(vectorizer.transform(values).toarray())
+
+
 @pytest.mark.parametrize(
     ("values", "steps", "words"),
     [
@@ -242,6 +445,11 @@ def test_the_commonest_categories_have_a_place(tmp_path):
         ([1.0, math.inf], ["min_max"], "1 of 2 numbers of its range are infinite; put a clip"),
         ([1e308, -1e308], ["min_max"], "its width is beyond every number"),
         ([-1.0, 1.0, 0.0], ["log", "standard"], "1 of 2 numbers of its range are infinite"),
+        ([None], ["quantile"], "no row of its range has a number"),
+        ([1e308, -1e308], ["quantile"], "its width is beyond every number"),
+        ([math.nan], [{"step": "bucketize", "bins": 3}], "no row of its range has a number"),
+        ([None], [{"step": "impute", "by": "mean"}], "no row of its range has a number"),
+        ([None], [{"step": "impute", "by": "most_frequent"}], "no row of its range has a number"),
     ],
 )
 def test_what_nothing_can_be_fitted_to_is_said(values, steps, words, tmp_path):
@@ -263,6 +471,22 @@ def test_too_many_categories_are_said(tmp_path):
     write(tmp_path, [f"c{n}" for n in range(1001)], pa.string())
 
     with pytest.raises(FitFailed, match="more than 1,000 categories; say how many .*most: 100"):
+        fit_here(encoded_spec("one_hot", kind="list<float32>"), tmp_path)
+
+
+@pytest.mark.parametrize("step", ["one_hot", "ordinal", "tfidf"])
+def test_texts_that_nothing_can_be_fitted_to_are_said(step, tmp_path):
+    write(tmp_path, [None, None], pa.string())
+    gives = "int64" if step == "ordinal" else "list<float32>"
+
+    with pytest.raises(FitFailed, match=f"y: {step}: no (row of its range has a value|word of)"):
+        fit_here(encoded_spec(step, kind=gives), tmp_path)
+
+
+def test_parameters_have_a_bound(tmp_path):
+    write(tmp_path, [f"{n}{'x' * 3000}" for n in range(1000)], pa.string())
+
+    with pytest.raises(FitFailed, match="y: what it is fitted to takes 3,.* at most 2,000,000"):
         fit_here(encoded_spec("one_hot", kind="list<float32>"), tmp_path)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
-from registry.spec.encodes import MOST_PLACES, OneHot, Step
+from materialization.transforms.encoding.scaling import Stateless
+from registry.spec.encodes import MOST_CATEGORIES, MOST_PLACES, Hashed, OneHot, Ordinal, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,9 +60,48 @@ class OneHotKind:
 
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
         values = fitted["categories"]
-        one = f"CASE WHEN i = {v} THEN 1::DOUBLE ELSE 0::DOUBLE END"
-        places = f"list_transform(range({len(values):d}), lambda i: {one})"
-        return (code(values, v), f"CASE WHEN {v} IS NULL THEN NULL ELSE {places} END")
+        return (code(values, v), places(v, v, "1::DOUBLE", len(values)))
 
 
-KINDS: dict[type[Step], StepKind] = {OneHot: OneHotKind()}
+def places(v: str, place: str, mark: str, width: int) -> str:
+    """Return SQL of a list of zeros with a mark at a place, at none where that is -1."""
+    one = f"CASE WHEN i = {place} THEN {mark} ELSE 0::DOUBLE END"
+    made = f"list_transform(range({width:d}), lambda i: {one})"
+    return f"CASE WHEN {v} IS NULL THEN NULL ELSE {made} END"
+
+
+class OrdinalKind:
+    """As OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)."""
+
+    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
+        if not isinstance(step, Ordinal):
+            raise TypeError(f"{step} is no ordinal")
+        way_out = "say how many of the commonest have a place (most: 100)"
+        found = categories(ask, rows, most=step.most, limit=MOST_CATEGORIES, way_out=way_out)
+        return {"categories": found}
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        return (code(fitted["categories"], v),)
+
+
+class HashedKind(Stateless):
+    """By the MD5 of a category's text, in UTF-8.
+
+    Its last eight bytes, the least first, are a number: the remainder by the width is the place.
+    Where the lowest bit of its first byte is set the mark is -1.
+    """
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        if not isinstance(step, Hashed):
+            raise TypeError(f"{step} is no hashed")
+        place = f"(md5_number_lower({v}) % {step.width:d})::BIGINT"
+        mark = f"CASE WHEN md5_number_upper({v}) % 2 = 1 THEN -1::DOUBLE ELSE 1::DOUBLE END"
+        pair = f"CASE WHEN {v} IS NULL THEN NULL ELSE {{'place': {place}, 'mark': {mark}}} END"
+        return (pair, places(v, f"{v}.place", f"{v}.mark", step.width))
+
+
+KINDS: dict[type[Step], StepKind] = {
+    OneHot: OneHotKind(),
+    Ordinal: OrdinalKind(),
+    Hashed: HashedKind(),
+}

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materialization.transforms.encoding import categories, scaling
+from materialization.transforms.encoding import categories, imputing, scaling, stretches, texts
 
 if TYPE_CHECKING:
     from materialization.transforms.encoding.step import StepKind
     from registry.spec.encodes import Step
 
-KINDS: dict[type[Step], StepKind] = {**scaling.KINDS, **categories.KINDS}
+KINDS: dict[type[Step], StepKind] = {
+    **scaling.KINDS,
+    **stretches.KINDS,
+    **categories.KINDS,
+    **imputing.KINDS,
+    **texts.KINDS,
+}
 
 
 def kind_of(step: Step) -> StepKind:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec, VersionSpec
 
 #: What a column is read as for a first step.
-_INPUTS = {Kind.NUMBER: "float64", Kind.CATEGORY: "string"}
+_INPUTS = {Kind.NUMBER: "float64", Kind.CATEGORY: "string", Kind.TEXT: "string"}
 
 
 def input_type(encode: EncodeSpec) -> ValueType:

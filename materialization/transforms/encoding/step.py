@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: What is nearer to zero than this scales nothing: numbers that differ by it are one by rounding.
 SMALLEST_SCALE = 10 * 2.0**-52
-#: Categories that a fit may have: each is a part of every query that applies it.
-MOST_CATEGORIES = 10_000
 
 
 class StepKind(Protocol):

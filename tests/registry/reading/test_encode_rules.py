@@ -13,12 +13,17 @@ from registry.spec.encodes import Standard
 from tests.registry.reading.test_rules import ENTITY, KEY, SUM, feature, problems
 
 ENCODE, STEPS, FIT = "features[0].encode", "features[0].encode.steps", "features[0].encode.fit"
+TYPE = "features[0].type"
 RANGE = {"from": "2026-01-01", "to": "2026-07-01"}
 
 
 def encoded(*steps, kind="float64", fit=None, **more):
     encode = {"steps": list(steps)} | ({"fit": fit} if fit else {})
     return feature(type=kind, encode=encode, **more)
+
+
+def bucketed(fit=None, **parameters):
+    return encoded({"step": "bucketize", **parameters}, kind="int64", fit=fit)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,14 @@ def encoded(*steps, kind="float64", fit=None, **more):
         encoded({"step": "clip", "max": 5}, {"step": "log", "plus": 1}),
         encoded({"step": "clip", "min": 0}, "robust", fit=RANGE | {"edition": 2}),
         encoded("one_hot", kind="list<float32>", fit=RANGE | {"to": "2026-07-01T12:00:00+02:00"}),
+        encoded({"step": "hashed", "width": 16}, kind="vector<16>"),
+        encoded({"step": "bucketize", "edges": [1, 2.5]}, kind="int32"),
+        encoded({"step": "bucketize", "bins": 4, "by": "width"}, kind="int64", fit=RANGE),
+        encoded({"step": "impute", "by": "mean"}, "quantile", fit=RANGE),
+        encoded({"step": "impute", "value": "none"}, "ordinal", kind="int64", fit=RANGE),
+        encoded({"step": "impute", "value": ""}, "tfidf", kind="list<float64>", fit=RANGE),
+        encoded({"step": "impute", "value": "none"}, kind="string"),
+        encoded({"step": "impute", "by": "most_frequent"}, "ordinal", kind="int64", fit=RANGE),
     ],
 )
 def test_an_encoding_that_is_well_written(definition):
@@ -73,6 +86,39 @@ def test_an_encoding_that_is_well_written(definition):
             encoded({"step": "one_hot", "most": 1001}, kind="list<float32>", fit=RANGE),
             f"{STEPS}[0].most",
             "from 1 to 1000",
+        ),
+        (
+            encoded({"step": "hashed", "width": 8}, kind="vector<9>"),
+            TYPE,
+            "list<float32> or vec.*8",
+        ),
+        (
+            encoded({"step": "hashed"}, kind="vector<9>"),
+            f"{STEPS}[0].width",
+            "required and missing",
+        ),
+        (bucketed(), f"{STEPS}[0]", "bucketize needs edges or bins"),
+        (bucketed(edges=[1], bins=2, fit=RANGE), f"{STEPS}[0]", "bucketize needs edges or bins"),
+        (bucketed(edges=[]), f"{STEPS}[0].edges", "0 edges; write 1 to 1000"),
+        (bucketed(edges=[2, 1]), f"{STEPS}[0].edges", "1.0 comes after 2.0"),
+        (bucketed(edges=[1, float("nan")]), f"{STEPS}[0].edges", "numbers to compare with"),
+        (bucketed(edges=[1], fit=RANGE), FIT, "none of its steps is fitted"),
+        (bucketed(bins=3), FIT, "bucketize is fitted"),
+        (encoded({"step": "impute"}), f"{STEPS}[0]", "impute needs by or value"),
+        (
+            encoded({"step": "impute", "by": "mean", "value": 1}, fit=RANGE),
+            f"{STEPS}[0]",
+            "impute needs by or value",
+        ),
+        (
+            encoded({"step": "impute", "by": "mean"}, "ordinal", kind="int64", fit=RANGE),
+            f"{STEPS}[1]",
+            "ordinal takes categories, and impute before it gives numbers",
+        ),
+        (
+            encoded("log", {"step": "impute", "value": "none"}),
+            f"{STEPS}[1]",
+            "'none' is none of numbers; write a number, mean or median",
         ),
         (encoded("log", mask="hash"), ENCODE, "x has a mask"),
         (

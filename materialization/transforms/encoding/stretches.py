@@ -1,0 +1,112 @@
+# ruff: noqa: S608 - the sub-selects are our own
+"""Steps by where a number lies among others: quantiles and buckets. [pure]
+
+A number is found among edges by halves: of a thousand of them it is compared with ten.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from materialization.transforms.encoding.step import double, finite, numbers
+from registry.spec.encodes import Bucketize, Quantile, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from materialization.transforms.encoding.step import Ask, Parameters, StepKind
+
+
+def among(v: str, edges: Sequence[float], leaf: Callable[[int], str]) -> str:
+    """Return SQL that finds how many of the edges are at or below ``v``, and is the leaf of that.
+
+    Edges ascend. NaN, which the engine orders above all, is for whoever asks.
+    """
+    if not edges:
+        return leaf(0)
+    middle = len(edges) // 2
+    below = among(v, edges[:middle], leaf)
+    above = among(v, edges[middle + 1 :], lambda count: leaf(middle + 1 + count))
+    return f"CASE WHEN {v} < {double(edges[middle])} THEN {below} ELSE {above} END"
+
+
+def quantiles(ask: Ask, some: str, shares: Sequence[float]) -> list[float]:
+    """Return the values below which shares of the numbers lie, interpolated; they ascend."""
+    wanted = ", ".join(map(double, shares))
+    ((found,),) = ask(f"SELECT quantile_cont(v, [{wanted}]) FROM {some}")
+    ascending: list[float] = []
+    for value in found:
+        ascending.append(max(value, ascending[-1]) if ascending else value)
+    finite(width=ascending[-1] - ascending[0])
+    return ascending
+
+
+class QuantileKind:
+    """As QuantileTransformer(subsample=None): values beyond the range's are 0 and 1.
+
+    A value that several quantiles share lies in the middle of their shares.
+    """
+
+    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
+        if not isinstance(step, Quantile):
+            raise TypeError(f"{step} is no quantile")
+        some = numbers(ask, rows)
+        ((count,),) = ask(f"SELECT count(*) FROM {some}")
+        many = min(step.quantiles, count)
+        shares = [n / (many - 1) for n in range(many)] if many > 1 else [0.0]
+        found = quantiles(ask, some, shares)
+        first = dict(zip(found[::-1], shares[::-1], strict=True))
+        last = dict(zip(found, shares, strict=True))
+        values = sorted(first)
+        return {
+            "values": values,
+            "from": [first[value] for value in values],
+            "to": [last[value] for value in values],
+        }
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        values, low, high = fitted["values"], fitted["from"], fitted["to"]
+        shares = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+        # The extremes are 0 and 1, whatever they share; where there is one value, 0.
+        shares[-1], shares[0] = 1.0, 0.0
+
+        def leaf(count: int) -> str:
+            if count == 0:
+                return double(0)
+            at = f"CASE WHEN {v} = {double(values[count - 1])} THEN {double(shares[count - 1])}"
+            if count == len(values):
+                return f"{at} ELSE {double(1)} END"
+            begin, end = values[count - 1], values[count]
+            slope = (low[count] - high[count - 1]) / (end - begin)
+            between = f"{double(high[count - 1])} + ({v} - {double(begin)}) * {double(slope)}"
+            return f"{at} ELSE {between} END"
+
+        return (f"CASE WHEN isnan({v}) OR {v} IS NULL THEN {v} ELSE {among(v, values, leaf)} END",)
+
+
+class BucketizeKind:
+    """As KBinsDiscretizer(encode="ordinal"): edges that are one are one."""
+
+    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
+        if not isinstance(step, Bucketize) or step.bins is None:
+            raise TypeError(f"{step} has no bins")
+        some, many = numbers(ask, rows), step.bins
+        if step.by == "quantile":
+            edges = quantiles(ask, some, [n / many for n in range(many + 1)])
+        else:
+            low, high = ask(f"SELECT min(v), max(v) FROM {some}")[0]
+            width = finite(width=high - low)["width"] / many
+            edges = [*(n * width + low for n in range(many)), high]
+        kept = [edges[0], *(high for low, high in pairwise(edges) if high > low)]
+        return {"edges": kept[1:-1]}
+
+    def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
+        if not isinstance(step, Bucketize):
+            raise TypeError(f"{step} is no bucketize")
+        edges = fitted["edges"] if step.edges is None else step.edges
+        number = among(v, edges, str)
+        return (f"CASE WHEN {v} IS NULL THEN NULL WHEN isnan({v}) THEN -1 ELSE {number} END",)
+
+
+KINDS: dict[type[Step], StepKind] = {Quantile: QuantileKind(), Bucketize: BucketizeKind()}
