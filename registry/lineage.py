@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from registry.entries import VersionRow
-    from registry.models import Project
+    from registry.models import FeatureView, Project
 
-    #: What an app above adds: what is read, and by what.
-    Links = Callable[[Project], Iterable[tuple["Key", "Key"]]]
+    #: What an app above adds: which features of a project, or of one view, are read by what.
+    Links = Callable[[Project, str | None], Iterable[tuple[Reference, "Key"]]]
 
 MAX_DEPTH = 10
 
@@ -145,13 +145,27 @@ def _is_of(key: Key, views: Collection[str]) -> bool:
     return key.kind == NodeKind.FEATURE and re.split("[@:]", key.name)[0] in views
 
 
-_links: list[Links] = []
+#: By the kind of what reads.
+_links: dict[str, Links] = {}
 
 
-def register(links: Links) -> None:
-    """Add what an app knows to read features or services; the same function twice is one."""
-    if links not in _links:
-        _links.append(links)
+def register(kind: str, links: Links) -> None:
+    """Add what an app knows to read features, all of one kind of its own."""
+    _links[kind] = links
+
+
+def known_kinds() -> tuple[str, ...]:
+    return (*KINDS, *_links)
+
+
+def readers_above(view: FeatureView) -> list[tuple[Key, Reference]]:
+    """Return what apps above know to read the view's features, with the features, in order."""
+    found = {
+        (key, reference)
+        for links in _links.values()
+        for reference, key in links(view.project, view.name)
+    }
+    return sorted(found, key=lambda each: (each[0], str(each[1])))
 
 
 def graph_of(project: Project, *, also: int | None = None) -> Graph:
@@ -168,9 +182,9 @@ def graph_of(project: Project, *, also: int | None = None) -> Graph:
             Key(NodeKind.SERVICE, service),
             Role.READS,
         )
-    for links in _links:
-        for upper, lower in links(project):
-            graph.add(upper, lower, Role.READS)
+    for links in _links.values():
+        for reference, lower in links(project, None):
+            graph.add(found.key(reference), lower, Role.READS)
     return graph
 
 
@@ -179,8 +193,9 @@ def starts_of(graph: Graph, kind: str, name: str) -> list[Key]:
 
     :raises LineageNotFound: there is no such thing; names the nearest.
     """
-    if kind not in KINDS:
-        raise LineageNotFound(f"there is no lineage of a {kind!r}.{did_you_mean(kind, KINDS)}")
+    if kind not in known_kinds():
+        hint = did_you_mean(kind, known_kinds())
+        raise LineageNotFound(f"there is no lineage of a {kind!r}.{hint}")
     if kind == FEATURE_VIEW:
         return _features_of(graph, name)
     key = _meant(graph, Key(kind, name))

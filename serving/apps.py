@@ -12,10 +12,11 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from materialization import duties
-        from serving.datasets import watching
+        from serving.datasets import lineage, watching
         from serving.online import sensitive_reads
 
         words.register()
         snippets.announce()
         sensitive_reads.register()
         duties.register(watching.DUTIES)
+        lineage.register()

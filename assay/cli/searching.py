@@ -10,7 +10,7 @@ from assay.cli.arguments import Commands, Context
 from assay.shapes import JSON
 
 FILTERS = ("entity", "owner", "tag", "sensitivity", "type", "state", "freshness")
-KINDS = ("data-source", "column", "feature-view", "feature", "feature-service")
+KINDS = ("data-source", "column", "feature-view", "feature", "feature-service", "dataset")
 DIRECTIONS = ("upstream", "downstream", "both")
 COLUMNS = ("reference", "type", "sensitivity", "state", "freshness", "owner", "description")
 #: Values of a facet that a line names.

@@ -17,6 +17,7 @@ from registry.breakage import services_broken_by
 from registry.choices import State
 from registry.derived import derived_of
 from registry.glass import mark_of
+from registry.lineage import readers_above
 from registry.looking import get_filing
 from registry.models.names import pseudonym_of
 from registry.queries import services_using
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.looking import Look
-    from registry.models import FeatureViewVersion
+    from registry.models import FeatureView, FeatureViewVersion
     from registry.spec.change import Change
     from registry.spec.versions import Version
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 MOST_FILES = 5_000
 #: Bytes of a mark: of a million files two are alike by chance once in millions of packets.
 MARK_BYTES = 8
+#: Things that keep something of a view's versions, of which a packet names so many.
+MOST_KEPT = 50
 #: Files that a refusal names.
 MOST_SAID = 3
 
@@ -79,6 +82,7 @@ def make_packet(
         "reviewers": reviewers,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
         "impact": services_using(view),
+        "kept_in": _kept_in(view),
         "derived": [str(each) for each in derived_of(view.project, view.name)],
         "breaks": services_broken_by(version),
         **({"code": to_builtins(version.spec.code)} if version.spec.code else {}),
@@ -90,6 +94,17 @@ def make_packet(
             **_files(report.files),
         },
     }
+
+
+def _kept_in(view: FeatureView) -> list[str]:
+    """Say what apps above keep of the view's versions, as in ``kind name: view@1.0.0``."""
+    found: dict[str, set[str]] = {}
+    for key, reference in readers_above(view):
+        pin = f"@{reference.pin}" if reference.pin else ""
+        found.setdefault(f"{key.kind} {key.name}", set()).add(f"{reference.view}{pin}")
+    lines = [f"{name}: {', '.join(sorted(versions))}" for name, versions in found.items()]
+    more = [f"and {len(lines) - MOST_KEPT:,} more"] if len(lines) > MOST_KEPT else []
+    return lines[:MOST_KEPT] + more
 
 
 def _files(files: Mapping[str, str]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry import lineage
-from registry.lineage import Key, NodeKind
+from registry.lineage import Key
 from registry.operations.lifecycle import releases
+from registry.spec.references import Reference
 from tests.factories import AT, VIEW, apply, make_ready, make_version
 
 pytestmark = pytest.mark.django_db
@@ -159,8 +160,8 @@ def test_what_there_is_not_is_named(api, cast, trace, path, status, words):
 
 def test_apps_above_add_what_reads_features(trace, cast, monkeypatch):
     reader = Key("dataset", "churn_2026")
-    feature = Key(NodeKind.FEATURE, "share:part")
-    monkeypatch.setattr(lineage, "_links", [lambda project: [(feature, reader)]])
+    feature = Reference("share", None, "part")
+    monkeypatch.setattr(lineage, "_links", {"dataset": lambda project, view: [(feature, reader)]})
 
     assert steps(trace("feature/share:part", direction="downstream"))[1:] == [
         (1, "dataset", "churn_2026"),
