@@ -197,7 +197,8 @@ class FeatureView(Definition):
 
     ``sql`` is one row-wise SELECT, ``python`` a function of a package that the server's operator
     installed, ``aggregations`` are rolling windows; with none of them the source's columns are
-    taken as they are. ``where`` chooses rows of the source before all else.
+    taken as they are. ``where`` chooses rows of the source before all else. With
+    ``accuracy="temporal"`` training sets have the windows as of each row's own time.
 
     ``ttl`` is how old a value may be, ``freshness`` the promise of how old what is served may
     become. ``start`` is where history begins.
@@ -215,6 +216,7 @@ class FeatureView(Definition):
     sql: str | None = None
     python: str | Python | None = None
     aggregations: Sequence[Aggregation] | None = None
+    accuracy: str | None = None
     start: Instant | None = None
     ttl: Duration | None = None
     schedule: Schedule | None = None

@@ -50,6 +50,13 @@ class ChangeClass(StrEnum):
     FIRST = "first"
 
 
+class Accuracy(StrEnum):
+    #: Aggregations as of the ticks of the schedule.
+    SNAPSHOT = "snapshot"
+    #: In training sets as of each entity row's own time.
+    TEMPORAL = "temporal"
+
+
 class Sensitivity(StrEnum):
     PUBLIC = "public"
     INTERNAL = "internal"

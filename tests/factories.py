@@ -210,10 +210,10 @@ def apply(
 
 
 def make_version(
-    cast: Cast, *, state: State = State.APPROVED, text: str = DEFINITIONS
+    cast: Cast, *, state: State = State.APPROVED, text: str = DEFINITIONS, look: Looking = look
 ) -> FeatureViewVersion:
     """Return the newest version after applying ``text``: a draft, in review or approved."""
-    applied = apply(text, cast)
+    applied = apply(text, cast, look=look)
     draft = next(a.draft for a in applied if a.draft is not None)
     if state is not State.DRAFT:
         reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)

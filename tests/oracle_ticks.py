@@ -1,4 +1,6 @@
-"""Rolling windows at ticks, the slow and obviously right way; the engine is tested against it.
+"""Rolling windows at ticks and at any instant, the slow and obviously right way.
+
+The engine is tested against it.
 
 Not for point-in-time joins: ``oracle`` has that loop.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from statistics import stdev, variance
 
@@ -63,6 +65,30 @@ def snapshot_ticks(rows, ticks, outputs):
                 answer[key, tick] = values
             before[key] = values
     return answer
+
+
+def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
+    """Return {output: value} of ``key`` as of the very instant, or None where it is not found.
+
+    It is found where a row was visible by then, in time for the longest window, and is not longer
+    out of it than the TTL. ``known``: a row is visible once it was known; else from its event on.
+    A row with ``gone`` counts until then; where the source may yet lose it, leave it out.
+    """
+    longest = max(window for _, _, window in outputs.values())
+    mine = [(row, _visible(row, known)) for row in rows if row["key"] == key]
+    here = [row for row, since in mine if since <= at and since < row["event"] + longest]
+    if not any(ttl is None or row["event"] + longest + ttl >= at for row in here):
+        return None
+    inside = [row for row, since in mine if since <= at and at < row.get("gone", _NEVER)]
+    ordered = sorted(inside, key=_time)
+    return {
+        name: evaluate(function, _column(ordered, column, at - window))
+        for name, (column, function, window) in outputs.items()
+    }
+
+
+def _visible(row, known):
+    return max(row["event"], row["created"] or row["event"]) if known else row["event"]
 
 
 def evaluate(function, values):
@@ -154,3 +180,4 @@ def _spread(of, values):
 
 
 MICROSECOND = timedelta(microseconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)

@@ -17,14 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.instants import to_us
-from lib.outages import outage
 from materialization.compute import child
+from materialization.compute.as_of_answers import as_of_answer
 from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
 from materialization.compute.fitted import none_fitted, with_fitted
-from materialization.compute.jobs import LookJob
+from materialization.compute.jobs import Events, LookJob
 from materialization.compute.limits import EngineIdentity
 from materialization.compute.look import looks_of
 from materialization.compute.mask_keys import no_keys
+from materialization.compute.own_failures import LESS, MORE, own_failures
 from materialization.compute.point_in_time_sql import (
     ENTITY_ROWS,
     ROW,
@@ -43,16 +44,16 @@ from materialization.compute.stored_rows_sql import (
     some_rows_sql,
     ties_sql,
 )
-from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, without_private_paths
+from materialization.errors import TEMP_PREFIX
 from materialization.quality.profiling import profile_files
-from materialization.stores.columns import EVENT, stored_schema
-from materialization.stores.offline_protocol import OfflineStoreUnavailable
+from materialization.stores.columns import EVENT, EVENTS, stored_schema
+from materialization.transforms.aggregation.events import renumbered_events_sql
+from materialization.transforms.aggregation.run import register
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
-    from lib.errors import AssayError
     from materialization.compute.child import Watch
     from materialization.compute.fitted import Fitted
     from materialization.compute.jobs import (
@@ -134,12 +135,34 @@ class DuckDBEngine:
         sql = renumbered_sql(
             files, spec, sequence=sequence, to=to, ordered=ordered, stored=stored, since=since
         )
-        with self._session() as session, _own_failures("releasing rows", _MORE):
+        with self._session() as session, own_failures("releasing rows", MORE):
             written = session.execute(sql).fetchall()
             names = tuple(name for name, size, *_ in written if size)
             rows = sum(size for _, size, *_ in written)
             profile = profile_files(session, names, spec.features, rows=rows)
         return names, profile
+
+    def renumber_events(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        sequence: int,
+        staging: str,
+        stored: Sequence[str],
+        since: int,
+    ) -> Events:
+        if not files:
+            return Events()
+        to = str(Path(staging) / EVENTS)
+        sql = renumbered_events_sql(
+            files, spec, sequence=sequence, to=to, stored=stored, since=since
+        )
+        with self._session() as session, own_failures("releasing rows", MORE):
+            written = session.execute(sql).fetchall()
+        return Events(
+            tuple(name for name, size, *_ in written if size), sum(size for _, size, *_ in written)
+        )
 
     @contextlib.contextmanager
     def latest_rows(
@@ -158,7 +181,7 @@ class DuckDBEngine:
             return
         some = among is not None
         sql = latest_sql(files, spec, as_of=as_of, sequence=sequence, up_to=up_to, some=some)
-        with self._session() as session, _own_failures("finding the latest rows", _MORE):
+        with self._session() as session, own_failures("finding the latest rows", MORE):
             if among is not None:
                 session.register(ASKED, among)
             reader = session.sql(sql).to_arrow_reader(self._limits.batch_rows)
@@ -169,7 +192,7 @@ class DuckDBEngine:
         fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
         if not files:
             return pa.schema(fields).empty_table()
-        with self._session() as session, _own_failures("choosing entities", _MORE):
+        with self._session() as session, own_failures("choosing entities", MORE):
             found = session.sql(sample_sql(files, spec, count)).to_arrow_table()
         return found.cast(pa.schema(fields))
 
@@ -177,28 +200,28 @@ class DuckDBEngine:
         schema = stored_schema(spec)
         if not files:
             return schema.empty_table()
-        with self._session() as session, _own_failures("choosing rows", _MORE):
+        with self._session() as session, own_failures("choosing rows", MORE):
             return session.sql(some_rows_sql(files, spec, count)).to_arrow_table().cast(schema)
 
     def same_stamps(self, files: Sequence[str], spec: VersionSpec, rows: pa.Table) -> pa.Table:
         schema = stored_schema(spec)
         if not files or not rows.num_rows:
             return schema.empty_table()
-        with self._session() as session, _own_failures("finding stored rows", _MORE):
+        with self._session() as session, own_failures("finding stored rows", MORE):
             session.register(ASKED, rows)
             return session.sql(same_stamps_sql(files, spec)).to_arrow_table().cast(schema)
 
     def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
         if not files:
             return False
-        with self._session() as session, _own_failures("looking for ties", _MORE):
+        with self._session() as session, own_failures("looking for ties", MORE):
             return bool(session.execute(ties_sql(files, spec)).fetchall())
 
     def entity_rows(self, question: EntitiesQuestion) -> pa.Table:
         schema = question.answer_schema
         if not any(view.files for view in question.views):
             return schema.empty_table()
-        with self._session() as session, _own_failures("finding all entities", _LESS):
+        with self._session() as session, own_failures("finding all entities", LESS):
             if question.instants is not None:
                 at = pa.array([to_us(instant) for instant in question.instants], pa.int64())
                 session.register(INSTANTS, pa.table({AT: at}))
@@ -211,16 +234,25 @@ class DuckDBEngine:
         # One session for all: opening DuckDB takes tens of milliseconds.
         with (
             self._session() as session,
-            _own_failures("the training set", "ask for fewer rows or features"),
+            own_failures("the training set", "ask for fewer rows or features"),
         ):
-            return [_answer(session, question) for question in questions]
+            return [
+                _answer(session, question) if question.events is None else self._as_of(question)
+                for question in questions
+            ]
+
+    def _as_of(self, question: JoinQuestion) -> JoinAnswer:
+        # Expressions of definitions are computed in it: it can read the events and nothing else.
+        with self._session(only=question.events) as session:
+            register(session)
+            return as_of_answer(session, question, slice_rows=self._limits.slice_rows)
 
     @contextlib.contextmanager
-    def _session(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _session(self, only: Sequence[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a private session for our own stored files and the rows we register."""
         with (
             tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=self._limits.temp_root) as own,
-            open_session(self._limits, directory=own) as session,
+            open_session(self._limits, directory=own, only=only) as session,
         ):
             yield session
 
@@ -228,52 +260,10 @@ class DuckDBEngine:
 def _answer(session: duckdb.DuckDBPyConnection, question: JoinQuestion) -> JoinAnswer:
     rows, schema = question.entity_rows, question.answer_schema
     if not question.files or not rows.num_rows:
-        nothing = [pa.nulls(rows.num_rows, field.type) for field in schema]
-        return JoinAnswer(pa.table(nothing, schema=schema), 0 if question.explain else None)
+        return question.nothing()
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
     session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
     joined = session.sql(point_in_time_sql(question)).to_arrow_table().cast(schema)
     if not question.explain:
         return JoinAnswer(joined)
     return JoinAnswer(joined, session.sql(difference_sql(question)).to_arrow_table()[0][0].as_py())
-
-
-@contextlib.contextmanager
-def _own_failures(what: str, advice: str) -> Iterator[None]:
-    """Raise what went wrong with a question of our own as an error that says what to do.
-
-    Rows that come as a stream bring DuckDB's errors as Arrow's, so the message tells them apart.
-    """
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as exc:
-        if (refusal := _refusal(exc, what, advice)) is None:
-            raise
-        raise refusal from exc
-
-
-def _refusal(error: Exception, what: str, advice: str) -> AssayError | None:
-    """Return None for what is neither a limit, an outage nor a file: then the mistake is ours."""
-    message = str(error)
-    said = without_private_paths(message.strip().partition("\n")[0])
-    limit = next((name for text, name in _LIMITS.items() if text in message), None)
-    if limit is not None:
-        return EngineLimitExceeded(
-            f"{what} needs more memory, disk or time than one question may use; {advice}. ({said})",
-            limit=limit,
-        )
-    if (lacking := outage(error)) is not None:
-        return lacking
-    if said.startswith("IO Error"):
-        return OfflineStoreUnavailable(f"the stored rows cannot be read: {said}")
-    return None
-
-
-_LESS = "ask about a shorter range or fewer instants"
-_MORE = "raise ENGINE_MEMORY_LIMIT_MB or ENGINE_TIME_LIMIT_SECONDS"
-#: What DuckDB says when a limit is reached → which of ours it is.
-_LIMITS = {
-    "maximum execution time": "time",
-    "Out of Memory": "memory",
-    "max_temp_directory_size": "memory",
-}

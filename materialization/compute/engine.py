@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import (
         Computed,
         ComputeJob,
+        Events,
         Fit,
         FitJob,
         ListedRow,
@@ -121,6 +122,24 @@ class Engine(Protocol):
         :raises OfflineStoreUnavailable: a file is not there or not readable.
         """
 
+    def renumber_events(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        sequence: int,
+        staging: str,
+        stored: Sequence[str],
+        since: int,
+    ) -> Events:
+        """Do the same of what was set aside beside the rows.
+
+        An event of which any is stored after ``since`` is left out: whoever stored it knew more.
+
+        :raises OfflineStoreUnavailable: a file is not there or not readable.
+        """
+        ...
+
     def latest_rows(
         self,
         files: Sequence[str],
@@ -181,6 +200,9 @@ class Engine(Protocol):
         lower bound) and, with known timing, ``created_timestamp <= entity``. Of several the
         greatest by (event, created, sequence) is taken. Each entity row has one row in the answer,
         in the same order; nulls where nothing qualifies.
+
+        A question with ``events`` is answered by its aggregation's windows ``(entity - w, entity]``
+        over the events that were visible by then, each as often as it is there.
 
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """

@@ -72,6 +72,27 @@ class Prepared(msgspec.Struct, frozen=True):
     counters: Counters
 
 
+class Keeping(msgspec.Struct, frozen=True):
+    """Have the rows that are aggregated stored beside their ticks; see ``aggregation.events``.
+
+    ``files`` are those of the events that are stored. Rows that do not say when they were known
+    were known from ``arrived`` on, or from their event on if that is later; from their event where
+    the run ``is_first``. ``tells_gone``: what is stored and not in the source any more is gone.
+    """
+
+    files: tuple[str, ...]
+    arrived: datetime
+    is_first: bool = False
+    tells_gone: bool = True
+
+
+class Events(msgspec.Struct, frozen=True):
+    """Staged files of events, and how many rows they have."""
+
+    files: tuple[str, ...] = ()
+    rows: int = 0
+
+
 class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     """Compute the rows of ``(window_start, window_end]``, or those of each of the ``readings``.
 
@@ -86,6 +107,8 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     now was trimmed.
 
     ``stored_files`` are those of the snapshot for checks that look at what is stored.
+
+    ``keeping``: which of the rows that are aggregated are to be stored too.
 
     Of a job whose rows were ``prepared`` into its staging folder nothing is read.
 
@@ -103,6 +126,7 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     corrects_at: datetime | None = None
     first_event: datetime | None = None
     only_compares: bool = False
+    keeping: Keeping | None = None
     staging: str = ""
     sequence: int = 0
     prepared: Prepared | None = None
@@ -216,8 +240,9 @@ class Envelope(msgspec.Struct, frozen=True):
 class Computed(msgspec.Struct, frozen=True):
     """What a job made: ``files`` in its staging folder have all its rows.
 
-    ``profile`` is theirs, as ``quality.profiles.Profile`` writes itself, and ``checked`` how many
-    fail which check. ``seconds`` says how long staging and profiling took.
+    ``events`` are what those are made of, where that is kept. ``profile`` is of the rows, as
+    ``quality.profiles.Profile`` writes itself, and ``checked`` how many fail which check.
+    ``seconds`` says how long staging and profiling took.
     """
 
     counters: Counters
@@ -225,6 +250,7 @@ class Computed(msgspec.Struct, frozen=True):
     profile: dict[str, Any]
     checked: Checked
     seconds: dict[str, float]
+    events: Events = Events()
 
 
 class ListedRow(msgspec.Struct, frozen=True):

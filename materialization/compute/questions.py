@@ -86,6 +86,7 @@ class JoinQuestion(NamedTuple):
     entity_rows: pa.Table
     timing: Timing = Timing.KNOWN
     explain: bool = False
+    events: tuple[str, ...] | None = None
 
     @property
     def join_keys(self) -> tuple[str, ...]:
@@ -97,6 +98,12 @@ class JoinQuestion(NamedTuple):
         types = {feature.name: feature.value_type.arrow for feature in self.spec.features}
         features = [(name, types[name]) for name in self.features]
         return pa.schema([(FOUND_EVENT, INSTANT), *features])
+
+    def nothing(self) -> JoinAnswer:
+        """Return the answer of a table that has no rows."""
+        rows, schema = self.entity_rows.num_rows, self.answer_schema
+        nulls = [pa.nulls(rows, field.type) for field in schema]
+        return JoinAnswer(pa.table(nulls, schema=schema), 0 if self.explain else None)
 
     @property
     def time_bounds_us(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from materialization.queries import table_at
 from materialization.runner.adopting import transaction_name
 from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.judging import ChecksFailed, judge_rows, stage_of_corrections
+from materialization.runner.keeping import beside
 from materialization.runner.looking import corrections_of, refuse_changed
 from materialization.runner.quarantine import keep_refused, supersede_corrections
 from materialization.runner.recording import (
@@ -96,6 +97,7 @@ def _commit(run: MaterializationRun, work: Work, heartbeat: Heartbeat, name: str
             sequence=run.sequence,
             transaction=name,
             rows=computed.counters.rows,
+            events=beside(run, computed.events),
         )
     note_commit(run.table, result)
 

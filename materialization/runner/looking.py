@@ -27,6 +27,7 @@ from materialization.readings import (
     remembered,
     settled,
 )
+from materialization.runner.keeping import keeping_of
 from materialization.windows import Window
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
         window_start=window.start,
         window_end=window.end,
         state_files=() if window.start is None else _stored_files(run.table),
+        keeping=keeping_of(run, is_whole=not work.waiting),
     )
     return work._replace(reads=names, job=job)
 
@@ -224,6 +226,7 @@ def corrections_of(run: MaterializationRun, where: Where) -> Work:
         window_end=run.window_end,
         state_files=_stored_files(run.table),
         corrects_at=run.window_end,
+        keeping=keeping_of(run, is_whole=not work.waiting),
     )
     return work._replace(reads=names, job=job, keeps_ticks=False)
 

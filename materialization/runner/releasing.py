@@ -18,6 +18,7 @@ from materialization.queries import coverage, table_at, uncovered
 from materialization.repairs import ticks_went_on
 from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import note
+from materialization.runner.keeping import beside
 from materialization.runner.noting import catch_up, note_stored_chunks
 from materialization.runner.quarantine import NOTED, released_by
 from materialization.runner.recording import note_commit, note_windows, require_store
@@ -61,20 +62,19 @@ def store_held(run: MaterializationRun, heartbeat: Heartbeat) -> None:
 def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> CommitResult:
     """Commit what is held but for the rows that another run has stored since."""
     store, place, spec = offline_store(), table_at(run.table), run.version.spec
-    files, sequence = store.aside(place, held.stored_as).files, sequence_of(run)
-    if not files:
+    aside, sequence = store.aside(place, held.stored_as), sequence_of(run)
+    if not aside.files:
         raise NothingToRelease(f"the files of {held} are not there any more.")
     if not run.chunks:
         note(run, [Chunk(run.window_end)])
     store.clear_staging(place)
     with store.staging(place, f"{run.pk}-{run.attempt}") as folder:
+        stored, since = store.snapshot(place), held.run.sequence or 0
         staged, profile = engine().renumber(
-            files,
-            spec,
-            sequence=sequence,
-            staging=folder,
-            stored=store.snapshot(place).files,
-            since=held.run.sequence or 0,
+            aside.files, spec, sequence=sequence, staging=folder, stored=stored.files, since=since
+        )
+        events = engine().renumber_events(
+            aside.events, spec, sequence=sequence, staging=folder, stored=stored.events, since=since
         )
         _note_evidence(run, held, profile)
         heartbeat.begin_publishing()
@@ -85,6 +85,7 @@ def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> 
             sequence=sequence,
             transaction=transaction_name(run.pk),
             rows=profile.rows,
+            events=beside(run, events),
         )
     note_commit(run.table, result)
     return result

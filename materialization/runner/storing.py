@@ -30,6 +30,7 @@ from materialization.runner.adopting import adopt_windows, transaction_name
 from materialization.runner.chunking import cut, note
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
+from materialization.runner.keeping import beside
 from materialization.runner.looking import refuse_changed, remember_parts, work_of
 from materialization.runner.noting import catch_up, note_stored_chunks
 from materialization.runner.quarantine import clear_forgotten, keep_refused
@@ -170,6 +171,7 @@ def _commit(
             rows=computed.counters.rows,
             number=part.number + 1,
             after=committed_before(read_chunks(run.chunks), part.number),
+            events=beside(run, computed.events),
         )
     note_commit(run.table, result)
     return result, computed.counters

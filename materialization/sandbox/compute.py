@@ -19,6 +19,7 @@ from materialization.compute.jobs import (
     Computed,
     ComputeJob,
     Envelope,
+    Events,
     FitJob,
     Job,
     ListJob,
@@ -38,7 +39,7 @@ from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
 from materialization.sandbox.repeats import store_once
 from materialization.sandbox.splitting import split
-from materialization.sandbox.staging import stage
+from materialization.sandbox.staging import stage, stage_events
 from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
 from materialization.transforms.kinds import kind_of
@@ -124,7 +125,8 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
                 return Report(fit=fit(connection, job, open_part(job.source)))
     if isinstance(job, SplitJob):
         return _split(job, envelope, told)
-    only = [*job.source.paths, *job.state_files, *job.stored_files]
+    kept = job.keeping.files if job.keeping is not None else ()
+    only = [*job.source.paths, *job.state_files, *job.stored_files, *kept]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         _use_keys(connection, job.spec, envelope.mask_keys)
@@ -186,16 +188,18 @@ def _compute(
     telling: Telling,
 ) -> Computed:
     began = time.monotonic()
+    events = Events()
     if job.prepared is not None:
         files, counted = job.prepared.files, job.prepared.counters
     else:
         rows = kind_of(job.spec).rows(connection, job, open_part, limits)
         files, count = stage(connection, job, rows, telling)
         counted = msgspec.structs.replace(rows.counted(), rows=count)
+        events = stage_events(connection, job, rows.events)
     files, repeated = store_once(connection, job, files, rows=counted.rows)
     counted = msgspec.structs.replace(counted, rows=counted.rows - repeated, repeated=repeated)
     staged = time.monotonic()
     profile = profile_files(connection, files, job.spec.features, rows=counted.rows)
     checked = check_files(connection, files, job.spec, stored=job.stored_files)
     seconds = {"staging": staged - began, "profiling": time.monotonic() - staged}
-    return Computed(counted, files, profile.to_json(), checked, seconds)
+    return Computed(counted, files, profile.to_json(), checked, seconds, events)

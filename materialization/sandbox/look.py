@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 _FEW_LOADS, _MANY_ROWS = 3, 100
 #: What makes ticks, and rows of them, fewer.
 _FEWER = "Make the ticks longer, extend the `ttl`, or set `start` to a later instant."
+#: Which reader gets what of a view with temporal accuracy.
+_WHICH_ANSWER = (
+    "accuracy temporal: training sets have the windows as of each row's own time; online reads,"
+    " checks and evidence are those of the ticks. The rows that are aggregated are stored too."
+)
 #: What to do about copies.
 _TAKE_OUT = "Take those out of the source that are no events of their own."
 #: What to do about dates that stand for none.
@@ -73,6 +78,8 @@ def look(
         if example:
             examples[message] = example
     warnings = [*_warnings(spec, casts, facts), *opened.notes]
+    if spec.keeps_events:
+        warnings.append(_WHICH_ANSWER)
     if spec.transform.makes_ticks and not problems and facts["rows"]:
         problem, warning = _ticks(connection, spec, opened, tick_rows)
         of_none = _placeholder_events(spec, casts, facts)

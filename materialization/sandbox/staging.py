@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier, text
+from materialization.compute.jobs import Events
 from materialization.compute.stored_rows_sql import ORDERED_ROWS, as_staged_files
-from materialization.stores.columns import EVENT, SEQUENCE, stored_schema
+from materialization.stores.columns import EVENT, EVENTS, SEQUENCE, stored_schema
+from materialization.transforms.aggregation.events import AS_EVENT_FILES
 from materialization.transforms.stretches import cuts, stretch_number
 
 if TYPE_CHECKING:
@@ -38,6 +40,18 @@ def stage(
         files += [name for name, size, *_ in written if size]
         count += sum(size for _, size, *_ in written)
     return tuple(files), count
+
+
+def stage_events(connection: duckdb.DuckDBPyConnection, job: ComputeJob, sql: str) -> Events:
+    """Write what the rows are made of into a folder of its own; nothing where nothing is asked."""
+    if not sql:
+        return Events()
+    written = connection.execute(
+        f"COPY (SELECT * REPLACE ({job.sequence:d}::BIGINT AS {SEQUENCE}) FROM ({sql})"
+        f" ORDER BY {EVENT}) TO {text(str(Path(job.staging) / EVENTS))} {AS_EVENT_FILES}"
+    ).fetchall()
+    files = tuple(name for name, size, *_ in written if size)
+    return Events(files, sum(size for _, size, *_ in written))
 
 
 def columns_sql(spec: VersionSpec, sequence: int) -> str:

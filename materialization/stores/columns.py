@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 EVENT, CREATED, SEQUENCE = "event_timestamp", "created_timestamp", "__sequence"
+#: The part of a table, and the folder of what is staged for it, that has what ticks are made of.
+EVENTS = "events"
 #: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,
 #: the same way for whoever reads the files.
 PLACE = ("filename", "file_row_number")

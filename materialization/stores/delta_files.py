@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +17,20 @@ from deltalake.transaction import AddAction
 
 from lib.instants import from_us
 from materialization.stores.columns import CREATED, EVENT, SEQUENCE
-from materialization.stores.offline_protocol import BadStagedFile
+from materialization.stores.offline_protocol import (
+    BadStagedFile,
+    OfflineStoreUnavailable,
+    StoredFile,
+)
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
+
+#: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
+_CUT_OFF = timedelta(microseconds=999)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+#: What tells the parts of a table apart, and what the part of its rows is called.
+PART, ROWS = "__part", "rows"
 
 
 #: What delta-rs reads otherwise than the file system does, or ends the process on.
@@ -41,6 +52,37 @@ class StagedFile(NamedTuple):
     modified_ms: int
     #: Least and greatest of the numbers that readers look for files by; empty without a row.
     extents: dict[str, tuple[int, int]]
+    #: Of which part of the table; None: it has no parts.
+    part: str | None = None
+
+
+def table_schema(rows: pa.Schema, events: pa.Schema) -> pa.Schema:
+    """Return the columns of a table of two parts: those of both, and the one that tells them apart.
+
+    A file has the columns of its part.
+    """
+    others = [field for field in events if field.name not in rows.names]
+    return pa.schema([*rows, *others, pa.field(PART, pa.string())])
+
+
+def part_of(file: dict[str, Any]) -> str | None:
+    """Return of which part of its table a file is, by its action; None: it has no parts."""
+    part: str | None = file.get(f"partition.{PART}")
+    return part
+
+
+def read_all_staged(
+    paths: Sequence[str], schema: pa.Schema, sequence: int, *, rows: int, part: str | None
+) -> list[StagedFile]:
+    """Return what the files' footers say, the files of the latest events first.
+
+    Care makes one file of some that follow each other in the log, which is read backwards.
+    :raises BadStagedFile: as ``read_staged``; or they have not so many ``rows``.
+    """
+    staged = [read_staged(path, schema, sequence)._replace(part=part) for path in paths]
+    if (found := sum(each.rows for each in staged)) != rows:
+        raise BadStagedFile(f"the files of sequence {sequence} have {found} rows, not {rows}.")
+    return sorted(staged, key=lambda each: each.extents[EVENT], reverse=True)
 
 
 def read_staged(path: str, schema: pa.Schema, sequence: int) -> StagedFile:
@@ -91,7 +133,8 @@ def add_action(file: StagedFile) -> AddAction:
         "maxValues": {name: _said(name, high) for name, (_, high) in file.extents.items()},
         "nullCount": dict.fromkeys(file.extents, 0),
     }
-    return AddAction(file.path, file.size, {}, file.modified_ms, True, json.dumps(stats))  # noqa: FBT003
+    parts = {} if file.part is None else {PART: file.part}
+    return AddAction(file.path, file.size, parts, file.modified_ms, True, json.dumps(stats))  # noqa: FBT003
 
 
 def _said(name: str, value: int) -> int | str:
@@ -101,3 +144,35 @@ def _said(name: str, value: int) -> int | str:
 
 def _instant(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def stored_file(action: dict[str, Any]) -> StoredFile:
+    first, last = action.get(f"min.{EVENT}"), action.get(f"max.{EVENT}")
+    return StoredFile(
+        uri=action["uri"],
+        rows=action["num_records"],
+        first_event=first and first.astimezone(UTC),
+        last_event=last and last.astimezone(UTC) + _CUT_OFF,
+    )
+
+
+def by_first_event(file: StoredFile) -> tuple[datetime, str]:
+    return file.first_event or _LATEST, file.uri
+
+
+def of_sequence(files: Iterable[dict[str, Any]], sequence: int) -> list[dict[str, Any]]:
+    low, high = f"min.{SEQUENCE}", f"max.{SEQUENCE}"
+    return [file for file in files if file[low] <= sequence <= file[high]]
+
+
+def rows_of(file: dict[str, Any], sequence: int | None) -> int:
+    """Return how many rows a file has, of one sequence or of all; a compacted one is looked into.
+
+    :raises OfflineStoreUnavailable: it cannot be read.
+    """
+    if sequence is None or file[f"min.{SEQUENCE}"] == file[f"max.{SEQUENCE}"]:
+        return int(file["num_records"])
+    try:
+        return count_rows(file["uri"], sequence)
+    except (pa.ArrowException, OSError) as exc:
+        raise OfflineStoreUnavailable(f"{file['uri']} cannot be read: {exc}") from exc

@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -20,17 +20,24 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
 from lib.errors import said
-from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, EVENTS, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import (
+    PART,
+    ROWS,
     StagedFile,
     add_action,
-    count_rows,
-    read_staged,
+    by_first_event,
+    of_sequence,
+    part_of,
+    read_all_staged,
+    rows_of,
+    stored_file,
+    table_schema,
     unusable_in,
 )
 from materialization.stores.offline_protocol import (
-    BadStagedFile,
+    Beside,
     Cared,
     CommitResult,
     FileList,
@@ -38,7 +45,6 @@ from materialization.stores.offline_protocol import (
     OfflineStoreBehind,
     OfflineStoreUnavailable,
     Snapshot,
-    StoredFile,
     TableAt,
 )
 from materialization.stores.own_folders import OwnFolders, unwritable
@@ -53,9 +59,6 @@ _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": f"{EVENT},{CREATED},{SEQUENCE}",
     "delta.setTransactionRetentionDuration": TRANSACTIONS_KEPT,
 }
-#: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
-_CUT_OFF = timedelta(microseconds=999)
-_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class DeltaOfflineStore(OwnFolders):
@@ -84,23 +87,26 @@ class DeltaOfflineStore(OwnFolders):
         rows: int,
         number: int = 1,
         after: int | None = None,
+        events: Beside | None = None,
     ) -> CommitResult:
-        table = self._find(at) or self._create(at, schema)
+        whole = table_schema(schema, events.schema) if events is not None else schema
+        table = self._find(at) or self._create(at, whole, apart=events is not None)
         if table.transaction_version(transaction) != after:
             return _known(table, sequence)
         root = Path(_root_of(table))
-        staged = [read_staged(file, schema, sequence) for file in files]
-        # Care makes one file of some that follow each other in the log, which is read backwards.
-        staged.sort(key=lambda each: each.extents[EVENT], reverse=True)
-        if (found := sum(each.rows for each in staged)) != rows:
-            raise BadStagedFile(f"the files of {transaction} have {found} rows, not {rows}.")
+        part = None if events is None else ROWS
+        staged = read_all_staged(files, schema, sequence, rows=rows, part=part)
+        if events is not None:
+            staged += read_all_staged(
+                events.files, events.schema, sequence, rows=events.rows, part=EVENTS
+            )
         try:
             moved = [_moved(each, root, sequence) for each in staged]
         except OSError as exc:
             raise unwritable(root, exc) from exc
         told = Transaction(transaction, number, int(time.time() * 1000))
         try:
-            _append(table, [add_action(each) for each in moved], schema, sequence, told)
+            _append(table, [add_action(each) for each in moved], whole, sequence, told)
         except Exception as exc:
             table.update_incremental()
             if table.transaction_version(transaction) == after:
@@ -109,15 +115,15 @@ class DeltaOfflineStore(OwnFolders):
                     raise unwritable(at.uri, exc) from exc
                 raise
             # By another attempt, or by this one, whose answer was lost.
-            stored = {file["path"] for file in _added_files(table)}
+            stored = {file["path"] for file in _all_files(table)}
             _remove(root / each.path for each in moved if each.path not in stored)
             return _known(table, sequence)
         table.update_incremental()
         return CommitResult(
             identity=identity_of(table),
             version=table.version(),
-            rows=sum(each.rows for each in moved),
-            files=tuple(str(root / each.path) for each in moved),
+            rows=rows,
+            files=tuple(str(root / each.path) for each in moved if each.part != EVENTS),
             already=False,
         )
 
@@ -132,14 +138,18 @@ class DeltaOfflineStore(OwnFolders):
         table = self._find(at)
         if table is None:
             return Snapshot(identity="", version=-1, files=(), rows=0)
-        files = _added_files(table) if sequence is None else _of_sequence(table, sequence)
-        _require_files(table, files)
+        files = _added_files(table)
+        if sequence is not None:
+            files = of_sequence(files, sequence)
+        events = [file for file in _all_files(table) if part_of(file) == EVENTS]
+        _require_files(table, [*files, *events])
         return Snapshot(
             identity=identity_of(table),
             version=table.version(),
             files=tuple(file["uri"] for file in files),
-            rows=sum(_rows_of(file, sequence) for file in files),
-            small=sum(file["size_bytes"] < SMALL_BYTES for file in files),
+            rows=sum(rows_of(file, sequence) for file in files),
+            events=tuple(file["uri"] for file in events),
+            small=sum(file["size_bytes"] < SMALL_BYTES for file in [*files, *events]),
         )
 
     def list_files(self, at: TableAt) -> FileList:
@@ -148,7 +158,7 @@ class DeltaOfflineStore(OwnFolders):
             raise OfflineStoreUnavailable(f"{at.uri} has no table: nothing was stored yet.")
         added = _added_files(table)
         _require_files(table, added)
-        files = sorted(map(_stored_file, added), key=_by_first_event)
+        files = sorted(map(stored_file, added), key=by_first_event)
         return FileList(table.version(), tuple(files))
 
     def find_files(self, at: TableAt, names: Sequence[str]) -> tuple[str, ...]:
@@ -208,7 +218,7 @@ class DeltaOfflineStore(OwnFolders):
         except (DeltaError, OSError) as exc:
             raise OfflineStoreUnavailable(f"{table_uri} cannot be read: {said(exc)}") from exc
 
-    def _create(self, at: TableAt, schema: pa.Schema) -> DeltaTable:
+    def _create(self, at: TableAt, schema: pa.Schema, *, apart: bool) -> DeltaTable:
         path = self.inside(at.uri)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -221,6 +231,7 @@ class DeltaOfflineStore(OwnFolders):
                 str(path),
                 schema,
                 mode="ignore",
+                partition_by=[PART] if apart else None,
                 configuration=_CONFIGURATION,
                 commit_properties=once,
             )
@@ -242,7 +253,11 @@ def _append(
         app_transactions=[transaction],
     )
     table.create_write_transaction(
-        list(actions), mode="append", schema=schema, commit_properties=properties
+        list(actions),
+        mode="append",
+        schema=schema,
+        partition_by=table.metadata().partition_columns,
+        commit_properties=properties,
     )
 
 
@@ -283,50 +298,23 @@ def _root_of(table: DeltaTable) -> str:
 
 
 def _added_files(table: DeltaTable) -> list[dict[str, Any]]:
+    """Return the files that hold rows; what is stored beside them is not among them."""
+    return [file for file in _all_files(table) if part_of(file) != EVENTS]
+
+
+def _all_files(table: DeltaTable) -> list[dict[str, Any]]:
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     root = Path(_root_of(table))
     return [{**action, "uri": str(root / action["path"])} for action in actions]
 
 
-def _stored_file(action: dict[str, Any]) -> StoredFile:
-    first, last = action.get(f"min.{EVENT}"), action.get(f"max.{EVENT}")
-    return StoredFile(
-        uri=action["uri"],
-        rows=action["num_records"],
-        first_event=first and first.astimezone(UTC),
-        last_event=last and last.astimezone(UTC) + _CUT_OFF,
-    )
-
-
-def _by_first_event(file: StoredFile) -> tuple[datetime, str]:
-    return file.first_event or _LATEST, file.uri
-
-
-def _of_sequence(table: DeltaTable, sequence: int) -> list[dict[str, Any]]:
-    low, high = f"min.{SEQUENCE}", f"max.{SEQUENCE}"
-    return [file for file in _added_files(table) if file[low] <= sequence <= file[high]]
-
-
-def _rows_of(file: dict[str, Any], sequence: int | None) -> int:
-    """Return how many rows a file has, of one sequence or of all; a compacted one is looked into.
-
-    :raises OfflineStoreUnavailable: it cannot be read.
-    """
-    if sequence is None or file[f"min.{SEQUENCE}"] == file[f"max.{SEQUENCE}"]:
-        return int(file["num_records"])
-    try:
-        return count_rows(file["uri"], sequence)
-    except (pa.ArrowException, OSError) as exc:
-        raise OfflineStoreUnavailable(f"{file['uri']} cannot be read: {exc}") from exc
-
-
 def _known(table: DeltaTable, sequence: int) -> CommitResult:
     """Return the result of a commit that was made before."""
-    files = _of_sequence(table, sequence)
+    files = of_sequence(_added_files(table), sequence)
     return CommitResult(
         identity=identity_of(table),
         version=table.version(),
-        rows=sum(_rows_of(file, sequence) for file in files),
+        rows=sum(rows_of(file, sequence) for file in files),
         files=tuple(file["uri"] for file in files),
         already=True,
     )

@@ -59,6 +59,14 @@ class TableAt(NamedTuple):
     version: int = -1
 
 
+class Beside(NamedTuple):
+    """Staged files that become part of a table's other part, of ``schema``; ``rows`` in all."""
+
+    files: tuple[str, ...]
+    schema: pa.Schema
+    rows: int
+
+
 class CommitResult(msgspec.Struct, frozen=True):
     """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
 
@@ -72,13 +80,15 @@ class CommitResult(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """One version of a table; a whole question reads these Parquet files and lists no folder.
 
-    Version -1 is a table without its first commit.
+    Version -1 is a table without its first commit. ``events`` are the files of what was committed
+    beside the rows.
     """
 
     identity: str
     version: int
     files: tuple[str, ...]
     rows: int
+    events: tuple[str, ...] = ()
     #: How many of the files are small, so that there should be fewer.
     small: int = 0
 
@@ -112,10 +122,14 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 class Aside(NamedTuple):
-    """Parquet files that were set aside, in an order that stays, and the bytes they take."""
+    """Parquet files that were set aside, in an order that stays, and the bytes they take.
+
+    ``events`` are those that lie in the folder of that name.
+    """
 
     files: tuple[str, ...]
     size: int
+    events: tuple[str, ...] = ()
 
 
 class FileList(NamedTuple):
@@ -226,6 +240,7 @@ class OfflineStore(Protocol):
         rows: int,
         number: int = 1,
         after: int | None = None,
+        events: Beside | None = None,
     ) -> CommitResult:
         """Make staged files part of the table, all or none, once however often it is asked.
 
@@ -233,6 +248,9 @@ class OfflineStore(Protocol):
         carries ``sequence``; there are ``rows`` of them. The commit is ``number`` of what
         ``transaction`` names, and made only where the table has come to ``after`` of it (None: to
         none); else nothing is looked at. The first commit makes the table.
+
+        A table whose commits have ``events`` has them in each, if only of no files; they carry the
+        sequence too, no other method counts or gives them, and a snapshot has them apart.
 
         :raises BadStagedFile: a file has other columns, or rows of another sequence, or they have
             not so many rows.
@@ -251,7 +269,7 @@ class OfflineStore(Protocol):
         """Return the table as it is now; no files before its first rows.
 
         With ``sequence`` only the files that hold rows of it, which may hold others' rows too;
-        ``rows`` counts its own alone.
+        ``rows`` counts its own alone, and ``events`` are all.
 
         :raises OfflineStoreUnavailable: the table cannot be read.
         """

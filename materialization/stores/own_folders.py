@@ -14,6 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from lib.errors import said
 from lib.outages import DiskUnavailable, outage
+from materialization.stores.columns import EVENTS
 from materialization.stores.offline_protocol import (
     Aside,
     OfflineStoreUnavailable,
@@ -87,8 +88,12 @@ class OwnFolders:
         return name
 
     def aside(self, at: TableAt, name: str) -> Aside:
-        files = sorted((self.inside(at.uri) / ASIDE / name).rglob("*.parquet"))
-        return Aside(tuple(map(str, files)), sum(file.stat().st_size for file in files))
+        place = self.inside(at.uri) / ASIDE / name
+        files = sorted(place.rglob("*.parquet"))
+        events = [file for file in files if file.is_relative_to(place / EVENTS)]
+        rows = [file for file in files if file not in events]
+        size = sum(file.stat().st_size for file in files)
+        return Aside(tuple(map(str, rows)), size, tuple(map(str, events)))
 
     def keep_aside(self, at: TableAt, names: Collection[str]) -> None:
         for folder in (self.inside(at.uri) / ASIDE).glob("*"):

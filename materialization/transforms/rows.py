@@ -45,12 +45,13 @@ class Rows(NamedTuple):
     """Queries for the rows, to be read out one by one: the next may change what the last was of.
 
     ``expected`` is about how many there are. ``counted`` says what was read and left out, once all
-    are taken.
+    are taken. ``events`` is SQL for what is stored beside them, then too; empty: nothing is.
     """
 
     queries: Iterator[Query]
     expected: int
     counted: Callable[[], Counters]
+    events: str = ""
 
 
 class Rehearsal(Protocol):

@@ -101,6 +101,7 @@ def feature_view_output(feature_view: FeatureView, shown: Shown) -> dict[str, An
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,
         "freshness": view.freshness,
+        "accuracy": view.accuracy if view.aggregations else None,
         "default_version": default.number if default else None,
         "version_count": shown.total,
         "versions": [version_line(version, feature_view) for version in shown.newest],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from croniter import croniter
 
+from registry.choices import Accuracy
 from registry.reading.aggregation_rules import aggregation_problems
 from registry.reading.check_rules import feature_check_problems, view_check_problems
 from registry.reading.encode_rules import encode_problems
@@ -181,6 +182,12 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
         yield ("ttl",), error
     if spec.freshness is not None and (error := error_of(parse_duration, spec.freshness)):
         yield ("freshness",), error
+    if spec.accuracy is Accuracy.TEMPORAL and not spec.aggregations:
+        message = (
+            "temporal is an accuracy of aggregations, and the view has none. Rows that stand alone"
+            " are read as of each row's own time anyway: leave it out."
+        )
+        yield ("accuracy",), message
     yield from schedule_problems(spec.schedule)
     yield from view_check_problems(spec)
     yield from mask_problems(spec)

@@ -49,6 +49,7 @@ EXAMPLES = {
     "hash": "email",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
     "python": "package.module:function, or {function: package.module:function, columns: [text]}",
+    "accuracy": "temporal",
     "functions": "[sum, count]",
     "function": "last_k",
     "k": "10",

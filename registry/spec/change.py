@@ -102,6 +102,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
+        "accuracy": "accuracy of the aggregations changed",
     }
     for key, text in names.items():
         if before.get(key) != after.get(key):

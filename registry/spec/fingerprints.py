@@ -105,7 +105,7 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
     for key in ("root_identity", "schema", "mask_key", "code", "fittings"):
         content.pop(key, None)
     decides_rows = {
-        "view": (*_TRANSFORM_KEYS, "where", "start"),
+        "view": (*_TRANSFORM_KEYS, "accuracy", "where", "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),
         "entities": ("join_keys",),
     }

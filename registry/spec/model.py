@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from lib.decoding import json_reader
-from registry.choices import Sensitivity
+from registry.choices import Accuracy, Sensitivity
 from registry.spec.aggregations import AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
@@ -108,6 +108,8 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     sql: str | None = None
     python: PythonCall | None = None
     aggregations: tuple[AggregationSpec, ...] = ()
+    #: Of aggregations: at the ticks of the schedule, or in training sets at each row's own time.
+    accuracy: Accuracy = Accuracy.SNAPSHOT
     #: What a view without a source is computed from, at the request.
     inputs: OnDemandInputs | None = None
     features: tuple[FeatureSpec, ...]
@@ -235,6 +237,11 @@ class VersionSpec(Spec, frozen=True):
         """All of that, with what is installed of it; empty: they are the columns."""
         code = [self.code.sha256] if self.code is not None else []
         return "\n".join([*self.makers.values(), *code])
+
+    @property
+    def keeps_events(self) -> bool:
+        """Whether the rows that are aggregated are stored too, beside the ticks made of them."""
+        return self.transform.makes_ticks and self.view.accuracy is Accuracy.TEMPORAL
 
     @property
     def has_masks(self) -> bool:

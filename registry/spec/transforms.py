@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from msgspec.structs import replace
 
+from registry.choices import Accuracy
 from registry.spec.aggregations import (
     AggregationSpec,
 )  # noqa: TC001 - msgspec reads the annotations
@@ -134,9 +135,16 @@ class Aggregations(Transform, frozen=True):
         return replace(self, aggregations=tuple(written))
 
     def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
-        """The schedule makes the ticks; the TTL says how sparsely they are stored."""
-        expressions = {"expressions": view.expressions} if view.expressions else {}
-        return {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl), **expressions}
+        """The schedule makes the ticks; the TTL says how sparsely they are stored.
+
+        With ``accuracy: temporal`` the rows they are made of are stored beside them.
+        """
+        decided: dict[str, Any] = {"ticks": _ticks(view.schedule), "ttl": _seconds(view.ttl)}
+        if view.accuracy is not Accuracy.SNAPSHOT:
+            decided["accuracy"] = view.accuracy
+        if view.expressions:
+            decided["expressions"] = view.expressions
+        return decided
 
 
 class OnDemand(Transform, frozen=True):

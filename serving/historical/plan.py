@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.stores.offline_protocol import OfflineStore
+    from materialization.stores.offline_protocol import OfflineStore, Snapshot
     from registry.models import FeatureViewVersion, Project
     from registry.spec.references import Reference
     from serving.historical.request import HistoricalRequest
@@ -72,17 +72,24 @@ class TrainingPlan(NamedTuple):
         :raises OfflineStoreBehind: the store has not what was stored.
         """
         tables = {version.table.pk: version.table for version in self.versions if version.table}
-        files = {pk: store.snapshot(table_at(table)).files for pk, table in tables.items()}
+        found = {pk: store.snapshot(table_at(table)) for pk, table in tables.items()}
         return [
-            ViewPart(
-                label=use.label,
-                spec=use.version.spec,
-                files=files[use.version.table.pk] if use.version.table else (),
-                features=self._features(place),
-                key_columns=use.key_columns,
-            )
+            self._part(place, use, found[use.version.table.pk] if use.version.table else None)
             for place, use in enumerate(self.uses)
         ]
+
+    def _part(self, place: int, use: ViewUse, snapshot: Snapshot | None) -> ViewPart:
+        spec, events = use.version.spec, None
+        if spec.keeps_events:
+            events = snapshot.events if snapshot else ()
+        return ViewPart(
+            label=use.label,
+            spec=spec,
+            files=snapshot.files if snapshot else (),
+            features=self._features(place),
+            key_columns=use.key_columns,
+            events=events,
+        )
 
     def _features(self, place: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one.feature for one in self.columns if one.part == place))

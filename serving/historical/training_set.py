@@ -30,6 +30,7 @@ class ViewPart(NamedTuple):
     """One version of one view within a question; ``files`` are one Delta snapshot's.
 
     ``key_columns``: join key → the entity frame's column that has it, where names differ.
+    ``events``: the same snapshot's, where windows are to be made of them; else None.
     """
 
     label: str
@@ -37,6 +38,7 @@ class ViewPart(NamedTuple):
     files: tuple[str, ...]
     features: tuple[str, ...]
     key_columns: Mapping[str, str] = MappingProxyType({})
+    events: tuple[str, ...] | None = None
 
 
 class JoinedFeature(NamedTuple):
@@ -109,6 +111,7 @@ def join_features(
                 frame.rows_for(part.spec, part.key_columns),
                 timing,
                 explain,
+                part.events,
             )
             for part in parts
         ]

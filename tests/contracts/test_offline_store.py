@@ -252,7 +252,7 @@ def test_what_is_set_aside_stays_out_of_the_table_until_it_is_removed(store, pla
 
     assert (len(kept.files), kept.size) == (1, Path(kept.files[0]).stat().st_size)
     assert store.snapshot(place) == before
-    assert store.aside(place, "other") == ((), 0)
+    assert store.aside(place, "other") == ((), 0, ())
     with pytest.raises(OfflineStoreUnavailable):
         store.set_aside(place, folder)
     store.keep_aside(place, {name})
@@ -260,7 +260,7 @@ def test_what_is_set_aside_stays_out_of_the_table_until_it_is_removed(store, pla
     store.remove_aside(place, name)
     store.remove_aside(place, name)
     store.keep_aside(place, set())
-    assert (store.aside(place, name), store.snapshot(place)) == (((), 0), before)
+    assert (store.aside(place, name), store.snapshot(place)) == (((), 0, ()), before)
 
 
 def test_a_commit_without_rows_is_remembered(store, place):

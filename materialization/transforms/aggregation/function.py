@@ -28,7 +28,8 @@ class AggregateFunction:
     ``finish``: the value where the window holds one, out of the state's columns: SQL, in layers
     where a step needs those before it.
     ``gives``: the value's DuckDB type; ``{}`` is the argument's. ``empty``: SQL of the value of a
-    window that has emptied. ``parameters``: as a definition names them.
+    window that has emptied. ``parameters``: as a definition names them. ``anyhow``: the same where
+    rows may leave before older ones do; None: it never goes by that.
     """
 
     takes: Callable[[Input], Taken]
@@ -37,6 +38,7 @@ class AggregateFunction:
     gives: str = "{}"
     empty: str = "NULL"
     parameters: tuple[str, ...] = ()
+    anyhow: AggregateFunction | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
 from materialization.transforms.aggregation.copies import count_copies
 from materialization.transforms.aggregation.deriving import create_computed, derived_types
+from materialization.transforms.aggregation.events import new_events_sql, reach_sql
 from materialization.transforms.aggregation.exact_sums import (
     Found,
     bins_sql,
@@ -46,11 +47,15 @@ if TYPE_CHECKING:
 
 
 class Aggregated(NamedTuple):
-    """``queries`` give the rows to store, one slice of the keys each, to be read one by one."""
+    """``queries`` give the rows to store, one slice of the keys each, to be read one by one.
+
+    ``events`` gives what is to be stored beside them; empty: that is not asked for.
+    """
 
     queries: Iterator[str]
     slices: int
     counters: Counters
+    events: str = ""
 
 
 def aggregate(
@@ -70,7 +75,9 @@ def aggregate(
     register(connection)
     schedule = schedule_of(job.spec)
     aggregates = read_aggregates(job.spec, columns)
-    last = to_us(last_tick(schedule, job.window_end))
+    # No tick sees what comes after the last, but whoever asks as of a later instant does.
+    end = job.window_end if job.keeping else last_tick(schedule, job.window_end)
+    last = to_us(end)
     begin = _begin(job)
     first = to_us(begin) if begin is not None else None
     if begin is not None and job.window_start is not None:  # then no row can make it later
@@ -78,7 +85,7 @@ def aggregate(
     raw = stages.raw_sql(
         base_casts(job.spec, columns), aggregates, relation=relation, last=last, first=first
     )
-    _create(connection, "raw", raw)
+    create(connection, "raw", raw)
     counters, earliest = _count(connection, job)
     copies = count_copies(
         connection,
@@ -93,15 +100,18 @@ def aggregate(
     counters = replace(counters, copies=copies)
     before = to_us(job.window_start) if job.window_start is not None else 0
     state = job.state_files if job.window_start is not None else ()
-    _create(connection, "state", stages.state_sql(job.spec, state, before))
+    create(connection, "state", stages.state_sql(job.spec, state, before))
     try:
         grid = _grid(job, schedule, earliest)
     except TooManyTicks as exc:
         raise _explained(exc, job, counters.placeholder_times) from exc
+    events = ""
+    if job.keeping is not None:
+        events = new_events_sql(job, job.keeping, aggregates, reach_sql(aggregates, first))
     if grid is None:
-        return Aggregated(iter(()), 0, counters)
+        return Aggregated(iter(()), 0, counters, events)
     slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
-    return Aggregated(_sliced(connection, job, aggregates, grid, slices), slices, counters)
+    return Aggregated(_sliced(connection, job, aggregates, grid, slices), slices, counters, events)
 
 
 def _sliced(
@@ -113,12 +123,12 @@ def _sliced(
 ) -> Iterator[str]:
     """Compute one slice of the keys after the other and give the query of its rows."""
     _create_ticks(connection, job, grid)
-    aggregates = aggregates.with_found(_facts(connection, aggregates))
+    aggregates = aggregates.with_found(facts_of(connection, aggregates))
     types = derived_types(connection, job.spec.view)
-    _create(connection, "all_keys", stages.keys_sql(job.spec))
+    create(connection, "all_keys", stages.keys_sql(job.spec))
     for number in range(slices):
         sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
-        _create(connection, "keys", sql)
+        create(connection, "keys", sql)
         values = _stage(connection, job, aggregates, grid)
         create_computed(connection, job.spec.view, values, types)
         with_beats = _store(connection, job, aggregates, grid)
@@ -149,11 +159,11 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
+def create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
 
-def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int | None:
+def number_of(connection: duckdb.DuckDBPyConnection, sql: str) -> int | None:
     number: int | None = connection.execute(sql).fetchall()[0][0]
     return number
 
@@ -199,15 +209,22 @@ def _stage(
 ) -> str:
     """Create the tables from ``spans`` on; return the query of the aggregates at each candidate."""
     spec = job.spec
-    _create(connection, "rows", stages.rows_sql(spec, aggregates))
-    _create(connection, "spans", stages.spans_sql(aggregates, grid))
-    _create(connection, "stays", stages.stays_sql(aggregates))
-    _create(connection, "running", stages.running_sql(spec, aggregates, grid))
+    create(connection, "rows", stages.rows_sql(spec, aggregates))
+    create(connection, "spans", stages.spans_sql(aggregates, grid))
+    create(connection, "stays", stages.stays_sql(aggregates))
+    still = stages.states_as_moves_sql(spec)
+    running = stages.running_sql(aggregates, beyond=grid.count, still=still)
+    create(connection, "running", running)
+    return aggregates_of(connection, aggregates)
+
+
+def aggregates_of(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> str:
+    """Return the query of the aggregates at each candidate, once those are ``running``."""
     parts = []
     for calls in aggregates.by_kind():
         last = None
-        for last, sql in calls[0][1].tables(calls, partial(_number, connection)):
-            _create(connection, last, sql)
+        for last, sql in calls[0][1].tables(calls, partial(number_of, connection)):
+            create(connection, last, sql)
         parts += [last] if last else []
     return stages.values_sql(aggregates, parts)
 
@@ -224,11 +241,11 @@ def _create_from(
     connection: duckdb.DuckDBPyConnection, name: str, **columns: NDArray[np.int64]
 ) -> None:
     connection.register("given", pa.table(columns))
-    _create(connection, name, "SELECT * FROM given")
+    create(connection, name, "SELECT * FROM given")
     connection.unregister("given")
 
 
-def _facts(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:
+def facts_of(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:
     """Look once at the doubles to be added: their exponents decide how they are split."""
     facts = {}
     for number in aggregates.split_arguments:
@@ -251,8 +268,8 @@ def _store(
 ) -> bool:
     """Create ``kept`` and, with a TTL, ``beats``; say whether there are beats."""
     is_empty = stages.is_empty_sql(aggregates)
-    _create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid, is_empty=is_empty))
+    create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid, is_empty=is_empty))
     beats = sparse_ticks.beats_sql(job.spec, grid)
     if beats is not None:
-        _create(connection, "beats", beats)
+        create(connection, "beats", beats)
     return beats is not None

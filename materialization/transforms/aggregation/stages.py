@@ -24,7 +24,7 @@ from materialization.transforms.pairs.families import family
 from materialization.transforms.pairs.numbers import nearest_double_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from materialization.transforms.aggregation.aggregates import Aggregates
     from materialization.transforms.aggregation.function import Call, Column
@@ -97,14 +97,17 @@ def keys_sql(spec: VersionSpec) -> str:
     )
 
 
-def rows_sql(spec: VersionSpec, aggregates: Aggregates) -> str:
-    """Return the rows of the keys at hand, with what the states prepare of each."""
+def rows_sql(spec: VersionSpec, aggregates: Aggregates, *, also: str = "") -> str:
+    """Return the rows of the keys at hand, with what the states prepare of each.
+
+    ``also``: further columns of ``raw``, each after a comma.
+    """
     prepared: dict[str, str] = {}
     for call in aggregates.calls:
         prepared |= call.function.state.prepared(call)
     columns = "".join(f", {sql} AS {name}" for name, sql in prepared.items())
     return (
-        f"SELECT kid, e, c, v{numbered('a', aggregates.arguments)}{columns} "
+        f"SELECT kid, e, c, v{also}{numbered('a', aggregates.arguments)}{columns} "
         f"FROM raw JOIN keys USING ({key_list(spec.join_keys)}) WHERE e IS NOT NULL"
     )
 
@@ -128,20 +131,22 @@ def stays_sql(aggregates: Aggregates) -> str:
     return " UNION ALL ".join(filter(None, stays)) or none
 
 
-def running_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> str:
+def running_sql(
+    aggregates: Aggregates, *, beyond: int, still: str, also: Mapping[str, Column] | None = None
+) -> str:
     """Return the candidates (kid, i), by rank ``r``, with every running total as of that tick.
 
-    A key with a stored state is a candidate at the first tick: what changed unseen in the source
-    (rows replaced, or late without a created time) enters there.
+    What leaves at ``beyond`` or later stays. ``still`` are candidates at which nothing has to come
+    or go: rows of ``kid, w, i, sign``. ``also``: totals that no function keeps.
     """
-    columns: dict[str, Column] = {}
+    columns: dict[str, Column] = dict(also or {})
     for call in aggregates.calls:
         columns |= call.function.state.running(call)
     changes = "".join(f", {column.change} AS {name}" for name, column in columns.items())
     totals = "".join(
         f", {column.fold.format(name)} OVER k AS {name}" for name, column in columns.items()
     )
-    moves = _moves_sql(spec, grid)
+    moves = _moves_sql(beyond, still)
     candidates = f"SELECT kid, i{changes} FROM ({moves}) GROUP BY kid, i"
     return (
         f"SELECT kid, i, count(*) OVER k - 1 AS r{totals} FROM ({candidates}) "
@@ -149,18 +154,27 @@ def running_sql(spec: VersionSpec, aggregates: Aggregates, grid: TickGrid) -> st
     )
 
 
-def _moves_sql(spec: VersionSpec, grid: TickGrid) -> str:
-    """Return what enters (``sign`` 1) and leaves (-1) at each tick, and the states (0)."""
-    within, keys = f"leave < {grid.count}", key_list(spec.join_keys)
+def _moves_sql(beyond: int, still: str) -> str:
+    """Return what enters (``sign`` 1) and leaves (-1) at each tick, and the others (0)."""
+    within = f"leave < {beyond}"
     return " UNION ALL BY NAME ".join(
         [
             "SELECT *, enter AS i, 1 AS sign FROM spans",
             f"SELECT *, leave AS i, -1 AS sign FROM spans WHERE {within}",
             "SELECT kid, w, enter AS i, 1 AS sign FROM stays",
             f"SELECT kid, w, leave AS i, -1 AS sign FROM stays WHERE {within}",
-            f"SELECT kid, -1 AS w, 0 AS i, 0 AS sign FROM state JOIN keys USING ({keys})",
+            still,
         ]
     )
+
+
+def states_as_moves_sql(spec: VersionSpec) -> str:
+    """Return each key with a stored state as a candidate at the first tick.
+
+    What changed unseen in the source (rows replaced, or late without a created time) enters there.
+    """
+    keys = key_list(spec.join_keys)
+    return f"SELECT kid, -1 AS w, 0 AS i, 0 AS sign FROM state JOIN keys USING ({keys})"
 
 
 def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:

@@ -79,8 +79,8 @@ class AggregationsKind:
         )
         if job.corrects_at is not None:
             corrected = _Corrections(connection, job, done, source)
-            return Rows(corrected.queries(), 1, corrected.counted)
-        return Rows(map(Query, done.queries), done.slices, lambda: done.counters)
+            return Rows(corrected.queries(), 1, corrected.counted, done.events)
+        return Rows(map(Query, done.queries), done.slices, lambda: done.counters, done.events)
 
 
 class _Corrections:

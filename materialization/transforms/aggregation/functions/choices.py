@@ -26,4 +26,7 @@ MAX = AggregateFunction(takes=as_declared, state=Extremes(greatest=True), finish
 FIRST = AggregateFunction(
     takes=as_declared, state=Extremes(greatest=False, by_age=True), finish=value_of
 )
-LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=newest_of)
+_LAST_INSIDE = AggregateFunction(
+    takes=as_declared, state=Extremes(greatest=True, by_age=True), finish=value_of
+)
+LAST = AggregateFunction(takes=as_declared, state=Newest(), finish=newest_of, anyhow=_LAST_INSIDE)
