@@ -5,9 +5,11 @@ Not for deciding what is retried: the kinds of ``lib.errors`` say it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -25,9 +27,10 @@ from materialization.errors import (
 from materialization.expression_faults import expression_fault
 from materialization.transforms.casts import MARK, a_value_of
 from materialization.transforms.python.carrying import fault_in
+from registry.spec.row_sql import BadSql, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _NOT_FOUND = re.compile(r'Referenced column "([^"]+)" (?:was )?not found')
 _CSV_LINE = re.compile(r"CSV Error on Line: ([0-9]+)")
@@ -92,11 +95,28 @@ def translate(
     if isinstance(error, duckdb.ConversionException):
         types = _TYPE.findall(message)
         to = f" to {types[-1]}" if types else ""
-        return SourceUnreadable(f"sql meets a value it cannot cast{to}.", example=line)
+        what = f"{to}{_cast_place(message, frozenset(known or ()))}"
+        return SourceUnreadable(f"sql meets a value it cannot cast{what}.", example=line)
     if isinstance(error, (duckdb.IOException, OSError)):
         return SourceUnreadable(f"the source cannot be read: {line}")
     what = line.partition(":")[0] if isinstance(error, duckdb.Error) else type(error).__name__
     return SourceUnreadable(f"the source cannot be read: {what[:40]}.", example=line)
+
+
+def _cast_place(message: str, known: Collection[str]) -> str:
+    """Return the column that is cast, with the expression where it is shown; empty: not known.
+
+    The expression is the view's own; after "column" the engine may go on with what was read.
+    """
+    lines = message.splitlines()
+    for shown, marks in pairwise(lines):
+        if shown.startswith("LINE ") and marks.strip() and not marks.strip("^ "):
+            expression = shown[marks.index("^") : len(marks.rstrip())]
+            with contextlib.suppress(BadSql):
+                if named := [name for name in columns_of(expression) if name in known]:
+                    return f": column {named[0]!r} in {expression}"
+    _, _, column = lines[0].rpartition(" when casting from source column ")
+    return f": column {column!r}" if column in known else ""
 
 
 def found_value(message: str) -> dict[str, str] | None:

@@ -159,7 +159,8 @@ def _ended(error: AssayError, transform: str | None = None) -> Look:
 
 def _path(error: AssayError, transform: str | None) -> Path:
     """Errors that end the whole look come from what the view computes or from the files."""
-    if (path := error.data.get("path")) is not None:
+    # Of a file it is a text.
+    if isinstance(path := error.data.get("path"), (list, tuple)):
         return tuple(path)
     is_of_view = isinstance(error, _OF_TRANSFORM)
     return (transform or "sql",) if is_of_view else ("source", "path")

@@ -17,6 +17,7 @@ from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.sandbox.checks import check_problems
 from materialization.sandbox.places import casts_of, files_of, place_of
+from materialization.sandbox.times_told import at_midnight, bulk_load, days_only, written_days
 from materialization.transforms.aggregation.aggregates import read_aggregates
 from materialization.transforms.aggregation.copies import copies_said, count_copies
 from materialization.transforms.aggregation.estimate import estimate
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from materialization.transforms.rows import Rehearsal
     from registry.spec.model import VersionSpec
 
-#: So few distinct load times over so many rows are loads, not arrivals.
-_FEW_LOADS, _MANY_ROWS = 3, 100
 #: What makes ticks, and rows of them, fewer.
 _FEWER = "Make the ticks longer, extend the `ttl`, or set `start` to a later instant."
 #: Which reader gets what of a view with temporal accuracy.
@@ -77,7 +76,7 @@ def look(
         problems.append((path, message))
         if example:
             examples[message] = example
-    warnings = [*_warnings(spec, casts, facts), *opened.notes]
+    warnings = [*_warnings(spec, opened.columns, casts, facts), *opened.notes]
     if spec.keeps_events:
         warnings.append(_WHICH_ANSWER)
     if spec.transform.makes_ticks and not problems and facts["rows"]:
@@ -178,6 +177,7 @@ def _facts(
             good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
             columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
             columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
+            columns[f"midnights{number}"] = f"count(*) {good[:-1]} AND {at_midnight(made.value)})"
             columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
             columns[f"placeholders{number}"] = counts_sql(
                 f"epoch_us({made.value})", f"NOT ({made.bad or 'FALSE'})"
@@ -202,7 +202,7 @@ def _value_problems(
             place, example = where(made, facts.get(f"example{number}"))
             message = (
                 f"column {made.column!r}: {count} of {facts['rows']} values "
-                f"{_are_not(made, count)}, as in {place}. {made.hint}"
+                f"{_are_not(made, count)}, as in {place}. {made.hint_for(example)}"
             )
             yield path, message.rstrip(), "" if example is None else repr(example)
 
@@ -238,7 +238,10 @@ def _are_not(made: Cast, count: int) -> str:
 
 
 def _warnings(
-    spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
+    spec: VersionSpec,
+    columns: Mapping[str, str],
+    casts: list[tuple[Path, Cast]],
+    facts: Mapping[str, Any],
 ) -> Iterator[str]:
     if facts["rows"] is None:
         yield (
@@ -266,24 +269,13 @@ def _warnings(
     created = next(
         (n for n, (path, _) in enumerate(casts) if path == ("source", "created_timestamp")), None
     )
-    if created is not None and casts[0][0] == ("source", "event_timestamp"):
-        yield from _bulk_load(casts[created][1].column, created, facts)
-
-
-def _bulk_load(column: str, number: int, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Load-time stamps hide all history from known timing: say so before a set comes out empty."""
-    low, last_event, rows = facts[f"low{number}"], facts["high0"], facts["rows"]
-    if low is None or last_event is None:
+    if not casts or casts[0][0] != ("source", "event_timestamp"):
         return
-    later = low > last_event
-    if later or (facts[f"distinct{number}"] <= _FEW_LOADS and rows >= _MANY_ROWS):
-        why = (
-            "every value is later than every event"
-            if later
-            else "it holds only a few distinct values"
-        )
-        yield (
-            f"created_timestamp {column!r} looks like one bulk load ({why}): with known timing no "
-            'row is visible before it. Ask for training sets with "timing": "event", or leave '
-            "created_timestamp out."
-        )
+    if created is not None:
+        of_created = {name: facts[f"{name}{created}"] for name in ("low", "distinct")}
+        of_created["rows"] = facts["rows"]
+        yield from bulk_load(casts[created][1].column, of_created, facts["high0"])
+    timed = facts["rows"] - facts["nulls0"] - facts.get("bad0", 0)
+    of_events = {"rows": timed, "midnights": facts["midnights0"]}
+    times = (spec.rows_from.event_timestamp, facts["low0"], facts["high0"])
+    yield from filter(None, (days_only(spec, columns, of_events), written_days(*times)))

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: What a header may be long; beyond it a file is something else.
 MAX_HEADER_BYTES = 1_000_000
-_OTHER_DELIMITERS = (";", "\t", "|")
+#: What else separates the fields of text files, and how it is called.
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 #: First bytes of files that are no UTF-8 text → what they are, and what to do.
 _FOREIGN = {
     b"\xff\xfe": "is UTF-16 text; write it again as UTF-8",
@@ -85,10 +86,30 @@ def _foreign_types(
             found[path] = foreign_types(encoded)
         except pa.ArrowException as exc:
             raise SourceUnreadable(
-                f"{path} has a column of a type that cannot be read: {str(exc)[:200]}. Write it as "
-                "numbers of at most 64 bits, decimals, text, times or lists."
+                _wide_integers(connection, path)
+                or f"{path} has a column of a type that cannot be read: {str(exc)[:200]}. Write it"
+                " as numbers of at most 64 bits, decimals, text, times or lists."
             ) from exc
     return found
+
+
+def _wide_integers(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """Say which columns are whole numbers of 128 bits, stored as bare bytes; empty: none is.
+
+    No file with one is read: what its other columns are was written beside it, for Arrow alone.
+    """
+    rows = connection.execute(
+        f"SELECT name FROM parquet_schema({text_list([path])})"
+        " WHERE type = 'FIXED_LEN_BYTE_ARRAY' AND type_length = '16' AND logical_type IS NULL"
+        " AND converted_type IS NULL ORDER BY column_id"
+    ).fetchall()
+    if not rows:
+        return ""
+    names = ", ".join(repr(name) for (name,) in rows[:5])
+    return (
+        f"{path}: column {names} is of whole numbers of 128 bits (Polars' Int128), which cannot be"
+        " read. Write it as int64, as a decimal of at most 38 digits, or as text."
+    )
 
 
 def _parquet_layout(
@@ -146,18 +167,22 @@ def csv_layouts(paths: Sequence[str], needed: set[str]) -> list[Layout]:
 
 def _csv_layout(path: str, needed: set[str]) -> Layout:
     header = csv_header(path)
-    for name in header:
-        for delimiter in (each for each in _OTHER_DELIMITERS if each in name):
-            if needed & {part.strip(' "') for part in name.split(delimiter)} - {name}:
-                raise SourceUnreadable(
-                    f"{path}: the header {name[:200]!r} is separated by {delimiter!r}; a CSV source"
-                    ' is separated by ",". Write it again with commas.'
-                )
     if header[0].startswith("sep="):
         raise SourceUnreadable(
             f"{path} begins with {header[0]!r}, a word for spreadsheets; its first line must name "
             "the columns."
         )
+    for name in header:
+        for delimiter in (each for each in _OTHER_DELIMITERS if each in name):
+            parts = {part.strip(' "') for part in name.split(delimiter)} - {""}
+            # One column alone, and none that is needed: whatever else it is, it has no commas.
+            alone = len(header) == 1 and name not in needed
+            if len(parts) > 1 and (alone or needed & parts):
+                raise SourceUnreadable(
+                    f"{path}: the header {name[:200]!r} is separated by"
+                    f' {_OTHER_DELIMITERS[delimiter]}; a CSV source is separated by ",". Write it'
+                    " again with commas."
+                )
     return _layout((name, f"c{number}", "VARCHAR") for number, name in enumerate(header))
 
 

@@ -6,6 +6,7 @@ the texts of DuckDB's DESCRIBE.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from lib.sql_text import text
@@ -33,6 +34,9 @@ _FLOAT_HINT = (
 _DAY_HINT = "Write days as ISO 8601, as in 2026-01-31."
 _TIME_HINT = "Write times as ISO 8601, as in 2026-01-31T12:00:00Z."
 _UNIT_HINT = "For numbers since 1970 write {{column: {column}, unit: s}}, or ms, us, ns."
+#: The same for days that are written without their dashes: they count nothing since 1970.
+_WRITTEN_DAY = "(1[5-9]|2[0-9])[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])"
+_WRITTEN_DAY_HINT = "A day that is written as 19970131 is no count: write it as 1997-01-31."
 #: For a number among the texts of a list: its digits would be written anew.
 _IS_FRACTION = "json_type({}) = 'DOUBLE'"
 
@@ -49,6 +53,13 @@ class Cast(NamedTuple):
     hint: str = ""
     #: Whether errors leave the value out: what is stored tells less than it.
     is_private: bool = False
+    #: What to do instead about a text that is a day without its dashes.
+    day_hint: str = ""
+
+    def hint_for(self, shown: str | None) -> str:
+        """Return what to do about a value, by how errors show it."""
+        is_day = bool(self.day_hint) and shown is not None and re.fullmatch(_WRITTEN_DAY, shown)
+        return self.day_hint if is_day else self.hint
 
     @property
     def strict(self) -> str:
@@ -56,11 +67,17 @@ class Cast(NamedTuple):
         if self.bad is None:
             return self.value
         names = f"'column': {text(self.column)}, 'type': {text(self.type)}"
-        names += f", 'hint': {text(self.hint)}" if self.hint else ""
+        names += f", 'hint': {self._hint_sql()}" if self.hint else ""
         names += "" if self.is_private else f", 'value': {shown_sql(self.source)}"
         report = f"to_json({{{names}}})"
         error = f"error({text(MARK)} || CAST({report} AS VARCHAR))"
         return f"CASE WHEN {self.bad} THEN {error} ELSE {self.value} END"
+
+    def _hint_sql(self) -> str:
+        if not self.day_hint:
+            return text(self.hint)
+        is_day = f"regexp_full_match(CAST({self.source} AS VARCHAR), {text(_WRITTEN_DAY)})"
+        return f"CASE WHEN {is_day} THEN {text(self.day_hint)} ELSE {text(self.hint)} END"
 
 
 def shown_sql(expression: str) -> str:
@@ -196,4 +213,5 @@ def cast_instant(expression: str, *, have: str, unit: TimeUnit, column: str) -> 
         return Cast(value, bad, source, column, f"time in {unit}", _WAY_OUT)
     is_text = family(have) == "text"
     hint = f"{_TIME_HINT} {_UNIT_HINT.format(column=column)}" if is_text else ""
-    return Cast(value, bad, source, column, "timestamp", hint)
+    day_hint = _WRITTEN_DAY_HINT if is_text else ""
+    return Cast(value, bad, source, column, "timestamp", hint, day_hint=day_hint)

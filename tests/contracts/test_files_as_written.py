@@ -350,7 +350,7 @@ def test_a_link_to_nothing_is_not_nothing(tmp_path, to):
 HEAD = b"k,event,x\n"
 ROW = b"a,2024-05-01,1\n"
 REFUSED = {
-    "semicolons": (b"k;event;x\na;2024-05-01;1\n", r"a\.csv: .* is separated by ';'"),
+    "semicolons": (b"k;event;x\na;2024-05-01;1\n", r"a\.csv: .* is separated by semicolons"),
     "sep": (b"sep=;\nk;event;x\n", r"a\.csv begins with 'sep=;'"),
     "utf-16": ("k,event,x\na,2024-05-01,1\n".encode("utf-16"), r"a\.csv is UTF-16 text"),
     "utf-16 bare": ("k,event,x\n".encode("utf-16-le"), r"a\.csv has bytes of zero"),

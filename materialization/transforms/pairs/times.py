@@ -59,13 +59,9 @@ def instant_pair(source: str, have: str, unit: TimeUnit, column: str) -> tuple[s
     if kind == "null":
         return f"CAST({source} AS TIMESTAMP WITH TIME ZONE)", "FALSE"
     if kind not in ("text", "time", "date") and not (numeric and unit != "timestamp"):
-        message = (
-            f"column {column!r} holds numbers ({have}): say what they count, as in "
-            f"{{column: {column}, unit: ms}}; units are s, ms, us, ns."
-            if numeric
-            else f"column {column!r} holds {have}, which is not a time."
+        raise SourceValueInvalid(
+            _no_instant(column, have, numeric=numeric), column=column, type="timestamp", value=have
         )
-        raise SourceValueInvalid(message, column=column, type="timestamp", value=have)
     if unit != "timestamp" and kind in ("time", "date"):
         raise SourceValueInvalid(
             f"column {column!r} holds {have}, not numbers in {unit}; leave the unit out.",
@@ -75,6 +71,21 @@ def instant_pair(source: str, have: str, unit: TimeUnit, column: str) -> tuple[s
         )
     value = _instant(source, have, kind) if unit == "timestamp" else _counted(source, kind, unit)
     return value, f"({source} IS NOT NULL AND ({value} IS NULL OR {value} NOT BETWEEN {_YEARS}))"
+
+
+def _no_instant(column: str, have: str, *, numeric: bool) -> str:
+    if numeric:
+        return (
+            f"column {column!r} holds numbers ({have}): say what they count since 1970, as in"
+            f" {{column: {column}, unit: ms}}; units are s, ms, us, ns. Days that are written as"
+            " numbers, as 19970131, count nothing: write them as 1997-01-31."
+        )
+    if have.startswith("TIME"):
+        return (
+            f"column {column!r} holds times of a day without the day ({have}); write both in one"
+            " column, as in 2026-01-31T12:00:00Z."
+        )
+    return f"column {column!r} holds {have}, which is not a time."
 
 
 def _is_finer(source: str, have: str) -> str:

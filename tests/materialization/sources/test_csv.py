@@ -87,7 +87,7 @@ def test_lines_above_the_header_are_no_rows_to_leave_out(tmp_path):
         read(tmp_path, "u,2024-01-01,1\n")
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", " ", "   "])
 def test_another_delimiter_is_named_also_beside_files_with_commas(tmp_path, delimiter):
     (tmp_path / "b.csv").write_text("k,event,x\nu,2024-01-01,1\n".replace(",", delimiter))
 
@@ -113,7 +113,8 @@ def test_sql_sees_text_whatever_it_looks_like_and_casts_it_itself(tmp_path):
 
     for day in ("03/02/2024", "13/02/2024"):
         with pytest.raises(
-            SourceUnreadable, match=r"/a\.csv: sql meets a value it cannot cast.$"
+            SourceUnreadable,
+            match=r"/a\.csv: sql meets a value it cannot cast: column 'x' in CAST\(x AS DATE\).$",
         ) as caught:
             read(tmp_path, f"u,2024-01-01 10:00:00,{day}\n", sql=cast)
         assert day in caught.value.example
