@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from assay.errors import DatasetDiffers, ServerError
+from assay.errors import DatasetDiffers, Invalid, ServerError
 from assay.extras import require
 from assay.shapes import JSON, ArrowTable, DataFrame
 from assay.tables import to_pandas, with_one_json_text
@@ -77,10 +77,26 @@ class Dataset:
             self._table = with_one_json_text(parquet.read_table(sink))
         return self._table
 
-    def to_df(self) -> DataFrame:
-        """Give the rows as a pandas frame: the entity frame's columns, then the features."""
+    def to_df(self, split: str | None = None) -> DataFrame:
+        """Give the rows as a pandas frame: the entity frame's columns, then the features.
+
+        With ``split`` only those of that part, without the column that says so.
+
+        :raises Invalid: the dataset has no such part.
+        """
         require("pandas", "Dataset.to_df")
-        return to_pandas(self.to_arrow())
+        return to_pandas(self.to_arrow() if split is None else self._part(split))
+
+    def _part(self, name: str) -> ArrowTable:
+        compute = require("pyarrow.compute", "Dataset.to_df")
+        said = self.manifest["split"] or {"parts": []}
+        parts = [part["name"] for part in said["parts"]]
+        if name not in parts:
+            known = f"its parts are {', '.join(parts)}" if parts else "it was not split"
+            raise Invalid(f"{self.name}@{self.version} has no part {name!r}; {known}", name=name)
+        table = self.to_arrow()
+        chosen = table.filter(compute.equal(table[said["column"]], name))
+        return chosen.drop_columns([said["column"]])
 
     def chunks(self) -> Iterator[bytes]:
         """Give the rows' Parquet file piece by piece; the last one comes once all are right.

@@ -4,6 +4,7 @@ Not for training sets that are answered at once; see reads.
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -36,12 +37,16 @@ class DatasetCalls(Calls):
         feature_service: str | None = None,
         timing: Timing = "known",
         views: NamedViews = None,
+        split: JSON | None = None,
         timeout_seconds: float | None = None,
     ) -> Dataset:
         """Have the next version of a dataset made, wait for it, and give it.
 
         What it takes is as for ``get_historical_features``; ``entity_df`` may also be the path of
-        a file (.parquet, .csv, .arrow).
+        a file (.parquet, .csv, .arrow). ``split`` adds a column that says which part a row is of:
+        ``{"by": "random", "shares": {"train": 0.8, "test": 0.2}, "seed": 7}``, ``{"by": "entity",
+        "keys": ["user_id"], …}`` or ``{"by": "time", "before": {"train": "2026-01-01", "test":
+        None}}``.
 
         :raises DatasetFailed: it could not be made; says why.
         :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on being made.
@@ -55,6 +60,7 @@ class DatasetCalls(Calls):
             feature_service=feature_service,
             timing=timing,
             views=views,
+            split=split,
         )
         return self.wait_for_dataset(name, asked["version"], timeout_seconds=timeout_seconds)
 
@@ -69,6 +75,7 @@ class DatasetCalls(Calls):
         feature_service: str | None = None,
         timing: Timing = "known",
         views: NamedViews = None,
+        split: JSON | None = None,
     ) -> JSON:
         """Ask for the next version of a dataset, and give what is queued, without waiting."""
         options: JSON = {
@@ -78,14 +85,19 @@ class DatasetCalls(Calls):
             "full_feature_names": full_feature_names,
             "timing": timing,
         }
-        query = {**options, **as_parameters(views)}
+        query = {
+            **options,
+            **as_parameters(views),
+            **({"split": json.dumps(split)} if split else {}),
+        }
         if isinstance(entity_df, Path):
             with opened_frame(entity_df) as file:
                 return self._send_frame(query, file.read(), content_type(entity_df))
         frame = entity_frame(entity_df)
         if frame.table is not None:
             return self._send_frame(query, arrow_bytes(frame.table), ARROW_STREAM)
-        return self._post("datasets", value=whole_body(options, views, frame.columns))
+        asked = whole_body(options, views, frame.columns)
+        return self._post("datasets", value={**asked, **({"split": split} if split else {})})
 
     def _send_frame(self, query: JSON, body: bytes, kind: str) -> JSON:
         path = self._transport.project_path("datasets")

@@ -5,12 +5,14 @@ Not for training sets that are answered at once: ``reads`` has those.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from assay.cli.arguments import Commands, Context, add_features, view_argument
 from assay.cli.reads import named_views
 from assay.dataset import Dataset, said
 from assay.errors import Invalid
+from assay.shapes import JSON
 
 COLUMNS = ("name", "version", "status", "rows", "requested_by", "requested_at", "manifest_hash")
 
@@ -33,6 +35,12 @@ def add(commands: Commands) -> None:
         type=view_argument,
         metavar="NAME[=VIEW][,KEY=COLUMN…]",
         help="a view under another name, and columns of FRAME that have its join keys",
+    )
+    create.add_argument(
+        "--split",
+        type=split_argument,
+        metavar="JSON",
+        help='as in \'{"by": "random", "shares": {"train": 0.8, "test": 0.2}, "seed": 7}\'',
     )
     create.add_argument("--no-wait", action="store_true", help="return once it is queued")
     show = group.add("show", run_show, "Show what a dataset is made of: its manifest.")
@@ -61,6 +69,7 @@ def run_create(context: Context, args: argparse.Namespace) -> None:
         feature_service=args.feature_service,
         timing=args.timing,
         views=named_views(args.view or []),
+        split=args.split,
     )
     if args.no_wait:
         context.out.json(asked) if context.out.as_json else context.out.table([asked], COLUMNS)
@@ -97,6 +106,16 @@ def run_download(context: Context, args: argparse.Namespace) -> None:
         context.out.json({"output": args.output, "manifest_hash": found.manifest_hash})
     else:
         context.out.line(f"wrote {args.output} ({len(found)} rows)")
+
+
+def split_argument(text: str) -> JSON:
+    try:
+        found = json.loads(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {exc}") from exc
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+    return found
 
 
 def reference(text: str) -> tuple[str, int | None]:

@@ -18,6 +18,7 @@ from registry import audit
 from serving import tasks
 from serving.choices import LIVE_WORK
 from serving.datasets.files import frame_name, write_frame
+from serving.datasets.splits import check_columns
 from serving.historical.plan import plan_training_set
 from serving.historical.read import asked_frame
 from serving.models import Dataset, DatasetPart
@@ -74,6 +75,8 @@ def create_dataset(
     if request.all_entities is not None:
         raise BadRequest('a dataset is made of a frame: send "entities", or upload one.')
     frame = asked_frame(body, media_type, request=request, plan=plan, limits=limits).table
+    if request.split is not None:
+        check_columns(request.split, frame.column_names, [each.name for each in plan.columns])
     uid = secrets.token_hex(16)
     kept = write_frame(keeper, uid, frame)
     try:
@@ -135,6 +138,7 @@ def _said(request: DatasetRequest, plan: TrainingPlan) -> dict[str, Any]:
         "views": {name: msgspec.to_builtins(each) for name, each in request.views.items()},
         "feature_service": request.feature_service,
         "timing": str(request.timing),
+        "split": msgspec.to_builtins(request.split),
         "full_feature_names": request.full_feature_names,
     }
 

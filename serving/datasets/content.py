@@ -40,7 +40,7 @@ def content_hash(tables: Iterable[pa.Table], schema: pa.Schema) -> str:
     for table in tables:
         for start in range(0, table.num_rows, AT_ONCE):
             part = table.slice(start, AT_ONCE)
-            total += sum(map(_number, _row_texts(part)))
+            total += sum(map(_number, row_texts(part)))
             count += part.num_rows
     columns = [[field.name, str(_plain_type(field.type))] for field in schema]
     said = msgspec.json.encode([WAY, columns, count, f"{total % _ALL:064x}"])
@@ -62,7 +62,8 @@ def _number(text: bytes) -> int:
     return int.from_bytes(hashlib.sha256(text).digest())
 
 
-def _row_texts(part: pa.Table) -> list[bytes]:
+def row_texts(part: pa.Table) -> list[bytes]:
+    """Return each row as the bytes that are hashed of it."""
     if not part.num_columns:
         return [b""] * part.num_rows
     columns = [_framed(_bytes(plain(column))) for column in part.columns]

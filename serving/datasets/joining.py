@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.decoding import converter
 from materialization.compute.questions import Timing
 from materialization.queries import table_at
 from serving.datasets.files import read_frame
+from serving.datasets.splits import Split, with_split
 from serving.historical.entity_frame import entity_frame
 from serving.historical.forms import ArrowFrame
 from serving.historical.training_set import JoinedFeature, ViewPart, join_features
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from materialization.stores.offline_protocol import FileState, OfflineStore
     from serving.historical.training_set import TrainingSet
     from serving.models import Dataset, DatasetPart
+
+
+_read_split = converter(Split)
 
 
 class Stores(NamedTuple):
@@ -40,7 +45,7 @@ def parts_of(dataset: Dataset) -> list[DatasetPart]:
 
 
 def join_again(dataset: Dataset, parts: Sequence[DatasetPart], stores: Stores) -> TrainingSet:
-    """Join the kept frame to the held files.
+    """Join the kept frame to the held files, and split the rows where that was asked for.
 
     :raises DatasetDamaged, KeptFileUnavailable: the frame is not there as it was sent.
     :raises OfflineStoreBehind: a held file is gone.
@@ -50,7 +55,10 @@ def join_again(dataset: Dataset, parts: Sequence[DatasetPart], stores: Stores) -
     columns = [JoinedFeature(**column) for column in dataset.columns]
     timing = Timing(dataset.request["timing"])
     views = [_view(part, stores.offline) for part in parts]
-    return join_features(frame, views, columns, engine=stores.engine, timing=timing)
+    answer = join_features(frame, views, columns, engine=stores.engine, timing=timing)
+    if (split := dataset.request["split"]) is None:
+        return answer
+    return answer._replace(table=with_split(answer.table, _read_split(split)))
 
 
 def held_states(parts: Sequence[DatasetPart], store: OfflineStore) -> dict[int, list[FileState]]:

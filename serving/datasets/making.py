@@ -56,7 +56,7 @@ def _made(dataset: Dataset, stores: Stores, clock: Callable[[], datetime]) -> di
     answer = join_again(dataset, parts, stores)
     dataset.written_by = dataset.attempt
     kept = write_rows(stores.keeper, dataset, answer.table)
-    made = Made(answer, kept, answer.table.num_columns - len(dataset.columns))
+    made = Made(answer, kept)
     manifest = make_manifest(dataset, parts, made, engine=stores.engine.identity, at=clock())
     return {
         "written_by": dataset.written_by,

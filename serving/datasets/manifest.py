@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import deltalake
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.instants import timestamp
 from registry.models.names import pseudonym_of
@@ -30,11 +31,10 @@ FORMAT = "assay-dataset-1"
 
 
 class Made(NamedTuple):
-    """What one attempt made: the rows, their file, and the number of columns of the frame."""
+    """What one attempt made: the rows and their file."""
 
     answer: TrainingSet
     kept: Kept
-    frame_columns: int
 
 
 def hash_of(manifest: dict[str, Any]) -> str:
@@ -51,7 +51,9 @@ def make_manifest(
     at: datetime,
 ) -> dict[str, Any]:
     table = made.answer.table
-    frame = table.select(table.column_names[: made.frame_columns])
+    features, split = _features(dataset), dataset.request["split"]
+    others = {*(feature["name"] for feature in features), *([split["column"]] if split else [])}
+    frame = table.select([name for name in table.column_names if name not in others])
     return {
         "format": FORMAT,
         "project": dataset.project.name,
@@ -68,7 +70,8 @@ def make_manifest(
             "sha256": dataset.frame_sha256,
             "content_hash": content_hash([frame], frame.schema),
         },
-        "features": _features(dataset),
+        "features": features,
+        "split": _split(table, split) if split else None,
         "views": [
             _view(part, found.matched, table.num_rows)
             for part, found in zip(parts, made.answer.parts, strict=True)
@@ -84,6 +87,24 @@ def make_manifest(
         "engine": msgspec.to_builtins(engine),
         "made_with": {"pyarrow": pa.__version__, "deltalake": deltalake.__version__},
         "warnings": list(made.answer.warnings),
+    }
+
+
+def _split(table: pa.Table, split: dict[str, Any]) -> dict[str, Any]:
+    """Say how the rows were split, and what each part is."""
+    column = split["column"]
+    names = split["before"] if split["by"] == "time" else split["shares"]
+    parts = {name: table.filter(pc.equal(table[column], name)) for name in names}
+    return {
+        **split,
+        "parts": [
+            {
+                "name": name,
+                "rows": part.num_rows,
+                "content_hash": content_hash([part], part.schema),
+            }
+            for name, part in parts.items()
+        ],
     }
 
 

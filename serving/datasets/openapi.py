@@ -24,6 +24,22 @@ _REQUEST: dict[str, Any] = {
     "properties": {
         "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"},
         "description": {"type": "string", "maxLength": 2000},
+        "split": {
+            "type": "object",
+            "description": "Adds a column that says which part each row is of.",
+            "required": ["by"],
+            "properties": {
+                "by": {"type": "string", "enum": ["random", "time", "entity"]},
+                "shares": {"type": "object", "additionalProperties": {"type": "number"}},
+                "seed": {"type": "integer", "default": 0},
+                "keys": {"type": "array", "items": {"type": "string"}},
+                "before": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string", "nullable": True},
+                },
+                "column": {"type": "string", "default": "split"},
+            },
+        },
         **{name: of for name, of in REQUEST["properties"].items() if name not in _NOT_HERE},
     },
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH, Invalid
+from serving.datasets.splits import Split, check_split
 from serving.historical.request import PARAMETERS as HISTORICAL
 from serving.historical.request import HistoricalRequest, parsed_body, parsed_parameters
 
@@ -33,12 +34,14 @@ class DatasetRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True,
 
     name: str
     description: str = ""
+    split: Split | None = None
 
 
 #: What uploads say in query parameters.
 PARAMETERS = {
     "name": "The dataset of which this makes the next version; uploads only.",
     "description": "What it is for; uploads only.",
+    "split": "The JSON object that a body has under this name; uploads only.",
     **HISTORICAL,
 }
 _read = converter(DatasetRequest)
@@ -72,4 +75,6 @@ def _checked(found: DatasetRequest) -> DatasetRequest:
             f"the description has {len(found.description):,} characters; write at most"
             f" {MOST_WORDS:,}, and no NUL."
         )
+    if found.split is not None:
+        check_split(found.split)
     return found

@@ -103,8 +103,9 @@ def parsed_parameters(parameters: Mapping[str, list[str]], read: Callable[[Any],
     sent: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
     if "features" in parameters:
         sent["features"] = parameters["features"]
-    if "views" in parameters:
-        sent["views"] = _json_parameter("views", sent["views"])
+    for name in ("views", "split"):
+        if name in parameters:
+            sent[name] = _json_parameter(name, sent[name])
     try:
         request = read(sent)
     except msgspec.ValidationError as exc:

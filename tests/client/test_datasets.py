@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from assay import DatasetDiffers, DatasetFailed, NotFound, ServerError
+from assay import DatasetDiffers, DatasetFailed, Invalid, NotFound, ServerError
 from assay.cli.app import main
 
 AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -39,6 +40,7 @@ MANIFEST = {
     "manifest": {
         "rows": {"sha256": hashlib.sha256(FILE).hexdigest(), "content_hash": "cc"},
         "warnings": [],
+        "split": None,
         "features": [{"name": "trips", "reference": "v@1.0.0:trips", "type": "int64"}],
         "views": [],
     },
@@ -103,6 +105,30 @@ def test_the_newest_that_is_made_is_meant_without_a_version(made, store):
     assert made.requests[0].query == {
         "name": ["churn"], "status": ["done"], "limit": ["1"], "offset": ["0"],
     }  # fmt: skip
+
+
+SPLIT = {"by": "random", "shares": {"train": 0.5, "test": 0.5}, "seed": 7}
+
+
+def test_a_split_goes_with_the_request_and_parts_are_read_apart(made, store):
+    table = ROWS.append_column("split", pa.array(["train", "test"]))
+    manifest = json.loads(json.dumps(MANIFEST))
+    manifest["manifest"]["rows"]["sha256"] = hashlib.sha256(parquet(table)).hexdigest()
+    parts = [{"name": "train", "rows": 1}, {"name": "test", "rows": 1}]
+    manifest["manifest"]["split"] = {**SPLIT, "column": "split", "parts": parts}
+    for call in ("manifest", "download"):
+        made.answers[f"GET /api/v1/projects/rides/datasets/churn/2/{call}"].clear()
+    made.answers_with("GET datasets/churn/2/manifest", manifest)
+    made.answers_with("GET datasets/churn/2/download", parquet(table))
+
+    found = store.create_dataset("churn", ROWS.drop_columns(["trips"]), ["v:trips"], split=SPLIT)
+
+    assert json.loads(made.requests[0].query["split"][0]) == SPLIT
+    train = found.to_df("train")
+    assert train["driver_id"].tolist() == [1]
+    assert "split" not in train.columns
+    with pytest.raises(Invalid, match="its parts are train, test"):
+        found.to_df("dev")
 
 
 def test_without_one_that_is_made_there_is_none(peer, store):

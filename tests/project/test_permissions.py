@@ -123,8 +123,8 @@ def world(db, settings):
     )
     dataset = Dataset.objects.create(
         project=project, name="leavers", number=1, status="done", rows=1, uid="x",
-        request={"features": [], "feature_service": None, "timing": "known"}, columns=[],
-        frame_sha256="", requested_by=cast.consumer, requested_at=AT, enqueued_at=AT,
+        request={"features": [], "feature_service": None, "timing": "known", "split": None},
+        columns=[], frame_sha256="", requested_by=cast.consumer, requested_at=AT, enqueued_at=AT,
     )  # fmt: skip
     DatasetPart.objects.create(
         dataset=dataset, position=0, version=version, label=str(version), features=["conv_rate"]
