@@ -69,6 +69,11 @@ if not DEBUG and (weakness := weakness_of(SECRET_KEY)):
         f"SECRET_KEY is too weak: {weakness}. Whoever guesses it can make sessions. Make one with "
         'python3 -c "import secrets; print(secrets.token_urlsafe(64))".'
     )
+# File, in TOML, of the connections by which sources read other systems, and of the projects that
+# may use each; refused unless only its owner may read it. Read again when it changes.
+CONNECTIONS_FILE = str(Path(file).resolve()) if (file := env("CONNECTIONS_FILE")) else ""
+# The same text in the environment, where there is no file.
+CONNECTIONS = env("CONNECTIONS")
 # Files that hold secrets: no project's source is ever read there.
 SECRET_FILES = [
     Path(file).resolve()
@@ -80,6 +85,7 @@ SECRET_FILES = [
         "METRICS_TOKEN",
         "EMAIL_HOST_PASSWORD",
         "OIDC_CLIENT_SECRET",
+        "CONNECTIONS",
     )
     if (file := env(f"{name}_FILE"))
 ]
@@ -176,6 +182,10 @@ PYTHON_CONFINEMENT = env_walls("PYTHON_CONFINEMENT", "landlock,seccomp")
 # Megabytes that such a function may use, and seconds it may take for a batch or for its import.
 PYTHON_MEMORY_LIMIT_MB = env_int("PYTHON_MEMORY_LIMIT_MB", 1024, minimum=64)
 PYTHON_BATCH_SECONDS = env_int("PYTHON_BATCH_SECONDS", 60, minimum=1)
+# Megabytes, and seconds, that one reading of another system's rows may take: they lie in a private
+# file of the disk that the engine works on while a job reads them.
+SOURCE_STAGING_MB = env_int("SOURCE_STAGING_MB", 20_000, minimum=1)
+SOURCE_TIME_LIMIT_SECONDS = env_int("SOURCE_TIME_LIMIT_SECONDS", 3600, minimum=1)
 # Rows that the ticks of one version may make by the plan's estimate; a plan of more is refused.
 TICK_ROWS_LIMIT = env_int("TICK_ROWS_LIMIT", 1_000_000_000, minimum=1)
 # Rows of a source that a run computes, checks and commits at once, of views that aggregate a fifth;
