@@ -167,6 +167,9 @@ class DataSource(Definition):
 
     *delta*: ``path``, the folder of a Delta table below ``root``; its newest version at each run,
     or ``table_version``, or the version that was the newest ``as_of`` an instant.
+
+    *postgres*: ``table`` (``schema.name``) or ``query``, one SELECT, by a ``connection`` that the
+    server's operator gave the project.
     """
 
     kind = "DataSource"
@@ -180,6 +183,9 @@ class DataSource(Definition):
     root: str | None = None
     table_version: int | None = None
     as_of: Instant | None = None
+    connection: str | None = None
+    table: str | None = None
+    query: str | None = None
     description: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] | None = None

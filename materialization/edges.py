@@ -10,10 +10,11 @@ import os
 import tempfile
 import time
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from django.conf import settings
 
 from lib.connections import RedisUnavailable, get_redis, translated
@@ -22,27 +23,32 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits, PythonLimits
 from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
-from materialization.finding.kinds import find_source
+from materialization.finding.kinds import FETCHERS, find_source
+from materialization.finding.links import Link
 from materialization.sources.files import Whereabouts
 from materialization.stores.kept_files import LocalFileKeeper
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from materialization.transforms.python.process import not_as_submitted, walls_held
+from registry.connections import connection_named, secret_text
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
 from registry.fittings import fitted_of
 from registry.mask_keys import keys_of, trial_keys
+from registry.models import Project
 from registry.spec.fingerprints import canonical_json
+from registry.spec.sources import ConnectedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from materialization.compute.engine import Engine
+    from materialization.finding.fetching import Fetched, Wanted
+    from materialization.sources.inputs import LinkedRows
     from materialization.sources.where import Where
     from materialization.stores.kept_files import FileKeeper
     from materialization.stores.offline_protocol import OfflineStore
     from materialization.stores.online_protocol import OnlineStore
-    from registry.models import Project
     from registry.spec.model import VersionSpec
 
 log = logging.getLogger(__name__)
@@ -115,12 +121,13 @@ def engine(*, timeout_s: float | None = None) -> Engine:
 
     What it hashes is not what is stored: see ``trial_keys``.
     """
-    return ENGINES["duckdb"](_limits(timeout_s), trial_keys(), fitted_of)
+    fetch = partial(fetch_rows, timeout_s=timeout_s)
+    return ENGINES["duckdb"](_limits(timeout_s), trial_keys(), fitted_of, fetch)
 
 
 def storing_engine() -> Engine:
     """Return the engine for rows of approved versions: to be stored, or compared with such."""
-    return ENGINES["duckdb"](_limits(), keys_of, fitted_of)
+    return ENGINES["duckdb"](_limits(), keys_of, fitted_of, fetch_rows)
 
 
 def spilled_beside(folder: str) -> int:
@@ -163,10 +170,43 @@ def whereabouts(spec: VersionSpec, project: Project) -> Where:
     """Return where a version's source is read from, and where none may: our own stores.
 
     :raises RootUnknown, RootMoved, RootNotAllowed: as ``root_of``; nothing may be read.
+    :raises ConnectionUnknown, ConnectionMoved, ConnectionsUnusable: as ``connection_named``.
     """
+    if isinstance(spec.rows_from, ConnectedSource):
+        return _link(spec.rows_from.connection, spec.root_identity, project)
     forbidden = (str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis"))
     root = root_of(spec, project)
     return Whereabouts(root=root.path, name=root.name, forbidden=forbidden)
+
+
+def fetch_rows(
+    rows: LinkedRows,
+    wanted: Wanted,
+    folder: str,
+    watch: Callable[[], None],
+    *,
+    timeout_s: float | None = None,
+) -> Fetched:
+    """Fetch rows by the connection as it is now; see ``finding.fetching.Fetch``."""
+    source = rows.source
+    if not isinstance(source, ConnectedSource):
+        raise TypeError(f"{source.name} is read without a connection")
+    link = _link(source.connection, rows.place, Project.objects.get(name=rows.project))
+    if timeout_s is not None:
+        link = msgspec.structs.replace(link, timeout_s=min(timeout_s, link.timeout_s))
+    return FETCHERS[type(source)].fetch(rows, wanted, folder, watch, link)
+
+
+def _link(name: str, identity: str, project: Project) -> Link:
+    connection = connection_named(name, identity, project)
+    return Link(
+        name=name,
+        project=project.name,
+        connection=connection,
+        secret=partial(secret_text, connection),
+        most_bytes=settings.SOURCE_STAGING_MB << 20,
+        timeout_s=settings.SOURCE_TIME_LIMIT_SECONDS,
+    )
 
 
 def look_at_sources(
@@ -205,7 +245,8 @@ def _look_at(specs: Sequence[VersionSpec], project: Project, unseen: Collection[
     try:
         where = whereabouts(specs[0], project)
     except Invalid as exc:
-        return [Look(problems=[(("source", "root"), exc.message)])] * len(specs)
+        key = "connection" if isinstance(source, ConnectedSource) else "root"
+        return [Look(problems=[(("source", key), exc.message)])] * len(specs)
     limited = engine(timeout_s=LOOK_SECONDS * len(specs))
     seen = look(specs, where=where, engine=limited, unseen=unseen)
     took = time.monotonic() - began

@@ -76,6 +76,22 @@ class SourceUnreadable(Invalid):
     code = "source_unreadable"
 
 
+class SourceRefused(Invalid):
+    """Another system refuses what a definition asks of it, or gives what nothing keeps."""
+
+    code = "source_refused"
+
+
+class SourceUnavailable(Unavailable):
+    """Another system does not answer, or stopped in the middle; nothing of it was taken."""
+
+    code = "source_unavailable"
+
+
+class SourceTooLarge(TooLarge):
+    code = "source_too_large"
+
+
 class SourceDrifted(Invalid):
     """The files no longer have the columns that the version took at submit."""
 

@@ -66,7 +66,7 @@ def plan_readings(
     nothing in the windows that are not covered. ``again`` is looked at in every part.
     """
     fresh = tuple(missing(wanted, covered))
-    same = {p.name: seen[p.name] for p in parts if _is_same(p, seen)}
+    same = {p.name: _state(p, seen) for p in parts if _is_same(p, seen)}
     changed = tuple(p.name for p in parts if p.name not in same)
     known = (arrived or as_of(wanted, covered)) if covered else None
     planned = [
@@ -86,6 +86,12 @@ def as_of(wanted: Window, covered: Iterable[Window]) -> datetime:
 
 def _is_same(part: Part, seen: Mapping[str, Seen]) -> bool:
     return part.name in seen and seen[part.name].identity == part.identity
+
+
+def _state(part: Part, seen: Mapping[str, Seen]) -> Seen:
+    """Return a part as it was seen; of one that grows nobody can say that it has no later rows."""
+    state = seen[part.name]
+    return state._replace(has_later=True) if part.grows else state
 
 
 def _reaching(

@@ -1,6 +1,6 @@
-"""Which place a source's rows are at now: what versions embed of its root.
+"""Which place a source's rows are at now: what versions embed of its root or connection.
 
-Not for reading there: ``file_roots`` refuses what has moved since.
+Not for reading there: ``file_roots`` and ``connections`` refuse what has moved since.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from registry.connections import connections_of
 from registry.file_roots import root_among
 from registry.models import FileRoot
-from registry.spec.sources import RootedSource
+from registry.spec.sources import ConnectedSource, RootedSource
 
 if TYPE_CHECKING:
     from registry.models import Project
@@ -32,12 +33,19 @@ class Places:
     """The places of one project, read once."""
 
     def __init__(self, project: Project) -> None:
+        self._project = project
         self._roots = {each.name: each for each in FileRoot.objects.filter(project=project)}
 
     def of(self, source: Source) -> Placed:
-        """Return the source with its root named, and which place that is."""
+        """Return the source with its root named, and which place that is.
+
+        Of a source that is read by a connection: where that leads.
+        """
         if isinstance(source, RootedSource):
             root = root_among(self._roots, source.root)
             if root is not None:
                 return Placed(msgspec.structs.replace(source, root=root.name), root.identity)
+        if isinstance(source, ConnectedSource):
+            connection = connections_of(self._project).get(source.connection)
+            return Placed(source, connection.identity if connection else "")
         return Placed(source)

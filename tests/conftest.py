@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import environment  # isort: skip - first: it sets what the settings read
@@ -20,11 +22,10 @@ from lib.connections import get_redis
 from lib.shells import serve_others
 from registry import locks
 from registry.triggers import REMOVAL, statements
-from tests import databases, factories, servers
+from tests import databases, factories, postgres, servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import redis
     from django.test import Client
@@ -71,6 +72,22 @@ def redis_process() -> Iterator[str]:
     """The session's real redis-server, at ``settings.REDIS_URL``."""
     with servers.redis_server(environment.STATE_DIR) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_process() -> Iterator[postgres.Server]:
+    """The session's real PostgreSQL server, for sources."""
+    with (
+        tempfile.TemporaryDirectory(prefix="assay-pg-") as folder,
+        postgres.postgres_server(Path(folder)) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def warehouse(postgres_process: postgres.Server) -> postgres.Database:
+    """An empty database of another system, and the connection that leads there."""
+    return postgres.Database(postgres_process)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_s
 from materialization.compute.fitted import none_fitted, with_fitted
 from materialization.compute.jobs import Events, LookJob
 from materialization.compute.limits import EngineIdentity
-from materialization.compute.look import looks_of
+from materialization.compute.look import looks_of, with_fetched
 from materialization.compute.mask_keys import no_keys
 from materialization.compute.own_failures import LESS, MORE, own_failures
 from materialization.compute.point_in_time_sql import (
@@ -34,6 +35,7 @@ from materialization.compute.point_in_time_sql import (
 )
 from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
+from materialization.compute.staging import staged
 from materialization.compute.stored_rows_sql import (
     ASKED,
     ORDERED_ROWS,
@@ -45,6 +47,7 @@ from materialization.compute.stored_rows_sql import (
     ties_sql,
 )
 from materialization.errors import TEMP_PREFIX
+from materialization.finding.fetching import no_fetch
 from materialization.quality.profiling import profile_files
 from materialization.stores.columns import EVENT, EVENTS, stored_schema
 from materialization.transforms.aggregation.events import renumbered_events_sql
@@ -72,6 +75,8 @@ if TYPE_CHECKING:
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
     from materialization.compute.questions import EntitiesQuestion, JoinQuestion
+    from materialization.compute.staging import Staged, _Reading
+    from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -81,9 +86,14 @@ class DuckDBEngine:
     """One machine's engine; see ``engine.Engine`` for what each method promises."""
 
     def __init__(
-        self, limits: EngineLimits, mask_keys: MaskKeys = no_keys, fitted: Fitted = none_fitted
+        self,
+        limits: EngineLimits,
+        mask_keys: MaskKeys = no_keys,
+        fitted: Fitted = none_fitted,
+        fetch: Fetch = no_fetch,
     ) -> None:
-        self._limits, self._mask_keys, self._fitted = limits, mask_keys, fitted
+        self._limits, self._mask_keys = limits, mask_keys
+        self._fitted, self._fetch = fitted, fetch
 
     @property
     def identity(self) -> EngineIdentity:
@@ -96,25 +106,40 @@ class DuckDBEngine:
         return EngineIdentity("duckdb", duckdb.__version__, settings)
 
     def compute(self, job: ComputeJob, *, watch: Watch) -> Computed:
-        job = with_fitted(job, self._fitted)
-        return child.compute(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
+        job, keys = with_fitted(job, self._fitted), self._mask_keys(job.spec)
+        with self._staged(job, watch) as here:
+            computed = child.compute(here.job, self._limits, watch=watch, mask_keys=keys)
+            counters = here.counted(computed.counters)
+        return msgspec.structs.replace(computed, counters=counters)
 
     def survey(self, job: SurveyJob, *, watch: Watch) -> Survey:
-        return child.survey(job, self._limits, watch=watch)
+        with self._staged(job, watch) as here:
+            return child.survey(here.job, self._limits, watch=watch)
 
     def fit(self, job: FitJob, *, watch: Watch) -> Fit:
-        return child.fit(job, self._limits, watch=watch)
+        with self._staged(job, watch) as here:
+            return child.fit(here.job, self._limits, watch=watch)
 
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
-        job = with_fitted(job, self._fitted)
-        return child.split(job, self._limits, watch=watch, mask_keys=self._mask_keys(job.spec))
+        job, keys = with_fitted(job, self._fitted), self._mask_keys(job.spec)
+        with self._staged(job, watch) as here:
+            return child.split(here.job, self._limits, watch=watch, mask_keys=keys)
 
     def look(
         self, specs: Sequence[VersionSpec], source: SourceInput, *, unseen: Collection[int] = ()
     ) -> list[Look]:
         job = LookJob(tuple(specs), source, frozenset(unseen))
-        with child.start_child(job, self._limits) as started:
-            return looks_of(started.report())
+        with self._staged(job, None) as here, child.start_child(here.job, self._limits) as started:
+            return with_fetched(looks_of(started.report()), here.fetched)
+
+    def _staged(
+        self, job: _Reading, watch: Watch | None
+    ) -> contextlib.AbstractContextManager[Staged[_Reading]]:
+        def watch_fetching() -> None:
+            if watch is not None:
+                watch(0.0)
+
+        return staged(job, self._limits, self._fetch, watch_fetching)
 
     def list_failing(self, job: ListJob) -> list[ListedRow]:
         with child.start_child(job, self._limits) as started:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.fitted import none_fitted
 from materialization.compute.mask_keys import no_keys
+from materialization.finding.fetching import no_fetch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
     from materialization.compute.questions import EntitiesQuestion, JoinAnswer, JoinQuestion
+    from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
     from registry.spec.model import VersionSpec
@@ -210,11 +212,16 @@ class Engine(Protocol):
 
 class MadeEngine(Protocol):
     def __call__(
-        self, limits: EngineLimits, mask_keys: MaskKeys = no_keys, fitted: Fitted = none_fitted
+        self,
+        limits: EngineLimits,
+        mask_keys: MaskKeys = no_keys,
+        fitted: Fitted = none_fitted,
+        fetch: Fetch = no_fetch,
     ) -> Engine:
         """Make an engine of its limits, which finds the keys of hashes by ``mask_keys``.
 
-        What encodings were fitted to it finds by ``fitted``.
+        What encodings were fitted to it finds by ``fitted``; rows of other systems it has fetched
+        by ``fetch``.
         """
         ...
 

@@ -25,7 +25,7 @@ from materialization.errors import (
 )
 from materialization.finding.kinds import find_source
 from registry.spec.python_code import PythonCode  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.sources import SourceSchema  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.sources import ConnectedSource, SourceSchema
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from lib.errors import AssayError
     from materialization.compute.engine import Engine
     from materialization.compute.jobs import Report
+    from materialization.finding.fetching import Fetched
     from materialization.sources.inputs import SourceInput
     from materialization.sources.where import Where
     from registry.spec.model import VersionSpec
+    from registry.spec.sources import Source
 
 Path = tuple[str | int, ...]
 #: What is wrong with what a view makes of its source.
@@ -97,12 +99,36 @@ def look(
     """
     try:
         found = find_source(specs[0].rows_from, where)
+        bare = [spec.untaken for spec in specs]
+        seen = engine.look(bare, found, unseen=unseen)
     except Invalid as exc:
-        return [_told(_ended(exc), where)] * len(specs)
+        ended = _ended(exc, place=place_key(specs[0].rows_from))
+        return [_told(ended, where)] * len(specs)
     files = files_in(found, where)
-    bare = [spec.untaken for spec in specs]
-    looks = [_told(seen, where) for seen in engine.look(bare, found, unseen=unseen)]
+    looks = [_told(each, where) for each in seen]
     return [msgspec.structs.replace(each, files=files) for each in looks]
+
+
+def with_fetched(looks: Sequence[Look], fetched: Fetched | None) -> list[Look]:
+    """Return reports with what those say who fetched the rows; None: they lay in files.
+
+    Of a part of the rows nobody can say how many there are, nor when they begin and end.
+    """
+    if fetched is None:
+        return list(looks)
+    more = list(fetched.notes)
+    if fetched.is_part:
+        more.append("only some of the rows were looked at; the first run reads all of them.")
+    with_notes = [msgspec.structs.replace(each, warnings=[*each.warnings, *more]) for each in looks]
+    if not fetched.is_part:
+        return with_notes
+    nothing = {"rows": None, "first_event": None, "last_event": None}
+    return [msgspec.structs.replace(each, **nothing) for each in with_notes]
+
+
+def place_key(source: Source) -> str:
+    """Return the key of a source by which it says where its rows are."""
+    return "connection" if isinstance(source, ConnectedSource) else "path"
 
 
 def files_in(found: SourceInput, where: Where) -> dict[str, str]:
@@ -151,16 +177,19 @@ def _look_of(said: dict[str, Any]) -> Look:
     )
 
 
-def _ended(error: AssayError, transform: str | None = None) -> Look:
-    """Return the report of a look that an error ended; ``transform`` is the key of the view's."""
+def _ended(error: AssayError, transform: str | None = None, place: str = "path") -> Look:
+    """Return the report of a look that an error ended.
+
+    ``transform`` is the key of the view's, ``place`` the one by which its source says where it is.
+    """
     examples = {error.message: error.example} if error.example else {}
-    return Look(problems=[(_path(error, transform), error.message)], examples=examples)
+    return Look(problems=[(_path(error, transform, place), error.message)], examples=examples)
 
 
-def _path(error: AssayError, transform: str | None) -> Path:
+def _path(error: AssayError, transform: str | None, place: str) -> Path:
     """Errors that end the whole look come from what the view computes or from the files."""
     # Of a file it is a text.
     if isinstance(path := error.data.get("path"), (list, tuple)):
         return tuple(path)
     is_of_view = isinstance(error, _OF_TRANSFORM)
-    return (transform or "sql",) if is_of_view else ("source", "path")
+    return (transform or "sql",) if is_of_view else ("source", place)

@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from materialization.finding.delta import DeltaTableFinder
+from materialization.finding.postgres.reading import PostgresFinder
 from materialization.sources.files import FilesKind
-from registry.spec.sources import DeltaSource, FileSource
+from registry.spec.sources import DeltaSource, FileSource, PostgresSource
 
 if TYPE_CHECKING:
-    from materialization.sources.inputs import SourceInput
+    from collections.abc import Callable
+
+    from materialization.finding.fetching import Fetched, Wanted
+    from materialization.finding.links import Link
+    from materialization.sources.inputs import LinkedRows, SourceInput
     from materialization.sources.where import Where
     from registry.spec.sources import Source, SourceSpec
 
@@ -32,9 +37,20 @@ class Finder(Protocol):
         """
 
 
+class Fetcher(Finder, Protocol):
+    """What is asked of a kind whose rows are elsewhere, beside finding them."""
+
+    def fetch(
+        self, rows: LinkedRows, wanted: Wanted, folder: str, watch: Callable[[], None], link: Link
+    ) -> Fetched:
+        """Write the rows that a job reads into files; see ``fetching.Fetch``."""
+
+
+FETCHERS: dict[type[SourceSpec], Fetcher] = {PostgresSource: PostgresFinder()}
 FINDERS: dict[type[SourceSpec], Finder] = {
     FileSource: FilesKind(),
     DeltaSource: DeltaTableFinder(),
+    **FETCHERS,
 }
 
 

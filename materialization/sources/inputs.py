@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
-from registry.spec.sources import FormatName  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.sources import FormatName, Source  # noqa: TC001 - msgspec reads them
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,13 +20,15 @@ class Part(NamedTuple):
     """What of a source is read, or left alone, as a whole: a file is.
 
     ``identity`` is equal as long as the data are; ``changed_at`` is when they last changed, in
-    seconds since 1970; ``size`` is in bytes.
+    seconds since 1970; ``size`` is in bytes. Of one that ``grows`` an equal identity does not say
+    that it has no other rows: they come and change, and nothing tells.
     """
 
     name: str
     identity: str
     changed_at: float
     size: int = 0
+    grows: bool = False
 
 
 class SourceFiles(msgspec.Struct, frozen=True, tag="files"):
@@ -121,5 +123,31 @@ class DeltaFiles(msgspec.Struct, frozen=True, tag="delta"):
         return msgspec.structs.replace(self, files=kept)
 
 
+class LinkedRows(msgspec.Struct, frozen=True, tag="linked"):
+    """Rows of another system, which a connection leads to; none of them is here yet.
+
+    The parent writes what a job reads into files (``compute.staging``), in whose place the sandbox
+    gets ``SourceFiles``. ``place`` is the identity of where the connection leads; no secret is in
+    here.
+    """
+
+    source: Source
+    project: str
+    place: str
+    found: tuple[Part, ...]
+
+    #: What the sandbox may open of it.
+    paths: ClassVar[tuple[str, ...]] = ()
+    format: ClassVar[FormatName] = "parquet"
+
+    def parts(self) -> tuple[Part, ...]:
+        return self.found
+
+    def only(self, names: Collection[str]) -> LinkedRows:
+        """Return the same source with no other parts than these."""
+        kept = tuple(part for part in self.found if part.name in names)
+        return msgspec.structs.replace(self, found=kept)
+
+
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.
-SourceInput: TypeAlias = SourceFiles | DeltaFiles
+SourceInput: TypeAlias = SourceFiles | DeltaFiles | LinkedRows

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from materialization.sources.delta import DeltaTableKind
 from materialization.sources.files import FilesKind
-from registry.spec.sources import DeltaSource, FileSource
+from materialization.sources.postgres import PostgresKind
+from registry.spec.sources import DeltaSource, FileSource, PostgresSource
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,6 +38,7 @@ class SourceKind(Protocol):
 KINDS: dict[type[SourceSpec], SourceKind] = {
     FileSource: FilesKind(),
     DeltaSource: DeltaTableKind(),
+    PostgresSource: PostgresKind(),
 }
 
 

@@ -31,8 +31,9 @@ from registry.spec.model import (
 )
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
+from registry.spec.remote_query import check_query
 from registry.spec.row_sql import check_expression, check_row_sql
-from registry.spec.sources import ENDINGS, DeltaSource, FileSource, file_format
+from registry.spec.sources import ENDINGS, DeltaSource, FileSource, PostgresSource, file_format
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
 
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
-    from registry.spec.sources import RootedSource, SourceSpec
+    from registry.spec.sources import ConnectedSource, RootedSource, SourceSpec
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+#: A table of another system, with its schema or without; written in quotes wherever it is used.
+TABLE = re.compile(r'(?:[^."\x00]{1,63}\.)?[^."\x00]{1,63}')
 COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Names the stored tables, their readers and the answers use themselves.
 RESERVED = (
@@ -115,6 +118,24 @@ def _(spec: FileSource) -> Iterator[Found]:
     yield from _path_rules(spec.path)
     yield from _root_rules(spec)
     yield from _time_rules(spec)
+
+
+@_rules.register(PostgresSource)
+def _(spec: PostgresSource) -> Iterator[Found]:
+    yield from _connection_rules(spec)
+    if bool(spec.table) == bool(spec.query):
+        yield ("table",), "write either a `table` or a `query` of one SELECT."
+    elif spec.table and not TABLE.fullmatch(spec.table):
+        message = f"{spec.table[:100]!r} is no table; write it as in purchases or sales.purchases."
+        yield ("table",), message
+    elif spec.query and (error := error_of(check_query, spec.query)):
+        yield ("query",), error
+    yield from _time_rules(spec)
+
+
+def _connection_rules(spec: ConnectedSource) -> Iterator[Found]:
+    if not NAME.fullmatch(spec.connection):
+        yield ("connection",), f"{spec.connection[:100]!r} names no connection, as warehouse does."
 
 
 def _root_rules(spec: RootedSource) -> Iterator[Found]:

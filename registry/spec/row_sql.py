@@ -135,7 +135,7 @@ def _expression(sql: str) -> exp.Expr:
         checked = check_row_sql(text, source=_INPUTS)
     except BadSql as exc:
         if isinstance(exc.__cause__, ParseError):
-            why = _reason(exc.__cause__, inside=sql)
+            why = parse_reason(exc.__cause__, inside=sql)
             raise BadSql(f"it cannot be parsed: {why}") from exc.__cause__
         raise
     columns = _one_select(checked).expressions
@@ -153,10 +153,10 @@ def _canonical(sql: str, source: str) -> str:
     except RecursionError as exc:
         raise BadSql("it is nested too deeply.") from exc
     except PARSER_ERRORS as exc:
-        raise BadSql(f"it cannot be parsed: {_reason(exc)}") from exc
+        raise BadSql(f"it cannot be parsed: {parse_reason(exc)}") from exc
 
 
-def _reason(error: Exception, inside: str | None = None) -> str:
+def parse_reason(error: Exception, inside: str | None = None) -> str:
     """Return where the parser stopped and why, without the names of its classes.
 
     ``inside`` is the expression that was put on lines of its own, from the second on: the place is

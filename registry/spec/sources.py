@@ -70,9 +70,13 @@ class SourceSpec(Described, frozen=True, kw_only=True, tag_field="type"):
     #: did: what a run has no other reason to read.
     lookback: str | None = None
 
+    #: What it is where a definition does not say.
+    default_lookback: ClassVar[str | None] = None
+
     @property
     def look_back(self) -> timedelta | None:
-        return parse_duration(self.lookback) if self.lookback else None
+        back = self.lookback or self.default_lookback
+        return parse_duration(back) if back else None
 
     @property
     def type(self) -> str:
@@ -137,10 +141,44 @@ class DeltaSource(RootedSource, frozen=True, kw_only=True, tag="delta"):
         return f"{self.path}/**"
 
 
+class ConnectedSource(SourceSpec, frozen=True, kw_only=True):
+    """What sources say that are read of another system, by a connection the operator set up.
+
+    Nothing tells which of its rows changed, so each run looks at those of the last day again.
+    """
+
+    default_lookback = "1d"
+
+    connection: Name
+
+
+class PostgresSource(ConnectedSource, frozen=True, kw_only=True, tag="postgres"):
+    """A table or view of a PostgreSQL database, or what one SELECT gives there."""
+
+    example = {"connection": "warehouse", "table": "sales.purchases"}
+
+    #: As in ``purchases`` or ``sales.purchases``; empty: there is a query.
+    table: str = ""
+    query: str = ""
+
+    def where(self) -> str:
+        return f"{self.connection}: {self.table or 'a query'}"
+
+    def path_within(self) -> str:
+        if self.query:
+            return "**"
+        schema, _, name = self.table.rpartition(".")
+        return f"{schema or '*'}/{name}"
+
+
 #: A source of any kind; further kinds are added with ``|``.
-Source: TypeAlias = FileSource | DeltaSource
+Source: TypeAlias = FileSource | DeltaSource | PostgresSource
 #: The same by the word that ``type`` has.
-SOURCE_KINDS: dict[str, type[Source]] = {"file": FileSource, "delta": DeltaSource}
+SOURCE_KINDS: dict[str, type[Source]] = {
+    "file": FileSource,
+    "delta": DeltaSource,
+    "postgres": PostgresSource,
+}
 
 
 FormatName = Literal["parquet", "csv", "json", "jsonl"]

@@ -1,0 +1,194 @@
+# ruff: noqa: S608 - constants of our own
+"""One read-only transaction on a PostgreSQL server, and what its errors mean in our words.
+
+Not for what is asked in it (``facts``, ``reading``). All that one session reads is of one state of
+the database.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import adbc_driver_manager
+import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions, dbapi
+
+from materialization.errors import SourceRefused, SourceUnavailable
+from materialization.finding.postgres.columns import NESTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lib.errors import AssayError
+    from materialization.finding.links import Link
+
+#: Seconds until a server that does not answer, or stopped to, counts as gone.
+CONNECT_SECONDS, SILENT_SECONDS = 10, 30
+#: Bytes of one batch of rows: what is held in memory at a time is a few of them.
+_BATCH_BYTES = 4 << 20
+_BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Session:
+    """The open transaction."""
+
+    def __init__(self, connection: dbapi.Connection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a short statement of our own; return its rows."""
+        with self._connection.cursor() as cursor:
+            # What is no SELECT cannot be read by COPY, which is how rows are read otherwise.
+            cursor.adbc_statement.set_options(**{StatementOptions.USE_COPY.value: "false"})
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def schema(self, sql: str) -> pa.Schema:
+        with self._connection.cursor() as cursor:
+            return cursor.adbc_execute_schema(sql)
+
+    def cursor(self) -> dbapi.Cursor:
+        """Return what rows are streamed by; from another thread ``adbc_cancel`` stops it."""
+        cursor = self._connection.cursor()
+        hint = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
+        cursor.adbc_statement.set_options(**hint)
+        return cursor
+
+
+@contextmanager
+def session(link: Link) -> Iterator[Session]:
+    """Open a transaction that changes nothing; it ends with the block.
+
+    :raises SourceUnavailable: the server does not answer, takes no log-in, or stopped.
+    :raises SourceRefused: it refuses what was asked; says why.
+    """
+    with told(link), dbapi.connect(_uri(link), autocommit=True) as connection:
+        opened = Session(connection)
+        opened.run(_BEGIN)
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            opened.run(f"SET LOCAL {setting} = {int(link.timeout_s * 1000)}")
+        opened.run("SET LOCAL TimeZone = 'UTC'")
+        opened.run("SET LOCAL extra_float_digits = 1")
+        yield opened
+
+
+def _uri(link: Link) -> str:
+    """Return the address with everything said: nothing is taken from our own environment."""
+    to = link.connection
+    options = {
+        "host": to.host,
+        "port": str(to.port),
+        "user": to.user,
+        "password": link.secret(),
+        "dbname": to.database,
+        "sslmode": to.sslmode,
+        "passfile": "/dev/null",
+        "application_name": "assay",
+        "connect_timeout": str(CONNECT_SECONDS),
+        "keepalives": "1",
+        "keepalives_idle": str(SILENT_SECONDS // 3),
+        "keepalives_interval": str(SILENT_SECONDS // 6),
+        "keepalives_count": "4",
+        "tcp_user_timeout": str(SILENT_SECONDS * 1000),
+    }
+    if to.sslrootcert:
+        options["sslrootcert"] = to.sslrootcert
+    return f"postgresql://?{urlencode(options, quote_via=quote)}"
+
+
+@contextmanager
+def told(link: Link) -> Iterator[None]:
+    """Let what the driver raises out in our words, with no secret and no value of a row in it."""
+    try:
+        yield
+    except adbc_driver_manager.Error as exc:
+        raise _told(exc, link) from None
+    except (pa.ArrowInvalid, OSError) as exc:
+        if "[libpq]" not in str(exc):
+            raise
+        raise _broken(exc, link) from None
+
+
+def _broken(error: Exception, link: Link) -> AssayError:
+    """Return what ended rows that were on their way: here the driver gives words alone."""
+    said, where = str(error), f"connection {link.name}"
+    if "statement timeout" in said:
+        return SourceUnavailable(f"{where}: {_AWAY['57014']}.", connection=link.name)
+    if "ERROR:" not in said:
+        return SourceUnavailable(
+            f"{where}: the server stopped, or went away, in the middle.", connection=link.name
+        )
+    if NESTED in said:
+        column = said.partition(NESTED)[2].partition(":")[0]
+        return SourceRefused(
+            f"{where}: column {column!r} holds a list of lists, which would become one flat list;"
+            " choose an item of it in a `query`."
+        )
+    why = _REFUSED["25006" if "read-only transaction" in said else "22"]
+    return SourceRefused(f"{where}: {why}.")
+
+
+#: SQLSTATE, or its class → what is wrong; the rest of the sentence is the server's own.
+_REFUSED = {
+    "42501": "its user may not read that",
+    "42P01": "there is no such table",
+    "42703": "there is no such column",
+    "3F000": "there is no such schema",
+    "42883": "there is no such function or operator",
+    "42": "the query cannot be run",
+    "22": "a value fails in the query",
+    "25006": "the query would change something",
+    "0A": "the server cannot do that",
+}
+_AWAY = {
+    "28": "the server takes no log-in of its user",
+    "3D000": "there is no such database",
+    "53": "the server is out of connections, memory or disk",
+    "57014": "it took longer than one reading may",
+    "57": "the server was stopped",
+    "08": "the server does not answer, or stopped in the middle",
+    "40": "the server gave up because of what others did",
+    "58": "the server has trouble with its own disk",
+    "XX": "the server has trouble of its own",
+}
+
+
+#: What a server says to who is not let in, in its own language or English.
+_NOT_IN = {
+    "authentication failed": "the server takes no log-in of its user",
+    "no pg_hba.conf entry": "the server takes no log-in of its user from here",
+    "is not permitted to log in": "the server takes no log-in of its user",
+    "does not support SSL": "the server speaks no TLS, and the connection asks for it (`sslmode`)",
+    "certificate": "the server's certificate is not one that the connection trusts",
+    "too many": "the server is out of connections",
+    "does not exist": "the server has no such database or user",
+    "starting up": "the server is starting",
+    "shutting down": "the server is stopping",
+}
+
+
+def _told(error: adbc_driver_manager.Error, link: Link) -> AssayError:
+    state = (error.sqlstate or "").strip("\x00 ")
+    where = f"connection {link.name}"
+    said = _said(error, link)
+    for words in (_REFUSED, _AWAY):
+        if (why := words.get(state) or words.get(state[:2])) is None:
+            continue
+        if words is _REFUSED:
+            return SourceRefused(f"{where}: {why}{said if state[:2] != '22' else ''}.", state=state)
+        return SourceUnavailable(f"{where}: {why} ({state}).", connection=link.name)
+    # Without a state the driver itself says it: nobody was let in, or there was no answer.
+    why = next((why for text, why in _NOT_IN.items() if text in str(error)), None)
+    why = why or f"the server does not answer{said}"
+    return SourceUnavailable(f"{where}: {why}.", connection=link.name)
+
+
+def _said(error: adbc_driver_manager.Error, link: Link) -> str:
+    """Return the first line of what the server says, without what could be a secret."""
+    text = str(error).partition("\n")[0].partition(" Query was:")[0]
+    text = text.partition("ERROR:")[2].strip() or text.partition("failed:")[2].strip()
+    secret = link.secret()
+    text = text.replace(secret, "…") if secret else text
+    return f" ({text.rstrip('.')[:300]})" if text else ""
