@@ -47,6 +47,7 @@ from assay.objects import (
     TimeColumn,
     definition_of,
 )
+from assay.offline import OfflinePaths
 from assay.online import OnlineResponse
 from assay.version import __version__
 
@@ -74,6 +75,7 @@ __all__ = [
     "MissingExtra",
     "NotConfigured",
     "NotFound",
+    "OfflinePaths",
     "OnDemandFeatureView",
     "Python",
     "OnlineResponse",

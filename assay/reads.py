@@ -18,6 +18,7 @@ from assay.errors import Invalid
 from assay.extras import has_arrow, require
 from assay.frames import entity_frame, key_columns
 from assay.historical import ARROW_STREAM, WARNINGS_HEADER, RetrievalJob, read_header
+from assay.offline import OfflinePaths
 from assay.online import OnlineResponse
 from assay.shapes import JSON, Columns, EntityFrame, Features, NamedViews, Timing
 
@@ -121,6 +122,24 @@ class ReadCalls(Calls):
         }
         found: JSON = self._get("offline-files", query=query)
         return found
+
+    def offline_paths(
+        self,
+        feature_view: str,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        *,
+        version: str | None = None,
+    ) -> OfflinePaths:
+        """Give the paths of a view's Parquet files: one snapshot, ready for pandas, polars, DuckDB.
+
+        With ``start`` or ``end`` only files that may hold rows with an event time in
+        ``[start, end]``; naive times are UTC. It takes ``read_offline`` and a way to the
+        store's disk, and is in the trail.
+
+        :raises Unavailable: the version is not ready, or the offline store is down.
+        """
+        return OfflinePaths(self.offline_files(feature_view, version=version, start=start, end=end))
 
     def _ask(self, path: str, body: JSON, *, as_arrow: bool = False) -> Answer:
         return self._transport.request(

@@ -224,6 +224,28 @@ def test_waiting_ends_when_patience_does(peer, store):
         store.wait_for_run(7, timeout_seconds=0.1)
 
 
+def test_offline_paths_are_a_list_with_what_was_said_about_it(peer, store):
+    peer.answers_with(
+        "GET offline-files",
+        {
+            "version": "1.0.0", "delta_version": 31, "rows": 5, "warnings": ["careful"],
+            "columns": [{"name": "k", "type": "int64"}],
+            "files": [{"uri": "/a.parquet", "rows": 2}, {"uri": "/b.parquet", "rows": 3}],
+        },
+    )  # fmt: skip
+
+    paths = store.offline_paths("v", "2026-01-01", "2026-01-31", version="v1")
+
+    assert paths == ["/a.parquet", "/b.parquet"]
+    assert (paths.version, paths.delta_version, paths.rows) == ("1.0.0", 31, 5)
+    assert (paths.columns, paths.warnings) == ({"k": "int64"}, ["careful"])
+    (sent,) = peer.requests
+    assert sent.query == {
+        "feature_view": ["v"], "version": ["v1"],
+        "start": ["2026-01-01T00:00:00Z"], "end": ["2026-01-31T00:00:00Z"],
+    }  # fmt: skip
+
+
 def test_offline_files_are_asked_for_in_utc(peer, store):
     peer.answers_with("GET offline-files", {"files": []})
     start = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2)))

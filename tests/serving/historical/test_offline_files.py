@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+import pandas
 import pyarrow.parquet as pq
 import pytest
 from guardian.shortcuts import assign_perm
 
+from assay import OfflinePaths
 from materialization.queries import table_at
 from materialization.stores.columns import stored_schema
 from registry.choices import Right
@@ -96,6 +99,22 @@ def test_the_answer_says_all_that_reading_by_oneself_takes(client, token, driver
     assert [table.num_rows for table in tables] == [2, 1]
     assert tables[0].column_names == stored_schema(drivers.spec).names
     assert Path(files[0]["uri"]).is_absolute()
+
+
+def test_readers_of_parquet_take_the_paths_as_they_are(client, token, drivers):
+    commit(drivers, [{**row(NOON), "avg_daily_trips": 9}], sequence=3)
+    paths = OfflinePaths(ask(client, token, **VIEW).json())
+
+    frame = pandas.read_parquet(paths)
+    newest = duckdb.sql(
+        "FROM read_parquet($paths) QUALIFY row_number() OVER (PARTITION BY driver_id,"
+        " event_timestamp ORDER BY created_timestamp DESC, __sequence DESC) = 1 ORDER BY ALL",
+        params={"paths": paths},
+    ).fetchall()
+
+    assert len(frame) == paths.rows == 4
+    assert list(frame.columns) == list(paths.columns)
+    assert [each[-2] for each in newest] == [9, 3, 3]
 
 
 @pytest.mark.parametrize(
