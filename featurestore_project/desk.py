@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import string
+import tempfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -18,8 +18,11 @@ from uuid import UUID, uuid4
 import h11
 
 from featurestore_project.bodies import next_chunk
+from featurestore_project.files import send_file
 from lib.bodies import BadBody
 from lib.errors import Unavailable
+from lib.sent_files import remove
+from materialization.compute.scratch import own_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     Environ = dict[str, Any]
     Headers = list[tuple[str, str]]
 
-logger = logging.getLogger(__name__)
 #: Requests at the desk at once: each has a connection of its own there.
 MOST = 500
 #: Of one connection only (RFC 9110, 7.6.1): they are not handed on.
@@ -184,13 +186,20 @@ async def _give_back(
         whole = b"".join([piece async for piece in body])
         protocol.response_bytes(response.status_code, headers, whole)
         return
-    sink = protocol.response_stream(response.status_code, headers)
-    try:
-        async for piece in body:
-            await sink.send_bytes(piece)
-    except (OSError, EOFError, h11.RemoteProtocolError):
-        # Too late for another answer: the client sees one that is shorter than announced.
-        logger.warning("the desk ended in the middle of an answer to %s", method)
+    path = await _kept(body)
+    send_file(protocol, response.status_code, headers, path, asyncio.get_running_loop())
+
+
+async def _kept(body: AsyncIterator[bytes]) -> str:
+    """Write a body into a file and return its path; what writes it is no loop's thread."""
+    with tempfile.NamedTemporaryFile(dir=own_folder(), prefix="answer-", delete=False) as file:
+        try:
+            async for piece in body:
+                await asyncio.to_thread(file.write, piece)
+        except BaseException:
+            remove(file.name)
+            raise
+    return file.name
 
 
 def as_sent(environ: Environ) -> Environ:

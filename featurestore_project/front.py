@@ -18,11 +18,13 @@ from uuid import uuid4
 
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
 from featurestore_project.desk import as_sent, id_of
+from featurestore_project.files import send_file
 from featurestore_project.problem import problem, respond
 from featurestore_project.request_ids import HEADER, KEY
 from lib.errors import Unavailable
 from lib.metrics import Counter, unharmed
 from lib.pools import Pool
+from lib.sent_files import FileWrapper, SentOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -175,10 +177,12 @@ class Front:
         who = await self._who(environ, lane)
         body = await self._body(environ, protocol, is_known=who is not None)
         environ["wsgi.input"] = io.BytesIO(body)
+        environ["wsgi.file_wrapper"] = FileWrapper
+        call = _call, self._application, environ, protocol, asyncio.get_running_loop()
         if lane.is_shared:
-            await lane.run_for(who or "", _call, self._application, environ, protocol)
+            await lane.run_for(who or "", *call)
         else:
-            await lane.run(_call, self._application, environ, protocol)
+            await lane.run(*call)
 
     async def _hand_on(self, scope: Any, protocol: Any, environ: Environ) -> None:
         """Give a request to the desk, a small body when it is here: who is silent holds nothing."""
@@ -249,7 +253,10 @@ def _environ(scope: Any) -> Environ:
 
 
 def _call(
-    application: Callable[[Environ, Any], Iterable[bytes]], environ: Environ, protocol: Any
+    application: Callable[[Environ, Any], Iterable[bytes]],
+    environ: Environ,
+    protocol: Any,
+    loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Call a WSGI application in this thread and answer from it: the way by the loop is longer."""
     said: list[Any] = []
@@ -259,6 +266,9 @@ def _call(
 
     parts = application(environ, start_response)
     try:
+        if isinstance(parts, FileWrapper) and isinstance(parts.file, SentOnce):
+            send_file(protocol, said[0], said[1], parts.file.leave(), loop)
+            return
         body = b"".join(parts)
     finally:
         if close := getattr(parts, "close", None):

@@ -154,6 +154,8 @@ HISTORICAL_MAX_FEATURES = env_int("HISTORICAL_MAX_FEATURES", 2_000, minimum=1)
 HISTORICAL_MAX_VALUES = env_int("HISTORICAL_MAX_VALUES", 50_000_000, minimum=1)
 # Bytes an uploaded entity frame may decode to: compression and dictionaries hide how many.
 HISTORICAL_MAX_DECODED_BYTES = env_int("HISTORICAL_MAX_DECODED_BYTES", 512 * 1024 * 1024, minimum=1)
+# Megabytes of one training set as it is sent: it lies on the disk until the client has read it.
+HISTORICAL_MAX_ANSWER_MB = env_int("HISTORICAL_MAX_ANSWER_MB", 4096, minimum=1)
 # Bytes of an uploaded entity frame.
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of an entity frame in JSON, which takes many times as much memory while it is read.

@@ -5,8 +5,11 @@ Not for what the limits mean: ``limits`` says that.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.conf import settings
 
+from materialization.compute.scratch import own_folder
 from serving.limits import ReadLimits
 
 
@@ -29,3 +32,14 @@ def historical_limits() -> ReadLimits:
         values=settings.HISTORICAL_MAX_VALUES,
         decoded_bytes=settings.HISTORICAL_MAX_DECODED_BYTES,
     )
+
+
+class AnswerLimits(NamedTuple):
+    """Where answers are written until they are sent, and how large one may be."""
+
+    folder: str
+    most_mb: int
+
+
+def answer_limits() -> AnswerLimits:
+    return AnswerLimits(own_folder(), settings.HISTORICAL_MAX_ANSWER_MB)

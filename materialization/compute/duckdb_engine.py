@@ -35,6 +35,7 @@ from materialization.compute.point_in_time_sql import (
 )
 from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
+from materialization.compute.spooled import spooled
 from materialization.compute.staging import staged
 from materialization.compute.stored_rows_sql import (
     ASKED,
@@ -253,7 +254,7 @@ class DuckDBEngine:
             if question.after is not None:
                 at = question.after[EVENT].cast(pa.int64())
                 session.register(AFTER, question.after.append_column(AT, at))
-            return session.sql(entities_sql(question)).to_arrow_table().cast(schema)
+            return self._spooled(session.sql(entities_sql(question)), schema)
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         # One session for all: opening DuckDB takes tens of milliseconds.
@@ -262,7 +263,9 @@ class DuckDBEngine:
             own_failures("the training set", "ask for fewer rows or features"),
         ):
             return [
-                _answer(session, question) if question.events is None else self._as_of(question)
+                self._answer(session, question)
+                if question.events is None
+                else self._as_of(question)
                 for question in questions
             ]
 
@@ -272,6 +275,27 @@ class DuckDBEngine:
             register(session)
             return as_of_answer(session, question, slice_rows=self._limits.slice_rows)
 
+    def _answer(self, session: duckdb.DuckDBPyConnection, question: JoinQuestion) -> JoinAnswer:
+        rows, schema = question.entity_rows, question.answer_schema
+        if not question.files or not rows.num_rows:
+            return question.nothing()
+        numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
+        session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
+        joined = self._spooled(session.sql(point_in_time_sql(question)), schema)
+        if not question.explain:
+            return JoinAnswer(joined)
+        differing = session.sql(difference_sql(question)).fetchall()[0][0]
+        return JoinAnswer(joined, differing)
+
+    def _spooled(self, found: duckdb.DuckDBPyRelation, schema: pa.Schema) -> pa.Table:
+        limits = self._limits
+        return spooled(
+            found.to_arrow_reader(limits.batch_rows),
+            schema,
+            directory=limits.temp_root or tempfile.gettempdir(),
+            most_mb=limits.temp_limit_mb,
+        )
+
     @contextlib.contextmanager
     def _session(self, only: Sequence[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a private session for our own stored files and the rows we register."""
@@ -280,15 +304,3 @@ class DuckDBEngine:
             open_session(self._limits, directory=own, only=only) as session,
         ):
             yield session
-
-
-def _answer(session: duckdb.DuckDBPyConnection, question: JoinQuestion) -> JoinAnswer:
-    rows, schema = question.entity_rows, question.answer_schema
-    if not question.files or not rows.num_rows:
-        return question.nothing()
-    numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
-    session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
-    joined = session.sql(point_in_time_sql(question)).to_arrow_table().cast(schema)
-    if not question.explain:
-        return JoinAnswer(joined)
-    return JoinAnswer(joined, session.sql(difference_sql(question)).to_arrow_table()[0][0].as_py())

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.historical.answers import column_json
+from serving.historical.answer_json import column_json
 from serving.historical.plain_columns import plain
 
 if TYPE_CHECKING:

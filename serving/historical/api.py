@@ -5,11 +5,12 @@ Not for what a training set is: ``read`` says that. Online reads: ``serving.onli
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import FileResponse, HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import BaseContentNegotiation
@@ -19,10 +20,12 @@ from lib.api import API
 from lib.bodies import read_body, require_length
 from lib.errors import Invalid
 from lib.pools import Pool
+from lib.sent_files import SentOnce
 from materialization.edges import engine, offline_store
 from registry import access
-from serving.edges import historical_limits
-from serving.historical.answers import ANSWERS, write_answer
+from serving.edges import answer_limits, historical_limits
+from serving.historical.answer_files import write_file
+from serving.historical.answers import ANSWERS
 from serving.historical.forms import UPLOADS
 from serving.historical.media_types import ARROW, CSV, JSON
 from serving.historical.openapi import documented
@@ -31,13 +34,17 @@ from serving.historical.request import PARAMETERS, parse_body, parse_parameters
 from serving.request_body import BadRequest
 
 if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from serving.historical.request import HistoricalRequest
+    from serving.historical.training_set import TrainingSet
 
 WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
 NEXT_HEADER = "Assay-Next"
+#: A larger answer is sent from the disk, in pieces, and takes no memory while a slow client reads.
+_AT_ONCE_BYTES = 1 << 20
 
 
 class UnsupportedFrame(Invalid):
@@ -65,7 +72,7 @@ class HistoricalFeaturesAPI(API):
     content_negotiation_class = AnswerNegotiation
 
     @documented
-    def post(self, request: Request, project: str) -> HttpResponse:
+    def post(self, request: Request, project: str) -> HttpResponseBase:
         """Join the latest known feature values to each row of an entity frame.
 
         The frame is JSON or an upload (Parquet, Arrow stream, CSV); ``Accept`` chooses the answer's
@@ -86,7 +93,7 @@ class HistoricalFeaturesAPI(API):
             limits=historical_limits(),
             at=timezone.now(),
         )
-        response = HttpResponse(write_answer(answer, accepted), content_type=accepted)
+        response = _response(answer, accepted)
         if answer.warnings:
             response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
         if answer.next is not None:
@@ -94,6 +101,21 @@ class HistoricalFeaturesAPI(API):
         if asked.explain:
             response[EXPLAIN_HEADER] = json.dumps([part.counts() for part in answer.parts])
         return response
+
+
+def _response(answer: TrainingSet, media_type: str) -> HttpResponseBase:
+    """Return the answer: a small one as it is, a large one as the file that it lies in."""
+    limits = answer_limits()
+    path = write_file(answer, media_type, folder=limits.folder, most_mb=limits.most_mb)
+    file = SentOnce(path)
+    if file.seek(0, io.SEEK_END) > _AT_ONCE_BYTES:
+        file.seek(0)
+        response = FileResponse(file, content_type=media_type)
+        del response["Content-Disposition"]  # it has a name only here
+        return response
+    with file:
+        file.seek(0)
+        return HttpResponse(file.read(), content_type=media_type)
 
 
 def frame_type(request: Request) -> str:

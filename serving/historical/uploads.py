@@ -50,13 +50,13 @@ def decode_upload(body: bytes, media_type: str, limits: ReadLimits) -> pa.Table:
     :raises TooManyRows, TooManyColumns, FrameTooLarge: over ``limits``, told before it is decoded
         where the file says so itself.
     """
-    with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as decoded:
+    with tempfile.TemporaryFile() as sent, tempfile.NamedTemporaryFile() as decoded:
         sent.write(body)
         sent.seek(0)
         report = _run(media_type, limits, sent, decoded)
         _raise_for(report, media_type, limits)
-        decoded.seek(0)
-        with pa.ipc.open_stream(decoded) as stream:
+        # Mapped, the columns take memory only while they are looked at.
+        with pa.ipc.open_stream(pa.memory_map(decoded.name)) as stream:
             return stream.read_all()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from granian.constants import Interfaces
 from featurestore_project.bodies import BodyReader
 from featurestore_project.request_ids import KEY, WithRequestId
 from lib.pools import Pool
+from lib.sent_files import SentOnce
+from materialization.compute.scratch import own_folder
 
 BODIES = BodyReader(limit=300_000, budget=400_000)
 KNOWN = {f"Bearer {name}": name for name in ("known", "ana", "ben")}
@@ -31,6 +34,10 @@ def slow(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     if environ["PATH_INFO"] == "/large":
         return [b"x" * 3_000_000]
+    if environ["PATH_INFO"] == "/file":
+        with tempfile.NamedTemporaryFile(dir=own_folder(), delete=False) as file:
+            file.write(b"y" * 3_000_000)
+        return environ["wsgi.file_wrapper"](SentOnce(file.name))
     if environ["PATH_INFO"] == "/who":
         asked = {name: environ.get(name, "") for name in ASKED}
         return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]

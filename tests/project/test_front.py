@@ -202,6 +202,10 @@ def test_a_large_answer_comes_whole(url):
     assert ask(f"{url}/large")[2] == b"x" * 3_000_000
 
 
+def test_a_file_is_sent_from_where_it_lies(url):
+    assert ask(f"{url}/file")[2] == b"y" * 3_000_000
+
+
 def test_a_head_request_has_no_body(url):
     with raw(url, "HEAD /large HTTP/1.1\r\nConnection: close") as connection:
         answer = b"".join(iter(lambda: connection.recv(10_000), b""))

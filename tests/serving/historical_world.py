@@ -5,6 +5,7 @@ Not for runs: ``materialization``'s tests have those.
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from materialization.edges import offline_store
 from materialization.queries import table_at
 from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready
+from serving.historical.answers import write_answer
 from serving.limits import ReadLimits
 from tests import factories
 from tests.materialization import store_cases
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
     from registry.models import FeatureViewVersion
+    from serving.historical.training_set import TrainingSet
 
 #: Far above what a test of one frame sends.
 LIMITS = ReadLimits("HISTORICAL", 10, 100, 100, 10_000, 1 << 26)
@@ -87,6 +90,13 @@ def ask(
         content_type=content_type,
         headers={"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})},
     )
+
+
+def written(answer: TrainingSet, media_type: str) -> bytes:
+    """Return a training set as it leaves in one form."""
+    sink = io.BytesIO()
+    write_answer(answer, media_type, sink)
+    return sink.getvalue()
 
 
 def answer(response: Any) -> dict[str, list[Any]]:

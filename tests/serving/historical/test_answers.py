@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from serving.historical.answers import ANSWERS, UnwritableColumn, write_answer
+from serving.historical.answers import ANSWERS, UnwritableColumn
 from serving.historical.media_types import ARROW, CSV, JSON, PARQUET
-from serving.historical.training_set import TrainingSet
+from serving.historical.plain_columns import decoded
+from serving.historical.training_set import JoinedFeature, PartAnswer, TrainingSet
+from tests.serving.historical_world import written
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("12345678-1234-5678-1234-567812345678")
@@ -66,7 +68,7 @@ AS_TEXT = [
 
 @pytest.mark.parametrize(("column", "cells"), AS_TEXT, ids=[str(one.type) for one, _ in AS_TEXT])
 def test_csv_has_every_type_that_has_a_text(column, cells):
-    lines = write_answer(answer_of(column), CSV).decode().splitlines()[1:]
+    lines = written(answer_of(column), CSV).decode().splitlines()[1:]
 
     assert lines == [f"1,{cell}" for cell in cells]
 
@@ -75,7 +77,7 @@ def test_csv_has_every_type_that_has_a_text(column, cells):
 def test_json_says_null_of_a_null_behind_an_encoding(encode):
     column = encode(pa.array(["a", None]))
 
-    result = msgspec.json.decode(write_answer(answer_of(column), JSON))["results"][1]
+    result = msgspec.json.decode(written(answer_of(column), JSON))["results"][1]
 
     assert (result["values"], result["statuses"]) == (["a", None], ["PRESENT", "NULL_VALUE"])
 
@@ -89,9 +91,9 @@ def test_json_says_null_of_a_null_behind_an_encoding(encode):
     ],
 )
 def test_parquet_has_the_values_of_encodings_it_does_not_know(column, expected):
-    written = write_answer(answer_of(column), PARQUET)
+    file = written(answer_of(column), PARQUET)
 
-    assert pq.read_table(io.BytesIO(written))["c"].to_pylist() == expected
+    assert pq.read_table(io.BytesIO(file))["c"].to_pylist() == expected
 
 
 UNION = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
@@ -117,7 +119,7 @@ def test_what_a_form_cannot_carry_is_refused_with_the_forms_that_can(column, val
 
     for media_type in sorted(set(ANSWERS) - valid):
         with pytest.raises(UnwritableColumn) as refused:
-            write_answer(answer, media_type)
+            written(answer, media_type)
         message = refused.value.message
         assert f"column 'c' of type {column.type} cannot be written as {media_type}: " in message
         assert refused.value.data == {
@@ -125,12 +127,73 @@ def test_what_a_form_cannot_carry_is_refused_with_the_forms_that_can(column, val
             "valid": [one for one in ANSWERS if one in valid],
         }
     for media_type in valid:
-        assert write_answer(answer, media_type)
+        assert written(answer, media_type)
 
 
 def test_the_arrow_stream_carries_what_came_as_it_came():
     for column, _ in [*AS_TEXT, *REFUSED]:
         sent = answer_of(column).table
 
-        with ipc.open_stream(write_answer(answer_of(column), ARROW)) as stream:
+        with ipc.open_stream(written(answer_of(column), ARROW)) as stream:
             assert stream.read_all().equals(sent)
+
+
+def many_rows() -> TrainingSet:
+    """Return more rows than are written at a time, with every status, in columns cut otherwise."""
+    rows = 150_000
+    own = {
+        "id": pa.chunked_array([pa.array(range(rows))]),
+        "text": pa.array(['say "hi"\n', None, ""] * (rows // 3)),
+        "coded": pa.array(["x", "y", None] * (rows // 3)).dictionary_encode(),
+        "run": runs(pa.array([True, None] * (rows // 2))),
+    }
+    found = pa.chunked_array(
+        [pa.array([NOON, None, NOON] * 10_000, pa.timestamp("us", "UTC"))] * (rows // 30_000)
+    )
+    values = pa.array([1.5, None, None, float("nan"), None, -0.0] * (rows // 6))
+    table = pa.table({**own, "value": values})
+    part = PartAnswer("v", found, None)
+    return TrainingSet(table, (JoinedFeature("value", 0, "f", "float64"),), (part,), ("w",))
+
+
+def test_more_rows_than_a_piece_are_one_answer_in_json():
+    answer = many_rows()
+
+    said = msgspec.json.decode(written(answer, JSON))
+
+    columns = [column.to_pylist() for column in map(decoded, answer.table.columns)]
+    columns[-1] = ["NaN" if value != value else value for value in columns[-1]]
+    stamps = [
+        "1970-01-01T00:00:00Z" if one is None else "2026-03-01T12:00:00.000000Z"
+        for one in answer.parts[0].found.to_pylist()
+    ]
+    assert said["metadata"]["value_types"] == ["int64", "string", None, None, "float64"]
+    assert [result["values"] for result in said["results"]] == columns
+    for column, result in zip(columns[:-1], said["results"], strict=False):
+        assert result["statuses"] == ["NULL_VALUE" if v is None else "PRESENT" for v in column]
+        assert set(result["event_timestamps"]) == {"1970-01-01T00:00:00Z"}
+        assert len(result["event_timestamps"]) == len(column)
+    assert said["results"][-1]["event_timestamps"] == stamps
+    assert said["results"][-1]["statuses"] == [
+        "NOT_FOUND" if stamp.startswith("1970") else "NULL_VALUE" if value is None else "PRESENT"
+        for value, stamp in zip(columns[-1], stamps, strict=True)
+    ]
+
+
+def test_more_rows_than_a_piece_are_one_file_in_the_other_forms():
+    answer = many_rows()
+    expected = pa.table({n: decoded(answer.table[n]) for n in answer.table.column_names})
+
+    file = pq.ParquetFile(io.BytesIO(written(answer, PARQUET)))
+    with ipc.open_stream(written(answer, ARROW)) as stream:
+        table = stream.read_all()
+    lines = written(answer, CSV).decode().split("\n")
+
+    assert file.metadata.num_rows == table.num_rows == 150_000
+    assert file.metadata.num_row_groups > 1
+    for other in (file.read(), table):
+        for name in expected.column_names:
+            assert str(decoded(other[name]).to_pylist()) == str(expected[name].to_pylist())
+    assert lines[0] == '"id","text","coded","run","value"'
+    assert len(lines) == 150_002 + 50_000  # one text in three has a line break
+    assert lines[-2] == '149999,"",,,-0'

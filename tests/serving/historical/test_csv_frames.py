@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.spec.value_types import parse_type
-from serving.historical.answers import write_answer
 from serving.historical.forms import read_upload
 from serving.historical.media_types import CSV
 from serving.historical.training_set import TrainingSet
 from serving.historical.typed_columns import BadEntityValue
 from serving.values import KeyColumn
-from tests.serving.historical_world import LIMITS
+from tests.serving.historical_world import LIMITS, written
 
 KEY = KeyColumn("k", parse_type("int64"), "view")
 
@@ -123,7 +122,7 @@ def test_csv_out_has_the_cells_of_csv_in(names, left, right):
     body = "".join(",".join(map(quoted, line)) + "\r\n" for line in lines)
 
     table = read(body.encode())
-    sent_back = write_answer(TrainingSet(table, (), (), ()), CSV)
+    sent_back = written(TrainingSet(table, (), (), ()), CSV)
 
     found = list(csv.reader(io.StringIO(sent_back.decode(), newline=""), strict=True))
     assert found == [[cell or "" for cell in line] for line in lines]
