@@ -122,6 +122,12 @@ class RowSqlFailed(Invalid):
     code = "row_sql_failed"
 
 
+class SourceTrimmed(Invalid):
+    """A source that has lost rows of its beginning, which a window without a bound still counts."""
+
+    code = "source_trimmed"
+
+
 class PythonRefused(Invalid):
     """A Python function that is not run here: not listed, not there, or nothing to hold it."""
 
@@ -211,6 +217,7 @@ CARRIED: tuple[type[AssayError], ...] = (
     SourceFolderTooLarge,
     SourceUnreadable,
     SourceDrifted,
+    SourceTrimmed,
     SourceValueInvalid,
     RowSqlRefused,
     RowSqlFailed,

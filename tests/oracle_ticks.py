@@ -45,20 +45,21 @@ def snapshot_ticks(rows, ticks, outputs):
     What is empty and was so at the tick before ends there: it is no row again until it has a value.
 
     ``rows``: dicts with ``key`` (a tuple), ``event``, ``created`` (or None) and columns.
-    ``outputs``: name → (column, function, window) and, where not all rows count, what is true of
-    those that do. NULL is ignored by every function. Rows that are equal in all of it count each
-    (docs/decisions/0032).
+    ``outputs``: name → (column, function, window; None: all there is) and, where not all rows
+    count, what is true of those that do. NULL is ignored by every function. Rows that are equal in
+    all of it count each (docs/decisions/0032).
     """
-    longest = max(window for _, _, window, *_ in outputs.values())
+    reaches = [window for _, _, window, *_ in outputs.values()]
+    longest = None if None in reaches else max(reaches)
     empty = {name: evaluate(function, []) for name, (_, function, *_) in outputs.items()}
     born, answer, before = set(), {}, {}
     for tick in ticks:
         visible = [row for row in rows if max(row["event"], row["created"] or row["event"]) <= tick]
-        born |= {row["key"] for row in visible if row["event"] > tick - longest}
+        born |= {row["key"] for row in visible if row["event"] > _before(tick, longest)}
         for key in born:
             mine = sorted((row for row in visible if row["key"] == key), key=_time)
             values = {
-                name: evaluate(function, _column(mine, column, tick - window, *counts))
+                name: evaluate(function, _column(mine, column, _before(tick, window), *counts))
                 for name, (column, function, window, *counts) in outputs.items()
             }
             if not values == before.get(key) == empty:
@@ -102,6 +103,10 @@ def latest_within(stored, key, at, ttl):
     if not ticks or (ttl is not None and max(ticks) < at - ttl):
         return None
     return stored[key, max(ticks)]
+
+
+def _before(tick, window):
+    return BEGINNING if window is None else tick - window
 
 
 def _column(rows, column, after, counts=bool):
@@ -181,3 +186,4 @@ def _spread(of, values):
 
 MICROSECOND = timedelta(microseconds=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
+BEGINNING = datetime.min.replace(tzinfo=UTC)

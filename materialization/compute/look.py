@@ -188,8 +188,7 @@ def _ended(error: AssayError, transform: str | None = None, place: str = "path")
 
 def _path(error: AssayError, transform: str | None, place: str) -> Path:
     """Errors that end the whole look come from what the view computes or from the files."""
-    # Of a file it is a text.
-    if isinstance(path := error.data.get("path"), (list, tuple)):
+    if (path := error.data.get("in_definition")) is not None:
         return tuple(path)
     is_of_view = isinstance(error, _OF_TRANSFORM)
     return (transform or "sql",) if is_of_view else ("source", place)

@@ -5,7 +5,6 @@ Not for what a chunk is (``chunks``) or for storing one (``storing``).
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from materialization.compute.child import Watch
     from materialization.models import MaterializationRun
     from materialization.runner.looking import Work
-    from registry.spec.model import VersionSpec
 
 #: A row takes at least so much of a file: smaller sources need not be counted.
 _BYTES = 8
@@ -56,6 +54,8 @@ def _counted(run: MaterializationRun, work: Work, watch: Watch) -> list[Chunk]:
     """Return where the source's rows say to cut; nothing where it is too small to ask."""
     spec, at_most = run.version.spec, settings.RUN_CHUNK_ROWS
     ticks = spec.transform.makes_ticks
+    if ticks and spec.view.is_unbounded:  # each chunk would read all before it again
+        return []
     if ticks:
         at_most = max(at_most // _DEARER, 1)
     size = sum(part.size for part in work.parts if part.name in work.reads)
@@ -68,10 +68,6 @@ def _counted(run: MaterializationRun, work: Work, watch: Watch) -> list[Chunk]:
         window_end=run.window_end,
         at_most=at_most,
         parts=_MOST_OF_TICKS if ticks else _MOST,
-        shortest_us=_TIMES_LONGER * _longest_window(spec) // MICROSECOND if ticks else 0,
+        shortest_us=_TIMES_LONGER * spec.view.longest_window // MICROSECOND if ticks else 0,
     )
     return [Chunk(until, rows) for until, rows in engine().survey(job, watch=watch).parts]
-
-
-def _longest_window(spec: VersionSpec) -> timedelta:
-    return max(output.window for output in spec.view.aggregate_outputs().values())

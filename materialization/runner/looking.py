@@ -18,7 +18,7 @@ from materialization.compute.jobs import ComputeJob, Counters, Reading
 from materialization.edges import offline_store
 from materialization.finding.kinds import find_source
 from materialization.models import SourcePart
-from materialization.queries import coverage, table_at, uncovered
+from materialization.queries import coverage, first_event, table_at, uncovered
 from materialization.readings import (
     Planned,
     Seen,
@@ -151,6 +151,7 @@ def _ticks(run: MaterializationRun, work: Work, source: SourceInput) -> Work:
         window_end=window.end,
         state_files=() if window.start is None else _stored_files(run.table),
         keeping=keeping_of(run, is_whole=not work.waiting),
+        first_event=first_event(run.table) if run.version.spec.view.is_unbounded else None,
     )
     return work._replace(reads=names, job=job)
 

@@ -42,6 +42,8 @@ _WHICH_ANSWER = (
     "accuracy temporal: training sets have the windows as of each row's own time; online reads,"
     " checks and evidence are those of the ticks. The rows that are aggregated are stored too."
 )
+#: What a window without a bound costs.
+_ALL = " An unbounded window reads all rows of the source at each run, {:,} by now."
 #: What to do about copies.
 _TAKE_OUT = "Take those out of the source that are no events of their own."
 #: What to do about dates that stand for none.
@@ -132,7 +134,8 @@ def _ticks(
         words = f"{found.said()} At most {most:,} may be (TICK_ROWS_LIMIT). {_FEWER}"
         return [(("schedule",), words)], []
     much = f" That is much more than the source. {_FEWER}" if found.is_much else ""
-    return [], [found.said() + much]
+    of_all = "" if not spec.view.is_unbounded else _ALL.format(found.source_rows)
+    return [], [found.said() + much + of_all]
 
 
 def _copies(

@@ -96,7 +96,7 @@ def open_rows(
         try:
             _refuse_no_condition(connection, where, rows.reader, rows.found)
         except (UnknownColumn, RowSqlRefused) as exc:
-            exc.data["path"] = list(path)
+            exc.data["in_definition"] = list(path)
             raise
     relation = relation_of(spec, rows.reader)
     try:

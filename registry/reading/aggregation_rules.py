@@ -15,6 +15,7 @@ from registry.spec.aggregate_functions import (
     FunctionWithParameters,
     function_name,
 )
+from registry.spec.aggregations import parse_window
 from registry.spec.durations import parse_duration
 from registry.spec.row_sql import check_expression, columns_under
 from registry.spec.value_types import parse_type
@@ -52,7 +53,7 @@ def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
         (("aggregations", i, "windows", j), error)
         for i, aggregation in enumerate(spec.aggregations)
         for j, window in enumerate(aggregation.windows)
-        if (error := error_of(parse_duration, window))
+        if (error := error_of(parse_window, window))
     ]
     yield from bad_windows
     if bad_windows:
@@ -68,7 +69,7 @@ def _twice(spec: FeatureViewSpec) -> Iterator[Found]:
     for index, aggregation in enumerate(spec.aggregations):
         path: Path = ("aggregations", index)
         yield from repeated((*path, "functions"), map(str, aggregation.functions))
-        yield from repeated((*path, "windows"), aggregation.windows)
+        yield from repeated((*path, "windows"), map(str.strip, aggregation.windows))
         for name in aggregation.outputs():
             if (earlier := first.setdefault(name, index)) != index:
                 hint = "keep one, or give one of them a `name` that stands for the column"

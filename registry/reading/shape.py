@@ -57,7 +57,7 @@ EXAMPLES = {
     "function": "last_k",
     "k": "10",
     "p": "95",
-    "windows": "[3d, 30d]",
+    "windows": "[3d, 30d, unbounded]",
     "where": "status = 'paid'",
     "checks": "{not_null: 0.99, min: 0}",
     "allowed": "[gold, silver]",

@@ -5,12 +5,12 @@ Not for computing them: ``materialization.transforms`` does.
 
 from __future__ import annotations
 
-from datetime import timedelta  # noqa: TC003 - msgspec reads the annotations
+from datetime import timedelta
 from typing import NamedTuple
 
 from registry.spec.aggregate_functions import AggregateFunction  # noqa: TC001 - as above
 from registry.spec.base import Spec
-from registry.spec.durations import parse_duration
+from registry.spec.durations import BadDuration, parse_duration
 
 #: What other tools call the functions.
 FUNCTION_SYNONYMS = {
@@ -25,6 +25,23 @@ FUNCTION_SYNONYMS = {
     "bool_and": "all",
     "nunique": "count_distinct",
 }
+
+#: How a window is written that holds all there is, and what it is: longer than any history, and
+#: short enough to be added to an instant in microseconds.
+UNBOUNDED, ALL_HISTORY = "unbounded", timedelta(days=36_525 * 300)
+
+
+def parse_window(text: str) -> timedelta:
+    """Return how far back a window reaches.
+
+    :raises BadDuration: unless it is a duration, or ``unbounded``.
+    """
+    if text.strip() == UNBOUNDED:
+        return ALL_HISTORY
+    try:
+        return parse_duration(text)
+    except BadDuration as exc:
+        raise BadDuration(f"{exc.message} All of history is `{UNBOUNDED}`.") from None
 
 
 class AggregateOutput(NamedTuple):
@@ -49,7 +66,7 @@ class AggregationSpec(Spec, frozen=True):
         """Return output by name: ``amount_sum_30d``, ``amount_last_k_10_30d``."""
         return {
             f"{self.name or self.column}_{function}_{window}": AggregateOutput(
-                self.column, function, parse_duration(window), self.where
+                self.column, function, parse_window(window), self.where
             )
             for function in self.functions
             for window in self.windows

@@ -5,7 +5,7 @@ Not for reading YAML (``reading``), fingerprints (``fingerprints``) or storing a
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta  # noqa: TC003 - msgspec reads the annotations
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ import msgspec
 
 from lib.decoding import json_reader
 from registry.choices import Accuracy, Sensitivity
-from registry.spec.aggregations import AggregateOutput, AggregationSpec
+from registry.spec.aggregations import ALL_HISTORY, AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
@@ -148,6 +148,17 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
         for index, each in enumerate(self.aggregations):
             found["aggregations", index, "where"] = each.where
         return {path: where for path, where in found.items() if where is not None}
+
+    @property
+    def longest_window(self) -> timedelta:
+        """How far back its aggregations reach; zero without any."""
+        outputs = self.aggregate_outputs().values()
+        return max((output.window for output in outputs), default=timedelta())
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether one of its windows holds all of history."""
+        return self.longest_window >= ALL_HISTORY
 
     def aggregate_outputs(self) -> dict[str, AggregateOutput]:
         """Return every column the aggregations can give; see ``AggregationSpec.outputs``."""

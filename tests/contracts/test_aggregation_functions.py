@@ -154,6 +154,18 @@ def test_many_small_runs_store_the_rows_of_one(name, data, cuts, threads):
 
 
 @each_function
+@settings(max_examples=2)
+@given(data=st.data(), ttl=st.sampled_from([None, "2h"]), cut=offsets)
+def test_an_unbounded_window_holds_all_there_was(name, data, ttl, cut):
+    rows = data.draw(histories(values_for(name)))
+    spec, outputs = view(name, ttl=ttl, windows={"unbounded": None, "1h": HOUR})
+
+    stored = run(spec, rows)
+    assert differences(as_dict(stored, outputs), rows, outputs) == {}
+    assert text(in_pieces(spec, rows, [BASE + cut])) == text(stored)
+
+
+@each_function
 def test_an_emptied_window_gives_the_empty_value_and_null_is_no_value(name):
     spec, outputs = view(name)
     other = 0.0 if FUNCTIONS[name].takes is as_truth else 2.5

@@ -57,13 +57,21 @@ TYPES = {
 }
 
 
-def make_view(*, schedule=EVERY, ttl=None, columns=("x", "n"), start=None, functions=FUNCTIONS):
+def make_view(
+    *,
+    schedule=EVERY,
+    ttl=None,
+    columns=("x", "n"),
+    start=None,
+    functions=FUNCTIONS,
+    windows=WINDOWS,
+):
     """Return the spec of every function over every column, and its outputs for the loop."""
     outputs = {
         f"{column}_{function}_{window}": (column, function, length)
         for column in columns
         for function in functions
-        for window, length in WINDOWS.items()
+        for window, length in windows.items()
     }
     spec = make_spec(
         keys=(("a", "string"), ("b", "string")),
@@ -73,7 +81,7 @@ def make_view(*, schedule=EVERY, ttl=None, columns=("x", "n"), start=None, funct
         ],
         created="created",
         aggregations=tuple(
-            AggregationSpec(column=column, functions=functions, windows=tuple(WINDOWS))
+            AggregationSpec(column=column, functions=functions, windows=tuple(windows))
             for column in columns
         ),
         schedule=schedule,

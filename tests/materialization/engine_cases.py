@@ -86,7 +86,9 @@ def heavy_spec(root):
     )
 
 
-def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMITS):
+def compute_here(
+    spec, root, *, start=None, end=END, state_files=(), limits=LIMITS, first_event=None
+):
     """Return (table, counters): what the child would give, without starting one."""
     job = ComputeJob(
         spec=spec,
@@ -94,6 +96,7 @@ def compute_here(spec, root, *, start=None, end=END, state_files=(), limits=LIMI
         window_start=start,
         window_end=end,
         state_files=tuple(map(str, state_files)),
+        first_event=first_event,
     )
     with tempfile.TemporaryDirectory() as staging:
         job, said = msgspec.structs.replace(job, staging=staging), io.StringIO()

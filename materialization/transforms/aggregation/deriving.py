@@ -37,7 +37,7 @@ _OF_VALUES = (
 def check_derived(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) -> None:
     """Bind each expression, and ask whether what it gives can be of its type.
 
-    :raises RowSqlRefused, SourceValueInvalid: it cannot; ``path`` says where it stands.
+    :raises RowSqlRefused, SourceValueInvalid: it cannot; ``in_definition`` says where.
     """
     types = derived_types(connection, view)
     for index, feature in enumerate(view.features):
@@ -45,14 +45,14 @@ def check_derived(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) 
             try:
                 value_sql(feature, types[feature.name])
             except SourceValueInvalid as exc:
-                exc.data["path"] = ["features", index, "type"]
+                exc.data["in_definition"] = ["features", index, "type"]
                 raise
 
 
 def derived_types(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) -> dict[str, str]:
     """Return the type that each expression of a feature gives, by the feature's name.
 
-    :raises RowSqlRefused: one means nothing to the engine; ``path`` says where it stands.
+    :raises RowSqlRefused: one means nothing to the engine; ``in_definition`` says where.
     """
     types = {}
     for index, feature in enumerate(view.features):
@@ -65,7 +65,7 @@ def derived_types(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) 
         except duckdb.Error as exc:
             said = str(exc).partition("\n")[0].partition(": ")[2][:300]
             message = f"it cannot be computed of the view's features: {said}"
-            raise RowSqlRefused(message, path=["features", index, "sql"]) from exc
+            raise RowSqlRefused(message, in_definition=["features", index, "sql"]) from exc
     return types
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.transforms.aggregation.tick_grid import make_grid
 from materialization.transforms.base import base_casts
+from registry.spec.aggregations import ALL_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,8 @@ def estimate(
 
     :raises TooManyTicks: more than one run may have, from the first event or the view's start.
     """
-    longest = max(each.window for each in spec.view.aggregate_outputs().values()) // MICROSECOND
+    lengths = {each.window for each in spec.view.aggregate_outputs().values()}
+    longest = spec.view.longest_window // MICROSECOND
     base = base_casts(spec, columns)
     keys = ", ".join(f"{key.strict} AS k{i}" for i, key in enumerate(base.keys))
     start = spec.view.start
@@ -64,12 +66,14 @@ def estimate(
     if first is None or last is None:
         return None
     begin = first if start is None else max(first, to_us(start))
+    # What never leaves a window changes nothing after the last row.
+    until = last + (0 if spec.view.is_unbounded else longest)
     grid = spec.view.schedule and make_grid(
-        spec.view.schedule, begin=from_us(begin), end=from_us(last + longest)
+        spec.view.schedule, begin=from_us(begin), end=from_us(until)
     )
     if not grid:
         return None
-    period = grid.period or max(1, (last + longest - begin) // grid.count)
+    period = grid.period or max(1, (until - begin) // grid.count)
     entity = f"({', '.join(f'k{i}' for i, _ in enumerate(base.keys))})"
     number, entities, busy, busy_long = (
         count or 0
@@ -79,10 +83,9 @@ def estimate(
             f"approx_count_distinct(({entity}, e // {longest})) {counted}"
         )
     )
-    windows = len({each.window for each in spec.view.aggregate_outputs().values()})
     # A row changes values where it enters and where it leaves each window; between two rows of an
     # entity that lie in one window's length it never empties.
-    made = busy * (1 + windows)
+    made = busy * (1 + len(lengths - {ALL_HISTORY}))
     if spec.ttl is not None:
         alive = min(min(number, 2 * busy_long) * longest, entities * grid.count * period)
         made += alive // _hop(spec.ttl, period)

@@ -18,7 +18,7 @@ from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.conditions import truth_cast, with_truths
 from materialization.transforms.aggregation.deriving import check_derived
-from materialization.transforms.aggregation.run import aggregate, schedule_of
+from materialization.transforms.aggregation.run import aggregate, schedule_of, trimmed
 from materialization.transforms.base import base_casts
 from materialization.transforms.rows import Check, Query, Rows
 
@@ -131,8 +131,9 @@ class _Corrections:
             return None
         if min(first, first if known is None else to_us(known)) >= earliest:
             return None
-        longest = max(each.window for each in spec.view.aggregate_outputs().values())
-        since = from_us(earliest) + longest
+        if spec.view.is_unbounded:
+            raise trimmed(from_us(earliest), known or from_us(first))
+        since = from_us(earliest) + spec.view.longest_window
         tick = first_tick(schedule_of(spec), since)
         start, end = self._job.window_start, self._job.window_end
         is_inside = tick <= end and (start is None or tick > start)

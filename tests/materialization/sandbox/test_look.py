@@ -91,6 +91,20 @@ def test_a_plan_says_how_many_rows_the_ticks_will_make_at_most(tmp_path, ttl, wi
     assert "much more" not in said
 
 
+@pytest.mark.parametrize("ttl", [None, "4h"])
+def test_a_plan_says_what_an_unbounded_window_costs(tmp_path, ttl):
+    write_parquet(tmp_path, apart(400), SCHEMA)
+    spec = ticking(ttl=ttl, windows=("unbounded",))
+
+    (said,) = [each for each in look(spec, tmp_path).warnings if "its schedule makes" in each]
+    limits = EngineLimits(memory_limit_mb=256, threads=1)
+    made = compute_here(spec, tmp_path, end=T + timedelta(days=40), limits=limits)[0].num_rows
+
+    numbers = [int(text.replace(",", "")) for text in re.findall(r"[0-9][0-9,]*", said)]
+    assert 0.9 * made <= numbers[0] <= 4 * made
+    assert said.endswith("reads all rows of the source at each run, 400 by now.")
+
+
 def test_ticks_that_make_much_more_than_the_source_are_warned_of_and_beyond_a_limit_refused(
     tmp_path,
 ):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from materialization.errors import SourceTrimmed
 from materialization.ticks import first_tick
 from materialization.transforms.aggregation.exact_sums import (
     bins_sql,
@@ -32,6 +33,7 @@ from tests.materialization.aggregation_cases import (
     EVERY,
     FUNCTIONS,
     HOUR,
+    SCHEMA,
     all_ticks,
     any_floats,
     as_dict,
@@ -45,7 +47,7 @@ from tests.materialization.aggregation_cases import (
     text,
     with_keys,
 )
-from tests.materialization.engine_cases import LIMITS
+from tests.materialization.engine_cases import LIMITS, compute_here, write_parquet
 from tests.oracle_ticks import MICROSECOND, latest_within, snapshot_ticks
 
 #: One slice of the keys, where it is not what is tested: each slice plans all its statements anew.
@@ -392,3 +394,30 @@ def test_a_sum_beyond_every_double_is_infinite():
     assert summed([1.7e308, 1.7e308, 1e-300]) == math.inf
     assert summed([-1.7e308, -1.7e308, 1.0]) == -math.inf
     assert summed([1.7e308, 1.7e308, -1.7e308]) == 1.7e308
+
+
+def test_a_source_that_lost_its_beginning_is_no_less_of_an_unbounded_window(tmp_path):
+    """Silently it would count what is left. A bounded window does, and is whole again in time."""
+    rows = _every_hour(4)
+    unbounded, _ = make_view(columns=("x",), functions=("count",), windows={"unbounded": None})
+    bounded, _ = make_view(columns=("x",), functions=("count",), windows={"1h": HOUR})
+    write_parquet(tmp_path, rows[1:], SCHEMA)
+
+    def later(spec, first_event):
+        return compute_here(spec, tmp_path, start=BASE + 2 * HOUR, end=END, first_event=first_event)
+
+    assert later(bounded, rows[0]["event"])[0].num_rows
+    assert later(unbounded, rows[1]["event"])[0].num_rows
+    with pytest.raises(SourceTrimmed, match="began with 1969-12-31T20:30:00"):
+        later(unbounded, rows[0]["event"])
+    # Rows that no tick of a run can see are there all the same.
+    gap = BASE + HOUR
+    filled, _ = compute_here(unbounded, tmp_path, end=gap, first_event=rows[1]["event"])
+    assert filled.num_rows == 0
+
+
+def _every_hour(count):
+    return [
+        {"a": "1", "b": "2", "event": BASE + (n + 0.5) * HOUR, "created": None, "x": 1.0, "n": n}
+        for n in range(count)
+    ]
