@@ -75,7 +75,8 @@ def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
     out of it than the TTL. ``known``: a row is visible once it was known; else from its event on.
     A row with ``gone`` counts until then; where the source may yet lose it, leave it out.
     """
-    longest = max(window for _, _, window in outputs.values())
+    reaches = [window for _, _, window, *_ in outputs.values()]
+    longest = timedelta(days=365_000) if None in reaches else max(reaches)
     mine = [(row, _visible(row, known)) for row in rows if row["key"] == key]
     here = [row for row, since in mine if since <= at and since < row["event"] + longest]
     if not any(ttl is None or row["event"] + longest + ttl >= at for row in here):
@@ -83,8 +84,8 @@ def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
     inside = [row for row, since in mine if since <= at and at < row.get("gone", _NEVER)]
     ordered = sorted(inside, key=_time)
     return {
-        name: evaluate(function, _column(ordered, column, at - window))
-        for name, (column, function, window) in outputs.items()
+        name: evaluate(function, _column(ordered, column, _before(at, window), *counts))
+        for name, (column, function, window, *counts) in outputs.items()
     }
 
 

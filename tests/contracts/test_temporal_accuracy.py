@@ -11,19 +11,25 @@ from datetime import timedelta
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from materialization.compute.questions import Timing
 from materialization.transforms.aggregation.functions import FUNCTIONS
+from registry.spec.aggregations import AggregationSpec
+from registry.spec.model import FeatureSpec
 from tests.contracts.test_aggregation_functions import CALLS, values_for
 from tests.materialization.aggregation_cases import (
     BASE,
+    EVERY,
     HOUR,
     histories,
     make_view,
     offsets,
+    quarters,
     same,
     with_keys,
 )
+from tests.materialization.engine_cases import make_spec
 from tests.materialization.temporal_cases import Events, temporal
 from tests.oracle_ticks import values_as_of
 
@@ -45,6 +51,10 @@ def view(name, **options):
     return temporal(spec), outputs
 
 
+def is_up(row):
+    return row["n"] is not None and row["n"] > 0
+
+
 def edges(rows):
     """Return every instant at which something may change, and its neighbours."""
     lengths = (timedelta(), HOUR, 3 * HOUR)
@@ -64,6 +74,53 @@ def wrong(events, rows, asked, outputs, *, ttl=None, timing=Timing.KNOWN):
         for each in asked
     ]
     return [trio for trio in zip(asked, found, wanted, strict=True) if not same(*trio[1:])]
+
+
+@few
+@given(rows=histories(quarters), asked=instants, ttl=st.sampled_from([None, "1h", "4h"]))
+def test_windows_without_a_bound_and_rows_that_count_hold_as_of_any_instant(rows, asked, ttl):
+    """So do features that are computed of both."""
+    lengths = {"unbounded": None, "3h": 3 * HOUR}
+    outputs = {
+        f"{name}_{function}_{window}": ("x", function, length, counts)
+        for name, counts in {"x": bool, "up": is_up}.items()
+        for function in ("count", "last")
+        for window, length in lengths.items()
+    }
+    both = FeatureSpec(name="both", type="int64", sql="x_count_unbounded * 10 + up_count_3h")
+    spec = temporal(
+        make_spec(
+            keys=(("a", "string"), ("b", "string")),
+            features=[
+                (name, "int64" if "count" in name else "float64") for name in sorted(outputs)
+            ],
+            created="created",
+            aggregations=tuple(
+                AggregationSpec(
+                    column="x",
+                    functions=("count", "last"),
+                    windows=tuple(lengths),
+                    where=where,
+                    name=name,
+                )
+                for name, where in {"x": None, "up": "n > 0"}.items()
+            ),
+            schedule=EVERY,
+            ttl=ttl,
+        )
+    )
+    view = replace(spec.view, features=(both, *spec.view.features))
+
+    with tempfile.TemporaryDirectory() as folder:
+        events = Events(replace(spec, view=view), folder)
+        events.store(rows, is_first=True)
+        asked = [*asked, *edges(rows)]
+        for each, found in zip(asked, events.values(asked), strict=True):
+            wanted = values_as_of(with_keys(rows), *each, outputs, ttl=spec.ttl)
+            if wanted is not None:
+                counts = wanted["x_count_unbounded"], wanted["up_count_3h"]
+                wanted["both"] = counts[0] * 10 + counts[1]
+            assert same(found, wanted), each
 
 
 @each_function

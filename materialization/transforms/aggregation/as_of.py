@@ -173,6 +173,8 @@ def _counted_sql(keys: str, same: str, timing: Timing) -> str:
 def _within(question: JoinQuestion, every: Aggregates) -> str:
     """Return the condition for the stored events that can matter to any entity row."""
     earliest, _ = question.time_bounds_us
+    if question.spec.view.is_unbounded:
+        return _by_then(question)
     ttl = question.spec.ttl
     reach = every.windows[-1] + (ttl or timedelta())
     return f"{_by_then(question)} AND {EVENT} >= {instant(from_us(earliest) - reach)}"

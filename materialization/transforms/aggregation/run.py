@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from lib.instants import MICROSECOND, from_us, to_us
 from materialization.compute.jobs import ComputeJob, Counters
-from materialization.errors import SourceTrimmed, TooManyTicks, placed
+from materialization.errors import TooManyTicks, placed
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
@@ -33,6 +33,7 @@ from materialization.transforms.aggregation.exact_sums import (
 )
 from materialization.transforms.aggregation.rounding import EXACTLY, exactly
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
+from materialization.transforms.aggregation.trimming import refuse_trimmed
 from materialization.transforms.base import base_casts, no_key_sql
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def aggregate(
     )
     create(connection, "raw", raw)
     counters, earliest = _count(connection, job)
-    _refuse_trimmed(connection, job, counters.first_event, columns, relation)
+    refuse_trimmed(connection, job, counters.first_event, columns, relation)
     copies = count_copies(
         connection,
         job.spec,
@@ -187,36 +188,6 @@ def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Coun
         first_event=None if first is None else from_us(first),
     )
     return counters, earliest
-
-
-def _refuse_trimmed(
-    connection: duckdb.DuckDBPyConnection,
-    job: ComputeJob,
-    first: datetime | None,
-    columns: Mapping[str, str],
-    relation: str,
-) -> None:
-    """Stop where unbounded windows would silently become those of what is left of the source.
-
-    :raises SourceTrimmed: it begins later than it is known to have begun.
-    """
-    known = job.first_event
-    if known is None or not job.spec.view.is_unbounded or (first is not None and first <= known):
-        return
-    # Rows that no tick of this run can see are there all the same.
-    event = base_casts(job.spec, columns).event.strict
-    now = _number(connection, f"SELECT epoch_us(min({event})) FROM {relation}")
-    if now is not None and from_us(now) <= known:
-        return
-    raise trimmed(None if now is None else from_us(now), known)
-
-
-def trimmed(now: datetime | None, known: datetime) -> SourceTrimmed:
-    begins = "has no rows" if now is None else f"begins with {now.isoformat()}"
-    return SourceTrimmed(
-        f"the source {begins} and began with {known.isoformat()} before: an unbounded window would"
-        " lose what it counted. Put the rows back, or submit a version whose windows have bounds."
-    )
 
 
 def _grid(job: ComputeJob, schedule: ScheduleSpec, earliest: int | None) -> TickGrid | None:

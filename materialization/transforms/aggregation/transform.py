@@ -18,7 +18,8 @@ from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.conditions import truth_cast, with_truths
 from materialization.transforms.aggregation.deriving import check_derived
-from materialization.transforms.aggregation.run import aggregate, schedule_of, trimmed
+from materialization.transforms.aggregation.run import aggregate, schedule_of
+from materialization.transforms.aggregation.trimming import trimmed
 from materialization.transforms.base import base_casts
 from materialization.transforms.rows import Check, Query, Rows
 
