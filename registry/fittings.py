@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry.choices import SUBMITTED_STATES
 from registry.models import Fitting
 from registry.spec.encodes import decides
-from registry.spec.fingerprints import canonical_json, fingerprint
-from registry.spec.transforms import KEYED
+from registry.spec.fingerprints import canonical_json, data_content, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion
     from registry.spec.model import FeatureSpec, VersionSpec
 
+#: What of a version's data says which features there are, and not which rows.
+_OF_FEATURES = (
+    "features", "masks", "mask_key", "encodes", "fittings", "schema", "checks", "start",
+)  # fmt: skip
 #: Of each step in order; of one that is not fitted nothing.
 Parameters = tuple[dict[str, Any], ...]
 
@@ -55,16 +58,12 @@ def _content(spec: VersionSpec, feature: FeatureSpec) -> dict[str, Any]:
     """Return what decides a feature's parameters, rows of the source aside."""
     if feature.encode is None:
         raise LookupError(f"{feature.name} has no encoding")
-    return {
-        "source": spec.rows_from.decides(),
-        "root": spec.root_identity,
-        "code": spec.code,
-        **{str(kind.key): getattr(spec.view, str(kind.key)) for kind in KEYED},
-        "join_keys": spec.join_keys,
-        "column": feature.source_column,
-        "type": spec.schema.types.get(feature.source_column) if spec.schema else None,
-        "encode": decides(feature.encode),
-    }
+    types = spec.schema.types if spec.schema else {}
+    rows = {key: said for key, said in data_content(spec).items() if key not in _OF_FEATURES}
+    own = {name: types.get(name) for name in feature.columns_read}
+    return rows | {
+        "join_keys": spec.join_keys, "columns": own, "encode": decides(feature.encode),
+    }  # fmt: skip
 
 
 class Fitted(NamedTuple):

@@ -18,6 +18,8 @@ from materialization.transforms.base import no_key_sql
 from materialization.transforms.columns import typed_rows
 from materialization.transforms.encoding.kinds import kind_of
 from materialization.transforms.encoding.staging import input_type, stages_of
+from materialization.transforms.encoding.step import Ask
+from registry.spec.model import FeatureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import FitJob
     from materialization.sources.reading import OpenedSource
     from registry.spec.encodes import EncodeSpec, FitRange
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import VersionSpec
 
 _ROWS = "fit_rows"
 #: Of the parameters of one feature: they are a part of every query of its view.
@@ -39,6 +41,10 @@ def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource
 
     :raises FitFailed: naming the feature and the step.
     """
+
+    def run(sql: str) -> list[tuple[Any, ...]]:
+        return connection.execute(sql).fetchall()
+
     wanted = [each for each in job.spec.features if each.name in job.features]
     parameters: dict[str, tuple[dict[str, Any], ...]] = {}
     rows: dict[str, int] = {}
@@ -50,7 +56,8 @@ def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource
         for number, feature in enumerate(same):
             rows[feature.name] = count
             if feature.encode is not None:
-                parameters[feature.name] = _fitted(connection, feature, feature.encode, number)
+                ask = Ask(run, len(job.spec.join_keys), at.window)
+                parameters[feature.name] = _fitted(ask, feature, feature.encode, number)
     return Fit(parameters, rows)
 
 
@@ -67,11 +74,19 @@ def _take(
         for each in features
         if each.encode is not None
     ]
+    labels = list(dict.fromkeys(filter(None, map(_label, features))))
+    raw += [FeatureSpec(name=f"label_{n}", type="float64", column=y) for n, y in enumerate(labels)]
     view = replace(spec.view, features=tuple(raw))
     typed = typed_rows(replace(spec, view=view), opened.columns, relation=opened.relation)
     start, to = at.window
     within = f"e >= {instant(start)} AND e < {instant(to)} AND NOT ({no_key_sql(spec)})"
-    columns = ", ".join(f"f{n}" for n, _ in enumerate(raw))
+    named = [f"f{n}" for n, _ in enumerate(features)]
+    named += [
+        f"f{len(features) + labels.index(label)} AS y{n}"
+        for n, label in enumerate(map(_label, features))
+        if label is not None
+    ]
+    columns = ", ".join([*(f"k{n}" for n, _ in enumerate(spec.join_keys)), "e", *named])
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS SELECT {columns} FROM ({typed}) WHERE {within}"
     )
@@ -82,19 +97,20 @@ def _take(
     return int(count)
 
 
+def _label(feature: FeatureSpec) -> str | None:
+    return feature.encode.label if feature.encode is not None else None
+
+
 def _fitted(
-    connection: duckdb.DuckDBPyConnection, feature: FeatureSpec, encode: EncodeSpec, number: int
+    ask: Ask, feature: FeatureSpec, encode: EncodeSpec, number: int
 ) -> tuple[dict[str, Any], ...]:
     """Fit each step to what the steps before it make of the rows."""
-
-    def ask(sql: str) -> list[tuple[Any, ...]]:
-        return connection.execute(sql).fetchall()
-
     fitted: list[dict[str, Any]] = []
+    label = "" if encode.label is None else f", y{number} AS y"
     for step in encode.all_steps:
-        rows = f"(SELECT f{number} AS v FROM {_ROWS})"
+        rows = f"(SELECT *, f{number} AS v{label} FROM {_ROWS})"
         for stage in stages_of(encode, fitted, "v"):
-            rows = f"(SELECT {stage} AS v FROM {rows})"
+            rows = f"(SELECT * REPLACE ({stage} AS v) FROM {rows})"
         try:
             fitted.append(kind_of(step).fit(step, ask, rows) if step.is_fitted else {})
         except FitFailed as exc:

@@ -28,7 +28,7 @@ from materialization.transforms.arrival import (
 from materialization.transforms.base import base_casts, no_key_sql
 from materialization.transforms.encoding.staging import encoded
 from materialization.transforms.masking import stored_cast, stored_value
-from materialization.transforms.rows import AllSql, Check, Query, Rows, whole
+from materialization.transforms.rows import AllSql, Check, Query, Rows, declared, whole
 from materialization.transforms.stretches import moments_sql
 from materialization.transforms.unseen import (
     corrected_sql,
@@ -39,6 +39,8 @@ from materialization.transforms.unseen import (
     newest_sql,
     unseen_sql,
 )
+from registry.spec.encode_steps import Target
+from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
     from materialization.transforms.rows import Opening
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 
 class ColumnsKind(AllSql):
@@ -63,6 +65,7 @@ class ColumnsKind(AllSql):
         for index, feature in enumerate(spec.features):
             path = ("features", index, "column" if feature.column else "name")
             yield Check(path, partial(stored_cast, feature, columns))
+            yield from _label_check(index, feature, columns)
 
     def rows(
         self,
@@ -73,6 +76,14 @@ class ColumnsKind(AllSql):
     ) -> Rows:
         work = _RowWork(connection, job, open_part, limits.compared_rows)
         return Rows(work.queries(), len(job.all_readings()), work.counted)
+
+
+def _label_check(index: int, feature: FeatureSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+    """Yield a check of the label that a feature's encoding is fitted to."""
+    for number, step in enumerate(feature.encode.all_steps if feature.encode else ()):
+        if isinstance(step, Target):
+            path = ("features", index, "encode", "steps", number, "label")
+            yield Check(path, partial(declared, step.label, parse_type("float64"), columns))
 
 
 class _RowWork:

@@ -10,17 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from registry.reading.findings import error_of, too_many
-from registry.spec.encodes import (
-    Bucketize,
-    Clip,
-    Impute,
-    Kind,
-    MinMax,
-    bound_of,
-    holds,
-    types_of,
-    written,
-)
+from registry.spec.encode_steps import Bucketize, Clip, Impute, Kind, MinMax, written
+from registry.spec.encodes import bound_of, holds, types_of
 from registry.spec.transforms import Aggregations, transform_of
 from registry.spec.value_types import parse_type
 
@@ -59,6 +50,12 @@ def encode_problems(spec: FeatureViewSpec) -> Iterator[Found]:
 
 def _of_feature(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterator[Found]:
     steps = (*path, "steps")
+    if encode.label is not None and encode.label.lower() == feature.source_column.lower():
+        message = (
+            f"{feature.name}: its label is its own column, which says all of itself; name the"
+            " column of what is to be foretold."
+        )
+        yield steps, message
     if not encode.steps:
         yield steps, f"{feature.name}: encode: needs at least one step, as in [standard]."
         return

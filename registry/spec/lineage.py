@@ -56,7 +56,10 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
     if isinstance(transform, RowSql):
         select = lineage_of_select(transform.sql, known)
         return {
-            each.name: Origin(select.of(each.source_column, known), select.chosen_by)
+            each.name: Origin(
+                frozenset[str]().union(*(select.of(one, known) for one in each.columns_read)),
+                select.chosen_by,
+            )
             for each in spec.features
         }
     chosen_by = _named(spec.view.where, known)
@@ -66,7 +69,7 @@ def origins_of(spec: VersionSpec) -> dict[str, Origin]:
         return {each.name: Origin(read or frozenset({EVERY}), chosen_by) for each in spec.features}
     if isinstance(transform, Aggregations):
         return _aggregated(spec.view, chosen_by, known)
-    return {each.name: Origin(frozenset({each.source_column}), chosen_by) for each in spec.features}
+    return {each.name: Origin(frozenset(each.columns_read), chosen_by) for each in spec.features}
 
 
 def _aggregated(

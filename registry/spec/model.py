@@ -64,6 +64,12 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
         return self.column or self.name
 
     @property
+    def columns_read(self) -> tuple[str, ...]:
+        """The columns its values are made of: its own, and that of the label it is fitted to."""
+        label = self.encode.label if self.encode is not None else None
+        return (self.source_column,) if label is None else (self.source_column, label)
+
+    @property
     def masked(self) -> str:
         """What is stored in place of the column's values, in words; empty: the values."""
         return mask_words(self.mask) if self.mask is not None else ""

@@ -58,7 +58,7 @@ class Transform(Spec, frozen=True):
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
         """Return the columns the features are made of, join keys and times aside; None: all."""
-        return tuple(feature.source_column for feature in view.features)
+        return tuple(column for feature in view.features for column in feature.columns_read)
 
     def canonical(self, source: str) -> Self:
         """Return it as it is stored: written anew where users wrote text.

@@ -25,7 +25,8 @@ from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
 from materialization.transforms.encoding.kinds import KINDS
-from registry.spec.encodes import STEPS, EncodeSpec, FitRange
+from registry.spec.encode_steps import STEPS
+from registry.spec.encodes import EncodeSpec, FitRange
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec, write_parquet
 
 START, TO = at("2024-01-01"), at("2024-02-01")
@@ -499,3 +500,97 @@ def test_without_parameters_nothing_is_stored_in_their_place(tmp_path):
 
 def test_every_step_is_there():
     assert set(KINDS) == set(STEPS.values())
+
+
+def labelled(source, count):
+    """Return categories and a label that is commoner of some; some have none."""
+
+    def one():
+        word = source.choice([*WORDS, None])
+        label = source.gauss(len(word or ""), 3) if source.random() < 0.9 else None
+        return word, label
+
+    return [one() for _ in range(count)]
+
+
+def of_label(rows, folder, **parameters):
+    """Return what is stored of each row, and the parameters."""
+    schema = pa.schema(
+        [("k", pa.int64()), ("event", INSTANT), ("x", pa.string()), ("label", pa.float64())]
+    )
+    given = [
+        {"k": n, "event": START + n * APART, "x": x, "label": y} for n, (x, y) in enumerate(rows)
+    ]
+    write_parquet(folder, given, schema)
+    spec = fitted(encoded_spec({"step": "target", "label": "label", **parameters}), folder)
+    table, _ = compute_here(spec, folder)
+    return table.sort_by("k")["y"].to_pylist()
+
+
+def fold_of(key, folds):
+    digest = hashlib.md5(str(key).encode()).digest()  # noqa: S324 - no secret
+    return int.from_bytes(digest[8:], "little") % folds
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("smooth", ["auto", 0, 20.5])
+def test_labels_means_as_scikit_learn_draws_them(seed, smooth, tmp_path):
+    rows = [*labelled(random.Random(seed), 5000), ("unseen", 1.0)]
+    folds = 4
+
+    found = of_label(rows, tmp_path, smooth=smooth, folds=folds)
+
+    many = len(inside(rows))
+    taught = [(n, x, y) for n, (x, y) in enumerate(rows[:many]) if x is not None and y is not None]
+
+    def encoder(some):
+        made = preprocessing.TargetEncoder(smooth=smooth, target_type="continuous")
+        return made.fit([[x] for _, x, _ in some], [y for *_, y in some])
+
+    whole = encoder(taught)
+    without = [encoder([each for each in taught if fold_of(each[0], folds) != n]) for n in range(4)]
+    wanted = [
+        None
+        if x is None
+        else (without[fold_of(n, folds)] if n < many else whole).transform([[x]])[0, 0]
+        for n, (x, _) in enumerate(rows)
+    ]
+    same_numbers(found, wanted)
+
+
+def test_a_row_of_the_range_is_not_told_its_own_label(tmp_path):
+    """A category of one row says nothing of its label, while it is trained on; later it does."""
+    rows = [("common", 0.0)] * 50 + [("rare", 100.0)] + [("common", 0.0)] * 4413 + [("rare", None)]
+
+    found = of_label(rows, tmp_path, smooth=0)
+
+    assert (found[50], found[-1]) == (0.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([("a", None), (None, 1.0)], "target: no row of its range has a value"),
+        ([("a", 1.0), ("b", math.nan)], "target: a fold has all rows .* have more entities"),
+        ([("a", math.inf), ("b", 1.0)], "target: 1 labels of its range are infinite"),
+    ],
+)
+def test_labels_that_say_nothing_are_said(rows, words, tmp_path):
+    with pytest.raises(FitFailed, match=words):
+        of_label(rows, tmp_path)
+
+
+def test_a_step_after_a_label_is_fitted_to_what_is_stored(tmp_path):
+    rows = labelled(random.Random(4), 2000)
+    schema = pa.schema(
+        [("k", pa.int64()), ("event", INSTANT), ("x", pa.string()), ("label", pa.float64())]
+    )
+    given = [
+        {"k": n, "event": START + n * APART, "x": x, "label": y} for n, (x, y) in enumerate(rows)
+    ]
+    write_parquet(tmp_path, given, schema)
+    spec = fitted(encoded_spec({"step": "target", "label": "label"}, "standard"), tmp_path)
+    table, _ = compute_here(spec, tmp_path)
+
+    found = [y for y in table["y"].to_pylist() if y is not None]
+    assert (np.mean(found), np.std(found)) == pytest.approx((0, 1), abs=1e-9)

@@ -12,6 +12,8 @@ from registry.evidence import NotFitted, shown_parts, sight_of
 from registry.fittings import fitted_of
 from registry.models import Fitting
 from registry.operations.lifecycle import reviews
+from registry.reading.parsing import InvalidDefinitions
+from registry.spec.lineage import origins_of
 from tests import factories
 from tests.materialization.run_world import (
     AT,
@@ -195,3 +197,39 @@ def test_the_same_as_registered_is_unchanged(cast, source):
     applied = factories.apply(VIEW, cast)
 
     assert {each.change for each in applied} == {"unchanged"}
+
+
+TARGET = VIEW.replace("standard", "{step: target, label: conv_rate}")
+
+
+def test_a_label_is_what_a_feature_is_made_of_too(cast, source):
+    version = submit(cast, TARGET)
+
+    assert origins_of(version.spec)["trips"].columns == {"avg_daily_trips", "conv_rate"}
+    assert "conv_rate" in version.spec.columns_read
+
+
+def test_a_label_that_is_not_there_is_said(cast, source):
+    with pytest.raises(InvalidDefinitions, match="no column 'churn'"):
+        factories.apply(
+            TARGET.replace("label: conv_rate", "label: churn"), cast, look=look_at_sources
+        )
+
+
+def test_only_rows_of_the_view_are_fitted(cast, source):
+    text = VIEW.replace("source: driver_stats", "source: driver_stats\nwhere: avg_daily_trips < 30")
+    version = submit(cast, text)
+    assayed(version)
+
+    assert fit_part(version)["facts"]["features"]["trips"]["rows"] == 3
+
+
+def test_rows_that_are_chosen_otherwise_are_fitted_anew(cast, source):
+    first = approve(cast, submit(cast))
+
+    second = submit(
+        cast, VIEW.replace("source: driver_stats", "source: driver_stats\nwhere: conv_rate > 0.3")
+    )
+
+    assert second.spec.fittings != first.spec.fittings
+    assert second.number == "2.0.0"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lib.sql_text import text
 from materialization.errors import FitFailed
 from materialization.transforms.encoding.scaling import Stateless
-from registry.spec.encodes import MOST_CATEGORIES, MOST_PLACES, Hashed, OneHot, Ordinal, Step
+from registry.spec.encode_steps import MOST_CATEGORIES, MOST_PLACES, Hashed, OneHot, Ordinal, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lib.sql_text import text
 from materialization.errors import FitFailed
 from materialization.transforms.encoding.step import double, finite, numbers
-from registry.spec.encodes import Impute, Step
+from registry.spec.encode_steps import Impute, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,18 +1,25 @@
 """Every step there is, by what a definition says of it. [pure]
 
-A new step is a class in ``registry.spec.encodes`` and one here, in a file of its family, with its
-line in that file's table; ``tests/contracts/test_encodings.py`` runs on each.
+A new step is a class in ``registry.spec.encode_steps`` and one here, in a file of its family, with
+its line in that file's table; ``tests/contracts/test_encodings.py`` runs on each.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from materialization.transforms.encoding import categories, imputing, scaling, stretches, texts
+from materialization.transforms.encoding import (
+    categories,
+    imputing,
+    scaling,
+    stretches,
+    target,
+    texts,
+)
 
 if TYPE_CHECKING:
     from materialization.transforms.encoding.step import StepKind
-    from registry.spec.encodes import Step
+    from registry.spec.encode_steps import Step
 
 KINDS: dict[type[Step], StepKind] = {
     **scaling.KINDS,
@@ -20,6 +27,7 @@ KINDS: dict[type[Step], StepKind] = {
     **categories.KINDS,
     **imputing.KINDS,
     **texts.KINDS,
+    **target.KINDS,
 }
 
 

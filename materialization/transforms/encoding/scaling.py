@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from materialization.transforms.encoding.step import double, finite, numbers, scale
-from registry.spec.encodes import Clip, Log, MinMax, Robust, Standard, Step
+from registry.spec.encode_steps import Clip, Log, MinMax, Robust, Standard, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from materialization.errors import NotFitted
 from materialization.transforms.encoding.kinds import kind_of
-from registry.spec.encodes import Kind
+from registry.spec.encode_steps import Kind
 from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:

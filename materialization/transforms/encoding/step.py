@@ -1,29 +1,44 @@
 """What a step of an encoding has to do, and what all of them share. [pure]
 
-Not for what a definition says of one (``registry.spec.encodes``). A null stays null in every step
-but ``impute``.
+Not for what a definition says of one (``registry.spec.encode_steps``). A null stays null in every
+step but ``impute``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from registry.spec.encodes import Step
+    from registry.spec.encode_steps import Step
 
-    #: Runs a query and gives its rows.
-    Ask: TypeAlias = Callable[[str], list[tuple[Any, ...]]]
-    #: What one step was fitted to: plain values, as JSON has them.
-    Parameters: TypeAlias = Mapping[str, Any]
-
+#: What one step was fitted to: plain values, as JSON has them.
+Parameters: TypeAlias = Mapping[str, Any]
 #: What is nearer to zero than this scales nothing: numbers that differ by it are one by rounding.
 SMALLEST_SCALE = 10 * 2.0**-52
+
+
+class Ask(NamedTuple):
+    """Runs a query and gives its rows.
+
+    Rows that are fitted have, beside ``v``, so many join keys ``k0…``, the event ``e`` and, where
+    an encoding names one, the label ``y``.
+    """
+
+    run: Callable[[str], list[tuple[Any, ...]]]
+    keys: int
+    #: What the rows' events are in: from the first on and before the last.
+    window: tuple[datetime, datetime]
+
+    def __call__(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.run(sql)
 
 
 class StepKind(Protocol):
@@ -36,7 +51,10 @@ class StepKind(Protocol):
         """
 
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
-        """Return SQL of the value over a column ``v``, in stages: each is over the one before."""
+        """Return SQL of the value over a column ``v``, in stages: each is over the one before.
+
+        Beside it stand the join keys ``k0…`` and the event ``e``.
+        """
 
 
 def double(number: float) -> str:

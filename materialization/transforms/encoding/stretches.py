@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from materialization.transforms.encoding.step import double, finite, numbers
-from registry.spec.encodes import Bucketize, Quantile, Step
+from registry.spec.encode_steps import Bucketize, Quantile, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

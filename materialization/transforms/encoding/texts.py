@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
-from registry.spec.encodes import Step, TfIdf
+from registry.spec.encode_steps import Step, TfIdf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import pytest
 from registry.choices import Kind
 from registry.reading.parsing import parse_files
 from registry.reading.writing import written
-from registry.spec.encodes import Standard
+from registry.spec.encode_steps import Standard
 from tests.registry.reading.test_rules import ENTITY, KEY, SUM, feature, problems
 
 ENCODE, STEPS, FIT = "features[0].encode", "features[0].encode.steps", "features[0].encode.fit"
@@ -20,6 +20,10 @@ RANGE = {"from": "2026-01-01", "to": "2026-07-01"}
 def encoded(*steps, kind="float64", fit=None, **more):
     encode = {"steps": list(steps)} | ({"fit": fit} if fit else {})
     return feature(type=kind, encode=encode, **more)
+
+
+def target(**parameters):
+    return encoded({"step": "target", **parameters}, fit=RANGE)
 
 
 def bucketed(fit=None, **parameters):
@@ -43,6 +47,9 @@ def bucketed(fit=None, **parameters):
         encoded({"step": "impute", "value": "none"}, "ordinal", kind="int64", fit=RANGE),
         encoded({"step": "impute", "value": ""}, "tfidf", kind="list<float64>", fit=RANGE),
         encoded({"step": "impute", "value": "none"}, kind="string"),
+        target(label="y"),
+        target(label="y", smooth=10, folds=3),
+        encoded({"step": "target", "label": "y", "smooth": "auto"}, "standard", fit=RANGE),
         encoded({"step": "impute", "by": "most_frequent"}, "ordinal", kind="int64", fit=RANGE),
     ],
 )
@@ -120,6 +127,10 @@ def test_an_encoding_that_is_well_written(definition):
             f"{STEPS}[1]",
             "'none' is none of numbers; write a number, mean or median",
         ),
+        (target(label="x"), STEPS, "its label is its own column"),
+        (target(), f"{STEPS}[0].label", "required and missing"),
+        (target(label="y", folds=1), f"{STEPS}[0].folds", "from 2 to 100"),
+        (encoded("target", fit=RANGE), f"{STEPS}[0]", "'target' has parameters"),
         (encoded("log", mask="hash"), ENCODE, "x has a mask"),
         (
             encoded("log", column="a_sum_3d") | {"aggregations": SUM, "schedule": {"every": "1h"}},
