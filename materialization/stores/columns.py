@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from registry.spec.model import VersionSpec
 
 EVENT, CREATED, SEQUENCE = "event_timestamp", "created_timestamp", "__sequence"
+#: What tells the parts of a table apart, where it has more than its rows.
+PART = "__part"
 #: The part of a table, and the folder of what is staged for it, that has what ticks are made of.
 EVENTS = "events"
 #: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,

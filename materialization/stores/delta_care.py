@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from deltalake import WriterProperties
 
-from materialization.stores.offline_protocol import Cared
+from materialization.stores.offline_protocol import Cared, name_in_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -87,7 +87,7 @@ def _vacuum(
         found = table.vacuum(hours, enforce_retention_duration=False, full=is_full)
         # The log still names those that an earlier vacuum removed.
         there = [file for name in found if (file := root / name).exists()]
-        going = [file for file in there if file.name not in held]
+        going = [file for file in there if name_in_table(str(file)) not in held]
         if not going:
             continue
         removed, freed = removed + len(going), freed + sum(file.stat().st_size for file in going)

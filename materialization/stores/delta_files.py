@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from lib.instants import from_us
-from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, PART, SEQUENCE
 from materialization.stores.offline_protocol import (
     BadStagedFile,
     OfflineStoreUnavailable,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Delta cuts the microseconds off an instant of its statistics: the greatest was up to this later.
 _CUT_OFF = timedelta(microseconds=999)
 _LATEST = datetime.max.replace(tzinfo=UTC)
-#: What tells the parts of a table apart, and what the part of its rows is called.
-PART, ROWS = "__part", "rows"
+#: What the part of a table's rows is called, where it has others.
+ROWS = "rows"
 
 
 #: What delta-rs reads otherwise than the file system does, or ends the process on.

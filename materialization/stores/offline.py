@@ -20,10 +20,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 
 from lib.errors import said
-from materialization.stores.columns import CREATED, EVENT, EVENTS, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, EVENTS, PART, SEQUENCE
 from materialization.stores.delta_care import SMALL_BYTES, TRANSACTIONS_KEPT, care, identity_of
 from materialization.stores.delta_files import (
-    PART,
     ROWS,
     StagedFile,
     add_action,
@@ -169,7 +168,7 @@ class DeltaOfflineStore(OwnFolders):
 
     def file_states(self, at: TableAt, names: Sequence[str]) -> tuple[FileState, ...]:
         root = self.inside(at.uri)
-        return tuple(_file_state(at, root / name) for name in names)
+        return tuple(_file_state(at, root, name) for name in names)
 
     def care(
         self,
@@ -268,13 +267,14 @@ def _moved(staged: StagedFile, root: Path, sequence: int) -> StagedFile:
     return staged._replace(path=name)
 
 
-def _file_state(at: TableAt, file: Path) -> FileState:
+def _file_state(at: TableAt, root: Path, name: str) -> FileState:
+    file = root / name
     try:
         with file.open("rb") as opened:
             mark = hashlib.file_digest(opened, "sha256").hexdigest()
-        return FileState(str(file), file.name, file.stat().st_size, mark)
+        return FileState(str(file), name, file.stat().st_size, mark)
     except FileNotFoundError as exc:
-        raise OfflineStoreBehind(at, f"lacks its file {file.name}") from exc
+        raise OfflineStoreBehind(at, f"lacks its file {name}") from exc
     except OSError as exc:
         raise OfflineStoreUnavailable(f"{file} cannot be read: {exc.strerror}") from exc
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from lib.errors import Invalid, Unavailable
+from materialization.stores.columns import PART
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
+
+    from registry.spec.model import VersionSpec
 
 
 class TableOutsideStore(Invalid):
@@ -99,7 +102,18 @@ class Snapshot(msgspec.Struct, frozen=True):
     @property
     def names(self) -> tuple[str, ...]:
         """What the files are called in their table, in the same order."""
-        return tuple(file.rpartition("/")[2] for file in self.files)
+        return tuple(map(name_in_table, self.files))
+
+    def read_by(self, spec: VersionSpec) -> tuple[str, ...]:
+        """Return the files that a training set of the version is made of."""
+        return self.events if spec.keeps_events else self.files
+
+
+def name_in_table(file: str) -> str:
+    """Return what a file is called in its table, where care may have made folders of the parts."""
+    folder, _, name = file.rpartition("/")
+    parent = folder.rpartition("/")[2]
+    return f"{parent}/{name}" if parent.startswith(f"{PART}=") else name
 
 
 class StoredFile(msgspec.Struct, frozen=True):

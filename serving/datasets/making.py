@@ -12,6 +12,7 @@ from django.db import transaction
 from lib.errors import Forbidden
 from materialization.models import FileHold
 from materialization.queries import table_at
+from materialization.stores.offline_protocol import name_in_table
 from registry import access, audit
 from registry.choices import Right
 from serving.choices import WorkStatus
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.stores.offline_protocol import OfflineStore
-    from registry.models import FeatureTable
+    from registry.models import FeatureTable, FeatureViewVersion
     from serving.datasets.joining import Stores
 
 
@@ -91,15 +92,22 @@ def _hold_files(
         if table is None or part.hold is not None:
             continue
         if table.pk not in held:
-            held[table.pk] = _hold(dataset, table, store, at)
+            held[table.pk] = _hold(dataset, part.version, table, store, at)
         part.hold = held[table.pk]
         DatasetPart.objects.filter(pk=part.pk, hold=None).update(hold=part.hold)
 
 
-def _hold(dataset: Dataset, table: FeatureTable, store: OfflineStore, at: datetime) -> FileHold:
+def _hold(
+    dataset: Dataset,
+    version: FeatureViewVersion,
+    table: FeatureTable,
+    store: OfflineStore,
+    at: datetime,
+) -> FileHold:
     place = table_at(table)
     snapshot = store.snapshot(place)
-    states = store.file_states(place, snapshot.names)
+    names = [name_in_table(file) for file in snapshot.read_by(version.spec)]
+    states = store.file_states(place, names)
     return FileHold.objects.create(
         table=table,
         stored_version=snapshot.version,

@@ -79,16 +79,12 @@ class TrainingPlan(NamedTuple):
         ]
 
     def _part(self, place: int, use: ViewUse, snapshot: Snapshot | None) -> ViewPart:
-        spec, events = use.version.spec, None
-        if spec.keeps_events:
-            events = snapshot.events if snapshot else ()
         return ViewPart(
             label=use.label,
-            spec=spec,
-            files=snapshot.files if snapshot else (),
+            spec=use.version.spec,
+            files=snapshot.read_by(use.version.spec) if snapshot else (),
             features=self._features(place),
             key_columns=use.key_columns,
-            events=events,
         )
 
     def _features(self, place: int) -> tuple[str, ...]:

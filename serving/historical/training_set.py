@@ -27,10 +27,9 @@ VALUE_TYPE = "assay.value_type"
 
 
 class ViewPart(NamedTuple):
-    """One version of one view within a question; ``files`` are one Delta snapshot's.
+    """One version of one view within a question; ``files`` are what it reads of one snapshot.
 
     ``key_columns``: join key → the entity frame's column that has it, where names differ.
-    ``events``: the same snapshot's, where windows are to be made of them; else None.
     """
 
     label: str
@@ -38,7 +37,6 @@ class ViewPart(NamedTuple):
     files: tuple[str, ...]
     features: tuple[str, ...]
     key_columns: Mapping[str, str] = MappingProxyType({})
-    events: tuple[str, ...] | None = None
 
 
 class JoinedFeature(NamedTuple):
@@ -111,7 +109,7 @@ def join_features(
                 frame.rows_for(part.spec, part.key_columns),
                 timing,
                 explain,
-                part.events,
+                part.files if part.spec.keeps_events else None,
             )
             for part in parts
         ]
