@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 #: Beyond the numbers of all instants that are asked about; and beyond all instants, in µs.
 _NEVER, _END_OF_TIME = 1 << 40, 1 << 62
+_TIMES_LARGER = 10
 
 
 def as_of_sql(
@@ -67,7 +68,8 @@ def as_of_sql(
     asked_for = asked_for.with_found(facts_of(connection, asked_for))
     types = derived_types(connection, question.spec.view) if _derives(question) else {}
     rows = number_of(connection, "SELECT count(*) FROM raw") or 0
-    slices = 1 + rows * len(every.windows) // slice_rows
+    # Of most events nothing is left between two instants: slices of them are larger than of ticks.
+    slices = 1 + rows * len(every.windows) // (_TIMES_LARGER * slice_rows)
     for number in range(slices):
         create(connection, "keys", f"SELECT * FROM all_keys WHERE kid % {slices} = {number}")
         _compute(connection, question, asked_for, types)
@@ -194,10 +196,11 @@ def _compute(
     types: Mapping[str, str],
 ) -> None:
     """Create ``computed``, the features at each instant of the keys, and ``here``."""
+    create(connection, "asked_now", "SELECT * FROM asked SEMI JOIN keys USING (kid)")
     create(connection, "rows", stages.rows_sql(question.spec, aggregates, also=", until"))
     create(connection, "spans", _spans_sql(aggregates))
     create(connection, "stays", stages.stays_sql(aggregates))
-    still = "SELECT kid, -1 AS w, i, 0 AS sign FROM asked SEMI JOIN keys USING (kid)"
+    still = "SELECT kid, -1 AS w, i, 0 AS sign FROM asked_now"
     create(connection, "running", stages.running_sql(aggregates, beyond=_NEVER, still=still))
     values = aggregates_of(connection, aggregates)
     create_computed(connection, question.spec.view, values, types)
@@ -205,22 +208,29 @@ def _compute(
 
 
 def _spans_sql(aggregates: Aggregates) -> str:
-    """Return an event's stay in each window: the instants ``[enter, leave)``, by their numbers."""
-    asked = sorted({call.window for call in aggregates.calls})
-    windows = ", ".join(f"({i}, {aggregates.windows[i] // MICROSECOND})" for i in asked)
-    entered = (
-        "SELECT rows.*, entering.i AS enter FROM rows ASOF JOIN asked AS entering "
-        "ON rows.kid = entering.kid AND rows.v <= entering.t"
+    """Return an event's stay in each window: the instants ``[enter, leave)``, by their numbers.
+
+    They are found among few columns; the others are fetched by the row's number.
+    """
+    windows = sorted({call.window for call in aggregates.calls})
+    leaves = ", ".join(f"coalesce(w{n}.i, {_NEVER}) AS leave{n}" for n in windows)
+    joins = " ".join(
+        f"ASOF LEFT JOIN asked_now AS w{n} ON q.kid = w{n}.kid "
+        f"AND least(q.e + {aggregates.windows[n] // MICROSECOND}, q.until) <= w{n}.t"
+        for n in windows
+    )
+    ranks = (
+        f"SELECT q.number, entering.i AS enter, {leaves} "
+        "FROM (SELECT rowid AS number, kid, e, v, until FROM rows) AS q "
+        f"ASOF JOIN asked_now AS entering ON q.kid = entering.kid AND q.v <= entering.t {joins}"
     )
     stays = (
-        f"SELECT *, least(e + us, until) AS gone FROM ({entered}) "
-        f"CROSS JOIN (VALUES {windows}) AS windows(w, us)"
+        f"SELECT number, enter, unnest([{', '.join(map(str, windows))}]) AS w, "
+        f"unnest([{', '.join(f'leave{n}' for n in windows)}]) AS leave FROM ({ranks})"
     )
     return (
-        "SELECT * EXCLUDE (v, until, us, gone) FROM ("
-        f"SELECT q.*, coalesce(leaving.i, {_NEVER}) AS leave FROM ({stays}) AS q "
-        "ASOF LEFT JOIN asked AS leaving ON q.kid = leaving.kid AND q.gone <= leaving.t"
-        ") WHERE enter < leave"
+        "SELECT rows.* EXCLUDE (v, until), w, enter, leave "
+        f"FROM rows JOIN ({stays}) AS stays ON rows.rowid = stays.number WHERE enter < leave"
     )
 
 
@@ -243,12 +253,13 @@ def _found_sql(question: JoinQuestion, aggregates: Aggregates) -> str:
             f"WHERE v < e + {longest}"
         )
         return (
-            f"SELECT asked.kid, asked.i FROM asked ASOF JOIN ({newest}) AS newest "
+            f"SELECT asked.kid, asked.i FROM asked_now AS asked ASOF JOIN ({newest}) AS newest "
             "ON asked.kid = newest.kid AND newest.v <= asked.t "
             f"WHERE newest.e + {longest + ttl // MICROSECOND} >= asked.t"
         )
     return (
-        f"SELECT asked.kid, asked.i FROM asked JOIN ({_born_sql(question, longest)}) AS born "
+        "SELECT asked.kid, asked.i FROM asked_now AS asked "
+        f"JOIN ({_born_sql(question, longest)}) AS born "
         "ON asked.kid = born.kid WHERE born.v <= asked.t"
     )
 
