@@ -34,7 +34,11 @@ entities: [driver]
 source: trips
 aggregations:
   - {column: fare, functions: [sum, {function: last_k, k: 3}], windows: [1d, 7d]}
+  - {column: fare, name: long_fare, where: "city <> 'x'", functions: [sum], windows: [unbounded]}
+where: "fare is not null"
 features:
+  - {name: long_fare_sum_unbounded, type: float64}
+  - {name: share, type: float64, sql: "fare_sum_1d / nullif(long_fare_sum_unbounded, 0)"}
   - {name: fare_sum_1d, type: float64, checks: {min: 0, drift: {psi: 0.2}, warn: {not_null: 0.9}}}
   - {name: recent, column: fare_last_k_3_7d, type: list<float64>, sensitivity: confidential}
 checks: {conditions: {positive: "fare_sum_1d >= 0 or fare_sum_1d is null"}, rows: {min: 1}}
