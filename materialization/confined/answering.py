@@ -59,7 +59,7 @@ def _prepared(order: dict[str, Any]) -> tuple[Function, Code]:
     :raises Fault: it is not to be had, or not as the version was submitted with.
     """
     module, function = order["module"], order["function"]
-    installed = installed_with(module, order["listed"])
+    installed = installed_with(module, order["listed"], folder=order["folder"])
     if order["code"] is not None:
         require_same(installed.code, Code(**order["code"]))
     own = {place for place, _ in installed.files.values()}

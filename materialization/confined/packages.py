@@ -43,6 +43,8 @@ class Installed(NamedTuple):
 
     code: Code
     files: dict[str, tuple[str, str]]
+    #: Where the distribution lies.
+    folder: str
 
     def hash_at(self, place: str) -> str | None:
         """Return the hash of the file of it that lies there; None: there is none."""
@@ -57,7 +59,7 @@ def normal(name: str) -> str:
 def installed_with(module: str, listed: Sequence[str], *, folder: str = "") -> Installed:
     """Return the listed distribution that has a module, with its files as they are now.
 
-    It is looked for where this process imports from, and in ``folder``.
+    It is looked for in ``folder`` and then where this process imports from.
 
     :raises Fault: none has it; one that has it is not whole.
     """
@@ -82,7 +84,7 @@ def installed_with(module: str, listed: Sequence[str], *, folder: str = "") -> I
 
 
 def _distributions(name: str, folder: str) -> Iterator[importlib.metadata.Distribution]:
-    places = [*sys.path, *([folder] if folder else [])]
+    places = [*([folder] if folder else []), *sys.path]
     for found in importlib.metadata.distributions(path=places):
         if normal(str(found.metadata["Name"])) == normal(name):
             yield found
@@ -118,7 +120,7 @@ def _whole(found: importlib.metadata.Distribution) -> Installed:
         files[str(each)] = (place, hashlib.sha256(data).hexdigest())
     lines = (f"{each}\0{files[each][1]}\n" for each in sorted(files))
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
-    return Installed(Code(name, found.version, digest), files)
+    return Installed(Code(name, found.version, digest), files, str(found.locate_file("")))
 
 
 def _is_as_recorded(data: bytes, mode: str, value: str) -> bool:
@@ -168,7 +170,7 @@ def load(module: str, function: str, installed: Installed) -> Callable[..., obje
 
 
 class _Listed(importlib.abc.MetaPathFinder):
-    """Finds modules of the distribution, and of no other file that lies between its own."""
+    """Finds modules of the distribution where it lies, and no other file between its own."""
 
     def __init__(self, installed: Installed) -> None:
         self._installed = installed
@@ -179,7 +181,8 @@ class _Listed(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname.partition(".")[0] not in self._tops:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        where = path or [self._installed.folder]
+        spec = importlib.machinery.PathFinder.find_spec(fullname, where, target)
         if spec is None or spec.origin is None:
             return spec
         digest = self._installed.hash_at(spec.origin)

@@ -84,7 +84,7 @@ ALLOWED: dict[str, tuple[int, int | None]] = {
 
 
 class Condition(NamedTuple):
-    """A call that is allowed by one of its arguments: equal to one, or with or without a bit."""
+    """A call that is allowed by one of its arguments: equal to one, with a bit, or without some."""
 
     numbers: tuple[int, int]
     argument: int
@@ -94,7 +94,8 @@ class Condition(NamedTuple):
 
 
 _CLONE_THREAD = 0x10000
-_MAP_SHARED = 1
+#: Memory that is shared with others, or grows as a stack: the limit of memory counts neither.
+_UNCOUNTED = 0x001 | 0x100
 #: Copies of descriptors, their flags and those of what they are of; nobody is signalled by it.
 _HARMLESS_FCNTL = (0, 1, 2, 3, 4, 1030)
 #: Calls that are answered by another error than "not permitted", for those who ask can go on then:
@@ -114,8 +115,7 @@ def conditions(pid: int) -> tuple[Condition, ...]:
     return (
         # Threads, and no processes.
         Condition((56, 220), 0, with_bit=_CLONE_THREAD),
-        # No memory that no limit counts.
-        Condition((9, 222), 3, without_bit=_MAP_SHARED),
+        Condition((9, 222), 3, without_bit=_UNCOUNTED),
         Condition((62, 129), 0, equal=(pid,)),
         Condition((234, 131), 0, equal=(pid,)),
         Condition((302, 261), 0, equal=(0, pid)),

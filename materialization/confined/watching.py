@@ -21,7 +21,6 @@ _TRIED = {
     "os.system": "start a process",
     "subprocess.Popen": "start a process",
     "os.kill": "signal a process",
-    "os.putenv": "change the environment",
 }
 _WRITING = ("w", "a", "x", "+")
 

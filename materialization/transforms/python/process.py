@@ -46,6 +46,8 @@ _ENVIRONMENT = {
 }
 #: Beside the limit: what an interpreter with pyarrow has before it computes anything.
 _OWN_MB = 192
+#: Letters of what a process says went wrong.
+_MOST_SAID = 1000
 _ERRORS = {"refused": PythonRefused, "changed": PythonChanged}
 
 
@@ -206,8 +208,8 @@ class Confined:
         if code == "memory":
             return self._memory(for_what)
         kind = _ERRORS.get(code, PythonFailed)
-        message = f"python {self._name}: {fault.get('message', '')}"
-        return kind(message, example=fault.get("example", ""))
+        message = f"python {self._name}: {fault.get('message', '')[:_MOST_SAID]}"
+        return kind(message, example=fault.get("example", "")[:_MOST_SAID])
 
     def _memory(self, for_what: str) -> PythonFailed:
         most = self._limits.memory_limit_mb

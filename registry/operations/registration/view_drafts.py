@@ -216,7 +216,12 @@ def resolved(
 
 def _clashes(spec: VersionSpec) -> list[Found]:
     """Find what of the view does not fit its source and entities, whatever the rows hold."""
-    return [*_name_clashes(spec), *unknown_columns(spec), *_unmasked_beside(spec)]
+    return [
+        *_name_clashes(spec),
+        *_beside_function(spec),
+        *unknown_columns(spec),
+        *_unmasked_beside(spec),
+    ]
 
 
 def _name_clashes(spec: VersionSpec) -> list[Found]:
@@ -234,6 +239,22 @@ def _name_clashes(spec: VersionSpec) -> list[Found]:
         message = f"two of these entities share a join key ({', '.join(keys)})."
         clashes.append((("entities",), message))
     return clashes
+
+
+def _beside_function(spec: VersionSpec) -> list[Found]:
+    """Find columns of a Python function that are called as what stands beside them in a row."""
+    if spec.view.python is None:
+        return []
+    beside = {column.lower() for column in row_columns(spec)}
+    return [
+        (
+            ("features", index, "column" if feature.column else "name"),
+            f"{feature.source_column!r} is a join key or a time of the source, which stand beside"
+            " what the function gives; have it give a column of another name.",
+        )
+        for index, feature in enumerate(spec.features)
+        if feature.source_column.lower() in beside
+    ]
 
 
 def _unmasked_beside(spec: VersionSpec) -> list[Found]:

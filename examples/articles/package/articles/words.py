@@ -16,7 +16,7 @@ GOOD = _listed("good")
 BAD = _listed("bad")
 #: A word after one of these says the opposite.
 NEGATIONS = frozenset(
-    ["barely", "cannot", "hardly", "neither", "never", "no", "nobody", "none", "not", "nothing"]
+    ["barely", "cannot", "hardly", "never", "no", "nobody", "none", "not", "nothing", "without"]
 )
 #: A word after one of these counts so much more.
 STRESSED = {"extremely": 2.0, "really": 1.5, "so": 1.5, "too": 1.5, "very": 1.5, "truly": 1.5}

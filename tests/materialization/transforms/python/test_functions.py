@@ -171,6 +171,34 @@ def test_what_a_function_may_not_do_is_stopped_and_told(source, tmp_path, body):
     assert secret.read_text() == "token"
 
 
+def test_libraries_that_people_compute_with_are_at_work(source, tmp_path):
+    body = (
+        "import numpy as np, pandas as pd\n"
+        "from sklearn.feature_extraction.text import HashingVectorizer\n"
+        "made = HashingVectorizer(n_features=8).transform(batch['other'].to_pylist())\n"
+        "assert np.linalg.inv(np.eye(200)).sum() == 200\n"
+        "said = batch.to_pandas()['text'].str.len()\n"
+        "return pa.table({'length': pa.array(said, from_pandas=True).cast(pa.int64())})"
+    )
+
+    table = made(body, source, tmp_path / "p")
+    assert table.sort_by("k")["length"].to_pylist() == [3, None, 6]
+
+
+def test_a_folder_of_its_own_goes_before_the_servers_packages(source, tmp_path):
+    """There is a distribution of this name beside the server's, with another function."""
+    code = (
+        "import pyarrow as pa\n"
+        "def made(batch):\n"
+        "    return pa.table({'length': batch['k'].cast(pa.int64())})\n"
+    )
+    limits = python_limits(install(tmp_path / "p", name="croniter", croniter=code), "croniter")
+    spec = view("croniter:made")
+
+    assert values(spec, source, limits) == [1, 2, 3]
+    assert look(spec, source, limits).code.version == "1.0"
+
+
 #: Past Python's own doors, through a library that may import ctypes.
 BY_CTYPES = "import library; return pa.table({{'length': [library.call({call})] * len(batch)}})"
 CALLS = {
@@ -183,6 +211,10 @@ CALLS = {
     "memory of others": "'ptrace', 16, 1, 0, 0",
     "mounts": "'mount', None, None, None, 0, None",
     "rights of a file": "'chmod', b'/tmp', 0o777",
+    "a stack of 4 GB": "'mmap', None, 4 << 30, 3, 0x122, -1, 0",
+    "shared memory": "'mmap', None, 4 << 30, 3, 0x21, -1, 0",
+    "limits of others": "'prlimit', 1, 0, None, None",
+    "whom a signal goes to": "'fcntl', 0, 8, 1",
 }
 
 
