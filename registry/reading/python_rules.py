@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.reading.findings import repeated, too_many
-from registry.spec.python_code import FUNCTION
+from registry.reading.findings import error_of, repeated, too_many
+from registry.spec.python_code import FUNCTION, given_type
+from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.reading.findings import Found
-    from registry.spec.model import FeatureViewSpec
+    from registry.spec.encodes import EncodeSpec
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
     from registry.spec.python_code import PythonCall
 
 MAX_COLUMNS = 500
@@ -35,18 +37,29 @@ def python_problems(call: PythonCall, spec: FeatureViewSpec) -> Iterator[Found]:
         return
     # Engines fold the case of column names, so two that differ in case only are one.
     yield from repeated(("python", "columns"), [column.lower() for column in call.columns])
-    # Each column that is given becomes one feature's, or its mask's.
-    given: dict[str, str] = {}
+    yield from _columns(spec)
+
+
+def _columns(spec: FeatureViewSpec) -> Iterator[Found]:
+    """Judge the columns that the function has to give: each is one, of one type."""
+    given: dict[str, FeatureSpec] = {}
     for index, feature in enumerate(spec.features):
-        column = feature.source_column
-        before = given.setdefault(column.lower(), column)
-        masked = any(e.mask is not None for e in spec.features if e.source_column == column)
-        if before != column:
-            message = f"{column} and {before} are one column to the engine; call them otherwise."
-            yield ("features", index, "name"), message
-        elif masked and sum(e.source_column == column for e in spec.features) > 1:
+        if error_of(parse_type, feature.type) or _is_empty(feature.encode):
+            continue  # said already
+        before = given.setdefault(feature.source_column.lower(), feature)
+        if before.source_column != feature.source_column:
             message = (
-                f"{feature.name}: a column with a mask is one feature's alone; have the function"
-                " give it twice, under two names."
+                f"{feature.source_column} and {before.source_column} are one column to the engine;"
+                " call them otherwise."
             )
-            yield ("features", index, "mask"), message
+            yield ("features", index, "name"), message
+        elif (is_now := given_type(feature)) != (was := given_type(before)):
+            message = (
+                f"{feature.name} takes {feature.source_column} as {is_now}, and {before.name} as"
+                f" {was}; have the function give it twice, under two names."
+            )
+            yield ("features", index, "column" if feature.column else "name"), message
+
+
+def _is_empty(encode: EncodeSpec | None) -> bool:
+    return encode is not None and not encode.steps

@@ -6,8 +6,15 @@ Not for running it (``materialization.transforms.python``).
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from registry.spec.base import Spec
+from registry.spec.encode_steps import Kind
+from registry.spec.masks import edges_of, is_hash
+from registry.spec.value_types import ValueType, parse_type
+
+if TYPE_CHECKING:
+    from registry.spec.model import FeatureSpec
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 #: A module by its whole name, and a function of it.
@@ -45,3 +52,14 @@ class PythonCode(Spec, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.sha256[:12]})"
+
+
+def given_type(feature: FeatureSpec) -> ValueType:
+    """Return what a function has to give of a feature: what its mask or encoding takes, if any."""
+    if feature.encode is not None:
+        return parse_type("float64" if feature.encode.takes is Kind.NUMBER else "string")
+    if is_hash(feature.mask):
+        return parse_type("string")
+    if edges := edges_of(feature.mask):
+        return parse_type("timestamp" if isinstance(edges[0], str) else "float64")
+    return feature.value_type

@@ -228,6 +228,41 @@ def test_a_plan_with_a_function_that_fails_quotes_nothing(cast, sources, version
     assert "7777" not in problem.message
 
 
+def test_a_plan_tries_no_row_that_whoever_sends_it_may_not_read(cast, sources, packages, version):
+    """Whether a function fails on a row answers any question about it."""
+    text = factories.DEFINITIONS.replace(
+        "type: float32}", "type: float32, sensitivity: restricted}"
+    )
+    with committed():
+        factories.make_version(cast, text=text, state=State.IN_REVIEW)
+        for steward in (cast.steward, cast.second_steward):
+            (draft,) = FeatureView.objects.get(name="driver_hourly").versions.all()
+            if draft.state == State.IN_REVIEW:
+                factories.approve(draft, steward)
+    asks = "\ndef asks(batch):\n    assert 0.75 not in batch['acc_rate'].to_pylist()\n"
+    install(packages, name="shares", shares=SHARES + asks + "    return shares(batch)\n")
+    asking = TEXT.replace(
+        "{function: shares:shares, columns: [conv_rate, avg_daily_trips]}", "shares:asks"
+    )
+
+    (planned,) = [each for each in apply(cast, asking, dry_run=True) if each.kind == "FeatureView"]
+
+    assert any("no row of source 'driver_stats' was looked at" in each for each in planned.warnings)
+    factories.give_grant(cast, cast.author, level="restricted", at=AT)
+    with pytest.raises(InvalidDefinitions, match="it raised AssertionError"):
+        apply(cast, asking, dry_run=True)
+
+
+def test_a_column_is_not_called_as_a_time_beside_it(cast, sources, packages):
+    write_rows(sources, ROWS)
+
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(cast, TEXT.replace("column: band", "column: created"))
+
+    found = {problem.key: problem.message for problem in caught.value.problems}
+    assert "'created' is a join key or a time of the source" in found["features[3].column"]
+
+
 def test_nothing_listed_refuses_a_plan_in_words(cast, sources, packages, settings):
     write_rows(sources, ROWS)
     settings.PYTHON_DISTRIBUTIONS = []

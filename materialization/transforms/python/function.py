@@ -17,14 +17,14 @@ from materialization.sources.json_rows import ROW
 from materialization.transforms.python.carrying import carried
 from materialization.transforms.python.process import Confined, order_of
 from registry.spec.fingerprints import fingerprint
-from registry.spec.masks import edges_of, is_hash
+from registry.spec.python_code import given_type
 from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:
     import duckdb
 
     from materialization.compute.limits import EngineLimits
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import VersionSpec
     from registry.spec.python_code import PythonCall
 
 
@@ -43,16 +43,9 @@ def name_of(spec: VersionSpec) -> str:
 
 def outputs_of(spec: VersionSpec) -> dict[str, ValueType]:
     """Return the columns that the function has to give, and what each is."""
-    return {feature.source_column: _given_type(feature) for feature in spec.features}
-
-
-def _given_type(feature: FeatureSpec) -> ValueType:
-    """Return the declared type; of what is masked what the mask is laid over."""
-    if is_hash(feature.mask):
-        return parse_type("string")
-    if edges := edges_of(feature.mask):
-        return parse_type("timestamp" if isinstance(edges[0], str) else "float64")
-    return feature.value_type
+    labels = [each.encode.label for each in spec.features if each.encode is not None]
+    given = {label: parse_type("float64") for label in labels if label is not None}
+    return given | {each.source_column: given_type(each) for each in spec.features}
 
 
 class Function:

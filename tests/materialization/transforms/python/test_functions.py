@@ -15,6 +15,9 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import PythonLimits
 from materialization.errors import PythonChanged, PythonFailed, PythonRefused
 from materialization.sources.files import Whereabouts
+from registry.spec.encode_steps import Clip
+from registry.spec.encodes import EncodeSpec
+from registry.spec.model import FeatureSpec
 from registry.spec.python_code import PythonCall
 from tests.distributions import install, uninstall
 from tests.materialization.engine_cases import LIMITS, compute_here, make_spec
@@ -169,6 +172,37 @@ def test_what_a_function_may_not_do_is_stopped_and_told(source, tmp_path, body):
     assert STOPPED[body] in said
     assert "texts:made" in said
     assert secret.read_text() == "token"
+
+
+def test_columns_are_given_as_the_source_has_them(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(
+        '{"k": 1, "event": "2024-01-01", "text": "abc", "deep": {"a": [1]}}\n'
+        '{"k": 2, "event": "2024-01-02", "text": null}\n'
+    )
+    body = "return pa.table({'length': [len(t or '') for t in batch['text'].to_pylist()]})"
+    code = f"import pyarrow as pa\ndef made(batch):\n    {body}\n"
+    code += "def names(batch):\n    return pa.table({'length': [len(batch.schema)] * len(batch)})\n"
+    limits = python_limits(install(tmp_path / "p", texts=code))
+    call = {"features": [("length", "int64")]}
+
+    lengths = make_spec("rows.jsonl", python=PythonCall(function="texts:made"), **call)
+    names = make_spec("rows.jsonl", python=PythonCall(function="texts:names"), **call)
+    assert values(lengths, tmp_path, limits) == [3, 0]
+    assert values(names, tmp_path, limits) == [4, 4]
+
+
+def test_what_the_function_gives_may_be_encoded(source, tmp_path):
+    limits = python_limits(install(tmp_path / "p", texts=LENGTHS))
+    spec = view()
+    encoded = FeatureSpec(
+        name="capped", type="float64", column="length",
+        encode=EncodeSpec(steps=(Clip(max=4),)),
+    )  # fmt: skip
+    whole = msgspec.structs.replace(
+        spec, view=msgspec.structs.replace(spec.view, features=(encoded,))
+    )
+
+    assert values(whole, source, limits, "capped") == [3.0, None, 4.0]
 
 
 def test_libraries_that_people_compute_with_are_at_work(source, tmp_path):
