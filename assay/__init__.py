@@ -10,6 +10,7 @@ from assay.dataset import Dataset
 from assay.errors import (
     AssayError,
     Conflict,
+    ConnectionFailed,
     DatasetDiffers,
     DatasetFailed,
     Forbidden,
@@ -59,6 +60,7 @@ __all__ = [
     "DataSource",
     "Dataset",
     "DatasetDiffers",
+    "ConnectionFailed",
     "DatasetFailed",
     "Definition",
     "Entity",

@@ -108,6 +108,21 @@ class CatalogueCalls(Calls):
         """Give the roots that sources can name; ``path`` is there for the project's owners."""
         return self._list("roots")
 
+    def list_connections(self) -> list[JSON]:
+        """Give the connections that sources can name, with what came of the last try of each.
+
+        ``address``, where one leads, is there for who writes definitions, or runs them.
+        """
+        return self._list("connections")
+
+    def test_connection(self, name: str) -> JSON:
+        """Have the server ask a connection's system whether it answers: ``ok``, or ``error``.
+
+        :raises NotFound: the project has no such connection.
+        """
+        tried: JSON = self._post("connections", name, "test", value={})
+        return tried
+
     def list_feature_views(self, **filters: Any) -> list[JSON]:
         return self._list("feature-views", query=filters)
 

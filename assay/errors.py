@@ -157,6 +157,12 @@ class Differs(AssayError):
     code = "differs"
 
 
+class ConnectionFailed(AssayError):
+    """The system behind a connection does not answer, or not to this server."""
+
+    code = "connection_failed"
+
+
 class PlanRefused(AssayError):
     """A plan breaks more than whoever asked for it would take."""
 

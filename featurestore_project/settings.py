@@ -348,6 +348,8 @@ DEFAULT_FROM_EMAIL = env("MAIL_FROM", "assay@localhost")
 
 # The function that looks at a source's files when definitions are planned.
 SOURCE_LOOK = "materialization.edges.look_at_sources"
+# Asks the system behind a connection whether it answers.
+CONNECTION_TRY = "materialization.edges.try_connection"
 # The one that says, at an approval, which state its files are in.
 SOURCE_FILES = "materialization.edges.source_files"
 

@@ -23,14 +23,14 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits, PythonLimits
 from materialization.compute.look import Look, files_in, look
 from materialization.compute.scratch import own_folder
-from materialization.finding.kinds import FETCHERS, find_source
+from materialization.finding.kinds import FETCHERS, TRIERS, find_source
 from materialization.finding.links import Link
 from materialization.sources.files import Whereabouts
 from materialization.stores.kept_files import LocalFileKeeper
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.online import RedisOnlineStore
 from materialization.transforms.python.process import not_as_submitted, walls_held
-from registry.connections import connection_named, secret_text
+from registry.connections import connection_named, connections_of, secret_text
 from registry.epoch import epoch_keys
 from registry.file_roots import root_of
 from registry.fittings import fitted_of
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: How long somebody who plans or submits definitions waits for a look at the files, a definition.
 LOOK_SECONDS = 60.0
+#: And for another system to say that it is there.
+TRY_SECONDS = 15.0
 
 #: The stores there are, by kind; every contract of ``tests/contracts`` runs on each.
 OFFLINE: dict[str, Callable[[], OfflineStore]] = {
@@ -195,6 +197,16 @@ def fetch_rows(
     if timeout_s is not None:
         link = msgspec.structs.replace(link, timeout_s=min(timeout_s, link.timeout_s))
     return FETCHERS[type(source)].fetch(rows, wanted, folder, watch, link)
+
+
+def try_connection(*, name: str, project: Project) -> None:
+    """Ask a connection's system whether it answers; ``settings.CONNECTION_TRY`` names this.
+
+    :raises AssayError: it does not, or is not as it should be; says why.
+    """
+    identity = connections_of(project)[name].identity
+    link = msgspec.structs.replace(_link(name, identity, project), timeout_s=TRY_SECONDS)
+    TRIERS[type(link.connection)].try_link(link)
 
 
 def _link(name: str, identity: str, project: Project) -> Link:

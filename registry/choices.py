@@ -212,6 +212,7 @@ class Right(StrEnum):
     VIEW_AUDITENTRY = "view_auditentry"
     MANAGE_MEMBERS = "manage_members"
     GIVE_READGRANT = "give_readgrant"
+    TEST_CONNECTION = "test_connection"
 
 
 class Kind(StrEnum):

@@ -52,6 +52,7 @@ VERBS = {
     "feature_view_version.submitted": Verb("submitted", "send"),
     "feature_view_version.assayed": Verb("has its evidence", "biotech", is_outcome=True),
     "feature_view_version.withdrawn": Verb("withdrew", "undo"),
+    "connection.tried": Verb("tried the connection", "cable"),
     "feature_view_version.approved": Verb("approved", "check_circle"),
     "feature_view_version.rejected": Verb("rejected", "cancel"),
     "feature_view_version.glass_broken": Verb("broke the glass to approve", "emergency_home"),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from assay.cli.arguments import Commands, Context
 from assay.client import FeatureStore
-from assay.errors import NotFound
+from assay.errors import ConnectionFailed, NotFound
 from assay.lifecycle import split_reference
 from assay.shapes import JSON
 
@@ -50,6 +50,10 @@ def add(commands: Commands) -> None:
             versions.add_argument("--state", help="only those in this state")
             versions.add_argument("--limit", type=int, default=50, help="versions, default 50")
     commands.add("roots", run_roots, "List the directories that file sources can name.")
+    group = commands.group("connections", "Connections that sources of other systems can name.")
+    group.add("list", run_connections, "List them, and what came of the last try of each.")
+    test = group.add("test", run_connection_test, "Ask whether the system behind one answers.")
+    test.add_argument("name", metavar="NAME")
     commands.add("whoami", run_whoami, "Show whose token this is and what it may do where.")
 
 
@@ -86,6 +90,30 @@ def run_roots(context: Context, args: argparse.Namespace) -> None:
         context.out.json(roots)
     else:
         context.out.table(roots, ("name", "path", "identity", "since"))
+
+
+def run_connections(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.list_connections()
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        _table_of_connections(context, found)
+
+
+def run_connection_test(context: Context, args: argparse.Namespace) -> None:
+    tried = context.store.test_connection(args.name)
+    if context.out.as_json:
+        context.out.json(tried)
+    elif tried["ok"]:
+        context.out.note(f"{args.name} answers")
+    if not tried["ok"]:
+        raise ConnectionFailed(f"{args.name}: {tried['error']}")
+
+
+def _table_of_connections(context: Context, found: list[JSON]) -> None:
+    words = {True: "ok", False: "failed", None: "not tried"}
+    rows = [each | {"state": words[each["ok"]]} for each in found]
+    context.out.table(rows, ("name", "kind", "address", "state", "last_tried", "error"))
 
 
 def run_whoami(context: Context, args: argparse.Namespace) -> None:

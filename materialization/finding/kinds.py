@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from materialization.finding.delta import DeltaTableFinder
 from materialization.finding.postgres.reading import PostgresFinder
 from materialization.sources.files import FilesKind
+from registry.spec.connections import PostgresConnection
 from registry.spec.sources import DeltaSource, FileSource, PostgresSource
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from materialization.finding.links import Link
     from materialization.sources.inputs import LinkedRows, SourceInput
     from materialization.sources.where import Where
+    from registry.spec.connections import ConnectionSpec
     from registry.spec.sources import Source, SourceSpec
 
 
@@ -40,6 +42,12 @@ class Finder(Protocol):
 class Fetcher(Finder, Protocol):
     """What is asked of a kind whose rows are elsewhere, beside finding them."""
 
+    def try_link(self, link: Link) -> None:
+        """Ask the other system whether it answers, and nothing of its data.
+
+        :raises AssayError: it does not; says why.
+        """
+
     def fetch(
         self, rows: LinkedRows, wanted: Wanted, folder: str, watch: Callable[[], None], link: Link
     ) -> Fetched:
@@ -52,6 +60,10 @@ FINDERS: dict[type[SourceSpec], Finder] = {
     DeltaSource: DeltaTableFinder(),
     **FETCHERS,
 }
+
+
+#: Who tries a connection of each kind.
+TRIERS: dict[type[ConnectionSpec], Fetcher] = {PostgresConnection: PostgresFinder()}
 
 
 def find_source(source: Source, where: Where) -> SourceInput:

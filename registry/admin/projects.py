@@ -19,6 +19,7 @@ from lib.seen import ChangedMeanwhile
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
+from registry.admin.connections import ConnectionDoors
 from registry.admin.forms import (
     MAX_SUGGESTIONS,
     GrantForm,
@@ -57,7 +58,7 @@ MOST_SHOWN = 20
 
 
 @admin.register(Project)
-class ProjectAdmin(RootDoors, ScopedAdmin):
+class ProjectAdmin(RootDoors, ConnectionDoors, ScopedAdmin):
     project_path = "pk"
     page = "registry/admin/project.html"
     posts: ClassVar[dict[str, str]] = {
@@ -68,6 +69,7 @@ class ProjectAdmin(RootDoors, ScopedAdmin):
         "assign_root": "changing where the project's files are",
         "move_root": "changing where the project's files are",
         "release_root": "changing where the project's files are",
+        "try_connection": "trying a connection",
     }
     list_display = ("title_link", "title", "people", "views", "policy", "created")
     search_fields = ("name", "title")
@@ -101,6 +103,7 @@ class ProjectAdmin(RootDoors, ScopedAdmin):
             "may_assign": request.user.is_superuser,
             "root_form": RootForm(),
             "roots": obj.roots.select_related("assigned_by"),
+            **self.connections_content(request, obj),
             "people": suggestions() if may_manage else [],
             "memberships": obj.memberships.select_related("user", "granted_by", "accepted_by"),
             "deciding": DECIDING_ROLES,

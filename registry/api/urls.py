@@ -8,6 +8,7 @@ from registry.api import (
     accounts,
     catalogue,
     comments,
+    connections,
     definitions,
     features,
     grants,
@@ -95,6 +96,12 @@ urlpatterns = [
         name="token-revoke",
     ),
     path(f"{_PROJECT}/roots", people.RootsAPI.as_view(), name="roots"),
+    path(f"{_PROJECT}/connections", connections.ConnectionsAPI.as_view(), name="connections"),
+    path(
+        f"{_PROJECT}/connections/<slug:name>/test",
+        connections.ConnectionTestAPI.as_view(),
+        name="connection-test",
+    ),
     path(f"{_PROJECT}/features", features.FeaturesAPI.as_view(), name="features"),
     re_path(
         r"^projects/(?P<project>[-\w]+)/features/(?P<reference>[\w@.:]{1,200})$",

@@ -13,6 +13,7 @@ from registry.models.access import (
 from registry.models.audit import AuditEntry, AuditHead, AuditSeal
 from registry.models.catalog import DataSource, Entity
 from registry.models.comment import ReviewComment, ReviewPassage
+from registry.models.connection_try import ConnectionTry
 from registry.models.evidence import Evidence
 from registry.models.feature_service import (
     FeatureService,
@@ -69,6 +70,7 @@ __all__ = [
     "FeatureViewGroupObjectPermission",
     "FeatureViewUserObjectPermission",
     "FeatureViewVersion",
+    "ConnectionTry",
     "FileRoot",
     "Fitting",
     "Identity",

@@ -58,6 +58,7 @@ class Project(models.Model):
             (Right.VIEW_AUDITENTRY, "Can read the audit trail"),
             (Right.MANAGE_MEMBERS, "Can grant and revoke roles"),
             (Right.GIVE_READGRANT, "Can give grants to read sensitive features"),
+            (Right.TEST_CONNECTION, "Can have connections tried"),
         )
 
     def __str__(self) -> str:

@@ -76,7 +76,8 @@ class PostgresConnection(ConnectionSpec, frozen=True, kw_only=True, tag="postgre
 
     @property
     def address(self) -> str:
-        return f"{self.host.lower()}:{self.port}/{self.database}"
+        host = self.host if self.host.startswith("/") else self.host.lower()
+        return f"{host}:{self.port}/{self.database}"
 
     @property
     def secret(self) -> Secret:

@@ -27,6 +27,8 @@ TABLE: dict[str, str] = {
     "POST api/v1/projects/<slug:project>/tokens/<int:token_id>/rotate": "unnnnnn..uu",
     "POST api/v1/projects/<slug:project>/tokens/<int:token_id>/revoke": "unnnnnn..uu",
     "GET api/v1/projects/<slug:project>/roots": "un.......uu",
+    "GET api/v1/projects/<slug:project>/connections": "un.......uu",
+    "POST api/v1/projects/<slug:project>/connections/<slug:name>/test": "unffnnfnnuu",
     "GET api/v1/projects/<slug:project>/features": "un.......uu",
     r"GET api/v1/projects/(?P<project>[-\w]+)/features/(?P<reference>[\w@.:]{1,200})$": "un.......uu",
     "GET api/v1/projects/<slug:project>/entities": "un.......uu",

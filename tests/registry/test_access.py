@@ -49,12 +49,13 @@ RIGHTS = {
     "author": "view_project read_online read_offline plan_featureview add_featureview"
     " change_featureview materialize_featureview",
     "steward": "view_project approve_featureview break_featureview_glass release_featureview"
-    " view_auditentry materialize_featureview change_schedule give_readgrant",
-    "operator": "view_project materialize_featureview change_schedule",
+    " view_auditentry materialize_featureview change_schedule give_readgrant test_connection",
+    "operator": "view_project materialize_featureview change_schedule test_connection",
     "auditor": "view_project view_auditentry",
     "owner": "view_project read_online read_offline plan_featureview add_featureview"
     " change_featureview approve_featureview break_featureview_glass release_featureview"
-    " view_auditentry materialize_featureview change_schedule manage_members give_readgrant",
+    " view_auditentry materialize_featureview change_schedule manage_members give_readgrant"
+    " test_connection",
     "outsider": "",
 }
 

@@ -52,6 +52,10 @@ _LAST_DAY, _FIRST_DAY = 2_146_000_000, -3_000_000
 class PostgresFinder:
     """One table, view or query; it is one part, which changes and does not tell."""
 
+    def try_link(self, link: Link) -> None:
+        with session(link):
+            pass
+
     def find(self, source: PostgresSource, where: Link) -> LinkedRows:
         with session(where) as opened:
             columns_of(opened, source)  # refuses what is no source at all
