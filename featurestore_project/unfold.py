@@ -142,6 +142,7 @@ UNFOLD: dict[str, Any] = {
                         "materialization_alertchannel_changelist",
                     ),
                     _item("Certificates", "verified", "materialization_certificate_changelist"),
+                    _item("Datasets", "dataset", "serving_dataset_changelist"),
                     _item("Stored data", "hard_drive", "registry_featuretable_changelist"),
                 ],
             },

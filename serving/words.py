@@ -6,7 +6,9 @@ Not for words of other apps: each has its own ``words`` and registers them when 
 from __future__ import annotations
 
 from registry import verbs
+from registry.markup import register_tones
 from registry.verbs import Verb
+from serving.choices import Verdict, WorkStatus
 
 VERBS = {
     "dataset.requested": Verb("asked for", "dataset"),
@@ -23,5 +25,10 @@ VERBS = {
 }
 
 
+#: The colours of words on pages.
+TONES: dict[str, str] = {WorkStatus.DONE: "good", Verdict.EQUAL: "good", Verdict.DIFFERENT: "bad"}
+
+
 def register() -> None:
+    register_tones(TONES)
     verbs.register(VERBS)

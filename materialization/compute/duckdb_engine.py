@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 
 class DuckDBEngine:
@@ -236,6 +236,11 @@ class DuckDBEngine:
         with self._session() as session, own_failures("finding stored rows", MORE):
             session.register(ASKED, rows)
             return session.sql(same_stamps_sql(files, spec)).to_arrow_table().cast(schema)
+
+    def profile(self, files: Sequence[str], features: Sequence[FeatureSpec]) -> Profile:
+        rows = sum(pq.read_metadata(file).num_rows for file in files)
+        with self._session() as session, own_failures("profiling rows", MORE):
+            return profile_files(session, files, features, rows=rows)
 
     def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
         if not files:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec, VersionSpec
 
 
 class Engine(Protocol):
@@ -177,6 +177,12 @@ class Engine(Protocol):
         """Return the stored rows that share join keys, times and sequence with one of ``rows``.
 
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+
+    def profile(self, files: Sequence[str], features: Sequence[FeatureSpec]) -> Profile:
+        """Return the profile of the rows of Parquet files, by columns named like the features.
+
+        :raises OfflineStoreUnavailable: a file is not there or not readable.
         """
 
     def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:

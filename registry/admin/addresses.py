@@ -16,8 +16,19 @@ from registry.models import DataSource, FeatureService, FeatureView, Project
 from registry.named import named_feature
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import Model
     from django.http import HttpRequest, HttpResponse
+
+
+#: How things of apps above are found by their names, by kind.
+_finders: dict[str, Callable[[Project, str], Model | None]] = {}
+
+
+def register(kind: str, find: Callable[[Project, str], Model | None]) -> None:
+    """Have the pages of an app's things be found by name."""
+    _finders[kind] = find
 
 
 def named_url(project: str, kind: str, name: str) -> str:
@@ -43,6 +54,8 @@ def _named(project: Project, kind: str, name: str) -> Model | None:
         return named_feature(project, name)
     if kind == NodeKind.COLUMN:
         kind, name = NodeKind.SOURCE, name.partition(".")[0]
+    if (find := _finders.get(kind)) is not None and "\x00" not in name:
+        return find(project, name)
     models: dict[str, type[Model]] = {
         NodeKind.SOURCE: DataSource,
         NodeKind.SERVICE: FeatureService,

@@ -16,6 +16,8 @@ from serving.historical.plain_columns import first_line, plain
 from serving.historical.typed_columns import BadEntityFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from materialization.stores.kept_files import FileKeeper, Kept
     from serving.models import Dataset
 
@@ -43,8 +45,15 @@ def write_frame(keeper: FileKeeper, uid: str, frame: pa.Table) -> Kept:
     return _write(keeper, frame_name(uid), pa.table(columns, names=frame.column_names))
 
 
-def write_rows(keeper: FileKeeper, dataset: Dataset, rows: pa.Table) -> Kept:
-    return _write(keeper, rows_name(dataset), rows)
+def write_rows(
+    keeper: FileKeeper, dataset: Dataset, rows: pa.Table, look: Callable[[str], None]
+) -> Kept:
+    """Keep the rows of a dataset, once ``look`` has seen the file."""
+    name = rows_name(dataset)
+    with keeper.writing(name) as path:
+        pq.write_table(rows, path, compression="zstd")
+        look(path)
+    return keeper.state(name)
 
 
 def read_frame(keeper: FileKeeper, dataset: Dataset) -> pa.Table:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from django.db import transaction
 
 from lib.errors import Forbidden
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from materialization.quality.profiles import Profile
     from materialization.stores.offline_protocol import OfflineStore
     from registry.models import FeatureTable, FeatureViewVersion
+    from registry.spec.model import FeatureSpec
     from serving.datasets.joining import Stores
 
 
@@ -56,7 +59,12 @@ def _made(dataset: Dataset, stores: Stores, clock: Callable[[], datetime]) -> di
     _hold_files(dataset, parts, stores.offline, at=clock())
     answer = join_again(dataset, parts, stores)
     dataset.written_by = dataset.attempt
-    kept = write_rows(stores.keeper, dataset, answer.table)
+    profiled: list[Profile] = []
+
+    def look(path: str) -> None:
+        profiled.append(stores.engine.profile([path], _columns(dataset, parts)))
+
+    kept = write_rows(stores.keeper, dataset, answer.table, look)
     made = Made(answer, kept)
     manifest = make_manifest(dataset, parts, made, engine=stores.engine.identity, at=clock())
     return {
@@ -65,7 +73,17 @@ def _made(dataset: Dataset, stores: Stores, clock: Callable[[], datetime]) -> di
         "content_hash": manifest["rows"]["content_hash"],
         "manifest": manifest,
         "manifest_hash": hash_of(manifest),
+        "profile": profiled[0].to_json(),
     }
+
+
+def _columns(dataset: Dataset, parts: Sequence[DatasetPart]) -> list[FeatureSpec]:
+    """Return the dataset's features as their versions declare them, by their names in it."""
+    declared = [{feature.name: feature for feature in part.version.spec.features} for part in parts]
+    return [
+        msgspec.structs.replace(declared[each["part"]][each["feature"]], name=each["name"])
+        for each in dataset.columns
+    ]
 
 
 def _require_still(dataset: Dataset, parts: Sequence[DatasetPart]) -> None:

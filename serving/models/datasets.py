@@ -35,6 +35,8 @@ class Dataset(Work):
     content_hash = models.CharField(max_length=64, blank=True)
     #: All there is to know of it, and the hash by which a model names it.
     manifest = models.JSONField(default=dict, blank=True)
+    #: What its features' values look like; not in the manifest, which has no values.
+    profile = models.JSONField(default=dict, blank=True)
     manifest_hash = models.CharField(max_length=64, blank=True)
 
     class Meta:

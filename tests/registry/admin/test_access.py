@@ -35,6 +35,7 @@ LISTS = (
     "materialization_alert",
     "materialization_alertchannel",
     "registry_featuretable",
+    "serving_dataset",
 )
 MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")
 

@@ -1,0 +1,159 @@
+"""Datasets: what each is made of, what its values look like, who made and downloaded it.
+
+Not for its rows: those are downloaded.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.utils import timezone
+from unfold.decorators import display
+
+from lib.clock import database_now
+from materialization.admin.runs import profile_table
+from materialization.disclosure import Disclosure
+from registry import access
+from registry.admin import addresses
+from registry.admin.attempts import attempt
+from registry.admin.base import ScopedAdmin
+from registry.admin.filters import ProjectFilter, column_filter
+from registry.admin.scope import projects_with
+from registry.choices import Right
+from registry.markup import badge, breakable, link, muted, utc_stacked
+from registry.models import AuditEntry
+from serving.choices import WorkStatus
+from serving.datasets.checks import request_check
+from serving.datasets.comparing import differences
+from serving.datasets.lineage import KIND
+from serving.models import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+    from registry.models import Project
+    from serving.models import DatasetPart
+
+#: Checks, downloads, and other versions that a page names.
+SHOWN = 20
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ScopedAdmin):
+    page = "serving/admin/dataset.html"
+    posts: ClassVar[dict[str, str]] = {"verify": "having dataset {object_id} computed again"}
+    list_display = ("title", "status_badge", "rows_count", "features", "asked", "hash_start")
+    list_filter = (column_filter("status"), ProjectFilter)
+    search_fields = ("name", "manifest_hash", "content_hash")
+    search_help_text = "Search by name or hash"
+    empty_hint = "A program makes one: store.create_dataset(name, frame, features)"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
+        rows: QuerySet[Dataset] = super().get_queryset(request)
+        return rows.select_related("project", "requested_by").defer("manifest", "profile")
+
+    def content(self, request: HttpRequest, obj: Dataset) -> dict[str, Any]:
+        related = "version__feature_view__project", "version__table", "hold"
+        parts = list(obj.parts.select_related(*related))
+        may_read = all(
+            access.can(request.user, Right.READ_OFFLINE, part.version.feature_view)
+            for part in parts
+        )
+        others = Dataset.objects.filter(project=obj.project, name=obj.name).exclude(pk=obj.pk)
+        return {
+            "dataset": obj,
+            "manifest": obj.manifest,
+            "parts": parts,
+            "profile": _profile(request, obj, parts),
+            "checks": obj.checks.select_related("requested_by")[:SHOWN],
+            "downloads": _downloads(request, obj),
+            "others": others.defer("manifest", "profile")[:SHOWN],
+            "compared": _compared(request, obj, others),
+            "may_verify": may_read and obj.status == WorkStatus.DONE,
+        }
+
+    def verify(self, request: HttpRequest, obj: Dataset) -> HttpResponse | None:
+        actor, at = access.acting_user(request), database_now()
+        attempt(request, partial(request_check, dataset=obj, actor=actor, at=at))
+        return None
+
+    @display(description="Dataset", ordering="name")
+    def title(self, dataset: Dataset) -> SafeString:
+        return link(dataset)
+
+    @display(description="Status", ordering="status")
+    def status_badge(self, dataset: Dataset) -> SafeString:
+        return badge(dataset.status)
+
+    @display(description="Rows", ordering="rows")
+    def rows_count(self, dataset: Dataset) -> str:
+        return f"{dataset.rows:,}"
+
+    @display(description="Features")
+    def features(self, dataset: Dataset) -> str:
+        return f"{len(dataset.columns):,}"
+
+    @display(description="Asked for by", ordering="requested_at")
+    def asked(self, dataset: Dataset) -> SafeString:
+        who = breakable(dataset.requested_by.get_username())
+        return who + utc_stacked(dataset.requested_at)
+
+    @display(description="Manifest's hash")
+    def hash_start(self, dataset: Dataset) -> SafeString | str:
+        return dataset.manifest_hash[:12] or muted("none")
+
+
+def _profile(
+    request: HttpRequest, dataset: Dataset, parts: Sequence[DatasetPart]
+) -> dict[str, Any]:
+    """Return what the values look like, as far as whoever looks may know."""
+    said = dataset.profile
+    if not said:
+        return {}
+    shown = Disclosure(request.user, at=timezone.now())
+    columns = []
+    for column, found in zip(dataset.columns, said["columns"], strict=True):
+        version = parts[column["part"]].version
+        told = shown.column(version, {**found, "name": column["feature"]})
+        columns.append({**told, "name": column["name"]})
+    return profile_table({**said, "columns": columns}, ())
+
+
+def _downloads(request: HttpRequest, dataset: Dataset) -> list[AuditEntry] | None:
+    """Return who downloaded it, newest first; None for those who may not read the trail."""
+    if dataset.project_id not in projects_with(request, Right.VIEW_AUDITENTRY):
+        return None
+    entries = AuditEntry.objects.named().filter(
+        verb="dataset.downloaded", subject_type="dataset", subject_id=str(dataset.pk)
+    )
+    return list(entries.order_by("-id")[:SHOWN])
+
+
+def _compared(
+    request: HttpRequest, dataset: Dataset, others: QuerySet[Dataset]
+) -> dict[str, Any] | None:
+    """Return how it differs from the version that the address asks it to be compared with."""
+    number = request.GET.get("with", "")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        return None
+    other = others.filter(number=int(number)).first()
+    if other is None or not (dataset.manifest and other.manifest):
+        return None
+    return {"other": other, "lines": list(differences(other.manifest, dataset.manifest))}
+
+
+def find(project: Project, name: str) -> Dataset | None:
+    """Return the dataset that a lineage calls ``churn@3``."""
+    title, _, number = name.partition("@")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        return None
+    return Dataset.objects.filter(project=project, name=title, number=int(number)).first()
+
+
+addresses.register(KIND, find)

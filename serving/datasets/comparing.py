@@ -1,0 +1,66 @@
+"""How two versions of a dataset differ, by their manifests: in what, before, after. [pure]"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Manifest = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """One thing of two manifests; equal things are told too, so that nothing seems left out."""
+
+    what: str
+    before: str
+    after: str
+
+    @property
+    def is_equal(self) -> bool:
+        return self.before == self.after
+
+
+def differences(before: Manifest, after: Manifest) -> Iterator[Line]:
+    """Yield each thing that says what the rows are, of one and of the other."""
+    facts = {
+        "rows": ("rows", "count"),
+        "content of the rows": ("rows", "content_hash"),
+        "content of the frame": ("frame", "content_hash"),
+        "timing": ("request", "timing"),
+        "engine": ("engine", "version"),
+    }
+    for what, path in facts.items():
+        yield Line(what, *(_at(each, path) for each in (before, after)))
+    yield Line("split", *(_split(each) for each in (before, after)))
+    for what, read in (("feature", _features), ("table of", _tables)):
+        old, new = read(before), read(after)
+        for name in dict.fromkeys([*old, *new]):
+            yield Line(f"{what} {name}", old.get(name, "–"), new.get(name, "–"))
+
+
+def _at(manifest: Manifest, path: tuple[str, str]) -> str:
+    return str(manifest[path[0]][path[1]])
+
+
+def _split(manifest: Manifest) -> str:
+    split = manifest["split"]
+    if not split:
+        return "none"
+    parts = ", ".join(f"{part['name']} {part['rows']:,}" for part in split["parts"])
+    return f"by {split['by']}, seed {split['seed']}: {parts}"
+
+
+def _features(manifest: Manifest) -> dict[str, str]:
+    return {
+        feature["name"]: f"{feature['reference']} ({feature['type']})"
+        for feature in manifest["features"]
+    }
+
+
+def _tables(manifest: Manifest) -> dict[str, str]:
+    return {
+        view["feature_view"]: f"Delta version {view['delta_version']} of {view['table']}"
+        for view in manifest["views"]
+    }
