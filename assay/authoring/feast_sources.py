@@ -32,27 +32,38 @@ def carry_source(carried: Carried, spec: Mapping[str, Any], what: str) -> str:
     carried.objects.append(
         DataSource(
             name,
-            path=_path(carried, source, given),
             event_timestamp=event or TODO,
             created_timestamp=source.get("created_timestamp_column") or None,
             description=source.get("description") or None,
             owner=source.get("owner") or None,
             tags=tags_of(source) or None,
+            **_where(carried, source, given),
         )
     )
     return name
 
 
-def _path(carried: Carried, source: Mapping[str, Any], given: str) -> str:
+def _where(carried: Carried, source: Mapping[str, Any], given: str) -> dict[str, Any]:
+    """Give the kind of ours and its keys."""
     what = f"source {given}"
-    uri = (source.get("file") or {}).get("uri") or (source.get("Spark") or {}).get("path")
-    if not uri:
-        kind = next((each for each in WAREHOUSES if each in source), None)
-        kind = kind or source.get("class_type", "").rpartition(".")[2] or "no kind of its own"
-        said = source.get(kind) or _configuration(source)
-        where = said.get("table") or said.get("query") or "nothing that is said"
-        carried.say(FILL, what, f"is of {kind} and reads {where}; name where its rows are here")
-        return f"{TODO}/{given}/*.parquet"
+    file = source.get("file") or {}
+    if uri := file.get("uri") or (source.get("Spark") or {}).get("path"):
+        is_delta = "delta" in (file.get("format") or {})
+        path = _path(carried, uri, what, is_folder=is_delta)
+        return {"type": "delta", "path": path} if is_delta else {"path": path}
+    kind = next((each for each in WAREHOUSES if each in source), None)
+    kind = kind or source.get("class_type", "").rpartition(".")[2] or "no kind of its own"
+    said = source.get(kind) or _configuration(source)
+    read = {key: said[key] for key in ("table", "query") if said.get(key)}
+    if kind == "PostgreSQLSource" and read:
+        carried.say(FILL, what, "needs the name of the `connection` to its database")
+        return {"type": "postgres", "connection": TODO, **read}
+    where = next(iter(read.values()), "nothing that is said")
+    carried.say(FILL, what, f"is of {kind} and reads {where}; name where its rows are here")
+    return {"path": f"{TODO}/{given}/*.parquet"}
+
+
+def _path(carried: Carried, uri: str, what: str, *, is_folder: bool) -> str:
     uri = uri.removeprefix("file://")
     if re.match("[a-z0-9]+://", uri):
         carried.say(FILL, what, f"reads {uri}; name the root and the path below it")
@@ -60,7 +71,7 @@ def _path(carried: Carried, source: Mapping[str, Any], given: str) -> str:
     elif uri.startswith("/"):
         carried.say(CHANGED, what, f"reads {uri}; here a path begins in a root of the project")
     path = uri.lstrip("/").removeprefix("./")
-    if not Path(path).suffix:
+    if not is_folder and not Path(path).suffix:
         carried.say(CHANGED, what, f"reads the folder {uri}; here its files are named by `*`")
         path += "/*.parquet"
     return path

@@ -17,15 +17,17 @@ from assay.errors import Invalid
 
 _MAX_FILES = 100_000
 _MAX_SOURCES = 50
+_DELTA_LOG = "_delta_log"
 
 
 @dataclass(frozen=True)
 class Found:
-    """The files of one path, which are one source: its name, its pattern, the one looked at."""
+    """The files of one path, which are one source: its name, its pattern, the first looked at."""
 
     name: str
     pattern: Path
     files: tuple[Path, ...]
+    type: str = "file"
 
 
 def first_definitions(paths: Sequence[Path], root: Path | None = None) -> str:
@@ -59,6 +61,10 @@ def find(path: Path) -> list[Found]:
     if not path.is_dir():
         raise Invalid(f"{path}: there is no such file or folder", path=str(path))
     files = _data_files(path)
+    if (path / _DELTA_LOG).is_dir() and files:
+        # Its folder keeps files that it has no longer; the newest is the likeliest to be of it.
+        newest = sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
+        return [Found(_name(path), path, tuple(newest), type="delta")]
     if not files:
         raise Invalid(f"{path} has no data file; they end in {', '.join(FORMATS)}", path=str(path))
     endings = {format_of(each) for each in files}
@@ -85,7 +91,7 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 def _of(found: Found, base: Path, entities: set[str]) -> list[str]:
     sample = take(found.files[0])
     proposal = propose(columns_of(sample))
-    where = {"type": "file", "path": _below(found.pattern, base)}
+    where = {"type": found.type, "path": _below(found.pattern, base)}
     entity = documents.entity(proposal)
     parts = [] if entity in entities else [entity]
     entities.add(entity)
@@ -98,7 +104,8 @@ def _of(found: Found, base: Path, entities: set[str]) -> list[str]:
 
 def _heading(found: Found, rows: int, is_whole: bool, proposal: Proposal) -> str:  # noqa: FBT001
     of_file = f"all {rows:,}" if is_whole else f"the first {rows:,}"
-    of_many = f" the first of {len(found.files):,} files," if len(found.files) > 1 else ""
+    which = "the newest" if found.type == "delta" else "the first"
+    of_many = f" {which} of {len(found.files):,} files," if len(found.files) > 1 else ""
     lines = [
         f"Proposed from {found.files[0]},{of_many} {of_file} rows of it (at most {MAX_ROWS:,})."
     ]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from assay.authoring import autofs, feast
-from assay.authoring.carried import CHANGED, FILL, LOST
+from assay.authoring.carried import CHANGED, FILL, LOST, Carried
 from assay.authoring.feast_registry import read_registry
+from assay.authoring.feast_sources import carry_source
 from assay.cli import main
 from assay.errors import Invalid
 from registry.reading.parsing import parse_files
@@ -91,6 +92,33 @@ def test_feasts_entities_sources_views_and_services_are_ours(shop):
         "customer_spend:is_vip",
         "pairs:score",
     )
+
+
+def test_feasts_delta_tables_and_databases_are_sources_of_their_kinds():
+    """As Feast's registry has them; its PostgreSQL source is a class of a driver's package."""
+    carried = Carried("a registry")
+    sources = [
+        {
+            "name": "lake",
+            "timestamp_field": "ts",
+            "file": {"uri": "lake/a", "format": {"delta": b""}},
+        },
+        {
+            "name": "db",
+            "timestamp_field": "ts",
+            "class_type": "feast.infra.contrib.postgres_source.PostgreSQLSource",
+            "custom": {"configuration": '{"name": "db", "query": "", "table": "sales.a"}'},
+        },
+    ]
+
+    for source in sources:
+        carry_source(carried, {"batch_source": source}, "view v")
+
+    lake, database = (each.to_dict() for each in carried.objects)
+    assert (lake["type"], lake["path"]) == ("delta", "lake/a")
+    assert (database["type"], database["table"]) == ("postgres", "sales.a")
+    assert "query" not in database
+    assert said(carried, FILL) == ["source db: needs the name of the `connection` to its database"]
 
 
 def test_what_feast_says_and_we_do_not_is_in_the_report(shop):

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from assay.authoring.initial import first_definitions
 from assay.cli import main
@@ -177,6 +178,19 @@ def test_a_folder_of_files_alike_is_one_source_and_of_others_one_each(tmp_path):
     (tmp_path / "events" / "users.jsonl").write_text('{"id": 1, "at": "2026-01-01"}\n')
     with pytest.raises(Invalid, match="two of the paths would be called 'a'"):
         first_definitions([tmp_path / "events"])
+
+
+def test_a_delta_table_is_a_source_of_its_own_kind(tmp_path):
+    at = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2)]
+    table = pa.table({"customer_id": [1, 1], "ts": at, "amount": [1.5, 2.5]})
+    write_deltalake(tmp_path / "lake" / "purchases", table)
+    write_deltalake(tmp_path / "lake" / "purchases", table, mode="append")
+
+    text = first_definitions([tmp_path / "lake" / "purchases"], tmp_path)
+
+    found = read(text)
+    assert (found["DataSource"].type, found["DataSource"].path) == ("delta", "lake/purchases")
+    assert "the newest of 2 files" in text
 
 
 def test_packed_text_is_unpacked(tmp_path):
