@@ -33,23 +33,17 @@ from assay.errors import (
 )
 from assay.historical import RetrievalJob
 from assay.objects import (
-    Aggregation,
     DataSource,
     Definition,
     Entity,
-    Feature,
     FeatureService,
     FeatureView,
-    Inputs,
-    JoinKey,
     OnDemandFeatureView,
-    Python,
-    Schedule,
-    TimeColumn,
     definition_of,
 )
 from assay.offline import OfflinePaths
 from assay.online import OnlineResponse
+from assay.parts import Aggregation, Feature, Inputs, JoinKey, Python, Schedule, TimeColumn
 from assay.version import __version__
 
 __all__ = [

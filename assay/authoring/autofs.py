@@ -19,7 +19,8 @@ from assay.authoring.proposals import snake
 from assay.encoding import plain
 from assay.errors import Invalid, why_unreadable
 from assay.extras import require
-from assay.objects import DataSource, Entity, Feature, FeatureView, JoinKey
+from assay.objects import DataSource, Entity, FeatureView
+from assay.parts import Feature, JoinKey
 
 KEYS = (
     "feature_name",

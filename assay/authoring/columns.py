@@ -15,7 +15,7 @@ from typing import Any
 from assay.authoring.samples import Sample
 from assay.encoding import parse_instant
 from assay.errors import Invalid
-from assay.objects import Unit
+from assay.parts import Unit
 
 KEY_TYPES = ("bool", "int32", "int64", "string", "bytes", "timestamp", "date")
 INTEGERS = ("int32", "int64")

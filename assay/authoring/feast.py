@@ -17,15 +17,8 @@ from assay.authoring.feast_repository import registry_bytes
 from assay.authoring.feast_sources import carry_source, tags_of
 from assay.authoring.proposals import snake
 from assay.encoding import plain
-from assay.objects import (
-    Aggregation,
-    Entity,
-    Feature,
-    FeatureService,
-    FeatureView,
-    JoinKey,
-    Schedule,
-)
+from assay.objects import Entity, FeatureService, FeatureView
+from assay.parts import Aggregation, Feature, JoinKey, Schedule
 
 #: ``feast.types`` by number → ours; lists and sets of them are lists.
 _SCALARS = {1: "bytes", 2: "string", 3: "int32", 4: "int64", 5: "float64", 6: "float32", 7: "bool"}

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import assay
-from assay import objects
+from assay import objects, parts
 from assay.definitions import body_of
 from registry.choices import Sensitivity
 from registry.reading.parsing import parse_objects
@@ -25,13 +25,13 @@ TWINS = {
     objects.FeatureView: [model.FeatureViewSpec],
     objects.OnDemandFeatureView: [on_demand.OnDemandViewSpec],
     objects.FeatureService: [model.FeatureServiceSpec],
-    objects.Feature: [model.FeatureSpec, on_demand.OnDemandFeature],
-    objects.Inputs: [on_demand.OnDemandInputs],
-    objects.JoinKey: [model.JoinKey],
-    objects.TimeColumn: [sources.TimeColumn],
-    objects.Schedule: [model.ScheduleSpec],
-    objects.Python: [python_code.PythonCall],
-    objects.Aggregation: [aggregations.AggregationSpec],
+    parts.Feature: [model.FeatureSpec, on_demand.OnDemandFeature],
+    parts.Inputs: [on_demand.OnDemandInputs],
+    parts.JoinKey: [model.JoinKey],
+    parts.TimeColumn: [sources.TimeColumn],
+    parts.Schedule: [model.ScheduleSpec],
+    parts.Python: [python_code.PythonCall],
+    parts.Aggregation: [aggregations.AggregationSpec],
 }
 VIEW = assay.FeatureView(
     "customer_spend",
@@ -113,7 +113,7 @@ def test_an_object_has_every_key_that_a_definition_can_have(ours):
 
 
 def test_sensitivities_are_those_of_the_server():
-    assert set(typing.get_args(objects.Sensitivity)) == set(Sensitivity)
+    assert set(typing.get_args(parts.Sensitivity)) == set(Sensitivity)
 
 
 def test_the_server_reads_of_objects_what_they_say():
