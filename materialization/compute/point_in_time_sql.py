@@ -12,7 +12,7 @@ from lib.instants import MICROSECOND
 from lib.sql_text import identifier
 from materialization.compute.questions import FOUND_EVENT, Timing
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import PLACE
+from materialization.stores.columns import CREATED, EVENT, PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,7 +85,7 @@ def _event_stamps(question: JoinQuestion) -> str:
     return (
         f"{_select_stamp('o.event_timestamp', question)}\n"
         f"FROM {ENTITY_ROWS} e\n"
-        f"ASOF LEFT JOIN ({_narrow(question)}) o\n"
+        f"ASOF LEFT JOIN ({_narrow(question, EVENT)}) o\n"
         f"  ON {_same_keys('e', 'o', question)} AND o.event_timestamp <= e.event_timestamp"
     )
 
@@ -99,8 +99,8 @@ def _known_stamps(question: JoinQuestion) -> str:
     matters, a running maximum. The later of the two answers wins. Only late rows are sorted.
     """
     keys = _columns(question.join_keys)
-    on_time = _narrow(question, "created_timestamp <= event_timestamp")
-    late = _narrow(question, "created_timestamp > event_timestamp", "created_timestamp")
+    on_time = _narrow(question, EVENT, f"{CREATED} <= {EVENT}")
+    late = _narrow(question, CREATED, f"{CREATED} > {EVENT}")
     running = (
         f"SELECT {keys}, created_timestamp, max(event_timestamp)"
         f" OVER (PARTITION BY {keys} ORDER BY created_timestamp) AS event_timestamp FROM ({late})"
@@ -126,11 +126,24 @@ def _select_stamp(stamp: str, question: JoinQuestion) -> str:
     return f"SELECT e.{ROW}, {keys}, e.event_timestamp AS {_TIME}, {stamp} AS {_FOUND}"
 
 
-def _narrow(question: JoinQuestion, condition: str = "", *more: str) -> str:
-    """Return SQL for keys and event times (and ``more``) of the rows some entity row could take."""
-    columns = _columns((*question.join_keys, "event_timestamp", *more))
-    conditions = [*_bounds(question), *([condition] if condition else [])]
-    return f"SELECT {columns} FROM {stored_rows(question.files)} WHERE {' AND '.join(conditions)}"
+def _narrow(question: JoinQuestion, since: str, condition: str = "") -> str:
+    """Return SQL for keys and event times of the rows some entity row could take.
+
+    ``since`` is the column from which on a row counts; it stands in the answer. Of rows that count
+    already at the first instant asked about only the latest event of each key can be taken: found
+    by grouping, they are never sorted, so that a late range of a long history costs little more
+    than its own rows.
+    """
+    first = f"make_timestamptz({question.time_bounds_us[0]})"
+    columns = list(dict.fromkeys((EVENT, since)))
+    keys, rows = _columns(question.join_keys), stored_rows(question.files)
+    conditions = " AND ".join([*_bounds(question), *([condition] if condition else [])])
+    latest = ", ".join(f"max({column}) AS {column}" for column in columns)
+    return (
+        f"SELECT {keys}, {_columns(columns)} FROM {rows} WHERE {conditions} AND {since} > {first}"
+        f" UNION ALL SELECT {keys}, {latest} FROM {rows}"
+        f" WHERE {conditions} AND {since} <= {first} GROUP BY {keys}"
+    )
 
 
 def _bounds(question: JoinQuestion) -> Iterable[str]:
