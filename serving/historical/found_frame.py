@@ -44,8 +44,14 @@ class FoundFrame(NamedTuple):
 def common_keys(uses: Sequence[ViewUse]) -> list[KeyColumn]:
     """Return the join keys that all of the views have.
 
-    :raises BadRequest: two have others, so that no row could be one of both; names them.
+    :raises BadRequest: two have others, so that no row could be one of both; names them. Or one is
+        ``accuracy: temporal``: its stored rows are not what decides who is there at an instant.
     """
+    if temporal := next((use for use in uses if use.version.spec.keeps_events), None):
+        raise BadRequest(
+            f"all_entities: {temporal.label} is exact at any instant (accuracy: temporal), of which"
+            " all entities cannot be found yet. Send a frame of those you ask about."
+        )
     first, *others = ((use, use.asked_keys()) for use in uses)
     names = {(key.name, key.type) for key in first[1]}
     for use, keys in others:
