@@ -24,7 +24,7 @@ from featurestore_project.request_ids import HEADER, KEY
 from lib.errors import Unavailable
 from lib.metrics import Counter, unharmed
 from lib.pools import Pool
-from lib.sent_files import FileWrapper, SentOnce
+from lib.sent_files import FileWrapper, SentOnce, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -266,9 +266,13 @@ def _call(
 
     parts = application(environ, start_response)
     try:
-        if isinstance(parts, FileWrapper) and isinstance(parts.file, SentOnce):
-            send_file(protocol, said[0], said[1], parts.file.leave(), loop)
-            return
+        if isinstance(parts, FileWrapper):
+            if isinstance(parts.file, SentOnce):
+                send_file(protocol, said[0], said[1], parts.file.leave(), loop)
+                return
+            if (path := whole_file(parts.file)) is not None:
+                protocol.response_file(said[0], said[1], path)
+                return
         body = b"".join(parts)
     finally:
         if close := getattr(parts, "close", None):

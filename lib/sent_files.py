@@ -1,7 +1,7 @@
-"""A file that is made for one answer: sent as it lies on the disk, and removed.
+"""Files as answers: sent as they lie on the disk; those that were made for one are removed then.
 
-Not for files that stay. Whoever serves it may need its name a little longer than the response lives
-(``leave``); then removing it is theirs.
+Whoever serves such a one may need its name a little longer than the response lives (``leave``);
+then removing it is theirs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ class FileWrapper:
 
     def close(self) -> None:
         self.file.close()
+
+
+def whole_file(file: Any) -> str | None:
+    """Return the path of an open file that is to be read from its beginning; None: it is none."""
+    if not isinstance(file, io.BufferedReader) or not isinstance(file.name, str):
+        return None
+    is_whole = Path(file.name).is_absolute() and file.tell() == 0
+    return file.name if is_whole else None
 
 
 def remove(path: str) -> None:

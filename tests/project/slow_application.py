@@ -38,6 +38,8 @@ def slow(environ, start_response):
         with tempfile.NamedTemporaryFile(dir=own_folder(), delete=False) as file:
             file.write(b"y" * 3_000_000)
         return environ["wsgi.file_wrapper"](SentOnce(file.name))
+    if environ["PATH_INFO"] == "/kept":
+        return environ["wsgi.file_wrapper"](Path(__file__).open("rb"))
     if environ["PATH_INFO"] == "/who":
         asked = {name: environ.get(name, "") for name in ASKED}
         return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]

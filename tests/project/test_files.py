@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 
 import pytest
 
 from featurestore_project.files import send_file
-from lib.sent_files import FileWrapper, SentOnce
+from lib.sent_files import FileWrapper, SentOnce, whole_file
 
 
 class Server:
@@ -51,3 +53,13 @@ def test_the_server_removes_it_once_it_is_open(path):
 
     assert asyncio.run(answered()) == (200, [], str(path))
     assert not path.exists()
+
+
+def test_a_file_that_stays_is_sent_by_its_path_if_all_of_it_is_meant(path):
+    with path.open("rb") as file:
+        assert whole_file(file) == str(path)
+        file.read(1)
+        assert whole_file(file) is None
+    assert whole_file(io.BytesIO(b"abc")) is None
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as numbered:
+        assert whole_file(numbered) is None

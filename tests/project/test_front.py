@@ -204,6 +204,8 @@ def test_a_large_answer_comes_whole(url):
 
 def test_a_file_is_sent_from_where_it_lies(url):
     assert ask(f"{url}/file")[2] == b"y" * 3_000_000
+    kept = Path(__file__).with_name("slow_application.py")
+    assert ask(f"{url}/kept")[2] == kept.read_bytes()
 
 
 def test_a_head_request_has_no_body(url):
