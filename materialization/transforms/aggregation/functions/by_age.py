@@ -9,22 +9,10 @@ from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.arguments import as_item
 from materialization.transforms.aggregation.function import AggregateFunction
-from materialization.transforms.aggregation.states.rows_again import RowsAgain
+from materialization.transforms.aggregation.states.best_rows import BestRows
 
 if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
-
-
-def _oldest(call: Call) -> str:
-    return f"min({_row(call)}, {call.parameters['k']})"
-
-
-def _newest(call: Call) -> str:
-    return f"max({_row(call)}, {call.parameters['k']})"
-
-
-def _row(call: Call) -> str:
-    return f"{{'e': e, 'c': c, 'x': {call.value}}}"
 
 
 def _values(call: Call) -> str:
@@ -32,8 +20,8 @@ def _values(call: Call) -> str:
 
 
 FIRST_K = AggregateFunction(
-    takes=as_item, state=RowsAgain(_oldest), finish=_values, gives="{}[]", parameters=("k",)
+    takes=as_item, state=BestRows(newest=False), finish=_values, gives="{}[]", parameters=("k",)
 )
 LAST_K = AggregateFunction(
-    takes=as_item, state=RowsAgain(_newest), finish=_values, gives="{}[]", parameters=("k",)
+    takes=as_item, state=BestRows(newest=True), finish=_values, gives="{}[]", parameters=("k",)
 )
