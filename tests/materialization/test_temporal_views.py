@@ -15,9 +15,12 @@ from django.db import transaction
 from hypothesis import Phase, given, settings
 
 from lib.connections import get_redis
-from materialization.compute.questions import FOUND_EVENT, JoinQuestion
+from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
 from materialization.edges import engine, look_at_sources, offline_store
+from materialization.models import Quarantine
 from materialization.queries import table_at
+from materialization.requests.quarantine import release_rows
+from materialization.requests.recomputing import request_backfill
 from tests.factories import ENTITY, SOURCE, make_version
 from tests.materialization.aggregation_cases import same
 from tests.materialization.run_world import (
@@ -29,6 +32,7 @@ from tests.materialization.run_world import (
     materialize,
     offline,
     online,
+    perform,
     snapshot,
     table_of,
     write_rows,
@@ -70,18 +74,29 @@ def seen(rows):
     ]
 
 
-def values(version, asked, *names):
-    """Return what a training set has for ``[(driver, at)]``, None where nothing is found."""
+def joined(version, asked, *names, timing=Timing.KNOWN, explain=False):
     schema = pa.schema([("driver_id", pa.int64()), ("event_timestamp", INSTANT)])
     rows = pa.Table.from_pylist(
         [{"driver_id": driver, "event_timestamp": at} for driver, at in asked], schema=schema
     )
     found = snapshot(version)
     question = JoinQuestion(
-        version.spec, found.files, names or tuple(OUTPUTS), rows, events=found.events
+        version.spec,
+        found.files,
+        names or tuple(OUTPUTS),
+        rows,
+        timing,
+        explain,
+        events=found.events,
     )
     [answer] = engine().point_in_time_joins([question])
-    return [None if row.pop(FOUND_EVENT) is None else row for row in answer.rows.to_pylist()]
+    return answer
+
+
+def values(version, asked, *names, **options):
+    """Return what a training set has for ``[(driver, at)]``, None where nothing is found."""
+    found = joined(version, asked, *names, **options).rows.to_pylist()
+    return [None if row.pop(FOUND_EVENT) is None else row for row in found]
 
 
 def wrong(version, loop, asked):
@@ -222,6 +237,70 @@ def test_a_derived_feature_is_computed_of_the_values_of_its_instant(cast, source
     at = [(1, AT), (1, AT - HOUR), (1, AT + 2 * HOUR), (1, AT + 3 * HOUR)]
     assert [row["share"] for row in values(fresh(version), at, "share")] == [1 / 5, 2 / 4, 0, None]
     assert wrong(fresh(version), seen(rows), edges(rows, AT + HOUR)) == []
+
+
+def test_refused_ticks_keep_their_events_back_until_they_are_released(cast, sources):
+    rows = [(1, AT - HOUR / 2, AT - HOUR / 2, 0.5, 7)]
+    write_rows(sources, rows)
+    strict = TEXT.replace("sum_3h, column", "sum_3h, checks: {max: 100}, column")
+    assert strict != TEXT
+    with committed():
+        version = temporal_version(cast, strict)
+        materialize(version)
+    rows.append((1, AT + HOUR / 2, AT + HOUR / 2, 0.5, 900))
+    write_rows(sources, rows)
+    asked = edges(rows, AT + HOUR)
+    with committed():
+        assert materialize(version, end=AT + HOUR).error_code == "checks_failed"
+    assert wrong(fresh(version), seen(rows[:1]), asked) == []
+
+    with committed():
+        released = release_rows(
+            quarantine=Quarantine.objects.get(), actor=cast.steward, reason="a real order", at=AT
+        )
+        assert perform(released, at=AT + HOUR).status == "succeeded"
+
+    assert wrong(fresh(version), seen(rows), asked) == []
+    with committed():
+        materialize(version, end=AT + 2 * HOUR)
+    assert wrong(fresh(version), seen(rows), asked) == []
+
+
+def test_what_a_backfill_corrects_is_known_since_it_and_true_all_along(cast, sources):
+    """The rows lie further back than a run's windows reach."""
+    bad, good, other = ((1, AT - 9 * HOUR, AT - 9 * HOUR, 0.5, trips) for trips in (900, 9, 1))
+    first = (1, AT - 10 * HOUR, AT - 10 * HOUR, 0.5, 2)
+    write_rows(sources, [first, bad])
+    with committed():
+        version = temporal_version(cast, UNSTAMPED)
+        materialize(version)
+    write_rows(sources, [first, good, other])
+    with committed():
+        materialize(version, end=AT + HOUR)
+        run = request_backfill(
+            version=fresh(version), actor=cast.operator, start=None, end=None, at=AT + HOUR
+        )
+        assert perform(run, at=AT + HOUR).status == "succeeded", run.error
+
+    at = bad[1] + HOUR / 2
+    asked = [(1, at)]
+    assert values(fresh(version), asked)[0]["sum_3h"] == 902
+    assert values(fresh(version), asked, timing=Timing.EVENT)[0] == {
+        "trips_1h": 2, "trips_3h": 3, "sum_3h": 12.0, "last_3h": 9,
+    }  # fmt: skip
+
+
+def test_explain_counts_the_rows_on_which_the_timings_differ(cast, sources):
+    rows = [(1, AT - HOUR, AT - HOUR / 2, 0.5, 7)]
+    write_rows(sources, rows)
+    with committed():
+        version = temporal_version(cast)
+        materialize(version)
+    asked = [(1, AT - HOUR), (1, AT - HOUR / 2), (1, AT), (2, AT)]
+
+    answer = joined(fresh(version), asked, explain=True)
+
+    assert answer.differing == 1
 
 
 def test_a_history_before_1970_and_a_key_without_rows(cast, sources):
