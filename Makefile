@@ -43,7 +43,7 @@ soak: venv-dev ## Random schedules of runs, late rows, crashes and reloads for M
 	@SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -x tests/materialization/soak $(ARGS)
 
 bench: venv-dev ## Run the benchmarks at a small size (benchmarks/RESULTS.md has the larger ones)
-	@for script in online point_in_time materialization aggregation; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
+	@for script in online point_in_time materialization aggregation windows; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
 
 snapshots: venv-dev ## Record the OpenAPI snapshot again; look at its diff
 	@UPDATE_SNAPSHOTS=1 $(PYTEST) tests/test_project.py -q
