@@ -30,7 +30,6 @@ from tests.materialization.run_world import (
     committed,
     fresh,
     materialize,
-    offline,
     online,
     perform,
     snapshot,
@@ -74,7 +73,7 @@ def seen(rows):
     ]
 
 
-def joined(version, asked, *names, timing=Timing.KNOWN, explain=False):
+def joined(version, asked, *names, timing=Timing.KNOWN, explain=False, of_ticks=False):
     schema = pa.schema([("driver_id", pa.int64()), ("event_timestamp", INSTANT)])
     rows = pa.Table.from_pylist(
         [{"driver_id": driver, "event_timestamp": at} for driver, at in asked], schema=schema
@@ -87,7 +86,7 @@ def joined(version, asked, *names, timing=Timing.KNOWN, explain=False):
         rows,
         timing,
         explain,
-        events=found.events,
+        events=None if of_ticks else found.events,
     )
     [answer] = engine().point_in_time_joins([question])
     return answer
@@ -146,7 +145,10 @@ def test_online_and_every_tick_are_those_of_a_view_of_ticks(cast, sources):
         materialize(version)
     read = online(version, {"driver_id": [1]}, at=AT)
 
-    assert read == offline(version, {"driver_id": [1]}, at=AT)
+    assert read == online(version, {"driver_id": [1]}, at=AT + HOUR / 2)
+    assert [{name: read[name][0] for name in OUTPUTS}] == values(
+        fresh(version), [(1, AT + HOUR / 2)], of_ticks=True
+    )
     assert values(fresh(version), [(1, AT)]) == [{name: read[name][0] for name in OUTPUTS}]
 
 
