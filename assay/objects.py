@@ -69,6 +69,8 @@ class DataSource(Definition):
 
     *postgres*: ``table`` (``schema.name``) or ``query``, one SELECT, by a ``connection`` that the
     server's operator gave the project.
+
+    *s3*: ``path``, a file or a glob in the bucket that a ``connection`` leads to.
     """
 
     kind = "DataSource"

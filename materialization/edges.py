@@ -175,7 +175,8 @@ def whereabouts(spec: VersionSpec, project: Project) -> Where:
     :raises ConnectionUnknown, ConnectionMoved, ConnectionsUnusable: as ``connection_named``.
     """
     if isinstance(spec.rows_from, ConnectedSource):
-        return _link(spec.rows_from.connection, spec.root_identity, project)
+        source = spec.rows_from
+        return _link(source.connection, spec.root_identity, project, source.type)
     forbidden = (str(settings.OFFLINE_STORE), str(settings.STATE_DIR / "redis"))
     root = root_of(spec, project)
     return Whereabouts(root=root.path, name=root.name, forbidden=forbidden)
@@ -193,7 +194,8 @@ def fetch_rows(
     source = rows.source
     if not isinstance(source, ConnectedSource):
         raise TypeError(f"{source.name} is read without a connection")
-    link = _link(source.connection, rows.place, Project.objects.get(name=rows.project))
+    project = Project.objects.get(name=rows.project)
+    link = _link(source.connection, rows.place, project, source.type)
     if timeout_s is not None:
         link = msgspec.structs.replace(link, timeout_s=min(timeout_s, link.timeout_s))
     return FETCHERS[type(source)].fetch(rows, wanted, folder, watch, link)
@@ -209,8 +211,8 @@ def try_connection(*, name: str, project: Project) -> None:
     TRIERS[type(link.connection)].try_link(link)
 
 
-def _link(name: str, identity: str, project: Project) -> Link:
-    connection = connection_named(name, identity, project)
+def _link(name: str, identity: str, project: Project, kind: str = "") -> Link:
+    connection = connection_named(name, identity, project, kind=kind)
     return Link(
         name=name,
         project=project.name,

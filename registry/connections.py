@@ -25,13 +25,14 @@ from registry.spec.connections import Connection, SecretMissing
 from registry.spec.sources import ConnectedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from registry.models import Project
     from registry.spec.model import VersionSpec
 
 
-_read = converter(Connection)
+_read: Callable[[Any], Connection] = converter(Connection)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -77,8 +78,10 @@ def connections_of(project: Project) -> dict[str, Connection]:
     return {name: each for name, each in sorted(found.items()) if project.name in each.projects}
 
 
-def connection_named(name: str, identity: str, project: Project) -> Connection:
+def connection_named(name: str, identity: str, project: Project, *, kind: str = "") -> Connection:
     """Return the connection a version's source is read by: the place it embeds, and no other.
+
+    ``kind`` is the one it has to be of; empty: any.
 
     :raises ConnectionUnknown: the project may use none of that name.
     :raises ConnectionMoved: it leads elsewhere than when the version was written.
@@ -90,6 +93,12 @@ def connection_named(name: str, identity: str, project: Project) -> Connection:
         hint = did_you_mean(name, mine) or " It has none: whoever runs the server adds one."
         raise ConnectionUnknown(
             f"project {project} has no connection {name!r}.{hint}", known=list(mine)
+        )
+    if kind and found.kind != kind:
+        raise ConnectionUnknown(
+            f"connection {name!r} is of kind {found.kind}, and a source of `type: {kind}` is read"
+            f" by one of kind {kind}.",
+            known=[each for each, one in mine.items() if one.kind == kind],
         )
     if found.identity != identity:
         raise ConnectionMoved(

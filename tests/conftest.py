@@ -85,6 +85,13 @@ def postgres_process() -> Iterator[postgres.Server]:
 
 
 @pytest.fixture
+def storage() -> Iterator[str]:
+    """Give the URL of a server of S3-compatible storage with nothing in it."""
+    with servers.s3_server() as url:
+        yield url
+
+
+@pytest.fixture
 def warehouse(postgres_process: postgres.Server) -> postgres.Database:
     """An empty database of another system, and the connection that leads there."""
     return postgres.Database(postgres_process)

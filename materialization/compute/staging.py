@@ -144,5 +144,8 @@ def _reading_over(reading: Reading, fetched: Fetched) -> Reading:
 
 
 def _files(source: SourceInput, fetched: Fetched) -> SourceFiles:
-    names = (part.name for part in source.parts())
-    return SourceFiles(tuple(sorted(fetched.files[name] for name in names)), fetched.format)
+    names = [part.name for part in source.parts() if part.name in fetched.files]
+    names.sort(key=fetched.files.__getitem__)
+    said = tuple(fetched.partitions.get(name, ()) for name in names)
+    paths = tuple(fetched.files[name] for name in names)
+    return SourceFiles(paths, fetched.format, said if any(said) else ())

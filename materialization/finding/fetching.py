@@ -42,6 +42,8 @@ class Fetched(NamedTuple):
     format: FormatName = "parquet"
     told: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    #: What ``key=value`` folders say of each part that lies in some; see ``SourceFiles``.
+    partitions: Mapping[str, tuple[tuple[str, str | None], ...]] = MappingProxyType({})
     #: There are more rows than were asked for.
     is_part: bool = False
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from materialization.finding.bucket import BucketFinder
 from materialization.finding.delta import DeltaTableFinder
 from materialization.finding.postgres.reading import PostgresFinder
 from materialization.sources.files import FilesKind
-from registry.spec.connections import PostgresConnection
-from registry.spec.sources import DeltaSource, FileSource, PostgresSource
+from registry.spec.connections import PostgresConnection, S3Connection
+from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,10 @@ class Fetcher(Finder, Protocol):
         """Write the rows that a job reads into files; see ``fetching.Fetch``."""
 
 
-FETCHERS: dict[type[SourceSpec], Fetcher] = {PostgresSource: PostgresFinder()}
+FETCHERS: dict[type[SourceSpec], Fetcher] = {
+    PostgresSource: PostgresFinder(),
+    BucketSource: BucketFinder(),
+}
 FINDERS: dict[type[SourceSpec], Finder] = {
     FileSource: FilesKind(),
     DeltaSource: DeltaTableFinder(),
@@ -63,7 +67,10 @@ FINDERS: dict[type[SourceSpec], Finder] = {
 
 
 #: Who tries a connection of each kind.
-TRIERS: dict[type[ConnectionSpec], Fetcher] = {PostgresConnection: PostgresFinder()}
+TRIERS: dict[type[ConnectionSpec], Fetcher] = {
+    PostgresConnection: PostgresFinder(),
+    S3Connection: BucketFinder(),
+}
 
 
 def find_source(source: Source, where: Where) -> SourceInput:

@@ -5,7 +5,7 @@ Not for how they are read (``reading``, ``readers``): only the sandbox opens use
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
@@ -191,7 +191,7 @@ def _refuse_folders(path: str, folders: Sequence[Path], files: Iterable[Path]) -
     for folder in folders:
         if file_format(folder.name) and folder.resolve() not in inside:
             raise SourceFileUnsupported(
-                f"{folder} is a folder; name the files in it, as in {path}/*{_ending(folder)}.",
+                f"{folder} is a folder; name the files in it, as in {path}/*{ending_of(folder)}.",
                 path=str(folder),
             )
 
@@ -255,7 +255,7 @@ def refuse_expanded(path: Path) -> None:
         raise SourceFileUnsupported(f"{path}: rename it without * ? [ ].", path=str(path))
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: PurePath) -> str:
     parts = path.suffixes[-2:] if path.suffix in COMPRESSIONS else path.suffixes[-1:]
     return "".join(parts) or path.name
 
@@ -267,7 +267,7 @@ def _format_of(paths: Sequence[Path]) -> FormatName:
     """
     formats = {file_format(path.name) for path in paths}
     if len(formats) != 1 or (found := formats.pop()) is None:
-        names = ", ".join(sorted({_ending(path) for path in paths}))
+        names = ", ".join(sorted({ending_of(path) for path in paths}))
         raise SourceFileUnsupported(
             f"one source reads files of one format, {ENDINGS}; these end in {names}.",
             endings=names,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from materialization.sources.delta import DeltaTableKind
 from materialization.sources.files import FilesKind
 from materialization.sources.postgres import PostgresKind
-from registry.spec.sources import DeltaSource, FileSource, PostgresSource
+from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,6 +39,7 @@ KINDS: dict[type[SourceSpec], SourceKind] = {
     FileSource: FilesKind(),
     DeltaSource: DeltaTableKind(),
     PostgresSource: PostgresKind(),
+    BucketSource: FilesKind(),
 }
 
 

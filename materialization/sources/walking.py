@@ -78,7 +78,7 @@ class Walk:
             for below, names in self._below(folder, folders or ()):
                 yield from self._follow(below, rest, names)
             return
-        wild = _is_wild(head)
+        wild = is_wild(head)
         for path in self._named(folder, head) if wild else [folder / head]:
             if not rest:
                 yield from [Match(path, folders or ())] if _is_there(path) else []
@@ -90,7 +90,7 @@ class Walk:
         fits = re.compile(fnmatch.translate(pattern)).match
         for name in self._scan(folder):
             if fits(name):
-                if _is_hidden(name) and not pattern.startswith(name[0]):
+                if is_hidden(name) and not pattern.startswith(name[0]):
                     self.left_out.append(str(folder / name))
                 else:
                     yield folder / name
@@ -107,7 +107,7 @@ class Walk:
                 path = here / name
                 if not self._is_open_folder(path):
                     continue
-                if _is_hidden(name):
+                if is_hidden(name):
                     self.left_out.append(str(path))
                 elif (real := path.resolve()) not in seen:
                     seen.add(real)
@@ -204,10 +204,10 @@ def is_under(path: Path, folders: Iterable[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _is_wild(segment: str) -> bool:
+def is_wild(segment: str) -> bool:
     return any(character in segment for character in "*?[")
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     # A partition's key may begin with an underscore.
     return name.startswith(_HIDDEN) and not (name.startswith("_") and "=" in name)

@@ -33,7 +33,14 @@ from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
 from registry.spec.remote_query import check_query
 from registry.spec.row_sql import check_expression, check_row_sql
-from registry.spec.sources import ENDINGS, DeltaSource, FileSource, PostgresSource, file_format
+from registry.spec.sources import (
+    ENDINGS,
+    BucketSource,
+    DeltaSource,
+    FileSource,
+    PostgresSource,
+    file_format,
+)
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
@@ -108,16 +115,27 @@ def _(spec: EntitySpec) -> Iterator[Found]:
 
 @_rules.register(FileSource)
 def _(spec: FileSource) -> Iterator[Found]:
-    if not spec.path.strip():
-        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
-    elif file_format(spec.path) is None:
-        yield ("path",), f"{spec.path!r} must end in one of {ENDINGS}."
-    if spec.path.count("**") > 1:
-        twice = f"{spec.path[:100]!r} has ** more than once"
-        yield ("path",), f"{twice}; one crosses directories of any depth."
-    yield from _path_rules(spec.path)
+    yield from _pattern_rules(spec.path)
     yield from _root_rules(spec)
     yield from _time_rules(spec)
+
+
+@_rules.register(BucketSource)
+def _(spec: BucketSource) -> Iterator[Found]:
+    yield from _pattern_rules(spec.path)
+    yield from _connection_rules(spec)
+    yield from _time_rules(spec)
+
+
+def _pattern_rules(path: str) -> Iterator[Found]:
+    if not path.strip():
+        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
+    elif file_format(path) is None:
+        yield ("path",), f"{path!r} must end in one of {ENDINGS}."
+    if path.count("**") > 1:
+        twice = f"{path[:100]!r} has ** more than once"
+        yield ("path",), f"{twice}; one crosses directories of any depth."
+    yield from _path_rules(path)
 
 
 @_rules.register(PostgresSource)

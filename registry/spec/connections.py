@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -84,5 +85,47 @@ class PostgresConnection(ConnectionSpec, frozen=True, kw_only=True, tag="postgre
         return Secret(self.password, self.password_env, self.password_file)
 
 
+class S3Connection(ConnectionSpec, frozen=True, kw_only=True, tag="s3"):
+    """A bucket of S3-compatible storage, or what lies under a prefix of it.
+
+    Without ``access_key_id`` its keys are those that the server's environment has for it, or its
+    machine.
+    """
+
+    bucket: str
+    prefix: str = ""
+    #: As in https://minio.example.com:9000; empty: Amazon's own.
+    endpoint: str = ""
+    region: str = "us-east-1"
+    #: Whether the bucket is in the address's path, or in its host; by default where there is an
+    #: endpoint.
+    path_style: bool | None = None
+    access_key_id: str = ""
+    secret_access_key: str = ""
+    secret_access_key_env: str = ""
+    secret_access_key_file: str = ""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.endpoint)
+        plain = not (parts.path.strip("/") or parts.query or parts.username or parts.password)
+        if self.endpoint and not (parts.scheme in ("http", "https") and parts.hostname and plain):
+            raise ValueError("endpoint is written as in https://minio.example.com:9000")
+        if not self.bucket or "/" in self.bucket:
+            raise ValueError("bucket is a name alone; what is before its files is the prefix")
+        if ".." in self.prefix.split("/"):
+            raise ValueError("prefix leads out of itself")
+
+    @property
+    def address(self) -> str:
+        within = "/".join(filter(None, (self.bucket, self.prefix.strip("/"))))
+        return f"{self.endpoint.lower().rstrip('/') or 'amazonaws.com'}/{within}"
+
+    @property
+    def secret(self) -> Secret:
+        return Secret(
+            self.secret_access_key, self.secret_access_key_env, self.secret_access_key_file
+        )
+
+
 #: A connection of any kind; further kinds are added with ``|``.
-Connection: TypeAlias = PostgresConnection
+Connection: TypeAlias = PostgresConnection | S3Connection

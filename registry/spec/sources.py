@@ -144,10 +144,11 @@ class DeltaSource(RootedSource, frozen=True, kw_only=True, tag="delta"):
 class ConnectedSource(SourceSpec, frozen=True, kw_only=True):
     """What sources say that are read of another system, by a connection the operator set up.
 
-    Nothing tells which of its rows changed, so each run looks at those of the last day again.
+    Nothing tells which of its rows changed, so each run looks at those of the last day again. The
+    connection is of the kind that ``type`` says.
     """
 
-    default_lookback = "1d"
+    default_lookback: ClassVar[str | None] = "1d"
 
     connection: Name
 
@@ -171,13 +172,32 @@ class PostgresSource(ConnectedSource, frozen=True, kw_only=True, tag="postgres")
         return f"{schema or '*'}/{name}"
 
 
+class BucketSource(ConnectedSource, frozen=True, kw_only=True, tag="s3"):
+    """Files of one format in a bucket of S3-compatible storage; ``path`` may be a glob.
+
+    It is relative to where the connection leads. Objects tell when they change.
+    """
+
+    example = {"connection": "lake", "path": "events/*.parquet"}
+    default_lookback = None
+
+    path: str
+
+    def where(self) -> str:
+        return f"{self.connection}: {self.path}"
+
+    def path_within(self) -> str:
+        return self.path
+
+
 #: A source of any kind; further kinds are added with ``|``.
-Source: TypeAlias = FileSource | DeltaSource | PostgresSource
+Source: TypeAlias = FileSource | DeltaSource | PostgresSource | BucketSource
 #: The same by the word that ``type`` has.
 SOURCE_KINDS: dict[str, type[Source]] = {
     "file": FileSource,
     "delta": DeltaSource,
     "postgres": PostgresSource,
+    "s3": BucketSource,
 }
 
 

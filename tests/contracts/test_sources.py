@@ -24,7 +24,9 @@ from materialization.finding.fetching import no_fetch
 from materialization.finding.kinds import FINDERS, find_source
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import KINDS, open_source
-from registry.spec.sources import DeltaSource, FileSource, PostgresSource, TimeColumn
+from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource, TimeColumn
+from tests.buckets import Bucket, storage_that_answers
+from tests.buckets import make_source as make_bucket_source
 from tests.materialization.engine_cases import END, LIMITS, make_spec
 from tests.postgres import make_source
 from tests.unreadable import entered, unreadable
@@ -133,7 +135,44 @@ class PostgresWorld:
         self.database.run("DROP TABLE rows")
 
 
-WORLDS = {FileSource: FileWorld, DeltaSource: DeltaWorld, PostgresSource: PostgresWorld}
+class BucketWorld:
+    """Rows in objects below the prefix that the connection leads to, and a file beside them."""
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        self.secret = folder / "secret.csv"
+        self.secret.write_text("k,event,x\ns,2024-01-01,secret\n")
+        self.bucket = Bucket(request.getfixturevalue("storage"))
+        self.bucket.put("beside/secret.csv", self.secret.read_text())
+        self.where, self.fetch = self.bucket.link(), self.bucket.fetch
+        spec = make_spec(keys=[("k", "string")], features=[("x", "string")])
+        self.spec = msgspec.structs.replace(spec, source=make_bucket_source())
+
+    def write(self, rows: list[tuple[str, str, str]]) -> None:
+        self._put("rows", rows)
+
+    def add_rows(self, rows: list[tuple[str, str, str]]) -> None:
+        self._put("more", rows)
+
+    def _put(self, name: str, rows: list[tuple[str, str, str]]) -> None:
+        lines = "".join(",".join(row) + "\n" for row in rows)
+        self.bucket.put(f"lake/{name}.csv", f"k,event,x\n{lines}")
+
+    @contextmanager
+    def closed(self) -> Iterator[str]:
+        with storage_that_answers(403, "AccessDenied") as url:
+            self.where = self.bucket.link(endpoint=url)
+            yield "its keys may not read that"
+
+    def take_away(self) -> None:
+        self.bucket.remove("lake/rows.csv")
+
+
+WORLDS = {
+    FileSource: FileWorld,
+    DeltaSource: DeltaWorld,
+    PostgresSource: PostgresWorld,
+    BucketSource: BucketWorld,
+}
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__struct_config__.tag)

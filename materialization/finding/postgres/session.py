@@ -8,7 +8,7 @@ the database.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 import adbc_driver_manager
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from lib.errors import AssayError
     from materialization.finding.links import Link
+    from registry.spec.connections import PostgresConnection
 
 #: Seconds until a server that does not answer, or stopped to, counts as gone.
 CONNECT_SECONDS, SILENT_SECONDS = 10, 30
@@ -76,7 +77,7 @@ def session(link: Link) -> Iterator[Session]:
 
 def _uri(link: Link) -> str:
     """Return the address with everything said: nothing is taken from our own environment."""
-    to = link.connection
+    to = cast("PostgresConnection", link.connection)
     options = {
         "host": to.host,
         "port": str(to.port),
