@@ -10,7 +10,7 @@ from django.urls import reverse
 from featurestore_project.deep_checks import check_python
 from materialization.edges import look_at_sources
 from materialization.openlineage import EventType, Told, event
-from registry.choices import State
+from registry.choices import EvidencePart, State
 from registry.models import FeatureView
 from registry.operations.lifecycle import reviews
 from registry.operations.registration.apply import apply_definitions
@@ -30,6 +30,7 @@ from tests.materialization.run_world import (
     online,
     write_rows,
 )
+from tests.materialization.runner.test_assaying import assayed, part
 
 pytestmark = pytest.mark.django_db
 
@@ -273,3 +274,30 @@ def test_nothing_listed_refuses_a_plan_in_words(cast, sources, packages, setting
     (problem,) = caught.value.problems
     assert problem.key == "python"
     assert "no Python package is allowed here" in problem.message
+
+
+def test_evidence_compares_the_rows_of_two_functions(cast, sources, packages):
+    both = SHARES + SHARES.partition("\n\n")[2].replace("shares(", "thirds(").replace("2.0", "3.0")
+    install(packages, name="shares", shares=both)
+    write_rows(sources, ROWS)
+    factories.approve(submitted(cast), cast.steward)
+
+    evidence = assayed(submitted(cast, TEXT.replace("shares:shares", "shares:thirds")))
+
+    facts, _ = part(evidence, EvidencePart.COMPARISON)
+    assert {name: found["equal"] for name, found in facts["features"].items()} == {
+        "double_rate": 2, "busy": 8, "said": 8, "trips": 8,
+    }  # fmt: skip
+
+
+def test_evidence_says_that_the_version_before_cannot_be_computed_any_more(cast, version, packages):
+    uninstall(packages, name="shares")
+    install(packages, name="shares", version="1.1", shares=SHARES.replace("2.0", "3.0"))
+
+    evidence = assayed(submitted(cast))
+
+    profile, _ = part(evidence, EvidencePart.PROFILE)
+    comparison = evidence.parts[EvidencePart.COMPARISON]
+    assert profile["after"]["rows"] == 4
+    assert (comparison["state"], "is shares 1.1" in comparison["why"]) == ("not_computed", True)
+    assert evidence.status == "computed"

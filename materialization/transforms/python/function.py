@@ -58,6 +58,8 @@ class Function:
         self._process: Confined | None = None
         # The engine has several threads, and a process answers one at a time.
         self._lock = threading.Lock()
+        #: What ended it: other threads are told the same, and not that their process is gone.
+        self._ended_by: AssayError | None = None
         #: The first rows it was asked about, for whoever tries it on others.
         self.first: pa.RecordBatch | None = None
 
@@ -81,7 +83,13 @@ class Function:
     def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """:raises PythonRefused, PythonChanged, PythonFailed: it gives none."""
         with self._lock:
-            return self.process().rows(batch)
+            if self._ended_by is not None:
+                raise self._ended_by
+            try:
+                return self.process().rows(batch)
+            except AssayError as exc:
+                self._ended_by = exc
+                raise
 
     def end(self) -> None:
         if self._process is not None:

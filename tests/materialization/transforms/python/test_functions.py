@@ -421,3 +421,13 @@ def test_batches_are_bounded_and_results_do_not_hang_on_them(tmp_path):
 
     got = values(view("texts:sizes"), tmp_path, msgspec.structs.replace(limits, threads=2))
     assert got == [n % 50 or None for n in range(1, 20_001)]
+
+
+def test_threads_that_wait_for_a_function_are_told_what_ended_it(tmp_path):
+    rows = "".join(f"{n},2024-01-01,x\n" for n in range(1, 200_001))
+    (tmp_path / "rows.csv").write_text(f"k,event,text\n{rows}")
+    code = "import time\ndef made(batch):\n    time.sleep(0.2)\n    return batch['none']\n"
+    limits = python_limits(install(tmp_path / "p", texts=code))
+
+    with pytest.raises(PythonFailed, match="it raised KeyError at line 4"):
+        values(view("texts:made"), tmp_path, msgspec.structs.replace(limits, threads=4))
