@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from lib.clock import database_now
@@ -102,7 +103,7 @@ class DatasetAdmin(ScopedAdmin):
     @display(description="Asked for by", ordering="requested_at")
     def asked(self, dataset: Dataset) -> SafeString:
         who = breakable(dataset.requested_by.get_username())
-        return who + utc_stacked(dataset.requested_at)
+        return format_html("{}<br>{}", who, utc_stacked(dataset.requested_at))
 
     @display(description="Manifest's hash")
     def hash_start(self, dataset: Dataset) -> SafeString | str:

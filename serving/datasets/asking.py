@@ -18,7 +18,7 @@ from registry import audit
 from serving import tasks
 from serving.choices import LIVE_WORK
 from serving.datasets.files import frame_name, write_frame
-from serving.datasets.splits import check_columns
+from serving.datasets.splits import check_columns, stored
 from serving.historical.plan import plan_training_set
 from serving.historical.read import asked_frame
 from serving.models import Dataset, DatasetPart
@@ -138,7 +138,7 @@ def _said(request: DatasetRequest, plan: TrainingPlan) -> dict[str, Any]:
         "views": {name: msgspec.to_builtins(each) for name, each in request.views.items()},
         "feature_service": request.feature_service,
         "timing": str(request.timing),
-        "split": msgspec.to_builtins(request.split),
+        "split": stored(request.split) if request.split else None,
         "full_feature_names": request.full_feature_names,
     }
 

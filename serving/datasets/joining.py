@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lib.decoding import converter
 from materialization.compute.questions import Timing
 from materialization.queries import table_at
 from serving.datasets.files import read_frame
-from serving.datasets.splits import Split, with_split
+from serving.datasets.splits import read_stored, with_split
 from serving.historical.entity_frame import entity_frame
 from serving.historical.forms import ArrowFrame
 from serving.historical.training_set import JoinedFeature, ViewPart, join_features
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from materialization.stores.offline_protocol import FileState, OfflineStore
     from serving.historical.training_set import TrainingSet
     from serving.models import Dataset, DatasetPart
-
-
-_read_split = converter(Split)
 
 
 class Stores(NamedTuple):
@@ -58,7 +54,7 @@ def join_again(dataset: Dataset, parts: Sequence[DatasetPart], stores: Stores) -
     answer = join_features(frame, views, columns, engine=stores.engine, timing=timing)
     if (split := dataset.request["split"]) is None:
         return answer
-    return answer._replace(table=with_split(answer.table, _read_split(split)))
+    return answer._replace(table=with_split(answer.table, read_stored(split)))
 
 
 def held_states(parts: Sequence[DatasetPart], store: OfflineStore) -> dict[int, list[FileState]]:

@@ -93,8 +93,8 @@ def make_manifest(
 def _split(table: pa.Table, split: dict[str, Any]) -> dict[str, Any]:
     """Say how the rows were split, and what each part is."""
     column = split["column"]
-    names = split["before"] if split["by"] == "time" else split["shares"]
-    parts = {name: table.filter(pc.equal(table[column], name)) for name in names}
+    named = split["before"] if split["by"] == "time" else split["shares"]
+    parts = {name: table.filter(pc.equal(table[column], name)) for name, _ in named}
     return {
         **split,
         "parts": [

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH
 from lib.instants import sent_instant
 from serving.datasets.content import row_texts
@@ -46,6 +47,9 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     column: str = "split"
 
 
+_read = converter(Split)
+
+
 def check_split(split: Split) -> None:
     """Return if a split says what it needs and nothing else.
 
@@ -76,6 +80,20 @@ def check_columns(split: Split, frame: Sequence[str], features: Iterable[str]) -
     if lacking := next((key for key in split.keys if key not in frame), None):
         columns = ", ".join(frame[:10])
         raise _bad(f"the frame has no column {lacking[:SHOWN_LENGTH]!r}. Its columns: {columns}.")
+
+
+def stored(split: Split) -> dict[str, Any]:
+    """Return a split as it is kept: its parts in a list, for a database may not keep keys' order.
+
+    Which part comes first decides where chance puts a row.
+    """
+    said: dict[str, Any] = msgspec.to_builtins(split)
+    return {**said, "shares": [*split.shares.items()], "before": [*split.before.items()]}
+
+
+def read_stored(said: dict[str, Any]) -> Split:
+    """Return the split that ``stored`` made this of."""
+    return _read({**said, "shares": dict(said["shares"]), "before": dict(said["before"])})
 
 
 def with_split(rows: pa.Table, split: Split) -> pa.Table:

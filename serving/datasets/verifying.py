@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from registry import access, audit
 from registry.choices import Right
+from registry.models import AuditEntry
 from serving.choices import Verdict, WorkStatus
 from serving.datasets.content import content_hash, same_values
 from serving.datasets.files import read_rows, rows_name
@@ -89,8 +90,18 @@ def _changed_record(dataset: Dataset, keeper: FileKeeper) -> Iterator[str]:
     """Say what of the dataset itself is not as it was written."""
     if hash_of(dataset.manifest) != dataset.manifest_hash:
         yield "the manifest is not the one that was hashed"
+    if dataset.manifest_hash not in _told_hashes(dataset):
+        yield "the manifest's hash is not the one that the trail has"
     if keeper.state(rows_name(dataset)).sha256 != dataset.manifest["rows"]["sha256"]:
         yield "the file of its rows is not the one that was written"
+
+
+def _told_hashes(dataset: Dataset) -> set[str]:
+    """Return what the trail, which is chained, has of the dataset's manifest."""
+    entries = AuditEntry.objects.filter(
+        verb="dataset.made", subject_type="dataset", subject_id=str(dataset.pk)
+    )
+    return {str(entry.data.get("manifest_hash")) for entry in entries}
 
 
 def _differing(kept: pa.Table, again: pa.Table) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from materialization.edges import offline_store
 from materialization.models import FileHold
 from materialization.queries import held_files, table_at
 from registry.models import AuditEntry
+from serving.datasets.manifest import hash_of
 from serving.models import Dataset
 from tests.serving.datasets_world import Caller, make, verify
 from tests.serving.historical_world import commit, stored_view
@@ -174,6 +175,28 @@ def test_a_dataset_whose_own_files_were_changed_is_not_equal(caller, settings, f
         assert check["verdict"] == "different"
         assert check["found"]["changed"] == ["the file of its rows is not the one that was written"]
         assert check["found"]["rows_differing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"manifest": {}}, "the manifest is not the one that was hashed"),
+        (
+            {"manifest": {}, "manifest_hash": "own"},
+            "the manifest's hash is not the one that the trail has",
+        ),
+    ],
+)
+def test_a_manifest_that_was_changed_past_us_is_found(caller, change, said):
+    caller.post(body=ASKED)
+    made = make(NOON + DAY)
+    manifest = {**made.manifest, "description": "Something else"}
+    again = {"manifest": manifest, "manifest_hash": hash_of(manifest)}
+    Dataset.objects.update(**{name: again[name] for name in change})
+
+    check = verify(caller, NOON + 2 * DAY)
+
+    assert (check["verdict"], check["found"]["changed"]) == ("different", [said])
 
 
 def test_what_fails_says_why_and_holds_nothing(caller, cast, drivers, settings):

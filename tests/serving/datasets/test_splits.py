@@ -96,6 +96,8 @@ def test_a_dataset_has_its_split_in_the_manifest_and_in_its_last_column(caller):
     assert [column["name"] for column in said["frame"]["columns"]] == [
         "driver_id", "event_timestamp",
     ]  # fmt: skip
+    frame = table.drop_columns(["split"])
+    assert table["split"].to_pylist() == parts(Split("random", SHARES, seed=7), frame)
     assert verify(caller, NOON)["verdict"] == "equal"
 
 
