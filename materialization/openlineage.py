@@ -161,13 +161,14 @@ def _column_lineage(
         }  # fmt: skip
 
     subtype, masks = _subtype(spec), {each.name: each.masked for each in spec.features}
+    made = {each.name for each in spec.features if each.masked or each.encoded}
     chosen_by = sorted({column for each in origins.values() for column in each.chosen_by})
     return _facet(
         "ColumnLineageDatasetFacet", "1-2-0",
         fields={
             name: {
                 "inputFields": [
-                    field(c, "DIRECT", "TRANSFORMATION" if masks[name] else subtype, masks[name])
+                    field(c, "DIRECT", "TRANSFORMATION" if name in made else subtype, masks[name])
                     for c in sorted(origin.columns)
                 ]
             }

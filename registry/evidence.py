@@ -49,8 +49,10 @@ class NotFitted(EvidenceMissing):
     code = "not_fitted"
 
 
-def not_computed(why: str) -> dict[str, Any]:
-    return {"state": PartState.NOT_COMPUTED, "why": why}
+def not_computed(why: str, *, counts: bool = False) -> dict[str, Any]:
+    """Return a part that is not there; with ``counts`` its reason says how many rows there are."""
+    told = {"counts": True} if counts else {}
+    return {"state": PartState.NOT_COMPUTED, "why": why, **told}
 
 
 def not_applicable(why: str) -> dict[str, Any]:
@@ -208,9 +210,12 @@ def _shown(name: str, part: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
     column a feature, and rows that have them all by name. What else there is has no values.
     """
     withheld = sight.withheld
-    if not sight.counts and part["state"] == PartState.COMPUTED:
+    # What applies to no first version says, beside others, that those were computed.
+    tells = part["state"] != PartState.NOT_COMPUTED or part.get("counts")
+    if not sight.counts and tells:
         return {"state": PartState.WITHHELD, "why": COUNTS_TELL, "withheld": sorted(withheld)}
-    kept = {key: part[key] for key in part if sight.values or key != "values"}
+    hidden = ("counts",) if sight.values else ("counts", "values")
+    kept = {key: part[key] for key in part if key not in hidden}
     if not withheld or part["state"] != PartState.COMPUTED:
         return kept
     if name in (EvidencePart.COMPARISON, EvidencePart.FIT) and "values" in kept:

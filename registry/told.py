@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from lib.errors import Conflict
 from registry import audit
-from registry.choices import SUBMITTED_STATES, Action, EvidenceStatus, GrantState, State, Verdict
+from registry.choices import (
+    SUBMITTED_STATES,
+    Action,
+    EvidencePart,
+    EvidenceStatus,
+    GrantState,
+    State,
+    Verdict,
+)
+from registry.fittings import fittings_of
 from registry.lifecycle import VERB
 from registry.models import AuditEntry
 from registry.models.names import pseudonym_of
@@ -65,6 +74,7 @@ def findings_of_version(version: FeatureViewVersion, told: Told) -> Iterator[str
     yield from _editors(told)
     if version.spec.transform.is_stored:
         yield from _evidence(told)
+        yield from _fittings(version, told)
 
 
 def _states(version: FeatureViewVersion, told: Told) -> Iterator[str]:
@@ -172,6 +182,20 @@ def _evidence(told: Told) -> Iterator[str]:
     for evidence in told.evidence:
         if evidence.status == EvidenceStatus.COMPUTED and evidence.hash not in seals:
             yield f"evidence {evidence.pk} is not what the trail has the seal of"
+
+
+def _fittings(version: FeatureViewVersion, told: Told) -> Iterator[str]:
+    """What its encodings are fitted to is what was sealed with the evidence, and decided on."""
+    if not version.spec.fittings:
+        return
+    there = {name: list(each.parameters) for name, each in fittings_of(version.spec).items()}
+    for evidence in told.evidence:
+        if evidence.packet_hash != version.packet_hash:
+            continue
+        sealed = evidence.parts.get(EvidencePart.FIT, {}).get("values", {})
+        for name in sorted(sealed):
+            if sealed[name] != there.get(name):
+                yield f"what {name} is fitted to is not what evidence {evidence.pk} has"
 
 
 def require_draft_as_told(version: FeatureViewVersion) -> None:

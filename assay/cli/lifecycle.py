@@ -161,6 +161,12 @@ def _show_evidence(context: Context, evidence: Mapping[str, Any]) -> None:
     if rows:
         title = f"both versions at {compared['rows']} entities and times"
         context.out.table(rows, tuple(rows[0]), title=title)
+    fits = parts.get("fit", {}).get("facts", {}).get("features", {})
+    rows = [{"feature": name, **facts} for name, facts in fits.items()]
+    if rows:
+        context.out.table(
+            rows, ("feature", "encoding", "rows"), title="what encodings are fitted on"
+        )
     for name in ("leakage", "cost"):
         if facts := parts[name].get("facts"):
             context.out.line(f"\n{name}", "bold")

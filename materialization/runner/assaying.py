@@ -16,6 +16,7 @@ from lib.errors import AssayError, Unavailable
 from lib.outages import translated
 from materialization.compute.scratch import own_folder
 from materialization.edges import engine, whereabouts
+from materialization.errors import FitFailed
 from materialization.finding.kinds import find_source
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
@@ -80,9 +81,9 @@ def claim(evidence_id: int, *, worker: str, at: datetime) -> Evidence | None:
     return Evidence.objects.select_related(*related).get(pk=evidence_id)
 
 
-def nothing(why: str) -> Parts:
-    """Return the parts where none could be computed."""
-    return {part: not_computed(why) for part in EvidencePart}
+def nothing(why: str, *, counts: bool = False) -> Parts:
+    """Return the parts where none could be computed; ``counts`` as ``not_computed``."""
+    return {part: not_computed(why, counts=counts) for part in EvidencePart}
 
 
 def end(claimed: Evidence, parts: Parts, *, at: datetime) -> None:
@@ -121,7 +122,8 @@ def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
     except Unavailable:
         raise
     except AssayError as exc:
-        return nothing(f"its encodings could not be fitted: {wanted.told(exc.message)}")
+        said = f"its encodings could not be fitted: {wanted.told(exc.message)}"
+        return nothing(said, counts=isinstance(exc, FitFailed))
     return gather(wanted, bounds) | {EvidencePart.FIT: fit}
 
 

@@ -17,8 +17,9 @@ from materialization.errors import FitFailed
 from materialization.transforms.base import no_key_sql
 from materialization.transforms.columns import typed_rows
 from materialization.transforms.encoding.kinds import kind_of
-from materialization.transforms.encoding.staging import input_type, stages_of
+from materialization.transforms.encoding.staging import stages_of
 from materialization.transforms.encoding.step import Ask
+from registry.spec.encodes import input_type
 from registry.spec.model import FeatureSpec
 
 if TYPE_CHECKING:

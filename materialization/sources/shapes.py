@@ -51,8 +51,8 @@ def _declared(spec: VersionSpec) -> Iterator[tuple[str, ValueType]]:
     for feature in spec.features:
         if feature.sql is not None:
             continue  # it is made of others
-        if feature.mask is not None:
-            continue  # it is a text until it is masked, as columns are that nothing declares
+        if feature.mask is not None or feature.encode is not None:
+            continue  # it is a text until something is made of it, as what nothing declares is
         if not outputs:
             yield feature.source_column, feature.value_type
         elif (output := outputs.get(feature.source_column)) is not None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from lib.sql_text import identifier, instant, text
 from materialization.transforms.base import require
 from materialization.transforms.casts import Cast, cast
-from materialization.transforms.encoding.staging import input_type
 from materialization.transforms.pairs.families import family
+from registry.spec.encodes import input_type
 from registry.spec.masks import edge_of, edges_of, labels
 from registry.spec.value_types import ValueType, parse_type
 

@@ -24,12 +24,16 @@ from registry.spec.encode_steps import (
     Target,
     written,
 )
+from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from registry.spec.value_types import ValueType
+    from registry.spec.model import FeatureSpec
 
+#: What a column is read as for a first step.
+INPUTS = {Kind.NUMBER: "float64", Kind.CATEGORY: "string", Kind.TEXT: "string"}
 #: The types that hold what a last step gives.
 TYPES: dict[Kind, tuple[str, ...]] = {
     Kind.NUMBER: ("float64", "float32"),
@@ -122,6 +126,19 @@ def decides(encode: EncodeSpec) -> dict[str, Any]:
     return said
 
 
+def not_over(features: Sequence[FeatureSpec], at: datetime) -> Iterator[tuple[int, str]]:
+    """Yield the place of each feature whose range goes beyond an instant, and what is wrong."""
+    for place, feature in enumerate(features):
+        fit = feature.encode.fit if feature.encode is not None else None
+        if fit is not None and fit.window[1] > at:
+            message = (
+                f"{feature.name}: its range ends at {fit.to}, which is yet to come: a fit takes the"
+                " rows that are there, and the same range would have others later. Let it end by"
+                f" now, {at:%Y-%m-%dT%H:%M:%SZ}."
+            )
+            yield place, message
+
+
 def bound_of(written: str) -> datetime:
     """Return a day's midnight, or an instant; UTC where it has no zone.
 
@@ -132,6 +149,11 @@ def bound_of(written: str) -> datetime:
     except ValueError as exc:
         known = "write a day or an instant, as in 2026-01-31"
         raise BadFitRange(f"{written[:100]!r} is no day or instant; {known}.") from exc
+
+
+def input_type(encode: EncodeSpec) -> ValueType:
+    """Return the type that the column is read as."""
+    return parse_type(INPUTS[encode.takes])
 
 
 def types_of(encode: EncodeSpec) -> tuple[str, ...]:

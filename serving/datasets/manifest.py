@@ -127,6 +127,8 @@ def _view(part: DatasetPart, matched: int, rows: int) -> dict[str, Any]:
         "version": version.number,
         "data_fingerprint": version.data_fingerprint,
         "metadata_fingerprint": version.metadata_fingerprint,
+        # What encodings were fitted to, by its names: they stay, as the version does.
+        "fittings": version.spec.fittings,
         "features": part.features,
         "rows_matched": matched,
         "rows_without": rows - matched,

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from materialization.edges import look_at_sources
+from registry import verifying
 from registry.choices import EvidencePart, State
 from registry.evidence import NotFitted, shown_parts, sight_of
 from registry.fittings import fitted_of
-from registry.models import Fitting
+from registry.models import FeatureViewVersion, Fitting
 from registry.operations.lifecycle import reviews
-from registry.reading.parsing import InvalidDefinitions
+from registry.operations.registration.apply import apply_definitions
+from registry.reading.parsing import InvalidDefinitions, parse_files
+from registry.spec.encodes import EncodeSpec
 from registry.spec.lineage import origins_of
+from registry.spec.python_code import PythonCall
+from registry.triggers import REMOVAL
 from tests import factories
+from tests.contracts.test_encodings import by_hash
+from tests.distributions import install
+from tests.materialization.engine_cases import compute_here, make_spec
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -28,6 +39,7 @@ from tests.materialization.run_world import (
 )
 from tests.materialization.runner.test_assaying import assayed
 from tests.materialization.test_grants import TEXTS
+from tests.materialization.transforms.python.test_functions import python_limits
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +50,7 @@ SCALED = (
     "{name: trips, column: avg_daily_trips, type: float64, sensitivity: internal,"
     f" encode: {{steps: [standard], {FIT}}}}}"
 )
+TRIPS_CLOSED = "type: int32, sensitivity: restricted"
 VIEW = factories.DEFINITIONS.replace(TRIPS, SCALED)
 
 
@@ -233,3 +246,154 @@ def test_rows_that_are_chosen_otherwise_are_fitted_anew(cast, source):
 
     assert second.spec.fittings != first.spec.fittings
     assert second.number == "2.0.0"
+
+
+def test_a_range_that_is_not_over_is_refused(cast, source):
+    ahead = VIEW.replace(f"to: {AT.isoformat()}", f"to: {(AT + HOUR).isoformat()}")
+    with pytest.raises(InvalidDefinitions, match="trips: its range ends at .* yet to come"):
+        factories.apply(ahead, cast, look=look_at_sources)
+
+    apply_definitions(
+        definitions=parse_files([("a.yaml", ahead)]), project=cast.project, actor=cast.author,
+        at=AT + 2 * HOUR, look=look_at_sources,
+    )  # fmt: skip
+    draft = FeatureViewVersion.objects.get()
+    with pytest.raises(reviews.FitAhead, match="Let it end by now"):
+        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+
+
+RESTRICTED = factories.DEFINITIONS.replace("type: int32, sensitivity: internal", TRIPS_CLOSED)
+
+
+@pytest.mark.parametrize("steps", ["standard", "one_hot", "{step: target, label: avg_daily_trips}"])
+def test_parameters_of_a_column_that_takes_a_grant_take_one(cast, source, steps):
+    """Whatever its author says of the encoded form."""
+    first = submit(cast, RESTRICTED)
+    for steward in (cast.steward, cast.second_steward):
+        first.refresh_from_db()
+        factories.approve(first, steward)
+    kind = "list<float32>" if steps == "one_hot" else "float64"
+    column = "conv_rate" if "target" in steps else "avg_daily_trips"
+    text = f"""
+kind: FeatureView
+name: encoded
+entities: [driver]
+source: driver_stats
+features:
+  - {{name: trips, column: {column}, type: {kind}, encode: {{steps: [{steps}], {FIT}}}}}
+"""
+    version = submit(cast, text)
+    evidence = assayed(version)
+
+    assert any("avg_daily_trips was approved as restricted" in r for r in version.packet["reasons"])
+    assert version.packet["approvals_required"] == 2
+    seen = shown_parts(evidence, sight_of(cast.consumer, version, at=AT))[EvidencePart.FIT]
+    assert seen["withheld"] == ["trips"]
+    assert not seen["values"]
+
+
+def test_no_reason_answers_a_question_about_rows(cast, source):
+    """Whether anything could be fitted says whether there are rows that the SQL chooses."""
+    first = submit(cast, RESTRICTED)
+    for steward in (cast.steward, cast.second_steward):
+        first.refresh_from_db()
+        factories.approve(first, steward)
+    columns = "driver_id, event_timestamp, created, conv_rate, acc_rate, avg_daily_trips"
+    sql = f"sql: SELECT {columns} FROM driver_stats WHERE avg_daily_trips = "
+    told = []
+    for trips in (11, 12):
+        asking = VIEW.replace("driver_hourly", "asking").replace(
+            "source: driver_stats", f"source: driver_stats\n{sql}{trips}"
+        )
+        evidence = assayed(submit(cast, asking))
+        sight = sight_of(cast.author, evidence.version, at=AT)
+        told.append(shown_parts(evidence, sight))
+        reviews.withdraw_version(version=evidence.version, actor=cast.author, at=AT)
+
+    assert told[0] == told[1]
+
+
+def test_parameters_that_were_swapped_are_found(cast, source):
+    version = approve(cast, submit(cast))
+    assert not [each for each in verifying.findings() if "fitted" in str(each)]
+    with connection.cursor() as cursor:
+        for statement in REMOVAL[connection.vendor]:
+            cursor.execute(statement)
+    Fitting.objects.update(parameters='[{"mean": 0.0, "scale": 1.0}]')
+
+    said = [str(each) for each in verifying.findings()]
+
+    assert any("what trips is fitted to is not what evidence" in each for each in said), version
+
+
+LINES = [
+    '{"k": 1, "event": "2024-01-01", "n": 1, "s": "a"}',
+    '{"k": 2, "event": "2024-01-02", "n": 2.5, "s": "1"}',
+    '{"k": 3, "event": "2024-01-03", "n": null, "s": null}',
+    '{"k": 4, "event": "2024-01-04", "n": 10, "s": "b"}',
+]
+
+
+def test_json_lines_and_text_files_are_read_as_what_steps_take(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("\n".join(LINES))
+    rows = [json.loads(line) for line in LINES]
+    (tmp_path / "rows.csv").write_text(
+        "k,event,n,s\n"
+        + "".join(f"{r['k']},{r['event']},{r['n'] or ''},{r['s'] or ''}\n" for r in rows)
+    )
+    for path in ("rows.jsonl", "rows.csv"):
+        assert encoded_rows(path, tmp_path) == [
+            (0.0, [0, 1, 0], 1.0), (1.5, [1, 0, 0], 2.5), (None, None, None), (9.0, [0, 0, 1], 10.0)
+        ]  # fmt: skip
+
+
+def encoded_rows(path, folder):
+    fit = {"from": "2024-01-01", "to": "2024-02-01"}
+    spec = make_spec(
+        path, features=[("n1", "float64", "n"), ("s1", "list<float32>", "s"), ("n", "float64")]
+    )
+    encodes = [
+        msgspec.convert({"steps": ["min_max", {"step": "clip", "min": 0}], "fit": fit}, EncodeSpec),
+        msgspec.convert({"steps": ["one_hot"], "fit": fit}, EncodeSpec),
+        None,
+    ]
+    fitted = {"n1": ({"min": 1.0, "max": 2.0, "width": 1.0}, {}), "s1": (PLACES,)}
+    features = tuple(
+        msgspec.structs.replace(each, encode=encode)
+        for each, encode in zip(spec.features, encodes, strict=True)
+    )
+    view = msgspec.structs.replace(spec.view, features=features)
+    table, _ = compute_here(msgspec.structs.replace(spec, view=view, fitted=fitted), folder)
+    columns = table.sort_by("k").select(["n1", "s1", "n"]).to_pydict().values()
+    return list(zip(*columns, strict=True))
+
+
+PLACES = {"categories": ["1", "a", "b"]}
+
+
+WORDS = """
+import pyarrow as pa, pyarrow.compute as pc
+
+def words(batch):
+    text = batch["text"]
+    return pa.table({"length": pc.utf8_length(text), "upper": pc.utf8_upper(text)})
+"""
+
+
+def test_what_a_function_makes_is_encoded(tmp_path):
+    (tmp_path / "rows.csv").write_text("k,event,text\n1,2024-01-01,abc\n2,2024-01-02,\n")
+    features = [("size", "int64", "length"), ("places", "vector<4>", "upper")]
+    spec = make_spec("rows.csv", features=features, python=PythonCall(function="texts:words"))
+    steps = [[{"step": "bucketize", "edges": [2, 9]}], [{"step": "hashed", "width": 4}]]
+    made = tuple(
+        msgspec.structs.replace(feature, encode=msgspec.convert({"steps": each}, EncodeSpec))
+        for feature, each in zip(spec.features, steps, strict=True)
+    )
+    spec = msgspec.structs.replace(spec, view=msgspec.structs.replace(spec.view, features=made))
+    limits = python_limits(install(tmp_path / "p", texts=WORDS))
+
+    table, _ = compute_here(spec, tmp_path, limits=limits)
+
+    assert table.sort_by("k").select(["size", "places"]).to_pylist() == [
+        {"size": 1, "places": by_hash("ABC", 4)}, {"size": None, "places": None}
+    ]  # fmt: skip

@@ -97,7 +97,8 @@ class _Gathering:
         }
         if not after.counters.rows:
             said = f"the version makes no rows of the source up to {self._window.end.isoformat()}."
-            made |= {part: said for part in made if part is not EvidencePart.COST}
+            nothing = not_computed(said, counts=True)
+            made |= {part: nothing for part in made if part is not EvidencePart.COST}
         return {
             part: not_computed(found) if isinstance(found, str) else found
             for part, found in made.items()

@@ -11,21 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from materialization.errors import NotFitted
 from materialization.transforms.encoding.kinds import kind_of
-from registry.spec.encode_steps import Kind
-from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registry.spec.encodes import EncodeSpec
     from registry.spec.model import FeatureSpec, VersionSpec
-
-#: What a column is read as for a first step.
-_INPUTS = {Kind.NUMBER: "float64", Kind.CATEGORY: "string", Kind.TEXT: "string"}
-
-
-def input_type(encode: EncodeSpec) -> ValueType:
-    return parse_type(_INPUTS[encode.takes])
 
 
 def encoded(spec: VersionSpec, rows: str) -> str:

@@ -38,6 +38,7 @@ from registry.operations.lifecycle.voices import require_first_voice, require_se
 from registry.queries import base_version, relatives
 from registry.remembered import held_to, lowered
 from registry.spec.change import classify, with_guards
+from registry.spec.encodes import not_over
 from registry.spec.fingerprints import (
     canonical_json,
     data_fingerprint,
@@ -65,6 +66,10 @@ class NothingToReview(Conflict):
 
 class SourceProblems(Invalid):
     code = "source_problems"
+
+
+class FitAhead(Invalid):
+    code = "fit_ahead"
 
 
 def submit_version(
@@ -119,6 +124,8 @@ def check_submission(
 
 def _require_sound(version: FeatureViewVersion, report: Look, actor: User, *, at: datetime) -> None:
     """Refuse what a look found; with values of the source where the actor may read them."""
+    if ahead := [said for _, said in not_over(version.spec.features, at)]:
+        raise FitAhead(f"{version}: {'; '.join(ahead)}")
     if not report.problems:
         return
     messages = "; ".join(message for _, message in report.problems)

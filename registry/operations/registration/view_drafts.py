@@ -19,6 +19,7 @@ from registry.operations.registration.drafts import decide_draft
 from registry.reading.check_rules import unknown_columns
 from registry.source_places import Places
 from registry.spec.checks import canonical
+from registry.spec.encodes import not_over
 from registry.spec.lineage import origins_of, row_columns
 from registry.spec.model import FeatureViewSpec, VersionSpec
 from registry.spec.row_sql import check_expression
@@ -72,6 +73,8 @@ def decide_feature_view(application: Application, definition: Definition) -> App
     spec = parts.resolve(view)
     (report,) = application.look(specs=[spec], project=application.project)
     found = [*_clashes(spec), *report.problems]
+    ahead = not_over(spec.features, application.at)
+    found += [(("features", place, "encode", "fit", "to"), said) for place, said in ahead]
     spec = spec.taken(schema=report.schema, code=report.code)
     applied = None
     if based := base_problems(application.standing, spec):
