@@ -17,7 +17,6 @@ from materialization.errors import FitFailed
 from materialization.transforms.base import no_key_sql
 from materialization.transforms.columns import typed_rows
 from materialization.transforms.encoding.kinds import kind_of
-from materialization.transforms.encoding.staging import stages_of
 from materialization.transforms.encoding.step import Ask
 from registry.spec.encodes import input_type
 from registry.spec.model import FeatureSpec
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from registry.spec.encodes import EncodeSpec, FitRange
     from registry.spec.model import VersionSpec
 
-_ROWS = "fit_rows"
-#: Of the parameters of one feature: they are a part of every query of its view.
-MOST_BYTES = 2_000_000
+_ROWS, _STEPS = "fit_rows", ("fit_even", "fit_odd")
+#: Of the parameters of one feature, and of one view: they are a part of every query of it.
+MOST_BYTES, MOST_BYTES_OF_ALL = 2_000_000, 8_000_000
 
 
 def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource) -> Fit:
@@ -59,6 +58,11 @@ def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource
             if feature.encode is not None:
                 ask = Ask(run, len(job.spec.join_keys), at.window)
                 parameters[feature.name] = _fitted(ask, feature, feature.encode, number)
+    if (size := len(msgspec.json.encode(parameters))) > MOST_BYTES_OF_ALL:
+        raise FitFailed(
+            f"what its encodings are fitted to takes {size:,} bytes, and at most"
+            f" {MOST_BYTES_OF_ALL:,} of one view may be: make several views of it."
+        )
     return Fit(parameters, rows)
 
 
@@ -106,16 +110,23 @@ def _fitted(
     ask: Ask, feature: FeatureSpec, encode: EncodeSpec, number: int
 ) -> tuple[dict[str, Any], ...]:
     """Fit each step to what the steps before it make of the rows."""
+    beside = [*(f"k{n}" for n in range(ask.keys)), "e"]
+    beside += [] if encode.label is None else [f"y{number} AS y"]
+    rows = f"SELECT {', '.join(beside)}, f{number} AS v FROM {_ROWS}"
     fitted: list[dict[str, Any]] = []
-    label = "" if encode.label is None else f", y{number} AS y"
-    for step in encode.all_steps:
-        rows = f"(SELECT *, f{number} AS v{label} FROM {_ROWS})"
-        for stage in stages_of(encode, fitted, "v"):
-            rows = f"(SELECT * REPLACE ({stage} AS v) FROM {rows})"
+    for at, step in enumerate(encode.all_steps):
+        # Into a table each time: filters on a value are pushed into what makes it, and an
+        # expression that names the one before it several times would grow with every step.
+        table = _STEPS[at % 2]
+        ask(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
+        kind = kind_of(step)
         try:
-            fitted.append(kind_of(step).fit(step, ask, rows) if step.is_fitted else {})
+            fitted.append(kind.fit(step, ask, table) if step.is_fitted else {})
         except FitFailed as exc:
             raise FitFailed(f"{feature.name}: {step.name}: {exc.message}.") from exc
+        rows = f"SELECT * FROM {table}"
+        for stage in kind.stages(step, fitted[-1], "v"):
+            rows = f"SELECT * REPLACE ({stage} AS v) FROM ({rows})"
     if (size := len(msgspec.json.encode(fitted))) > MOST_BYTES:
         raise FitFailed(
             f"{feature.name}: what it is fitted to takes {size:,} bytes, and at most {MOST_BYTES:,}"

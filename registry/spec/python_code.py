@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from registry.spec.base import Spec
-from registry.spec.encode_steps import Kind
+from registry.spec.encodes import input_type
 from registry.spec.masks import edges_of, is_hash
 from registry.spec.value_types import ValueType, parse_type
 
@@ -57,7 +57,7 @@ class PythonCode(Spec, frozen=True):
 def given_type(feature: FeatureSpec) -> ValueType:
     """Return what a function has to give of a feature: what its mask or encoding takes, if any."""
     if feature.encode is not None:
-        return parse_type("float64" if feature.encode.takes is Kind.NUMBER else "string")
+        return input_type(feature.encode)
     if is_hash(feature.mask):
         return parse_type("string")
     if edges := edges_of(feature.mask):

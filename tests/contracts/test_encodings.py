@@ -205,6 +205,15 @@ def test_steps_are_fitted_to_what_the_ones_before_them_make(tmp_path):
     same_numbers(found, [None if x is None else y for x, y in zip(values, wanted, strict=True)])
 
 
+def test_many_steps_cost_as_many_times_one(tmp_path):
+    """Each names the value before it several times: nothing may write all of them out."""
+    steps = [{"step": "clip", "min": -2, "max": 2}] * 15 + ["quantile"]
+
+    found = applied([float(n % 7 - 3) for n in range(500)], *steps, folder=tmp_path)
+
+    assert (min(found), max(found)) == (0.0, 1.0)
+
+
 WORDS = ["red", "green", "blue", "", "Ünïcode", "o'clock", "a,b", "x" * 300, "null", "-1", "\n"]
 
 
@@ -482,6 +491,23 @@ def test_texts_that_nothing_can_be_fitted_to_are_said(step, tmp_path):
 
     with pytest.raises(FitFailed, match=f"y: {step}: no (row of its range has a value|word of)"):
         fit_here(encoded_spec(step, kind=gives), tmp_path)
+
+
+@pytest.mark.parametrize("step", ["ordinal", {"step": "impute", "by": "most_frequent"}])
+def test_a_text_that_cannot_be_written_is_said(step, tmp_path):
+    write(tmp_path, ["a\0b"], pa.string())
+    steps = [step] if step == "ordinal" else [step, "ordinal"]
+
+    with pytest.raises(FitFailed, match="a value of its range holds a NUL"):
+        fit_here(encoded_spec(*steps, kind="int64"), tmp_path)
+
+
+def test_a_text_that_comes_later_and_cannot_be_written_is_unseen(tmp_path):
+    values = ["a"] * 4464 + ["a\0b"]
+
+    found = applied(values, "ordinal", folder=tmp_path, kind=pa.string(), gives="int64")
+
+    assert found == [0] * 4464 + [-1]
 
 
 def test_parameters_have_a_bound(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lib.sql_text import text
 from materialization.errors import FitFailed
 from materialization.transforms.encoding.scaling import Stateless
+from materialization.transforms.encoding.step import writable
 from registry.spec.encode_steps import MOST_CATEGORIES, MOST_PLACES, Hashed, OneHot, Ordinal, Step
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def categories(ask: Ask, rows: str, *, most: int | None, limit: int, way_out: st
     if most is None and len(found) > limit:
         raise FitFailed(f"its range has more than {limit:,} categories; {way_out}")
     values = [str(value) for (value,) in found]
+    writable(values)
     return sorted(values, key=int) if all(map(_is_whole, values)) else sorted(values)
 
 

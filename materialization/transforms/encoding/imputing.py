@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
-from materialization.transforms.encoding.step import double, finite, numbers
+from materialization.transforms.encoding.step import double, finite, numbers, writable
 from registry.spec.encode_steps import Impute, Step
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class ImputeKind:
         )
         if not found:
             raise FitFailed("no row of its range has a value")
+        writable(found[0])
         return {"value": found[0][0]}
 
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:

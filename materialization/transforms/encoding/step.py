@@ -14,7 +14,7 @@ from lib.sql_text import text
 from materialization.errors import FitFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from registry.spec.encode_steps import Step
@@ -62,6 +62,12 @@ def double(number: float) -> str:
     return f"{text(repr(float(number)))}::DOUBLE"
 
 
+def doubles(numbers: Iterable[float]) -> str:
+    """Write a list of numbers as ``double`` writes one."""
+    listed = ", ".join(repr(float(each)) for each in numbers)
+    return f"({text(f'[{listed}]')}::DOUBLE[])"
+
+
 def numbers(ask: Ask, rows: str) -> str:
     """Return the rows that numbers are fitted on: without nulls and NaN.
 
@@ -76,6 +82,15 @@ def numbers(ask: Ask, rows: str) -> str:
             f"{infinite} of {count} numbers of its range are infinite; put a clip before it"
         )
     return some
+
+
+def writable(values: Iterable[Any]) -> None:
+    """Return if texts can be written into SQL, by which they are applied.
+
+    :raises FitFailed: one of them cannot.
+    """
+    if any("\0" in value for value in values if isinstance(value, str)):
+        raise FitFailed("a value of its range holds a NUL, which no text is written with")
 
 
 def scale(width: float) -> float:

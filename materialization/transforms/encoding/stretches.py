@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from materialization.transforms.encoding.step import double, finite, numbers
+from materialization.transforms.encoding.step import double, doubles, finite, numbers
 from registry.spec.encode_steps import Bucketize, Quantile, Step
 
 if TYPE_CHECKING:
@@ -70,19 +70,20 @@ class QuantileKind:
         shares = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
         # The extremes are 0 and 1, whatever they share; where there is one value, 0.
         shares[-1], shares[0] = 1.0, 0.0
-
-        def leaf(count: int) -> str:
-            if count == 0:
-                return double(0)
-            at = f"CASE WHEN {v} = {double(values[count - 1])} THEN {double(shares[count - 1])}"
-            if count == len(values):
-                return f"{at} ELSE {double(1)} END"
-            begin, end = values[count - 1], values[count]
-            slope = (low[count] - high[count - 1]) / (end - begin)
-            between = f"{double(high[count - 1])} + ({v} - {double(begin)}) * {double(slope)}"
-            return f"{at} ELSE {between} END"
-
-        return (f"CASE WHEN isnan({v}) OR {v} IS NULL THEN {v} ELSE {among(v, values, leaf)} END",)
+        widths = [b - a for a, b in pairwise(values)]
+        rises = [b - a for a, b in zip(high, low[1:], strict=False)]
+        x, at = f"{v}.x", f"{v}.at"
+        begin, within = f"{doubles(values)}[{at}]", f"({x} - {doubles(values)}[{at}])"
+        between = f"{doubles(high)}[{at}] + {within} / {doubles(widths)}[{at}]"
+        cases = (
+            f"WHEN isnan({x}) THEN {x} WHEN {at} = 0 THEN 0"
+            f" WHEN {x} = {begin} THEN {doubles(shares)}[{at}] WHEN {at} = {len(values):d} THEN 1"
+            f" ELSE {between} * {doubles(rises)}[{at}]"
+        )
+        return (
+            f"CASE WHEN {v} IS NULL THEN NULL ELSE {{'x': {v}, 'at': {among(v, values, str)}}} END",
+            f"CASE WHEN {v} IS NULL THEN NULL {cases} END",
+        )
 
 
 class BucketizeKind:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.instants import to_us
-from lib.sql_text import text
 from materialization.errors import FitFailed
 from materialization.transforms.encoding.categories import categories, code
-from materialization.transforms.encoding.step import finite
+from materialization.transforms.encoding.step import doubles, finite
 from registry.spec.encode_steps import MOST_CATEGORIES, Step, Target
 
 if TYPE_CHECKING:
@@ -71,12 +70,11 @@ class TargetKind:
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
         known, folds = fitted["categories"], fitted["folds"]
         means = [fitted["mean"], *fitted["values"], *(mean for fold in folds for mean in fold)]
-        listed = text(f"[{', '.join(map(repr, means))}]")
         within = f"epoch_us(e) >= {fitted['from_us']:d} AND epoch_us(e) < {fitted['to_us']:d}"
         fold = f"CASE WHEN {within} THEN 1 + {fold_sql(fitted['keys'], len(folds))} ELSE 0 END"
         # Of each fold the mean of all stands first, for what it did not see: its code is -1.
         place = f"({fold}) * {len(known) + 1:d} + ({code(known, v)}) + 2"
-        return (place, f"({listed}::DOUBLE[])[{v}]")
+        return (place, f"{doubles(means)}[{v}]")
 
 
 def _means(ask: Ask, some: str, step: Target) -> _Means:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
+from materialization.transforms.encoding.step import doubles
 from registry.spec.encode_steps import Step, TfIdf
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class TfIdfKind:
         place = f"enum_code(TRY_CAST(word AS ENUM({', '.join(map(text, terms))})))::BIGINT"
         known = f"list_transform({_words(v)}, lambda word: {place})"
         counted = f"coalesce(list_sort(map_entries(list_aggregate({v}, 'histogram'))), [])"
-        weights = text(f"[{', '.join(map(repr, fitted['weights']))}]")
-        weighed = f"lambda entry: entry.value * ({weights}::DOUBLE[])[entry.key + 1]"
+        weighed = f"lambda entry: entry.value * {doubles(fitted['weights'])}[entry.key + 1]"
         length = f"sqrt(list_sum(list_transform({v}.x, lambda one: one * one)))"
         # Between the places of its terms there are zeros, and after the last.
         gap = _zeros(f"spot - coalesce({v}.at[i - 1], -1) - 1")
