@@ -6,12 +6,19 @@ Not for the log (``finding.delta``): columns, folders' values and deleted rows c
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from materialization.errors import SourceDrifted, SourceFileUnsupported, SourceUnreadable
+from materialization.errors import SourceDrifted, SourceFileUnsupported
 from materialization.sources.layouts import parquet_layouts
 from materialization.sources.read_rows import ReadRows
-from materialization.sources.readers import ROW_NUMBER, DescribedFile, store_beside, union_sql
+from materialization.sources.readers import (
+    ROW_NUMBER,
+    DescribedFile,
+    Unlike,
+    store_beside,
+    union_sql,
+)
 from materialization.sources.reading import OpenedSource, open_rows, refuse_other_sql
 from materialization.sources.reading_tables import chosen_types
 from materialization.sources.row_marks import marked_rows
@@ -45,7 +52,7 @@ def read_delta(
     """Read the snapshot's rows. A column that a file does not have is null in it.
 
     :raises SourceFileUnsupported: a column that is read and cannot be.
-    :raises SourceDrifted, SourceUnreadable: a column is not what the version, or the log, says.
+    :raises SourceDrifted: a column is not what the version, or the log, says.
     """
     refused = {column.name: column.refused for column in source.columns if column.refused}
     known = _types(connection, [each for each in source.columns if not each.refused])
@@ -56,7 +63,8 @@ def read_delta(
     files = _described(connection, source, known)
     if any(file.deleted is not None for file in files):
         _refuse_row_number(source)
-    reader = union_sql("parquet", files, types, store_beside(connection, files), unlike=_unlike)
+    beside, otherwise = store_beside(connection, files), partial(_grown, known=known)
+    reader = union_sql("parquet", files, types, beside, otherwise=otherwise)
     return ReadRows(reader, found, [])
 
 
@@ -106,10 +114,15 @@ def _refuse_row_number(source: DeltaFiles) -> None:
             )
 
 
-def _unlike(
-    file: DescribedFile, name: str, have: str, want: str
-) -> SourceDrifted | SourceUnreadable:
-    return SourceDrifted(
-        f"{file.path}: column {name!r} is {have} there and {want} in the table, or when the version"
-        " was submitted. Write the file again, or submit a new version."
+def _grown(column: Unlike, *, known: Mapping[str, str]) -> str:
+    """Return a column whose structs got fields since the file was written: null there, by name.
+
+    That they have no field less, and none of a wider type, is what the log promises.
+    """
+    name, have, want = column.name, column.have, column.want
+    if "STRUCT(" in have and "STRUCT(" in want and known.get(name) == want:
+        return f"CAST({column.stored} AS {want})"
+    raise SourceDrifted(
+        f"{column.file.path}: column {name!r} is {have} there and {want} in the table, or when the"
+        " version was submitted. Write the file again, or submit a new version."
     )

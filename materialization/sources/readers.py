@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -17,12 +17,11 @@ from materialization.sources.common_types import NOTHING, converted
 from materialization.sources.layouts import parquet_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
     import numpy as np
 
-    from lib.errors import AssayError
     from materialization.sources.layouts import Layout
 
 #: What a CSV file is. All of it is said, because what is not is guessed from the first rows, and
@@ -87,6 +86,22 @@ def _positions(layout: Layout) -> Iterator[str]:
     return (f"c{number}" for number in range(last + 1))
 
 
+class Unlike(NamedTuple):
+    """A file's column that has one type and becomes no other as files do; ``stored`` is its SQL."""
+
+    file: DescribedFile
+    name: str
+    have: str
+    want: str
+    stored: str
+
+
+class Otherwise(Protocol):
+    """Return the SQL that makes of a column what it has to be all the same, or raise."""
+
+    def __call__(self, column: Unlike) -> str: ...
+
+
 class Beside(NamedTuple):
     """Tables of what files do not say themselves, which their rows are joined with.
 
@@ -133,21 +148,18 @@ def union_sql(
     types: Mapping[str, str],
     beside: Beside,
     *,
-    unlike: Callable[[DescribedFile, str, str, str], AssayError],
+    otherwise: Otherwise,
 ) -> str:
     """Return the sub-select of all rows, each file read by its own layout and then of ``types``.
 
-    ``unlike`` makes the error of a file's column, called so and so, that has one type and cannot
-    become another.
-
-    :raises AssayError: that of ``unlike``.
+    :raises AssayError: that of ``otherwise``.
     """
     groups: dict[tuple[object, ...], list[DescribedFile]] = {}
     for file in files:
         own = tuple(file.layout.items()) if format == "csv" else _own(file, types)
         by = (own, tuple(sorted(file.folders)), file.deleted is None)
         groups.setdefault(by, []).append(file)
-    selects = [_select(format, group, types, beside, unlike) for group in groups.values()]
+    selects = [_select(format, group, types, beside, otherwise) for group in groups.values()]
     return f"({' UNION ALL '.join(selects) or _no_rows(types)})"
 
 
@@ -165,15 +177,16 @@ def _select(
     group: Sequence[DescribedFile],
     types: Mapping[str, str],
     beside: Beside,
-    unlike: Callable[[DescribedFile, str, str, str], AssayError],
+    otherwise: Otherwise,
 ) -> str:
     first, paths = group[0], [file.path for file in group]
     chosen = []
     for name, want in types.items():
         have = first.type_of(name) if name in first.names else NOTHING
-        value = converted(_value(first, name, beside.keys), have, want, column=name)
+        stored = _value(first, name, beside.keys)
+        value = converted(stored, have, want, column=name)
         if value is None:
-            raise unlike(first, name, have, want)
+            value = otherwise(Unlike(first, name, have, want, stored))
         chosen.append(f"{value} AS {identifier(name)}")
     numbered = first.deleted is not None
     reader = (

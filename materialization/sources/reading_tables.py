@@ -6,7 +6,7 @@ Not for what each says (``layouts``) nor for the SQL that reads them (``readers`
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from materialization.errors import SourceDrifted, SourceFileUnsupported, SourceUnreadable
 from materialization.sources.arrow_types import refusal
@@ -20,7 +20,7 @@ from materialization.sources.read_rows import (
     nameless_notes,
     refuse_alike,
 )
-from materialization.sources.readers import DescribedFile, store_beside, union_sql
+from materialization.sources.readers import DescribedFile, Unlike, store_beside, union_sql
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -49,8 +49,8 @@ def read_tables(
     types = chosen_types(spec, found.types, unusable=found.unlike)
     _refuse_files(spec, files, found)
     beside = store_beside(connection, files)
-    unlike = partial(_other_type, holders=found.holders, agreed=spec.schema is not None)
-    reader = union_sql(source.format, files, types, beside, unlike=unlike)
+    otherwise = partial(_refuse_type, holders=found.holders, agreed=spec.schema is not None)
+    reader = union_sql(source.format, files, types, beside, otherwise=otherwise)
     notes = [*_double_notes(files), *nameless_notes({file.path: file.layout for file in files})]
     return ReadRows(reader, found.types, notes)
 
@@ -137,22 +137,15 @@ def _unlike(name: str, found: _Found) -> str:
     )
 
 
-def _other_type(
-    file: DescribedFile,
-    name: str,
-    have: str,
-    want: str,
-    *,
-    holders: Mapping[str, DescribedFile],
-    agreed: bool,
-) -> SourceDrifted | SourceUnreadable:
+def _refuse_type(column: Unlike, *, holders: Mapping[str, DescribedFile], agreed: bool) -> NoReturn:
+    path, name, have, want = column.file.path, column.name, column.have, column.want
     if agreed:
-        return SourceDrifted(
-            f"{file.path}: column {name!r} is {have}; it was {want} when the version was submitted."
+        raise SourceDrifted(
+            f"{path}: column {name!r} is {have}; it was {want} when the version was submitted."
             " Write the file again with that type, or submit a new version."
         )
-    return SourceUnreadable(
-        f"{file.path}: column {name!r} is {have}, in {holders[name].path} it is {want}; write it"
+    raise SourceUnreadable(
+        f"{path}: column {name!r} is {have}, in {holders[name].path} it is {want}; write it"
         " with one type in every file."
     )
 

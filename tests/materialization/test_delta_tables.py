@@ -27,6 +27,7 @@ from tests.materialization.test_arrival import (
     DRIVERS,
     SCHEMA,
     SOURCE,
+    VIEW,
     Expected,
     definitions,
     run,
@@ -214,3 +215,38 @@ def test_hours_of_a_table_that_others_work_on(cast, table, seed, with_created):
         seen = set(files)
         for driver, value in zip(DRIVERS["driver_id"], trips(version, end), strict=True):
             assert value in expected.answers(driver, end), (hours, driver)
+
+
+SUMS = """
+kind: FeatureView
+name: driver_trips
+entities: [driver]
+source: trips
+aggregations:
+  - {column: trips, functions: [sum, count], windows: [1d]}
+features:
+  - {name: trips_sum_1d, type: int64}
+  - {name: trips_count_1d, type: int64}
+schedule: {every: 1h}
+owner: rides
+"""
+
+
+def test_windows_count_the_rows_of_one_snapshot_whatever_files_they_are_in(cast, table):
+    append(table, (1, AT - 9 * HOUR, 10), (1, AT - 8 * HOUR, 5), (2, AT - 8 * HOUR, 7))
+    append(table, (1, AT - 7 * HOUR, 1))
+    text = of_table().replace(VIEW, SUMS)
+    version = make_version(cast, text=text)
+    run(version, AT - 2 * HOUR)
+    DeltaTable(table).optimize.compact()
+    (path,) = live_adds(table)
+    rows = pq.read_table(table / path)["trips"].to_pylist()
+    delete_by_vector(table, path, [rows.index(5)])
+
+    run(version, AT)
+
+    said = offline(version, DRIVERS, at=AT)
+    assert said["trips_sum_1d"] == [11, 7, None, None]
+    assert said["trips_count_1d"][:2] == [2, 1]
+    before = offline(version, DRIVERS, at=AT - 2 * HOUR)
+    assert before["trips_sum_1d"] == [16, 7, None, None], "ticks that are stored stay"

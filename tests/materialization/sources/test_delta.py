@@ -224,6 +224,20 @@ def test_a_column_that_came_later_is_null_in_older_files(table, root, tmp):
     assert opened.found["more"] == "FLOAT"
 
 
+def test_a_field_that_came_later_is_null_in_older_files(tmp_path, tmp):
+    inside = [{"x": 1}, {"x": 2, "y": "q"}]
+    for number, value in enumerate(inside):
+        kinds = [("x", pa.int32()), ("y", pa.string())][: len(value)]
+        rows = {"k": [number], "s": pa.array([value], pa.struct(kinds)), "l": [[value]]}
+        write_deltalake(tmp_path / "t", pa.table(rows), mode="append", schema_mode="merge")
+
+    rows, opened = read(tmp_path, tmp, "k", "s", "l")
+
+    first = {"x": 1, "y": None}
+    assert rows == [(0, first, [first]), (1, inside[1], [inside[1]])]
+    assert opened.found["s"] == "STRUCT(x INTEGER, y VARCHAR)"
+
+
 def test_partitions_have_the_types_of_the_log(tmp_path, tmp):
     days = [date(2024, 1, 1), date(2024, 1, 2), None]
     data = pa.table(
