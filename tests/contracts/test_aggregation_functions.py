@@ -33,8 +33,10 @@ from registry.spec.aggregate_functions import (
     LastK,
     Percentile,
     TopK,
+    parameters,
 )
 from registry.spec.aggregations import AggregationSpec
+from registry.spec.model import ScheduleSpec
 from registry.spec.value_types import parse_type
 from tests.materialization.aggregation_cases import (
     BASE,
@@ -361,3 +363,22 @@ def test_any_and_all_leave_nulls_out(values, any_is, all_are):
 def test_a_number_that_is_neither_1_nor_0_is_not_taken_for_true():
     with pytest.raises(SourceValueInvalid, match="'x'"):
         of([1.0, 2.0], "any", "float64", "bool")
+
+
+@pytest.mark.parametrize("name", ["last", "last_k", "first_k", "percentile", "approx_percentile"])
+def test_a_window_of_all_of_a_busy_key_is_no_square_of_its_rows(name):
+    """Looked at again at each tick they would be 2 · 10^8, far beyond the time there is."""
+    function, count = CALLS.get(name, name), 20_000
+    kind = "list<float64>" if name.endswith("_k") else "float64"
+    spec = make_spec(
+        keys=(("a", "string"), ("b", "string")),
+        features=[("found", kind, f"x_{function}_unbounded")],
+        aggregations=(AggregationSpec(column="x", functions=(function,), windows=("unbounded",)),),
+        schedule=ScheduleSpec(every="1s"),
+    )
+    values = [float(n * 7919 % count) for n in range(count)]
+    rows = [row(n / 3600, value) for n, value in enumerate(values)]
+    limits = msgspec.structs.replace(AT_ONCE, timeout_s=20)
+
+    newest = run(spec, rows, limits=limits).sort_by("event_timestamp")["found"][-1].as_py()
+    assert newest == LOOPS[name](values, **parameters(function))

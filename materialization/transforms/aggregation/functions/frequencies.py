@@ -16,25 +16,30 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
 
 
+def _most_frequent(call: Call) -> str:
+    return f"min({{'less': -n, 'x': x}}, {call.parameters['k']})"
+
+
 def _values(call: Call) -> str:
-    return f"list(x ORDER BY n DESC, x)[1:{call.parameters['k']}]"
-
-
-def _counts(call: Call) -> str:
-    return f"list(row(x, n) ORDER BY n DESC, x)[1:{call.parameters['k']}]"
+    return f"list_transform({call.name}, lambda each: each.x)"
 
 
 def _as_json(call: Call) -> str:
-    return f"CAST(to_json(map_from_entries({call.name})) AS VARCHAR)"
+    counts = f"list_transform({call.name}, lambda each: row(each.x, -each.less))"
+    return f"CAST(to_json(map_from_entries({counts})) AS VARCHAR)"
 
 
 TOP_K = AggregateFunction(
     takes=as_item,
-    state=Tallies(_values),
-    finish=lambda call: call.name,
+    state=Tallies(_most_frequent),
+    finish=_values,
     gives="{}[]",
     parameters=("k",),
 )
 HISTOGRAM = AggregateFunction(
-    takes=as_text, state=Tallies(_counts), finish=_as_json, gives="VARCHAR", parameters=("k",)
+    takes=as_text,
+    state=Tallies(_most_frequent),
+    finish=_as_json,
+    gives="VARCHAR",
+    parameters=("k",),
 )

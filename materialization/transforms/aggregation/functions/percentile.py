@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.arguments import as_double
 from materialization.transforms.aggregation.function import AggregateFunction
-from materialization.transforms.aggregation.states.rows_again import RowsAgain
+from materialization.transforms.aggregation.states.order import Order, found
+from materialization.transforms.aggregation.states.totals import count_name
 
 if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
 _DIGITS = Decimal("1e-15")
 
 
-def _in_order(call: Call) -> str:
-    return f"list({call.value} ORDER BY {call.value})"
+def _ranks(call: Call, count: str) -> tuple[str, str]:
+    """Return the rank at or below ``p`` percent of the way, and the next."""
+    share = share_of(call.parameters["p"])
+    # Ranks are whole numbers of ``unit``-ths, so that one that is whole is found to be whole.
+    low = f"(({count} - 1)::HUGEINT * {share.numerator}) // {share.denominator}"
+    return low, f"least({low} + 1, {count} - 1)"
 
 
 def _interpolated(call: Call) -> str:
-    share = share_of(call.parameters["p"])
-    # Ranks are whole numbers of ``unit``-ths, so that one that is whole is found to be whole.
-    rank, unit = f"(len({call.name}) - 1)::HUGEINT * {share.numerator}", share.denominator
-    low = f"{call.name}[CAST({rank} // {unit} AS BIGINT) + 1]"
-    high = f"{call.name}[CAST({rank} // {unit} AS BIGINT) + 2]"
-    rest = f"(({rank}) % {unit})"
+    share, unit = share_of(call.parameters["p"]), share_of(call.parameters["p"]).denominator
+    low, high = found(call, 0), found(call, 1)
+    rest = f"((({count_name(call)} - 1)::HUGEINT * {share.numerator}) % {unit})"
     return (
         f"CASE WHEN {rest} = 0 OR {low} = {high} THEN {low} "
         f"ELSE {_between(low, high, f'(CAST({rest} AS DOUBLE) / {unit})')} END"
@@ -56,7 +58,7 @@ def _between(low: str, high: str, part: str) -> str:
 
 PERCENTILE = AggregateFunction(
     takes=as_double,
-    state=RowsAgain(_in_order),
+    state=Order(_ranks),
     finish=_interpolated,
     gives="DOUBLE",
     parameters=("p",),

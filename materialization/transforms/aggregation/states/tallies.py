@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tallies(State):
-    """``over``: one aggregate over the values inside, each once: ``x``, how often it occurs (``n``)
-    and how many values are not above it (``upto``) of all (``total``). Its order must be total.
+    """``over``: one aggregate over the values inside, each once: ``x``, and how often it occurs
+    (``n``). Its order must be total.
     """
 
     over: Callable[[Call], str]
@@ -61,9 +61,5 @@ def _tallied(shared: str, group: Sequence[tuple[Call, Tallies]], ask: Ask) -> st
         f"SELECT kid, climbs.i AS i, x, CAST(sum(n) AS HUGEINT) AS n FROM ({climbs}) AS climbs "
         f"JOIN counted_{shared} USING (kid, level, node) GROUP BY kid, climbs.i, x"
     )
-    ranked = (
-        "SELECT *, sum(n) OVER (PARTITION BY kid, i ORDER BY x) AS upto, "
-        f"sum(n) OVER (PARTITION BY kid, i) AS total FROM ({inside})"
-    )
     columns = "".join(f", {state.over(call)} AS {call.name}" for call, state in group)
-    return f"SELECT kid, i{columns} FROM ({ranked}) GROUP BY kid, i"
+    return f"SELECT kid, i{columns} FROM ({inside}) GROUP BY kid, i"
