@@ -66,9 +66,9 @@ def plan_readings(
     nothing in the windows that are not covered. ``again`` is looked at in every part.
     """
     fresh = tuple(missing(wanted, covered))
-    same = {p.name: _state(p, seen) for p in parts if _is_same(p, seen)}
-    changed = tuple(p.name for p in parts if p.name not in same)
     known = (arrived or as_of(wanted, covered)) if covered else None
+    same = {p.name: _state(p, seen[p.name], known) for p in parts if _is_same(p, seen)}
+    changed = tuple(p.name for p in parts if p.name not in same)
     planned = [
         Planned(changed, fresh, None if is_first else known),
         *_reaching(same, fresh, is_first=is_first),
@@ -88,10 +88,12 @@ def _is_same(part: Part, seen: Mapping[str, Seen]) -> bool:
     return part.name in seen and seen[part.name].identity == part.identity
 
 
-def _state(part: Part, seen: Mapping[str, Seen]) -> Seen:
-    """Return a part as it was seen; of one that grows nobody can say that it has no later rows."""
-    state = seen[part.name]
-    return state._replace(has_later=True) if part.grows else state
+def _state(part: Part, state: Seen, known: datetime | None) -> Seen:
+    """Return a part as it was seen.
+
+    One that grows may have later rows at any time, and those were not there before.
+    """
+    return state._replace(has_later=True, known_since=known) if part.grows else state
 
 
 def _reaching(

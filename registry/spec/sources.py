@@ -156,7 +156,7 @@ class ConnectedSource(SourceSpec, frozen=True, kw_only=True):
 class PostgresSource(ConnectedSource, frozen=True, kw_only=True, tag="postgres"):
     """A table or view of a PostgreSQL database, or what one SELECT gives there."""
 
-    example = {"connection": "warehouse", "table": "sales.purchases"}
+    example = {"connection": "warehouse"}
 
     #: As in ``purchases`` or ``sales.purchases``; empty: there is a query.
     table: str = ""

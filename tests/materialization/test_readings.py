@@ -48,6 +48,20 @@ def test_what_is_read_of_one_part(known, planned):
     assert plan_readings(there(a="1"), known, wanted=W, covered=[OLD]) == planned
 
 
+def test_a_part_that_grows_is_read_each_time_and_its_rows_were_not_there_before():
+    """An equal identity does not say that it has no other rows."""
+    parts = [Part("a", "1", 0.0, grows=True)]
+    known = {"a": seen("1", 8)}
+
+    assert plan_readings(parts, known, wanted=W, covered=[OLD]) == [Planned(("a",), (W,), at(10))]
+    again = Window(at(6), at(8))
+    assert plan_readings(parts, known, wanted=W, covered=[OLD], again=again)[1:] == [
+        Planned(("a",), (again,), at(10), unseen=True)
+    ]
+    first = plan_readings(parts, known, wanted=W, covered=[OLD], is_first=True)
+    assert first == [Planned(("a",), (W,))]
+
+
 def test_many_new_parts_are_planned_in_no_time():
     """Each is looked up, not looked for: looking for each took twenty thousand eight seconds."""
     parts = there(**{f"part{number:05}": "1" for number in range(20_000)})

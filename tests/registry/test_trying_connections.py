@@ -8,9 +8,10 @@ import logging
 import pytest
 from django.urls import reverse
 
-from registry.models import AuditEntry, ConnectionTry
-from tests.factories import token_for
-from tests.postgres import PASSWORD
+from registry.models import AuditEntry, ConnectionTry, DataSource
+from registry.spec.made_of import Place
+from tests.factories import apply, token_for
+from tests.postgres import PASSWORD, make_source
 
 pytestmark = pytest.mark.django_db
 CONNECTIONS = "/api/v1/projects/rides/connections"
@@ -127,6 +128,44 @@ def test_no_secret_is_in_anything_that_is_said(
 
     assert len(tried()) >= 2
     assert all(PASSWORD not in each for each in said)
+
+
+def test_a_sources_page_says_by_what_it_is_read(as_, cast, connections):
+    apply(
+        """
+kind: DataSource
+name: purchases
+type: postgres
+connection: warehouse
+table: sales.purchases
+event_timestamp: paid_at
+""",
+        cast,
+    )
+    source = DataSource.objects.get()
+
+    page = as_("consumer").get(f"/admin/registry/datasource/{source.pk}/change/", follow=True)
+
+    for said in ("postgres", "warehouse", "sales.purchases", "paid_at"):
+        assert f">{said}<" in page.content.decode(), said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_share"),
+    [
+        ({"table": "purchases"}, {"table": "public.purchases"}, True),
+        ({"table": "a.purchases"}, {"table": "b.purchases"}, False),
+        ({"table": "a.purchases"}, {"query": "SELECT 1 AS x FROM t"}, True),
+    ],
+)
+def test_two_sources_may_be_one_table_and_its_sensitivity_follows(one, other, may_share):
+    here, there = (
+        Place(name, "identity", make_source(**keys).path_within())
+        for name, keys in (("one", one), ("other", other))
+    )
+
+    assert here.is_that_of(there) == may_share
+    assert not here.is_that_of(there._replace(root="elsewhere"))
 
 
 def test_the_project_page_shows_and_tries_them(as_, cast, connections, warehouse):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from materialization.edges import look_at_sources
-from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
-from tests.factories import DEFINITIONS, SOURCE, apply, seen
+from materialization.errors import SourceUnavailable
+from registry.reading.parsing import InvalidDefinitions
+from tests.factories import apply
 from tests.materialization.run_world import (
     AT,
     DRIVERS,
@@ -22,58 +20,10 @@ from tests.materialization.run_world import (
     offline,
     online,
 )
+from tests.materialization.table_world import TEXT, approved, insert
 
 pytestmark = pytest.mark.django_db
-TABLE = """
-kind: DataSource
-name: driver_stats
-type: postgres
-connection: warehouse
-table: driver_stats
-event_timestamp: event_timestamp
-created_timestamp: created
-"""
-TEXT = DEFINITIONS.replace(SOURCE, TABLE)
 WITHOUT_CREATED = TEXT.replace("created_timestamp: created\n", "")
-
-
-@pytest.fixture
-def connections(settings, tmp_path: Path, warehouse) -> Path:
-    """The file in which the connection of the test's database stands."""
-    path = tmp_path / "connections.toml"
-    path.write_text(warehouse.toml)
-    path.chmod(0o600)
-    settings.CONNECTIONS_FILE = str(path)
-    return path
-
-
-@pytest.fixture
-def table(warehouse, connections):
-    warehouse.run(
-        "CREATE TABLE driver_stats (driver_id bigint, event_timestamp timestamptz,"
-        " created timestamptz, conv_rate real, acc_rate real, avg_daily_trips int, internal point)"
-    )
-    insert(warehouse, ROWS)
-    return warehouse
-
-
-def insert(warehouse, rows):
-    with psycopg.connect(warehouse.url, autocommit=True) as connection:
-        for key, event, created, rate, trips in rows:
-            connection.execute(
-                "INSERT INTO driver_stats VALUES (%s, %s, %s, %s, %s, %s)",
-                (key, event, created, rate, rate, trips),
-            )
-
-
-def approved(cast, text=TEXT) -> FeatureViewVersion:
-    with committed():
-        (draft,) = (each.draft for each in apply(text, cast, look=look_at_sources) if each.draft)
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
-        reviews.approve_version(version=draft, packet_hash=seen(draft), actor=cast.steward, at=AT)
-    return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(
-        pk=draft.pk
-    )
 
 
 def test_a_table_is_read_into_both_stores(table, cast):
@@ -159,6 +109,26 @@ def test_a_log_in_that_is_refused_is_tried_again_and_said_in_words(table, cast, 
 
     assert caught.value.code == "source_unavailable"
     assert "not-the-pass-word" not in str(caught.value)
+
+
+def test_a_plan_without_an_answer_is_an_outage_and_no_mistake_of_the_definition(
+    table, cast, connections
+):
+    connections.write_text(table.toml.replace(table.server.socket, "/nowhere"))
+
+    with pytest.raises(SourceUnavailable, match="connection warehouse: the server does not answer"):
+        apply(TEXT, cast, look=look_at_sources)
+
+
+def test_what_a_definition_has_wrong_is_said_where_it_stands(table, cast):
+    for before, after, said in (
+        ("connection: warehouse", "connection: warehose", "connection: project rides has no conn"),
+        ("table: driver_stats", "table: driver_stat", "connection: connection warehouse: there"),
+        ("table: driver_stats", "query: select now() as x", "query: 'CURRENT_TIMESTAMP' is not on"),
+        ("event_timestamp: event_timestamp", "event_timestamp: internal", "'internal' is point"),
+    ):
+        with pytest.raises(InvalidDefinitions, match=said):
+            apply(TEXT.replace(before, after), cast, look=look_at_sources)
 
 
 def test_an_index_is_enough_for_an_increment(table, cast):
