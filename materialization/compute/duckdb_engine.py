@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,17 +22,11 @@ from materialization.compute.as_of_answers import as_of_answer
 from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
 from materialization.compute.fitted import none_fitted, with_fitted
 from materialization.compute.jobs import Events, LookJob
+from materialization.compute.join_answers import join_answer
 from materialization.compute.limits import EngineIdentity
 from materialization.compute.look import looks_of, with_fetched
 from materialization.compute.mask_keys import no_keys
 from materialization.compute.own_failures import LESS, MORE, own_failures
-from materialization.compute.point_in_time_sql import (
-    ENTITY_ROWS,
-    ROW,
-    difference_sql,
-    point_in_time_sql,
-)
-from materialization.compute.questions import JoinAnswer
 from materialization.compute.session import open_session
 from materialization.compute.spooled import spooled
 from materialization.compute.staging import staged
@@ -75,7 +68,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
-    from materialization.compute.questions import EntitiesQuestion, JoinQuestion
+    from materialization.compute.questions import EntitiesQuestion, JoinAnswer, JoinQuestion
     from materialization.compute.staging import Staged, _Reading
     from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
@@ -268,7 +261,7 @@ class DuckDBEngine:
             own_failures("the training set", "ask for fewer rows or features"),
         ):
             return [
-                self._answer(session, question)
+                join_answer(session, question, spool=self._spooled)
                 if question.events is None
                 else self._as_of(question)
                 for question in questions
@@ -279,18 +272,6 @@ class DuckDBEngine:
         with self._session(only=question.events) as session:
             register(session)
             return as_of_answer(session, question, slice_rows=self._limits.slice_rows)
-
-    def _answer(self, session: duckdb.DuckDBPyConnection, question: JoinQuestion) -> JoinAnswer:
-        rows, schema = question.entity_rows, question.answer_schema
-        if not question.files or not rows.num_rows:
-            return question.nothing()
-        numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
-        session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
-        joined = self._spooled(session.sql(point_in_time_sql(question)), schema)
-        if not question.explain:
-            return JoinAnswer(joined)
-        differing = session.sql(difference_sql(question)).fetchall()[0][0]
-        return JoinAnswer(joined, differing)
 
     def _spooled(self, found: duckdb.DuckDBPyRelation, schema: pa.Schema) -> pa.Table:
         limits = self._limits
