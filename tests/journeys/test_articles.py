@@ -70,7 +70,13 @@ def test_two_versions_of_a_sentiment_are_served_side_by_side(tmp_path: Path):
         until(lambda: all(read(ana, each) for each in both))
         answers: list[Any] = [until(partial(read, ana, each)) for each in both]
         words, phrases = (answer["sentiment"] for answer in answers)
+        beside = ana.get_online_features(
+            features=both, entity_rows=[{"article_id": 3}], full_feature_names=True
+        ).to_dict()
 
+    # One request reads both.
+    assert beside["article_sentiment@1.0.0__sentiment"] == [pytest.approx(-1 / 3)]
+    assert beside["article_sentiment@2.0.0__sentiment"] == [pytest.approx(2 / 3)]
     assert words == [1.0, 1.0, pytest.approx(-1 / 3), 0.0, -1.0, None]
     assert phrases == [1.0, 1.0, pytest.approx(2 / 3), 0.0, pytest.approx(0.2), None]
     density: list[Any] = [
