@@ -83,7 +83,7 @@ def _write(keeper: FileKeeper, name: str, table: pa.Table) -> Kept:
     with keeper.writing(name) as path:
         try:
             pq.write_table(table, path, compression="zstd")
-        except pa.ArrowNotImplementedError as exc:
+        except pa.ArrowException as exc:
             raise _unwritable(table, exc) from exc
     return keeper.state(name)
 
@@ -92,11 +92,11 @@ def _unwritable(table: pa.Table, error: Exception) -> BadEntityFrame:
     """Name the column that Parquet has no form for."""
     for field in table.schema:
         try:
-            pq.write_table(table.select([field.name]).slice(0, 1), pa.BufferOutputStream())
-        except pa.ArrowNotImplementedError:
+            pq.write_table(table.select([field.name]), pa.BufferOutputStream())
+        except pa.ArrowException as exc:
             return BadEntityFrame(
-                f"column {field.name!r} of type {field.type} cannot be kept as Parquet; leave it"
-                " out, or send it as text.",
+                f"column {field.name!r} of type {field.type} cannot be kept as Parquet"
+                f" ({first_line(exc)}); leave it out, or send it as text.",
                 column=field.name,
             )
     return BadEntityFrame(f"the frame cannot be kept as Parquet: {first_line(error)}.")
