@@ -127,12 +127,23 @@ def _refuse_no_condition(
     try:
         (kind,) = describe(connection, f"(SELECT (\n{where}\n) AS truth FROM {reader})").values()
     except duckdb.Error as exc:
-        raise _unbound(exc, found) from exc
+        told = _unbound(exc, found)
+        if isinstance(told, RowSqlRefused):
+            said = str(exc).splitlines()[0].partition(": ")[2][:300]
+            told = RowSqlRefused(f"it cannot be asked of a row of the source: {said}.{_text(said)}")
+        raise told from exc
     if kind != "BOOLEAN":
         raise RowSqlRefused(
             f"{where[:80]!r} gives {kind}, which is neither true nor false; compare it with"
             " something, as in status = 'paid'."
         )
+
+
+def _text(said: str) -> str:
+    """Return what to do where a text is taken for something else."""
+    if "VARCHAR" not in said or "cast" not in said:
+        return ""
+    return " Columns of CSV and JSON are text; CAST them, as in CAST(amount AS DOUBLE) > 10."
 
 
 def _unbound(error: duckdb.Error, found: Mapping[str, str]) -> AssayError:

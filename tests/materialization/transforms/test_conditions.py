@@ -170,8 +170,9 @@ def test_a_plan_looks_at_the_rows_that_count(folder):
         ("state = 'paid'", "the source has no column 'state'"),
         ("Status = 'paid'", "the source has no column 'Status'. Did you mean 'status'?"),
         ("status", "'status' gives VARCHAR, which is neither true nor false; compare it"),
-        ("status > DATE '2024-01-01' AND x", "cannot be run on the source"),
-        ("year(status) = 2024", "cannot be run on the source"),
+        ("status > DATE '2024-01-01' AND x", "cannot be asked of a row of the source"),
+        ("year(status) = 2024", "cannot be asked of a row of the source"),
+        ("x > 10", "is required. Columns of CSV and JSON are text; CAST them"),
     ],
 )
 @pytest.mark.parametrize("of_view", [True, False])
