@@ -178,8 +178,9 @@ def _within(question: JoinQuestion, every: Aggregates) -> str:
     if question.spec.view.is_unbounded:
         return _by_then(question)
     ttl = question.spec.ttl
-    reach = every.windows[-1] + (ttl or timedelta())
-    return f"{_by_then(question)} AND {EVENT} >= {instant(from_us(earliest) - reach)}"
+    # In microseconds: of an unbounded window no calendar has the beginning.
+    first = earliest - (every.windows[-1] + (ttl or timedelta())) // MICROSECOND
+    return f"{_by_then(question)} AND {EVENT} >= make_timestamptz({first})"
 
 
 def _by_then(question: JoinQuestion) -> str:

@@ -42,7 +42,7 @@ entities: [user]
 source: purchases
 aggregations:
   - {column: purchase_price, functions: [sum, count, mean], windows: [3d, 14d, 30d]}
-  - {column: purchase_price, functions: [{function: last_k, k: 10}], windows: [3650d]}
+  - {column: purchase_price, functions: [{function: last_k, k: 10}], windows: [unbounded]}
 accuracy: temporal
 features:
 """
@@ -52,7 +52,7 @@ features:
         for function, kind in (("sum", "int64"), ("count", "int64"), ("mean", "float64"))
     )
     + """
-  - {name: last_10, column: purchase_price_last_k_10_3650d, type: list<int64>}
+  - {name: last_10, column: purchase_price_last_k_10_unbounded, type: list<int64>}
 schedule: {every: 1d}
 owner: quickstart
 """
