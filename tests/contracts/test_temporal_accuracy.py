@@ -46,6 +46,11 @@ instants = st.lists(
 )
 
 
+#: Before all others: rows that come before a source's first are taken for trimmed.
+ANCHOR = {"a": "1", "b": "2", "event": BASE - HOUR, "created": BASE - HOUR, "x": None, "n": 0}
+gone = [(key, BASE + 6 * HOUR + step) for key in KEYS for step in (-US, timedelta(), US)]
+
+
 def view(name, **options):
     spec, outputs = make_view(columns=("x",), functions=(CALLS.get(name, name),), **options)
     return temporal(spec), outputs
@@ -136,3 +141,30 @@ def test_random_histories_give_what_the_loop_gives(name, data, asked, ttl):
         asked = [*asked, *edges(rows)]
         for timing in Timing:
             assert wrong(events, rows, asked, outputs, ttl=spec.ttl, timing=timing) == []
+
+
+@each_function
+@few
+@given(data=st.data(), asked=instants)
+def test_rows_that_the_source_loses_leave_before_older_ones(name, data, asked):
+    drawn = [{**row, "created": row["created"] or row["event"]} for row in
+             data.draw(histories(values_for(name)))]  # fmt: skip
+    # Of copies that became known at different times nobody can say which of them is gone.
+    rows = [
+        ANCHOR,
+        *{(row["a"], row["b"], row["event"], str(row["x"])): row for row in drawn}.values(),
+    ]
+    lost = data.draw(st.sets(st.integers(1, len(rows)), max_size=3))
+    kept = [row for place, row in enumerate(rows) if place not in lost]
+    spec, outputs = view(name)
+    loop = [*kept, *(
+        {**row, "gone": BASE + 6 * HOUR} for place, row in enumerate(rows)
+        if place in lost and max(row["event"], row["created"]) <= BASE + 5 * HOUR
+    )]  # fmt: skip
+
+    with tempfile.TemporaryDirectory() as folder:
+        events = Events(spec, folder)
+        events.store(rows, end=BASE + 5 * HOUR, is_first=True)
+        events.store(kept, end=BASE + 6 * HOUR)
+        events.store(kept)
+        assert wrong(events, loop, [*asked, *edges(rows), *gone], outputs) == []
