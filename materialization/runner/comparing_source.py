@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from django.conf import settings
 
 from lib.instants import timestamp
-from materialization.compute.jobs import ComputeJob, Reading
+from materialization.compute.jobs import ComputeJob, Keeping, Reading
 from materialization.compute.scratch import own_folder
 from materialization.edges import offline_store, storing_engine, whereabouts
 from materialization.errors import TEMP_PREFIX
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from materialization.compute.jobs import Computed
+    from materialization.compute.jobs import Computed, Events
     from materialization.models import Certificate
     from materialization.sources.inputs import Part, SourceInput
     from materialization.stores.offline_protocol import Snapshot
@@ -137,7 +137,18 @@ class _Look:
                 found.different, found.missing = counted.corrected, counted.late - counted.corrected
                 kind = DIFFERENT if counted.corrected else MISSING
                 found.examples += self._examples(computed, kind)
+            self._add_events(found, computed)
         return found
+
+    def _add_events(self, found: Findings, computed: Computed) -> None:
+        """Count what is stored beside the ticks and not as the source has it now."""
+        events = computed.events
+        found.compared += events.rows
+        if self._spec.rows_from.created_timestamp is None:
+            found.late += events.rows
+        else:
+            found.missing += events.rows
+            found.examples += self._examples(events, MISSING)
 
     @contextmanager
     def _computed(self, job: ComputeJob) -> Iterator[Computed]:
@@ -179,9 +190,15 @@ class _Look:
             corrects_at=end,
             first_event=self._first_event,
             only_compares=True,
+            keeping=self._keeping(end),
         )
 
-    def _examples(self, computed: Computed, kind: str) -> list[Example]:
+    def _keeping(self, end: datetime) -> Keeping | None:
+        if not self._spec.keeps_events:
+            return None
+        return Keeping(self._snapshot.events, arrived=end)
+
+    def _examples(self, computed: Computed | Events, kind: str) -> list[Example]:
         """Name the first of the rows that lack, or ticks that differ."""
         keys = [key.name for key in self._spec.join_keys]
         examples: list[Example] = []

@@ -15,6 +15,7 @@ from django.db import transaction
 from hypothesis import Phase, given, settings
 
 from lib.connections import get_redis
+from materialization.choices import RunKind
 from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
 from materialization.edges import engine, look_at_sources, offline_store
 from materialization.models import Quarantine
@@ -23,6 +24,7 @@ from materialization.requests.quarantine import release_rows
 from materialization.requests.recomputing import request_backfill
 from tests.factories import ENTITY, SOURCE, make_version
 from tests.materialization.aggregation_cases import same
+from tests.materialization.quality.test_consistency import certified
 from tests.materialization.run_world import (
     AT,
     HOUR,
@@ -290,6 +292,30 @@ def test_what_a_backfill_corrects_is_known_since_it_and_true_all_along(cast, sou
     assert values(fresh(version), asked, timing=Timing.EVENT)[0] == {
         "trips_1h": 2, "trips_3h": 3, "sum_3h": 12.0, "last_3h": 9,
     }  # fmt: skip
+
+
+def test_a_certificate_is_of_the_events_too(cast, sources):
+    """Of an event whose windows no tick has any more: its count of an hour lay between two."""
+    rows = [(1, AT - 5 * HOUR, AT - 5 * HOUR, 0.5, 1)]
+    write_rows(sources, rows)
+    with committed():
+        version = temporal_version(
+            cast,
+            TEXT.replace("[1h, 3h]", "[1s, 3s]").replace("_1h,", "_1s,").replace("_3h,", "_3s,"),
+        )
+        materialize(version)
+    assert certified(fresh(version)).status == "equal"
+    between = AT - 4 * HOUR + HOUR / 2
+    write_rows(sources, [*rows, (1, between, between, 0.5, 9)])
+
+    found = certified(fresh(version))
+
+    assert (found.status, found.different, found.missing) == ("different", 0, 1)
+    assert found.equal + found.missing == found.compared
+    with committed():
+        run = materialize(fresh(version), kind=RunKind.RECOMPUTE, end=AT)
+    assert run.status == "succeeded", run.error
+    assert certified(fresh(version)).status == "equal"
 
 
 def test_explain_counts_the_rows_on_which_the_timings_differ(cast, sources):
