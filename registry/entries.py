@@ -162,6 +162,7 @@ def _words_of(spec: VersionSpec) -> VersionWords:
 def _feature_words(feature: FeatureSpec, origin: Origin) -> FeatureWords:
     made_of = (*sorted(origin.columns), *map(str, origin.features), *origin.request)
     said = "masked " + feature.masked if feature.masked else ""
+    said += "encoded " + feature.encoded if feature.encoded else ""
     return FeatureWords(
         feature.name, feature.type, str(feature.sensitivity), feature.description, origin,
         feature.masked, feature.encoded, words_in(feature.name),

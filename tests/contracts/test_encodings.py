@@ -599,6 +599,7 @@ def test_a_row_of_the_range_is_not_told_its_own_label(tmp_path):
         ([("a", None), (None, 1.0)], "target: no row of its range has a value"),
         ([("a", 1.0), ("b", math.nan)], "target: a fold has all rows .* have more entities"),
         ([("a", math.inf), ("b", 1.0)], "target: 1 labels of its range are infinite"),
+        ([("a", 1e153), ("b", -1e153)] * 500, "target: its variance is beyond every number"),
     ],
 )
 def test_labels_that_say_nothing_are_said(rows, words, tmp_path):

@@ -16,6 +16,7 @@ from registry.evidence import NotFitted, shown_parts, sight_of
 from registry.fittings import fitted_of
 from registry.models import FeatureViewVersion, Fitting
 from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle.glass import break_glass
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
 from registry.spec.encodes import EncodeSpec
@@ -106,6 +107,27 @@ def test_nothing_is_approved_before_it_is_fitted(cast, source):
 
     with pytest.raises(NotFitted, match="encodings of trips are fitted by a worker"):
         factories.approve(version, cast.steward)
+
+
+def test_no_emergency_is_a_reason_to_approve_what_is_not_fitted(cast, source):
+    version = submit(cast)
+
+    with pytest.raises(NotFitted, match="encodings of trips are fitted by a worker"):
+        break_glass(
+            version=version, actor=cast.owner, at=AT, packet_hash=factories.seen(version),
+            comment="It cannot wait.",
+        )  # fmt: skip
+
+
+def test_an_encoded_feature_is_found_by_its_steps(client, cast, source):
+    approve(cast, submit(cast))
+
+    headers = {"Authorization": f"Bearer {factories.token_for(cast.consumer)}"}
+    url = "/api/v1/projects/rides/features?q=standard"
+    answer = client.get(url, headers=headers).json()
+
+    assert [each["name"] for each in answer["results"]] == ["trips"]
+    assert answer["results"][0]["encoding"].startswith("standard, fitted on 2020-01-01 to")
 
 
 def test_what_cannot_be_fitted_is_said_and_not_approved(cast, source):
