@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
+from materialization.compute import staging
+from materialization.compute.duckdb_engine import DuckDBEngine
+from materialization.compute.look import look
 from materialization.errors import (
     SourceFileUnsupported,
     SourceRefused,
@@ -20,6 +24,7 @@ from materialization.errors import (
 )
 from materialization.finding.fetching import Wanted
 from materialization.finding.kinds import FETCHERS, find_source
+from tests.materialization.engine_cases import LIMITS, make_spec
 from tests.postgres import make_source
 
 ALL = Wanted()
@@ -230,6 +235,26 @@ def test_what_became_known_later_comes_whatever_its_event(warehouse):
         return sorted(fetched(warehouse, source, Wanted(after=after, **more))[0]["x"].to_pylist())
 
     assert (asked(by_arrival=True), asked()) == ([2, 3], [3])
+
+
+def test_of_many_rows_some_are_looked_at_and_that_is_said(warehouse, monkeypatch):
+    values = [f"({n}, '2024-01-0{n}')" for n in range(1, 5)]
+    source = table(warehouse, "k bigint, event date", *values)
+    spec = replace(make_spec(features=[("k", "int64")], keys=[("k", "int64")]), source=source)
+
+    def looked(most):
+        monkeypatch.setattr(staging, "LOOK_ROWS", most)
+        made = DuckDBEngine(LIMITS, fetch=warehouse.fetch)
+        (seen,) = look([spec], where=warehouse.link(), engine=made)
+        return seen
+
+    all_of_them, some = looked(4), looked(3)
+
+    said = "only some of the rows were looked at; the first run reads all of them."
+    assert (all_of_them.rows, said in all_of_them.warnings) == (4, False)
+    assert (some.rows, some.first_event, said in some.warnings) == (None, None, True)
+    assert all_of_them.schema.types == some.schema.types == {"k": "BIGINT", "event": "DATE"}
+    assert all_of_them.schema.format == "postgres"
 
 
 def test_an_empty_table_has_its_columns(warehouse):
