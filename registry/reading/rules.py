@@ -6,7 +6,6 @@ satisfy (``aggregation_rules``).
 
 from __future__ import annotations
 
-import re
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,10 @@ from registry.reading.check_rules import feature_check_problems, view_check_prob
 from registry.reading.encode_rules import encode_problems
 from registry.reading.findings import error_of, repeated, too_many
 from registry.reading.mask_rules import mask_problems
+from registry.reading.names import column_name_problems, name_problems
 from registry.reading.on_demand_rules import on_demand_problems
 from registry.reading.python_rules import python_problems
+from registry.reading.source_rules import YEARS, source_problems
 from registry.spec.base import Described
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
@@ -31,16 +32,8 @@ from registry.spec.model import (
 )
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
-from registry.spec.remote_query import check_query
 from registry.spec.row_sql import check_expression, check_row_sql
-from registry.spec.sources import (
-    ENDINGS,
-    BucketSource,
-    DeltaSource,
-    FileSource,
-    PostgresSource,
-    file_format,
-)
+from registry.spec.sources import SourceSpec
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
@@ -50,35 +43,20 @@ if TYPE_CHECKING:
 
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
-    from registry.spec.sources import ConnectedSource, RootedSource, SourceSpec
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-#: A table of another system, with its schema or without; written in quotes wherever it is used.
-TABLE = re.compile(r'(?:[^."\x00]{1,63}\.)?[^."\x00]{1,63}')
-COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-#: Names the stored tables, their readers and the answers use themselves.
-RESERVED = (
-    "event_timestamp", "created_timestamp", "timing", "explain", "filename", "file_row_number",
-)  # fmt: skip
-#: Years that stay representable whatever zone or window is taken off them.
-YEARS = range(1000, 9001)
-#: What a Delta log can count to.
-MAX_TABLE_VERSION = 2**63 - 1
 MAX_FEATURES = 500
 MAX_OWNER = 200
 #: Far beyond any definition: a list over its limit is told so and looked at no further.
 MAX_TAGS = 100
 MAX_ENTITIES = MAX_JOIN_KEYS = 16
 MAX_REFERENCES = 1000
-#: Each further ``**`` of a path multiplies the directories a glob walks through.
-MAX_PATH = 500
 #: As wide as the columns that keep a schedule.
 MAX_EVERY, MAX_CRON = 12, 64
 
 
 def rule_problems(spec: Described) -> list[Found]:
     """Return ``(path, message)`` for each rule the spec breaks."""
-    return [*_name_problems(("name",), spec.name), *_rules(spec), *_word_rules(spec)]
+    return [*name_problems(("name",), spec.name), *_rules(spec), *_word_rules(spec)]
 
 
 def _word_rules(spec: Described) -> Iterator[Found]:
@@ -103,7 +81,7 @@ def _(spec: EntitySpec) -> Iterator[Found]:
         yield excess
         return
     for index, key in enumerate(spec.join_keys):
-        yield from _column_name(("join_keys", index, "name"), key.name)
+        yield from column_name_problems(("join_keys", index, "name"), key.name)
         path = ("join_keys", index, "type")
         if error := error_of(parse_type, key.type):
             yield path, error
@@ -113,88 +91,9 @@ def _(spec: EntitySpec) -> Iterator[Found]:
     yield from repeated(("join_keys",), [key.name.lower() for key in spec.join_keys])
 
 
-@_rules.register(FileSource)
-def _(spec: FileSource) -> Iterator[Found]:
-    yield from _pattern_rules(spec.path)
-    yield from _root_rules(spec)
-    yield from _time_rules(spec)
-
-
-@_rules.register(BucketSource)
-def _(spec: BucketSource) -> Iterator[Found]:
-    yield from _pattern_rules(spec.path)
-    yield from _connection_rules(spec)
-    yield from _time_rules(spec)
-
-
-def _pattern_rules(path: str) -> Iterator[Found]:
-    if not path.strip():
-        yield ("path",), "name a file or a glob, as in data/events/*.parquet."
-    elif file_format(path) is None:
-        yield ("path",), f"{path!r} must end in one of {ENDINGS}."
-    if path.count("**") > 1:
-        twice = f"{path[:100]!r} has ** more than once"
-        yield ("path",), f"{twice}; one crosses directories of any depth."
-    yield from _path_rules(path)
-
-
-@_rules.register(PostgresSource)
-def _(spec: PostgresSource) -> Iterator[Found]:
-    yield from _connection_rules(spec)
-    if bool(spec.table) == bool(spec.query):
-        yield ("table",), "write either a `table` or a `query` of one SELECT."
-    elif spec.table and not TABLE.fullmatch(spec.table):
-        message = f"{spec.table[:100]!r} is no table; write it as in purchases or sales.purchases."
-        yield ("table",), message
-    elif spec.query and (error := error_of(check_query, spec.query)):
-        yield ("query",), error
-    yield from _time_rules(spec)
-
-
-def _connection_rules(spec: ConnectedSource) -> Iterator[Found]:
-    if not NAME.fullmatch(spec.connection):
-        # What is no name may be an address with a secret in it: it is not said again.
-        yield ("connection",), "it names no connection, as warehouse does; addresses stand there."
-
-
-def _root_rules(spec: RootedSource) -> Iterator[Found]:
-    if spec.root and not NAME.fullmatch(spec.root):
-        yield ("root",), f"{spec.root[:100]!r} names no root; a name is as in sales."
-
-
-@_rules.register(DeltaSource)
-def _(spec: DeltaSource) -> Iterator[Found]:
-    if not spec.path.strip():
-        yield ("path",), "name the folder of a Delta table, as in lake/purchases."
-    if any(character in spec.path for character in "*?[]"):
-        yield ("path",), f"{spec.path[:100]!r} is a pattern; name the folder of one Delta table."
-    yield from _path_rules(spec.path)
-    yield from _root_rules(spec)
-    if spec.table_version is not None and not 0 <= spec.table_version <= MAX_TABLE_VERSION:
-        message = f"{spec.table_version} is no version of a table; they are counted from 0."
-        yield ("table_version",), message
-    if spec.as_of is not None and spec.as_of.year not in YEARS:
-        yield ("as_of",), f"{spec.as_of.year} is not a year of data; {YEARS[0]} to {YEARS[-1]} are."
-    if spec.as_of is not None and spec.table_version is not None:
-        yield ("as_of",), "table_version names the version already; leave one of them out."
-    yield from _time_rules(spec)
-
-
-def _path_rules(path: str) -> Iterator[Found]:
-    if len(path) > MAX_PATH:
-        yield ("path",), f"{len(path)} characters; a path has at most {MAX_PATH}."
-    if ".." in path.split("/") or path.startswith(("/", "~", "\\")) or "://" in path:
-        yield ("path",), f"{path!r} leaves its root; write it relative to the root's directory."
-
-
-def _time_rules(spec: SourceSpec) -> Iterator[Found]:
-    if spec.created_timestamp and spec.created_timestamp.column == spec.event_timestamp.column:
-        message = (
-            "it is the event_timestamp's column; leave it out when a source has one time only."
-        )
-        yield ("created_timestamp",), message
-    if spec.lookback is not None and (error := error_of(parse_duration, spec.lookback)):
-        yield ("lookback",), error
+@_rules.register(SourceSpec)
+def _(spec: SourceSpec) -> Iterator[Found]:
+    yield from source_problems(spec)
 
 
 @_rules.register(FeatureViewSpec)
@@ -260,7 +159,7 @@ def _features_rules(features: Sequence[FeatureSpec | OnDemandFeature]) -> Iterat
         return
     for index, feature in enumerate(features):
         path: Path = ("features", index)
-        yield from _name_problems((*path, "name"), feature.name)
+        yield from name_problems((*path, "name"), feature.name)
         if error := error_of(parse_type, feature.type):
             yield (*path, "type"), error
         elif isinstance(feature, FeatureSpec):
@@ -341,18 +240,3 @@ def _(spec: FeatureServiceSpec) -> Iterator[Found]:
         if error := error_of(parse_reference, reference):
             yield ("features", index), error
     yield from repeated(("features",), spec.features)
-
-
-def _name_problems(path: Path, name: str) -> Iterator[Found]:
-    if not NAME.fullmatch(name):
-        rule = "use lower-case letters, digits and _, beginning with a letter, at most 63."
-        yield path, f"name {name!r}: {rule}"
-    elif name in RESERVED or "__" in name:
-        yield path, f"name {name!r} is reserved (so is any with two underscores together)."
-
-
-def _column_name(path: Path, name: str) -> Iterator[Found]:
-    """Join keys are columns of other people's data: any case, but no odd characters."""
-    if not COLUMN.fullmatch(name) or name.lower() in RESERVED or "__" in name:
-        rule = f"use letters, digits and single _; taken are {', '.join(RESERVED)}."
-        yield path, f"join key {name!r}: {rule}"

@@ -18,7 +18,7 @@ from registry.models.project import POLICY
 from registry.operations.people.members import grant, managing
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
-from registry.reading.rules import NAME
+from registry.reading.names import NAME
 from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import views_over_root
 from registry.proposals import ALONE
-from registry.reading.rules import NAME
+from registry.reading.names import NAME
 from registry.spec.sources import RootedSource
 
 if TYPE_CHECKING:
