@@ -94,6 +94,10 @@ def take_back(login: Login, *, at: datetime) -> None:
 def succeed(login: Login, *, user: User, at: datetime) -> None:
     """Record a log-in, which was not to be counted."""
     take_back(login, at=at)
+    note_logged_in(login, user=user, at=at)
+
+
+def note_logged_in(login: Login, *, user: User, at: datetime) -> None:
     rate = Rate(LOGGED_IN, MOST_RECORDED, settings.FAILED_LOGINS_SECONDS)
     if rates.count(rate, (str(user.pk),), at=at).is_over:
         return

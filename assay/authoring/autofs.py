@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from assay.authoring.carried import CHANGED, FILL, LOST, TODO, Carried
 from assay.authoring.proposals import snake
@@ -53,6 +53,9 @@ _VECTOR = re.compile(r"(?:vector|embedding)\s*[<\[(]\s*(?:float\w*\s*,\s*)?(\d+)
 _NUMBERED = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
 
+Group: TypeAlias = tuple[tuple[str, ...], str, Any]
+
+
 @dataclass(frozen=True)
 class Found:
     """One feature as it is said there, with what can be read of it."""
@@ -73,10 +76,15 @@ class Found:
         return str(_inner(self.said, "source_data").get("field") or self.name)
 
     @property
-    def group(self) -> tuple[str, str, Any]:
+    def keys(self) -> tuple[str, ...]:
+        """The columns that identify its entity: one, or a list of several."""
+        said = self.said.get("entity_key")
+        return tuple(map(str, said)) if isinstance(said, list) else (str(said),)
+
+    @property
+    def group(self) -> Group:
         """Features of one view: of one entity, from one place, with one time to live."""
-        said = self.said
-        return str(said.get("entity_key")), self.service, said.get("online_ttl_seconds")
+        return self.keys, self.service, self.said.get("online_ttl_seconds")
 
 
 def carry(folder: Path) -> Carried:
@@ -86,14 +94,14 @@ def carry(folder: Path) -> Carried:
     :raises MissingExtra: without PyYAML.
     """
     carried = Carried(str(folder))
-    groups: dict[tuple[str, str, Any], list[Found]] = {}
+    groups: dict[Group, list[Found]] = {}
     for found in _features(folder, carried):
         groups.setdefault(found.group, []).append(found)
     if not groups:
         raise Invalid(f"{folder} has no YAML document with a feature_name", path=str(folder))
-    for (key, service, ttl), features in groups.items():
-        several = sum(each[:2] == (key, service) for each in groups) > 1
-        _carry_group(carried, key, service, ttl, features, several=several)
+    for group, features in groups.items():
+        several = sum(each[:2] == group[:2] for each in groups) > 1
+        _carry_group(carried, group, features, several=several)
     return carried
 
 
@@ -130,12 +138,13 @@ def _documents(path: Path) -> Iterator[Any]:
 
 
 def _carry_group(
-    carried: Carried, key: str, service: str, ttl: Any, features: Sequence[Found], *, several: bool
+    carried: Carried, group: Group, features: Sequence[Found], *, several: bool
 ) -> None:
-    entity = _entity(carried, key)
+    keys, service, ttl = group
+    entity = _entity(carried, keys)
     source = _source(carried, service)
     lasts = _ttl(carried, ttl, features)
-    words = [key.removesuffix("_id"), service]
+    words = [entity, source]
     if several:
         words.append(plain(lasts) if lasts else "kept")
     name = snake("_".join(words))
@@ -153,12 +162,17 @@ def _carry_group(
     )
 
 
-def _entity(carried: Carried, key: str) -> str:
-    name = snake(key.removesuffix("_id")) or "row"
-    entity = Entity(name, join_keys=[JoinKey(key, TODO)])
-    if entity not in carried.objects:
-        carried.objects.append(entity)
-        carried.say(FILL, f"entity {name}", f"does not say the type of its key `{key}`")
+def _entity(carried: Carried, keys: Sequence[str]) -> str:
+    nearest = name = snake("_".join(key.removesuffix("_id") for key in keys)) or "row"
+    join_keys = tuple(JoinKey(key, TODO) for key in keys)
+    entities = {each.name: each for each in carried.objects if isinstance(each, Entity)}
+    number = 2
+    while name in entities and entities[name].join_keys != join_keys:
+        name, number = f"{nearest}_{number}", number + 1
+    if name not in entities:
+        carried.objects.append(Entity(name, join_keys=join_keys))
+        for key in keys:
+            carried.say(FILL, f"entity {name}", f"does not say the type of its key `{key}`")
     return name
 
 
@@ -192,14 +206,18 @@ def _view_features(
     for found in features:
         versions.setdefault(found.name, []).append(found)
     for found in features:
-        name = _feature_name(carried, found, versions[found.name])
+        name = _feature_name(carried, view, found, versions[found.name])
         if name in ours:
             carried.say(LOST, found.name, f"is said twice, again in {found.where}; the first stays")
             continue
         ours[name] = _feature(carried, name, found)
         if owner := found.said.get("owner"):
             owners[str(owner)] = owners.get(str(owner), 0) + 1
-        tags |= _tags(found)
+        for key, value in _tags(found).items():
+            if tags.setdefault(key, value) != value:
+                carried.say(
+                    LOST, found.name, f"has the tag {key}: {value}; the view's is {tags[key]}"
+                )
     ranked = sorted(owners, key=lambda owner: -owners[owner])
     if len(ranked) > 1:
         other = ", ".join(ranked[1:])
@@ -209,9 +227,9 @@ def _view_features(
     return list(ours.values()), ranked, tags
 
 
-def _feature_name(carried: Carried, found: Found, versions: Sequence[Found]) -> str:
+def _feature_name(carried: Carried, view: str, found: Found, versions: Sequence[Found]) -> str:
     """Give a name; of a feature in several versions one that carries the version."""
-    name = carried.name(found.name, found.name)
+    name = carried.name(found.name, found.name, among=f"view {view}")
     version = str(found.said.get("version") or "")
     if len({str(each.said.get("version")) for each in versions}) == 1:
         if version:

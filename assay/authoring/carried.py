@@ -34,6 +34,8 @@ class Carried:
         default_factory=lambda: {FILL: [], LOST: [], CHANGED: []}
     )
     seen: dict[str, int] = field(default_factory=dict)
+    #: Where → theirs → ours.
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def say(self, part: str, what: str, sentence: str) -> None:
         line = (what, sentence)
@@ -43,12 +45,24 @@ class Carried:
     def count(self, kind: str, number: int = 1) -> None:
         self.seen[kind] = self.seen.get(kind, 0) + number
 
-    def name(self, given: str, what: str) -> str:
-        """Give the nearest name that ours may have, and say so where it is another."""
-        ours = snake(given) or "unnamed"
-        if ours != given:
-            self.say(CHANGED, what, f"is called `{ours}` here: names are lower-case words")
-        return ours
+    def name(self, given: str, what: str, among: str = "") -> str:
+        """Give the nearest name that ours may have, and say so where it is another.
+
+        Two of theirs are two of ours: ``among`` says where a name may be taken, by default among
+        what ``what`` begins with, as in *source x*.
+        """
+        names = self.names.setdefault(among or what.partition(" ")[0], {})
+        if given not in names:
+            ours = nearest = snake(given) or "unnamed"
+            number = 2
+            while ours in names.values():
+                ours, number = f"{nearest[:59]}_{number}", number + 1
+            names[given] = ours
+            if ours != given:
+                why = "names are lower-case words"
+                why += f", and another is `{nearest}`" if ours != nearest else ""
+                self.say(CHANGED, what, f"is called `{ours}` here: {why}")
+        return names[given]
 
     def definitions(self) -> str:
         """Write all of it as one stream of documents."""

@@ -45,20 +45,18 @@ def comment(lines: Iterable[str]) -> str:
     return "".join(f"# {line}\n" for line in lines)
 
 
-def entity(proposal: Proposal) -> str:
+def entity_of(proposal: Proposal) -> tuple[str, str]:
+    """Give the name of an entity, and its join keys as a definition writes them."""
     key = proposal.key.column
     if key is None:
-        unknown = {"kind": "Entity", "name": _TODO.lower()}
-        return (
-            document(unknown)
-            + f"join_keys: [{{name: {_TODO}, type: int64}}]  # {proposal.key.why}\n"
-        )
-    body = {
-        "kind": "Entity",
-        "name": entity_name(key),
-        "join_keys": [{"name": key.name, "type": key.type}],
-    }
-    return document(body, {"join_keys": proposal.key.why})
+        return _TODO.lower(), f"[{{name: {_TODO}, type: int64}}]"
+    return entity_name(key), scalar([{"name": key.name, "type": key.type}])
+
+
+def entity(name: str, proposal: Proposal) -> str:
+    _, keys = entity_of(proposal)
+    head = document({"kind": "Entity", "name": name})
+    return f"{head}join_keys: {keys}  # {proposal.key.why}\n"
 
 
 def source(name: str, where: Mapping[str, Any], proposal: Proposal, below: str) -> str:
@@ -73,12 +71,11 @@ def source(name: str, where: Mapping[str, Any], proposal: Proposal, below: str) 
     return text if created.column else text + comment([f"created_timestamp: … {created.why}"])
 
 
-def view(name: str, source_name: str, proposal: Proposal) -> str:
-    key = proposal.key.column
+def view(name: str, source_name: str, entity: str, proposal: Proposal) -> str:
     body = {
         "kind": "FeatureView",
         "name": name,
-        "entities": [entity_name(key) if key else _TODO.lower()],
+        "entities": [entity],
         "source": source_name,
     }
     lines = [document(body)]

@@ -15,7 +15,6 @@ from assay.authoring.carried import FILL, LOST, TODO, Carried
 from assay.authoring.feast_registry import read_registry
 from assay.authoring.feast_repository import registry_bytes
 from assay.authoring.feast_sources import carry_source, tags_of
-from assay.authoring.proposals import snake
 from assay.encoding import plain
 from assay.objects import Entity, FeatureService, FeatureView
 from assay.parts import Aggregation, Feature, JoinKey, Schedule
@@ -161,7 +160,7 @@ class _Carrying:
         default: str | None = None,
     ) -> Feature:
         given = said.get("name", "")
-        name = self._carried.name(given, f"{what}: {given}")
+        name = self._carried.name(given, f"{what}: {given}", among=what)
         number = said.get("value_type", 0)
         kind = TYPES.get(number)
         if kind is None:
@@ -221,7 +220,10 @@ class _Carrying:
                 self._say(
                     LOST, what, f"reads `{view}` under another name or key; say it in requests"
                 )
-            names = [snake(field.get("name", "")) for field in each.get("features", ())]
+            names = [
+                self._carried.name(field.get("name", ""), what, among=f"view {view}")
+                for field in each.get("features", ())
+            ]
             references += [f"{self._views[view]}:{name}" for name in names or ["*"]]
         if spec.get("logging"):
             self._say(LOST, what, "logs what it serves to a place of its own")

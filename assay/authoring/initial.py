@@ -41,7 +41,7 @@ def first_definitions(paths: Sequence[Path], root: Path | None = None) -> str:
     found = [each for path in paths for each in find(path)]
     base = root or Path(os.path.commonpath([each.files[0].resolve().parent for each in found]))
     texts: list[str] = []
-    entities: set[str] = set()
+    entities: dict[str, str] = {}
     names: set[str] = set()
     for each in found:
         if each.name in names:
@@ -88,16 +88,19 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(files))
 
 
-def _of(found: Found, base: Path, entities: set[str]) -> list[str]:
+def _of(found: Found, base: Path, entities: dict[str, str]) -> list[str]:
+    """Write what one path gives; ``entities`` are those written before, by name, and grow."""
     sample = take(found.files[0])
     proposal = propose(columns_of(sample))
     where = {"type": found.type, "path": _below(found.pattern, base)}
-    entity = documents.entity(proposal)
-    parts = [] if entity in entities else [entity]
-    entities.add(entity)
+    name, keys = documents.entity_of(proposal)
+    while entities.get(name, keys) != keys:
+        name += "_of_" + found.name  # the same word for another key is another thing
+    parts = [] if name in entities else [documents.entity(name, proposal)]
+    entities[name] = keys
     parts += [
         documents.source(found.name, where, proposal, f"below {base}, the project's root"),
-        documents.view(found.name, found.name, proposal),
+        documents.view(found.name, found.name, name, proposal),
     ]
     return [_heading(found, sample.rows, sample.is_whole, proposal) + parts[0], *parts[1:]]
 

@@ -162,24 +162,27 @@ def _feature(name: str, column: Column) -> FeatureProposal:
     checks: dict[str, object] = {}
     if not column.nulls and column.rows:
         checks["not_null"] = 0.99
-    is_positive = column.least is not None and column.is_numeric and column.least >= 0
+    personal = bool(_PERSONAL.search(column.name))
+    is_positive = (
+        not personal and column.least is not None and column.is_numeric and column.least >= 0
+    )
     if is_positive and not names_things(column):
         checks["min"] = 0
-    personal = bool(_PERSONAL.search(column.name))
     doubt = ""
     if column.is_row_id and not column.is_numeric and not column.unit:
         doubt = "every row has another value: it names the row"
     elif column.nulls == column.rows:
         doubt = "no value in the rows that were looked at"
     return FeatureProposal(
-        name, column, checks, "restricted" if personal else None, _words(column), doubt
+        name, column, checks, "restricted" if personal else None, _words(column, personal), doubt
     )
 
 
-def _words(column: Column) -> str:
+def _words(column: Column, personal: bool) -> str:  # noqa: FBT001
+    """Say what was seen of a column; of a personal one no value, for files are passed on."""
     parts = [f"{column.distinct:,} different"]
     if column.nulls:
         parts.append(f"{column.nulls / column.rows:.1%} null")
-    if column.least is not None:
+    if column.least is not None and not personal:
         parts.append(f"{column.least} to {column.most}")
     return ", ".join(parts)

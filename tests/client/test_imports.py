@@ -121,6 +121,20 @@ def test_feasts_delta_tables_and_databases_are_sources_of_their_kinds():
     assert said(carried, FILL) == ["source db: needs the name of the `connection` to its database"]
 
 
+def test_two_of_theirs_are_never_one_of_ours():
+    """Names that only become alike here: each keeps its own file, and that is said."""
+    carried = Carried("a registry")
+    for given in ("DriverStats", "driver_stats", "DriverStats"):
+        source = {"name": given, "timestamp_field": "ts", "file": {"uri": f"{given}.parquet"}}
+        carry_source(carried, {"batch_source": source}, "view v")
+
+    assert {each.name: each.path for each in carried.objects} == {
+        "driver_stats": "DriverStats.parquet",
+        "driver_stats_2": "driver_stats.parquet",
+    }
+    assert any("`driver_stats_2` here" in line for line in said(carried, CHANGED))
+
+
 def test_what_feast_says_and_we_do_not_is_in_the_report(shop):
     lost, fill, changed = (said(shop, part) for part in (LOST, FILL, CHANGED))
 
@@ -197,6 +211,30 @@ def test_features_of_one_entity_place_and_life_are_one_view(tmp_path):
         ("sentiment_v2", "list<float64>", "second"),
         ("words", "int64", None),
     ]
+
+
+def test_keys_of_several_columns_and_tags_that_differ_are_not_lost(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "- {feature_name: a, data_type: int, entity_key: [user_id, shop_id],"
+        " source_data: {service: s}, tags: {pii: 'yes'}}\n"
+        "- {feature_name: b, data_type: int, entity_key: [user_id, shop_id],"
+        " source_data: {service: s}, tags: {pii: 'no'}}\n"
+        "- {feature_name: c, data_type: int, entity_key: user_shop, source_data: {service: s}}\n"
+        "- {feature_name: C, data_type: int, entity_key: user_shop, source_data: {service: s}}\n"
+    )
+
+    carried = autofs.carry(tmp_path)
+
+    found = filled(carried.definitions())
+    keys = {
+        name: [key.name for key in spec.join_keys]
+        for name, spec in found.items()
+        if hasattr(spec, "join_keys")
+    }
+    assert keys == {"user_shop": ["user_id", "shop_id"], "user_shop_2": ["user_shop"]}
+    assert [each.name for each in found["user_shop_2_s"].features] == ["c", "c_2"]
+    assert found["user_shop_s"].tags == {"pii": "yes"}
+    assert "b: has the tag pii: no; the view's is yes" in said(carried, LOST)
 
 
 def test_what_autofs_says_and_we_do_not_is_in_the_report(tmp_path):

@@ -193,6 +193,33 @@ def test_a_delta_table_is_a_source_of_its_own_kind(tmp_path):
     assert "the newest of 2 files" in text
 
 
+def test_two_files_about_one_thing_have_one_entity(tmp_path):
+    (tmp_path / "a.csv").write_text("customer_id,ts,n\n1,2026-01-01,1\n1,2026-01-02,2\n")
+    (tmp_path / "b.csv").write_text(
+        "customer_id,ts,m\n1,2026-01-01,1\n2,2026-01-02,2\n1,2026-01-03,1\n"
+    )
+    (tmp_path / "c.csv").write_text("customer_id,ts,o\nx,2026-01-01,1\nx,2026-01-02,2\n")
+
+    text = first_definitions([tmp_path / name for name in ("a.csv", "b.csv", "c.csv")])
+
+    parsed = [each.spec for each in parse_files([("init.yaml", text)])]
+    keys = {spec.name: spec.join_keys[0].type for spec in parsed if hasattr(spec, "join_keys")}
+    assert keys == {"customer": "int64", "customer_of_c": "string"}
+    of = {spec.name: spec.entities for spec in parsed if hasattr(spec, "entities")}
+    assert of == {"a": ("customer",), "b": ("customer",), "c": ("customer_of_c",)}
+
+
+def test_no_value_of_a_personal_column_is_written_down(tmp_path):
+    rows = "".join(f"{n % 2},2026-01-0{n},{n}70101{n},{n}\n" for n in range(1, 5))
+    (tmp_path / "a.csv").write_text(f"customer_id,ts,ssn,n\n{rows}")
+
+    text = first_definitions([tmp_path / "a.csv"])
+
+    assert "name: ssn, type: int64, sensitivity: restricted" in text
+    assert "170101" not in text
+    assert "1 to 4" in text, "of other columns it is said"
+
+
 def test_packed_text_is_unpacked(tmp_path):
     found = proposed(tmp_path, "purchases.csv.gz", gzip.compress(PURCHASES.encode()))
     again = pa.compress(PURCHASES.encode(), codec="zstd", asbytes=True)

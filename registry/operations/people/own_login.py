@@ -68,21 +68,24 @@ def log_in(
     if not settings.LOCAL_LOGIN:
         raise PasswordsNotTaken("passwords are not taken here: log in with the provider.")
     tried = logins.begin(username, address=address, at=at)
-    user = authenticate(username=username, password=password)
-    if not isinstance(user, User) or not is_person(user):
+    # A database may not even ask about a name with a NUL, and no account has one.
+    known = None if "\0" in username else authenticate(username=username, password=password)
+    if not isinstance(known, User) or not is_person(known):
         logins.fail(tried, at=at)
         raise LoginFailed("no account has this name and this password.")
-    logins.succeed(tried, user=user, at=at)
+    logins.take_back(tried, at=at)
     with transaction.atomic():
         if new_password is not None:
-            _set_own(user, new_password, at)
-        elif not has_own_password(user):
+            _set_own(known, new_password, at)
+        elif not has_own_password(known):
             raise PasswordIsAnothers(
                 "somebody else set this password; send one of your own with it, as new_password."
             )
-        return issue_token(
-            user=user, name=token_name, days=days, actor=user, at=at, is_logged_in=True
+        token, text = issue_token(
+            user=known, name=token_name, days=days, actor=known, at=at, is_logged_in=True
         )
+    logins.note_logged_in(tried, user=known, at=at)
+    return token, text
 
 
 def _set_own(user: User, password: str, at: datetime) -> None:

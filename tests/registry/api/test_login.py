@@ -13,7 +13,7 @@ from registry.models import ApiToken, AuditEntry, Membership
 from registry.operations.people import users
 from tests.factories import AT
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database("sqlite", "postgresql")]
 GIVEN, OWN = "given-9d-Kfs_2xk", "own-9d-Kfs_2xk-long"
 
 
@@ -39,6 +39,7 @@ def test_anothers_password_takes_one_of_ones_own_first(ana):
     refused = log_in()
 
     assert (refused.status_code, refused.json()["code"]) == (409, "password_not_your_own")
+    assert not AuditEntry.objects.filter(verb="user.logged_in").exists(), "nobody is in yet"
     assert not ApiToken.objects.filter(user=ana).exists()
 
     made = log_in(new_password=OWN)
@@ -57,9 +58,9 @@ def test_each_leaves_its_entry_and_no_password_anywhere(ana):
 
     verbs = AuditEntry.objects.order_by("pk").values_list("verb", flat=True)
     assert [verb for verb in verbs if verb.startswith(("user.l", "user.p", "api_"))][-4:] == [
-        "user.logged_in",
         "user.password_changed",
         "api_token.issued",
+        "user.logged_in",
         "user.login_failed",
     ]
     kept = str(list(AuditEntry.objects.values()))
@@ -67,7 +68,14 @@ def test_each_leaves_its_entry_and_no_password_anywhere(ana):
 
 
 @pytest.mark.parametrize(
-    "body", [{"username": "nobody"}, {"password": "another-one"}, {"username": "batch"}]
+    "body",
+    [
+        {"username": "nobody"},
+        {"password": "another-one"},
+        {"username": "batch"},
+        {"username": "ana\0"},
+        {"password": f"{GIVEN}\0"},
+    ],
 )
 def test_what_is_wrong_is_not_told(ana, cast, body):
     batch = User(username="batch")
