@@ -1,6 +1,6 @@
 """Call an operator's function on a batch of rows, and hold what it gives to what was declared.
 
-Not for finding the function (``packages``). Types are cast where no value can become another one.
+Not for finding the function (``packages``), nor for which values a type has (``values``).
 """
 
 from __future__ import annotations
@@ -10,23 +10,12 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.types as kinds
 
 from materialization.confined.faults import Fault
+from materialization.confined.values import NO_VALUE, become, first_unlike, may_become
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-#: Types among which values stay the same, or the cast fails.
-_FAMILIES: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
-    (kinds.is_integer, kinds.is_floating, kinds.is_decimal),
-    (kinds.is_string, kinds.is_large_string, kinds.is_string_view),
-    (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view, kinds.is_fixed_size_binary),
-    (kinds.is_timestamp,),
-    (kinds.is_date,),
-    (kinds.is_boolean,),
-    (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list),
-)
 
 
 class Function:
@@ -95,30 +84,20 @@ class Function:
             column = column.combine_chunks()
             if isinstance(column, pa.ChunkedArray):
                 column = pa.concat_arrays(column.chunks) if column.chunks else column.slice(0)
-        try:
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-            if _may_become(column.type, field.type):
-                return column.cast(field.type)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+        if not may_become(column.type, field.type):
             raise Fault(
                 "failed",
-                f"a value of column {field.name!r} ({column.type}) is no {field.type}.",
-                example=str(exc)[:300],
+                f"column {field.name!r} is {column.type}; the feature is declared as {field.type}.",
+            )
+        try:
+            return become(column, field.type)
+        except NO_VALUE as exc:
+            raise Fault(
+                "failed",
+                f"a value of column {field.name!r} ({column.type}) is no {field.type}, and none is"
+                " rounded to its type: declare the type it has, or have the function make it one.",
+                example=first_unlike(column, field.type)[:300],
             ) from exc
-        raise Fault(
-            "failed",
-            f"column {field.name!r} is {column.type}; the feature is declared as {field.type}.",
-        )
-
-
-def _may_become(have: pa.DataType, want: pa.DataType) -> bool:
-    if have == want or kinds.is_null(have):
-        return True
-    return any(
-        any(is_it(have) for is_it in family) and any(is_it(want) for is_it in family)
-        for family in _FAMILIES
-    )
 
 
 def _short(path: str) -> str:

@@ -89,6 +89,7 @@ WRONG = {
     "return pa.table({'length': [1, 2]})": "gave 2 rows for 3; give one for each",
     "return pa.table({'length': ['a', 'b', 'c']})": "is string; the feature is declared as int64",
     "return pa.table({'length': [1.5, 2.0, 3.0]})": "value of column 'length' (double) is no int64",
+    "return pa.table({'length': [[1], [2], [3]]})": "is list<item: int64>; the feature is declared",
     "return {}['a']": "python texts:made: it raised KeyError at line 3 of texts.py, on a batch",
 }
 
@@ -99,6 +100,23 @@ def test_what_is_not_what_was_declared_is_told(source, tmp_path, body):
         made(body, source, tmp_path / "p")
 
     assert WRONG[body] in raised.value.message
+
+
+CHANGED = {
+    ("float32", "[0.5, 16777217.0, 1.0]"): "16777217.0",
+    ("float32", "[0.5, 1e300, 1.0]"): "1e+300",
+    ("decimal(10,2)", "[0.1, 0.129, 1.0]"): "0.129",
+    ("list<float32>", "[[0.5], [0.1], None]"): "[0.1]",
+}
+
+
+@pytest.mark.parametrize(("want", "given"), CHANGED)
+def test_no_value_is_rounded_to_what_was_declared(source, tmp_path, want, given):
+    body = f"return pa.table({{'length': {given}}})"
+    with pytest.raises(PythonFailed, match="none is rounded to its type") as raised:
+        made(body, source, tmp_path / "p", features=[("length", want)])
+
+    assert raised.value.example == CHANGED[want, given]
 
 
 def test_what_a_function_says_may_quote_a_value_and_is_an_example(source, tmp_path):
