@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from assay.errors import DatasetDiffers, Invalid, ServerError
+from assay.errors import Conflict, DatasetDiffers, Invalid, ServerError
 from assay.extras import require
 from assay.shapes import JSON, ArrowTable, DataFrame
 from assay.tables import to_pandas, with_one_json_text
@@ -46,7 +46,10 @@ class Dataset:
 
     @property
     def manifest(self) -> JSON:
-        """All it was made of: request, frame, versions, files, engine, hashes; no values."""
+        """All it was made of: request, frame, versions, files, engine, hashes; no values.
+
+        Hashes are None for those who may not read the rows.
+        """
         found: JSON = self._manifest["manifest"]
         return found
 
@@ -56,9 +59,10 @@ class Dataset:
         return str(self._manifest["manifest_hash"])
 
     @property
-    def content_hash(self) -> str:
-        """The hash of the rows, whatever their order: equal for equal rows."""
-        return str(self.manifest["rows"]["content_hash"])
+    def content_hash(self) -> str | None:
+        """The hash of the rows, whatever their order; None for those who may not read them."""
+        found: str | None = self.manifest["rows"]["content_hash"]
+        return found
 
     @property
     def warnings(self) -> list[str]:
@@ -102,15 +106,22 @@ class Dataset:
         """Give the rows' Parquet file piece by piece; the last one comes once all are right.
 
         :raises ServerError: what arrived is not the file that the manifest names.
+        :raises Conflict: its hash was withheld when the manifest was read.
         """
+        expected = self.manifest["rows"]["sha256"]
         mark, last = hashlib.sha256(), b""
-        with self._download() as arriving:
+        with self._download() as arriving:  # the server refuses those who may not
+            if expected is None:
+                raise Conflict(
+                    f"the hashes of {self.name}@{self.version} were withheld when its manifest"
+                    " was read; get the dataset again"
+                )
             for chunk in arriving:
                 mark.update(chunk)
                 if last:
                     yield last
                 last = chunk
-        if mark.hexdigest() != self.manifest["rows"]["sha256"]:
+        if mark.hexdigest() != expected:
             message = f"what arrived of {self.name}@{self.version} is not the file of its manifest"
             raise ServerError(message, status=200)
         yield last

@@ -28,6 +28,7 @@ from registry.models import AuditEntry
 from serving.choices import WorkStatus
 from serving.datasets.checks import request_check
 from serving.datasets.comparing import differences
+from serving.datasets.disclosure import WHY_WITHHELD, may_know, without_hashes
 from serving.datasets.lineage import KIND
 from serving.models import Dataset
 
@@ -51,8 +52,8 @@ class DatasetAdmin(ScopedAdmin):
     posts: ClassVar[dict[str, str]] = {"verify": "having dataset {object_id} computed again"}
     list_display = ("title", "status_badge", "rows_count", "features", "asked", "hash_start")
     list_filter = (column_filter("status"), ProjectFilter)
-    search_fields = ("name", "manifest_hash", "content_hash")
-    search_help_text = "Search by name or hash"
+    search_fields = ("name", "manifest_hash")
+    search_help_text = "Search by name or manifest's hash"
     empty_hint = "A program makes one: store.create_dataset(name, frame, features)"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
@@ -66,10 +67,13 @@ class DatasetAdmin(ScopedAdmin):
             access.can(request.user, Right.READ_OFFLINE, part.version.feature_view)
             for part in parts
         )
+        knows = may_know(obj, request.user, at=timezone.now())
         others = Dataset.objects.filter(project=obj.project, name=obj.name).exclude(pk=obj.pk)
         return {
             "dataset": obj,
-            "manifest": obj.manifest,
+            "knows": knows,
+            "withheld": WHY_WITHHELD,
+            "manifest": _manifest(obj, knows=knows),
             "parts": parts,
             "profile": _profile(request, obj, parts),
             "checks": obj.checks.select_related("requested_by")[:SHOWN],
@@ -146,7 +150,15 @@ def _compared(
     other = others.filter(number=int(number)).first()
     if other is None or not (dataset.manifest and other.manifest):
         return None
-    return {"other": other, "lines": list(differences(other.manifest, dataset.manifest))}
+    before, after = (
+        _manifest(each, knows=may_know(each, request.user, at=timezone.now()))
+        for each in (other, dataset)
+    )
+    return {"other": other, "lines": list(differences(before, after))}
+
+
+def _manifest(dataset: Dataset, *, knows: bool) -> dict[str, Any]:
+    return dataset.manifest if knows else without_hashes(dataset.manifest)
 
 
 def find(project: Project, name: str) -> Dataset | None:

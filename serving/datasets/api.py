@@ -26,6 +26,12 @@ from serving.choices import WorkStatus
 from serving.datasets import openapi
 from serving.datasets.asking import create_dataset
 from serving.datasets.checks import request_check
+from serving.datasets.disclosure import (
+    WHY_WITHHELD,
+    found_without_hashes,
+    may_know,
+    without_hashes,
+)
 from serving.datasets.reading import datasets_of, get_dataset, open_rows, require_made
 from serving.datasets.request import PARAMETERS, parse_body, parse_parameters
 from serving.edges import historical_limits
@@ -71,7 +77,7 @@ class DatasetsAPI(API):
             found = found.filter(name=name)
         if status := one_of(request.query_params, "status", WorkStatus):
             found = found.filter(status=status)
-        return paged(request, found.defer("manifest"), dataset_output)
+        return paged(request, found.defer("manifest", "profile"), dataset_output)
 
     @openapi.create
     def post(self, request: Request, project: str) -> Response:
@@ -105,12 +111,23 @@ class DatasetAPI(API):
     def get(self, request: Request, project: str, name: str, number: int) -> Response:
         dataset = _dataset(request, project, name, number)
         last = dataset.checks.select_related("requested_by").first()
-        checked = check_output(last) if last else None
-        return Response({**dataset_output(dataset), "last_check": checked})
+        knows = _knows(request, dataset)
+        return Response(
+            {
+                **dataset_output(dataset),
+                "size": dataset.size if knows else None,
+                "content_hash": (dataset.content_hash or None) if knows else None,
+                "withheld": None if knows else WHY_WITHHELD,
+                "last_check": check_output(last, knows=knows) if last else None,
+            }
+        )
 
 
 class ManifestAPI(API):
-    """What the rows of one version are, and all that they were made of; without values."""
+    """What the rows of one version are, and all that they were made of; without values.
+
+    Hashes are for those who may read the rows.
+    """
 
     attempt = "reading the manifest of dataset {name}@{number}"
 
@@ -118,7 +135,14 @@ class ManifestAPI(API):
     def get(self, request: Request, project: str, name: str, number: int) -> Response:
         dataset = _dataset(request, project, name, number)
         require_made(dataset)
-        return Response({"manifest_hash": dataset.manifest_hash, "manifest": dataset.manifest})
+        knows = _knows(request, dataset)
+        return Response(
+            {
+                "manifest_hash": dataset.manifest_hash,
+                "manifest": dataset.manifest if knows else without_hashes(dataset.manifest),
+                "withheld": None if knows else WHY_WITHHELD,
+            }
+        )
 
 
 class DownloadAPI(API):
@@ -150,7 +174,7 @@ class VerifyAPI(API):
         small_object(request, ())
         actor = access.acting_user(request)
         check = request_check(dataset=dataset, actor=actor, at=database_now())
-        return Response(check_output(check), status=202)
+        return Response(check_output(check, knows=_knows(request, dataset)), status=202)
 
 
 class CheckAPI(API):
@@ -166,11 +190,15 @@ class CheckAPI(API):
         check = dataset.checks.select_related("requested_by").filter(pk=check_id).first()
         if check is None:
             raise CheckNotFound(f"{dataset} has no check {check_id}.")
-        return Response(check_output(check))
+        return Response(check_output(check, knows=_knows(request, dataset)))
 
 
 def _dataset(request: Request, project: str, name: str, number: int) -> Dataset:
     return get_dataset(access.access_project(request.user, project), request.user, name, number)
+
+
+def _knows(request: Request, dataset: Dataset) -> bool:
+    return may_know(dataset, request.user, at=timezone.now())
 
 
 def _asked(request: Request, media_type: str, body: bytes) -> DatasetRequest:
@@ -181,6 +209,7 @@ def _asked(request: Request, media_type: str, body: bytes) -> DatasetRequest:
 
 
 def dataset_output(dataset: Dataset) -> dict[str, Any]:
+    """Return what everybody in the project is told of a dataset."""
     return {
         "name": dataset.name,
         "version": dataset.number,
@@ -190,8 +219,6 @@ def dataset_output(dataset: Dataset) -> dict[str, Any]:
         "feature_service": dataset.request["feature_service"],
         "timing": dataset.request["timing"],
         "rows": dataset.rows,
-        "size": dataset.size,
-        "content_hash": dataset.content_hash or None,
         "manifest_hash": dataset.manifest_hash or None,
         "requested_by": dataset.requested_by.get_username(),
         "requested_at": timestamp(dataset.requested_at),
@@ -202,12 +229,13 @@ def dataset_output(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def check_output(check: DatasetCheck) -> dict[str, Any]:
+def check_output(check: DatasetCheck, *, knows: bool) -> dict[str, Any]:
+    found = check.found if knows else found_without_hashes(check.found)
     return {
         "id": check.pk,
         "status": check.status,
         "verdict": check.verdict or None,
-        "found": check.found or None,
+        "found": found or None,
         "requested_by": check.requested_by.get_username(),
         "requested_at": timestamp(check.requested_at),
         "finished_at": timestamp(check.finished_at),

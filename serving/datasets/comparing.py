@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     Manifest = dict[str, Any]
 
 
+#: What stands for a hash that is not told to whoever looks.
+_WITHHELD = "withheld"
+
+
 class Line(NamedTuple):
     """One thing of two manifests; equal things are told too, so that nothing seems left out."""
 
@@ -19,7 +23,7 @@ class Line(NamedTuple):
 
     @property
     def is_equal(self) -> bool:
-        return self.before == self.after
+        return self.before == self.after and self.before != _WITHHELD
 
 
 def differences(before: Manifest, after: Manifest) -> Iterator[Line]:
@@ -41,7 +45,8 @@ def differences(before: Manifest, after: Manifest) -> Iterator[Line]:
 
 
 def _at(manifest: Manifest, path: tuple[str, str]) -> str:
-    return str(manifest[path[0]][path[1]])
+    found = manifest[path[0]][path[1]]
+    return _WITHHELD if found is None else str(found)
 
 
 def _split(manifest: Manifest) -> str:

@@ -145,11 +145,7 @@ def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
             actor=dataset.requested_by,
             verb="dataset.made",
             subject=dataset,
-            data={
-                "rows": dataset.rows,
-                "manifest_hash": dataset.manifest_hash,
-                "content_hash": dataset.content_hash,
-            },
+            data={"rows": dataset.rows, "manifest_hash": dataset.manifest_hash},
             at=at,
         )
         return

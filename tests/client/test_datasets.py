@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from assay import DatasetDiffers, DatasetFailed, Invalid, NotFound, ServerError
+from assay import Conflict, DatasetDiffers, DatasetFailed, Invalid, NotFound, ServerError
 from assay.cli.app import main
 
 AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -88,6 +88,19 @@ def test_a_file_that_is_another_than_the_manifest_names_is_refused(made, store):
 
     with pytest.raises(ServerError, match=r"churn@2 is not the file of its manifest"):
         store.wait_for_dataset("churn", 2).to_df()
+
+
+def test_a_manifest_without_hashes_proves_no_download(made, store):
+    manifest = json.loads(json.dumps(MANIFEST))
+    manifest["manifest"]["rows"] = {"sha256": None, "content_hash": None}
+    made.answers["GET /api/v1/projects/rides/datasets/churn/2/manifest"].clear()
+    made.answers_with("GET datasets/churn/2/manifest", manifest)
+
+    found = store.wait_for_dataset("churn", 2)
+
+    assert found.content_hash is None
+    with pytest.raises(Conflict, match="withheld when its manifest was read; get"):
+        found.to_df()
 
 
 def test_what_could_not_be_made_says_why(peer, store):
