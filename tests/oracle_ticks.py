@@ -73,7 +73,8 @@ def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
 
     It is found where a row was visible by then, in time for the longest window, and is not longer
     out of it than the TTL. ``known``: a row is visible once it was known; else from its event on.
-    A row with ``gone`` counts until then; where the source may yet lose it, leave it out.
+    A row with ``gone`` counts until then; where the source may yet lose it, leave it out. One with
+    ``back`` was found again, and counts from then.
     """
     reaches = [window for _, _, window, *_ in outputs.values()]
     longest = timedelta(days=365_000) if None in reaches else max(reaches)
@@ -90,7 +91,9 @@ def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
 
 
 def _visible(row, known):
-    return max(row["event"], row["created"] or row["event"]) if known else row["event"]
+    if not known:
+        return row["event"]
+    return max(row["event"], row["created"] or row["event"], row.get("back", row["event"]))
 
 
 def evaluate(function, values):

@@ -51,6 +51,19 @@ ANCHOR = {"a": "1", "b": "2", "event": BASE - HOUR, "created": BASE - HOUR, "x":
 gone = [(key, BASE + 6 * HOUR + step) for key in KEYS for step in (-US, timedelta(), US)]
 
 
+@st.composite
+def losses(draw, name):
+    """Return rows, the anchor first, and the places of some that a source is to lose."""
+    drawn = [{**row, "created": row["created"] or row["event"]} for row in
+             draw(histories(values_for(name)))]  # fmt: skip
+    # Of copies that became known at different times nobody can say which of them is gone.
+    rows = [
+        ANCHOR,
+        *{(row["a"], row["b"], row["event"], str(row["x"])): row for row in drawn}.values(),
+    ]
+    return rows, draw(st.sets(st.integers(1, len(rows)), max_size=3))
+
+
 def view(name, **options):
     spec, outputs = make_view(columns=("x",), functions=(CALLS.get(name, name),), **options)
     return temporal(spec), outputs
@@ -147,14 +160,7 @@ def test_random_histories_give_what_the_loop_gives(name, data, asked, ttl):
 @few
 @given(data=st.data(), asked=instants)
 def test_rows_that_the_source_loses_leave_before_older_ones(name, data, asked):
-    drawn = [{**row, "created": row["created"] or row["event"]} for row in
-             data.draw(histories(values_for(name)))]  # fmt: skip
-    # Of copies that became known at different times nobody can say which of them is gone.
-    rows = [
-        ANCHOR,
-        *{(row["a"], row["b"], row["event"], str(row["x"])): row for row in drawn}.values(),
-    ]
-    lost = data.draw(st.sets(st.integers(1, len(rows)), max_size=3))
+    rows, lost = data.draw(losses(name))
     kept = [row for place, row in enumerate(rows) if place not in lost]
     spec, outputs = view(name)
     loop = [*kept, *(
@@ -168,3 +174,32 @@ def test_rows_that_the_source_loses_leave_before_older_ones(name, data, asked):
         events.store(kept, end=BASE + 6 * HOUR)
         events.store(kept)
         assert wrong(events, loop, [*asked, *edges(rows), *gone], outputs) == []
+
+
+@each_function
+@few
+@given(data=st.data(), asked=instants)
+def test_rows_that_come_back_count_until_they_were_gone_and_from_then_on(name, data, asked):
+    rows, lost = data.draw(losses(name))
+    kept = [row for place, row in enumerate(rows) if place not in lost]
+    spec, outputs = view(name)
+    loop = list(rows)
+    for place in sorted(lost & set(range(len(rows)))):
+        row = rows[place]
+        if max(row["event"], row["created"]) <= BASE + 5 * HOUR:
+            loop[place] = {**row, "gone": BASE + 6 * HOUR}
+            loop.append({**row, "back": BASE + 7 * HOUR})
+
+    with tempfile.TemporaryDirectory() as folder:
+        events = Events(spec, folder)
+        events.store(rows, end=BASE + 5 * HOUR, is_first=True)
+        events.store(kept, end=BASE + 6 * HOUR)
+        events.store(rows, end=BASE + 7 * HOUR)
+        assert events.store(rows, end=BASE + 7 * HOUR) == 0
+        asked = [*asked, *edges(rows), *gone, *((key, at + HOUR) for key, at in gone)]
+        asked = [(key, at) for key, at in asked if at <= BASE + 7 * HOUR]
+        assert wrong(events, loop, asked, outputs) == []
+        stored = [row for row in rows if max(row["event"], row["created"]) <= BASE + 7 * HOUR]
+        now = [(key, BASE + 7 * HOUR) for key in KEYS]
+        for timing in Timing:
+            assert wrong(events, stored, now, outputs, timing=timing) == []

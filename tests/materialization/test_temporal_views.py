@@ -191,6 +191,24 @@ def test_what_the_source_loses_counts_until_the_run_that_found_it_gone(cast, sou
     assert wrong(fresh(version), loop, asked) == []
 
 
+@pytest.mark.parametrize("text", [TEXT, UNSTAMPED])
+def test_what_comes_back_counts_once_at_every_time(cast, sources, text):
+    kept = (1, AT - 2 * HOUR, AT - 2 * HOUR, 0.5, 7)
+    lost = (1, AT - HOUR / 2, AT - HOUR / 2, 0.5, 5)
+    version = None
+    for step, rows in enumerate(([kept, lost, lost], [kept], [kept, lost], [kept, lost, lost])):
+        write_rows(sources, rows)
+        with committed():
+            version = version or temporal_version(cast, text)
+            materialize(fresh(version), end=AT + step * HOUR / 2)
+
+    (one,) = seen([lost])
+    gone, back = {**one, "gone": AT + HOUR / 2}, {**one, "back": AT + HOUR}
+    loop = [*seen([kept]), gone, gone, back, {**back, "back": AT + 3 * HOUR / 2}]
+    runs = [(1, AT + HOUR / 2, AT + HOUR), (1, AT, AT + 3 * HOUR / 2)]
+    assert wrong(fresh(version), loop, edges([kept, lost, *runs], AT + 3 * HOUR)) == []
+
+
 def test_equal_rows_count_each_and_a_run_over_the_same_stores_none_twice(cast, sources):
     row = (1, AT - HOUR / 2, AT - HOUR / 2, 0.5, 7)
     write_rows(sources, [row, row, row])

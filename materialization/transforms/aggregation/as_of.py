@@ -157,11 +157,17 @@ def _counted_sql(keys: str, same: str, timing: Timing) -> str:
     """Return how often each event was there from when until when; of ``events`` some are gone.
 
     Which of several that are the same is gone does not matter but for since when they were known,
-    which ranks those of one time: they count as known as the last of them was.
+    which ranks those of one time: they count as known as the last of them was. One that was gone
+    and came back keeps its rank: only what makes them more than they ever were is new.
     """
     moment = "e" if timing is Timing.EVENT else "greatest(e, c)"
+    known = f"OVER (PARTITION BY {same} ORDER BY c"
+    before = f"{known} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    at_once = f"SELECT {same}, c, sum(n) AS n FROM events GROUP BY ALL"
+    there = f"SELECT *, sum(n) {known}) AS there FROM ({at_once})"
+    most = f"SELECT *, there > coalesce(max(there) {before}, 0) AS is_new FROM ({there})"
     moments = (
-        f"SELECT {same}, {moment} AS v, max(c) FILTER (n > 0) AS c, sum(n) AS n FROM events "
+        f"SELECT {same}, {moment} AS v, max(c) FILTER (is_new) AS c, sum(n) AS n FROM ({most}) "
         "GROUP BY ALL"
     )
     changed = f"(PARTITION BY {same} ORDER BY v)"

@@ -122,6 +122,8 @@ def new_events_sql(job: ComputeJob, keeping: Keeping, aggregates: Aggregates, re
 
     ``reach`` is the condition on ``e`` for the rows that ``raw`` was to have. Rows are the same by
     keys, event and arguments: a source that says of a row anew when it was known has the same row.
+    One that was gone and is there again counts from this run on, whatever the source says of it:
+    for the time before it went it counts already.
     """
     spec, columns = job.spec, kept_columns(aggregates)
     known = " AND ".join(f"k{i} IS NOT NULL" for i, _ in enumerate(spec.join_keys))
@@ -137,29 +139,32 @@ def new_events_sql(job: ComputeJob, keeping: Keeping, aggregates: Aggregates, re
     stored = ", ".join(
         [
             *(f"{identifier(key.name)} AS k{i}" for i, key in enumerate(spec.join_keys)),
-            f"epoch_us({EVENT}) AS e, {COUNT} AS n{values}",
+            f"epoch_us({EVENT}) AS e, epoch_us({CREATED}) AS c, {COUNT} AS n{values}",
         ]
     )
     had = f"SELECT {stored} FROM {stored_rows(keeping.files)} WHERE {until}"
     both = (
-        f"SELECT {same}, 1 AS given, 0 AS had FROM ({given}) UNION ALL "
-        f"SELECT {same}, 0 AS given, n AS had FROM ({had}) WHERE {reach}"
+        f"SELECT {same}, 1 AS given, 0 AS had, NULL AS lost FROM ({given}) UNION ALL "
+        f"SELECT {same}, 0 AS given, n AS had, CASE WHEN n < 0 THEN c END AS lost "
+        f"FROM ({had}) WHERE {reach}"
     )
     groups = (
-        f"SELECT {same}, sum(given) AS given, sum(had) AS had FROM ({both}) GROUP BY ALL "
+        f"SELECT {same}, sum(given) AS given, sum(had) AS had, max(lost) AS lost, "
+        f"sum(greatest(had, 0)) AS ever FROM ({both}) GROUP BY ALL "
         "HAVING sum(given) <> sum(had)"
     )
     alike = " AND ".join(
         f"g.{name.strip()} IS NOT DISTINCT FROM r.{name.strip()}" for name in same.split(",")
     )
     numbered = (
-        f"SELECT r.*, g.had, row_number() OVER (PARTITION BY {_of('r', same)} ORDER BY r.c) "
-        "AS place "
+        "SELECT r.*, g.had, g.ever, g.lost, "
+        f"row_number() OVER (PARTITION BY {_of('r', same)} ORDER BY r.c) AS place "
         f"FROM ({given}) AS r JOIN ({groups}) AS g ON {alike} WHERE g.given > g.had"
     )
+    again = f"CASE WHEN place <= ever AND c < lost THEN {to_us(keeping.arrived)} ELSE c END"
     changes = (
-        f"SELECT {keys}, e, c, count(*) AS n{values} FROM ({numbered}) WHERE place > had "
-        "GROUP BY ALL"
+        f"SELECT {keys}, e, {again} AS c, count(*) AS n{values} FROM ({numbered}) "
+        "WHERE place > had GROUP BY ALL"
     )
     parts = [_stored(spec, columns, changes, created)]
     if keeping.tells_gone:
