@@ -18,6 +18,7 @@ from materialization.stores.own_folders import unwritable
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from io import BufferedReader
 
 
@@ -64,6 +65,13 @@ class FileKeeper(Protocol):
         """Remove a file; gone already is fine."""
         ...
 
+    def unchanged_since(self, instant: datetime) -> list[str]:
+        """Return the names of all files that nobody wrote to since, drafts among them.
+
+        :raises KeptFileUnavailable: they cannot be looked at.
+        """
+        ...
+
 
 class LocalFileKeeper:
     """Files in folders under ``root``; see ``FileKeeper`` for what each method promises."""
@@ -105,3 +113,17 @@ class LocalFileKeeper:
         place.unlink(missing_ok=True)
         with suppress(OSError):  # others of its folder are there
             place.parent.rmdir()
+
+    def unchanged_since(self, instant: datetime) -> list[str]:
+        if not self._root.exists():
+            return []
+        try:
+            return [
+                f"{folder.name}/{file.name}"
+                for folder in os.scandir(self._root)
+                if folder.is_dir(follow_symlinks=False)
+                for file in os.scandir(folder)
+                if file.stat(follow_symlinks=False).st_mtime < instant.timestamp()
+            ]
+        except OSError as exc:
+            raise KeptFileUnavailable(f"{self._root} cannot be read: {exc.strerror}.") from exc

@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 
 from lib.errors import Conflict
 from materialization.stores.kept_files import KeptFileUnavailable
+from serving.choices import WorkStatus
 from serving.historical.plain_columns import first_line, plain
 from serving.historical.typed_columns import BadEntityFrame
+from serving.models import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from materialization.stores.kept_files import FileKeeper, Kept
-    from serving.models import Dataset
 
 
 class DatasetDamaged(Conflict):
@@ -72,11 +74,43 @@ def read_rows(keeper: FileKeeper, dataset: Dataset) -> pa.Table:
     return _read(keeper, rows_name(dataset))
 
 
-def remove_files(keeper: FileKeeper, dataset: Dataset) -> None:
-    """Remove all that may be there of a dataset that never came to be."""
-    for attempt in range(1, dataset.attempt + 1):
-        keeper.remove(f"{dataset.uid}/rows-{attempt}.parquet")
-    keeper.remove(frame_name(dataset.uid))
+def needed_names(dataset: Dataset) -> frozenset[str]:
+    """Return the files that a dataset which is over needs: of one that failed, none."""
+    if dataset.status != WorkStatus.DONE:
+        return frozenset()
+    return frozenset({frame_name(dataset.uid), rows_name(dataset)})
+
+
+def remove_others(keeper: FileKeeper, dataset: Dataset) -> None:
+    """Remove what attempts wrote of a dataset that is over, but for what it needs."""
+    written = [f"{dataset.uid}/rows-{each}.parquet" for each in range(1, dataset.attempt + 1)]
+    for name in {*written, frame_name(dataset.uid)} - needed_names(dataset):
+        keeper.remove(name)
+
+
+def remove_unneeded(keeper: FileKeeper, *, before: datetime) -> None:
+    """Remove files that no row names, and nobody has written to since ``before``.
+
+    Of what is under way everything stays; else drafts of workers that died go, and what was written
+    by one that had lost the dataset. Of a dataset that this database does not know a lone frame
+    goes, whose asking failed; rows never do: the store may be another database's.
+    """
+    names = keeper.unchanged_since(before)
+    rows = Dataset.objects.only("uid", "status", "written_by")
+    found = {dataset.uid: dataset for dataset in rows} if names else {}
+    with_rows = {_uid_of(name) for name in names if "/rows-" in name}
+    for name in names:
+        dataset = found.get(_uid_of(name))
+        if dataset is None:
+            is_needed = _uid_of(name) in with_rows
+        else:
+            is_needed = dataset.is_live or name in needed_names(dataset)
+        if not is_needed:
+            keeper.remove(name)
+
+
+def _uid_of(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _write(keeper: FileKeeper, name: str, table: pa.Table) -> Kept:

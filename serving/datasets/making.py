@@ -11,27 +11,24 @@ import msgspec
 from django.db import transaction
 
 from lib.errors import Forbidden
-from materialization.models import FileHold
-from materialization.queries import table_at
-from materialization.stores.offline_protocol import name_in_table
 from registry import access, audit
 from registry.choices import Right
 from serving.choices import WorkStatus
-from serving.datasets.files import remove_files, write_rows
+from serving.datasets.files import remove_others, write_rows
+from serving.datasets.holding import hold_files, let_go
 from serving.datasets.joining import join_again, parts_of
 from serving.datasets.manifest import Made, hash_of, make_manifest
-from serving.datasets.working import perform
-from serving.models import Dataset, DatasetPart
+from serving.datasets.working import perform, require_owned
+from serving.models import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from materialization.quality.profiles import Profile
-    from materialization.stores.offline_protocol import OfflineStore
-    from registry.models import FeatureTable, FeatureViewVersion
     from registry.spec.model import FeatureSpec
     from serving.datasets.joining import Stores
+    from serving.models import DatasetPart
 
 
 class AskerShutOut(Forbidden):
@@ -56,8 +53,9 @@ def _made(dataset: Dataset, stores: Stores, clock: Callable[[], datetime]) -> di
     """Return what the row of a dataset says once its files are written."""
     parts = parts_of(dataset)
     _require_still(dataset, parts)
-    _hold_files(dataset, parts, stores.offline, at=clock())
+    hold_files(dataset, parts, stores.offline, at=clock())
     answer = join_again(dataset, parts, stores)
+    require_owned(dataset)
     dataset.written_by = dataset.attempt
     profiled: list[Profile] = []
 
@@ -97,49 +95,12 @@ def _require_still(dataset: Dataset, parts: Sequence[DatasetPart]) -> None:
         access.require(dataset.requested_by, Right.READ_OFFLINE, part.version.feature_view)
 
 
-def _hold_files(
-    dataset: Dataset, parts: Sequence[DatasetPart], store: OfflineStore, *, at: datetime
-) -> None:
-    """Have each table's files as they are now stay, unless an earlier attempt had.
-
-    :raises OfflineStoreBehind: the store has not what was stored.
-    """
-    held: dict[int, FileHold] = {}
-    for part in parts:
-        table = part.version.table
-        if table is None or part.hold is not None:
-            continue
-        if table.pk not in held:
-            held[table.pk] = _hold(dataset, part.version, table, store, at)
-        part.hold = held[table.pk]
-        DatasetPart.objects.filter(pk=part.pk, hold=None).update(hold=part.hold)
-
-
-def _hold(
-    dataset: Dataset,
-    version: FeatureViewVersion,
-    table: FeatureTable,
-    store: OfflineStore,
-    at: datetime,
-) -> FileHold:
-    place = table_at(table)
-    snapshot = store.snapshot(place)
-    names = [name_in_table(file) for file in snapshot.read_by(version.spec)]
-    states = store.file_states(place, names)
-    return FileHold.objects.create(
-        table=table,
-        stored_version=snapshot.version,
-        stored_as=snapshot.identity,
-        files=[
-            {"name": state.name, "size": state.size, "sha256": state.sha256} for state in states
-        ],
-        held_for=f"dataset {dataset} of {dataset.project.name}",
-        held_at=at,
-    )
-
-
 def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
-    """Note what came of a dataset; of one that failed nothing is kept but its row."""
+    """Note what came of a dataset; of one that failed nothing is kept but its row.
+
+    What attempts before this one wrote goes in each case.
+    """
+    transaction.on_commit(lambda: remove_others(stores.keeper, dataset))
     if dataset.status == WorkStatus.DONE:
         audit.record(
             actor=dataset.requested_by,
@@ -154,11 +115,3 @@ def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
     audit.record(
         actor=dataset.requested_by, verb="dataset.failed", subject=dataset, data=data, at=at
     )
-    transaction.on_commit(lambda: remove_files(stores.keeper, dataset))
-
-
-def let_go(dataset: Dataset) -> None:
-    """End the holds of a dataset that does not need the files any more."""
-    holds = list(dataset.parts.exclude(hold=None).values_list("hold", flat=True))
-    dataset.parts.update(hold=None)
-    FileHold.objects.filter(pk__in=holds).delete()

@@ -1,13 +1,16 @@
-"""What a sweep sees to of datasets: workers that died, and messages that were lost."""
+"""What a sweep sees to of datasets: workers that died, messages that were lost, what is left."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from materialization.edges import dataset_files
 from materialization.requests.lost import is_unheard, lease_is_over
 from serving.choices import LIVE_WORK, WorkStatus
-from serving.datasets import asking, checks, making, verifying
+from serving.datasets import asking, checks, holding, making, verifying
 from serving.datasets.edges import dataset_stores
+from serving.datasets.files import remove_unneeded
 from serving.datasets.working import MOST_ATTEMPTS, end, failed
 from serving.models import Dataset, DatasetCheck
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
+
+#: How long a file may be there before the row that names it is.
+WRITTEN_WITHIN = timedelta(days=1)
 
 
 def see_to_datasets(*, at: datetime) -> None:
@@ -28,6 +34,12 @@ def see_to_checks(*, at: datetime) -> None:
     """Queue again the checks that a worker died over, and wake one for those that wait."""
     rows = DatasetCheck.objects.select_related("dataset__project", "requested_by")
     _see_to(rows, wake=checks.wake, tell=verifying.tell, at=at)
+
+
+def tidy_up(*, at: datetime) -> None:
+    """Let go what no dataset has any more: holds, and files that were written in vain."""
+    holding.end_orphans()
+    remove_unneeded(dataset_files(), before=at - WRITTEN_WITHIN)
 
 
 def _tell_dataset(dataset: Dataset, at: datetime) -> None:
@@ -57,4 +69,4 @@ def _see_to(
 
 
 #: What a sweep sees to, in order.
-DUTIES = (see_to_datasets, see_to_checks)
+DUTIES = (see_to_datasets, see_to_checks, tidy_up)

@@ -75,6 +75,15 @@ def perform(
         end(claimed, Ended(WorkStatus.DONE, columns), clock(), tell=tell)
 
 
+def require_owned(row: Work) -> None:
+    """Return if this attempt has the work; until the transaction ends no other is given it.
+
+    :raises LeaseLost: another attempt has it, or it is over.
+    """
+    if not row.owned().update(attempt=row.attempt):
+        raise LeaseLost("another attempt has it")
+
+
 def failed(said: str, code: str) -> Ended:
     return Ended(WorkStatus.FAILED, {"error": said, "error_code": code})
 

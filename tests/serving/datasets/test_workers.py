@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
+from django.utils import timezone
 
 from materialization.models import FileHold
 from materialization.requests.sweep import sweep
+from materialization.stores.offline import DeltaOfflineStore
 from registry.models import AuditEntry
 from serving import tasks
 from serving.choices import WorkStatus
@@ -122,3 +125,124 @@ def test_of_two_workers_one_makes_it(asked):
 
     after = Dataset.objects.get()
     assert (after.attempt, after.finished_at) == (1, before.finished_at)
+
+
+def lost_meanwhile(monkeypatch, drivers, *, then):
+    """Have the first worker that looks at the files' bytes lose the dataset while it does."""
+    states = DeltaOfflineStore.file_states
+    seen: list[list[dict[str, str]]] = []
+
+    def slow(self, at, names):
+        if not seen:
+            seen.append(FileHold.objects.get().files)
+            row = {"driver_id": 1001, "event": NOON + timedelta(minutes=1), "avg_daily_trips": 9}
+            commit(drivers, [row], sequence=2)
+            then()
+        return states(self, at, names)
+
+    monkeypatch.setattr(DeltaOfflineStore, "file_states", slow)
+    return seen
+
+
+def test_two_workers_of_one_dataset_read_the_files_that_the_first_held(
+    asked, drivers, monkeypatch, caplog
+):
+    def next_attempt():
+        died(asked, attempt=1, at=NOON)
+        Dataset.objects.update(status=WorkStatus.QUEUED)
+        assert make(NOON + HOUR, worker="w2").status == "done"
+
+    seen = lost_meanwhile(monkeypatch, drivers, then=next_attempt)
+    make(NOON)
+
+    dataset, hold = Dataset.objects.get(), FileHold.objects.get()
+    assert len(seen[0]) == 1  # held before a byte was read
+    assert (dataset.attempt, dataset.written_by) == (2, 2)
+    assert dataset.manifest["views"][0]["files"] == hold.files
+    assert [part.hold for part in dataset.parts.all()] == [hold]
+    assert "another attempt has it" in caplog.text
+    assert "unexpected" not in caplog.text
+
+
+def test_a_worker_that_comes_back_after_its_dataset_failed_holds_nothing(
+    asked, drivers, monkeypatch
+):
+    def given_up():
+        died(asked, attempt=3, at=NOON)
+        swept(NOON + HOUR)
+
+    lost_meanwhile(monkeypatch, drivers, then=given_up)
+    make(NOON)
+
+    assert Dataset.objects.get().error_code == "worker_died"
+    assert FileHold.objects.count() == 0
+    assert kept_files() == []
+
+
+def test_a_file_that_went_before_it_was_held_has_the_next_attempt_look_again(
+    asked, drivers, monkeypatch
+):
+    states = DeltaOfflineStore.file_states
+    gone = iter([True])
+
+    def lost(self, at, names):
+        return states(self, at, ["gone.parquet"] if next(gone, False) else names)
+
+    monkeypatch.setattr(DeltaOfflineStore, "file_states", lost)
+
+    assert make(NOON).status == "queued"
+    assert FileHold.objects.count() == 0
+    assert make(NOON + HOUR).status == "done"
+
+
+def test_a_hold_that_no_dataset_has_is_ended(asked, drivers):
+    make(NOON)
+    had = FileHold.objects.get()
+    FileHold.objects.create(
+        table=drivers.table, stored_version=0, held_for="dataset lost@1 of rides", held_at=NOON
+    )
+
+    swept(NOON + HOUR)
+
+    assert list(FileHold.objects.all()) == [had]
+
+
+def test_what_a_worker_that_died_wrote_goes_once_another_made_it(asked):
+    make(NOON)
+    died(asked, attempt=1, at=NOON)
+    Dataset.objects.update(status=WorkStatus.QUEUED)
+
+    make(NOON + HOUR, worker="w2")
+
+    assert kept_files() == ["frame.parquet", "rows-2.parquet"]
+
+
+def test_files_that_no_row_names_are_swept_after_a_day(asked):
+    make(NOON)
+    root = settings.OFFLINE_STORE / "_datasets"
+    of_it, alone, others = root / asked.uid, root / ("ab" * 16), root / ("cd" * 16)
+    in_vain = [of_it / "rows-7.parquet", of_it / ".rows-1.parquet.ab12", alone / "frame.parquet"]
+    of_another_database = [others / "frame.parquet", others / "rows-1.parquet"]
+    for file in (*in_vain, *of_another_database):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"x")
+
+    swept(timezone.now())
+    assert all(file.exists() for file in in_vain)  # their rows may be on their way
+    swept(timezone.now() + timedelta(days=2))
+
+    assert [file for file in in_vain if file.exists()] == []
+    assert not alone.exists()
+    assert all(file.exists() for file in of_another_database)
+    assert sorted(each.name for each in of_it.iterdir()) == ["frame.parquet", "rows-1.parquet"]
+
+
+def test_of_what_waits_nothing_is_swept(asked, sent):
+    swept(timezone.now() + timedelta(days=2))
+
+    assert make(timezone.now()).status == "done"
+
+
+def kept_files() -> list[str]:
+    root = settings.OFFLINE_STORE / "_datasets"
+    return sorted(file.name for folder in root.iterdir() for file in folder.iterdir())
