@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from lib.instants import to_us
 from materialization.compute import child
 from materialization.compute.as_of_answers import as_of_answer
-from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql
+from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql, key_names
 from materialization.compute.fitted import none_fitted, with_fitted
 from materialization.compute.jobs import Events, LookJob
 from materialization.compute.join_answers import join_answer
@@ -245,33 +245,39 @@ class DuckDBEngine:
         schema = question.answer_schema
         if not any(view.files for view in question.views):
             return schema.empty_table()
+        names = [*key_names(question), EVENT]
         with self._session() as session, own_failures("finding all entities", LESS):
             if question.instants is not None:
                 at = pa.array([to_us(instant) for instant in question.instants], pa.int64())
                 session.register(INSTANTS, pa.table({AT: at}))
             if question.after is not None:
                 at = question.after[EVENT].cast(pa.int64())
-                session.register(AFTER, question.after.append_column(AT, at))
-            return self._spooled(session.sql(entities_sql(question)), schema)
+                session.register(AFTER, question.after.rename_columns(names).append_column(AT, at))
+            own = pa.schema([field.with_name(n) for field, n in zip(schema, names, strict=True)])
+            found = self._spooled(session.sql(entities_sql(question)), own)
+        return found.rename_columns(schema.names)
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
-        # One session for all: opening DuckDB takes tens of milliseconds.
-        with (
-            self._session() as session,
-            own_failures("the training set", "ask for fewer rows or features"),
-        ):
+        with own_failures("the training set", "ask for fewer rows or features"):
+            joined = iter(self._joined([each for each in questions if each.events is None]))
             return [
-                join_answer(session, question, spool=self._spooled)
-                if question.events is None
-                else self._as_of(question)
+                next(joined) if question.events is None else self._as_of(question)
                 for question in questions
             ]
+
+    def _joined(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
+        if not questions:
+            return []
+        # One session for all: opening DuckDB takes tens of milliseconds.
+        with self._session() as session:
+            return [join_answer(session, each, spool=self._spooled) for each in questions]
 
     def _as_of(self, question: JoinQuestion) -> JoinAnswer:
         # Expressions of definitions are computed in it: it can read the events and nothing else.
         with self._session(only=question.events) as session:
             register(session)
-            return as_of_answer(session, question, slice_rows=self._limits.slice_rows)
+            slice_rows = self._limits.slice_rows
+            return as_of_answer(session, question, slice_rows=slice_rows, spool=self._spooled)
 
     def _spooled(self, found: duckdb.DuckDBPyRelation, schema: pa.Schema) -> pa.Table:
         limits = self._limits

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.instants import MICROSECOND, to_us
-from lib.sql_text import identifier
+from lib.sql_text import identifier, key_list
 from materialization.compute.questions import Timing
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.stores.columns import CREATED, EVENT
@@ -31,9 +31,12 @@ def entities_sql(question: EntitiesQuestion) -> str:
     Input:  ``asked_instants`` (``__at``) where the question has instants; ``after_row`` (one row:
             ``__at``, the keys) where it goes on after one. One view has files at least.
     Output: the keys, then ``event_timestamp``.
+
+    Keys are ``k0…`` throughout: what a request calls them may be one name to an engine, which
+    folds case, or one of ours.
     """
-    keys = [identifier(name) for name in question.keys.names]
-    order = [AT, *keys]
+    keys = key_list(question.keys)
+    order = [AT, *key_names(question)]
     found = "\nUNION ALL\n".join(
         _found(view, question, keys) for view in question.views if view.files
     )
@@ -41,18 +44,23 @@ def entities_sql(question: EntitiesQuestion) -> str:
     if question.after is not None:
         rows += f", {AFTER} a WHERE row({_of('f', order)}) > row({_of('a', order)})"
     return (
-        f"SELECT {', '.join(keys)}, make_timestamptz({AT}) AS {EVENT}\nFROM ({rows})\n"
+        f"SELECT {keys}, make_timestamptz({AT}) AS {EVENT}\nFROM ({rows})\n"
         f"ORDER BY {', '.join(order)} LIMIT {question.at_most:d}"
     )
+
+
+def key_names(question: EntitiesQuestion) -> list[str]:
+    """Return what the SQL calls the keys, in the question's order."""
+    return [f"k{place}" for place, _ in enumerate(question.keys)]
 
 
 def _of(alias: str, names: Sequence[str]) -> str:
     return ", ".join(f"{alias}.{name}" for name in names)
 
 
-def _found(view: StoredEntities, question: EntitiesQuestion, keys: Sequence[str]) -> str:
+def _found(view: StoredEntities, question: EntitiesQuestion, names: str) -> str:
     """Return SQL for the keys and instants that one view has something to say of."""
-    names, spans = ", ".join(keys), _spans(view, question)
+    spans = _spans(view, question)
     if question.instants is None:
         return f"SELECT {names}, {_SINCE} AS {AT} FROM ({spans})"
     if view.spec.ttl is None:  # from the first row on for ever
@@ -104,11 +112,12 @@ def _spans(view: StoredEntities, question: EntitiesQuestion) -> str:
         conditions += [f"{EVENT} >= make_timestamptz({first - ttl})", f"{since} <= {until}"]
     if question.instants is None:
         conditions.append(f"{since} >= {first}")
+    columns = {view.key_columns.get(key.name, key.name): key.name for key in view.spec.join_keys}
     keys = ", ".join(
-        f"{identifier(key.name)} AS {identifier(view.key_columns.get(key.name, key.name))}"
-        for key in view.spec.join_keys
+        f"s.{identifier(columns[name])} AS {own}"
+        for name, own in zip(question.keys.names, key_names(question), strict=True)
     )
     return (
         f"SELECT {keys}, {since} AS {_SINCE}, {until} AS {_UNTIL}"
-        f" FROM {stored_rows(view.files)} WHERE {' AND '.join(conditions)}"
+        f" FROM {stored_rows(view.files)} s WHERE {' AND '.join(conditions)}"
     )

@@ -33,6 +33,9 @@ from tests.oracle import beginnings, entities
 
 #: What the answer calls the keys, which the two views list in different order.
 CALLED = {"left": "from", "right": "__to"}
+#: Pairs of which an engine that folds case, or names columns of its own, may make others.
+ODD_NAMES = [("x", "X"), ("__at", "__AT"), ("__since", "__until"), ("k1", "k0"),
+             ("Event_Timestamp", "__island"), ("right", "left"), ("", 'a "b"')]  # fmt: skip
 KEYS = pa.schema([("from", pa.string()), ("__to", pa.string())])
 
 
@@ -134,6 +137,24 @@ def test_keys_may_be_called_as_the_question_calls_its_own_columns(engine, folder
 
     assert found.schema.names == ["since", "at", "event_timestamp"]
     assert found["since"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("called", ODD_NAMES)
+def test_keys_may_be_called_what_an_engine_takes_for_other_names(engine, folder, called):
+    rows = [row(NOON, left=left, right=right) for left in "ab" for right in "xy"]
+    view = stored(folder, "folded", rows, ["left", "right"], None)
+    view = view._replace(key_columns=dict(zip(["right", "left"], called, strict=True)))
+    keys = pa.schema([(name, pa.string()) for name in called])
+    question = EntitiesQuestion((view, view), keys, (NOON, NOON), (NOON,), 3)
+
+    first = engine.entity_rows(question)
+    second = engine.entity_rows(question._replace(after=first.slice(2)))
+
+    assert first.schema.names == second.schema.names == [*called, "event_timestamp"]
+    found = [list(each.to_pydict().values())[:2] for each in (first, second)]
+    assert found == [[["x", "x", "y"], ["a", "b", "a"]], [["y"], ["b"]]]
+    between = engine.entity_rows(question._replace(instants=None, at_most=9))
+    assert between.num_rows == 4
 
 
 def test_where_nothing_is_stored_there_is_nobody(engine):

@@ -272,3 +272,23 @@ def _stamps(chance, n):
     late = timedelta(minutes=chance.choice([0, 0, 10, 300]))
     stamps = {"event_timestamp": event, "created_timestamp": event + late, "__sequence": 1}
     return {**stamps, "event": event, "created": event + late}
+
+
+@pytest.mark.parametrize("called", [("x", "X"), ("__at", "__since"), ("Event_Timestamp", "k0")])
+def test_keys_keep_the_names_a_request_gives_them(client, token, cast, called):
+    rows = [
+        {"start": "a", "goal": goal, "event": NOON - HOUR, "km": n} for n, goal in enumerate("bc")
+    ]
+    stored_view(cast, rows, at=NOON, text=ROUTES)
+    start, goal = called
+    views = {"route_stats": {"join_keys": {"start": start, "goal": goal}}}
+    asked = {"at": text(NOON), "limit": 1}
+    sent = {"features": ["route_stats:km"], "views": views, "all_entities": asked}
+
+    first = ask(client, token, sent)
+    after = first.json()["metadata"]["next"]
+    second = ask(client, token, {**sent, "all_entities": {**asked, "after": after}})
+
+    times = {"event_timestamp": [text(NOON)]}
+    assert answer(first) == {start: ["a"], goal: ["b"], **times, "km": [0]}
+    assert answer(second) == {start: ["a"], goal: ["c"], **times, "km": [1]}
