@@ -17,32 +17,35 @@ from materialization.compute.questions import JoinAnswer
 from materialization.transforms.aggregation.as_of import as_of_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import duckdb
 
     from materialization.compute.questions import JoinQuestion
 
+    Spool = Callable[[duckdb.DuckDBPyRelation, pa.Schema], pa.Table]
+
 
 def as_of_answer(
-    session: duckdb.DuckDBPyConnection, question: JoinQuestion, *, slice_rows: int
+    session: duckdb.DuckDBPyConnection, question: JoinQuestion, *, slice_rows: int, spool: Spool
 ) -> JoinAnswer:
-    """Answer a question with ``events``; ``differing`` counts rows whose values differ."""
-    rows = question.entity_rows
+    """Answer a question with ``events``; ``spool`` brings found rows out of the session.
+
+    ``differing`` counts rows whose values differ.
+    """
+    rows, schema = question.entity_rows, question.answer_schema
     if not question.events or not rows.num_rows:
         return question.nothing()
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
     session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
-    found = _found(session, question, slice_rows)
+    found = spool(session.sql(as_of_sql(session, question, slice_rows=slice_rows)), schema)
     if not question.explain:
         return JoinAnswer(found)
     session.register("one", found)
     other = question._replace(timing=question.timing.other)
-    session.register("other", _found(session, other, slice_rows))
+    sql = as_of_sql(session, other, slice_rows=slice_rows)
+    session.register("other", spool(session.sql(sql), schema))
     return JoinAnswer(found, _differing(session, found.column_names))
-
-
-def _found(session: duckdb.DuckDBPyConnection, question: JoinQuestion, slice_rows: int) -> pa.Table:
-    sql = as_of_sql(session, question, slice_rows=slice_rows)
-    return session.sql(sql).to_arrow_table().drop_columns([ROW]).cast(question.answer_schema)
 
 
 def _differing(session: duckdb.DuckDBPyConnection, names: list[str]) -> int:

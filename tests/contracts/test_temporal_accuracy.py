@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from materialization.compute.questions import Timing
+from materialization.errors import EngineLimitExceeded
 from materialization.transforms.aggregation.functions import FUNCTIONS
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import FeatureSpec
@@ -203,3 +204,15 @@ def test_rows_that_come_back_count_until_they_were_gone_and_from_then_on(name, d
         now = [(key, BASE + 7 * HOUR) for key in KEYS]
         for timing in Timing:
             assert wrong(events, stored, now, outputs, timing=timing) == []
+
+
+def test_an_answer_lies_on_the_disk_within_its_limit(tmp_path):
+    events = Events(view("count")[0], tmp_path)
+    events.store([ANCHOR], is_first=True)
+    asked = [(("1", "2"), BASE + n * US) for n in range(100_000)]
+    whole = events.ask(asked).rows
+    assert whole["x_count_3h"].to_pylist() == [0] * len(asked)
+
+    events.limits = replace(events.limits, temp_limit_mb=1)
+    with pytest.raises(EngineLimitExceeded, match="more than 1 MB of the server's disk"):
+        events.ask(asked)

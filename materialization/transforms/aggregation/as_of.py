@@ -53,7 +53,7 @@ def as_of_sql(
 ) -> str:
     """Make the tables that answer a question with ``events``; return the query of its rows.
 
-    It gives what ``point_in_time_sql`` gives, and ``__row``. An entity is found where an event of
+    It gives what ``point_in_time_sql`` gives. An entity is found where an event of
     it was visible by then, in time for the longest window, and lies no further back than that and
     the TTL; without a TTL however far. Its stamp is the entity row's own time: its values are as of
     that. ``register`` has to have been called.
@@ -296,7 +296,7 @@ def _answer_sql(question: JoinQuestion) -> str:
     )
     found = f"CASE WHEN answers.kid IS NOT NULL THEN q.{EVENT} END AS {FOUND_EVENT}"
     return (
-        f"SELECT q.{ROW}, {found}{values} FROM {ENTITY_ROWS} AS q "
+        f"SELECT {found}{values} FROM {ENTITY_ROWS} AS q "
         f"LEFT JOIN all_keys ON {_same_keys(question)} "
         f"LEFT JOIN asked ON asked.kid = all_keys.kid AND asked.t = epoch_us(q.{EVENT}) "
         "LEFT JOIN answers ON answers.kid = asked.kid AND answers.i = asked.i"
