@@ -160,6 +160,8 @@ HISTORICAL_MAX_ANSWER_MB = env_int("HISTORICAL_MAX_ANSWER_MB", 4096, minimum=1)
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of an entity frame in JSON, which takes many times as much memory while it is read.
 HISTORICAL_MAX_JSON_BYTES = env_int("HISTORICAL_MAX_JSON_BYTES", 64 * 1024 * 1024, minimum=1)
+# Datasets one project keeps, each with the files that it was read from.
+DATASETS_MAX_KEPT = env_int("DATASETS_MAX_KEPT", 1_000, minimum=1)
 # Bytes of one definitions upload.
 DEFINITIONS_MAX_BYTES = env_int("DEFINITIONS_MAX_BYTES", 4 * 1024 * 1024, minimum=1)
 # Objects of one definitions upload: they are registered in one transaction.

@@ -34,6 +34,11 @@ def historical_limits() -> ReadLimits:
     )
 
 
+def most_datasets() -> int:
+    """Return how many datasets one project keeps."""
+    return settings.DATASETS_MAX_KEPT
+
+
 class AnswerLimits(NamedTuple):
     """Where answers are written until they are sent, and how large one may be."""
 

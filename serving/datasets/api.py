@@ -34,7 +34,7 @@ from serving.datasets.disclosure import (
 )
 from serving.datasets.reading import datasets_of, get_dataset, open_rows, require_made
 from serving.datasets.request import PARAMETERS, parse_body, parse_parameters
-from serving.edges import historical_limits
+from serving.edges import historical_limits, most_datasets
 from serving.historical.api import frame_body, frame_type, refuse_query
 from serving.historical.media_types import JSON, PARQUET
 from serving.models import DatasetCheck
@@ -97,6 +97,7 @@ class DatasetsAPI(API):
             actor=access.acting_user(request),
             keeper=dataset_files(),
             limits=historical_limits(),
+            most_kept=most_datasets(),
             at=database_now(),
         )
         return Response(dataset_output(made), status=202)

@@ -16,7 +16,7 @@ from lib.commits import once_committed
 from lib.errors import Conflict
 from registry import audit
 from serving import tasks
-from serving.choices import LIVE_WORK
+from serving.choices import LIVE_WORK, WorkStatus
 from serving.datasets.files import frame_name, write_frame
 from serving.datasets.splits import check_columns, stored
 from serving.historical.plan import plan_training_set
@@ -43,6 +43,10 @@ class TooManyDatasetsWaiting(Conflict):
     code = "too_many_datasets_waiting"
 
 
+class TooManyDatasets(Conflict):
+    code = "too_many_datasets"
+
+
 class DatasetVersionTaken(Conflict):
     code = "dataset_version_taken"
 
@@ -56,6 +60,7 @@ def create_dataset(
     actor: User,
     keeper: FileKeeper,
     limits: ReadLimits,
+    most_kept: int,
     at: datetime,
 ) -> Dataset:
     """Queue the next version of a dataset; ``body`` is the entity frame, unless the request has it.
@@ -64,14 +69,11 @@ def create_dataset(
 
     :raises NotFound, Forbidden, Gone, Unavailable, Invalid, TooLarge: as ``read_training_set``.
     :raises TooManyDatasetsWaiting: the project has ``MOST_WAITING`` already.
+    :raises TooManyDatasets: it keeps ``most_kept``.
     :raises DatasetVersionTaken: another version of this name was begun in the same moment.
     """
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
-    waiting = Dataset.objects.filter(project=project, status__in=LIVE_WORK).count()
-    if waiting >= MOST_WAITING:
-        raise TooManyDatasetsWaiting(
-            f"{waiting} datasets of {project} wait for a worker; ask again when some are made."
-        )
+    _require_room(project, most_kept)
     if request.all_entities is not None:
         raise BadRequest('a dataset is made of a frame: send "entities", or upload one.')
     frame = asked_frame(body, media_type, request=request, plan=plan, limits=limits).table
@@ -86,6 +88,23 @@ def create_dataset(
     except BaseException:
         keeper.remove(frame_name(uid))
         raise
+
+
+def _require_room(project: Project, most_kept: int) -> None:
+    """:raises TooManyDatasetsWaiting, TooManyDatasets: saying how many there are."""
+    mine = Dataset.objects.filter(project=project)
+    waiting = mine.filter(status__in=LIVE_WORK).count()
+    if waiting >= MOST_WAITING:
+        raise TooManyDatasetsWaiting(
+            f"{waiting} datasets of {project} wait for a worker; ask again when some are made."
+        )
+    kept = mine.exclude(status=WorkStatus.FAILED).count()
+    if kept >= most_kept:
+        raise TooManyDatasets(
+            f"{project} keeps {kept:,} datasets, each with the files it was read from; one project"
+            f" keeps at most {most_kept:,} (DATASETS_MAX_KEPT). Use one that is there, a training"
+            " set that is answered at once, or have the server's limit raised: datasets stay."
+        )
 
 
 def _stored(

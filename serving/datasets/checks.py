@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 
 from lib.commits import once_committed
+from lib.errors import Conflict
 from registry import access, audit
 from registry.choices import Right
 from serving import tasks
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from serving.models import Dataset
 
 
+#: How many checks of one project's datasets may wait: each reads all bytes of the tables again.
+MOST_WAITING = 20
+
+
+class TooManyChecksWaiting(Conflict):
+    code = "too_many_checks_waiting"
+
+
 def request_check(*, dataset: Dataset, actor: User, at: datetime) -> DatasetCheck:
     """Queue a check of a dataset; one that is under way is returned instead.
 
@@ -29,6 +38,7 @@ def request_check(*, dataset: Dataset, actor: User, at: datetime) -> DatasetChec
 
     :raises ActionNotPermitted: the actor may not read one of its views offline.
     :raises DatasetNotMade: there is nothing to compare with.
+    :raises TooManyChecksWaiting: the project has ``MOST_WAITING`` already.
     """
     for part in dataset.parts.select_related("version__feature_view__project"):
         access.require(actor, Right.READ_OFFLINE, part.version.feature_view)
@@ -36,6 +46,13 @@ def request_check(*, dataset: Dataset, actor: User, at: datetime) -> DatasetChec
     live = DatasetCheck.objects.filter(dataset=dataset, status__in=LIVE_WORK)
     if (under_way := live.first()) is not None:
         return under_way
+    project = dataset.project
+    waiting = DatasetCheck.objects.filter(dataset__project=project, status__in=LIVE_WORK).count()
+    if waiting >= MOST_WAITING:
+        raise TooManyChecksWaiting(
+            f"{waiting} checks of datasets of {project} wait for a worker; ask again when some are"
+            " over."
+        )
     try:
         with transaction.atomic():
             check = DatasetCheck.objects.create(

@@ -47,7 +47,7 @@ _PROBLEMS = {
     401: "no live token.",
     403: "the token's user lacks read_offline, or a grant.",
     404: "no such project, dataset, view, version or feature.",
-    409: "not made (yet), or too many wait.",
+    409: "not made (yet), or too many wait or are kept.",
     503: "a store does not answer; ask again.",
 }
 #: Decorates the view's ``post``.

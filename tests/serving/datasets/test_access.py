@@ -12,6 +12,7 @@ from registry.models import AuditEntry
 from registry.operations.lifecycle.releases import mark_table_ready, retire_version
 from registry.operations.people import grants, members, tokens
 from registry.operations.people.token_limits import Limits
+from serving.datasets import checks
 from serving.models import Dataset
 from tests import factories
 from tests.serving.datasets_world import URL, Caller, make, verify
@@ -177,3 +178,31 @@ def test_what_is_not_there_is_said_with_what_is(client, cast, made, path):
 
     assert response.status_code == 404
     assert "churn" in response.json()["detail"]
+
+
+def test_a_project_keeps_so_many_and_failed_ones_do_not_count(client, cast, made, settings):
+    settings.DATASETS_MAX_KEPT = 2
+    caller = Caller(client, cast.consumer)
+    assert caller.post(body=ASKED).status_code == 202
+
+    refused = caller.post(body=ASKED)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_datasets")
+    assert "rides keeps 2 datasets" in refused.json()["detail"]
+    assert "DATASETS_MAX_KEPT" in refused.json()["detail"]
+    Dataset.objects.filter(number=2).update(status="failed")
+    assert caller.post(body=ASKED).status_code == 202
+
+
+def test_so_many_checks_of_a_project_wait(client, cast, made, monkeypatch):
+    monkeypatch.setattr(checks, "MOST_WAITING", 1)
+    caller = Caller(client, cast.consumer)
+    caller.post(body=ASKED)
+    make(NOON + DAY)
+    first = caller.post("/churn/1/verify")
+
+    refused = caller.post("/churn/2/verify")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_checks_waiting")
+    # The one that is under way is given still.
+    assert caller.post("/churn/1/verify").json()["id"] == first.json()["id"]
