@@ -12,9 +12,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.choices import SENSITIVITY_ORDER, Sensitivity
+from registry.spec.encodes import decides
+from registry.spec.fingerprints import canonical_json
 from registry.spec.lineage import Origin, origins_of, row_columns
 from registry.spec.masks import edge_of, edges_of, mask_words, shared_name, tells_more
 from registry.spec.path_overlap import may_overlap
+from registry.spec.row_sql import columns_under
 from registry.spec.sql_lineage import EVERY
 
 if TYPE_CHECKING:
@@ -55,10 +58,10 @@ class MadeOf(NamedTuple):
     told_beside: frozenset[str]
     #: Views and features it is computed from.
     features: frozenset[tuple[str, str]]
-    #: What of them it tells only, the keys of what makes the values that are masked, and what
-    #: they say, with what is installed of it; empty: a column as it is.
+    #: What of them it tells only, and the keys of what makes the values that are masked.
     mask: Mask | None = None
     maker: str = ""
+    #: All that makes it of them, with what is installed of that; empty: a column as it is.
     made_by: str = ""
     #: How many whole numbers the edges of all buckets of its column leave alone with themselves.
     alone: int = 0
@@ -100,27 +103,56 @@ class MadeOf(NamedTuple):
         """Return whether nothing that the other is made of, and tells of it, is lacking here."""
         is_there = not other.tells_of or self.place.is_that_of(other.place)
         has_all = self.tells_of >= other.tells_of and self.features >= other.features
-        if self.mask is not None and self.made_by != other.made_by:
-            return False  # what a mask tells hangs on what it is laid over, and on which rows
+        if self.made_by and self.made_by != other.made_by:
+            return False  # a column itself tells all of it; what is made of it tells what it may
         return is_there and has_all and not tells_more(self.mask, other.mask)
 
 
 def made_of(spec: VersionSpec) -> Iterator[MadeOf]:
     """Yield what each feature of a version is made of, in its order."""
     origins, place, beside = origins_of(spec), place_of(spec), row_columns(spec)
+    makings = _makings(spec)
     for feature in spec.features:
         origin = origins.get(feature.name, Origin())
         references = frozenset((each.view, each.feature) for each in origin.features)
         parts = (_small(origin.columns), _small(origin.chosen_by | beside), references)
         made = MadeOf(feature.name, feature.sensitivity, place, *parts)
+        made = made._replace(made_by=makings[feature.name])
         if feature.mask is not None:
             made = made._replace(
                 mask=feature.mask,
                 maker=" and ".join(f"`{key}`" for key in spec.makers),
-                made_by=spec.made_by,
                 alone=_alone(feature, spec),
             )
         yield made
+
+
+def _makings(spec: VersionSpec) -> dict[str, str]:
+    """Return all that makes each feature of what it is made of; empty: it is a column itself.
+
+    Which rows there are counts where something is made of them, masks too.
+    """
+    own = {each.name: _making(each, spec) for each in spec.features}
+    found = {}
+    for feature in spec.features:
+        said = list(own[feature.name])
+        if feature.sql is not None:
+            said += [each for name in sorted(columns_under(feature.sql)) for each in own.get(name, ())]
+        is_made = bool(said) or feature.mask is not None or bool(spec.transform.maker)
+        found[feature.name] = "\n".join([*said, spec.made_by]) if is_made else ""
+    return found
+
+
+def _making(feature: FeatureSpec, spec: VersionSpec) -> list[str]:
+    """Return what a feature has of its own: its aggregate, expression and encoding."""
+    said = [] if feature.sql is None else [feature.sql]
+    if feature.sql is None and (
+        output := spec.view.aggregate_outputs().get(feature.source_column)
+    ):
+        said.append(f"{output.function} over {output.window} where {output.where or 'any'}")
+    if feature.encode is not None:
+        said.append(canonical_json(decides(feature.encode)))
+    return said
 
 
 def _alone(feature: FeatureSpec, spec: VersionSpec) -> int:

@@ -201,6 +201,52 @@ def test_what_was_lowered_is_not_settled_for_what_is_made_of_more(cast, restrict
     assert approval.approvals_required(submitted(cast, other)) == 2
 
 
+CODED = "{name: trips, column: avg_daily_trips, type: int64, encode: {steps: [%s]}}"
+RAW = f"{TRIPS} type: int32, sensitivity: internal}}"
+BANDS = CODED % "{step: bucketize, edges: [50]}"
+COUNTED = """aggregations:
+  - {column: avg_daily_trips, functions: [count, last], windows: [1d, 3d]}
+features:
+  - {name: trips, column: avg_daily_trips_count_3d, type: int64}
+  - {name: more, type: int64, sql: "trips + 1"}
+"""
+COUNTS = OTHER.replace(FEATURES, COUNTED)
+MADE = OTHER.replace(RAW, f"{TRIPS} type: bool}}") + SQL.format(
+    "avg_daily_trips > 9 AS avg_daily_trips", ""
+)
+#: What was agreed to be less sensitive, and what tells other things of the same column.
+SHED = {
+    "an encoding": (OTHER.replace(RAW, BANDS), OTHER.replace(RAW, CODED.replace(
+        ", encode: {steps: [%s]}", ""))),
+    "edges": (OTHER.replace(RAW, BANDS), OTHER.replace(RAW, BANDS.replace("[50]", "[50, 51]"))),
+    "an aggregate": (COUNTS, COUNTS.replace("trips_count_3d", "trips_last_3d")),
+    "a window": (COUNTS, COUNTS.replace("trips_count_3d", "trips_count_1d")),
+    "an expression": (COUNTS, COUNTS.replace("trips + 1", "trips + 2")),
+    "sql": (MADE, MADE.replace("> 9", "> 8")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SHED)
+def test_what_was_lowered_is_settled_as_it_was_made_alone(cast, restricted, what):
+    before, after = SHED[what]
+    assert agreed(cast, text(ENTITY, SOURCE, before)).packet["guard"]
+
+    words = submitted(cast, before.replace("owner: ", "owner: new-"))
+    assert (words.packet["guard"], approval.approvals_required(words)) == (False, 1)
+
+    other = submitted(cast, after)
+    assert (other.packet["guard"], approval.approvals_required(other)) == (True, 2)
+    assert "was approved as restricted in driver_hourly@1.0.0" in str(other.packet["reasons"])
+
+
+def test_what_is_made_of_a_column_that_was_lowered_itself_is_settled(cast, restricted):
+    agreed(cast, text(ENTITY, SOURCE, OTHER.replace(TRIPS, "{name: trips, column: avg_daily_trips,")))
+
+    coded = submitted(cast, OTHER.replace(RAW, BANDS))
+
+    assert (coded.packet["guard"], approval.approvals_required(coded)) == (False, 1)
+
+
 def test_what_was_never_approved_is_not_remembered(cast):
     submitted(cast, text(ENTITY, SOURCE, RESTRICTED))
 
