@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from registry.choices import SUBMITTED_STATES
 from registry.models import Fitting
 from registry.spec.encodes import decides
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 #: What of a version's data says which features there are, and not which rows.
 _OF_FEATURES = (
-    "features", "masks", "mask_key", "encodes", "fittings", "schema", "checks", "start",
+    "features", "masks", "mask_key", "encodes", "fittings", "checks", "start",
 )  # fmt: skip
 #: Of each step in order; of one that is not fitted nothing.
 Parameters = tuple[dict[str, Any], ...]
@@ -58,11 +60,12 @@ def _content(spec: VersionSpec, feature: FeatureSpec) -> dict[str, Any]:
     """Return what decides a feature's parameters, rows of the source aside."""
     if feature.encode is None:
         raise LookupError(f"{feature.name} has no encoding")
-    types = spec.schema.types if spec.schema else {}
-    rows = {key: said for key, said in data_content(spec).items() if key not in _OF_FEATURES}
-    own = {name: types.get(name) for name in feature.columns_read}
+    # Of this one alone: the types of the columns that another feature reads decide nothing of it.
+    alone = replace(spec, view=replace(spec.view, features=(feature,)))
+    rows = {key: said for key, said in data_content(alone).items() if key not in _OF_FEATURES}
     return rows | {
-        "join_keys": spec.join_keys, "columns": own, "encode": decides(feature.encode),
+        "join_keys": spec.join_keys, "columns": feature.columns_read,
+        "encode": decides(feature.encode),
     }  # fmt: skip
 
 

@@ -137,7 +137,9 @@ def _makings(spec: VersionSpec) -> dict[str, str]:
     for feature in spec.features:
         said = list(own[feature.name])
         if feature.sql is not None:
-            said += [each for name in sorted(columns_under(feature.sql)) for each in own.get(name, ())]
+            said += [
+                each for name in sorted(columns_under(feature.sql)) for each in own.get(name, ())
+            ]
         is_made = bool(said) or feature.mask is not None or bool(spec.transform.maker)
         found[feature.name] = "\n".join([*said, spec.made_by]) if is_made else ""
     return found
@@ -146,9 +148,7 @@ def _makings(spec: VersionSpec) -> dict[str, str]:
 def _making(feature: FeatureSpec, spec: VersionSpec) -> list[str]:
     """Return what a feature has of its own: its aggregate, expression and encoding."""
     said = [] if feature.sql is None else [feature.sql]
-    if feature.sql is None and (
-        output := spec.view.aggregate_outputs().get(feature.source_column)
-    ):
+    if feature.sql is None and (output := spec.view.aggregate_outputs().get(feature.source_column)):
         said.append(f"{output.function} over {output.window} where {output.where or 'any'}")
     if feature.encode is not None:
         said.append(canonical_json(decides(feature.encode)))

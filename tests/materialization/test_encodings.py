@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pyarrow as pa
 import pytest
 from django.db import DatabaseError, connection, transaction
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -32,6 +33,7 @@ from tests.materialization.run_world import (
     DRIVERS,
     HOUR,
     ROWS,
+    SCHEMA,
     committed,
     materialize,
     offline,
@@ -55,9 +57,9 @@ TRIPS_CLOSED = "type: int32, sensitivity: restricted"
 VIEW = factories.DEFINITIONS.replace(TRIPS, SCALED)
 
 
-def submit(cast, text=VIEW):
+def submit(cast, text=VIEW, **options):
     with committed():
-        return factories.make_version(cast, state=State.IN_REVIEW, text=text)
+        return factories.make_version(cast, state=State.IN_REVIEW, text=text, **options)
 
 
 def approve(cast, version):
@@ -268,6 +270,42 @@ def test_rows_that_are_chosen_otherwise_are_fitted_anew(cast, source):
 
     assert second.spec.fittings != first.spec.fittings
     assert second.number == "2.0.0"
+
+
+HALVES = (
+    "sql: SELECT driver_id, event_timestamp, created, conv_rate, acc_rate,"
+    " avg_daily_trips / 2 AS halves FROM driver_stats"
+)
+OF_OTHERS = {
+    "sql": (HALVES, 5, VIEW.replace("column: avg_daily_trips", "column: halves")),
+    "where": ("where: conv_rate / 2 > 0.1", 3, VIEW),
+    "itself": ("", 5, VIEW),
+}
+
+
+@pytest.mark.parametrize("what", OF_OTHERS)
+def test_columns_of_other_types_are_fitted_anew(cast, source, what):
+    """What is made of a number hangs on what kind of number it is."""
+    read, column, text = OF_OTHERS[what]
+    text = text.replace("source: driver_stats\n", f"source: driver_stats\n{read}\n")
+    first = approve(cast, submit(cast, text, look=look_at_sources))
+    other = pa.field(SCHEMA.names[column], pa.float64())
+    write_rows(source, ROWS, SCHEMA.set(column, other))
+
+    second = submit(cast, text.replace("Conversion rate", "The rate"), look=look_at_sources)
+
+    assert second.number == "2.0.0"
+    assert second.spec.fittings != first.spec.fittings
+
+
+def test_a_type_of_what_another_feature_reads_fits_nothing_anew(cast, source):
+    first = approve(cast, submit(cast, look=look_at_sources))
+    write_rows(source, ROWS, SCHEMA.set(3, pa.field("conv_rate", pa.float64())))
+
+    second = submit(cast, VIEW.replace("Conversion rate", "The rate"), look=look_at_sources)
+
+    assert second.number == "2.0.0"
+    assert second.spec.fittings == first.spec.fittings
 
 
 def test_a_range_that_is_not_over_is_refused(cast, source):

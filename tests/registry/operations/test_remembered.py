@@ -240,7 +240,9 @@ def test_what_was_lowered_is_settled_as_it_was_made_alone(cast, restricted, what
 
 
 def test_what_is_made_of_a_column_that_was_lowered_itself_is_settled(cast, restricted):
-    agreed(cast, text(ENTITY, SOURCE, OTHER.replace(TRIPS, "{name: trips, column: avg_daily_trips,")))
+    agreed(
+        cast, text(ENTITY, SOURCE, OTHER.replace(TRIPS, "{name: trips, column: avg_daily_trips,"))
+    )
 
     coded = submitted(cast, OTHER.replace(RAW, BANDS))
 
