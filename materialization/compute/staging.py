@@ -115,14 +115,16 @@ def _hull(job: ComputeJob | SurveyJob | SplitJob) -> tuple[datetime | None, date
 
 
 def _reached(spec: VersionSpec, start: datetime | None) -> datetime | None:
-    """Return the instant after which the events of all windows lie; None: some have no end."""
+    """Return the instant after which the events of all windows lie; None: they are any."""
+    if spec.view.is_unbounded:
+        return None  # no calendar has the instant at which such a window begins
     begin = start
     if (since := spec.view.start) is not None:
         since = since - MICROSECOND
         begin = since if begin is None else max(begin, since)
     if begin is None:
         return None
-    return begin - max(each.window for each in spec.view.aggregate_outputs().values())
+    return begin - spec.view.longest_window
 
 
 def _over(job: _Reading, fetched: Fetched) -> _Reading:

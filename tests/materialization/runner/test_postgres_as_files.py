@@ -30,6 +30,9 @@ from tests.materialization.table_world import TABLE, approved, insert
 pytestmark = pytest.mark.django_db
 COLUMNS = DEFINITIONS
 AGGREGATED = TICKS
+UNBOUNDED = TICKS.replace("3h", "unbounded")
+#: Ticks begin at the view's start; rows before it are in their windows.
+STARTED = UNBOUNDED.replace("owner: rides", 'owner: rides\nstart: "2026-01-01T00:00:00Z"')
 
 
 def in_table(text: str) -> str:
@@ -61,7 +64,11 @@ def some_rows(chance: random.Random, count: int, until):
     return rows
 
 
-@pytest.mark.parametrize("text", [COLUMNS, AGGREGATED], ids=["columns", "ticks"])
+@pytest.mark.parametrize(
+    "text",
+    [COLUMNS, AGGREGATED, UNBOUNDED, STARTED],
+    ids=["columns", "ticks", "unbounded", "started"],
+)
 @pytest.mark.parametrize("stamped", [True, False], ids=["stamped", "unstamped"])
 def test_a_table_and_a_file_of_the_same_rows_are_stored_alike(
     table,
