@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from registry.reading.findings import error_of
 from registry.reading.names import NAME, TABLE
 from registry.spec.durations import parse_duration
-from registry.spec.remote_query import check_query
+from registry.spec.remote_query import check_query, check_table
 from registry.spec.sources import (
     ENDINGS,
     BucketSource,
@@ -78,6 +78,8 @@ def _(spec: PostgresSource) -> Iterator[Found]:
     elif spec.table and not TABLE.fullmatch(spec.table):
         message = f"{spec.table[:100]!r} is no table; write it as in purchases or sales.purchases."
         yield ("table",), message
+    elif spec.table and (error := error_of(check_table, spec.table)):
+        yield ("table",), error
     elif spec.query and (error := error_of(check_query, spec.query)):
         yield ("query",), error
 

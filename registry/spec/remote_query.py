@@ -8,11 +8,17 @@ the checked tree does.
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import sqlglot
 from sqlglot import exp
 
 from registry.spec.row_sql import MAX_LENGTH, PARSER_ERRORS, BadSql, parse_reason
-from registry.spec.sql_functions import FUNCTIONS, SYNTAX
+from registry.spec.sql_functions import BARE_FUNCTIONS, FUNCTIONS, SYNTAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DIALECT = "postgres"
 _CLAUSES: tuple[type[exp.Expr], ...] = (
@@ -40,8 +46,18 @@ _NAMED = frozenset({
     "quote_literal", "regexp_matches", "rtrim", "starts_with", "string_to_array", "timezone",
     "to_char", "to_date", "to_hex", "to_number", "to_timestamp", "trim_array", "width_bucket",
 })  # fmt: skip
-#: Of the server itself: what others ask there, its files and settings.
-_OWN_SCHEMAS = ("pg_catalog", "information_schema", "pg_toast")
+#: Of the server itself, as is whatever begins with ``pg_``: what others ask there, its settings.
+_OWN_SCHEMA = "information_schema"
+#: Types whose values the server writes as names out of its own catalog: of tables, of users.
+_OWN_TYPES = frozenset({
+    "regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper",
+    "regoperator", "regproc", "regprocedure", "regrole", "regtype",
+})  # fmt: skip
+#: Names that are functions of the server's where they stand alone and without quotes.
+_BARE_FUNCTIONS = BARE_FUNCTIONS | {"system_user"}
+#: Texts that are the clock where a time is meant.
+_CLOCK = frozenset({"now", "today", "tomorrow", "yesterday"})
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
 
 
 def check_query(sql: str) -> str:
@@ -55,6 +71,18 @@ def check_query(sql: str) -> str:
     if _canonical(canonical) != canonical:
         raise BadSql(f"it reads differently once written anew: {canonical[:200]!r}; write it so.")
     return canonical
+
+
+def check_table(name: str) -> str:
+    """Return a table's name, with or without its schema, as it is written in a query.
+
+    :raises BadSql: it is none of data.
+    """
+    *schema, table = (exp.to_identifier(part, quoted=True) for part in name.split("."))
+    node = exp.Table(this=table, db=schema[0] if schema else None)
+    if why := _table_refusal(node):
+        raise BadSql(f"{name[:80]!r} {why}")
+    return node.sql(dialect=DIALECT)
 
 
 def tables_named(sql: str) -> tuple[str, ...]:
@@ -99,6 +127,12 @@ def _refusal(node: exp.Expr) -> str | None:
         return "changes or locks what it reads; write a SELECT alone."
     if isinstance(node, exp.Table):
         return _table_refusal(node)
+    if isinstance(node, exp.Column) and not node.table and _is_bare_function(node.this):
+        return _BARE
+    if isinstance(node, exp.DataType) and _OWN_TYPES & set(_words(node.sql(dialect=DIALECT))):
+        return "makes names of the server's own catalog; read tables of data only."
+    if isinstance(node, exp.Literal) and node.is_string and _is_clock(node):
+        return "is the clock where a time is meant; write the time, or cast the word to text."
     if isinstance(node, exp.Anonymous):
         is_known = node.name.lower() in _NAMED and not isinstance(node.parent, exp.Dot)
         return None if is_known else "is not on the list of allowed functions."
@@ -110,11 +144,43 @@ def _refusal(node: exp.Expr) -> str | None:
     return "is not allowed here."
 
 
+_BARE = "alone is a function of the server; write it in quotes for a name of your own."
+
+
+def _is_bare_function(name: exp.Expr) -> bool:
+    is_bare = isinstance(name, exp.Identifier) and not name.quoted
+    return is_bare and name.name.lower() in _BARE_FUNCTIONS
+
+
+def _is_clock(text: exp.Literal) -> bool:
+    """Return whether the server reads a text as a time that is another one each time."""
+    words = _words(text.name)
+    casts = [each.to for each in _casts_of(text)]
+    if any(to.is_type(*exp.DataType.TEMPORAL_TYPES) for to in casts):
+        return not _CLOCK.isdisjoint(words)
+    is_compared = isinstance(text.parent, _COMPARISONS)
+    return is_compared and len(words) == 1 and words[0] in _CLOCK
+
+
+def _casts_of(node: exp.Expr) -> Iterator[exp.Cast]:
+    while isinstance(node.parent, (exp.Cast, exp.Paren)):
+        node = node.parent
+        if isinstance(node, exp.Cast):
+            yield node
+
+
+def _words(text: str) -> list[str]:
+    return re.findall("[a-z]+", text.lower())
+
+
 def _table_refusal(table: exp.Table) -> str | None:
     if table.args.get("catalog"):
         return "names another database; name a table as in sales.purchases."
     if not isinstance(table.this, exp.Identifier):
         return None if isinstance(table.this, exp.Func) else "is no table."
-    if table.db.lower() in _OWN_SCHEMAS or table.name.lower().startswith("pg_"):
+    if not table.db and _is_bare_function(table.this):
+        return _BARE
+    schema, name = table.db.lower(), table.name.lower()
+    if schema == _OWN_SCHEMA or schema.startswith("pg_") or name.startswith("pg_"):
         return "is the server's own; read tables of data only."
     return None

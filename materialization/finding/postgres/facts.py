@@ -12,8 +12,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from materialization.errors import SourceRefused
-from materialization.finding.postgres.columns import carry, literal, own_types, quoted
-from registry.spec.remote_query import check_query, tables_named
+from materialization.finding.postgres.columns import carry, literal, own_types
+from registry.spec.remote_query import check_query, check_table, tables_named
 
 if TYPE_CHECKING:
     from materialization.finding.postgres.columns import Carrying
@@ -38,7 +38,7 @@ def from_sql(source: PostgresSource) -> str:
     """Return what is read FROM: the table, or the query as it is written anew."""
     if source.query:
         return f"({check_query(source.query)}) AS q"
-    return ".".join(quoted(part) for part in source.table.split("."))
+    return check_table(source.table)
 
 
 def identity_of(session: Session, source: PostgresSource) -> str:

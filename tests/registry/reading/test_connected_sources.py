@@ -24,6 +24,7 @@ def read(more: str) -> PostgresSource:
 
 
 def test_a_table_or_a_query_is_said_and_nothing_is_made_up():
+    assert read("table: user").table == "user"  # it is written in quotes
     assert (read("table: sales.purchases").table, read("table: a").query) == ("sales.purchases", "")
     query = "SELECT id, paid_at FROM purchases"
     assert (read(f"query: {query}").query, read(f"query: {query}").table) == (query, "")
@@ -37,6 +38,10 @@ def test_a_table_or_a_query_is_said_and_nothing_is_made_up():
         ("table: a\nquery: SELECT 1 AS x", "table: write either a `table` or a `query`"),
         ("table: a.b.c", "table: 'a.b.c' is no table; write it as in purchases or sales.purchases"),
         ('table: "a\\"; DROP TABLE x"', "table: .* is no table"),
+        ("table: pg_catalog.pg_stat_activity", "table: .* is the server's own; read tables of"),
+        ("table: PG_STAT_activity", "table: .* is the server's own"),
+        ("table: pg_toast_temp_1.x", "table: .* is the server's own"),
+        ("table: Information_Schema.columns", "table: .* is the server's own"),
         ("query: DELETE FROM x", "query: write exactly one SELECT"),
         ("query: SELECT now() AS x", "query: 'CURRENT_TIMESTAMP' is not on the list"),
         ("table: a\npath: b", "path: unknown key"),

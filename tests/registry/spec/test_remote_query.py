@@ -44,6 +44,14 @@ from registry.spec.row_sql import BadSql
             " GROUP BY 1",
             ("t",),
         ),
+        (
+            "select \"user\", t.user, tableoid::oid from t where s <> 'now'::text and 'see now' <> s"
+            " and d->>'now' like 'today'",
+            "SELECT \"user\", t.user, CAST(tableoid AS OID) FROM t"
+            " WHERE s <> CAST('now' AS TEXT) AND 'see now' <> s"
+            " AND d ->> 'now' LIKE 'today'",
+            ("t",),
+        ),
         ('select "A b" from "My Table"', 'SELECT "A b" FROM "My Table"', ('"My Table"',)),
     ],
 )
@@ -78,6 +86,17 @@ def test_it_may_join_group_and_sort(sql, canonical, tables):
         ("select * from generate_series(1, 1000000000) g", "not on the list"),
         ("select * from pg_stat_activity", "server's own"),
         ("select * from information_schema.tables", "server's own"),
+        ("select * from pg_temp_3.t", "server's own"),
+        ("select user as u from t", "'user' alone is a function of the server"),
+        ("select a from t where b = System_User", "alone is a function of the server"),
+        ("select current_role from t", "alone is a function of the server"),
+        ("select * from user", "alone is a function of the server"),
+        ("select 10::regrole::text from t", "the server's own catalog"),
+        ("select tableoid::pg_catalog.regclass::text from t", "the server's own catalog"),
+        ("select 'now'::timestamptz from t", "is the clock where a time is meant"),
+        ("select date 'today' from t", "is the clock"),
+        ("select a from t where b > 'yesterday'", "is the clock"),
+        ("select cast(('Tomorrow 10:00 UTC'::text) as timestamp) from t", "is the clock"),
         ("select * from other.public.t", "another database"),
         ("select $1", "not allowed here"),
         ("select * from t tablesample system (1)", "not allowed here"),
