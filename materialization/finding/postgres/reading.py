@@ -196,10 +196,11 @@ class _Reading:
             values = values.storage
         if carried.arrow is not None:
             return self._decimals(values, carried)
-        if pa.types.is_timestamp(values.type):
-            self._refuse_endless(pc.cast(values, pa.int64()), carried, _FIRST_US, _LAST_US)
-        elif pa.types.is_date32(values.type):
-            self._refuse_endless(pc.cast(values, pa.int32()), carried, _FIRST_DAY, _LAST_DAY)
+        each = pc.list_flatten(values) if pa.types.is_list(values.type) else values
+        if pa.types.is_timestamp(each.type):
+            self._refuse_endless(pc.cast(each, pa.int64()), carried, _FIRST_US, _LAST_US)
+        elif pa.types.is_date32(each.type):
+            self._refuse_endless(pc.cast(each, pa.int32()), carried, _FIRST_DAY, _LAST_DAY)
         return values
 
     def _decimals(self, values: pa.Array, carried: Carried) -> pa.Array:
