@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: DuckDB would expand these in a file's own name and read its neighbours as well.
 _GLOB_CHARACTERS = frozenset("*?[]")
 #: What of a folder makes the one it is in a table of files, and what such a table is called.
-_TABLE_LOGS = {
+TABLE_LOGS = {
     "_delta_log/": "a Delta",
     ".hoodie/": "a Hudi",
     "metadata/*.metadata.json": "an Iceberg",
@@ -201,7 +201,7 @@ def _refuse_tables(files: Iterable[Path], root: Path) -> None:
     for folder in _folders_of(files):
         if not folder.is_relative_to(root):
             continue
-        for log, name in _TABLE_LOGS.items():
+        for log, name in TABLE_LOGS.items():
             if any(folder.glob(log)):
                 instead = (
                     f"say `type: delta` and `path: {folder.relative_to(root)}`."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import socket
+import time
 from pathlib import Path
 
 import msgspec
@@ -23,6 +26,7 @@ from materialization.errors import (
     SourceUnavailable,
 )
 from materialization.finding import bucket as bucket_module
+from materialization.finding import bucket_listing
 from materialization.finding.bucket import BucketFinder
 from materialization.finding.fetching import Wanted
 from materialization.sources.kinds import open_source
@@ -133,6 +137,20 @@ def test_a_plan_copies_some_whole_objects_and_says_so(bucket, tmp_path, monkeypa
     assert not bucket.fetch(found, Wanted(), str(tmp_path), lambda: None).is_part
 
 
+@pytest.mark.parametrize(("most", "copied"), [(150, ["lake/b.csv"]), (1, ["lake/b.csv"])])
+def test_a_plan_copies_no_large_object_where_there_is_a_smaller_one(
+    bucket, tmp_path, monkeypatch, most, copied
+):
+    for name, times in (("a", 100), ("b", 1), ("c", 50)):
+        bucket.put(f"lake/{name}.csv", ROWS * times)
+    found = BucketFinder().find(make_source(), bucket.link())
+    monkeypatch.setattr(bucket_module, "LOOK_BYTES", most)
+
+    fetched = bucket.fetch(found, Wanted(most_rows=10), str(tmp_path), lambda: None)
+
+    assert (list(fetched.files), fetched.is_part) == (copied, True)
+
+
 def test_more_than_one_reading_may_take_is_refused_before_it_is_copied(bucket, tmp_path):
     bucket.put("lake/a.csv", ROWS)
     found = BucketFinder().find(make_source(), bucket.link())
@@ -161,6 +179,75 @@ def test_nothing_to_read_is_told_by_names_of_definitions(bucket, keys, path, err
     assert bucket.name not in caught.value.message
 
 
+@pytest.mark.parametrize("path", ["t/*.csv", "**/*.csv", "t/day=1/a.csv", "*/day=*/*.csv"])
+@pytest.mark.parametrize(
+    ("log", "name"),
+    [
+        ("_delta_log/00000000000000000000.json", "a Delta"),
+        (".hoodie/hoodie.properties", "a Hudi"),
+        ("metadata/v1.metadata.json", "an Iceberg"),
+    ],
+)
+def test_the_files_of_a_table_are_not_its_rows(bucket, path, log, name):
+    for key in ("t/a.csv", "t/day=1/a.csv"):
+        bucket.put(f"lake/{key}", ROWS)
+    assert names(bucket, path)
+    bucket.put(f"lake/t/{log}", "{}")
+    bucket.put("lake/metadata/of_another_kind.csv", ROWS)
+
+    with pytest.raises(SourceFileUnsupported, match=f"lake/t is {name} table") as caught:
+        names(bucket, path)
+    assert bucket.name not in caught.value.message
+
+
+def test_a_connection_that_leads_to_a_table_is_refused_too(bucket):
+    bucket.put("lake/a.csv", ROWS)
+    bucket.put("lake/_delta_log/00000000000000000000.json", "{}")
+
+    with pytest.raises(SourceFileUnsupported, match="^lake is a Delta table"):
+        names(bucket, "a.csv")
+
+
+def test_what_is_called_as_an_error_is_changes_no_words(bucket, tmp_path, monkeypatch):
+    """Names of buckets and keys are in what the client says."""
+    monkeypatch.setattr(Bucket, "name", "far-bucket")
+    named = Bucket(bucket.url)
+    named.put("lake/bucket-ACCESS_DENIED.csv", ROWS)
+    found = BucketFinder().find(make_source(), named.link())
+    named.remove("lake/bucket-ACCESS_DENIED.csv")
+
+    with pytest.raises(SourceFileGone, match=r"lake/bucket-ACCESS_DENIED\.csv"):
+        named.fetch(found, Wanted(), str(tmp_path), lambda: None)
+
+    key = "lake/INVALID_ACCESS_KEY_ID.csv"
+    with (
+        storage_that_answers(500, "InternalError") as url,
+        pytest.raises(SourceUnavailable, match="does not answer"),
+    ):
+        BucketFinder().find(make_source(Path(key).name), named.link(endpoint=url))
+
+
+def test_a_disk_without_room_is_no_fault_of_the_storage(bucket, tmp_path):
+    bucket.put("lake/a.csv", ROWS)
+    found = BucketFinder().find(make_source(), bucket.link())
+    (tmp_path / "000000.csv").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        bucket.fetch(found, Wanted(), str(tmp_path), lambda: None)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_an_object_that_grew_is_not_copied_to_its_end(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket_module, "_CHUNK", 100)
+    bucket.put("lake/a.csv", ROWS)
+    found = BucketFinder().find(make_source(), bucket.link())
+    bucket.put("lake/a.csv", ROWS * 1000)
+
+    with pytest.raises(SourceUnavailable, match="changed while it was read"):
+        bucket.fetch(found, Wanted(), str(tmp_path), lambda: None)
+    assert (tmp_path / "000000.csv").stat().st_size <= 100
+
+
 def test_an_empty_object_is_named(bucket):
     bucket.put("lake/a.csv", "")
 
@@ -171,7 +258,7 @@ def test_an_empty_object_is_named(bucket):
 def test_looking_has_an_end(bucket, monkeypatch):
     for name in ("a", "b", "c"):
         bucket.put(f"lake/{name}.csv", ROWS)
-    monkeypatch.setattr(bucket_module, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(bucket_listing, "MAX_ENTRIES", 2)
 
     with pytest.raises(SourceFolderTooLarge, match="met too many names"):
         names(bucket, "*.csv")
@@ -215,6 +302,19 @@ def test_a_connection_is_tried_by_its_bucket(bucket):
 
     with pytest.raises(SourceRefused, match="there is no such bucket"):
         BucketFinder().try_link(bucket.link(bucket="nowhere"))
+
+
+def test_a_try_waits_no_longer_than_it_may(bucket):
+    """The storage takes the call and says nothing: it is asked once, and not four times."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
+        link = bucket.link(
+            endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", limits={"timeout_s": 2.0}
+        )
+        begun = time.monotonic()
+        with pytest.raises(SourceUnavailable, match="does not answer"):
+            BucketFinder().try_link(link)
+
+    assert time.monotonic() - begun < 10
 
 
 def test_keys_may_be_those_of_the_environment(bucket, monkeypatch):
