@@ -75,17 +75,40 @@ def session(link: Link) -> Iterator[Session]:
         yield opened
 
 
+#: What the client would otherwise take from variables of our environment: another address than
+#: the one that versions embed, other settings, the certificates of whoever runs the process.
+_NOT_OURS = {
+    "hostaddr": "",
+    "options": "",
+    "client_encoding": "UTF8",
+    "target_session_attrs": "any",
+    "load_balance_hosts": "disable",
+    "sslcertmode": "disable",
+    "sslcert": "",
+    "sslkey": "",
+    "sslcrl": "",
+    "sslcrldir": "",
+    "sslrootcert": "",
+    "ssl_min_protocol_version": "TLSv1.2",
+    "ssl_max_protocol_version": "",
+    "channel_binding": "prefer",
+    "gssencmode": "disable",
+    "require_auth": "password,md5,scram-sha-256,none",
+    "requirepeer": "",
+    "passfile": "/dev/null",
+}
+
+
 def _uri(link: Link) -> str:
     """Return the address with everything said: nothing is taken from our own environment."""
     to = cast("PostgresConnection", link.connection)
-    options = {
+    options = _NOT_OURS | {
         "host": to.host,
         "port": str(to.port),
         "user": to.user,
         "password": link.secret(),
         "dbname": to.database,
         "sslmode": to.sslmode,
-        "passfile": "/dev/null",
         "application_name": "assay",
         "connect_timeout": str(CONNECT_SECONDS),
         "keepalives": "1",
@@ -115,8 +138,9 @@ def told(link: Link) -> Iterator[None]:
 def _broken(error: Exception, link: Link) -> AssayError:
     """Return what ended rows that were on their way: here the driver gives words alone."""
     said, where = str(error), f"connection {link.name}"
-    if "statement timeout" in said:
-        return SourceUnavailable(f"{where}: {_AWAY['57014']}.", connection=link.name)
+    for words, state in _PASSING.items():
+        if words in said:
+            return SourceUnavailable(f"{where}: {_AWAY[state]}.", connection=link.name)
     if "ERROR:" not in said:
         return SourceUnavailable(
             f"{where}: the server stopped, or went away, in the middle.", connection=link.name
@@ -127,7 +151,7 @@ def _broken(error: Exception, link: Link) -> AssayError:
             f"{where}: column {column!r} holds a list of lists, which would become one flat list;"
             " choose an item of it in a `query`."
         )
-    why = _REFUSED["25006" if "read-only transaction" in said else "22"]
+    why = _REFUSED["25006" if "read-only transaction" in said else ""]
     return SourceRefused(f"{where}: {why}.")
 
 
@@ -142,10 +166,17 @@ _REFUSED = {
     "22": "a value fails in the query",
     "25006": "the query would change something",
     "0A": "the server cannot do that",
+    "54": "the query is more than the server's limits allow",
+    "55": "what is asked for is not ready to be read (a materialized view may have no data yet)",
+    "P0": "a function that the query calls raised an error",
+    "": "a value fails in the query, or something that it calls",
 }
+_OF_THE_QUERY = frozenset({"42", "3F", "25", "0A"})
 _AWAY = {
     "28": "the server takes no log-in of its user",
     "3D000": "there is no such database",
+    "25P03": "the server ended the transaction, which was idle for too long",
+    "55P03": "what is asked for is locked by others",
     "53": "the server is out of connections, memory or disk",
     "57014": "it took longer than one reading may",
     "57": "the server was stopped",
@@ -156,6 +187,14 @@ _AWAY = {
 }
 
 
+#: What it says of that while rows are on their way, without a state.
+_PASSING = {
+    "statement timeout": "57014",
+    "conflict with recovery": "40",
+    "lock timeout": "55P03",
+    "out of memory": "53",
+    "No space left": "53",
+}
 #: What a server says to who is not let in, in its own language or English.
 _NOT_IN = {
     "authentication failed": "the server takes no log-in of its user",
@@ -174,12 +213,13 @@ def _told(error: adbc_driver_manager.Error, link: Link) -> AssayError:
     state = (error.sqlstate or "").strip("\x00 ")
     where = f"connection {link.name}"
     said = _said(error, link)
-    for words in (_REFUSED, _AWAY):
-        if (why := words.get(state) or words.get(state[:2])) is None:
-            continue
-        if words is _REFUSED:
-            return SourceRefused(f"{where}: {why}{said if state[:2] != '22' else ''}.", state=state)
+    if (why := _AWAY.get(state) or _AWAY.get(state[:2])) is not None:
         return SourceUnavailable(f"{where}: {why} ({state}).", connection=link.name)
+    if state:
+        why = _REFUSED.get(state) or _REFUSED.get(state[:2])
+        # What the server says of a query names its parts; of other faults it may say a value.
+        said = said if state[:2] in _OF_THE_QUERY else f" ({state})"
+        return SourceRefused(f"{where}: {why or _REFUSED['']}{said}.", state=state)
     # Without a state the driver itself says it: nobody was let in, or there was no answer.
     why = next((why for text, why in _NOT_IN.items() if text in str(error)), None)
     why = why or f"the server does not answer{said}"

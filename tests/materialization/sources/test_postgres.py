@@ -153,6 +153,18 @@ def test_two_columns_of_one_name_are_refused(warehouse):
         fetched(warehouse, source)
 
 
+def raising(name, state, given):
+    """Return what makes a view that a function fails of, saying a value.
+
+    Of a constant it fails before there are rows, when the server tells the state.
+    """
+    return (
+        f"CREATE FUNCTION fails_{name}(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'bad %', $1 USING ERRCODE = '{state}'; END $$",
+        f"CREATE VIEW {name} AS SELECT fails_{name}({given}) AS x, event FROM rows",
+    )
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -161,12 +173,23 @@ def test_two_columns_of_one_name_are_refused(warehouse):
         ({"query": "SELECT nothing FROM rows"}, "there is no such column"),
         ({"query": "SELECT lower(x) FROM rows"}, "there is no such function"),
         ({"table": "closed"}, "its user may not read that"),
+        ({"table": "raising"}, "a value fails in the query, or something that it calls"),
+        ({"table": "raised"}, "a function that the query calls raised an error .P0001."),
+        ({"table": "unready"}, "what is asked for is not ready to be read .* .55000."),
+        ({"table": "unlike"}, "a value fails in the query, or something that it calls .ZX001."),
         ({"query": "SELECT 1 / (x - x) AS x, event FROM rows"}, "a value fails in the query"),
     ],
 )
 def test_what_the_server_refuses_is_said_in_words(warehouse, keys, said):
     table(warehouse, "x int, event date", "(42424242, '2024-01-01')")
-    warehouse.run("CREATE TABLE closed (event date)", "REVOKE ALL ON closed FROM reader")
+    warehouse.run(
+        "CREATE TABLE closed (event date)",
+        "REVOKE ALL ON closed FROM reader",
+        "CREATE MATERIALIZED VIEW unready AS SELECT * FROM rows WITH NO DATA",
+        *raising("raising", "P0001", "x"),
+        *raising("raised", "P0001", "42424242"),
+        *raising("unlike", "ZX001", "42424242"),
+    )
 
     with pytest.raises(SourceRefused, match=f"connection warehouse: ({said})") as caught:
         fetched(warehouse, make_source(**keys))
@@ -356,3 +379,28 @@ def test_nothing_of_our_own_environment_is_used_to_log_in(warehouse, monkeypatch
 
     with pytest.raises(SourceUnavailable, match="the server"):
         fetched(warehouse, source, link=warehouse.link(secret=lambda: ""))
+
+
+def test_nothing_of_our_own_environment_says_where_it_leads_or_how(warehouse, monkeypatch):
+    source = table(warehouse, "x text, event date", "('é', '2024-01-01')")
+    for name, value in {
+        "PGHOSTADDR": "127.0.0.9",
+        "PGOPTIONS": "-c search_path=pg_catalog",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREPEER": "nobody-at-all",
+        "PGREQUIREAUTH": "none",
+        "PGSSLCERT": "/nowhere/cert",
+        "PGSSLMAXPROTOCOLVERSION": "TLSv1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert fetched(warehouse, source)[0]["x"].to_pylist() == ["é"]
+
+
+@pytest.mark.parametrize("name", ["PGHOSTADDR", "PGOPTIONS", "PGREQUIREAUTH", "PGREQUIREPEER"])
+def test_each_variable_alone_says_nothing(warehouse, monkeypatch, name):
+    source = table(warehouse, "x int, event date", "(1, '2024-01-01')")
+    monkeypatch.setenv(name, "none" if name == "PGREQUIREAUTH" else "-c search_path=pg_catalog")
+
+    assert fetched(warehouse, source)[0]["x"].to_pylist() == [1]
