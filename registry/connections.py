@@ -130,13 +130,25 @@ def secret_text(connection: Connection) -> str:
             return value
         if secret.file:
             _refuse_open(Path(secret.file))
-            return Path(secret.file).read_text().strip()
+            return _text_of(Path(secret.file)).strip()
     except (SecretMissing, OSError) as exc:
         raise ConnectionsUnusable(
             "the secret of the connection is not there; whoever runs the server finds what is"
             " lacking by manage.py connections."
         ) from exc
     return secret.value
+
+
+def files_named() -> list[str]:
+    """Return the files of this server that its connections name: no source's data."""
+    return [file for each in all_connections().by_name.values() for file in each.files]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:  # whose message has a piece of the secret
+        raise SecretMissing(f"{path} is no text in UTF-8") from None
 
 
 def _refuse_unread(name: str) -> None:

@@ -15,6 +15,7 @@ from django.db import connection
 
 from lib.errors import Conflict, Invalid, did_you_mean
 from lib.places import place_of
+from registry.connections import files_named
 from registry.models import FileRoot
 from registry.spec.sources import RootedSource
 
@@ -79,7 +80,7 @@ def own_state_at(path: str) -> str:
 def own_state() -> list[str]:
     """Return the real paths of all that we keep: state, stores, database, sockets, secrets."""
     paths = [settings.STATE_DIR, settings.OFFLINE_STORE, settings.METRICS_DIR]
-    paths += settings.SECRET_FILES
+    paths += [*settings.SECRET_FILES, *map(Path, files_named())]
     if connection.vendor == "sqlite":
         paths.append(settings.DATABASES["default"]["NAME"])
     for url in (settings.REDIS_URL, settings.BROKER_URL):

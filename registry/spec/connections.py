@@ -60,6 +60,11 @@ class ConnectionSpec(
     def secret(self) -> Secret:
         raise NotImplementedError
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of our own machine that it names."""
+        return (self.secret.file,) if self.secret.file else ()
+
 
 class PostgresConnection(ConnectionSpec, frozen=True, kw_only=True, tag="postgres"):
     """A database of a PostgreSQL server; ``host`` may be the folder of its socket."""
@@ -83,6 +88,10 @@ class PostgresConnection(ConnectionSpec, frozen=True, kw_only=True, tag="postgre
     @property
     def secret(self) -> Secret:
         return Secret(self.password, self.password_env, self.password_file)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*super().files, self.sslrootcert) if self.sslrootcert else super().files
 
 
 class S3Connection(ConnectionSpec, frozen=True, kw_only=True, tag="s3"):

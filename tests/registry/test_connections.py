@@ -149,6 +149,19 @@ def test_a_secret_is_read_where_it_is_when_it_is_used(written, monkeypatch, tmp_
         secret_text(all_connections().by_name["warehouse"])
 
 
+def test_a_secret_that_is_no_text_is_told_without_a_piece_of_it(written, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"hunter2\xff\xfe")
+    secret.chmod(0o600)
+    written(WAREHOUSE.replace('password = "hunter2hunter2"', f'password_file = "{secret}"'))
+
+    with pytest.raises(ConnectionsUnusable, match="secret of the connection is not there"):
+        secret_text(all_connections().by_name["warehouse"])
+    with pytest.raises(CommandError, match="secret is no text in UTF-8") as caught:
+        call_command("connections", stdout=StringIO())
+    assert "0xff" not in str(caught.value)
+
+
 def test_what_is_written_down_anew_counts_at_once(written):
     written(WAREHOUSE)
     assert len(all_connections().by_name) == 1

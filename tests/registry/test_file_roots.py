@@ -56,6 +56,22 @@ def test_a_root_holds_none_of_our_own_state(settings, tmp_path, directory):
         check_directory(str(tmp_path / directory))
 
 
+@pytest.mark.parametrize("key", ["password_file", "sslrootcert"])
+def test_a_root_holds_no_file_that_a_connection_names(settings, tmp_path, key):
+    settings.FILE_ROOTS = [str(tmp_path)]
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "data").mkdir()
+    settings.CONNECTIONS_FILE = ""
+    settings.CONNECTIONS = (
+        '[warehouse]\nkind = "postgres"\nhost = "h"\ndatabase = "d"\nuser = "u"\n'
+        f'{key} = "{tmp_path}/keys/warehouse.json"\n'
+    )
+
+    assert check_directory(str(tmp_path / "data")) == str(tmp_path / "data")
+    with pytest.raises(RootNotAllowed, match=r"keys/warehouse\.json', where Assay keeps its own"):
+        check_directory(str(tmp_path / "keys"))
+
+
 def test_a_root_is_the_real_directory_behind_a_link(settings, tmp_path):
     settings.FILE_ROOTS = [str(tmp_path / "data")]
     (tmp_path / "data").mkdir()

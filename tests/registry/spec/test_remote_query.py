@@ -45,9 +45,10 @@ from registry.spec.row_sql import BadSql
             ("t",),
         ),
         (
-            "select \"user\", t.user, tableoid::oid from t where s <> 'now'::text and 'see now' <> s"
+            'select "user", t.user, tableoid::oid from t'
+            " where s <> 'now'::text and 'see now' <> s"
             " and d->>'now' like 'today'",
-            "SELECT \"user\", t.user, CAST(tableoid AS OID) FROM t"
+            'SELECT "user", t.user, CAST(tableoid AS OID) FROM t'
             " WHERE s <> CAST('now' AS TEXT) AND 'see now' <> s"
             " AND d ->> 'now' LIKE 'today'",
             ("t",),
