@@ -16,10 +16,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.instants import to_us
 from materialization.compute import child
 from materialization.compute.as_of_answers import as_of_answer
-from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_sql, key_names
+from materialization.compute.entity_answers import entity_rows
 from materialization.compute.fitted import none_fitted, with_fitted
 from materialization.compute.jobs import Events, LookJob
 from materialization.compute.join_answers import join_answer
@@ -43,7 +42,7 @@ from materialization.compute.stored_rows_sql import (
 from materialization.errors import TEMP_PREFIX
 from materialization.finding.fetching import no_fetch
 from materialization.quality.profiling import profile_files
-from materialization.stores.columns import EVENT, EVENTS, stored_schema
+from materialization.stores.columns import EVENTS, stored_schema
 from materialization.transforms.aggregation.events import renumbered_events_sql
 from materialization.transforms.aggregation.run import register
 
@@ -242,20 +241,10 @@ class DuckDBEngine:
             return bool(session.execute(ties_sql(files, spec)).fetchall())
 
     def entity_rows(self, question: EntitiesQuestion) -> pa.Table:
-        schema = question.answer_schema
         if not any(view.files for view in question.views):
-            return schema.empty_table()
-        names = [*key_names(question), EVENT]
+            return question.answer_schema.empty_table()
         with self._session() as session, own_failures("finding all entities", LESS):
-            if question.instants is not None:
-                at = pa.array([to_us(instant) for instant in question.instants], pa.int64())
-                session.register(INSTANTS, pa.table({AT: at}))
-            if question.after is not None:
-                at = question.after[EVENT].cast(pa.int64())
-                session.register(AFTER, question.after.rename_columns(names).append_column(AT, at))
-            own = pa.schema([field.with_name(n) for field, n in zip(schema, names, strict=True)])
-            found = self._spooled(session.sql(entities_sql(question)), own)
-        return found.rename_columns(schema.names)
+            return entity_rows(session, question, spool=self._spooled)
 
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         with own_failures("the training set", "ask for fewer rows or features"):

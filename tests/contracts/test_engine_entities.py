@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import EntitiesQuestion, StoredEntities, Timing
-from materialization.stores.columns import stored_schema
+from materialization.stores.columns import INSTANT, stored_schema
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from tests.contracts.test_engine_joins import (
     DAY,
@@ -123,6 +123,26 @@ def test_pages_follow_one_another_without_gap_or_repetition(engine, folder):
 
     assert [page.num_rows for page in pages] == [4] * 6
     assert pa.concat_tables(pages).equals(whole)
+
+
+def test_a_page_of_many_instants_looks_at_those_it_needs(engine, folder):
+    """All of them would be 40 million rows, more than the engine may spill."""
+    rows = [row(NOON, left=str(n), right="") for n in range(4_000)]
+    views = (stored(folder, "many", rows, ["left", "right"], None),)
+    at = tuple(NOON + n * US for n in range(10_000))
+    small = type(engine)(
+        EngineLimits(memory_limit_mb=128, threads=2, timeout_s=20, temp_limit_mb=64)
+    )
+    question = EntitiesQuestion(views, KEYS, (at[0], at[-1]), at, 10_000)
+
+    first = small.entity_rows(question)
+    late = first.slice(9_999).set_column(2, "event_timestamp", pa.array([at[9_000]], INSTANT))
+    second = small.entity_rows(question._replace(after=late))
+
+    expected = sorted(str(n) for n in range(4_000))
+    assert first["from"].to_pylist() == (expected * 3)[:10_000]
+    assert second["from"].to_pylist() == (expected * 4)[2_000:12_000]
+    assert second["event_timestamp"][0].as_py() == at[9_000]
 
 
 def test_keys_may_be_called_as_the_question_calls_its_own_columns(engine, folder):
