@@ -232,7 +232,8 @@ class DuckDBEngine:
     def profile(self, files: Sequence[str], features: Sequence[FeatureSpec]) -> Profile:
         rows = sum(pq.read_metadata(file).num_rows for file in files)
         with self._session() as session, own_failures("profiling rows", MORE):
-            return profile_files(session, files, features, rows=rows)
+            among = pq.read_schema(files[0]).names if files else ()
+            return profile_files(session, files, features, rows=rows, among=among)
 
     def has_ties(self, files: Sequence[str], spec: VersionSpec) -> bool:
         if not files:

@@ -63,17 +63,32 @@ class Asked(Protocol):
 
 
 def profile_files(
-    connection: Asked, files: Sequence[str], features: Sequence[FeatureSpec], *, rows: int
+    connection: Asked,
+    files: Sequence[str],
+    features: Sequence[FeatureSpec],
+    *,
+    rows: int,
+    among: Sequence[str] = (),
 ) -> Profile:
-    """Return the profile of the ``rows`` rows that the Parquet ``files`` have."""
+    """Return the profile of the ``rows`` rows that the Parquet ``files`` have.
+
+    ``among``: all columns of the files, in their order, where not all names are ours: of two that
+    differ in case only DuckDB would take one for the other.
+    """
     if not rows:
         return Profile(0, tuple(ColumnProfile(feature.name) for feature in features))
     stored = stored_rows(files)
+    if among:
+        stored += f" AS s({', '.join(f'c{place}' for place, _ in enumerate(among))})"
+    places = {name: f"c{place}" for place, name in enumerate(among)}
+    columns = [
+        _Column(number, feature, places[feature.name] if among else identifier(feature.name))
+        for number, feature in enumerate(features)
+    ]
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE sample AS {_sample_sql(stored, features, rows)}"
+        f"CREATE OR REPLACE TEMP TABLE sample AS {_sample_sql(stored, columns, rows)}"
     )
     ((sampled,),) = connection.execute("SELECT count(*) FROM sample").fetchall()
-    columns = [_Column(number, feature) for number, feature in enumerate(features)]
     centres = _one(connection, [each.centre for each in columns], "sample")
     found = _exact(connection, stored, list(zip(columns, centres, strict=True)), rows)
     sketched = (_sketched(connection, each, one) for each, one in zip(columns, found, strict=True))
@@ -119,10 +134,10 @@ def _one(connection: Asked, expressions: Sequence[str], relation: str) -> Sequen
     return tuple(row)
 
 
-def _sample_sql(stored: str, features: Sequence[FeatureSpec], rows: int) -> str:
+def _sample_sql(stored: str, of: Sequence[_Column], rows: int) -> str:
     """Return SQL for as many rows as the budget allows, all of them where they fit."""
-    budget = min(SAMPLE_ROWS, SAMPLE_VALUES // len(features))
-    columns = ", ".join(f"{identifier(each.name)} AS v{n}" for n, each in enumerate(features))
+    budget = min(SAMPLE_ROWS, SAMPLE_VALUES // len(of))
+    columns = ", ".join(f"{each.name} AS {each.v}" for each in of)
     if rows <= budget:
         return f"SELECT {columns} FROM {stored}"
     share = 100 * budget / rows
@@ -131,11 +146,11 @@ def _sample_sql(stored: str, features: Sequence[FeatureSpec], rows: int) -> str:
 
 
 class _Column:
-    """What is asked of one feature: as ``v`` of the sample, under its name of all rows."""
+    """What is asked of one feature: as ``v`` of the sample, as ``name`` of all rows."""
 
-    def __init__(self, number: int, feature: FeatureSpec) -> None:
+    def __init__(self, number: int, feature: FeatureSpec, name: str) -> None:
         self.feature, self.kind = feature, feature.value_type
-        self.v, self.name = f"v{number}", identifier(feature.name)
+        self.v, self.name = f"v{number}", name
         self.is_float = self.kind.kind in _FLOATS
 
     @property

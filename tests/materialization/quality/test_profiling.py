@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.quality.profiles import QUANTILES, Profile
@@ -208,3 +209,14 @@ def test_a_distribution_is_kept_of_every_type_that_has_one(profile, kind, values
     else:
         [(name, times)] = column.top
         assert (len(name), name[:190], times) == (200, "x" * 190, 2)
+
+
+def test_columns_whose_names_differ_in_case_only_are_not_taken_for_one_another(tmp_path):
+    file = str(tmp_path / "answer.parquet")
+    pq.write_table(pa.table({"X": [7.0, 7.0], "x": [1.0, None], "X_1": [8.0, 8.0]}), file)
+
+    found = DuckDBEngine(EngineLimits(memory_limit_mb=256, threads=2)).profile(
+        [file], view("float64").features
+    )
+
+    assert [(each.name, each.nulls, each.maximum) for each in found.columns] == [("x", 1, 1.0)]
