@@ -90,7 +90,9 @@ def wanted_of(job: ComputeJob | LookJob | SurveyJob | SplitJob | FitJob) -> Want
         return Wanted(spec.columns_read, only_those=only)
     if spec.transform.makes_ticks:
         end = job.ends[-1] if isinstance(job, SplitJob) else job.window_end
-        after = _reached(spec, job.window_start)
+        # Whether the source lost its beginning is told by its first row, whenever that was.
+        seeks_first = isinstance(job, ComputeJob) and job.corrects_at is not None
+        after = None if seeks_first else _reached(spec, job.window_start)
         return Wanted(spec.columns_read, after, end, only_those=only)
     after, until = _hull(job)
     return Wanted(spec.columns_read, after, until, by_arrival=True, only_those=only)

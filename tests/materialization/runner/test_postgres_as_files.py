@@ -127,3 +127,43 @@ def test_what_the_lookback_misses_a_comparison_counts_and_a_recompute_finds(
         perform(again, at=AT + HOUR)
     again = MaterializationRun.objects.get(pk=again.pk)
     assert (again.status, again.source_counts["late"]) == ("succeeded", 1)
+
+
+def test_what_is_before_a_recompute_is_the_sources_beginning_in_a_table_as_in_a_file(
+    table,
+    cast,
+    sources,
+):
+    """The window before its start holds no row: the first is not the first in the window."""
+    table.run("TRUNCATE driver_stats")
+
+    def write(trips):
+        events = [(AT - 90 * HOUR, 1), (AT - 9.5 * HOUR, trips), (AT - 2 * HOUR, 3)]
+        rows = [(1001, event, event, 0.5, value) for event, value in events]
+        table.run("TRUNCATE driver_stats")
+        write_rows(sources, rows)
+        insert(table, rows)
+
+    write(2)
+    pair = [approved(cast, text) for text in (AGGREGATED, in_table(AGGREGATED))]
+    with committed():
+        assert [materialize(each).status for each in pair] == ["succeeded"] * 2
+    write(7)
+    runs = []
+    for version in pair:
+        with committed():
+            asked = request_backfill(
+                version=fresh(version),
+                start=AT - 10 * HOUR,
+                end=None,
+                at=AT + HOUR,
+                actor=cast.operator,
+            )
+            perform(asked, at=AT + HOUR)
+        runs.append(MaterializationRun.objects.get(pk=asked.pk))
+
+    assert [run.status for run in runs] == ["succeeded"] * 2, [run.error for run in runs]
+    counts = [(run.source_counts["corrected"], run.source_counts["gone"]) for run in runs]
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 0
+    assert stored(pair[0]) == stored(pair[1])
