@@ -8,6 +8,7 @@ for how many have to agree (``approval``).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,19 +21,21 @@ from registry.spec.model import load_version_spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from registry.models import Project
     from registry.spec.change import Change
     from registry.spec.masks import Mask
     from registry.spec.model import VersionSpec
 
-    #: When something was agreed to; the key orders what happened at one instant.
-    When = tuple[datetime, int]
+
+#: When something was agreed to; the key orders what happened at one instant.
+When = tuple[datetime, int]
+#: When what a version says is agreed to that nobody agreed to yet.
+_NOT_YET: When = (datetime.max.replace(tzinfo=UTC), 0)
 
 
 class Agreed(NamedTuple):
-    """One feature of one approved version."""
+    """One feature of one approved version; ``version`` is empty of the one that is asked about."""
 
     view: str
     version: str
@@ -51,8 +54,9 @@ class Held(NamedTuple):
 class Lowered(NamedTuple):
     """A feature that is less sensitive than ``what`` it is made of was approved as.
 
-    ``mask``: what of that it tells only, in words; empty: all of it. ``alike``: a feature whose
-    hashes its own can be compared with, which is as if it was made of what that hides.
+    ``version``: which said so; empty: its own does, of another feature. ``mask``: what of that it
+    tells only, in words; empty: all of it. ``alike``: a feature whose hashes its own can be
+    compared with, which is as if it was made of what that hides.
     """
 
     feature: str
@@ -70,14 +74,10 @@ class Lowered(NamedTuple):
                 " whoever reads both can compare them"
             )
         if self.mask:
-            return (
-                f"feature {self.feature}: a masked form ({self.mask}) of {self.what}, approved as"
-                f" {self.was} in {self.version}"
-            )
-        return (
-            f"feature {self.feature}: {self.now}, and {self.what} was approved as {self.was} in"
-            f" {self.version}"
-        )
+            approved = f"approved as {self.was} in {self.version}" if self.version else self.was
+            return f"feature {self.feature}: a masked form ({self.mask}) of {self.what}, {approved}"
+        said = f"was approved as {self.was} in {self.version}" if self.version else f"is {self.was}"
+        return f"feature {self.feature}: {self.now}, and {self.what} {said}"
 
 
 class Memory:
@@ -96,7 +96,9 @@ class Memory:
         view, made = spec.view.name, list(made_of(spec))
         if not made:
             return []
-        agreed = self._above(min((each.sensitivity for each in made), key=rank))
+        # What the version itself says of its other features is as good as agreed to.
+        said = [Agreed(view, "", _NOT_YET, each) for each in made]
+        agreed = [*self._above(min((each.sensitivity for each in made), key=rank)), *said]
         found = {each.name: _weaker_than(each, view, agreed) for each in made}
         named = [each for each in made if shared_name(each.mask)]
         if not named and not any(found.values()):
@@ -219,6 +221,8 @@ def _weaker_than(made: MadeOf, view: str, agreed: Iterable[Agreed]) -> list[Held
             key = (one.view, one.made.name, one.made.sensitivity)
             known = found.get(key)
             is_own = one.view == view
+            if known is not None and not one.version:
+                continue  # said before, and so it may be settled
             if known is None or (one.when > known.since if is_own else one.when < known.since):
                 found[key] = Held(one.when, what, one)
     return list(found.values())
@@ -231,7 +235,8 @@ def _what(made: MadeOf, view: str, one: Agreed) -> str:
     if (one.view, one.made.name) in made.features:
         return f"{one.view}:{one.made.name}, of which it is computed,"
     shared = made.shared(one.made)
-    return f"the column {shared}" if shared else ""
+    as_well = "" if one.version else f", of which {one.made.name} is made,"
+    return f"the column {shared}{as_well}" if shared else ""
 
 
 def _settled_at(made: MadeOf, own: Iterable[Agreed]) -> When | None:

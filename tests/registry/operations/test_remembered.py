@@ -203,7 +203,8 @@ def test_what_was_lowered_is_not_settled_for_what_is_made_of_more(cast, restrict
 
 CODED = "{name: trips, column: avg_daily_trips, type: int64, encode: {steps: [%s]}}"
 RAW = f"{TRIPS} type: int32, sensitivity: internal}}"
-BANDS = CODED % "{step: bucketize, edges: [50]}"
+BUCKETS = "{step: bucketize, edges: [50]}"
+BANDS = CODED % BUCKETS
 COUNTED = """aggregations:
   - {column: avg_daily_trips, functions: [count, last], windows: [1d, 3d]}
 features:
@@ -247,6 +248,37 @@ def test_what_is_made_of_a_column_that_was_lowered_itself_is_settled(cast, restr
     coded = submitted(cast, OTHER.replace(RAW, BANDS))
 
     assert (coded.packet["guard"], approval.approvals_required(coded)) == (False, 1)
+
+
+#: A feature that is restricted, and what is made of the same column in the same version.
+OPEN = {
+    "an expression": COUNTS.replace("count_3d, type: int64", "count_3d, type: int64, {}"),
+    "the column again": OTHER.replace(
+        RAW, f"{RAW.replace('sensitivity: internal', '{}')}\n  - {CODED % BUCKETS}"
+    ),
+}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("way", OPEN)
+def test_less_than_another_of_the_same_version_is_told_until_it_is_agreed(cast, way, is_first):
+    name = "more" if way == "an expression" else "trips"
+    closed, before = (
+        OPEN[way].replace("{}", f"sensitivity: {level}") for level in ("restricted", "internal")
+    )
+    if not is_first:
+        assert not agreed(cast, text(ENTITY, SOURCE, before)).packet["guard"]
+
+    version = agreed(cast, text(ENTITY, SOURCE, closed))
+    words = submitted(cast, closed.replace("owner: ", "owner: new-"))
+
+    assert version.packet["guard"]
+    made = "trips" if way == "an expression" else "avg_daily_trips"
+    assert (
+        f"feature {name}: internal, and the column driver_stats.avg_daily_trips, of which {made}"
+        " is made, is restricted"
+    ) in version.packet["reasons"]
+    assert not words.packet["guard"]
 
 
 def test_what_was_never_approved_is_not_remembered(cast):
