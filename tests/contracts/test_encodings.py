@@ -330,6 +330,14 @@ def test_codes_of_categories(tmp_path):
     assert found == [None if x is None else encoder.transform([[x]])[0, 0] for x in values]
 
 
+def test_categories_of_very_many_digits(tmp_path):
+    values = ["9" * 5000, "-" + "9" * 5000, "10", "9", "-10"]
+
+    found = applied(values, "ordinal", folder=tmp_path, kind=pa.string(), gives="int64")
+
+    assert found == [4, 0, 3, 2, 1]
+
+
 def test_ten_thousand_categories(tmp_path):
     values = [f"c{n:05}" for n in range(10_000)]
     write(tmp_path, values, pa.string())

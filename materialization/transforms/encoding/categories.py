@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def categories(ask: Ask, rows: str, *, most: int | None, limit: int, way_out: str) -> list[str]:
     """Return the categories of some rows, the commonest ``most`` of them, in order of their code.
 
-    Whole numbers are ordered as numbers. Of two that are as common the lesser counts first.
+    Whole numbers are ordered as numbers, however long they are. Of two that are as common the
+    lesser counts first.
 
     :raises FitFailed: there is none, or more than ``limit``.
     """
@@ -35,7 +37,7 @@ def categories(ask: Ask, rows: str, *, most: int | None, limit: int, way_out: st
         raise FitFailed(f"its range has more than {limit:,} categories; {way_out}")
     values = [str(value) for (value,) in found]
     writable(values)
-    return sorted(values, key=int) if all(map(_is_whole, values)) else sorted(values)
+    return sorted(values, key=Decimal) if all(map(_is_whole, values)) else sorted(values)
 
 
 def _is_whole(value: str) -> bool:
