@@ -337,6 +337,8 @@ TABLE: dict[str, str] = {
     "POST admin/registry/project/<path:object_id>/history/": "lnfnnnnnnnnll",
     "GET admin/registry/project/<path:object_id>/move_root/": "lxfxxxxxxxxll",
     "POST admin/registry/project/<path:object_id>/move_root/": "lnffffffff.ll",
+    "GET admin/registry/project/<path:object_id>/try_connection/": "lxfxxxxxxxxll",
+    "POST admin/registry/project/<path:object_id>/try_connection/": "lnffff..f..ll",
     "GET admin/registry/project/<path:object_id>/release_root/": "lxfxxxxxxxxll",
     "POST admin/registry/project/<path:object_id>/release_root/": "lnffffffff.ll",
     "GET admin/registry/project/<path:object_id>/revoke/": "lxfxxxxxxxxll",

@@ -13,13 +13,15 @@ from urllib.parse import quote, urlencode
 
 import adbc_driver_manager
 import pyarrow as pa
-from adbc_driver_postgresql import StatementOptions, dbapi
+from adbc_driver_postgresql import StatementOptions
 
 from materialization.errors import SourceRefused, SourceUnavailable
 from materialization.finding.postgres.columns import NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from adbc_driver_postgresql import dbapi
 
     from lib.errors import AssayError
     from materialization.finding.links import Link
@@ -65,6 +67,9 @@ def session(link: Link) -> Iterator[Session]:
     :raises SourceUnavailable: the server does not answer, takes no log-in, or stopped.
     :raises SourceRefused: it refuses what was asked; says why.
     """
+    # Not before it is needed: it loads pandas, which most workers never do.
+    from adbc_driver_postgresql import dbapi
+
     with told(link), dbapi.connect(_uri(link), autocommit=True) as connection:
         opened = Session(connection)
         opened.run(_BEGIN)

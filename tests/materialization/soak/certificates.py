@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from lib.connections import get_redis
 from lib.instants import MICROSECOND, to_us
-from materialization.choices import AlertKind, CertificateKind, CertificateStatus
+from materialization.choices import DIFFERS, AlertKind, CertificateKind, CertificateStatus
 from materialization.edges import online_store
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.findings import DIFFERENT, EXTRA, MISSING, read_examples
@@ -65,7 +65,12 @@ class Certificates(RuleBasedStateMachine):
                 assert set(wrong) <= set(expected), _said(found)
             else:
                 assert sorted(wrong) == sorted(expected), (expected, _said(found))
-        told = Alert.objects.open().filter(kind=AlertKind.INCONSISTENT, version__table=found.table)
+        # The source has an alert of its own, which no repair of Redis closes.
+        told = Alert.objects.open().filter(
+            kind=AlertKind.INCONSISTENT,
+            version__table=found.table,
+            code=DIFFERS[CertificateKind.ONLINE],
+        )
         assert told.exists() == bool(expected)
         repair = self._certificate(version, repair=True)
         assert repair.repaired == len(expected), _said(repair)

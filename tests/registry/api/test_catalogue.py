@@ -96,6 +96,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
     assert reader("feature-views/driver_private").json() == {
         "name": "driver_private",
         "description": "Where drivers live",
+        "accuracy": None,
         "owner": "privacy",
         "tags": {"domain": "people", "tier": "gold"},
         "entities": ["driver"],
