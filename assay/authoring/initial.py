@@ -12,7 +12,7 @@ from pathlib import Path
 from assay.authoring import documents
 from assay.authoring.columns import columns_of
 from assay.authoring.proposals import Proposal, propose, snake
-from assay.authoring.samples import FORMATS, MAX_ROWS, format_of, take
+from assay.authoring.samples import FORMATS, MAX_ROWS, Sample, format_of, take
 from assay.errors import Invalid
 
 _MAX_FILES = 100_000
@@ -28,6 +28,8 @@ class Found:
     pattern: Path
     files: tuple[Path, ...]
     type: str = "file"
+    #: Of the first file, where it was looked at already.
+    sample: Sample | None = None
 
 
 def first_definitions(paths: Sequence[Path], root: Path | None = None) -> str:
@@ -68,10 +70,11 @@ def find(path: Path) -> list[Found]:
     if not files:
         raise Invalid(f"{path} has no data file; they end in {', '.join(FORMATS)}", path=str(path))
     endings = {format_of(each) for each in files}
-    if len(endings) == 1 and take(files[0]).columns.keys() == take(files[-1]).columns.keys():
+    sample = take(files[0])
+    if len(endings) == 1 and sample.columns.keys() == take(files[-1]).columns.keys():
         deep = any(each.parent != path for each in files)
         pattern = path / ("**" if deep else "") / f"*{endings.pop()}"
-        return [Found(_name(path), pattern, files)]
+        return [Found(_name(path), pattern, files, sample=sample)]
     if len(files) > _MAX_SOURCES:
         raise Invalid(f"{path} has {len(files):,} files that are not alike; name some of them")
     return [Found(_name(each), each, (each,)) for each in files]
@@ -90,7 +93,7 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 
 def _of(found: Found, base: Path, entities: dict[str, str]) -> list[str]:
     """Write what one path gives; ``entities`` are those written before, by name, and grow."""
-    sample = take(found.files[0])
+    sample = found.sample or take(found.files[0])
     proposal = propose(columns_of(sample))
     where = {"type": found.type, "path": _below(found.pattern, base)}
     name, keys = documents.entity_of(proposal)
