@@ -7,8 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
@@ -17,7 +15,7 @@ from lib.errors import AssayError
 from registry import epoch
 from registry.choices import AccountKind, Role
 from registry.models import Project
-from registry.operations.people import members, users
+from registry.operations.people import members, passwords, users
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -94,8 +92,6 @@ def _password(user: User) -> str:
             raise CommandError("the two are not the same.")
     else:
         password = sys.stdin.readline().rstrip("\n")
-    try:
-        validate_password(password, user)
-    except ValidationError as exc:
-        raise CommandError(" ".join(exc.messages)) from exc
+    if fault := passwords.fault_of(password, user):
+        raise CommandError(fault)
     return password

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 
 from lib.errors import SHOWN_LENGTH, UNSEEN, Conflict, Invalid, NotFound, did_you_mean
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 #: What may be changed of an account, beside its kind and its password.
 COLUMNS = (*users.WORDS, "is_active", *users.RIGHTS)
-#: Characters of the longest password that is taken.
-MAX_PASSWORD = 1000
 
 
 class AccountNotFound(NotFound):
@@ -122,12 +119,8 @@ def give_password(
             " for."
         )
     passwords.require_login_allowed(user)
-    if len(password) > MAX_PASSWORD or "\x00" in password:
-        raise BadPassword(f"a password has at most {MAX_PASSWORD} characters, and no NUL.")
-    try:
-        validate_password(password, user)
-    except ValidationError as exc:
-        raise BadPassword(" ".join(exc.messages)) from exc
+    if fault := passwords.fault_of(password, user):
+        raise BadPassword(fault)
     hashed = make_password(password)
     with passwords.setting_password():
         (stored,) = locks.hold(User.objects.filter(pk=user.pk))

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from lib.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from registry import logins
 from registry.access import is_person
-from registry.operations.people.passwords import note_password_changed
+from registry.operations.people.passwords import fault_of, note_password_changed
 from registry.operations.people.tokens import issue_token
 from registry.own_passwords import has_own_password
 
@@ -91,10 +89,8 @@ def log_in(
 def _set_own(user: User, password: str, at: datetime) -> None:
     if user.check_password(password):
         raise BadPassword("the new password is the old one; choose another.")
-    try:
-        validate_password(password, user)
-    except ValidationError as exc:
-        raise BadPassword(" ".join(exc.messages)) from exc
+    if fault := fault_of(password, user):
+        raise BadPassword(fault)
     user.set_password(password)
     user.save(update_fields=["password"])
     note_password_changed(user=user, actor=user, at=at)

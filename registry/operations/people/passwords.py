@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from lib.errors import Conflict
@@ -29,8 +31,23 @@ if TYPE_CHECKING:
     from registry.models import Proposal
 
 
+#: Characters of the longest password that is taken.
+MAX_PASSWORD = 1000
+
+
 class ServiceAccountHasNoLogin(Conflict):
     code = "service_account_has_no_login"
+
+
+def fault_of(password: str, user: User) -> str:
+    """Say why an account may not have this password; empty: it may. It is in no word of that."""
+    if len(password) > MAX_PASSWORD or "\x00" in password:
+        return f"a password has at most {MAX_PASSWORD} characters, and no NUL."
+    try:
+        validate_password(password, user)
+    except ValidationError as exc:
+        return " ".join(exc.messages)
+    return ""
 
 
 def require_login_allowed(user: User) -> None:
